@@ -1,0 +1,1 @@
+"""Typed client, light client and the `icn` command."""

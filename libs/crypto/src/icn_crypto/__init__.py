@@ -1,0 +1,1 @@
+"""Suites, signatures, hashing, Merkle structures. Pure: no I/O."""

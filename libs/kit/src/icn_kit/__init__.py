@@ -1,0 +1,1 @@
+"""What at least three services need: errors, database, events, gRPC, metrics, logs."""

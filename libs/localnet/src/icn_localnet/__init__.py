@@ -1,0 +1,1 @@
+"""Real Postgres servers, NATS and the services on one machine."""

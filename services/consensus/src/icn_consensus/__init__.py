@@ -1,0 +1,1 @@
+"""Orders opaque bytes and makes them final (Simplex)."""
