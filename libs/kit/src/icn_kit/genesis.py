@@ -1,6 +1,7 @@
 """The genesis file of a zone: who founds it, who validates, what bounds a block.
 
-Everything that checks a signature or a proof needs its hash, so services, client and light client share this parser.
+Everything that checks a signature or a proof needs its hash: services, client and light client share this
+parser.
 
 Source: docs/spec/genesis.md.
 """
@@ -42,7 +43,7 @@ PublicKeys = Mapping[Suite, bytes]
 
 
 class GenesisInvalid(ValueError):
-    """The file is not a genesis by docs/spec/genesis.md; the message names the place and what is wrong there."""
+    """The file is not a genesis by docs/spec/genesis.md; the message names the place and the problem."""
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}" if place else problem)
