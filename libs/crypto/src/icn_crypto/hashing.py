@@ -1,0 +1,34 @@
+"""SHA-256 and the one preimage under which anything is signed or hashed.
+
+Source: docs/spec/cryptography.md, "Preimages and domain tags".
+"""
+
+import hashlib
+from typing import Final
+
+HASH_BYTES: Final = 32
+
+NO_GENESIS: Final = bytes(HASH_BYTES)
+"""In place of the genesis hash before there is one: tags GENESIS, KEY, VALIDATOR_SET, STATE_KEY."""
+
+
+def sha256(data: bytes) -> bytes:
+    """SHA-256 of the bytes, 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def preimage(tag: str, genesis_hash: bytes, body: bytes) -> bytes:
+    """u32be length of tag ‖ tag ‖ genesis hash ‖ u32be length of body ‖ body.
+
+    Every part is length-prefixed or of fixed length, so no two different triples share a preimage.
+    """
+    assert len(genesis_hash) == HASH_BYTES, "callers pass a hash; another length is our bug"
+    encoded_tag = tag.encode("ascii")
+    return b"".join(
+        (len(encoded_tag).to_bytes(4, "big"), encoded_tag, genesis_hash, len(body).to_bytes(4, "big"), body)
+    )
+
+
+def domain_hash(tag: str, genesis_hash: bytes, body: bytes) -> bytes:
+    """SHA-256 of the preimage, 32 bytes."""
+    return hashlib.sha256(preimage(tag, genesis_hash, body)).digest()

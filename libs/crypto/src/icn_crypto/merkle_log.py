@@ -1,0 +1,259 @@
+"""Append-only Merkle log: roots, frontiers, inclusion and consistency proofs.
+
+Leaves are given as leaf hashes, proofs as lists of 32-byte hashes from the leaf upwards. A subtree is the
+span [start, end) of a log whose start is a multiple of the smallest power of two that is not below end −
+start; then its root is made of whole nodes of the log.
+
+Source: RFC 9162, section 2.1; subtrees: draft-ietf-plants-merkle-tree-certs, section 4.
+docs/spec/cryptography.md, "Log".
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from icn_crypto.hashing import HASH_BYTES, sha256
+
+EMPTY_ROOT: Final = sha256(b"")
+"""Root of the log without leaves."""
+
+SIZE_MAX: Final = 2**64 - 1
+"""Largest size a log may have: sizes are stored as u64. It also bounds the depth of every proof by 64."""
+
+
+class InvalidFrontier(ValueError):
+    """The bytes are not the frontier of a log."""
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """SHA-256(0x00 ‖ data)."""
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """SHA-256(0x01 ‖ left ‖ right)."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def tree_root(leaf_hashes: Sequence[bytes]) -> bytes:
+    """Root over leaf hashes in order; of none: SHA-256 of nothing."""
+    if not leaf_hashes:
+        return EMPTY_ROOT
+    level = list(leaf_hashes)
+    while len(level) > 1:
+        level = _parents(level)
+    return level[0]
+
+
+@dataclass(slots=True)
+class Log:
+    """A log that can grow but forgets its leaves: the roots of its perfect subtrees, largest first."""
+
+    size: int = 0
+    """Number of leaves."""
+    peaks: list[bytes] = field(default_factory=list)
+    """One root per set bit of ``size``, from the highest bit down."""
+
+    def append(self, leaf: bytes) -> None:
+        """Add one leaf hash (32 bytes) at the end."""
+        assert len(leaf) == HASH_BYTES, "callers pass a leaf hash; another length is our bug"
+        carry = leaf
+        size = self.size
+        while size & 1:
+            carry = node_hash(self.peaks.pop(), carry)
+            size >>= 1
+        self.peaks.append(carry)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Root over all leaves so far."""
+        if not self.peaks:
+            return EMPTY_ROOT
+        root = self.peaks[-1]
+        for peak in reversed(self.peaks[:-1]):
+            root = node_hash(peak, root)
+        return root
+
+    def copy(self) -> "Log":
+        """A log of its own with the same leaves."""
+        return Log(self.size, list(self.peaks))
+
+    def to_bytes(self) -> bytes:
+        """u64be size ‖ peaks."""
+        return self.size.to_bytes(8, "big") + b"".join(self.peaks)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Log":
+        """Inverse of ``to_bytes``.
+
+        Raises:
+            InvalidFrontier: the number of peaks does not follow from the size.
+        """
+        size = int.from_bytes(data[:8], "big")
+        if len(data) < 8 or size > SIZE_MAX or len(data) != 8 + HASH_BYTES * size.bit_count():
+            raise InvalidFrontier(f"{len(data)} bytes are not the frontier of a log of {size} leaves")
+        return cls(size, [data[i : i + HASH_BYTES] for i in range(8, len(data), HASH_BYTES)])
+
+
+def inclusion_proof(leaf_hashes: Sequence[bytes], index: int) -> list[bytes]:
+    """Siblings of leaf ``index`` on the way to the root of all leaves, lowest first."""
+    assert 0 <= index < len(leaf_hashes), "callers ask for a leaf that is there"
+    proof: list[bytes] = []
+    level = list(leaf_hashes)
+    while len(level) > 1:
+        sibling = index ^ 1
+        if sibling < len(level):
+            proof.append(level[sibling])
+        level = _parents(level)
+        index >>= 1
+    return proof
+
+
+def consistency_proof(leaf_hashes: Sequence[bytes], size_1: int) -> list[bytes]:
+    """Proof that the log of the first ``size_1`` leaves (1 or more) is a prefix of the log of all."""
+    assert 1 <= size_1 <= len(leaf_hashes), "callers ask for a prefix that is there"
+    return subtree_consistency_proof(leaf_hashes, 0, size_1)
+
+
+def subtree_consistency_proof(leaf_hashes: Sequence[bytes], start: int, end: int) -> list[bytes]:
+    """Proof that the subtree [start, end) is part of the log of all leaves; no hashes if it is empty."""
+    assert is_subtree(start, end) and end <= len(leaf_hashes), "callers ask for a subtree that is there"
+    proof: list[bytes] = []
+    if start == end:
+        return proof
+    low, high = 0, len(leaf_hashes)
+    is_known = True
+    while (start, end) != (low, high):
+        middle = low + _split(high - low)
+        if end <= middle:
+            proof.append(tree_root(leaf_hashes[middle:high]))
+            high = middle
+        else:
+            proof.append(tree_root(leaf_hashes[low:middle]))
+            if start < middle:
+                start = middle
+                is_known = False
+            low = middle
+    if not is_known:
+        proof.append(tree_root(leaf_hashes[low:high]))
+    return proof[::-1]
+
+
+def verify_inclusion(*, leaf_index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes) -> bool:
+    """Whether the leaf hash stands at ``leaf_index`` of the log of ``size`` leaves with this root."""
+    if not 0 <= leaf_index < size <= SIZE_MAX or len(leaf) != HASH_BYTES or not _are_hashes(proof):
+        return False
+    current = leaf
+    last = size - 1
+    remaining = iter(proof)
+    while last > 0:
+        if leaf_index & 1 or leaf_index < last:
+            sibling = next(remaining, None)
+            if sibling is None:
+                return False
+            current = node_hash(sibling, current) if leaf_index & 1 else node_hash(current, sibling)
+        leaf_index >>= 1
+        last >>= 1
+    return next(remaining, None) is None and current == root
+
+
+def verify_consistency(
+    *, size_1: int, size_2: int, root_1: bytes, root_2: bytes, proof: Sequence[bytes]
+) -> bool:
+    """Whether the log of ``size_1`` leaves and ``root_1`` is a prefix of the one of ``size_2`` and
+    ``root_2``.
+
+    Two empty logs are consistent; an empty log and another are refused, since there is nothing a proof
+    could show.
+    """
+    if not 0 <= size_1 <= size_2 <= SIZE_MAX:
+        return False
+    if size_1 == 0:
+        return size_2 == 0 and not proof and root_1 == root_2 == EMPTY_ROOT
+    return verify_subtree_consistency(
+        start=0, end=size_1, size=size_2, root_1=root_1, root_2=root_2, proof=proof
+    )
+
+
+def is_subtree(start: int, end: int) -> bool:
+    """Whether [start, end) is aligned as a subtree must be. An empty span is a subtree wherever it lies."""
+    if not 0 <= start <= end <= SIZE_MAX:
+        return False
+    return start == end or start % (1 << (end - start - 1).bit_length()) == 0
+
+
+def verify_subtree_inclusion(
+    *, leaf_index: int, start: int, end: int, leaf: bytes, proof: Sequence[bytes], root: bytes
+) -> bool:
+    """Whether the leaf hash stands at ``leaf_index`` of the log, inside the subtree with this root."""
+    if not is_subtree(start, end) or not start <= leaf_index < end:
+        return False
+    return verify_inclusion(
+        leaf_index=leaf_index - start, size=end - start, leaf=leaf, proof=proof, root=root
+    )
+
+
+def verify_subtree_consistency(
+    *, start: int, end: int, size: int, root_1: bytes, root_2: bytes, proof: Sequence[bytes]
+) -> bool:
+    """Whether the subtree [start, end) with ``root_1`` is part of the log of ``size`` leaves with ``root_2``.
+
+    An empty subtree is part of every log that reaches it: its root is the empty root and its proof is empty.
+    """
+    if not is_subtree(start, end) or not end <= size <= SIZE_MAX or not _are_hashes(proof):
+        return False
+    if start == end:
+        return not proof and root_1 == EMPTY_ROOT and (size > 0 or root_2 == EMPTY_ROOT)
+    remaining = iter(proof)
+    roots = _roots_of(start, end, size, root_1, remaining)
+    return roots == (root_1, root_2) and next(remaining, None) is None
+
+
+def _roots_of(
+    start: int, end: int, size: int, known: bytes | None, proof: Iterator[bytes]
+) -> tuple[bytes, bytes] | None:
+    """Roots of [start, end) and of the whole tree of ``size`` leaves, as the proof has them; None when it
+    is short.
+
+    ``known`` is the root of [start, end) where that is a whole node the verifier has, None where the proof
+    names it.
+    """
+    if (start, end) == (0, size):
+        node = known if known is not None else next(proof, None)
+        return None if node is None else (node, node)
+    split = _split(size)
+    if end <= split:
+        below = _roots_of(start, end, split, known, proof)
+    elif start >= split:
+        below = _roots_of(start - split, end - split, size - split, known, proof)
+    else:
+        below = _roots_of(0, end - split, size - split, None, proof)
+    sibling = next(proof, None)
+    if below is None or sibling is None:
+        return None
+    part, whole = below
+    if end <= split:
+        return part, node_hash(whole, sibling)
+    if start >= split:
+        return part, node_hash(sibling, whole)
+    return node_hash(sibling, part), node_hash(sibling, whole)
+
+
+def _split(size: int) -> int:
+    """Largest power of two below ``size`` (2 or more)."""
+    return 1 << ((size - 1).bit_length() - 1)
+
+
+def _parents(level: list[bytes]) -> list[bytes]:
+    """The nodes above: neighbours paired, an odd last one risen; the same tree as RFC 9162 splits."""
+    make = hashlib.sha256
+    above = [make(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
+    if len(level) % 2:
+        above.append(level[-1])
+    return above
+
+
+def _are_hashes(proof: Sequence[bytes]) -> bool:
+    """Whether every element has a hash's length; otherwise bytes could be moved between two neighbours."""
+    return all(len(element) == HASH_BYTES for element in proof)

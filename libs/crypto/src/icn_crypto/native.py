@@ -1,0 +1,28 @@
+"""The optional accelerator: ``icn_native``, built from ``native/`` by ``make native``.
+
+Everything works without it, with the same results; a test compares both where it is importable.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+
+class Accelerator(Protocol):
+    """What ``icn_native`` offers. Every function gives what the Python one of the same purpose gives."""
+
+    def ed25519_verdicts(self, items: Sequence[tuple[bytes, bytes, bytes]]) -> bytes:
+        """One byte per (public key, message, signature): 0 invalid, 1 cofactored only, 2 valid (ZIP-215)."""
+
+    def ed25519_verify_batch(self, items: Sequence[tuple[bytes, bytes, bytes]]) -> bytes:
+        """One byte per item: 1 valid by ZIP-215, 0 not."""
+
+
+def _load() -> Accelerator | None:
+    try:
+        import icn_native  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return None
+    return cast(Accelerator, icn_native)
+
+
+accelerator: Accelerator | None = _load()

@@ -1,0 +1,51 @@
+"""Domain tags: what a hash or signature is about. Each is used for one kind of preimage and never changes
+meaning.
+
+Source: docs/spec/cryptography.md, "Preimages and domain tags".
+"""
+
+from typing import Final
+
+TRANSACTION: Final = "icn/transaction/v1"
+"""Signing a transaction's body."""
+TRANSACTION_ID: Final = "icn/transaction-id/v1"
+"""A transaction's id: hash of the body, signatures left out."""
+BLOCK: Final = "icn/block/v1"
+"""Hash of a block header."""
+PROPOSAL: Final = "icn/proposal/v1"
+"""Signing a leader's proposal."""
+NOTARIZE: Final = "icn/notarize/v1"
+"""Signing a notarize vote."""
+NULLIFY: Final = "icn/nullify/v1"
+"""Signing a nullify vote."""
+FINALIZE: Final = "icn/finalize/v1"
+"""Signing a finalize vote."""
+HELLO: Final = "icn/hello/v1"
+"""Signing the answer to a peer's nonce."""
+CERTIFICATE: Final = "icn/certificate/v1"
+"""Hash of a certificate, where one is named by hash under a tag."""
+KEY: Final = "icn/key/v1"
+"""Key id; made before a genesis exists."""
+VALIDATOR_SET: Final = "icn/validator-set/v1"
+"""Hash of a validator set; made before a genesis exists."""
+STATE_KEY: Final = "icn/state-key/v1"
+"""Key of a leaf in the state tree; made before a genesis exists."""
+GENESIS: Final = "icn/genesis/v1"
+"""Hash of the genesis document; made before a genesis exists."""
+
+ALL: Final = (
+    TRANSACTION,
+    TRANSACTION_ID,
+    BLOCK,
+    PROPOSAL,
+    NOTARIZE,
+    NULLIFY,
+    FINALIZE,
+    HELLO,
+    CERTIFICATE,
+    KEY,
+    VALIDATOR_SET,
+    STATE_KEY,
+    GENESIS,
+)
+"""Every tag in use; no two are equal."""
