@@ -1,0 +1,147 @@
+"""Postgres: one pool per service, in its own schema, refused when the server could lose what it
+acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import structlog
+from psycopg import sql
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from icn_kit.errors import Unavailable
+
+POOL_SIZE_DEFAULT = 4
+"""Each backend takes about 5 MB; four keep two cores busy."""
+CONNECT_SECONDS_MAX = 10
+WAIT_SECONDS_MAX = 5.0
+"""For a free connection; a caller's deadline is seldom longer."""
+STATEMENT_TIMEOUT_MS_DEFAULT = 30_000
+"""A statement of a service touches a page or a block; one that runs this long is a fault."""
+IDLE_TRANSACTION_TIMEOUT_MS = 60_000
+"""A transaction that is left open holds back the outbox relay and vacuum."""
+
+REQUIRED_SETTINGS = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+"""Without these an acknowledged transaction may be gone after a crash (promise P1)."""
+
+Connection = psycopg.AsyncConnection[Any]
+
+_log = structlog.get_logger(__name__)
+
+
+class UnsafeDatabase(Exception):
+    """The server runs with a setting that can lose acknowledged transactions; the service does not start."""
+
+
+class Database:
+    """A service's connections. Made by `open`."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection], dsn: str, schema: str) -> None:
+        self._pool = pool
+        self.dsn = dsn
+        self.schema = schema
+
+    @classmethod
+    async def open(
+        cls,
+        dsn: str,
+        schema: str,
+        *,
+        pool_size: int = POOL_SIZE_DEFAULT,
+        statement_timeout_ms: int = STATEMENT_TIMEOUT_MS_DEFAULT,
+    ) -> Database:
+        """Connect; every connection has ``schema`` as its whole search path, autocommit off, and time-outs.
+
+        Raises:
+            UnsafeDatabase: fsync, full_page_writes or synchronous_commit is not on.
+            Unavailable: nobody answers at ``dsn`` (reason DATABASE_UNAVAILABLE).
+        """
+
+        async def configure(connection: Connection) -> None:
+            await _check_settings(connection)
+            for name, value in (
+                ("search_path", sql.Identifier(schema)),
+                ("statement_timeout", sql.Literal(statement_timeout_ms)),
+                ("idle_in_transaction_session_timeout", sql.Literal(IDLE_TRANSACTION_TIMEOUT_MS)),
+            ):
+                await connection.execute(sql.SQL("SET {} = {}").format(sql.SQL(name), value))
+            await connection.commit()
+
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                dsn, connect_timeout=CONNECT_SECONDS_MAX
+            ) as first:
+                await _check_settings(first)
+        except psycopg.OperationalError as error:
+            raise Unavailable("DATABASE_UNAVAILABLE", f"no connection to Postgres: {error}") from error
+        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=pool_size,
+            timeout=WAIT_SECONDS_MAX,
+            configure=configure,
+            open=False,
+            name=schema,
+            num_workers=1,
+        )
+        await pool.open(wait=True, timeout=CONNECT_SECONDS_MAX)
+        return cls(pool, dsn, schema)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection of the pool; committed at the end, rolled back on an exception.
+
+        Raises:
+            Unavailable: no connection is free (DATABASE_BUSY), a statement ran into its time-out
+                (DATABASE_TIMEOUT), or the server went away (DATABASE_UNAVAILABLE): then whether a commit
+                took place is unknown.
+        """
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except PoolTimeout as error:
+            raise Unavailable(
+                "DATABASE_BUSY", f"no database connection within {WAIT_SECONDS_MAX:g} s"
+            ) from error
+        except psycopg.errors.QueryCanceled as error:
+            raise Unavailable("DATABASE_TIMEOUT", "a statement ran into its time-out") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if not connection.broken:
+                raise
+            _log.warning("database connection lost", schema=self.schema, error=str(error))
+            await self._pool.check()  # the others most likely died with it
+            raise Unavailable("DATABASE_UNAVAILABLE", "the connection to Postgres was lost") from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside a transaction, which commits at the end of the block and rolls back on an
+        exception."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def close(self) -> None:
+        """Close every connection; those in use are cut off after five seconds."""
+        await self._pool.close(timeout=5.0)
+
+
+async def _check_settings(connection: Connection) -> None:
+    cursor = await connection.execute(
+        "SELECT name, setting FROM pg_settings WHERE name = ANY(%s) ORDER BY name", [list(REQUIRED_SETTINGS)]
+    )
+    found: dict[str, str] = dict(await cursor.fetchall())
+    wrong = [
+        f"{name} = {found.get(name)}" for name, value in REQUIRED_SETTINGS.items() if found.get(name) != value
+    ]
+    if wrong:
+        raise UnsafeDatabase("refused, an acknowledged transaction could be lost: " + ", ".join(wrong))
+
+
+def migrate(dsn: str, schema: str, versions_folder: Path) -> None:
+    """Bring ``schema`` to the newest revision of ``versions_folder``; see `icn_kit.migrate`."""
+    from icn_kit import migrate as entry  # alembic and SQLAlchemy stay out of processes that do not migrate
+
+    entry.upgrade(dsn, schema, versions_folder)

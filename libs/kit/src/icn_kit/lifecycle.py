@@ -1,0 +1,144 @@
+"""The life of a process: start, wait for a signal or a fatal fault, drain, exit."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+DRAIN_SECONDS_MAX = 25.0
+"""Kubernetes sends SIGKILL 30 s after SIGTERM; what is not drained five seconds before that is cut off."""
+
+EXIT_FATAL = 1
+EXIT_FORCED = 130
+"""A second signal while draining, as a shell reports a process that Ctrl-C ended."""
+
+_log = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
+
+
+class Service(Protocol):
+    """What `run_service` keeps alive; every service's ``build(settings)`` returns one."""
+
+    async def start(self) -> None:
+        """Begin to serve; returns once calls are accepted."""
+        ...
+
+    async def drain(self) -> None:
+        """Refuse new work, finish what is under way, release everything."""
+        ...
+
+
+class Stop:
+    """Why and when this process ends. The first request wins."""
+
+    def __init__(self) -> None:
+        self._requested = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.exit_code = 0
+        self.reason = ""
+
+    def request(self, reason: str, exit_code: int = 0) -> None:
+        """Ask the process to drain and exit with ``exit_code``."""
+        if not self._requested.is_set():
+            self.reason, self.exit_code = reason, exit_code
+            self._requested.set()
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether somebody has asked."""
+        return self._requested.is_set()
+
+    async def wait(self) -> None:
+        """Return once somebody has asked."""
+        await self._requested.wait()
+
+    def guard(self, work: Coroutine[Any, Any, Result], name: str) -> asyncio.Task[Result]:
+        """Run ``work`` beside the rest; if it fails the process drains and exits with 1.
+
+        A node that goes on with half of its tasks is worse than one that starts again.
+        """
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        _log.critical("task failed", task=task.get_name(), exc_info=error)
+        self.request(f"task {task.get_name()} failed", EXIT_FATAL)
+
+
+async def supervise(main: Callable[[Stop], Awaitable[None]]) -> int:
+    """Await ``main(stop)`` until it returns; it should return soon after ``stop.wait()`` does. Gives the
+    exit code.
+
+    SIGTERM and SIGINT request the stop; a second one, or DRAIN_SECONDS_MAX, cancels ``main``.
+    """
+    stop = Stop()
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(main(stop))
+    forced = False
+
+    def on_signal(number: signal.Signals) -> None:
+        nonlocal forced
+        if stop.is_requested:
+            forced = True
+            task.cancel()
+        stop.request(number.name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    waiting = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            _log.info("draining", reason=stop.reason)
+            await asyncio.wait({task}, timeout=DRAIN_SECONDS_MAX)
+        if not task.done():
+            _log.error("drain took too long", seconds=DRAIN_SECONDS_MAX)
+            task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            return EXIT_FORCED if forced else stop.exit_code or EXIT_FATAL
+        return stop.exit_code
+    finally:
+        waiting.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> int:
+    """Run ``main(stop)`` on a uvloop event loop until a signal; returns the exit code for ``sys.exit``.
+
+    An exception out of ``main`` is logged once and gives exit code 1.
+    """
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            return runner.run(supervise(main))
+        except Exception:  # noqa: BLE001 - the edge of the process: logged once, then the exit code tells
+            _log.critical("process failed", exc_info=True)
+            return EXIT_FATAL
+
+
+def run_service(build: Callable[[Stop], Awaitable[Service]]) -> int:
+    """`run` for the usual case: build a service, start it, wait for the stop, drain it."""
+
+    async def main(stop: Stop) -> None:
+        service = await build(stop)
+        try:
+            await service.start()
+            await stop.wait()
+        finally:
+            await service.drain()
+
+    return run(main)

@@ -1,0 +1,68 @@
+"""Mutual TLS from files that somebody else renews."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+WATCH_SECONDS = 1.0
+"""Files are looked at no more than once in this time; a renewed certificate overlaps the old one by hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files of one process: its certificate chain, its key, and the authorities whose peers it
+    accepts."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TlsMaterial:
+    """The bytes of the files at one moment."""
+
+    certificate: bytes
+    key: bytes
+    authority: bytes
+
+
+class TlsWatch:
+    """Says when the files have changed, by modification time and size."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._paths = (files.certificate, files.key, files.authority)
+        self._seen = self._stamp()
+        self._looked_at = time.monotonic()
+
+    def _stamp(self) -> tuple[tuple[int, int, int], ...] | None:
+        try:
+            states = [path.stat() for path in self._paths]
+        except FileNotFoundError:
+            return None
+        return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)
+
+    def read(self) -> TlsMaterial:
+        """The files as they are now.
+
+        Raises:
+            OSError: a file is missing or unreadable.
+        """
+        return TlsMaterial(*(path.read_bytes() for path in self._paths))
+
+    def has_changed(self) -> bool:
+        """Whether the files differ from when this last said so; looks at most once in WATCH_SECONDS.
+
+        A missing file counts as unchanged: somebody is in the middle of replacing it.
+        """
+        now = time.monotonic()
+        if now - self._looked_at < WATCH_SECONDS:
+            return False
+        self._looked_at = now
+        stamp = self._stamp()
+        if stamp is None or stamp == self._seen:
+            return False
+        self._seen = stamp
+        return True
