@@ -1,0 +1,125 @@
+"""Files and addresses of a local network: private files, atomic writes, short socket paths, free ports."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import secrets
+import socket
+import stat
+import tempfile
+from pathlib import Path
+
+SOCKET_PATH_BYTES_MAX = 107
+"""``sun_path`` has 108 bytes with its closing zero on Linux (unix(7))."""
+SOCKET_NAME_BYTES_MAX = 24
+"""``.s.PGSQL.5432.lock`` has 18; ours are not longer than this."""
+
+PORT_FIRST, PORT_LAST = 20_000, 29_999
+"""Below the range from which Linux takes the local ports of outgoing connections (32768 on), so that a port
+is still free when the process that owns it starts again."""
+PORT_TRIES_MAX = 2_000
+
+SECRET_BYTES = 24
+
+
+class NoFreePort(OSError):
+    """No port of the range was free in PORT_TRIES_MAX tries."""
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Replace ``path`` so that a reader, also one after a crash, sees the old or the new content, whole."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read."""
+    write_atomically(path, content, mode=0o600)
+
+
+def secret(path: Path) -> str:
+    """The secret kept in ``path``, made when it is missing; URL-safe text."""
+    try:
+        return path.read_text("ascii").strip()
+    except FileNotFoundError:
+        text = secrets.token_urlsafe(SECRET_BYTES)
+        write_private(path, text.encode())
+        return text
+
+
+def make_private_directory(path: Path) -> Path:
+    """Make ``path`` with its parents; it is readable by its owner only."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.chmod(0o700)
+    return path
+
+
+def socket_directory(wanted: Path) -> Path:
+    """A private directory for sockets: ``wanted``, or one in the temporary folder when that path is too long.
+
+    The short one is named after ``wanted``, so a restart finds it again.
+
+    Raises:
+        PermissionError: the short name belongs to somebody else.
+    """
+    if len(os.fsencode(wanted.absolute())) + 1 + SOCKET_NAME_BYTES_MAX <= SOCKET_PATH_BYTES_MAX:
+        return make_private_directory(wanted.absolute())
+    digest = hashlib.sha256(os.fsencode(wanted.absolute())).hexdigest()[:16]
+    short = Path(tempfile.gettempdir()) / f"icn-{os.geteuid()}-{digest}"
+    short.mkdir(mode=0o700, exist_ok=True)
+    status = short.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise PermissionError(f"{short} is not a private directory of this user; remove it")
+    return short
+
+
+def free_port(*, taken: set[int] | None = None) -> int:
+    """A loopback TCP port that nobody listens on, and that is not in ``taken``.
+
+    Raises:
+        NoFreePort: see there.
+    """
+    for _ in range(PORT_TRIES_MAX):
+        port = PORT_FIRST + secrets.randbelow(PORT_LAST - PORT_FIRST + 1)
+        if (taken is None or port not in taken) and is_free(port):
+            return port
+    raise NoFreePort(f"no free port between {PORT_FIRST} and {PORT_LAST}")
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def sync_file_system(path: Path) -> None:
+    """Return when everything written to the file system of ``path`` is on disk (syncfs(2))."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if library.syncfs(handle) != 0:
+            raise OSError(ctypes.get_errno(), "syncfs")
+    finally:
+        os.close(handle)

@@ -1,0 +1,109 @@
+"""Fixtures: real Postgres, NATS and a running platform, one of each per pytest worker.
+
+- ``postgres_server``: a `PostgresServer` for the session.
+- ``database_for(service_package)``: connection string of a fresh database with the service's schema migrated.
+- ``nats_server``: a `NatsServer` for the session.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from icn_kit import migrate
+from psycopg import sql
+
+from icn_localnet.nats import NatsServer
+from icn_localnet.postgres import PostgresServer
+
+DatabaseFor = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def localnet_directory() -> Iterator[Path]:
+    """A short directory for servers' data, removed at the end (pytest would keep that of three runs)."""
+    directory = Path(tempfile.mkdtemp(prefix="icn-test-"))
+    directory.chmod(0o711)  # Postgres may run as nobody where this is root
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(localnet_directory: Path) -> Iterator[PostgresServer]:
+    """A running Postgres, durable as in production."""
+    server = PostgresServer(localnet_directory / "postgres", settings={"max_connections": "100"})
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def nats_server(localnet_directory: Path) -> Iterator[NatsServer]:
+    """A running NATS with JetStream; tests name their streams differently."""
+    server = NatsServer(localnet_directory / "nats")
+    server.start()
+    yield server
+    server.stop()
+
+
+class Templates:
+    """Migrated databases of one server, made when first asked for and copied for every test."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self._templates: dict[str, str] = {}
+        self._count = 0
+
+    def copy(self, package: str) -> tuple[str, str]:
+        """A fresh database for ``package``: its name and the service's connection string."""
+        schema = migrate.schema_of(package)
+        if package not in self._templates:
+            template = f"template_{schema}"
+            self.server.create_database(template)
+            dsn = self.server.create_role_and_schema(schema, template)
+            try:
+                versions = migrate.versions_folder_of(package)
+            except FileNotFoundError:
+                pass  # a service without tables still gets its schema
+            else:
+                migrate.upgrade(dsn, schema, versions)
+            self._templates[package] = template
+        self._count += 1
+        database = f"test_{schema}_{self._count}"
+        self.server.create_database(database, template=self._templates[package])
+        with self.server.connect() as connection:
+            connection.execute(
+                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                    sql.Identifier(database), sql.Identifier(schema)
+                )
+            )
+        return database, self.server.dsn(schema, database)
+
+    def drop(self, database: str) -> None:
+        """Remove a copy; connections still open are cut."""
+        with self.server.connect() as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
+
+
+@pytest.fixture(scope="session")
+def database_templates(postgres_server: PostgresServer) -> Templates:
+    """The migrated templates of this worker's server."""
+    return Templates(postgres_server)
+
+
+@pytest.fixture
+def database_for(database_templates: Templates) -> Iterator[DatabaseFor]:
+    """Call it with a package (``icn_ledger``) for a connection string to a fresh database with its tables."""
+    copies: list[str] = []
+
+    def make(package: str) -> str:
+        database, dsn = database_templates.copy(package)
+        copies.append(database)
+        return dsn
+
+    yield make
+    for database in copies:
+        database_templates.drop(database)
