@@ -1,0 +1,1 @@
+"""The sans-I/O core: Simplex as pure state transitions. docs/spec/consensus.md."""

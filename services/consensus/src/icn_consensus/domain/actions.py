@@ -1,0 +1,209 @@
+"""What a replica wants done. The driver carries a list out in order.
+
+A `Persist` must be on disk before any later action of the same list is begun, and lists are carried out in the
+order of their steps. Answers come back as events; nothing else is expected to.
+
+Source: docs/spec/consensus.md, "Events and actions".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from icn_consensus.domain.block import Block
+
+
+class MessageKind(StrEnum):
+    """Which field of a PeerFrame carries the bytes."""
+
+    PROPOSAL = "proposal"
+    VOTE = "vote"
+    CERTIFICATE = "certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Append a record payload (docs/spec/wal.md) to the log.
+
+    ``is_synced``: the record must be durable before the next action. Otherwise it is appended and becomes durable
+    with the next synced record; losing it loses nothing that was promised.
+    """
+
+    record: bytes
+    epoch: int
+    view: int
+    """What the record is about: once a final block of a higher (epoch, view) is in the block store, it may go."""
+    is_synced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Send to every other seat, except those named. Dropped for a peer that is not connected."""
+
+    kind: MessageKind
+    data: bytes
+    except_seats: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send to one seat; dropped when it is not connected."""
+
+    seat: int
+    kind: MessageKind
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A chain of blocks above a height: what a block would extend (application.proto, Branch)."""
+
+    executed_height: int
+    unexecuted: tuple[bytes, ...]
+    """Hashes above executed_height, ascending by height, the parent last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Choose transactions for a proposal: pool candidates not in ``branch.unexecuted``, through the application's
+    PrepareBlock. Answered by `BlockPrepared` with the same request; a newer Prepare makes an older one void."""
+
+    request: int
+    branch: Branch
+    epoch: int
+    time_ms: int
+    size_bytes_max: int
+    transactions_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Ask the application's ValidateBlock; answered by `BlockJudged`. Ancestors are asked before descendants."""
+
+    block_hash: bytes
+    branch: Branch
+    epoch: int
+    time_ms: int
+    transactions: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """A block became final: put it into the block store with its finality, then ExecuteBlock; answered by
+    `BlockExecuted`. Comes once per height, ascending."""
+
+    block: Block
+    finalization: bytes
+    """Canonical bytes of the finalization Certificate of it or of a descendant."""
+    descendant_headers: tuple[bytes, ...]
+    """Headers from its child to the block that the certificate names."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchBlock:
+    """The block of this hash, final or not."""
+
+    block_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFinalBlocks:
+    """Final blocks from this height on, and a finalization that covers the last of them."""
+
+    from_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchCertificates:
+    """Notarizations and nullifications of the current epoch from this view on."""
+
+    from_view: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Send a FetchRequest to this seat; answered by `BlocksFetched`, `CertificatesFetched` or `FetchFailed`."""
+
+    request: int
+    seat: int
+    what: FetchBlock | FetchFinalBlocks | FetchCertificates
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Fire `TimerFired` at this time; replaces the earlier one. None: no timer."""
+
+    at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notarized:
+    """A block was notarized (not final!): its transactions need no other proposal unless it is `Abandoned`."""
+
+    block_hash: bytes
+    height: int
+    view: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A block is final; comes just before its `Execute`. Its transactions leave the pool."""
+
+    block_hash: bytes
+    height: int
+    epoch: int
+    view: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """Blocks that can no longer become final; their transactions return to the pool unless committed."""
+
+    block_hashes: tuple[bytes, ...]
+
+
+class ReportKind(StrEnum):
+    """What a `Report` is about."""
+
+    EQUIVOCATION = "equivocation"
+    """``evidence`` holds transferable proof (docs/spec/consensus.md, "Evidence")."""
+    INVALID_PROPOSAL = "invalid_proposal"
+    ROOT_MISMATCH = "root_mismatch"
+    """A proposal names other roots than this node computed: it or we are wrong."""
+    TIMED_OUT = "timed_out"
+    """This replica nullified a view because its timer ran out."""
+    SILENT_LEADER = "silent_leader"
+    """This replica nullified a view at once because its leader counts as silent."""
+    FINALIZED = "finalized"
+    """A block became final; ``milliseconds`` since its proposal was seen here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """For logs, metrics and governance; needs no answer."""
+
+    kind: ReportKind
+    epoch: int
+    view: int
+    seat: int
+    """Whom it is about."""
+    detail: str = ""
+    evidence: bytes = b""
+    milliseconds: int = 0
+
+
+Action = (
+    Persist
+    | Broadcast
+    | Send
+    | Prepare
+    | Judge
+    | Execute
+    | Fetch
+    | SetTimer
+    | Notarized
+    | Committed
+    | Abandoned
+    | Report
+)

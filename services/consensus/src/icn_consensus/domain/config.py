@@ -1,0 +1,47 @@
+"""What a replica is told at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icn_consensus.domain.block import BlockHeader, ExecutedState
+from icn_consensus.domain.validator_set import ValidatorSet
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Constants of the zone (from genesis) and the seat of this replica."""
+
+    genesis_hash: bytes
+    protocol_version: int
+    seat: int
+    validators: ValidatorSet
+    """Seats of every epoch: in protocol version 1 they are those of genesis."""
+    genesis_time_ms: int
+    epoch_ms: int
+    heartbeat_ms: int
+    block_time_distance_ms_max: int
+    block_bytes_max: int
+    block_transactions_max: int
+
+    def epoch_of(self, time_ms: int) -> int:
+        """Epoch that a block time lies in."""
+        return (time_ms - self.genesis_time_ms) // self.epoch_ms
+
+    def closes_epoch(self, header: BlockHeader) -> bool:
+        """Whether the block's time lies past its own epoch: an edge block, or one after it."""
+        return self.epoch_of(header.time_ms) > header.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What disk holds at start. The driver first lets the application execute the block store's final blocks."""
+
+    final_header: BlockHeader
+    """Newest final block of the block store; genesis (`block.genesis_header`) when there is no other."""
+    finalization: bytes
+    """Certificate that made it final (of it or of a descendant); empty for genesis."""
+    executed: ExecutedState
+    """The application's state; its executed_height equals the final header's height."""
+    records: tuple[bytes, ...]
+    """Record payloads of the log, in the order they were appended."""
