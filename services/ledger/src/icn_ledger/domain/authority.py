@@ -1,0 +1,88 @@
+"""Who signed, and whether that is enough: validity rules 6 and 7, asked again at execution.
+
+Source: docs/spec/transaction.md, "Validity".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from icn_ledger.domain.messages import KIND_NUMBERS, CaptureHold, Message, PlaceHold, Transaction, Transfer
+from icn_ledger.domain.records import Controller, ControllerKey, KeyScope
+from icn_ledger.domain.refusals import KEY_SCOPE_EXCEEDED, KEY_UNKNOWN, THRESHOLD_NOT_MET, Figures
+
+
+class AuthorityFault(NamedTuple):
+    """Why the signing keys do not suffice."""
+
+    reason: str
+    message: str
+    figures: Figures
+
+
+def find_fault(transaction: Transaction, controller: Controller, time_ms: int) -> AuthorityFault | None:
+    """What is wrong with the signing keys in a block of this time; None when they suffice."""
+    keys: list[ControllerKey] = []
+    for signature in transaction.signatures:
+        key = controller.find_key(signature.key_id)
+        if key is None or all(suite != signature.suite for suite, _ in key.public_keys):
+            return AuthorityFault(
+                KEY_UNKNOWN,
+                f"the controller has no key {signature.key_id.hex()} of suite {signature.suite}",
+                (),
+            )
+        keys.append(key)
+    if len(keys) == 1 and (scope := keys[0].scope) is not None:
+        return _find_excess(transaction, scope, time_ms)
+    if any(key.scope is not None for key in keys):
+        return AuthorityFault(KEY_SCOPE_EXCEEDED, "a scoped key signs alone", ())
+    if len(keys) < controller.threshold:
+        return AuthorityFault(
+            THRESHOLD_NOT_MET,
+            f"{len(keys)} keys signed, the threshold is {controller.threshold}",
+            (("signed", len(keys)), ("threshold", controller.threshold)),
+        )
+    return None
+
+
+def public_keys(transaction: Transaction, controller: Controller) -> tuple[bytes, ...]:
+    """The public key behind each signature, in their order; `find_fault` has found none."""
+    return tuple(
+        [
+            public_key
+            for signature in transaction.signatures
+            for suite, public_key in _known(controller.find_key(signature.key_id)).public_keys
+            if suite == signature.suite
+        ]
+    )
+
+
+def _known(key: ControllerKey | None) -> ControllerKey:
+    assert key is not None, "find_fault has found every key"
+    return key
+
+
+def _find_excess(transaction: Transaction, scope: KeyScope, time_ms: int) -> AuthorityFault | None:
+    if scope.expire_time_ms and time_ms > scope.expire_time_ms:
+        return AuthorityFault(
+            KEY_SCOPE_EXCEEDED, f"the key ended at {scope.expire_time_ms}, block time is {time_ms}", ()
+        )
+    for message in transaction.messages:
+        if (excess := _excess(message, scope)) is not None:
+            return AuthorityFault(KEY_SCOPE_EXCEEDED, excess, ())
+    return None
+
+
+def _excess(message: Message, scope: KeyScope) -> str | None:
+    kind = KIND_NUMBERS[type(message)]
+    if kind not in scope.message_kinds:
+        return f"message kind {kind} is outside the key's scope"
+    if (
+        isinstance(message, Transfer | PlaceHold | CaptureHold)
+        and scope.amount_minor_max
+        and message.amount_minor > scope.amount_minor_max
+    ):
+        return f"amount {message.amount_minor}, the key may move {scope.amount_minor_max}"
+    if isinstance(message, Transfer | PlaceHold) and scope.accounts and message.source not in scope.accounts:
+        return f"account {message.source.hex()} is outside the key's scope"
+    return None

@@ -1,0 +1,79 @@
+"""What a block did, as others are told. Source: protos/icn/ledger/v1/events.proto."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from icn_ledger.domain.records import Account, Hold
+from icn_ledger.domain.refusals import Figures
+
+
+class Movement(NamedTuple):
+    """Credit that moved, by a transfer or a captured hold: two postings."""
+
+    transaction_index: int
+    """Position of its transaction in the block."""
+    payer: bytes
+    source: bytes
+    destination: bytes
+    unit: bytes
+    amount_minor: int
+    source_balance_minor: int
+    """After it."""
+    destination_balance_minor: int
+    """After it."""
+    memo_hash: bytes
+    hold: bytes
+    """Empty for a transfer."""
+
+
+class Receipt(NamedTuple):
+    """What became of a transaction."""
+
+    transaction_id: bytes
+    reason: str
+    """Empty when every message took effect."""
+    message_index: int
+    figures: Figures
+    movements: tuple[Movement, ...]
+
+
+class TransactionRefused(NamedTuple):
+    """A transaction without effect."""
+
+    payer: bytes
+    principal: bytes
+    receipt: Receipt
+
+
+class AccountOpened(NamedTuple):
+    """A new account."""
+
+    payer: bytes
+    account: Account
+
+
+class HoldPlaced(NamedTuple):
+    """A new hold."""
+
+    hold: Hold
+
+
+class HoldReleased(NamedTuple):
+    """A hold that ended with something left."""
+
+    hold: Hold
+    """As it last stood."""
+    is_expired: bool
+
+
+class FloorChanged(NamedTuple):
+    """An account's floor was set."""
+
+    payer: bytes
+    account: bytes
+    previous_floor_minor: int
+    floor_minor: int
+
+
+Event = Movement | TransactionRefused | AccountOpened | HoldPlaced | HoldReleased | FloorChanged

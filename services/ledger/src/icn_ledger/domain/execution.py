@@ -1,0 +1,285 @@
+"""What the transactions of a final block do: one function per message over a working set.
+
+Every function checks before it changes, and `BlockExecution` takes a transaction back when a later message
+of it is refused: all or nothing. Source: docs/spec/transaction.md, "Execution".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from icn.ledger.v1 import state_pb2
+from icn_crypto.suites import InvalidPublicKey, check_public_key
+from icn_ledger.domain import refusals
+from icn_ledger.domain.authority import find_fault
+from icn_ledger.domain.events import (
+    AccountOpened,
+    FloorChanged,
+    Movement,
+    Receipt,
+    TransactionRefused,
+)
+from icn_ledger.domain.holds import capture_hold, place_hold, release, void_hold
+from icn_ledger.domain.messages import (
+    AnchorDigest,
+    CaptureHold,
+    CreateUnit,
+    Message,
+    OpenAccount,
+    OpenController,
+    PlaceHold,
+    SetAllowance,
+    SetFloor,
+    Transaction,
+    Transfer,
+    UpdateController,
+    VoidHold,
+)
+from icn_ledger.domain.posting import BlockContext, check_credit, check_debit, occupy, post
+from icn_ledger.domain.records import (
+    ZONE_IDENTIFIER,
+    Account,
+    Allowance,
+    Anchor,
+    Controller,
+    ControllerKey,
+    RecordTables,
+    Unit,
+)
+from icn_ledger.domain.refusals import Refused
+from icn_ledger.domain.working_set import WorkingSet
+
+
+class BlockOutcome(NamedTuple):
+    """What a block left."""
+
+    context: BlockContext
+    receipts: Sequence[Receipt]
+    """One per transaction, in order."""
+    working: WorkingSet
+    """Its changes and events."""
+
+
+class BlockExecution:
+    """Executes one block, transaction by transaction, so that the caller may let others run in between."""
+
+    def __init__(self, context: BlockContext, loaded: RecordTables) -> None:
+        self._context = context
+        self._working = WorkingSet(loaded)
+        self._receipts: list[Receipt] = []
+
+    def release_due(self, due: Sequence[bytes]) -> None:
+        """Release the holds that are due, in the order given."""
+        working = self._working
+        for identifier in due:
+            hold = working.now.holds[identifier]
+            assert hold is not None and hold.expire_time_ms <= self._context.time_ms, (
+                "the caller chose due holds"
+            )
+            working.begin()
+            release(working, hold, is_expired=True)
+
+    def execute(self, transaction: Transaction) -> None:
+        """Charge the transaction, then apply its messages or leave a refusal."""
+        working, now = self._working, self._working.now
+        context = self._context
+        index = len(self._receipts)
+        controller = now.controllers[transaction.principal]
+        allowance = now.allowances[transaction.payer]
+        assert controller is not None and allowance is not None, "validity rules 3 and 4; neither ever goes"
+        # The charge and the sequence stay whatever the messages do, so they come before `begin`.
+        now.controllers[transaction.principal] = controller.consume(transaction.lane, transaction.sequence)
+        now.allowances[transaction.payer] = allowance.charge(
+            context.epoch, transaction.size_bytes, len(transaction.signatures)
+        )
+        working.begin()
+        events_before = len(working.events)
+        message_index = 0
+        try:
+            _check_authority(transaction, controller, context.time_ms)
+            for message_index, message in enumerate(transaction.messages):  # noqa: B007 - read by the refusal
+                _APPLY[type(message)](working, transaction, message, context, index)
+        except Refused as refusal:
+            working.rollback()
+            receipt = Receipt(transaction.id, refusal.reason, message_index, refusal.figures, ())
+            working.events.append(TransactionRefused(transaction.payer, transaction.principal, receipt))
+        else:
+            movements = tuple([event for event in working.events[events_before:] if type(event) is Movement])
+            receipt = Receipt(transaction.id, "", 0, (), movements)
+        self._receipts.append(receipt)
+
+    def finish(self) -> BlockOutcome:
+        """What the block left."""
+        return BlockOutcome(self._context, self._receipts, self._working)
+
+
+def _check_authority(transaction: Transaction, controller: Controller, time_ms: int) -> None:
+    fault = find_fault(transaction, controller, time_ms)
+    if fault is not None:
+        reason = refusals.KEY_REVOKED if fault.reason == refusals.KEY_UNKNOWN else fault.reason
+        raise Refused(reason, *fault.figures)
+
+
+def _check_keys(keys: Sequence[ControllerKey]) -> None:
+    try:
+        for key in keys:
+            for suite, public_key in key.public_keys:
+                check_public_key(suite, public_key)
+    except InvalidPublicKey as error:
+        raise Refused(refusals.INVALID_KEY) from error
+
+
+def _open_controller(
+    working: WorkingSet,
+    transaction: Transaction,
+    message: OpenController,
+    _context: BlockContext,
+    _index: int,
+) -> None:
+    controllers = working.now.controllers
+    if controllers[message.principal] is not None:
+        raise Refused(refusals.PRINCIPAL_EXISTS)
+    _check_keys(message.keys)
+    if working.now.allowances[transaction.principal] is None:
+        raise Refused(refusals.SPONSOR_NOT_ORGANIZATION)
+    sponsor = transaction.principal
+    head = message.head + state_pb2.ControllerLeaf(sponsor=sponsor).SerializeToString(deterministic=True)
+    opened = Controller(message.principal, message.threshold, message.keys, sponsor, (), head)
+    working.put(controllers, message.principal, opened)
+    occupy(working, transaction.payer, 1)
+
+
+def _update_controller(
+    working: WorkingSet,
+    transaction: Transaction,
+    message: UpdateController,
+    _context: BlockContext,
+    _index: int,
+) -> None:
+    controllers = working.now.controllers
+    controller = controllers[transaction.principal]
+    assert controller is not None, "it signed this transaction"
+    _check_keys(message.keys)
+    principal = state_pb2.ControllerLeaf(principal=controller.principal)
+    sponsor = state_pb2.ControllerLeaf(sponsor=controller.sponsor)
+    head = b"".join(
+        (
+            principal.SerializeToString(deterministic=True),
+            message.head,
+            sponsor.SerializeToString(deterministic=True),
+        )
+    )
+    updated = controller._replace(threshold=message.threshold, keys=message.keys, head=head)
+    working.put(controllers, controller.principal, updated)
+
+
+def _create_unit(
+    working: WorkingSet, transaction: Transaction, message: CreateUnit, _context: BlockContext, _index: int
+) -> None:
+    units = working.now.units
+    if units[message.unit] is not None:
+        raise Refused(refusals.UNIT_EXISTS)
+    unit = Unit(
+        message.unit,
+        message.code,
+        message.scale,
+        transaction.principal,
+        transaction.principal,
+        message.default_floor_minor,
+    )
+    working.put(units, message.unit, unit)
+    occupy(working, transaction.payer, 1)
+
+
+def _open_account(
+    working: WorkingSet, transaction: Transaction, message: OpenAccount, _context: BlockContext, _index: int
+) -> None:
+    accounts = working.now.accounts
+    if accounts[message.account] is not None:
+        raise Refused(refusals.ACCOUNT_EXISTS)
+    unit = working.now.units[message.unit]
+    if unit is None:
+        raise Refused(refusals.UNIT_UNKNOWN)
+    account = Account(message.account, transaction.principal, message.unit, 0, 0, unit.default_floor_minor)
+    working.put(accounts, message.account, account)
+    occupy(working, transaction.payer, 1)
+    working.events.append(AccountOpened(transaction.payer, account))
+
+
+def _set_floor(
+    working: WorkingSet, transaction: Transaction, message: SetFloor, _context: BlockContext, _index: int
+) -> None:
+    accounts = working.now.accounts
+    account = accounts[message.account]
+    if account is None:
+        raise Refused(refusals.ACCOUNT_UNKNOWN)
+    unit = working.now.units[account.unit]
+    assert unit is not None, "an account's unit never goes"
+    if unit.authority != transaction.principal:
+        raise Refused(refusals.NOT_UNIT_AUTHORITY)
+    working.put(accounts, message.account, account._replace(floor_minor=message.floor_minor))
+    working.events.append(
+        FloorChanged(transaction.payer, message.account, account.floor_minor, message.floor_minor)
+    )
+
+
+def _transfer(
+    working: WorkingSet, transaction: Transaction, message: Transfer, _context: BlockContext, index: int
+) -> None:
+    source, destination = check_debit(working, transaction, message)
+    check_credit(destination, message.amount_minor)
+    post(
+        working,
+        transaction,
+        index,
+        source=source,
+        destination=destination,
+        amount_minor=message.amount_minor,
+        memo_hash=message.memo_hash,
+    )
+
+
+def _anchor(
+    working: WorkingSet, transaction: Transaction, message: AnchorDigest, context: BlockContext, _index: int
+) -> None:
+    anchors = working.now.anchors
+    if anchors[message.digest] is not None:
+        raise Refused(refusals.ANCHOR_EXISTS)
+    anchor = Anchor(message.digest, message.topic, transaction.principal, context.height, context.time_ms)
+    working.put(anchors, message.digest, anchor)
+    occupy(working, transaction.payer, 1)
+
+
+def _set_allowance(
+    working: WorkingSet, transaction: Transaction, message: SetAllowance, context: BlockContext, _index: int
+) -> None:
+    zone = working.now.zones[ZONE_IDENTIFIER]
+    assert zone is not None, "the zone leaf is there from genesis on"
+    if zone.authority != transaction.principal:
+        raise Refused(refusals.NOT_ZONE_AUTHORITY)
+    if working.now.controllers[message.organization] is None:
+        raise Refused(refusals.CONTROLLER_UNKNOWN)
+    allowances = working.now.allowances
+    allowance = allowances[message.organization]
+    if allowance is None:
+        made = Allowance(message.organization, message.limits, context.epoch, 0, 0, 0)
+        working.put(allowances, message.organization, made)
+        occupy(working, transaction.payer, 1)
+    else:
+        working.put(allowances, message.organization, allowance._replace(limits=message.limits))
+
+
+_APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext, int], None]] = {
+    OpenController: _open_controller,
+    UpdateController: _update_controller,
+    CreateUnit: _create_unit,
+    OpenAccount: _open_account,
+    SetFloor: _set_floor,
+    Transfer: _transfer,
+    PlaceHold: place_hold,
+    CaptureHold: capture_hold,
+    VoidHold: void_hold,
+    AnchorDigest: _anchor,
+    SetAllowance: _set_allowance,
+}

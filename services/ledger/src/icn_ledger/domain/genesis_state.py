@@ -1,0 +1,103 @@
+"""The state at height 0 and the header that names it.
+
+Source: docs/spec/genesis.md, "State at height 0"; docs/spec/block.md, "Genesis block".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from icn.consensus.v1 import block_pb2
+from icn.ledger.v1 import state_pb2, transaction_pb2
+from icn_crypto import tags
+from icn_crypto.hashing import domain_hash
+from icn_crypto.merkle_log import EMPTY_ROOT
+from icn_kit import genesis as genesis_file
+from icn_ledger.domain.leaves import controller_head
+from icn_ledger.domain.records import (
+    ZONE_IDENTIFIER,
+    Allowance,
+    AllowanceLimits,
+    Controller,
+    ControllerKey,
+    RecordTables,
+    Zone,
+)
+
+_NO_DIGEST = bytes(32)
+
+
+def genesis_records(genesis: genesis_file.Genesis) -> RecordTables:
+    """Controllers and allowances of the founders and the zone's authority, and the zone leaf."""
+    records = RecordTables()
+    for organization in genesis.organizations:
+        principal = organization.principal
+        records.controllers[principal] = _controller(principal, organization.threshold, organization.keys)
+        records.allowances[principal] = _allowance(principal, organization.allowance)
+    authority = genesis.zone_authority
+    records.controllers[authority.principal] = _controller(
+        authority.principal, authority.threshold, authority.keys
+    )
+    records.allowances[authority.principal] = _allowance(authority.principal, authority.allowance)
+    records.zones[ZONE_IDENTIFIER] = Zone(
+        authority.principal, genesis.protocol_version, genesis.validator_set_hash
+    )
+    return records
+
+
+def genesis_header(genesis: genesis_file.Genesis, state_root: bytes) -> bytes:
+    """Canonical bytes of the header at height 0."""
+    return block_pb2.BlockHeader(
+        protocol_version=genesis.protocol_version,
+        height=0,
+        view=0,
+        parent=_NO_DIGEST,
+        time_ms=genesis.time_ms,
+        transactions_root=EMPTY_ROOT,
+        executed_height=0,
+        state_root=state_root,
+        receipts_root=EMPTY_ROOT,
+        log_root=EMPTY_ROOT,
+        parent_certificate_digest=_NO_DIGEST,
+        finalization_digest=_NO_DIGEST,
+        epoch=0,
+        validator_set_hash=genesis.validator_set_hash,
+        next_validator_set_hash=genesis.validator_set_hash,
+    ).SerializeToString(deterministic=True)
+
+
+def header_hash(genesis_hash: bytes, header: bytes) -> bytes:
+    """A block's hash, 32 bytes."""
+    return domain_hash(tags.BLOCK, genesis_hash, header)
+
+
+def _controller(principal: bytes, threshold: int, keys: Sequence[genesis_file.Key]) -> Controller:
+    leaf = state_pb2.ControllerLeaf(
+        principal=principal,
+        threshold=threshold,
+        keys=[
+            transaction_pb2.ControllerKey(
+                public_keys=[
+                    transaction_pb2.PublicKey(suite=int(suite), public_key=public_key)
+                    for suite, public_key in sorted(key.public_keys.items())
+                ]
+            )
+            for key in keys
+        ],
+    )
+    values = tuple(
+        ControllerKey(
+            key.key_id,
+            tuple((int(suite), public_key) for suite, public_key in sorted(key.public_keys.items())),
+            None,
+        )
+        for key in keys
+    )
+    return Controller(principal, threshold, values, b"", (), controller_head(leaf))
+
+
+def _allowance(organization: bytes, allowance: genesis_file.Allowance) -> Allowance:
+    bounds = AllowanceLimits(
+        allowance.bytes_per_epoch, allowance.signatures_per_epoch, allowance.state_leaves
+    )
+    return Allowance(organization, bounds, 0, 0, 0, 0)

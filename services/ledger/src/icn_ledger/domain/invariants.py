@@ -1,0 +1,99 @@
+"""What must hold after every block, worked out from its changes without the code that made them.
+
+Source: docs/spec/transaction.md, "Execution", last paragraph; promise P3.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from icn_ledger.domain.events import Movement
+from icn_ledger.domain.execution import BlockOutcome
+from icn_ledger.domain.limits import QUANTITY_MAX
+from icn_ledger.domain.records import Account, Hold, RecordTables
+from icn_ledger.domain.refusals import InvariantBroken
+
+
+def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int) -> None:
+    """Check that a block's changes keep every sum.
+
+    Raises:
+        InvariantBroken: Σ balances of a unit moved, held is not the sum of the holds, a balance changed by
+            something else than its postings, or receipts and transactions differ in number.
+    """
+    if len(outcome.receipts) != transactions:
+        raise InvariantBroken(f"{len(outcome.receipts)} receipts for {transactions} transactions")
+    before = outcome.working.loaded
+    posted: dict[bytes, int] = defaultdict(int)
+    for event in outcome.working.events:
+        if type(event) is Movement:
+            posted[event.source] -= event.amount_minor
+            posted[event.destination] += event.amount_minor
+    held: dict[bytes, int] = defaultdict(int)
+    for identifier, hold in changes.holds.items():
+        previous = before.holds[identifier]
+        if hold is not None:
+            held[hold.source] += hold.remaining_minor
+        if previous is not None:
+            held[previous.source] -= previous.remaining_minor
+    sums: dict[bytes, int] = defaultdict(int)
+    for identifier, account in changes.accounts.items():
+        if account is None:
+            raise InvariantBroken(f"account {identifier.hex()} is gone")
+        previous_account = before.accounts[identifier]
+        balance_before, held_before = (
+            (0, 0)
+            if previous_account is None
+            else (previous_account.balance_minor, previous_account.held_minor)
+        )
+        moved = account.balance_minor - balance_before
+        sums[account.unit] += moved
+        _check_account(account)
+        if moved != posted.pop(identifier, 0):
+            raise InvariantBroken(f"balance of {identifier.hex()} moved by {moved}, not by its postings")
+        if account.held_minor - held_before != held.pop(identifier, 0):
+            raise InvariantBroken(f"held of {identifier.hex()} is not the sum of its holds")
+    _check_rest("postings", posted)
+    _check_rest("holds", held)
+    _check_sums(sums)
+
+
+def check_state(accounts: Iterable[Account], holds: Iterable[Hold]) -> None:
+    """Check the whole state, as at the start of a node.
+
+    Raises:
+        InvariantBroken: Σ balances of a unit is not 0, or held is not the sum of an account's holds.
+    """
+    held: dict[bytes, int] = defaultdict(int)
+    for hold in holds:
+        held[hold.source] += hold.remaining_minor
+    sums: dict[bytes, int] = defaultdict(int)
+    for account in accounts:
+        sums[account.unit] += account.balance_minor
+        _check_account(account)
+        if account.held_minor != held.pop(account.account, 0):
+            raise InvariantBroken(f"held of {account.account.hex()} is not the sum of its holds")
+    _check_rest("holds", held)
+    _check_sums(sums)
+
+
+def _check_account(account: Account) -> None:
+    if abs(account.balance_minor) > QUANTITY_MAX or not 0 <= account.held_minor <= QUANTITY_MAX:
+        raise InvariantBroken(
+            f"{account.account.hex()} stands at {account.balance_minor}, held {account.held_minor}"
+        )
+
+
+def _check_rest(what: str, rest: dict[bytes, int]) -> None:
+    for identifier, amount_minor in rest.items():
+        if amount_minor:
+            raise InvariantBroken(
+                f"{what} of {identifier.hex()} say {amount_minor}, its account did not change"
+            )
+
+
+def _check_sums(sums: dict[bytes, int]) -> None:
+    for unit, total_minor in sums.items():
+        if total_minor:
+            raise InvariantBroken(f"balances of unit {unit.hex()} sum to {total_minor}")

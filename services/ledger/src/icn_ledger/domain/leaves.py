@@ -1,0 +1,210 @@
+"""Records as canonical leaf bytes and back. Source: protos/icn/ledger/v1/state.proto."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from icn.ledger.v1 import state_pb2, transaction_pb2
+from icn_ledger.domain.parsing import controller_keys
+from icn_ledger.domain.records import (
+    Account,
+    Allowance,
+    AllowanceLimits,
+    Anchor,
+    Controller,
+    Hold,
+    Namespace,
+    Record,
+    Unit,
+    Zone,
+)
+
+
+def encode_leaf(namespace: Namespace, record: Record) -> bytes:
+    """Canonical bytes of the record's leaf."""
+    return _ENCODERS[namespace](record)
+
+
+def decode_leaf(namespace: Namespace, leaf: bytes) -> Record:
+    """The record of a leaf that this ledger wrote."""
+    return _DECODERS[namespace](leaf)
+
+
+def controller_head(leaf_without_lanes: state_pb2.ControllerLeaf) -> bytes:
+    """What `Controller.head` holds: lanes are the last field, so a leaf is its head, then its lanes."""
+    assert not leaf_without_lanes.lanes, "the head has no lanes"
+    return leaf_without_lanes.SerializeToString(deterministic=True)
+
+
+def _encode_controller(controller: Controller) -> bytes:
+    lanes = state_pb2.ControllerLeaf(
+        lanes=[state_pb2.Lane(lane=lane, last_sequence=sequence) for lane, sequence in controller.lanes]
+    )
+    return controller.head + lanes.SerializeToString(deterministic=True)
+
+
+def _decode_controller(leaf: bytes) -> Controller:
+    message = state_pb2.ControllerLeaf.FromString(leaf)
+    lanes = tuple((lane.lane, lane.last_sequence) for lane in message.lanes)
+    message.ClearField("lanes")
+    return Controller(
+        message.principal,
+        message.threshold,
+        controller_keys(message.keys),
+        message.sponsor,
+        lanes,
+        controller_head(message),
+    )
+
+
+def _encode_unit(unit: Unit) -> bytes:
+    return state_pb2.UnitLeaf(
+        unit=unit.unit,
+        code=unit.code,
+        scale=unit.scale,
+        issuer=unit.issuer,
+        authority=unit.authority,
+        default_floor_minor=unit.default_floor_minor,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_unit(leaf: bytes) -> Unit:
+    message = state_pb2.UnitLeaf.FromString(leaf)
+    return Unit(
+        message.unit,
+        message.code,
+        message.scale,
+        message.issuer,
+        message.authority,
+        message.default_floor_minor,
+    )
+
+
+def _encode_account(account: Account) -> bytes:
+    return state_pb2.AccountLeaf(
+        account=account.account,
+        owner=account.owner,
+        unit=account.unit,
+        balance_minor=account.balance_minor,
+        held_minor=account.held_minor,
+        floor_minor=account.floor_minor,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_account(leaf: bytes) -> Account:
+    message = state_pb2.AccountLeaf.FromString(leaf)
+    return Account(
+        message.account,
+        message.owner,
+        message.unit,
+        message.balance_minor,
+        message.held_minor,
+        message.floor_minor,
+    )
+
+
+def _encode_hold(hold: Hold) -> bytes:
+    return state_pb2.HoldLeaf(
+        hold=hold.hold,
+        source=hold.source,
+        destination=hold.destination,
+        remaining_minor=hold.remaining_minor,
+        expire_time_ms=hold.expire_time_ms,
+        payer=hold.payer,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_hold(leaf: bytes) -> Hold:
+    message = state_pb2.HoldLeaf.FromString(leaf)
+    return Hold(
+        message.hold,
+        message.source,
+        message.destination,
+        message.remaining_minor,
+        message.expire_time_ms,
+        message.payer,
+    )
+
+
+def _encode_anchor(anchor: Anchor) -> bytes:
+    return state_pb2.AnchorLeaf(
+        digest=anchor.digest,
+        topic=anchor.topic,
+        principal=anchor.principal,
+        height=anchor.height,
+        block_time_ms=anchor.block_time_ms,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_anchor(leaf: bytes) -> Anchor:
+    message = state_pb2.AnchorLeaf.FromString(leaf)
+    return Anchor(message.digest, message.topic, message.principal, message.height, message.block_time_ms)
+
+
+def _encode_allowance(allowance: Allowance) -> bytes:
+    return state_pb2.AllowanceLeaf(
+        organization=allowance.organization,
+        limits=transaction_pb2.AllowanceLimits(
+            bytes_per_epoch=allowance.limits.bytes_per_epoch,
+            signatures_per_epoch=allowance.limits.signatures_per_epoch,
+            state_leaves=allowance.limits.state_leaves,
+        ),
+        epoch=allowance.epoch,
+        used_bytes=allowance.used_bytes,
+        used_signatures=allowance.used_signatures,
+        used_state_leaves=allowance.used_state_leaves,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_allowance(leaf: bytes) -> Allowance:
+    message = state_pb2.AllowanceLeaf.FromString(leaf)
+    return Allowance(
+        message.organization,
+        AllowanceLimits(
+            message.limits.bytes_per_epoch,
+            message.limits.signatures_per_epoch,
+            message.limits.state_leaves,
+        ),
+        message.epoch,
+        message.used_bytes,
+        message.used_signatures,
+        message.used_state_leaves,
+    )
+
+
+def _encode_zone(zone: Zone) -> bytes:
+    return state_pb2.ZoneLeaf(
+        authority=zone.authority,
+        protocol_version=zone.protocol_version,
+        validator_set_hash=zone.validator_set_hash,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_zone(leaf: bytes) -> Zone:
+    message = state_pb2.ZoneLeaf.FromString(leaf)
+    return Zone(message.authority, message.protocol_version, message.validator_set_hash)
+
+
+_ENCODERS = cast(
+    dict[Namespace, Callable[[Any], bytes]],
+    {
+        Namespace.CONTROLLER: _encode_controller,
+        Namespace.UNIT: _encode_unit,
+        Namespace.ACCOUNT: _encode_account,
+        Namespace.HOLD: _encode_hold,
+        Namespace.ANCHOR: _encode_anchor,
+        Namespace.ALLOWANCE: _encode_allowance,
+        Namespace.ZONE: _encode_zone,
+    },
+)
+
+_DECODERS: dict[Namespace, Callable[[bytes], Record]] = {
+    Namespace.CONTROLLER: _decode_controller,
+    Namespace.UNIT: _decode_unit,
+    Namespace.ACCOUNT: _decode_account,
+    Namespace.HOLD: _decode_hold,
+    Namespace.ANCHOR: _decode_anchor,
+    Namespace.ALLOWANCE: _decode_allowance,
+    Namespace.ZONE: _decode_zone,
+}

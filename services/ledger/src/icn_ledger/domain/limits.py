@@ -1,0 +1,32 @@
+"""Bounds of transactions, records and blocks. Source: docs/spec/transaction.md, "Bytes"."""
+
+from typing import Final
+
+TRANSACTION_BYTES_MAX: Final = 65_536
+IDENTIFIER_BYTES: Final = 16
+DIGEST_BYTES: Final = 32
+MESSAGES_MAX: Final = 16
+SIGNATURES_MAX: Final = 16
+CONTROLLER_KEYS_MAX: Final = 16
+SCOPE_ACCOUNTS_MAX: Final = 64
+LANES_MAX: Final = 16
+SCALE_MAX: Final = 9
+
+EXPIRY_AHEAD_MS_MAX: Final = 86_400_000
+"""How far ahead of block time a transaction may expire: 24 h."""
+HOLD_AHEAD_MS_MAX: Final = 31_622_400_000
+"""How far ahead of block time a hold may expire: 366 days."""
+QUANTITY_MAX: Final = 2**62
+"""Largest amount, absolute balance, held, time and sequence: a sum of two stays inside signed 64 bits."""
+NO_FLOOR: Final = -QUANTITY_MAX
+"""The floor that no balance can pass."""
+ALLOWANCE_MAX: Final = 2**40
+
+COFACTORED_ONLY_PER_BLOCK_MAX: Final = 8
+"""Each such signature costs 2 ms without the native module."""
+HOLDS_RELEASED_PER_BLOCK_MAX: Final = 1_000
+"""Due holds that one block releases; the rest follow in the next, so that a block stays short."""
+SEQUENCE_AHEAD_MAX: Final = 10_000
+"""How far ahead of its lane a transaction may wait in a pool."""
+VERSIONED_HEIGHTS: Final = 256
+"""How many heights back records, pages and roots can be read."""

@@ -1,0 +1,169 @@
+"""A transaction as values; `parsing` makes them. Source: protos/icn/ledger/v1/transaction.proto."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from icn_crypto import tags
+from icn_crypto.hashing import preimage
+from icn_ledger.domain.records import AllowanceLimits, ControllerKey
+
+
+class OpenController(NamedTuple):
+    """Creates a principal with its keys."""
+
+    principal: bytes
+    threshold: int
+    keys: tuple[ControllerKey, ...]
+    head: bytes
+    """Canonical bytes of fields 1 to 3 of the leaf to be; the sponsor follows."""
+
+
+class UpdateController(NamedTuple):
+    """Replaces the acting principal's keys and threshold."""
+
+    threshold: int
+    keys: tuple[ControllerKey, ...]
+    head: bytes
+    """Canonical bytes of fields 2 and 3 of the leaf to be."""
+
+
+class CreateUnit(NamedTuple):
+    """Creates a unit; the acting principal is issuer and authority."""
+
+    unit: bytes
+    code: str
+    scale: int
+    default_floor_minor: int
+
+
+class OpenAccount(NamedTuple):
+    """Opens an account of the acting principal."""
+
+    account: bytes
+    unit: bytes
+
+
+class SetFloor(NamedTuple):
+    """Sets an account's floor."""
+
+    account: bytes
+    floor_minor: int
+
+
+class Transfer(NamedTuple):
+    """Moves credit."""
+
+    source: bytes
+    destination: bytes
+    amount_minor: int
+    memo_hash: bytes
+
+
+class PlaceHold(NamedTuple):
+    """Reserves credit."""
+
+    hold: bytes
+    source: bytes
+    destination: bytes
+    amount_minor: int
+    expire_time_ms: int
+
+
+class CaptureHold(NamedTuple):
+    """Moves part of a hold."""
+
+    hold: bytes
+    amount_minor: int
+
+
+class VoidHold(NamedTuple):
+    """Releases what is left of a hold."""
+
+    hold: bytes
+
+
+class AnchorDigest(NamedTuple):
+    """Records a digest."""
+
+    digest: bytes
+    topic: str
+
+
+class SetAllowance(NamedTuple):
+    """Sets what an organization may use."""
+
+    organization: bytes
+    limits: AllowanceLimits
+
+
+Message = (
+    OpenController
+    | UpdateController
+    | CreateUnit
+    | OpenAccount
+    | SetFloor
+    | Transfer
+    | PlaceHold
+    | CaptureHold
+    | VoidHold
+    | AnchorDigest
+    | SetAllowance
+)
+
+KIND_NUMBERS: dict[type[Message], int] = {
+    OpenController: 1,
+    UpdateController: 2,
+    CreateUnit: 3,
+    OpenAccount: 4,
+    SetFloor: 5,
+    Transfer: 6,
+    PlaceHold: 7,
+    CaptureHold: 8,
+    VoidHold: 9,
+    AnchorDigest: 10,
+    SetAllowance: 11,
+}
+"""Field numbers of ``Message.kind``, as key scopes name them."""
+
+LEAF_MAKERS: frozenset[type[Message]] = frozenset(
+    {OpenController, CreateUnit, OpenAccount, PlaceHold, AnchorDigest}
+)
+"""Kinds that may each create one leaf in any state; SetAllowance does so only for a new organization."""
+
+
+class Signature(NamedTuple):
+    """One key's agreement."""
+
+    suite: int
+    key_id: bytes
+    signature: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Transaction:
+    """A transaction whose bytes passed validity rule 1. Not changed after it was made."""
+
+    id: bytes
+    """32 bytes, the hash of the body."""
+    body: bytes
+    """As signed."""
+    size_bytes: int
+    """Of the whole, signatures included; what the allowance is charged."""
+    principal: bytes
+    payer: bytes
+    lane: int
+    sequence: int
+    expire_time_ms: int
+    messages: tuple[Message, ...]
+    signatures: tuple[Signature, ...]
+    """Ascending by key id."""
+    leaves_made_max: int
+    """Leaves its messages may create, those of SetAllowance left out."""
+    organizations_set: tuple[bytes, ...]
+    """Organizations that its SetAllowance messages name, each once; for a new one another leaf is made."""
+
+    def signing_preimage(self, genesis_hash: bytes) -> bytes:
+        """What each signature is over."""
+        return preimage(tags.TRANSACTION, genesis_hash, self.body)

@@ -1,0 +1,312 @@
+"""Bytes become a transaction, or are refused: validity rule 1, every static rule of the proto.
+
+Source: docs/spec/transaction.md, "Bytes" and "Validity"; protos/icn/ledger/v1/transaction.proto.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+from icn.ledger.v1 import state_pb2, transaction_pb2
+from icn_crypto import tags
+from icn_crypto.hashing import domain_hash
+from icn_crypto.suites import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Suite, key_id
+from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
+from icn_ledger.domain import limits
+from icn_ledger.domain.messages import (
+    KIND_NUMBERS,
+    LEAF_MAKERS,
+    AnchorDigest,
+    CaptureHold,
+    CreateUnit,
+    Message,
+    OpenAccount,
+    OpenController,
+    PlaceHold,
+    SetAllowance,
+    SetFloor,
+    Signature,
+    Transaction,
+    Transfer,
+    UpdateController,
+    VoidHold,
+)
+from icn_ledger.domain.records import AllowanceLimits, ControllerKey, KeyScope
+from icn_ledger.domain.refusals import Malformed
+
+_UNIT_CODE = re.compile(r"[A-Z0-9-]{2,12}\Z")
+_TOPIC = re.compile(r"[a-z0-9./-]{1,64}\Z")
+_SIGNATURE_BYTES: dict[int, int] = {int(suite): length for suite, length in SIGNATURE_BYTES.items()}
+_PUBLIC_KEY_BYTES: dict[int, int] = {int(suite): length for suite, length in PUBLIC_KEY_BYTES.items()}
+_SCOPEABLE_KINDS = frozenset(KIND_NUMBERS.values()) - {KIND_NUMBERS[UpdateController]}
+
+ProtoKeys = RepeatedCompositeFieldContainer[transaction_pb2.ControllerKey]
+
+
+def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
+    """Read the bytes of a transaction.
+
+    Raises:
+        Malformed: they break a rule that needs no state to see.
+    """
+    try:
+        envelope = parse_canonical(transaction_pb2.Transaction, data, limits.TRANSACTION_BYTES_MAX)
+        body = parse_canonical(transaction_pb2.TransactionBody, envelope.body, limits.TRANSACTION_BYTES_MAX)
+    except (MalformedBytes, NotCanonical) as error:
+        raise Malformed(str(error)) from error
+    _check_identifier(body.principal, "principal")
+    _check_identifier(body.payer, "payer")
+    if body.lane >= limits.LANES_MAX:
+        raise Malformed(f"lane {body.lane}, the highest is {limits.LANES_MAX - 1}")
+    if not 1 <= body.sequence <= limits.QUANTITY_MAX:
+        raise Malformed(f"sequence {body.sequence}, allowed 1 to 2^62")
+    _check_time(body.expire_time_ms, "expire_time_ms")
+    if not 1 <= len(body.messages) <= limits.MESSAGES_MAX:
+        raise Malformed(f"{len(body.messages)} messages, allowed 1 to {limits.MESSAGES_MAX}")
+    messages = tuple([_message(message) for message in body.messages])
+    return Transaction(
+        id=domain_hash(tags.TRANSACTION_ID, genesis_hash, envelope.body),
+        body=envelope.body,
+        size_bytes=len(data),
+        principal=body.principal,
+        payer=body.payer,
+        lane=body.lane,
+        sequence=body.sequence,
+        expire_time_ms=body.expire_time_ms,
+        messages=messages,
+        signatures=_signatures(envelope.signatures),
+        leaves_made_max=sum([type(message) in LEAF_MAKERS for message in messages]),
+        organizations_set=tuple(
+            {message.organization: None for message in messages if isinstance(message, SetAllowance)}
+        ),
+    )
+
+
+def controller_keys(keys: ProtoKeys | Sequence[transaction_pb2.ControllerKey]) -> tuple[ControllerKey, ...]:
+    """Keys as values, with their ids; no rule is checked."""
+    return tuple(
+        ControllerKey(
+            key_id({Suite(public.suite): public.public_key for public in key.public_keys}),
+            tuple((public.suite, public.public_key) for public in key.public_keys),
+            _scope_value(key.scope) if key.HasField("scope") else None,
+        )
+        for key in keys
+    )
+
+
+def _check_identifier(value: bytes, name: str) -> bytes:
+    if len(value) != limits.IDENTIFIER_BYTES:
+        raise Malformed(f"{name} has {len(value)} bytes, must have {limits.IDENTIFIER_BYTES}")
+    return value
+
+
+def _check_time(value: int, name: str) -> int:
+    if value > limits.QUANTITY_MAX:
+        raise Malformed(f"{name} {value} is above 2^62")
+    return value
+
+
+def _check_amount(value: int) -> int:
+    if not 1 <= value <= limits.QUANTITY_MAX:
+        raise Malformed(f"amount_minor {value}, allowed 1 to 2^62")
+    return value
+
+
+def _check_floor(value: int, name: str) -> int:
+    if not limits.NO_FLOOR <= value <= 0:
+        raise Malformed(f"{name} {value}, allowed -2^62 to 0")
+    return value
+
+
+def _check_two_accounts(source: bytes, destination: bytes) -> None:
+    _check_identifier(source, "source")
+    _check_identifier(destination, "destination")
+    if source == destination:
+        raise Malformed("source and destination are the same account")
+
+
+def _signatures(
+    signatures: RepeatedCompositeFieldContainer[transaction_pb2.Signature],
+) -> tuple[Signature, ...]:
+    if not 1 <= len(signatures) <= limits.SIGNATURES_MAX:
+        raise Malformed(f"{len(signatures)} signatures, allowed 1 to {limits.SIGNATURES_MAX}")
+    values = []
+    previous = b""
+    for signature in signatures:
+        value = Signature(signature.suite, signature.key_id, signature.signature)
+        _check_identifier(value.key_id, "key_id")
+        if value.key_id <= previous:
+            raise Malformed("signatures must ascend by key id, no key twice")
+        previous = value.key_id
+        length = _SIGNATURE_BYTES.get(value.suite)
+        if length is None:
+            raise Malformed(f"suite {value.suite} is not known")
+        if len(value.signature) != length:
+            raise Malformed(f"a signature of suite {value.suite} has {length} bytes")
+        values.append(value)
+    return tuple(values)
+
+
+def _message(message: transaction_pb2.Message) -> Message:
+    kind = message.WhichOneof("kind")
+    if kind is None:
+        raise Malformed("a message has no kind")
+    return _READERS[kind](getattr(message, kind))
+
+
+def _transfer(message: transaction_pb2.Transfer) -> Transfer:
+    value = Transfer(message.source, message.destination, message.amount_minor, message.memo_hash)
+    _check_two_accounts(value.source, value.destination)
+    _check_amount(value.amount_minor)
+    if value.memo_hash and len(value.memo_hash) != limits.DIGEST_BYTES:
+        raise Malformed(f"memo_hash has {len(value.memo_hash)} bytes, must have none or 32")
+    return value
+
+
+def _open_controller(message: transaction_pb2.OpenController) -> OpenController:
+    principal = _check_identifier(message.principal, "principal")
+    keys = _checked_keys(message.threshold, message.keys)
+    head = state_pb2.ControllerLeaf(principal=principal, threshold=message.threshold, keys=message.keys)
+    return OpenController(principal, message.threshold, keys, head.SerializeToString(deterministic=True))
+
+
+def _update_controller(message: transaction_pb2.UpdateController) -> UpdateController:
+    keys = _checked_keys(message.threshold, message.keys)
+    head = state_pb2.ControllerLeaf(threshold=message.threshold, keys=message.keys)
+    return UpdateController(message.threshold, keys, head.SerializeToString(deterministic=True))
+
+
+def _create_unit(message: transaction_pb2.CreateUnit) -> CreateUnit:
+    _check_identifier(message.unit, "unit")
+    if _UNIT_CODE.match(message.code) is None:
+        raise Malformed("code must be 2 to 12 characters A-Z, 0-9 or hyphen")
+    if message.scale > limits.SCALE_MAX:
+        raise Malformed(f"scale {message.scale}, the highest is {limits.SCALE_MAX}")
+    floor_minor = _check_floor(message.default_floor_minor, "default_floor_minor")
+    return CreateUnit(message.unit, message.code, message.scale, floor_minor)
+
+
+def _open_account(message: transaction_pb2.OpenAccount) -> OpenAccount:
+    return OpenAccount(_check_identifier(message.account, "account"), _check_identifier(message.unit, "unit"))
+
+
+def _set_floor(message: transaction_pb2.SetFloor) -> SetFloor:
+    return SetFloor(
+        _check_identifier(message.account, "account"), _check_floor(message.floor_minor, "floor_minor")
+    )
+
+
+def _place_hold(message: transaction_pb2.PlaceHold) -> PlaceHold:
+    _check_identifier(message.hold, "hold")
+    _check_two_accounts(message.source, message.destination)
+    return PlaceHold(
+        message.hold,
+        message.source,
+        message.destination,
+        _check_amount(message.amount_minor),
+        _check_time(message.expire_time_ms, "expire_time_ms"),
+    )
+
+
+def _capture_hold(message: transaction_pb2.CaptureHold) -> CaptureHold:
+    return CaptureHold(_check_identifier(message.hold, "hold"), _check_amount(message.amount_minor))
+
+
+def _void_hold(message: transaction_pb2.VoidHold) -> VoidHold:
+    return VoidHold(_check_identifier(message.hold, "hold"))
+
+
+def _anchor(message: transaction_pb2.Anchor) -> AnchorDigest:
+    if len(message.digest) != limits.DIGEST_BYTES:
+        raise Malformed(f"digest has {len(message.digest)} bytes, must have {limits.DIGEST_BYTES}")
+    if _TOPIC.match(message.topic) is None:
+        raise Malformed("topic must be 1 to 64 characters a-z, 0-9, dot, slash or hyphen")
+    return AnchorDigest(message.digest, message.topic)
+
+
+def _set_allowance(message: transaction_pb2.SetAllowance) -> SetAllowance:
+    _check_identifier(message.organization, "organization")
+    if not message.HasField("limits"):
+        raise Malformed("limits are missing")
+    bounds = AllowanceLimits(
+        message.limits.bytes_per_epoch, message.limits.signatures_per_epoch, message.limits.state_leaves
+    )
+    if max(bounds) > limits.ALLOWANCE_MAX:
+        raise Malformed(f"a limit of {max(bounds)}, the highest is 2^40")
+    return SetAllowance(message.organization, bounds)
+
+
+def _checked_keys(threshold: int, keys: ProtoKeys) -> tuple[ControllerKey, ...]:
+    if not 1 <= len(keys) <= limits.CONTROLLER_KEYS_MAX:
+        raise Malformed(f"{len(keys)} keys, allowed 1 to {limits.CONTROLLER_KEYS_MAX}")
+    for key in keys:
+        _check_public_keys(key)
+        if key.HasField("scope"):
+            _check_scope(key.scope)
+    values = controller_keys(keys)
+    if any(before.key_id >= after.key_id for before, after in pairwise(values)):
+        raise Malformed("keys must ascend by key id, no key twice")
+    public_keys = [public_key for key in values for public_key in key.public_keys]
+    if len(set(public_keys)) != len(public_keys):
+        raise Malformed("a public key stands in two keys")
+    unscoped = sum(key.scope is None for key in values)
+    if not 1 <= threshold <= unscoped:
+        raise Malformed(f"threshold {threshold}, allowed 1 to the {unscoped} keys without a scope")
+    return values
+
+
+def _check_public_keys(key: transaction_pb2.ControllerKey) -> None:
+    if not key.public_keys:
+        raise Malformed("a key has no public key")
+    previous = 0
+    for public in key.public_keys:
+        length = _PUBLIC_KEY_BYTES.get(public.suite)
+        if length is None:
+            raise Malformed(f"suite {public.suite} is not known")
+        if public.suite <= previous:
+            raise Malformed("public keys must ascend by suite, no suite twice")
+        if len(public.public_key) != length:
+            raise Malformed(f"a public key of suite {public.suite} has {length} bytes")
+        previous = public.suite
+
+
+def _check_scope(scope: transaction_pb2.KeyScope) -> None:
+    kinds, accounts = list(scope.message_kinds), list(scope.accounts)
+    if not kinds or any(kind not in _SCOPEABLE_KINDS for kind in kinds) or not _is_ascending(kinds):
+        raise Malformed("message_kinds of a scope must be kinds a scoped key may sign, ascending")
+    if len(accounts) > limits.SCOPE_ACCOUNTS_MAX or not _is_ascending(accounts):
+        raise Malformed(f"accounts of a scope must ascend, at most {limits.SCOPE_ACCOUNTS_MAX}")
+    for account in accounts:
+        _check_identifier(account, "account of a scope")
+    if scope.amount_minor_max > limits.QUANTITY_MAX:
+        raise Malformed("amount_minor_max is above 2^62")
+    _check_time(scope.expire_time_ms, "expire_time_ms of a scope")
+
+
+def _is_ascending(values: Sequence[Any]) -> bool:
+    return all(before < after for before, after in pairwise(values))
+
+
+def _scope_value(scope: transaction_pb2.KeyScope) -> KeyScope:
+    return KeyScope(
+        tuple(scope.message_kinds), scope.amount_minor_max, tuple(scope.accounts), scope.expire_time_ms
+    )
+
+
+_READERS: dict[str, Callable[[Any], Message]] = {
+    "open_controller": _open_controller,
+    "update_controller": _update_controller,
+    "create_unit": _create_unit,
+    "open_account": _open_account,
+    "set_floor": _set_floor,
+    "transfer": _transfer,
+    "place_hold": _place_hold,
+    "capture_hold": _capture_hold,
+    "void_hold": _void_hold,
+    "anchor": _anchor,
+    "set_allowance": _set_allowance,
+}

@@ -1,0 +1,236 @@
+"""What the state holds: one record per leaf of the state tree.
+
+Records are named tuples, not frozen dataclasses: a block makes thousands of them and a tuple costs a third.
+
+Source: protos/icn/ledger/v1/state.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+
+class Namespace(IntEnum):
+    """Which kind of record a leaf is. Numbers are part of the state key."""
+
+    CONTROLLER = 1
+    UNIT = 2
+    ACCOUNT = 3
+    HOLD = 4
+    ANCHOR = 5
+    ALLOWANCE = 6
+    ZONE = 7
+
+
+class KeyScope(NamedTuple):
+    """What a key that acts alone may sign."""
+
+    message_kinds: tuple[int, ...]
+    """Field numbers of ``Message.kind``, ascending."""
+    amount_minor_max: int
+    """Most one message may move; 0 means no limit."""
+    accounts: tuple[bytes, ...]
+    """Accounts that may be debited, ascending; empty means all of the principal's."""
+    expire_time_ms: int
+    """Last block time it may sign for; 0 means no end."""
+
+
+class ControllerKey(NamedTuple):
+    """A key that may sign for a principal."""
+
+    key_id: bytes
+    public_keys: tuple[tuple[int, bytes], ...]
+    """(suite, public key), ascending by suite."""
+    scope: KeyScope | None
+    """None: the key counts towards the threshold."""
+
+
+class Controller(NamedTuple):
+    """Who may sign for a principal, and how far its lanes have come."""
+
+    principal: bytes
+    threshold: int
+    keys: tuple[ControllerKey, ...]
+    """Ascending by key id."""
+    sponsor: bytes
+    """Principal whose allowance pays; empty for those of genesis."""
+    lanes: tuple[tuple[int, int], ...]
+    """(lane, last sequence consumed), ascending by lane."""
+    head: bytes
+    """Canonical bytes of the leaf without its lanes, so that using a sequence does not encode keys again."""
+
+    def last_sequence(self, lane: int) -> int:
+        """The last number consumed in ``lane``; 0 when it was never used."""
+        for number, sequence in self.lanes:
+            if number == lane:
+                return sequence
+        return 0
+
+    def consume(self, lane: int, sequence: int) -> Controller:
+        """The controller after ``sequence`` was used in ``lane``."""
+        if len(self.lanes) == 1 and self.lanes[0][0] == lane:
+            lanes: tuple[tuple[int, int], ...] = ((lane, sequence),)
+        else:
+            lanes = tuple(sorted({**dict(self.lanes), lane: sequence}.items()))
+        return Controller(self.principal, self.threshold, self.keys, self.sponsor, lanes, self.head)
+
+    def find_key(self, key_id: bytes) -> ControllerKey | None:
+        """The key of that id; at most sixteen are compared."""
+        for key in self.keys:
+            if key.key_id == key_id:
+                return key
+        return None
+
+
+class Unit(NamedTuple):
+    """A unit of account."""
+
+    unit: bytes
+    code: str
+    scale: int
+    issuer: bytes
+    authority: bytes
+    """Principal that sets floors."""
+    default_floor_minor: int
+
+
+class Account(NamedTuple):
+    """What one owner has or owes in one unit; minor units."""
+
+    account: bytes
+    owner: bytes
+    unit: bytes
+    balance_minor: int
+    """Negative when the owner owes."""
+    held_minor: int
+    """Sum of its open holds."""
+    floor_minor: int
+    """Lowest balance − held a voluntary debit may leave."""
+
+
+class Hold(NamedTuple):
+    """Credit reserved for a payee."""
+
+    hold: bytes
+    source: bytes
+    destination: bytes
+    remaining_minor: int
+    expire_time_ms: int
+    """First block time at which what is left is released."""
+    payer: bytes
+    """Organization whose allowance the leaf occupies."""
+
+
+class Anchor(NamedTuple):
+    """A digest that was known at a height."""
+
+    digest: bytes
+    topic: str
+    principal: bytes
+    height: int
+    block_time_ms: int
+
+
+class AllowanceLimits(NamedTuple):
+    """Bounds on what an organization's transactions use."""
+
+    bytes_per_epoch: int
+    signatures_per_epoch: int
+    state_leaves: int
+
+
+class Allowance(NamedTuple):
+    """What an organization may use and has used."""
+
+    organization: bytes
+    limits: AllowanceLimits
+    epoch: int
+    """Epoch of the two counts below; in a later one they start at 0."""
+    used_bytes: int
+    used_signatures: int
+    used_state_leaves: int
+    """Leaves occupied now."""
+
+    def charge(self, epoch: int, size_bytes: int, signatures: int) -> Allowance:
+        """The allowance after a transaction was included in a block of ``epoch``."""
+        if epoch != self.epoch:
+            return Allowance(
+                self.organization, self.limits, epoch, size_bytes, signatures, self.used_state_leaves
+            )
+        return Allowance(
+            self.organization,
+            self.limits,
+            epoch,
+            self.used_bytes + size_bytes,
+            self.used_signatures + signatures,
+            self.used_state_leaves,
+        )
+
+    def occupy(self, leaves: int) -> Allowance:
+        """The allowance after ``leaves`` more (or fewer) leaves are in the state on its account."""
+        return self._replace(used_state_leaves=self.used_state_leaves + leaves)
+
+
+class Zone(NamedTuple):
+    """What governs the zone."""
+
+    authority: bytes
+    """Principal that sets allowances."""
+    protocol_version: int
+    validator_set_hash: bytes
+    """Of the set for the next epoch."""
+
+
+Record = Controller | Unit | Account | Hold | Anchor | Allowance | Zone
+
+Key = tuple[Namespace, bytes]
+"""Names a record; the zone's identifier is empty."""
+
+ZONE_IDENTIFIER = b""
+
+
+@dataclass(slots=True)
+class RecordTables:
+    """Records by identifier, one table per namespace; None for a record known to be absent.
+
+    One dictionary per namespace spares the hot path a tuple per look-up and keeps the types apart.
+    """
+
+    controllers: dict[bytes, Controller | None] = field(default_factory=dict)
+    units: dict[bytes, Unit | None] = field(default_factory=dict)
+    accounts: dict[bytes, Account | None] = field(default_factory=dict)
+    holds: dict[bytes, Hold | None] = field(default_factory=dict)
+    anchors: dict[bytes, Anchor | None] = field(default_factory=dict)
+    allowances: dict[bytes, Allowance | None] = field(default_factory=dict)
+    zones: dict[bytes, Zone | None] = field(default_factory=dict)
+
+    def table(self, namespace: Namespace) -> dict[bytes, Any]:
+        """The table of one namespace."""
+        return (
+            self.controllers,
+            self.units,
+            self.accounts,
+            self.holds,
+            self.anchors,
+            self.allowances,
+            self.zones,
+        )[namespace - 1]
+
+    def copy(self) -> RecordTables:
+        """Tables of their own with the same records."""
+        return RecordTables(*(dict(self.table(namespace)) for namespace in Namespace))
+
+    def put(self, namespace: Namespace, identifier: bytes, record: Record | None) -> None:
+        """Set one record, or its absence."""
+        self.table(namespace)[identifier] = record
+
+    def __iter__(self) -> Iterator[tuple[Namespace, bytes, Record | None]]:
+        for namespace in Namespace:
+            for identifier, record in self.table(namespace).items():
+                yield namespace, identifier, record
+
+    def __len__(self) -> int:
+        return sum(len(self.table(namespace)) for namespace in Namespace)

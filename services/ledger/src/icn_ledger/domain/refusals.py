@@ -1,0 +1,73 @@
+"""Stable reasons. A transaction that is not valid is in no block; one that is refused leaves a receipt.
+
+Source: docs/spec/transaction.md, "Validity", "Execution" and "Receipts".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MALFORMED_TRANSACTION: Final = "MALFORMED_TRANSACTION"
+EXPIRED: Final = "EXPIRED"
+EXPIRY_TOO_FAR: Final = "EXPIRY_TOO_FAR"
+CONTROLLER_UNKNOWN: Final = "CONTROLLER_UNKNOWN"
+PAYER_NOT_ALLOWED: Final = "PAYER_NOT_ALLOWED"
+SEQUENCE_USED: Final = "SEQUENCE_USED"
+SEQUENCE_GAP: Final = "SEQUENCE_GAP"
+KEY_UNKNOWN: Final = "KEY_UNKNOWN"
+THRESHOLD_NOT_MET: Final = "THRESHOLD_NOT_MET"
+KEY_SCOPE_EXCEEDED: Final = "KEY_SCOPE_EXCEEDED"
+SIGNATURE_INVALID: Final = "SIGNATURE_INVALID"
+ALLOWANCE_EXCEEDED: Final = "ALLOWANCE_EXCEEDED"
+
+KEY_REVOKED: Final = "KEY_REVOKED"
+PRINCIPAL_EXISTS: Final = "PRINCIPAL_EXISTS"
+INVALID_KEY: Final = "INVALID_KEY"
+SPONSOR_NOT_ORGANIZATION: Final = "SPONSOR_NOT_ORGANIZATION"
+UNIT_EXISTS: Final = "UNIT_EXISTS"
+UNIT_UNKNOWN: Final = "UNIT_UNKNOWN"
+ACCOUNT_EXISTS: Final = "ACCOUNT_EXISTS"
+ACCOUNT_UNKNOWN: Final = "ACCOUNT_UNKNOWN"
+NOT_UNIT_AUTHORITY: Final = "NOT_UNIT_AUTHORITY"
+NOT_ACCOUNT_OWNER: Final = "NOT_ACCOUNT_OWNER"
+UNIT_MISMATCH: Final = "UNIT_MISMATCH"
+CREDIT_LIMIT_EXCEEDED: Final = "CREDIT_LIMIT_EXCEEDED"
+BALANCE_OUT_OF_RANGE: Final = "BALANCE_OUT_OF_RANGE"
+HOLD_EXISTS: Final = "HOLD_EXISTS"
+HOLD_UNKNOWN: Final = "HOLD_UNKNOWN"
+HOLD_AMOUNT_EXCEEDED: Final = "HOLD_AMOUNT_EXCEEDED"
+HOLD_EXPIRY_OUT_OF_RANGE: Final = "HOLD_EXPIRY_OUT_OF_RANGE"
+ANCHOR_EXISTS: Final = "ANCHOR_EXISTS"
+NOT_ZONE_AUTHORITY: Final = "NOT_ZONE_AUTHORITY"
+
+Figures = tuple[tuple[str, int], ...]
+"""Numbers that were compared, by name, in the order that the specification fixes for the reason."""
+
+
+class NotValid(Exception):
+    """A block may not include the transaction; the first validity rule that fails."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
+class Malformed(NotValid):
+    """Validity rule 1."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(MALFORMED_TRANSACTION, message)
+
+
+class Refused(Exception):
+    """Execution leaves the transaction without effect, with a receipt that says why."""
+
+    def __init__(self, reason: str, *figures: tuple[str, int]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.figures: Figures = figures
+
+
+class InvariantBroken(AssertionError):
+    """The state would no longer add up. The node stops: going on would only hide the fault."""

@@ -1,0 +1,111 @@
+"""Which records a block may read or write, so that they are loaded in one round before it is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from icn_ledger.domain.messages import (
+    AnchorDigest,
+    CaptureHold,
+    CreateUnit,
+    OpenAccount,
+    OpenController,
+    PlaceHold,
+    SetAllowance,
+    SetFloor,
+    Transaction,
+    Transfer,
+    VoidHold,
+)
+from icn_ledger.domain.records import ZONE_IDENTIFIER, Namespace, RecordTables
+
+
+@dataclass(slots=True)
+class RecordNames:
+    """Identifiers of records, one set per namespace."""
+
+    controllers: set[bytes] = field(default_factory=set)
+    units: set[bytes] = field(default_factory=set)
+    accounts: set[bytes] = field(default_factory=set)
+    holds: set[bytes] = field(default_factory=set)
+    anchors: set[bytes] = field(default_factory=set)
+    allowances: set[bytes] = field(default_factory=set)
+    zones: set[bytes] = field(default_factory=set)
+
+    def names(self, namespace: Namespace) -> set[bytes]:
+        """The identifiers of one namespace."""
+        return (
+            self.controllers,
+            self.units,
+            self.accounts,
+            self.holds,
+            self.anchors,
+            self.allowances,
+            self.zones,
+        )[namespace - 1]
+
+
+def touched_by_validity(transactions: Iterable[Transaction]) -> RecordNames:
+    """What judging the transactions reads."""
+    names = RecordNames()
+    for transaction in transactions:
+        names.controllers.add(transaction.principal)
+        names.allowances.add(transaction.payer)
+        names.allowances.update(transaction.organizations_set)
+    return names
+
+
+def touched_directly(transactions: Iterable[Transaction], due_holds: Iterable[bytes]) -> RecordNames:
+    """What the transactions and the due holds name."""
+    names = RecordNames(holds=set(due_holds))
+    accounts = names.accounts
+    for transaction in transactions:
+        names.controllers.add(transaction.principal)
+        names.allowances.add(transaction.payer)
+        for message in transaction.messages:
+            match message:
+                case Transfer():
+                    accounts.add(message.source)
+                    accounts.add(message.destination)
+                case PlaceHold():
+                    accounts.add(message.source)
+                    accounts.add(message.destination)
+                    names.holds.add(message.hold)
+                case CaptureHold() | VoidHold():
+                    names.holds.add(message.hold)
+                case OpenAccount():
+                    accounts.add(message.account)
+                    names.units.add(message.unit)
+                case SetFloor():
+                    accounts.add(message.account)
+                case CreateUnit():
+                    names.units.add(message.unit)
+                case AnchorDigest():
+                    names.anchors.add(message.digest)
+                case OpenController():
+                    names.controllers.add(message.principal)
+                    names.allowances.add(transaction.principal)
+                case SetAllowance():
+                    names.controllers.add(message.organization)
+                    names.allowances.add(message.organization)
+                    names.zones.add(ZONE_IDENTIFIER)
+                case _:
+                    pass  # UpdateController changes the acting principal's, which is there already
+    return names
+
+
+def touched_behind(
+    transactions: Iterable[Transaction], names: RecordNames, loaded: RecordTables
+) -> RecordNames:
+    """What only the records of `touched_directly` lead to: a hold's accounts and payer, an account's unit."""
+    behind = RecordNames()
+    for hold in loaded.holds.values():
+        if hold is not None:
+            behind.accounts.update((hold.source, hold.destination))
+            behind.allowances.add(hold.payer)
+    if any(isinstance(message, SetFloor) for transaction in transactions for message in transaction.messages):
+        behind.units.update(account.unit for account in loaded.accounts.values() if account is not None)
+    for namespace in Namespace:
+        behind.names(namespace).difference_update(names.names(namespace))
+    return behind

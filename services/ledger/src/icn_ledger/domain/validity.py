@@ -1,0 +1,228 @@
+"""Whether a block may include a transaction: a pure function of small records and of what came before it.
+
+It never asks about balances; what only execution can tell becomes a receipt (docs/adr/0007).
+
+Source: docs/spec/transaction.md, "Validity". Rule 1 is `parsing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from icn_ledger.domain import limits
+from icn_ledger.domain.authority import find_fault
+from icn_ledger.domain.messages import Transaction
+from icn_ledger.domain.records import Allowance, Controller
+from icn_ledger.domain.refusals import (
+    ALLOWANCE_EXCEEDED,
+    CONTROLLER_UNKNOWN,
+    EXPIRED,
+    EXPIRY_TOO_FAR,
+    PAYER_NOT_ALLOWED,
+    SEQUENCE_GAP,
+    SEQUENCE_USED,
+    SIGNATURE_INVALID,
+    NotValid,
+)
+
+
+class Moment(NamedTuple):
+    """Where in time a block stands."""
+
+    epoch: int
+    time_ms: int
+
+
+class Door(NamedTuple):
+    """How strict the place is that a transaction wants to enter."""
+
+    cofactored_only_max: int
+    sequence_ahead_max: int
+
+
+BLOCK_DOOR = Door(limits.COFACTORED_ONLY_PER_BLOCK_MAX, 0)
+POOL_DOOR = Door(0, limits.SEQUENCE_AHEAD_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidityView:
+    """The records that validity reads, all as they stood after one height."""
+
+    controllers: Mapping[bytes, Controller | None]
+    """By principal; holds the principal of every transaction that is judged."""
+    allowances: Mapping[bytes, Allowance | None]
+    """By organization; holds every payer and every organization that an allowance is set for."""
+
+
+class SignatureVerdict(NamedTuple):
+    """What verification said of all signatures of a transaction."""
+
+    is_valid: bool
+    """Every one verifies by ZIP-215 or its suite's own rule."""
+    cofactored_only: int
+    """How many do so only with the cofactor."""
+
+
+class Charge(NamedTuple):
+    """What transactions take from an allowance."""
+
+    size_bytes: int
+    signatures: int
+    leaves: int
+
+
+_NO_CHARGE = Charge(0, 0, 0)
+
+
+@dataclass(slots=True)
+class Use:
+    """Lane numbers and allowances used by transactions that are not executed yet."""
+
+    epoch: int
+    lanes: dict[tuple[bytes, int], int] = field(default_factory=dict)
+    """Last sequence by (principal, lane)."""
+    charges: dict[bytes, Charge] = field(default_factory=dict)
+    """By payer."""
+    cofactored_only: int = 0
+    """Such signatures in the block that is being filled."""
+
+    @classmethod
+    def of_branch(cls, epoch: int, ancestors: Iterable[Use]) -> Use:
+        """What the unexecuted ancestors, oldest first, leave for a block of ``epoch``.
+
+        Bytes and signatures count per epoch, leaves and lanes whatever the epoch.
+        """
+        use = cls(epoch)
+        for ancestor in ancestors:
+            use.lanes.update(ancestor.lanes)
+            is_same_epoch = ancestor.epoch == epoch
+            for payer, charge in ancestor.charges.items():
+                use._add(payer, charge if is_same_epoch else Charge(0, 0, charge.leaves))
+        return use
+
+    def include(self, transaction: Transaction, charge: Charge) -> None:
+        """Count a transaction that was judged valid."""
+        self.lanes[transaction.principal, transaction.lane] = transaction.sequence
+        self._add(transaction.payer, charge)
+
+    def _add(self, payer: bytes, charge: Charge) -> None:
+        before = self.charges.get(payer)
+        if before is not None:
+            charge = Charge(
+                before.size_bytes + charge.size_bytes,
+                before.signatures + charge.signatures,
+                before.leaves + charge.leaves,
+            )
+        self.charges[payer] = charge
+
+
+def judge(
+    transaction: Transaction,
+    view: ValidityView,
+    use: Use,
+    moment: Moment,
+    *,
+    verdict_of: Callable[[Transaction, Controller], SignatureVerdict],
+    door: Door = BLOCK_DOOR,
+) -> Charge:
+    """What including the transaction would charge.
+
+    Args:
+        transaction: passed rule 1.
+        view: the state after the parent branch's executed height.
+        use: what unexecuted ancestors and the block's earlier transactions have used.
+        moment: epoch and time of the block.
+        verdict_of: what verification of its signatures said; asked only when every rule before holds.
+        door: BLOCK_DOOR, or POOL_DOOR for a look before the pool.
+
+    Raises:
+        NotValid: with the reason of the first rule that fails.
+    """
+    time_ms = moment.time_ms
+    if transaction.expire_time_ms < time_ms:
+        raise NotValid(EXPIRED, f"expired at {transaction.expire_time_ms}, block time is {time_ms}")
+    if transaction.expire_time_ms > time_ms + limits.EXPIRY_AHEAD_MS_MAX:
+        raise NotValid(
+            EXPIRY_TOO_FAR,
+            f"expires at {transaction.expire_time_ms}, more than 24 h after block time {time_ms}",
+        )
+    controller = view.controllers[transaction.principal]
+    if controller is None:
+        raise NotValid(CONTROLLER_UNKNOWN, f"principal {transaction.principal.hex()} has no controller")
+    allowance = view.allowances[transaction.payer]
+    if allowance is None or transaction.payer not in (transaction.principal, controller.sponsor):
+        raise NotValid(
+            PAYER_NOT_ALLOWED,
+            f"{transaction.payer.hex()} is neither the principal nor its sponsor, or has no allowance",
+        )
+    _check_sequence(transaction, controller, use, door)
+    if (fault := find_fault(transaction, controller, time_ms)) is not None:
+        raise NotValid(fault.reason, fault.message)
+    verdict = verdict_of(transaction, controller)
+    if not verdict.is_valid:
+        raise NotValid(SIGNATURE_INVALID, "a signature does not verify")
+    if verdict.cofactored_only and use.cofactored_only + verdict.cofactored_only > door.cofactored_only_max:
+        raise NotValid(SIGNATURE_INVALID, "too many signatures verify only with the cofactor")
+    return _check_allowance(transaction, view, allowance, use)
+
+
+def include(
+    transaction: Transaction,
+    view: ValidityView,
+    use: Use,
+    moment: Moment,
+    *,
+    verdict_of: Callable[[Transaction, Controller], SignatureVerdict],
+) -> Charge:
+    """Judge the transaction for a block and count what it uses.
+
+    Raises:
+        NotValid: as `judge`; then nothing is counted.
+    """
+    charge = judge(transaction, view, use, moment, verdict_of=verdict_of)
+    use.include(transaction, charge)
+    return charge
+
+
+def _check_sequence(transaction: Transaction, controller: Controller, use: Use, door: Door) -> None:
+    last = use.lanes.get((transaction.principal, transaction.lane))
+    if last is None:
+        last = controller.last_sequence(transaction.lane)
+    if transaction.sequence <= last:
+        raise NotValid(SEQUENCE_USED, f"sequence {transaction.sequence}, the lane stands at {last}")
+    if transaction.sequence > last + 1 + door.sequence_ahead_max:
+        raise NotValid(SEQUENCE_GAP, f"sequence {transaction.sequence}, the lane stands at {last}")
+
+
+def _check_allowance(transaction: Transaction, view: ValidityView, allowance: Allowance, use: Use) -> Charge:
+    charge = Charge(transaction.size_bytes, len(transaction.signatures), transaction.leaves_made_max)
+    if transaction.organizations_set:
+        new = sum(view.allowances[organization] is None for organization in transaction.organizations_set)
+        charge = charge._replace(leaves=charge.leaves + new)
+    pending = use.charges.get(transaction.payer, _NO_CHARGE)
+    is_current = allowance.epoch == use.epoch
+    for name, used, more, limit in (
+        (
+            "bytes",
+            (allowance.used_bytes if is_current else 0) + pending.size_bytes,
+            charge.size_bytes,
+            allowance.limits.bytes_per_epoch,
+        ),
+        (
+            "signatures",
+            (allowance.used_signatures if is_current else 0) + pending.signatures,
+            charge.signatures,
+            allowance.limits.signatures_per_epoch,
+        ),
+        (
+            "state leaves",
+            allowance.used_state_leaves + pending.leaves,
+            charge.leaves,
+            allowance.limits.state_leaves,
+        ),
+    ):
+        if more and used + more > limit:
+            raise NotValid(ALLOWANCE_EXCEEDED, f"{name}: {used} used, {more} more, the limit is {limit}")
+    return charge

@@ -1,0 +1,53 @@
+"""The records of one block while it is executed: as loaded, as they are now, and the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from icn_ledger.domain.events import Event
+from icn_ledger.domain.records import Namespace, RecordTables
+
+
+class WorkingSet:
+    """Records loaded for a block and the changes to them.
+
+    Reading a record that was not loaded is a KeyError, our bug: `touched` names all a block may need.
+    """
+
+    def __init__(self, loaded: RecordTables) -> None:
+        self.loaded = loaded
+        self.now = loaded.copy()
+        self.events: list[Event] = []
+        self._journal: list[tuple[dict[bytes, Any], bytes, Any]] = []
+        self._events_before = 0
+
+    def begin(self) -> None:
+        """From here on, `rollback` takes back."""
+        self._journal.clear()
+        self._events_before = len(self.events)
+
+    def rollback(self) -> None:
+        """Undo every change and event since `begin`."""
+        for table, identifier, record in reversed(self._journal):
+            table[identifier] = record
+        self._journal.clear()
+        del self.events[self._events_before :]
+
+    def put(self, table: dict[bytes, Any], identifier: bytes, record: object) -> None:
+        """Set a record of one of the tables of ``now``; None removes it."""
+        self._journal.append((table, identifier, table[identifier]))
+        table[identifier] = record
+
+    def changes(self) -> RecordTables:
+        """Records that are another object than was loaded, None for those that went."""
+        changed = RecordTables()
+        for namespace in Namespace:
+            before, after = self.loaded.table(namespace), self.now.table(namespace)
+            changed.table(namespace).update(
+                {
+                    identifier: record
+                    for identifier, record in after.items()
+                    if record is not before[identifier]
+                }
+            )
+        return changed
