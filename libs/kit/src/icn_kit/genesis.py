@@ -17,11 +17,8 @@ from functools import cached_property
 from pathlib import Path
 
 from icn_crypto import jcs, tags
-from icn_crypto.hashing import domain_hash
-from icn_crypto.suites import InvalidPublicKey, Suite, check_public_key, key_id
-
-NO_GENESIS = bytes(32)
-"""Stands for the genesis hash in what is hashed before there is one."""
+from icn_crypto.hashing import NO_GENESIS, domain_hash
+from icn_crypto.suites import PUBLIC_KEY_BYTES, InvalidPublicKey, Suite, check_public_key, key_id
 
 PROTOCOL_VERSION = 1
 GENESIS_BYTES_MAX = 4 * 1024 * 1024
@@ -37,7 +34,6 @@ CONTROLLER_KEYS_MAX = 16
 
 SUITE_NAMES: Mapping[Suite, str] = {Suite.ED25519: "ed25519", Suite.ML_DSA_65: "ml_dsa_65"}
 """How genesis names the suites; validators and organizations register all of them."""
-PUBLIC_KEY_BYTES: Mapping[Suite, int] = {Suite.ED25519: 32, Suite.ML_DSA_65: 1952}
 
 PublicKeys = Mapping[Suite, bytes]
 
@@ -185,7 +181,7 @@ def parse_genesis(document: bytes) -> Genesis:
         raise GenesisInvalid("", f"larger than {GENESIS_BYTES_MAX} bytes")
     try:
         canonical = jcs.canonicalize_text(document)
-        # The member check above does not see how a number was written; genesis knows integers only.
+        # Canonical bytes do not tell how a number was written; genesis knows integers only.
         parsed = json.loads(document, parse_float=_refuse_float, parse_constant=_refuse_float)
     except GenesisInvalid:
         raise

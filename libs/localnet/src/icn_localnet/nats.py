@@ -86,9 +86,13 @@ class NatsServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def _configuration(self) -> Path:
+        return self.directory / "nats.conf"
+
+    @property
     def address(self) -> str:
         """``nats://host:port``, without the password."""
-        assert self.port is not None, "spawn() chooses the port"
+        assert self.port is not None, "prepare() chooses the port"
         return f"nats://127.0.0.1:{self.port}"
 
     @property
@@ -112,17 +116,16 @@ class NatsServer:
         Raises:
             NatsUnavailable, ProcessFailed: see there.
         """
+        self.prepare()
         self.spawn()
         self.wait_until_ready()
 
-    def spawn(self) -> subprocess.Popen[bytes]:
-        """Write the configuration and start the process; `wait_until_ready` must follow."""
-        assert self._process is None or self._process.poll() is not None, "already started"
+    def prepare(self) -> None:
+        """Choose a port unless there is one, and write the configuration."""
         files.make_private_directory(self.directory)
         files.make_private_directory(self.store_directory)
-        if self.port is None or not files.is_free(self.port):
+        if self.port is None:
             self.port = files.free_port()
-        configuration = self.directory / "nats.conf"
         text = CONFIGURATION.format(
             name=json.dumps(self.name),
             port=self.port,
@@ -134,9 +137,13 @@ class NatsServer:
             memory_bytes_max=MEMORY_BYTES_MAX,
             file_bytes_max=FILE_BYTES_MAX,
         )
-        files.write_private(configuration, text.encode())
+        files.write_private(self._configuration, text.encode())
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start the prepared process; `wait_until_ready` must follow."""
+        assert self.pid is None, "already started"
         self._process = processes.spawn(
-            [find_nats_server(), "--config", str(configuration)],
+            [find_nats_server(), "--config", str(self._configuration)],
             log=self.log,
             death_signal=signal.SIGTERM,
             environment={

@@ -11,6 +11,7 @@ import json
 import os
 import pwd
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -172,6 +173,17 @@ class PostgresServer:
         self.set_passwords([ADMINISTRATOR])
         files.sync_file_system(self.directory)
 
+    def adopt(self, cluster: Path) -> None:
+        """Replace the stopped server's data with a copy of another's; `set_passwords` should follow."""
+        identity = self._prepare_directories()
+        shutil.rmtree(self.data_directory)
+        shutil.copytree(cluster, self.data_directory)
+        self.data_directory.chmod(0o700)
+        if identity == "nobody":
+            nobody = pwd.getpwnam("nobody")
+            for path in (self.data_directory, *self.data_directory.rglob("*")):
+                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+
     def set_passwords(self, roles: Sequence[str]) -> None:
         """Give each role a new random password while the server is stopped.
 
@@ -203,21 +215,30 @@ class PostgresServer:
         """
         if not self.is_initialized:
             self.initialize()
+        self.prepare()
         self.spawn()
         self.wait_until_ready()
 
-    def spawn(self) -> subprocess.Popen[bytes]:
-        """Clean up after an earlier server and start the process; `wait_until_ready` must follow."""
-        assert self._process is None or self._process.poll() is not None, "already started"
-        identity = self._prepare_directories()
+    def prepare(self) -> None:
+        """Clean up after an earlier server and write the configuration.
+
+        Raises:
+            PostgresUnavailable: no usable Postgres.
+            ProcessFailed: an earlier server does not end.
+        """
+        self._prepare_directories()
         self._remove_leftovers()
         self._write_configuration()
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start the prepared process; `wait_until_ready` must follow."""
+        assert self.pid is None, "already started"
         self._process = processes.spawn(
             [self.binaries().postgres, "-D", str(self.data_directory)],
             log=self.log,
             # Fast shutdown: roll back what is open, write a checkpoint, end.
             death_signal=signal.SIGINT,
-            identity=identity,
+            identity=self._identity(),
             environment=_environment(),
         )
         return self._process

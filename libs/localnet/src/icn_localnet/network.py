@@ -1,0 +1,327 @@
+"""The files of a local network: who validates, at which addresses, and where each part keeps its data.
+
+::
+
+    DIR/genesis.json           public; docs/spec/genesis.md
+    DIR/network.json           public; addresses and process ids, no secrets
+    DIR/validator-0/postgres/  the validator's own Postgres
+    DIR/validator-0/keys/      its consensus key (private)
+    DIR/validator-0/record/    what it sent, on disk before it was sent
+    DIR/validator-0/tls/       its certificate
+    DIR/shared/{nats,gateway,client,authority}/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from icn_crypto.suites import SigningKey, Suite, key_id
+from icn_kit.genesis import (
+    IDENTIFIER_BYTES,
+    SUITE_NAMES,
+    VALIDATORS_MAX,
+    VALIDATORS_MIN,
+    Allowance,
+    Genesis,
+    PublicKeys,
+    TrustProfile,
+    load_genesis,
+    parse_genesis,
+    public_keys_document,
+)
+
+from icn_localnet import files
+
+NETWORK_FORMAT = 1
+"""Of network.json; a reader refuses another one."""
+
+GENEROUS = Allowance(
+    bytes_per_epoch=64 * 1024 * 1024 * 1024, signatures_per_epoch=1_000_000_000, state_leaves=100_000_000
+)
+"""A network on one machine is for trying things out; its members are not the ones to protect it from."""
+
+
+class NetworkInvalid(ValueError):
+    """The directory does not hold a network of this release; the message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Founder:
+    """A founding organization as genesis names it. Its secret keys stay with who made them."""
+
+    name: str
+    keys: Sequence[PublicKeys]
+    """Public keys of all suites, one mapping per key."""
+    threshold: int = 1
+    principal: bytes = field(default_factory=lambda: secrets.token_bytes(IDENTIFIER_BYTES))
+    allowance: Allowance = GENEROUS
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """What genesis sets; defaults as in docs/spec/genesis.md."""
+
+    zone: str = "Local federation"
+    trust_profile: TrustProfile = TrustProfile.HOSTED
+    epoch_ms: int = 86_400_000
+    heartbeat_ms: int = 30_000
+    block_time_distance_ms_max: int = 3_000
+    block_bytes_max: int = 1_048_576
+    block_transactions_max: int = 4_000
+    genesis_time_ms: int | None = None
+    """Unix milliseconds; now when it is None."""
+
+
+@dataclass(slots=True)
+class ValidatorAddresses:
+    """Where a validator listens, ``host:port`` each."""
+
+    seat: int
+    name: str
+    organization: str
+    """Principal in hex."""
+    consensus: str
+    """PeerService and ConsensusService, mutual TLS."""
+    ledger: str
+    """LedgerService, mutual TLS."""
+    metrics: str
+    """Plain HTTP: /metrics, /healthz."""
+
+
+class Network:
+    """An existing network directory. Made by `create_network` or `Network.load`."""
+
+    def __init__(
+        self, directory: Path, validators: list[ValidatorAddresses], gateway: str, metrics: str, nats: str
+    ) -> None:
+        self.directory = directory.absolute()
+        self.validators = validators
+        self.gateway = gateway
+        """``host:port`` of the gateway's door."""
+        self.gateway_metrics = metrics
+        self.nats = nats
+
+    @classmethod
+    def load(cls, directory: Path) -> Network:
+        """Read ``network.json``.
+
+        Raises:
+            FileNotFoundError: there is none.
+            NetworkInvalid: it is not readable as one.
+        """
+        text = (directory / "network.json").read_text("utf-8")
+        try:
+            document = json.loads(text)
+            if document["format"] != NETWORK_FORMAT:
+                raise NetworkInvalid(f"network.json has format {document['format']}, not {NETWORK_FORMAT}")
+            names = ValidatorAddresses.__slots__
+            validators = [
+                ValidatorAddresses(**{name: item[name] for name in names}) for item in document["validators"]
+            ]
+            gateway = document["gateway"]
+            return cls(
+                directory, validators, gateway["address"], gateway["metrics"], document["nats"]["address"]
+            )
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise NetworkInvalid(f"network.json: {error!r}") from error
+
+    @property
+    def genesis_path(self) -> Path:
+        """The zone's genesis file."""
+        return self.directory / "genesis.json"
+
+    @cached_property
+    def genesis(self) -> Genesis:
+        """The zone's genesis, checked."""
+        return load_genesis(self.genesis_path)
+
+    @property
+    def gateway_url(self) -> str:
+        """Address of the page and the REST interface."""
+        return f"http://{self.gateway}"
+
+    @property
+    def shared_directory(self) -> Path:
+        """Data of what the validators share."""
+        return self.directory / "shared"
+
+    def validator_directory(self, seat: int) -> Path:
+        """Data of one validator."""
+        return self.directory / f"validator-{seat}"
+
+    def choose_free_ports(self) -> None:
+        """Replace addresses on which somebody else listens now; the others are kept."""
+        taken: set[int] = set()
+
+        def keep_or_replace(address: str) -> str:
+            host, _, port = address.rpartition(":")
+            if not files.is_free(int(port)):
+                address = f"{host}:{files.free_port(taken=taken)}"
+            taken.add(int(address.rpartition(":")[2]))
+            return address
+
+        for validator in self.validators:
+            validator.consensus = keep_or_replace(validator.consensus)
+            validator.ledger = keep_or_replace(validator.ledger)
+            validator.metrics = keep_or_replace(validator.metrics)
+        self.gateway = keep_or_replace(self.gateway)
+        self.gateway_metrics = keep_or_replace(self.gateway_metrics)
+        self.nats = keep_or_replace(self.nats)
+
+    def save(self, processes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Write ``network.json``; ``processes`` is name → {pid, state, restarts}."""
+        document = {
+            "format": NETWORK_FORMAT,
+            "zone": self.genesis.zone,
+            "trust_profile": str(self.genesis.trust_profile),
+            "genesis": "genesis.json",
+            "genesis_hash": self.genesis.hash.hex(),
+            "gateway": {"url": self.gateway_url, "address": self.gateway, "metrics": self.gateway_metrics},
+            "nats": {"address": self.nats},
+            "validators": [
+                {name: getattr(validator, name) for name in ValidatorAddresses.__slots__}
+                for validator in self.validators
+            ],
+            "client_tls": {
+                "certificate": "shared/client/tls/certificate.pem",
+                "key": "shared/client/tls/key.pem",
+                "authority": "shared/client/tls/authority.pem",
+            },
+            "supervisor_pid": os.getpid() if processes is not None else None,
+            "processes": dict(processes or {}),
+        }
+        files.write_atomically(
+            self.directory / "network.json", json.dumps(document, indent=1).encode() + b"\n"
+        )
+
+
+def create_network(
+    directory: Path,
+    founders: Sequence[Founder],
+    *,
+    validators: int = VALIDATORS_MIN,
+    options: NetworkOptions = NetworkOptions(),
+) -> Network:
+    """Write genesis, the validators' consensus keys and the addresses of a new network.
+
+    The first ``validators`` founders get the seats. The zone's authority is more than two thirds of the first
+    keys of at most sixteen founders.
+
+    Raises:
+        FileExistsError: the directory holds a network already.
+        ValueError: fewer founders than validators, or a number of validators out of range.
+        GenesisInvalid: a founder's name or key is not acceptable.
+    """
+    if not VALIDATORS_MIN <= validators <= VALIDATORS_MAX:
+        raise ValueError(f"{validators} validators, must be {VALIDATORS_MIN} to {VALIDATORS_MAX}")
+    if len(founders) < validators:
+        raise ValueError(f"{validators} validators need as many founding organizations, got {len(founders)}")
+    if (directory / "genesis.json").exists():
+        raise FileExistsError(f"{directory} holds a network already")
+    seats = founders[:validators]
+    consensus_keys = [{suite: SigningKey.generate(suite) for suite in SUITE_NAMES} for _ in seats]
+    document = _genesis_document(founders, seats, consensus_keys, options)
+    text = json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+    genesis = parse_genesis(text)
+    files.make_private_directory(directory)
+    for seat, keys in enumerate(consensus_keys):
+        keys_directory = files.make_private_directory(directory / f"validator-{seat}" / "keys")
+        seeds = {SUITE_NAMES[suite]: key.seed.hex() for suite, key in keys.items()}
+        files.write_private(keys_directory / "consensus.json", json.dumps(seeds, indent=1).encode())
+    network = Network(
+        directory,
+        [
+            ValidatorAddresses(
+                seat=seat.seat,
+                name=seat.name,
+                organization=seat.organization.hex(),
+                consensus=_new_address(),
+                ledger=_new_address(),
+                metrics=_new_address(),
+            )
+            for seat in genesis.validators
+        ],
+        gateway=_new_address(),
+        metrics=_new_address(),
+        nats=_new_address(),
+    )
+    files.write_atomically(network.genesis_path, text)
+    network.save()
+    return network
+
+
+def _new_address() -> str:
+    return f"127.0.0.1:{files.free_port()}"
+
+
+def _genesis_document(
+    founders: Sequence[Founder],
+    seats: Sequence[Founder],
+    consensus_keys: Sequence[Mapping[Suite, SigningKey]],
+    options: NetworkOptions,
+) -> dict[str, Any]:
+    authority_keys = sorted(key_id(founder.keys[0]).hex() for founder in founders[:16])
+    now_ms = time.time_ns() // 1_000_000
+    return {
+        "zone": options.zone,
+        "trust_profile": str(options.trust_profile),
+        "protocol_version": 1,
+        "genesis_time_ms": now_ms if options.genesis_time_ms is None else options.genesis_time_ms,
+        "epoch_ms": options.epoch_ms,
+        "heartbeat_ms": options.heartbeat_ms,
+        "block_time_distance_ms_max": options.block_time_distance_ms_max,
+        "limits": {
+            "block_bytes_max": options.block_bytes_max,
+            "block_transactions_max": options.block_transactions_max,
+        },
+        "validators": [
+            {
+                "seat": seat,
+                "organization": founder.principal.hex(),
+                "name": founder.name,
+                "consensus_public_keys": public_keys_document(
+                    {suite: key.public_key for suite, key in consensus_keys[seat].items()}
+                ),
+            }
+            for seat, founder in enumerate(seats)
+        ],
+        "organizations": [_organization_document(founder) for founder in founders],
+        "zone_authority": {
+            "principal": secrets.token_hex(IDENTIFIER_BYTES),
+            "threshold": 2 * len(authority_keys) // 3 + 1,
+            "key_ids": authority_keys,
+            "allowance": _allowance_document(GENEROUS),
+        },
+    }
+
+
+def _organization_document(founder: Founder) -> dict[str, Any]:
+    keys = sorted(founder.keys, key=key_id)
+    return {
+        "principal": founder.principal.hex(),
+        "name": founder.name,
+        "controller": {
+            "threshold": founder.threshold,
+            "keys": [
+                {"key_id": key_id(public_keys).hex(), "public_keys": public_keys_document(public_keys)}
+                for public_keys in keys
+            ],
+        },
+        "allowance": _allowance_document(founder.allowance),
+    }
+
+
+def _allowance_document(allowance: Allowance) -> dict[str, int]:
+    return {
+        "bytes_per_epoch": allowance.bytes_per_epoch,
+        "signatures_per_epoch": allowance.signatures_per_epoch,
+        "state_leaves": allowance.state_leaves,
+    }
