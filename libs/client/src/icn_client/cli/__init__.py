@@ -1,0 +1,1 @@
+"""The `icn` command: one module per group; whatever is slow to import is imported inside a command."""

@@ -1,0 +1,77 @@
+"""Puts the command together and turns what went wrong into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from icn_client.cli import accounts, files, keys, platform
+from icn_client.cli.output import (
+    EXIT_INTERRUPTED,
+    EXIT_REFUSED,
+    EXIT_UNREACHABLE,
+    CommandError,
+    say,
+)
+
+EXAMPLES = """\b
+Examples:
+  icn up                                        the platform on this machine, until Ctrl-C
+  icn status                                    validators, heights, roots
+  icn pay anna bruno 12.50 --as anna            a signed transfer
+  icn proof fetch ACCOUNT --out balance.json    a proof of a balance …
+  icn proof verify balance.json --genesis genesis.json   … that anybody can check offline
+"""
+
+app = typer.Typer(
+    name="icn",
+    help="The Inter-Cooperative Network: mutual credit among cooperatives, with a proof of every balance.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+platform.register(app)
+keys.register(app)
+accounts.register(app)
+files.register(app)
+
+
+@app.callback()
+def _root() -> None:
+    """The Inter-Cooperative Network: mutual credit among cooperatives, with a proof of every balance."""
+
+
+def main() -> None:
+    """Run the command and exit: 0 done, 1 refused, 2 usage, 3 unreachable."""
+    try:
+        app(prog_name="icn")
+    except CommandError as error:
+        say(f"icn: {error}")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    except BrokenPipeError:
+        # The reader of our output is gone; without this Python complains again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_REFUSED) from None
+    except Exception as error:
+        _end_of_call(error)
+        raise
+
+
+def _end_of_call(error: Exception) -> None:
+    """Exit for an error that a service answered with; return for anything else, which is our bug."""
+    kit_errors = sys.modules.get("icn_kit.errors")
+    if kit_errors is None or not isinstance(error, kit_errors.DomainError):
+        return
+    unreachable = (kit_errors.ErrorKind.UNAVAILABLE, kit_errors.ErrorKind.DEADLINE_EXCEEDED)
+    say(f"icn: {error.reason}: {error.message}")
+    raise SystemExit(EXIT_UNREACHABLE if error.kind in unreachable else EXIT_REFUSED) from None
+
+
+if __name__ == "__main__":
+    main()

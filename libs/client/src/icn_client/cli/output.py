@@ -1,0 +1,140 @@
+"""What the command says and how it ends: JSON and text to stdout, messages to stderr, four exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn
+
+EXIT_DONE: Final = 0
+EXIT_REFUSED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 3
+EXIT_INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells report it."""
+
+PROGRESS_AFTER_SECONDS: Final = 1.0
+"""What is quicker needs no progress."""
+PROGRESS_LINE_SECONDS: Final = 5.0
+"""Between lines where stderr is no terminal, so that a log stays short."""
+
+
+class CommandError(Exception):
+    """Ends the command with a message and an exit code."""
+
+    exit_code = EXIT_REFUSED
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Refused(CommandError):
+    """Somebody said no, a file could not be read, or a check did not hold."""
+
+
+class Unreachable(CommandError):
+    """Nobody answered."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
+class UsageError(CommandError):
+    """The command was called wrongly."""
+
+    exit_code = EXIT_USAGE
+
+
+def say(text: str) -> None:
+    """A message for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on a line of stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def print_text(text: str) -> None:
+    """A line of the command's answer for people."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def fail(error: CommandError, *, as_json: bool = False) -> NoReturn:
+    """End with the error's message on stderr and, where JSON is wanted, the reason on stdout."""
+    say(f"icn: {error}")
+    if as_json:
+        print_json({"error": error.reason or "REFUSED", "message": str(error)})
+    raise SystemExit(error.exit_code)
+
+
+def has_colour(stream: Any) -> bool:
+    """Whether to colour: a terminal, NO_COLOR unset or empty (no-color.org), TERM not dumb."""
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout; plain columns where it is no terminal, so that it can be cut and sorted."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        shown = Table(*columns, box=None, pad_edge=False)
+        for row in rows:
+            shown.add_row(*row)
+        Console(no_color=not has_colour(sys.stdout), highlight=False).print(shown)
+        return
+    for line in (columns, *rows):
+        print_text("\t".join(line))
+
+
+class Progress:
+    """Says how far something has come, once it has taken a second."""
+
+    def __init__(self, what: str, total: int | None = None) -> None:
+        self._what = what
+        self._total = total
+        self._started = time.monotonic()
+        self._said_at = 0.0
+        self._is_terminal = sys.stderr.isatty()
+        self._has_line = False
+
+    def update(self, done: int, note: str = "") -> None:
+        """Tell how much is done; cheap enough to be called for every batch."""
+        now = time.monotonic()
+        if now - self._started < PROGRESS_AFTER_SECONDS:
+            return
+        if now - self._said_at < (0.1 if self._is_terminal else PROGRESS_LINE_SECONDS):
+            return
+        self._said_at = now
+        share = f"{done} of {self._total}" if self._total is not None else str(done)
+        text = f"{self._what}: {share}{', ' + note if note else ''}"
+        if self._is_terminal:
+            sys.stderr.write(f"\r\x1b[2K{text}")
+            self._has_line = True
+        else:
+            sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Leave a clean line behind."""
+        if self._has_line:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+            self._has_line = False
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Progress]:
+    """A `Progress` that is closed at the end."""
+    shown = Progress(what, total)
+    try:
+        yield shown
+    finally:
+        shown.close()

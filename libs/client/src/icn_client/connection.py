@@ -1,0 +1,369 @@
+"""Connections to a running network: its addresses, its validators' doors, reads of the ledger.
+
+Source: docs/spec/genesis.md; the directory is described in `icn_localnet.network`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import grpc
+import grpc.aio
+from icn_kit.channel import ChannelFactory
+from icn_kit.errors import DomainError, NotFound, Unavailable, from_rpc_error
+from icn_kit.genesis import Genesis, load_genesis
+from icn_kit.tls import TlsFiles
+
+from icn.consensus.v1.service_pb2 import (
+    SUBMIT_STATE_COMMITTED,
+    SUBMIT_STATE_EXPIRED,
+    SUBMIT_STATE_PENDING,
+    SUBMIT_STATE_REFUSED,
+    GetStatusRequest,
+    GetStatusResponse,
+    StreamTransactionsRequest,
+    SubmitOutcome,
+)
+from icn.consensus.v1.service_pb2_grpc import ConsensusServiceStub
+from icn.ledger.v1 import service_pb2 as ledger
+from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
+from icn_client.submitter import DoorClosed, News, NewsState, TransactionMalformed
+
+NETWORK_FORMAT: Final = 1
+STREAM: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
+READS: Final = ("/icn.ledger.v1.LedgerService/", "/icn.consensus.v1.ConsensusService/GetStatus")
+CALL_SECONDS: Final = 10.0
+OPEN_SECONDS: Final = 3.0
+"""A validator on the same machine or continent answers in this time or counts as away."""
+PAGE_SIZE_MAX: Final = 500
+PAGES_MAX: Final = 20_000
+"""Ten million accounts; a list that goes on longer is not read to its end by a command."""
+
+T = TypeVar("T")
+
+_STATES: Final = {
+    SUBMIT_STATE_PENDING: NewsState.PENDING,
+    SUBMIT_STATE_COMMITTED: NewsState.COMMITTED,
+    SUBMIT_STATE_REFUSED: NewsState.REFUSED,
+    SUBMIT_STATE_EXPIRED: NewsState.EXPIRED,
+}
+
+
+class NetworkFileInvalid(ValueError):
+    """``network.json`` is missing or cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorAddress:
+    """Where one validator listens."""
+
+    seat: int
+    name: str
+    organization: bytes
+    consensus: str
+    ledger: str
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """What a client needs to know of a network; nothing in it is secret but the client's TLS key."""
+
+    directory: Path
+    validators: tuple[ValidatorAddress, ...]
+    gateway_url: str
+    tls: TlsFiles | None
+    supervisor_pid: int | None
+    document: dict[str, Any]
+
+    @classmethod
+    def load(cls, directory: Path) -> NetworkFile:
+        """Read ``DIR/network.json``.
+
+        Raises:
+            NetworkFileInvalid: see there.
+        """
+        path = directory / "network.json"
+        try:
+            document = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise NetworkFileInvalid(f"{path} is not there") from None
+        except (OSError, ValueError) as error:
+            raise NetworkFileInvalid(f"{path}: {error}") from error
+        try:
+            if document["format"] != NETWORK_FORMAT:
+                raise NetworkFileInvalid(f"{path} has format {document['format']}, not {NETWORK_FORMAT}")
+            tls = document.get("client_tls")
+            return cls(
+                directory=directory,
+                validators=tuple(
+                    ValidatorAddress(
+                        item["seat"],
+                        item["name"],
+                        bytes.fromhex(item["organization"]),
+                        item["consensus"],
+                        item["ledger"],
+                    )
+                    for item in document["validators"]
+                ),
+                gateway_url=document["gateway"]["url"],
+                tls=tls
+                and TlsFiles(
+                    *(directory / tls[name] for name in ("certificate", "key", "authority")),
+                ),
+                supervisor_pid=document.get("supervisor_pid"),
+                document=document,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise NetworkFileInvalid(f"{path}: {error!r}") from error
+
+    @property
+    def genesis_path(self) -> Path:
+        """The zone's genesis file."""
+        return self.directory / "genesis.json"
+
+    @cached_property
+    def genesis(self) -> Genesis:
+        """The zone's genesis, checked.
+
+        Raises:
+            GenesisInvalid, OSError: it cannot be used.
+        """
+        return load_genesis(self.genesis_path)
+
+
+class Connection:
+    """Channels to every validator of a network; use it as an async context."""
+
+    def __init__(self, network: NetworkFile) -> None:
+        self.network = network
+        self._channels = ChannelFactory(
+            network.tls, idempotent_methods=READS, long_lived_streams=(STREAM,), call_seconds=CALL_SECONDS
+        )
+        self._first = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self._channels.close()
+
+    @property
+    def genesis(self) -> Genesis:
+        """The zone's genesis."""
+        return self.network.genesis
+
+    def doors(self) -> list[ValidatorDoor]:
+        """One door per validator, for a `Submitter`."""
+        return [ValidatorDoor(self, address) for address in self.network.validators]
+
+    def consensus(self, address: ValidatorAddress) -> Any:
+        """Stub of a validator's ConsensusService."""
+        return self._channels.stub(ConsensusServiceStub, address.consensus)
+
+    def ledger(self, address: ValidatorAddress) -> Any:
+        """Stub of a validator's LedgerService."""
+        return self._channels.stub(LedgerServiceStub, address.ledger)
+
+    async def status(self, address: ValidatorAddress, timeout: float = OPEN_SECONDS) -> GetStatusResponse:
+        """Where a validator stands.
+
+        Raises:
+            DomainError: it does not answer.
+        """
+        return await _answered(self.consensus(address).GetStatus(GetStatusRequest(), timeout=timeout))
+
+    async def read(self, call: Callable[[Any], Awaitable[T]]) -> T:
+        """Ask the ledger of one validator, of the next if that one is away.
+
+        Raises:
+            DomainError: the answer of the first that answered; Unavailable when none did.
+        """
+        away: DomainError | None = None
+        for offset in range(len(self.network.validators)):
+            position = (self._first + offset) % len(self.network.validators)
+            try:
+                answer = await _answered(call(self.ledger(self.network.validators[position])))
+            except DomainError as error:
+                if not _is_away(error):
+                    raise
+                away = error
+                continue
+            self._first = position
+            return answer
+        raise Unavailable("NOBODY_ANSWERS", f"no validator answers: {away}") from away
+
+    async def account(self, account: bytes) -> ledger.Account:
+        """One account. Raises DomainError (ACCOUNT_UNKNOWN)."""
+        request = ledger.GetAccountRequest(name=f"accounts/{account.hex()}")
+        answer: ledger.GetAccountResponse = await self.read(lambda stub: stub.GetAccount(request))
+        return answer.account
+
+    async def unit(self, unit: bytes) -> Any:
+        """A unit's leaf. Raises DomainError (UNIT_UNKNOWN)."""
+        request = ledger.GetUnitRequest(name=f"units/{unit.hex()}")
+        return (await self.read(lambda stub: stub.GetUnit(request))).unit
+
+    async def controller(self, principal: bytes) -> Any:
+        """A controller's leaf. Raises DomainError (CONTROLLER_UNKNOWN)."""
+        request = ledger.GetControllerRequest(name=f"principals/{principal.hex()}")
+        return (await self.read(lambda stub: stub.GetController(request))).controller
+
+    async def accounts(self, owner: bytes | None = None) -> AsyncIterator[ledger.Account]:
+        """All accounts, or those of one owner, ascending by id."""
+        name = f"principals/{owner.hex()}" if owner is not None else ""
+        token = ""
+        for _ in range(PAGES_MAX):
+            request = ledger.ListAccountsRequest(owner=name, page_size=PAGE_SIZE_MAX, page_token=token)
+            page = await self.read(lambda stub, request=request: stub.ListAccounts(request))
+            for account in page.accounts:
+                yield account
+            token = page.next_page_token
+            if not token:
+                return
+        raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE_MAX} accounts")
+
+    async def block_at(self, address: ValidatorAddress, height: int) -> ledger.BlockSummary | None:
+        """A block as one validator executed it; None when it has not come so far.
+
+        Raises:
+            DomainError: it does not answer.
+        """
+        request = ledger.GetBlockRequest(name=f"blocks/{height}")
+        try:
+            answer = await _answered(self.ledger(address).GetBlock(request))
+        except NotFound:
+            return None
+        found: ledger.BlockSummary = answer.block
+        return found
+
+    async def proof(self, name: str) -> ledger.GetProofResponse:
+        """A proof from genesis of ``accounts/…``, ``units/…`` and so on. Raises DomainError."""
+        request = ledger.GetProofRequest(name=name, from_epoch=0)
+        return await self.read(lambda stub: stub.GetProof(request))
+
+
+class ValidatorDoor:
+    """A validator as the submitter sees it (`icn_client.submitter.Door`)."""
+
+    def __init__(self, connection: Connection, address: ValidatorAddress) -> None:
+        self._connection = connection
+        self._address = address
+
+    @property
+    def name(self) -> str:
+        """The validator's name in genesis."""
+        return self._address.name
+
+    async def open(self) -> ValidatorStream:
+        """Start a stream, once the validator has shown that it follows the chain."""
+        try:
+            status = await self._connection.status(self._address)
+        except DomainError as error:
+            raise DoorClosed(f"{error.reason}: {error.message}") from error
+        if status.genesis_hash != self._connection.genesis.hash:
+            raise DoorClosed("it is of another zone")
+        if status.is_catching_up:
+            raise DoorClosed("it is catching up")
+        return ValidatorStream(self._connection.consensus(self._address).StreamTransactions())
+
+    async def find(self, transaction_id: bytes) -> News | None:
+        """Ask the validator's ledger by id."""
+        request = ledger.GetTransactionRequest(name=f"transactions/{transaction_id.hex()}")
+        try:
+            found = await _answered(self._connection.ledger(self._address).GetTransaction(request))
+        except NotFound:
+            return None
+        except DomainError as error:
+            raise DoorClosed(f"{error.reason}: {error.message}") from error
+        return News(
+            transaction_id,
+            NewsState.COMMITTED,
+            height=found.height,
+            receipt=found.receipt.SerializeToString(deterministic=True),
+        )
+
+    async def block_time_ms(self) -> int:
+        """Time of the newest block it executed."""
+        try:
+            return (await self._connection.status(self._address)).block_time_ms
+        except DomainError as error:
+            raise DoorClosed(f"{error.reason}: {error.message}") from error
+
+
+class ValidatorStream:
+    """A stream of transactions to one validator (`icn_client.submitter.DoorStream`)."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._is_closed = False
+
+    async def send(self, transactions: Sequence[bytes]) -> None:
+        """Write one message; waits while the validator takes no more."""
+        try:
+            await self._call.write(StreamTransactionsRequest(transactions=transactions))
+        except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
+            raise DoorClosed(_said(error)) from error
+        except asyncio.CancelledError:
+            self._raise_if_closed()
+            raise
+
+    async def news(self) -> AsyncIterator[Sequence[News]]:
+        """What the validator says, until the stream ends."""
+        try:
+            while (message := await self._call.read()) is not grpc.aio.EOF:
+                yield [_news(outcome) for outcome in message.outcomes]
+            code = await self._call.code()
+        except grpc.RpcError as error:
+            raise DoorClosed(_said(error)) from error
+        except asyncio.CancelledError:
+            self._raise_if_closed()
+            raise
+        raise DoorClosed(f"the validator ended the stream: {code.name}")
+
+    async def close(self) -> None:
+        """End the stream."""
+        self._is_closed = True
+        self._call.cancel()
+
+    def _raise_if_closed(self) -> None:
+        # A call that we cancel ourselves looks, to those who wait for it, as if their own task were cancelled.
+        task = asyncio.current_task()
+        if self._is_closed and not (task is not None and task.cancelling()):
+            raise DoorClosed("closed") from None
+
+
+def _news(outcome: SubmitOutcome) -> News:
+    if not outcome.transaction_id:
+        raise TransactionMalformed(f"transaction {outcome.position} of the stream: {outcome.message}")
+    return News(
+        outcome.transaction_id,
+        _STATES.get(outcome.state, NewsState.UNKNOWN),
+        outcome.height,
+        outcome.receipt,
+        outcome.reason,
+        outcome.message,
+        outcome.retry_after_ms,
+    )
+
+
+def _said(error: BaseException) -> str:
+    return (
+        f"{error.code().name}: {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)
+    )
+
+
+def _is_away(error: DomainError) -> bool:
+    return error.kind.name in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")
+
+
+async def _answered(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from error

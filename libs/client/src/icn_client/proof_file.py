@@ -1,0 +1,274 @@
+"""The JSON file that carries a proof from one person to another.
+
+Source: docs/spec/proof.md, "The file". What it says is judged by `icn_client.light`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from icn_crypto import jcs
+from icn_crypto.state_proof import InvalidProof, Proof
+
+if TYPE_CHECKING:
+    from icn.ledger.v1.service_pb2 import GetProofResponse
+
+FORMAT: Final = "icn/proof/v1"
+FILE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""4,096 epochs of a zone with 50 seats whose set never changes are 45 MB."""
+VALUE_BYTES_MAX: Final = 65_536
+"""No leaf is larger than the transaction that made it."""
+HEADER_BYTES_MAX: Final = 1_024
+CERTIFICATE_BYTES_MAX: Final = 8_192
+"""50 signatures with their seats are 3.6 KB."""
+VALIDATOR_SET_BYTES_MAX: Final = 262_144
+"""50 seats with ML-DSA-65 keys are 101 KB."""
+EPOCHS_MAX: Final = 4_096
+"""Eleven years of days; later ones start from a checkpoint."""
+DESCENDANTS_MAX: Final = 10_000
+"""In the whole file: a finalization covers two blocks under load, more only after an outage."""
+
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
+_IDENTIFIER_BYTES: Final = {1: 16, 2: 16, 3: 16, 4: 16, 5: 32, 6: 16, 7: 0}
+
+
+class ProofMalformed(ValueError):
+    """The bytes are no proof file; the message names the member."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochHandover:
+    """How one epoch handed over to the next."""
+
+    edge_header: bytes
+    descendant_headers: tuple[bytes, ...]
+    finalization: bytes
+    next_validator_set: bytes
+    """Empty when the next set is the epoch's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProofFile:
+    """A proof as it is handed over, well-formed and not yet judged."""
+
+    genesis: bytes
+    """Hash of the zone's genesis, 32 bytes."""
+    namespace: int
+    identifier: bytes
+    value: bytes
+    """The leaf; empty when the statement is that there is none."""
+    state_proof: Proof
+    header: bytes
+    descendant_headers: tuple[bytes, ...]
+    finalization: bytes
+    epochs: tuple[EpochHandover, ...]
+
+    def to_bytes(self) -> bytes:
+        """The file's bytes, in the form of RFC 8785."""
+        return jcs.canonicalize(
+            {
+                "format": FORMAT,
+                "genesis": self.genesis.hex(),
+                "namespace": self.namespace,
+                "identifier": self.identifier.hex(),
+                "value": self.value.hex(),
+                "state_proof": self.state_proof.to_dict(),
+                "header": self.header.hex(),
+                "descendant_headers": [header.hex() for header in self.descendant_headers],
+                "finalization": self.finalization.hex(),
+                "epochs": [
+                    {
+                        "edge_header": step.edge_header.hex(),
+                        "descendant_headers": [header.hex() for header in step.descendant_headers],
+                        "finalization": step.finalization.hex(),
+                        "next_validator_set": step.next_validator_set.hex(),
+                    }
+                    for step in self.epochs
+                ],
+            }
+        )
+
+
+def from_response(response: GetProofResponse, genesis_hash: bytes, first_set: bytes) -> ProofFile:
+    """The file of a ledger's answer.
+
+    Args:
+        response: a proof from genesis (``from_epoch`` 0).
+        genesis_hash: of the zone that was asked.
+        first_set: validator set of epoch 0, so that sets which stay the same are left out.
+
+    Raises:
+        ProofMalformed: the state proof is not one.
+    """
+    steps = []
+    current = first_set
+    for step in response.epochs:
+        is_same = step.next_validator_set == current
+        steps.append(
+            EpochHandover(
+                step.edge_header,
+                tuple(step.descendant_headers),
+                step.finalization,
+                b"" if is_same else step.next_validator_set,
+            )
+        )
+        current = step.next_validator_set
+    try:
+        state_proof = Proof.from_dict(json.loads(response.state_proof))
+    except (InvalidProof, ValueError, RecursionError) as error:
+        raise ProofMalformed(f"state_proof: {error}") from error
+    return ProofFile(
+        genesis=genesis_hash,
+        namespace=response.namespace,
+        identifier=response.identifier,
+        value=response.value,
+        state_proof=state_proof,
+        header=response.header,
+        descendant_headers=tuple(response.descendant_headers),
+        finalization=response.finalization,
+        epochs=tuple(steps),
+    )
+
+
+def parse_proof_file(content: bytes) -> ProofFile:
+    """Read a proof file.
+
+    Raises:
+        ProofMalformed: see docs/spec/proof.md, "The file".
+    """
+    if len(content) > FILE_BYTES_MAX:
+        raise ProofMalformed(f"larger than {FILE_BYTES_MAX} bytes")
+    try:
+        document = json.loads(
+            content.decode(),
+            object_pairs_hook=_object,
+            parse_float=_refuse_number,
+            parse_constant=_refuse_number,
+        )
+    except ProofMalformed:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ProofMalformed(f"not JSON in UTF-8: {error}") from error
+    members = _members(
+        document,
+        "",
+        "format",
+        "genesis",
+        "namespace",
+        "identifier",
+        "value",
+        "state_proof",
+        "header",
+        "descendant_headers",
+        "finalization",
+        "epochs",
+    )
+    if members["format"] != FORMAT:
+        raise ProofMalformed(f"format: must be {FORMAT}")
+    namespace = members["namespace"]
+    if not isinstance(namespace, int) or isinstance(namespace, bool) or namespace not in _IDENTIFIER_BYTES:
+        raise ProofMalformed("namespace: must be 1 to 7")
+    try:
+        state_proof = Proof.from_dict(members["state_proof"])
+    except InvalidProof as error:
+        raise ProofMalformed(f"state_proof: {error}") from error
+    length = _IDENTIFIER_BYTES[namespace]
+    budget = _Budget(DESCENDANTS_MAX)
+    proof = ProofFile(
+        genesis=_hex(members["genesis"], "genesis", 32, 32),
+        namespace=namespace,
+        identifier=_hex(members["identifier"], "identifier", length, length),
+        value=_hex(members["value"], "value", 0, VALUE_BYTES_MAX),
+        state_proof=state_proof,
+        header=_hex(members["header"], "header", 1, HEADER_BYTES_MAX),
+        descendant_headers=_headers(members["descendant_headers"], "descendant_headers", budget),
+        finalization=_hex(members["finalization"], "finalization", 1, CERTIFICATE_BYTES_MAX),
+        epochs=_epochs(members["epochs"], budget),
+    )
+    if proof.state_proof.to_dict() != members["state_proof"]:
+        raise ProofMalformed("state_proof: not written in its one form")
+    return proof
+
+
+class _Budget:
+    """What is left of a bound that several members share."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, count: int, place: str) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise ProofMalformed(f"{place}: more than {DESCENDANTS_MAX} descendant headers in the file")
+
+
+def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise ProofMalformed(f"{name[:64]}: stands there twice")
+        members[name] = value
+    return members
+
+
+def _refuse_number(text: str) -> object:
+    raise ProofMalformed(f"{text[:40]}: only integers without fraction or exponent are allowed")
+
+
+def _members(value: object, place: str, *names: str) -> Mapping[str, Any]:
+    prefix = f"{place}." if place else ""
+    if not isinstance(value, dict):
+        raise ProofMalformed(f"{place or 'file'}: must be an object")
+    for name in names:
+        if name not in value:
+            raise ProofMalformed(f"{prefix}{name}: is missing")
+    for name in value:
+        if name not in names:
+            raise ProofMalformed(f"{prefix}{name[:64]}: is unknown")
+    return value
+
+
+def _hex(value: object, place: str, bytes_min: int, bytes_max: int) -> bytes:
+    if not isinstance(value, str) or _HEX.fullmatch(value) is None:
+        raise ProofMalformed(f"{place}: must be lower-case hex")
+    if not bytes_min <= len(value) // 2 <= bytes_max:
+        raise ProofMalformed(f"{place}: has {len(value) // 2} bytes, must have {bytes_min} to {bytes_max}")
+    return bytes.fromhex(value)
+
+
+def _headers(value: object, place: str, budget: _Budget) -> tuple[bytes, ...]:
+    if not isinstance(value, list):
+        raise ProofMalformed(f"{place}: must be an array")
+    budget.take(len(value), place)
+    return tuple(
+        _hex(header, f"{place}[{position}]", 1, HEADER_BYTES_MAX) for position, header in enumerate(value)
+    )
+
+
+def _epochs(value: object, budget: _Budget) -> tuple[EpochHandover, ...]:
+    if not isinstance(value, list) or len(value) > EPOCHS_MAX:
+        raise ProofMalformed(f"epochs: must be an array of at most {EPOCHS_MAX}")
+    steps = []
+    for position, item in enumerate(value):
+        place = f"epochs[{position}]"
+        members = _members(
+            item, place, "edge_header", "descendant_headers", "finalization", "next_validator_set"
+        )
+        steps.append(
+            EpochHandover(
+                _hex(members["edge_header"], f"{place}.edge_header", 1, HEADER_BYTES_MAX),
+                _headers(members["descendant_headers"], f"{place}.descendant_headers", budget),
+                _hex(members["finalization"], f"{place}.finalization", 1, CERTIFICATE_BYTES_MAX),
+                _hex(
+                    members["next_validator_set"],
+                    f"{place}.next_validator_set",
+                    0,
+                    VALIDATOR_SET_BYTES_MAX,
+                ),
+            )
+        )
+    return tuple(steps)

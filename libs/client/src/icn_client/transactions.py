@@ -1,0 +1,264 @@
+"""Transactions as a member or an organization makes them: messages, body, signatures, id.
+
+Nothing here talks to anybody. Source: docs/spec/transaction.md.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from icn_crypto import tags
+from icn_crypto.hashing import domain_hash, preimage
+from icn_crypto.suites import SigningKey, Suite, key_id
+
+from icn.ledger.v1.transaction_pb2 import (
+    AllowanceLimits,
+    Anchor,
+    CaptureHold,
+    ControllerKey,
+    CreateUnit,
+    KeyScope,
+    Message,
+    OpenAccount,
+    OpenController,
+    PlaceHold,
+    PublicKey,
+    SetAllowance,
+    SetFloor,
+    Signature,
+    Transaction,
+    TransactionBody,
+    Transfer,
+    UpdateController,
+    VoidHold,
+)
+
+IDENTIFIER_BYTES: Final = 16
+FLOOR_NONE_MINOR: Final = -(2**62)
+"""The floor of an account that has none."""
+AMOUNT_MINOR_MAX: Final = 2**62
+MESSAGES_MAX: Final = 16
+LANES: Final = 16
+EXPIRY_MS: Final = 10 * 60 * 1000
+"""How far ahead a transaction expires unless told otherwise: long enough for any outage a client waits out."""
+EXPIRY_MS_MAX: Final = 24 * 60 * 60 * 1000
+"""The ledger takes nothing that expires later (docs/spec/transaction.md, rule 2)."""
+
+
+class KeyPair:
+    """One key of a controller with its secrets: an Ed25519 key, and an ML-DSA-65 key where it has one."""
+
+    __slots__ = ("key_id", "public_keys", "signing_keys")
+
+    key_id: bytes
+    """16 bytes, names the key in signatures."""
+    public_keys: Mapping[Suite, bytes]
+    signing_keys: Mapping[Suite, SigningKey]
+
+    def __init__(self, signing_keys: Iterable[SigningKey]) -> None:
+        self.signing_keys = {key.suite: key for key in sorted(signing_keys, key=lambda key: key.suite)}
+        self.public_keys = {suite: key.public_key for suite, key in self.signing_keys.items()}
+        self.key_id = key_id(self.public_keys)
+
+    @classmethod
+    def generate(cls, suites: Iterable[Suite] = (Suite.ED25519,)) -> KeyPair:
+        """A new key from the system's randomness. Organizations register all suites, people Ed25519."""
+        return cls(SigningKey.generate(suite) for suite in suites)
+
+    def sign(self, message: bytes, suite: Suite = Suite.ED25519) -> bytes:
+        """The key's signature with one of its suites."""
+        return self.signing_keys[suite].sign(message)
+
+    def __repr__(self) -> str:
+        """Names the key; a seed never reaches a log."""
+        return f"KeyPair({self.key_id.hex()})"
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A transaction that can be sent, and sent again: the same bytes have the same effect once."""
+
+    transaction_id: bytes
+    """32 bytes; does not depend on the signatures."""
+    data: bytes
+    """Canonical bytes of an ``icn.ledger.v1.Transaction``."""
+
+
+def new_identifier() -> bytes:
+    """A random id for a principal, account, unit or hold, 16 bytes."""
+    return secrets.token_bytes(IDENTIFIER_BYTES)
+
+
+def build_body(
+    *,
+    principal: bytes,
+    payer: bytes,
+    lane: int,
+    sequence: int,
+    expire_time_ms: int,
+    messages: Sequence[Message],
+) -> bytes:
+    """Canonical bytes of a body, ready to be signed.
+
+    Args:
+        principal: who acts, 16 bytes.
+        payer: whose allowance pays: the principal itself or its sponsor.
+        lane: 0 to 15; each device uses one of its own.
+        sequence: the lane's next number, from 1.
+        expire_time_ms: last block time that may include it, unix milliseconds.
+        messages: 1 to 16, applied in order, all or nothing.
+    """
+    body: bytes = TransactionBody(
+        principal=principal,
+        payer=payer,
+        lane=lane,
+        sequence=sequence,
+        expire_time_ms=expire_time_ms,
+        messages=messages,
+    ).SerializeToString(deterministic=True)
+    return body
+
+
+def transaction_id(genesis_hash: bytes, body: bytes) -> bytes:
+    """Id of the transaction with this body, 32 bytes."""
+    return domain_hash(tags.TRANSACTION_ID, genesis_hash, body)
+
+
+def sign(genesis_hash: bytes, body: bytes, keys: Iterable[KeyPair], suite: Suite = Suite.ED25519) -> Signed:
+    """Sign a body for one zone with every key given, each once."""
+    message = preimage(tags.TRANSACTION, genesis_hash, body)
+    signatures = [
+        Signature(suite=suite, key_id=key.key_id, signature=key.sign(message, suite))
+        for key in sorted(keys, key=lambda key: key.key_id)
+    ]
+    data: bytes = Transaction(body=body, signatures=signatures).SerializeToString(deterministic=True)
+    return Signed(transaction_id(genesis_hash, body), data)
+
+
+def controller_key(public_keys: Mapping[Suite, bytes], scope: KeyScope | None = None) -> ControllerKey:
+    """A key as a controller lists it; without a scope it counts towards the threshold."""
+    return ControllerKey(
+        public_keys=[
+            PublicKey(suite=int(suite), public_key=public_key)
+            for suite, public_key in sorted(public_keys.items())
+        ],
+        scope=scope,
+    )
+
+
+def key_scope(
+    message_kinds: Iterable[str],
+    *,
+    amount_minor_max: int = 0,
+    accounts: Iterable[bytes] = (),
+    expire_time_ms: int = 0,
+) -> KeyScope:
+    """What a scoped key may sign.
+
+    Args:
+        message_kinds: names of ``Message.kind``, such as ``transfer``; never ``update_controller``.
+        amount_minor_max: 0 means no limit.
+        accounts: none means every account of the principal.
+        expire_time_ms: last block time, unix milliseconds; 0 means no end.
+    """
+    fields = Message.DESCRIPTOR.fields_by_name
+    return KeyScope(
+        message_kinds=sorted(fields[kind].number for kind in message_kinds),
+        amount_minor_max=amount_minor_max,
+        accounts=sorted(accounts),
+        expire_time_ms=expire_time_ms,
+    )
+
+
+def _ascending(keys: Iterable[ControllerKey]) -> list[ControllerKey]:
+    def identifier(key: ControllerKey) -> bytes:
+        return key_id({Suite(entry.suite): entry.public_key for entry in key.public_keys})
+
+    return sorted(keys, key=identifier)
+
+
+def open_controller(principal: bytes, threshold: int, keys: Iterable[ControllerKey]) -> Message:
+    """Creates a principal; the acting principal becomes its sponsor. Keys are put in order."""
+    return Message(
+        open_controller=OpenController(principal=principal, threshold=threshold, keys=_ascending(keys))
+    )
+
+
+def update_controller(threshold: int, keys: Iterable[ControllerKey]) -> Message:
+    """Replaces the acting principal's keys and threshold. Keys are put in order."""
+    return Message(update_controller=UpdateController(threshold=threshold, keys=_ascending(keys)))
+
+
+def create_unit(unit: bytes, code: str, scale: int, default_floor_minor: int = 0) -> Message:
+    """Creates a unit; the acting principal issues it and sets floors."""
+    return Message(
+        create_unit=CreateUnit(unit=unit, code=code, scale=scale, default_floor_minor=default_floor_minor)
+    )
+
+
+def open_account(account: bytes, unit: bytes) -> Message:
+    """Opens an account of the acting principal."""
+    return Message(open_account=OpenAccount(account=account, unit=unit))
+
+
+def set_floor(account: bytes, floor_minor: int) -> Message:
+    """Sets an account's floor; only the unit's authority may."""
+    return Message(set_floor=SetFloor(account=account, floor_minor=floor_minor))
+
+
+def transfer(source: bytes, destination: bytes, amount_minor: int, memo_hash: bytes = b"") -> Message:
+    """Moves credit; the acting principal owns the source."""
+    return Message(
+        transfer=Transfer(
+            source=source, destination=destination, amount_minor=amount_minor, memo_hash=memo_hash
+        )
+    )
+
+
+def place_hold(
+    hold: bytes, source: bytes, destination: bytes, amount_minor: int, expire_time_ms: int
+) -> Message:
+    """Reserves credit until a block time; the acting principal owns the source."""
+    return Message(
+        place_hold=PlaceHold(
+            hold=hold,
+            source=source,
+            destination=destination,
+            amount_minor=amount_minor,
+            expire_time_ms=expire_time_ms,
+        )
+    )
+
+
+def capture_hold(hold: bytes, amount_minor: int) -> Message:
+    """Takes part or all of a hold; the acting principal owns its destination."""
+    return Message(capture_hold=CaptureHold(hold=hold, amount_minor=amount_minor))
+
+
+def void_hold(hold: bytes) -> Message:
+    """Releases what is left of a hold; the acting principal owns its destination."""
+    return Message(void_hold=VoidHold(hold=hold))
+
+
+def anchor(digest: bytes, topic: str) -> Message:
+    """Records that a digest of 32 bytes was known."""
+    return Message(anchor=Anchor(digest=digest, topic=topic))
+
+
+def set_allowance(
+    organization: bytes, *, bytes_per_epoch: int, signatures_per_epoch: int, state_leaves: int
+) -> Message:
+    """Sets what an organization may use; only the zone authority may."""
+    return Message(
+        set_allowance=SetAllowance(
+            organization=organization,
+            limits=AllowanceLimits(
+                bytes_per_epoch=bytes_per_epoch,
+                signatures_per_epoch=signatures_per_epoch,
+                state_leaves=state_leaves,
+            ),
+        )
+    )
