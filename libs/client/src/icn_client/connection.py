@@ -9,17 +9,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 
 import grpc
 import grpc.aio
-from icn_kit.channel import ChannelFactory
-from icn_kit.errors import DomainError, NotFound, Unavailable, from_rpc_error
-from icn_kit.genesis import Genesis, load_genesis
-from icn_kit.tls import TlsFiles
-
 from icn.consensus.v1.service_pb2 import (
     SUBMIT_STATE_COMMITTED,
     SUBMIT_STATE_EXPIRED,
@@ -31,8 +26,24 @@ from icn.consensus.v1.service_pb2 import (
     SubmitOutcome,
 )
 from icn.consensus.v1.service_pb2_grpc import ConsensusServiceStub
-from icn.ledger.v1 import service_pb2 as ledger
+from icn.ledger.v1.service_pb2 import (
+    Account,
+    BlockSummary,
+    GetAccountRequest,
+    GetBlockRequest,
+    GetControllerRequest,
+    GetProofRequest,
+    GetProofResponse,
+    GetTransactionRequest,
+    GetUnitRequest,
+    ListAccountsRequest,
+)
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
+from icn_kit.channel import ChannelFactory
+from icn_kit.errors import DomainError, NotFound, Unavailable, from_rpc_error
+from icn_kit.genesis import Genesis, load_genesis
+from icn_kit.tls import TlsFiles
+
 from icn_client.submitter import DoorClosed, News, NewsState, TransactionMalformed
 
 NETWORK_FORMAT: Final = 1
@@ -170,13 +181,13 @@ class Connection:
         """Stub of a validator's LedgerService."""
         return self._channels.stub(LedgerServiceStub, address.ledger)
 
-    async def status(self, address: ValidatorAddress, timeout: float = OPEN_SECONDS) -> GetStatusResponse:
+    async def status(self, address: ValidatorAddress, seconds: float = OPEN_SECONDS) -> GetStatusResponse:
         """Where a validator stands.
 
         Raises:
             DomainError: it does not answer.
         """
-        return await _answered(self.consensus(address).GetStatus(GetStatusRequest(), timeout=timeout))
+        return await _answered(self.consensus(address).GetStatus(GetStatusRequest(), timeout=seconds))
 
     async def read(self, call: Callable[[Any], Awaitable[T]]) -> T:
         """Ask the ledger of one validator, of the next if that one is away.
@@ -198,29 +209,30 @@ class Connection:
             return answer
         raise Unavailable("NOBODY_ANSWERS", f"no validator answers: {away}") from away
 
-    async def account(self, account: bytes) -> ledger.Account:
+    async def account(self, account: bytes) -> Account:
         """One account. Raises DomainError (ACCOUNT_UNKNOWN)."""
-        request = ledger.GetAccountRequest(name=f"accounts/{account.hex()}")
-        answer: ledger.GetAccountResponse = await self.read(lambda stub: stub.GetAccount(request))
-        return answer.account
+        request = GetAccountRequest(name=f"accounts/{account.hex()}")
+        answer = await self.read(lambda stub: stub.GetAccount(request))
+        account_found: Account = answer.account
+        return account_found
 
     async def unit(self, unit: bytes) -> Any:
         """A unit's leaf. Raises DomainError (UNIT_UNKNOWN)."""
-        request = ledger.GetUnitRequest(name=f"units/{unit.hex()}")
+        request = GetUnitRequest(name=f"units/{unit.hex()}")
         return (await self.read(lambda stub: stub.GetUnit(request))).unit
 
     async def controller(self, principal: bytes) -> Any:
         """A controller's leaf. Raises DomainError (CONTROLLER_UNKNOWN)."""
-        request = ledger.GetControllerRequest(name=f"principals/{principal.hex()}")
+        request = GetControllerRequest(name=f"principals/{principal.hex()}")
         return (await self.read(lambda stub: stub.GetController(request))).controller
 
-    async def accounts(self, owner: bytes | None = None) -> AsyncIterator[ledger.Account]:
+    async def accounts(self, owner: bytes | None = None) -> AsyncIterator[Account]:
         """All accounts, or those of one owner, ascending by id."""
         name = f"principals/{owner.hex()}" if owner is not None else ""
         token = ""
         for _ in range(PAGES_MAX):
-            request = ledger.ListAccountsRequest(owner=name, page_size=PAGE_SIZE_MAX, page_token=token)
-            page = await self.read(lambda stub, request=request: stub.ListAccounts(request))
+            request = ListAccountsRequest(owner=name, page_size=PAGE_SIZE_MAX, page_token=token)
+            page = await self.read(partial(_list_accounts, request))
             for account in page.accounts:
                 yield account
             token = page.next_page_token
@@ -228,23 +240,23 @@ class Connection:
                 return
         raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE_MAX} accounts")
 
-    async def block_at(self, address: ValidatorAddress, height: int) -> ledger.BlockSummary | None:
+    async def block_at(self, address: ValidatorAddress, height: int) -> BlockSummary | None:
         """A block as one validator executed it; None when it has not come so far.
 
         Raises:
             DomainError: it does not answer.
         """
-        request = ledger.GetBlockRequest(name=f"blocks/{height}")
+        request = GetBlockRequest(name=f"blocks/{height}")
         try:
             answer = await _answered(self.ledger(address).GetBlock(request))
         except NotFound:
             return None
-        found: ledger.BlockSummary = answer.block
+        found: BlockSummary = answer.block
         return found
 
-    async def proof(self, name: str) -> ledger.GetProofResponse:
+    async def proof(self, name: str) -> GetProofResponse:
         """A proof from genesis of ``accounts/…``, ``units/…`` and so on. Raises DomainError."""
-        request = ledger.GetProofRequest(name=name, from_epoch=0)
+        request = GetProofRequest(name=name, from_epoch=0)
         return await self.read(lambda stub: stub.GetProof(request))
 
 
@@ -274,7 +286,7 @@ class ValidatorDoor:
 
     async def find(self, transaction_id: bytes) -> News | None:
         """Ask the validator's ledger by id."""
-        request = ledger.GetTransactionRequest(name=f"transactions/{transaction_id.hex()}")
+        request = GetTransactionRequest(name=f"transactions/{transaction_id.hex()}")
         try:
             found = await _answered(self._connection.ledger(self._address).GetTransaction(request))
         except NotFound:
@@ -332,7 +344,8 @@ class ValidatorStream:
         self._call.cancel()
 
     def _raise_if_closed(self) -> None:
-        # A call that we cancel ourselves looks, to those who wait for it, as if their own task were cancelled.
+        # A call that we cancel ourselves looks, to those who wait for it, as if their own task were
+        # cancelled.
         task = asyncio.current_task()
         if self._is_closed and not (task is not None and task.cancelling()):
             raise DoorClosed("closed") from None
@@ -360,6 +373,10 @@ def _said(error: BaseException) -> str:
 
 def _is_away(error: DomainError) -> bool:
     return error.kind.name in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")
+
+
+def _list_accounts(request: ListAccountsRequest, stub: Any) -> Awaitable[Any]:
+    return cast("Awaitable[Any]", stub.ListAccounts(request))
 
 
 async def _answered(call: Awaitable[T]) -> T:

@@ -1,7 +1,7 @@
 """Keystores: identities with their keys, sealed with a passphrase, outside every service.
 
-One file per identity: name, principal and public keys in clear, the seeds under AES-256-GCM with a key that scrypt
-(RFC 7914) derives from the passphrase. Source: docs/adr/0010-keystores-outside-the-platform.md.
+One file per identity: name, principal and public keys in clear, the seeds under AES-256-GCM with a key that
+scrypt (RFC 7914) derives from the passphrase. Source: docs/adr/0010-keystores-outside-the-platform.md.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ SCRYPT_R, SCRYPT_P = 8, 1
 SALT_BYTES, NONCE_BYTES = 32, 12
 PASSPHRASE_CHARACTERS_MIN: Final = 8
 PASSPHRASE_CHARACTERS_MAX: Final = 1024
-PASSPHRASE_VARIABLE: Final = "ICN_PASSPHRASE"
-PASSPHRASE_FILE_VARIABLE: Final = "ICN_PASSPHRASE_FILE"
-PASSPHRASE_FILE_NAME: Final = "passphrase"
+PASSPHRASE_VARIABLE: Final = "ICN_PASSPHRASE"  # noqa: S105 - a name
+PASSPHRASE_FILE_VARIABLE: Final = "ICN_PASSPHRASE_FILE"  # noqa: S105 - a name
+PASSPHRASE_FILE_NAME: Final = "passphrase"  # noqa: S105 - a name
 """Where `icn up` keeps a machine-made one, beside the keystores of its own zone."""
 
 _SUITE_NAMES: Final = {Suite.ED25519: "ed25519", Suite.ML_DSA_65: "ml_dsa_65"}
@@ -158,8 +158,8 @@ class Keystore:
 def passphrase_from_environment(
     folder: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> str | None:
-    """The passphrase that does not need a person: the file that `icn up` left in this folder (it made these keystores
-    and no other), ICN_PASSPHRASE_FILE, or ICN_PASSPHRASE; None when there is none.
+    """The passphrase that does not need a person: the file that `icn up` left in this folder (it made these
+    keystores and no other), ICN_PASSPHRASE_FILE, or ICN_PASSPHRASE; None when there is none.
 
     Raises:
         KeystoreError: the file named cannot be read.

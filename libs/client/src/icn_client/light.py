@@ -10,14 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message as ProtobufMessage
-from icn_crypto import tags
-from icn_crypto.hashing import NO_GENESIS, domain_hash, preimage
-from icn_crypto.state_proof import verify_absence, verify_inclusion
-from icn_crypto.state_tree import state_key
-from icn_crypto.suites import Suite, verify_batch
-from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
-from icn_kit.genesis import Genesis
-
 from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE, BlockHeader, Certificate, ValidatorSet
 from icn.ledger.v1.state_pb2 import (
     AccountLeaf,
@@ -28,6 +20,14 @@ from icn.ledger.v1.state_pb2 import (
     UnitLeaf,
     ZoneLeaf,
 )
+from icn_crypto import tags
+from icn_crypto.hashing import NO_GENESIS, domain_hash, preimage
+from icn_crypto.state_proof import verify_absence, verify_inclusion
+from icn_crypto.state_tree import state_key
+from icn_crypto.suites import Suite, verify_batch
+from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
+from icn_kit.genesis import Genesis
+
 from icn_client.proof_file import (
     CERTIFICATE_BYTES_MAX,
     HEADER_BYTES_MAX,
@@ -139,7 +139,7 @@ def verify_proof(proof: ProofFile, genesis: Genesis) -> Shown:
     if last.epoch != trusted.epoch or last.validator_set_hash != trusted.hash:
         raise ProofInvalid(
             "HEADER_CHAIN_INVALID",
-            f"the finalized header is of epoch {last.epoch}, the steps lead to epoch {trusted.epoch} and its set",
+            f"the finalized header is of epoch {last.epoch} or of another set, the steps lead to {trusted.epoch}",
         )
     check_finalization(proof.finalization, chain[-1], trusted, genesis.hash)
     header = chain[0].fields

@@ -1,16 +1,17 @@
 """Decides which row of a replay is sent when: pure, so that its promises can be tested without a platform.
 
-A party with a floor of zero can be refused when its row overtakes the row that funds it. The rules here make sure that
-a refusal never costs a row that the file's own order would have paid for:
+A party with a floor of zero can be refused when its row overtakes the row that funds it. The rules here make
+sure that a refusal never costs a row that the file's own order would have paid for:
 
 - rows are taken in file order; a row of a party with an earlier row held back waits behind it;
-- a row goes out at once when the balance known from receipts, less what is under way, covers it, or when nothing else
-  of its party is under way (then it may overtake its funding, and be refused);
-- a refused row goes out again, as a new transaction, once its refusal is final and the known balance covers it;
+- a row goes out at once when the balance known from receipts, less what is under way, covers it, or when
+  nothing else of its party is under way (then it may overtake its funding, and be refused);
+- a refused row goes out again, as a new transaction, once its refusal is final and the known balance covers
+  it;
 - when nothing is under way and nothing can be sent, the earliest row held back is given up.
 
-So whatever a party spends was covered together with all its earlier rows, and the earliest unsettled row of the file
-can always be paid from what the file has given its party so far.
+So whatever a party spends was covered together with all its earlier rows, and the earliest unsettled row of
+the file can always be paid from what the file has given its party so far.
 
 Source: docs/replay.md.
 """
@@ -49,7 +50,9 @@ class Schedule:
         self._under_way = 0
         self._held_numbers: set[int] = set()
         self._held_heap: list[tuple[int, int]] = []
-        """Number and source of every row that was ever held; those no longer held are skipped when they come up."""
+        """Number and source of every row that was ever held; those no longer held are skipped when they come
+        up.
+        """
         self.committed = 0
         self.given_up: list[Row] = []
         """Rows that nothing could fund, or that move nothing."""

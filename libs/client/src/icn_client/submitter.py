@@ -1,8 +1,8 @@
 """Sends signed transactions and brings back a definite end for each, whatever happens to the validators.
 
-A transaction's id does not depend on who takes it, so sending the same bytes again is safe: what looks lost is asked
-by id first and then sent again, to another validator. The doors to the validators are ports, so that this module is
-tested without a network; `icn_client.connection` has the real ones.
+A transaction's id does not depend on who takes it, so sending the same bytes again is safe: what looks lost
+is asked by id first and then sent again, to another validator. The doors to the validators are ports, so that
+this module is tested without a network; `icn_client.connection` has the real ones.
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ class _Entry:
 class Submitter:
     """Keeps a bounded number of transactions under way; use it as an async context.
 
-    Put transactions while there is ``room``, take outcomes as they come; each transaction put gets exactly one.
+    Put transactions while there is ``room``, take outcomes as they come; each transaction put gets exactly
+    one.
     """
 
     def __init__(self, doors: Sequence[Door], window: int = WINDOW_DEFAULT) -> None:
@@ -240,7 +241,7 @@ class Submitter:
                 found[outcome.signed.transaction_id] = outcome
         return [found[one.transaction_id] for one in signed]
 
-    # --- queue -----------------------------------------------------------------------------------------------
+    # --- queue
 
     def _enqueue(self, entry: _Entry) -> None:
         if not entry.is_queued:
@@ -270,7 +271,7 @@ class Submitter:
             self._failure = error
             self._has_outcomes.set()
 
-    # --- streaming -------------------------------------------------------------------------------------------
+    # --- streaming
 
     async def _keep_streaming(self) -> None:
         silent_since = time.monotonic()
@@ -364,7 +365,8 @@ class Submitter:
         if news.retry_after_ms > 0:
             entry.due_at = now + min(news.retry_after_ms / 1000, RETRY_SECONDS_MAX)
             return
-        # A used sequence may be this very transaction's; others of these reasons may be a validator that is behind.
+        # A used sequence may be this very transaction's; others of these reasons may be a validator that is
+        # behind.
         is_doubtful = news.reason in DOUBTFUL_REASONS or news.reason == SEQUENCE_USED or entry.sends > 1
         if is_doubtful and entry.doubts < (3 if news.reason == SEQUENCE_USED else DOUBT_TRIES_MAX):
             entry.doubts += 1
@@ -372,7 +374,7 @@ class Submitter:
             return
         self._settle(entry, Outcome(entry.signed, End.REFUSED, reason=news.reason, message=news.message))
 
-    # --- caretaker -------------------------------------------------------------------------------------------
+    # --- caretaker
 
     async def _take_care(self) -> None:
         """Ask about what is due or has had no news, and send it again unless it is settled."""
@@ -399,7 +401,8 @@ class Submitter:
                 await self._current.close()  # it takes transactions and says nothing: try the next validator
 
     async def _look_after(self, door: Door, due: Collection[_Entry]) -> None:
-        # The time first: who has executed past the expiry and then does not know the id never will include it.
+        # The time first: who has executed past the expiry and then does not know the id never will include
+        # it.
         block_time_ms = await door.block_time_ms()
         await self._ask(door, due)
         for entry in due:

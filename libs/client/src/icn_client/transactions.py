@@ -10,10 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from icn_crypto import tags
-from icn_crypto.hashing import domain_hash, preimage
-from icn_crypto.suites import SigningKey, Suite, key_id
-
 from icn.ledger.v1.transaction_pb2 import (
     AllowanceLimits,
     Anchor,
@@ -35,6 +31,9 @@ from icn.ledger.v1.transaction_pb2 import (
     UpdateController,
     VoidHold,
 )
+from icn_crypto import tags
+from icn_crypto.hashing import domain_hash, preimage
+from icn_crypto.suites import SigningKey, Suite, key_id
 
 IDENTIFIER_BYTES: Final = 16
 FLOOR_NONE_MINOR: Final = -(2**62)
@@ -43,7 +42,9 @@ AMOUNT_MINOR_MAX: Final = 2**62
 MESSAGES_MAX: Final = 16
 LANES: Final = 16
 EXPIRY_MS: Final = 10 * 60 * 1000
-"""How far ahead a transaction expires unless told otherwise: long enough for any outage a client waits out."""
+"""How far ahead a transaction expires unless told otherwise: long enough for any outage a client waits
+out.
+"""
 EXPIRY_MS_MAX: Final = 24 * 60 * 60 * 1000
 """The ledger takes nothing that expires later (docs/spec/transaction.md, rule 2)."""
 

@@ -115,7 +115,8 @@ def test_a_refused_row_is_sent_again_only_when_its_funding_is_known() -> None:
 
 
 def test_a_later_row_of_a_refused_party_does_not_spend_what_the_earlier_one_needs() -> None:
-    # 1 receives 10, pays 2, gets it back from 2 and pays 3: if the last row went first, the circle could never start.
+    # 1 receives 10, pays 2, gets it back from 2 and pays 3: if the last row went first, the circle could
+    # never start.
     schedule = Schedule(rows((0, 1, 10), (1, 2, 10), (2, 1, 10), (1, 3, 10)), 4, {0})
     sent = []
     while (row := schedule.next_row()) is not None:

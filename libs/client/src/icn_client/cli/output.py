@@ -51,7 +51,8 @@ class UsageError(CommandError):
 
 def say(text: str) -> None:
     """A message for people."""
-    print(text, file=sys.stderr, flush=True)
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def print_json(value: Any) -> None:
