@@ -1,18 +1,21 @@
 """Pages of the state tree: four levels of it, stored as one row.
 
 A page covers the subtree of its prefix. Its nodes are numbered like a heap: 1 is the top, 2i and 2i + 1 lie
-below i, 16 to 31 are the slots, one per next nibble. Bytes: the layout's number, the kinds of nodes 1 to
-31, then by node number what is stored of nodes 2 to 31: nothing for kind NONE, the hash for kind MANY, key
-‖ value hash for a slot of kind ONE (nothing for the inner nodes that only pass that leaf's hash on).
+below i, 16 to 31 are the slots, one per next nibble. A slot with up to four leaves holds them, one with more
+has a page of its own below. Bytes:
 
-Inner hashes are stored although the slots determine them, because then a change reads and hashes one path
-and not the page: 4 hashes instead of 15 and up to 16 leaves (benches/state_tree.py).
+- byte 0: the layout; byte i, 1 to 31: how many leaves lie below node i, 5 standing for five or more;
+- the hashes of nodes 2 to 31, node i at 32(i − 1);
+- the leaves of the slots that hold theirs, key ‖ value hash, ascending by key.
+
+The leaves determine the inner hashes; they are stored because then a change reads and hashes one path and not
+the page. Slots hold several leaves because a row costs the database more than its bytes do.
 
 Source: docs/spec/state-tree.md, "Pages".
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from icn_crypto.hashing import HASH_BYTES
@@ -21,26 +24,30 @@ EMPTY: Final = bytes(HASH_BYTES)
 """Hash of a subtree without leaves."""
 
 LAYOUT: Final = 1
-"""First byte of every page."""
-
-NONE: Final = 0
-"""The subtree has no leaf."""
-ONE: Final = 1
-"""The subtree has exactly one leaf, and that leaf's hash."""
-MANY: Final = 2
-"""The subtree has two leaves or more; a slot of this kind has a page of its own below."""
+KEY_BYTES: Final = 32
+LEAF_BYTES: Final = KEY_BYTES + HASH_BYTES
+SLOT_LEAVES_MAX: Final = 4
+"""Leaves a slot holds: with four, two thirds of the pages a block writes are gone (benches/state_tree.py)."""
+MANY: Final = SLOT_LEAVES_MAX + 1
+"""Count of a node with more leaves than a slot holds."""
 
 FIRST_SLOT: Final = 16
 SLOTS: Final = 16
-NODES: Final = 32
-LEAF_BYTES: Final = 2 * HASH_BYTES
-PAGE_BYTES_MAX: Final = NODES + 14 * HASH_BYTES + SLOTS * LEAF_BYTES
-"""Sixteen leaves under fourteen inner nodes: 1,504 bytes, which Postgres keeps in the row."""
+HEADER_BYTES: Final = 32
+LEAVES_START: Final = HEADER_BYTES + 30 * HASH_BYTES
+PAGE_BYTES_MAX: Final = LEAVES_START + SLOTS * SLOT_LEAVES_MAX * LEAF_BYTES
+"""5,088 bytes: a page always fits a row of Postgres without being moved out of line."""
 
 Slot = tuple[int, bytes, bytes]
-"""Kind, hash, stored form (empty; key ‖ value hash; the hash again)."""
+"""Count of leaves, hash, and the leaves themselves where the slot holds them."""
 
-EMPTY_SLOT: Final[Slot] = (NONE, EMPTY, b"")
+EMPTY_SLOT: Final[Slot] = (0, EMPTY, b"")
+
+HashedLeaf = tuple[bytes, bytes]
+"""Key ‖ value hash, hash of the leaf. Ordered by key."""
+
+_HELD_LEAVES: Final = bytes((*range(MANY), 0)) + bytes(256 - MANY - 1)
+"""Translation of a slot's count into the number of leaves it holds."""
 
 
 class InvalidPage(ValueError):
@@ -57,175 +64,157 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def only_leaf(page: bytes, number: int) -> bytes:
-    """Key ‖ value hash of the one leaf below a node of kind ONE."""
-    while number < FIRST_SLOT:
-        number <<= 1
-        if page[number] == NONE:
-            number += 1
-    start = _offset(page, number)
-    return page[start : start + LEAF_BYTES]
+def subtree_hash(leaves: Sequence[HashedLeaf], depth: int) -> bytes:
+    """Hash of the subtree at ``depth`` bits that holds exactly these leaves, ascending by key."""
+    if len(leaves) < 2:
+        return leaves[0][1] if leaves else EMPTY
+    first, last = leaves[0][0], leaves[-1][0]
+    byte = depth >> 3
+    while first[byte] == last[byte]:
+        byte += 1
+    # The first bit in which the outermost keys differ is where the leaves part; above it they share one side.
+    parting = 8 * byte + 8 - (first[byte] ^ last[byte]).bit_length()
+    if len(leaves) == 2:
+        current = node_hash(leaves[0][1], leaves[1][1])
+    else:
+        mask = 128 >> (parting & 7)
+        middle = 1
+        while not leaves[middle][0][byte] & mask:
+            middle += 1
+        current = node_hash(
+            subtree_hash(leaves[:middle], parting + 1), subtree_hash(leaves[middle:], parting + 1)
+        )
+    while parting > depth:
+        parting -= 1
+        is_right = first[parting >> 3] & (128 >> (parting & 7))
+        current = node_hash(EMPTY, current) if is_right else node_hash(current, EMPTY)
+    return current
 
 
-def hash_at(page: bytes, number: int) -> bytes:
-    """Hash of a node."""
-    kind = page[number]
-    if kind == MANY:
-        if number == 1:
-            return node_hash(hash_at(page, 2), hash_at(page, 3))
-        start = _offset(page, number)
-        return page[start : start + HASH_BYTES]
-    return EMPTY if kind == NONE else hashlib.sha256(b"\x00" + only_leaf(page, number)).digest()
+def slot_hash(page: bytes, number: int) -> bytes:
+    """Hash of a node, 2 to 31."""
+    return page[HASH_BYTES * number - HASH_BYTES : HASH_BYTES * number]
 
 
-def slot_at(page: bytes, nibble: int) -> Slot:
-    """The slot of a nibble."""
+def top_hash(page: bytes) -> bytes:
+    """Hash of the whole page's subtree."""
+    left, right = slot_hash(page, 2), slot_hash(page, 3)
+    if page[1] >= 2:
+        return node_hash(left, right)
+    return left if page[2] else right
+
+
+def slot_leaves(page: bytes, nibble: int) -> bytes:
+    """The leaves that a slot holds; none for a slot with a page below."""
     number = FIRST_SLOT + nibble
-    kind = page[number]
-    if kind == NONE:
-        return EMPTY_SLOT
-    start = _offset(page, number)
-    if kind == MANY:
-        content = page[start : start + HASH_BYTES]
-        return (MANY, content, content)
-    content = page[start : start + LEAF_BYTES]
-    return (ONE, hashlib.sha256(b"\x00" + content).digest(), content)
+    count = page[number]
+    if count in (0, MANY):
+        return b""
+    start = LEAVES_START + LEAF_BYTES * sum(page[FIRST_SLOT:number].translate(_HELD_LEAVES))
+    return page[start : start + LEAF_BYTES * count]
+
+
+def hashed_leaves(leaves: bytes) -> list[HashedLeaf]:
+    """Leaves as stored, each with its hash."""
+    sha256 = hashlib.sha256
+    return [
+        (leaf := leaves[start : start + LEAF_BYTES], sha256(b"\x00" + leaf).digest())
+        for start in range(0, len(leaves), LEAF_BYTES)
+    ]
 
 
 def replace_slot(page: bytes, nibble: int, slot: Slot) -> tuple[bytes, bytes]:
-    """The page with other content in a slot whose kind (ONE or MANY) stays, and the hash of its top.
+    """The page with other content in a slot whose count stays, and the hash of its top.
 
-    The commonest step of all, an account's new balance, hence written out.
+    The commonest step of all, an account's new balance.
     """
-    _, current, content = slot
-    number = FIRST_SLOT + nibble
+    _, current, leaves = slot
     changed = bytearray(page)
-    start = (
-        NODES + HASH_BYTES * page.count(MANY, 2, number) + LEAF_BYTES * page.count(ONE, FIRST_SLOT, number)
-    )
-    changed[start : start + len(content)] = content
+    number = FIRST_SLOT + nibble
+    if leaves:
+        start = LEAVES_START + LEAF_BYTES * sum(page[FIRST_SLOT:number].translate(_HELD_LEAVES))
+        changed[start : start + len(leaves)] = leaves
+    sha256 = hashlib.sha256
+    start = HASH_BYTES * number - HASH_BYTES
+    while number > 1:
+        changed[start : start + HASH_BYTES] = current
+        left = start - HASH_BYTES if number & 1 else start
+        number >>= 1
+        if page[number] >= 2:
+            current = sha256(b"\x01" + changed[left : left + 2 * HASH_BYTES]).digest()
+        start = HASH_BYTES * number - HASH_BYTES
+    return bytes(changed), current
+
+
+def replace_slots(page: bytes, slots: Mapping[int, Slot]) -> tuple[bytes, Slot]:
+    """The page with these slots (by nibble), and what it is to the page above.
+
+    A page with fewer than five leaves is what the slot above holds itself; its bytes then matter only at the
+    root.
+    """
+    changed = bytearray(page)
+    keeps_counts = True
+    numbers: list[int] = []
+    for nibble, (count, current, leaves) in slots.items():
+        number = FIRST_SLOT + nibble
+        numbers.append(number)
+        changed[HASH_BYTES * number - HASH_BYTES : HASH_BYTES * number] = current
+        if count != page[number]:
+            keeps_counts = False
+            changed[number] = count
+        elif leaves and keeps_counts:
+            start = LEAVES_START + LEAF_BYTES * sum(page[FIRST_SLOT:number].translate(_HELD_LEAVES))
+            changed[start : start + len(leaves)] = leaves
+    if not keeps_counts:
+        changed[LEAVES_START:] = b"".join(
+            slots[nibble][2] if nibble in slots else slot_leaves(page, nibble) for nibble in range(SLOTS)
+        )
+    top = _rehash(changed, numbers)
+    count = changed[1]
+    return bytes(changed), (count, top, bytes(changed[LEAVES_START:]) if count < MANY else b"")
+
+
+def _rehash(page: bytearray, numbers: list[int]) -> bytes:
+    """Hash and count again every node above these slots; the hash of the top."""
     sha256 = hashlib.sha256
     while True:
-        parent = number >> 1
-        if page[parent] == MANY:
-            beside = number ^ 1
-            kind = page[beside]
-            if kind == MANY:
-                start = NODES + HASH_BYTES * page.count(MANY, 2, beside)
-                if beside > FIRST_SLOT:
-                    start += LEAF_BYTES * page.count(ONE, FIRST_SLOT, beside)
-                sibling = page[start : start + HASH_BYTES]
-            elif kind == NONE:
-                sibling = EMPTY
-            else:
-                sibling = sha256(b"\x00" + only_leaf(page, beside)).digest()
-            if number & 1:
-                current = sha256(b"\x01" + sibling + current).digest()
-            else:
-                current = sha256(b"\x01" + current + sibling).digest()
-            if parent == 1:
-                return bytes(changed), current
-            start = NODES + HASH_BYTES * page.count(MANY, 2, parent)
-            changed[start : start + HASH_BYTES] = current
-        elif parent == 1:
-            return bytes(changed), current
-        number = parent
-
-
-def replace_slots(page: bytes, slots: Sequence[tuple[int, Slot]]) -> tuple[bytes, bytes]:
-    """``replace_slot`` for several slots, by ascending nibble, none of which changes its kind."""
-    changed = bytearray(page)
-    level: dict[int, bytes] = {}
-    for nibble, (_, slot_hash, content) in slots:
-        number = FIRST_SLOT + nibble
-        start = _offset(page, number)
-        changed[start : start + len(content)] = content
-        level[number] = slot_hash
-    while True:
-        above: dict[int, bytes] = {}
-        for number, current in level.items():
+        above: list[int] = []
+        for number in numbers:
             parent = number >> 1
-            if parent in above:
+            if above and above[-1] == parent:
                 continue
-            if page[parent] == MANY:
-                beside = number ^ 1
-                sibling = level.get(beside) or hash_at(page, beside)
-                left, right = (sibling, current) if number & 1 else (current, sibling)
-                current = hashlib.sha256(b"\x01" + left + right).digest()  # noqa: PLW2901
-                if parent > 1:
-                    start = NODES + HASH_BYTES * page.count(MANY, 2, parent)
-                    changed[start : start + HASH_BYTES] = current
-            above[parent] = current
-        if 1 in above:
-            return bytes(changed), above[1]
-        level = above
+            above.append(parent)
+            left = number & -2
+            count = page[left] + page[left + 1]
+            page[parent] = count if count < MANY else MANY
+            start = HASH_BYTES * left - HASH_BYTES
+            if count >= 2:
+                current = sha256(b"\x01" + page[start : start + 2 * HASH_BYTES]).digest()
+            else:
+                # A subtree with one leaf has that leaf's hash, wherever the leaf lies in it.
+                start += 0 if page[left] else HASH_BYTES
+                current = bytes(page[start : start + HASH_BYTES])
+            if parent == 1:
+                return current
+            page[HASH_BYTES * parent - HASH_BYTES : HASH_BYTES * parent] = current
+        numbers = above
 
 
-def reshape(page: bytes | None, slots: Sequence[tuple[int, Slot]]) -> tuple[bytes, Slot]:
-    """The page (None: an empty one) with these slots, whatever their kinds, and what it is to the page above.
-
-    Raises:
-        InvalidPage: the stored bytes are not a page.
-    """
-    kinds = bytearray(NODES)
-    kinds[0] = LAYOUT
-    hashes = [EMPTY] * NODES
-    contents = [b""] * NODES
-    if page is not None:
-        check_layout(page)
-        kinds[:] = page[:NODES]
-        position = NODES
-        for number in range(2, NODES):
-            if kinds[number] == MANY:
-                hashes[number] = contents[number] = page[position : position + HASH_BYTES]
-                position += HASH_BYTES
-            elif kinds[number] == ONE and number >= FIRST_SLOT:
-                contents[number] = page[position : position + LEAF_BYTES]
-                hashes[number] = hashlib.sha256(b"\x00" + contents[number]).digest()
-                position += LEAF_BYTES
-    dirty: set[int] = set()
-    for nibble, slot in slots:
-        number = FIRST_SLOT + nibble
-        kinds[number], hashes[number], contents[number] = slot
-        dirty.add(number >> 1)
-    for number in range(FIRST_SLOT - 1, 0, -1):
-        left, right = number << 1, number << 1 | 1
-        if number not in dirty and kinds[number] != ONE:
-            continue
-        kinds[number] = min(kinds[left] + kinds[right], MANY)
-        if kinds[number] != MANY:
-            # A subtree with one leaf has that leaf's hash, wherever the leaf lies in it.
-            hashes[number], contents[number] = (hashes[left] if kinds[left] else hashes[right]), b""
-        elif number in dirty:
-            hashes[number] = contents[number] = node_hash(hashes[left], hashes[right])
-        dirty.add(number >> 1)
-    contents[1] = b""
-    stored = bytes(kinds) + b"".join(contents)
-    if kinds[1] == ONE:
-        return stored, (ONE, hashes[1], only_leaf(stored, 1))
-    return stored, (kinds[1], hashes[1], hashes[1] if kinds[1] == MANY else b"")
+EMPTY_PAGE: Final = bytes((LAYOUT,)) + bytes(LEAVES_START - 1)
+"""A page without leaves: what slots are put into when a new page is made. Never stored."""
 
 
 def check_layout(page: bytes) -> None:
     """Refuse bytes whose header or length no page has.
 
     Raises:
-        InvalidPage: another layout, an impossible kind, or a length that does not follow from the kinds.
+        InvalidPage: another layout, an impossible count, or a length that does not follow from the counts.
     """
-    if len(page) < NODES or page[0] != LAYOUT:
+    counts = page[:HEADER_BYTES]
+    if len(counts) < HEADER_BYTES or counts[0] != LAYOUT or max(counts) > MANY:
         raise InvalidPage("not a page of this layout")
-    if any(kind > MANY for kind in page[1:NODES]) or any(
-        page[number] != min(page[2 * number] + page[2 * number + 1], MANY) for number in range(1, FIRST_SLOT)
-    ):
-        raise InvalidPage("the kinds of its nodes contradict each other")
-    if len(page) != _offset(page, NODES):
-        raise InvalidPage(f"{len(page)} bytes, its kinds say {_offset(page, NODES)}")
-
-
-def _offset(page: bytes, number: int) -> int:
-    """Where the stored form of a node starts."""
-    return (
-        NODES
-        + HASH_BYTES * page.count(MANY, 2, number)
-        + (LEAF_BYTES * page.count(ONE, FIRST_SLOT, number) if number > FIRST_SLOT else 0)
-    )
+    if any(counts[i] != min(counts[2 * i] + counts[2 * i + 1], MANY) for i in range(1, FIRST_SLOT)):
+        raise InvalidPage("the counts of its nodes contradict each other")
+    length = LEAVES_START + LEAF_BYTES * sum(page[FIRST_SLOT:HEADER_BYTES].translate(_HELD_LEAVES))
+    if len(page) != length:
+        raise InvalidPage(f"{len(page)} bytes, its counts say {length}")

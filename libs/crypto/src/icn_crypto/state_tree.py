@@ -17,20 +17,24 @@ from typing import Final, Protocol
 from icn_crypto.hashing import NO_GENESIS, domain_hash
 from icn_crypto.state_page import (
     EMPTY,
+    EMPTY_PAGE,
     EMPTY_SLOT,
     FIRST_SLOT,
+    KEY_BYTES,
+    LEAF_BYTES,
     MANY,
-    NONE,
-    ONE,
+    SLOT_LEAVES_MAX,
     SLOTS,
+    HashedLeaf,
     InvalidPage,
     Slot,
-    hash_at,
-    only_leaf,
+    hashed_leaves,
     replace_slot,
     replace_slots,
-    reshape,
-    slot_at,
+    slot_hash,
+    slot_leaves,
+    subtree_hash,
+    top_hash,
 )
 from icn_crypto.state_proof import (
     InvalidProof,
@@ -60,8 +64,6 @@ __all__ = [
     "verify_absence",
     "verify_inclusion",
 ]
-
-KEY_BYTES: Final = 32
 
 ROOT_PREFIX: Final = b""
 """Prefix of the page at the top. A prefix is one byte (0 to 15) per nibble of the keys below it."""
@@ -105,7 +107,7 @@ class StateTree:
     def root(self) -> bytes:
         """Root of the tree, 32 bytes; zeros when it is empty."""
         page = self._pages.get(ROOT_PREFIX)
-        return EMPTY if page is None else hash_at(page, 1)
+        return EMPTY if page is None else top_hash(page)
 
     def update(self, changes: Mapping[bytes, bytes | None]) -> Update:
         """What the tree becomes when each key (32 bytes) gets the value, or loses its leaf for None.
@@ -129,7 +131,7 @@ class StateTree:
         if not ordered:
             return Update(self.root(), written)
         page = self._pages.get(ROOT_PREFIX)
-        top = self._apply(ROOT_PREFIX, page, ordered, written)
+        top = self._apply(ROOT_PREFIX, EMPTY_PAGE if page is None else page, ordered, written)
         return Update(self.root() if top is None else top[1], written)
 
     def prove(self, key: bytes) -> Proof:
@@ -145,17 +147,23 @@ class StateTree:
         if page is None:
             return Proof((), Terminal.EMPTY)
         number = 1
-        while page[number] == MANY:
+        while page[number] >= 2 and (number < FIRST_SLOT or page[number] == MANY):
             if number >= FIRST_SLOT:
                 prefix += _NIBBLES[number - FIRST_SLOT]
                 page = self._page_below(prefix)
                 number = 1
+            number = number << 1 | _bit(key, len(siblings))
+            siblings.append(slot_hash(page, number ^ 1))
+        leaves = _leaves_below(page, number)
+        while len(leaves) > 1:
             depth = len(siblings)
-            number = number << 1 | (key[depth >> 3] >> (7 - (depth & 7)) & 1)
-            siblings.append(hash_at(page, number ^ 1))
-        if page[number] == NONE:
+            bit = _bit(key, depth)
+            beside = [leaf for leaf in leaves if _bit(leaf[0], depth) != bit]
+            leaves = [leaf for leaf in leaves if _bit(leaf[0], depth) == bit]
+            siblings.append(subtree_hash(beside, depth + 1))
+        if not leaves:
             return Proof(tuple(siblings), Terminal.EMPTY)
-        leaf = only_leaf(page, number)
+        leaf = leaves[0][0]
         if leaf[:KEY_BYTES] == key:
             return Proof(tuple(siblings), Terminal.LEAF)
         return Proof(tuple(siblings), Terminal.OTHER_LEAF, OtherLeaf(leaf[:KEY_BYTES], leaf[KEY_BYTES:]))
@@ -166,30 +174,16 @@ class StateTree:
             raise InvalidPage(f"page {prefix.hex()} is named by the page above but is not there")
         return page
 
-    def _apply(
-        self, prefix: bytes, page: bytes | None, changes: list[_Change], written: _Written
-    ) -> Slot | None:
+    def _apply(self, prefix: bytes, page: bytes, changes: list[_Change], written: _Written) -> Slot | None:
         """Bring sorted changes into a page: what its slot above becomes, None if it stays as it is."""
-        if page is not None and len(changes) == 1:
+        if len(changes) == 1:
             return self._apply_one(prefix, page, changes[0], written)
-        slots: list[tuple[int, Slot]] = []
-        keeps_kinds = page is not None
+        slots: dict[int, Slot] = {}
         for nibble, group in _by_nibble(changes, len(prefix)):
-            child = prefix + _NIBBLES[nibble]
-            kind = NONE if page is None else page[FIRST_SLOT + nibble]
-            if kind == MANY:
-                slot = self._apply(child, self._page_below(child), group, written)
-            else:
-                old = EMPTY_SLOT if page is None or kind == NONE else slot_at(page, nibble)
-                slot = self._settle(child, old, group, written)
+            slot = self._apply_to_slot(prefix, page, nibble, group, written)
             if slot is not None:
-                slots.append((nibble, slot))
-                keeps_kinds = keeps_kinds and slot[0] == kind
-        if not slots:
-            return None
-        if page is not None and keeps_kinds:
-            return _keep(prefix, *replace_slots(page, slots), written)
-        return _write(prefix, *reshape(page, slots), written)
+                slots[nibble] = slot
+        return _write(prefix, page, slots, written) if slots else None
 
     def _apply_one(self, prefix: bytes, page: bytes, change: _Change, written: _Written) -> Slot | None:
         """``_apply`` for a single change: down to its slot, then up through the pages on the way."""
@@ -198,51 +192,78 @@ class StateTree:
         depth = len(prefix)
         while True:
             nibble = key[depth >> 1] & 15 if depth & 1 else key[depth >> 1] >> 4
-            way.append((prefix, page, nibble))
-            prefix += _NIBBLES[nibble]
             if page[FIRST_SLOT + nibble] != MANY:
                 break
+            way.append((prefix, page, nibble))
+            prefix += _NIBBLES[nibble]
             page = self._page_below(prefix)
             depth += 1
-        slot = self._settle(prefix, slot_at(page, nibble), [change], written)
-        for page_prefix, old, slot_nibble in reversed(way):
-            if slot is None:
-                return None
-            if slot[0] == old[FIRST_SLOT + slot_nibble]:
-                slot = _keep(page_prefix, *replace_slot(old, slot_nibble, slot), written)
+        slot = self._apply_to_slot(prefix, page, nibble, [change], written)
+        while slot is not None:
+            if slot[0] == page[FIRST_SLOT + nibble]:
+                written[prefix], top = replace_slot(page, nibble, slot)
+                slot = (page[1], top, b"")
             else:
-                slot = _write(page_prefix, *reshape(old, [(slot_nibble, slot)]), written)
+                slot = _write(prefix, page, {nibble: slot}, written)
+            if not way:
+                break
+            prefix, page, nibble = way.pop()
         return slot
 
-    def _settle(self, prefix: bytes, old: Slot, changes: list[_Change], written: _Written) -> Slot | None:
-        """What a slot without a page below (empty or one leaf) becomes; None when it stays as it is."""
-        kind, old_hash, old_leaf = old
-        old_key = old_leaf[:KEY_BYTES]
-        leaves = [change for change in changes if change[1] is not None]
-        if kind == ONE and all(change[0] != old_key for change in changes):
-            leaves.append((old_key, old_leaf, old_hash))
-            leaves.sort()
-        if len(leaves) > 1:
-            return self._apply(prefix, None, leaves, written)
-        if not leaves:
-            return None if kind == NONE else EMPTY_SLOT
-        _, leaf, leaf_hash = leaves[0]
-        assert leaf is not None, "removals were left out"
-        return None if leaf_hash == old_hash else (ONE, leaf_hash, leaf)
+    def _apply_to_slot(
+        self, prefix: bytes, page: bytes, nibble: int, changes: list[_Change], written: _Written
+    ) -> Slot | None:
+        """Bring sorted changes into one slot: what it becomes, None if it stays as it is."""
+        number = FIRST_SLOT + nibble
+        child = prefix + _NIBBLES[nibble]
+        if page[number] == MANY:
+            return self._apply(child, self._page_below(child), changes, written)
+        held = slot_leaves(page, nibble)
+        if len(changes) == 1 and held[:KEY_BYTES] in (b"", changes[0][0]) and len(held) <= LEAF_BYTES:
+            # The commonest case of all: a slot for one leaf gets it or a new version of it.
+            _, leaf, leaf_hash = changes[0]
+            if leaf_hash == slot_hash(page, number):
+                return None
+            return EMPTY_SLOT if leaf is None else (1, leaf_hash, leaf)
+        by_key = {leaf[:KEY_BYTES]: (leaf, leaf_hash) for leaf, leaf_hash in hashed_leaves(held)}
+        for key, leaf, leaf_hash in changes:
+            if leaf is None:
+                by_key.pop(key, None)
+            else:
+                by_key[key] = (leaf, leaf_hash)
+        leaves = sorted(by_key.values())
+        if len(leaves) > SLOT_LEAVES_MAX:
+            return self._apply(
+                child, EMPTY_PAGE, [(leaf[:KEY_BYTES], leaf, made) for leaf, made in leaves], written
+            )
+        top = subtree_hash(leaves, 4 * len(child))
+        if top == slot_hash(page, number):
+            return None
+        return (len(leaves), top, b"".join(leaf for leaf, _ in leaves))
 
 
-def _keep(prefix: bytes, page: bytes, top: bytes, written: _Written) -> Slot:
-    """Record a page whose kinds did not change, so it stays."""
-    written[prefix] = page
-    # Only the page at the top may hold a single leaf, and nothing above asks for its stored form.
-    return (MANY, top, top)
-
-
-def _write(prefix: bytes, page: bytes, slot: Slot, written: _Written) -> Slot:
-    """Record a page, or its going when fewer than two leaves are left, which the slot above then holds."""
-    stays = slot[0] == MANY or (slot[0] == ONE and not prefix)
-    written[prefix] = page if stays else None
+def _write(prefix: bytes, page: bytes, slots: Mapping[int, Slot], written: _Written) -> Slot:
+    """Record a changed page, or its going when the slot above can hold what is left of it."""
+    stored, slot = replace_slots(page, slots)
+    stays = slot[0] == MANY or (slot[0] > 0 and not prefix)
+    written[prefix] = stored if stays else None
     return slot
+
+
+def _leaves_below(page: bytes, number: int) -> list[HashedLeaf]:
+    """The leaves below a node none of whose slots has a page."""
+    first = last = number
+    while first < FIRST_SLOT:
+        first, last = 2 * first, 2 * last + 1
+    return [
+        leaf
+        for slot in range(first - FIRST_SLOT, last - FIRST_SLOT + 1)
+        for leaf in hashed_leaves(slot_leaves(page, slot))
+    ]
+
+
+def _bit(key: bytes, depth: int) -> int:
+    return key[depth >> 3] >> (7 - (depth & 7)) & 1
 
 
 def _by_nibble(changes: list[_Change], depth: int) -> Iterator[tuple[int, list[_Change]]]:

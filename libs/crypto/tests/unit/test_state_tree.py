@@ -147,13 +147,24 @@ def test_removing_a_leaf_that_is_not_there_changes_nothing() -> None:
     assert (update.root, update.pages) == (built.root, {})
 
 
-def test_keys_that_differ_in_the_last_bit_only_are_told_apart() -> None:
-    low, high = bytes(32), bytes(31) + b"\x01"
-    built = build({low: b"0", high: b"1"})
+def test_keys_that_differ_in_the_last_bits_only_are_told_apart() -> None:
+    leaves = {bytes(31) + bytes([number]): bytes([number]) for number in range(16)}
+    built = build(leaves)
     assert len(built.pages) == 64
-    proof = StateTree(built.pages).prove(high)
+    key = bytes(31) + b"\x0f"
+    proof = StateTree(built.pages).prove(key)
     assert len(proof.siblings) == 256
-    assert verify_inclusion(built.root, high, b"1", proof)
+    assert verify_inclusion(built.root, key, b"\x0f", proof)
+
+
+def test_a_slot_holds_four_leaves_and_a_fifth_makes_a_page() -> None:
+    leaves = {bytes([16 + number]) + bytes(31): b"x" for number in range(4)}
+    assert build(leaves).pages.keys() == {b""}
+    fifth = b"\x15" + bytes(31)
+    update = StateTree(build(leaves).pages).update({fifth: b"x"})
+    assert update.pages.keys() == {b"", b"\x01"}
+    back = StateTree(update.pages).update({fifth: None})
+    assert back.pages == {b"": build(leaves).pages[b""], b"\x01": None}
 
 
 def test_state_keys_of_two_namespaces_never_meet() -> None:
@@ -163,7 +174,7 @@ def test_state_keys_of_two_namespaces_never_meet() -> None:
 
 
 def test_a_page_that_another_names_must_be_there() -> None:
-    built = build({bytes(32): b"0", bytes(31) + b"\x01": b"1"})
+    built = build({bytes(31) + bytes([number]): b"x" for number in range(5)})
     pages = {prefix: page for prefix, page in built.pages.items() if len(prefix) != 5}
     with pytest.raises(InvalidPage):
         StateTree(pages).prove(bytes(32))
