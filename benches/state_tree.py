@@ -1,7 +1,7 @@
 """CPU-µs per changed leaf of the state tree, plain Python: `.venv/bin/python benches/state_tree.py`.
 
-Existing leaves get new values, as blocks of transfers do; the source hands out the pages as stored bytes. `hashes`
-says the same in SHA-256 calls of 65 bytes timed in the same rounds, which compares between machines and hours.
+Existing leaves get new values, as blocks of transfers do; the source hands out the pages as stored bytes.
+`hashes` says the same in SHA-256 calls of 65 bytes timed in the same rounds, which compares between machines.
 """
 
 import argparse
