@@ -1,7 +1,7 @@
 """JSON Canonicalization Scheme: one sequence of bytes for one JSON value.
 
-Numbers are IEEE 754 doubles, as the scheme has it. An integer literal beyond ±(2^53 − 1) is read as the nearest
-double; an ``int`` object of that size is refused, since writing it would change its value.
+Numbers are IEEE 754 doubles, as the scheme has it. An integer literal beyond ±(2^53 − 1) is read as the
+nearest double; an ``int`` object of that size is refused, since writing it would change its value.
 
 Source: RFC 8785; what may be read: RFC 7493 (I-JSON).
 """
@@ -22,12 +22,8 @@ INTEGER_MAX: Final = 2**53 - 1
 _EXACT_DIGITS: Final = 16
 """An integer literal with more characters than 2^53 − 1 has is read as a double at once."""
 
-_PLANES: Final = range(17)
-_FORBIDDEN: Final = re.compile(
-    "[\ud800-\udfff\ufdd0-\ufdef"
-    + "".join(chr(p << 16 | 0xFFFE) + chr(p << 16 | 0xFFFF) for p in _PLANES)
-    + "]"
-)
+_LAST_TWO_OF_PLANES: Final = "".join(chr(p << 16 | 0xFFFE) + chr(p << 16 | 0xFFFF) for p in range(17))
+_FORBIDDEN: Final = re.compile("[\ud800-\udfff\ufdd0-\ufdef" + _LAST_TWO_OF_PLANES + "]")
 """Surrogates and noncharacters, RFC 7493 section 2.1."""
 
 
