@@ -30,10 +30,10 @@ class HostedProcess:
         *,
         health: str,
         log: Path,
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._arguments = list(arguments)
-        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
+        self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
         self.health = health
         """``host:port``."""
         self.log = log

@@ -108,6 +108,7 @@ class Network:
         """``host:port`` of the gateway's door."""
         self.gateway_metrics = metrics
         self.nats = nats
+        """``host:port`` of NATS."""
 
     @classmethod
     def load(cls, directory: Path) -> Network:

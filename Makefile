@@ -1,0 +1,40 @@
+# Everything starts here. Only make and python3 (3.11 or newer, with venv) have to be on the machine.
+# A target's comment after ## is what `make help` shows.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help python setup setup-dev run demo test check bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+# The interpreter may be missing altogether, which only the shell can say.
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "ICN needs Python 3.11 or newer, and $(PYTHON) is not on this machine: install it (Debian, Ubuntu: apt install python3 python3-venv) and run make again." >&2; exit 1; }
+
+setup: python ## make .venv with the `icn` command (.venv/bin/icn)
+	@$(PYTHON) scripts/setup.py
+
+setup-dev: python ## the same with the tools for tests and checks
+	@$(PYTHON) scripts/setup.py --dev
+
+run: setup ## start the platform, play the story, print the address and stay up
+	@$(BIN)/icn demo --keep
+
+demo: setup ## play the story on a fresh platform, then stop; the exit status tells
+	@$(BIN)/icn demo
+
+test: setup-dev ## pass all tests
+	@$(BIN)/pytest -q -n auto --dist loadgroup
+
+check: setup-dev ## format, lint, types, import rules, protos, rules about the repository
+	@$(BIN)/python scripts/check.py
+
+lock: setup ## resolve requirements*.in into the hashed lock files
+	@$(BIN)/python scripts/lock.py
+
+clean: ## remove .venv, caches and everything else that was made here
+	@rm -rf .venv build protos/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

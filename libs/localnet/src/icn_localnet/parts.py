@@ -1,0 +1,140 @@
+"""Which processes a network consists of, and what each is told."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from icn_kit.tls import TlsFiles
+
+from icn_localnet import files
+from icn_localnet.certificates import Authority
+from icn_localnet.hosted import HostedProcess
+from icn_localnet.nats import NatsServer
+from icn_localnet.network import Network
+from icn_localnet.postgres import PostgresServer
+from icn_localnet.supervisor import Part, Stage
+from icn_localnet.template import is_made, make_cluster, migrate_again
+
+SERVICES_WITH_TABLES = ("icn_ledger",)
+"""Packages whose schema every validator's Postgres holds."""
+SECRETS_OF_MEMBERS = ("ICN_PASSPHRASE", "ICN_PASSPHRASE_FILE", "ICN_KEYSTORE")
+"""What opens a person's keystore does not reach the platform's processes."""
+
+
+def stages(network: Network) -> list[Stage]:
+    """All parts in the order they start: first what stores, then what serves."""
+    certificates = issue_certificates(network)
+    seats = range(len(network.validators))
+    databases = [PostgresServer(network.validator_directory(seat) / "postgres") for seat in seats]
+    nats = NatsServer(network.shared_directory / "nats", port=port_of(network.nats))
+    stores: dict[str, Part] = {f"postgres-{seat}": database for seat, database in enumerate(databases)}
+    serving: dict[str, Part] = {
+        f"validator-{seat}": validator_process(network, seat, databases[seat], nats, certificates)
+        for seat in seats
+    }
+    serving["gateway"] = gateway_process(network, nats, certificates)
+    return [
+        Stage({**stores, "nats": nats}, before=[partial(_make_if_missing, database) for database in databases]),
+        Stage(
+            serving,
+            before=[partial(migrate_again, database, SERVICES_WITH_TABLES) for database in databases],
+        ),
+    ]
+
+
+def issue_certificates(network: Network) -> dict[str, TlsFiles]:
+    """Certificates of all processes and of the clients on this machine, by name."""
+    authority = Authority(network.shared_directory / "authority")
+    authority.ensure(network.genesis.zone)
+    issued = {
+        f"validator-{validator.seat}": authority.issue(
+            f"validator-{validator.seat}", network.validator_directory(validator.seat) / "tls"
+        )
+        for validator in network.validators
+    }
+    for name in ("gateway", "client"):
+        issued[name] = authority.issue(name, network.shared_directory / name / "tls")
+    return issued
+
+
+class ValidatorProcess(HostedProcess):
+    """Consensus and ledger of one seat; its configuration is written before each start."""
+
+    def __init__(
+        self,
+        network: Network,
+        seat: int,
+        database: PostgresServer,
+        nats: NatsServer,
+        certificates: dict[str, TlsFiles],
+    ) -> None:
+        self._directory = network.validator_directory(seat)
+        self._inputs = (network, seat, database, nats, certificates)
+        super().__init__(
+            ["icn_localnet.validator", str(self._directory / "validator.json")],
+            health=network.validators[seat].metrics,
+            log=self._directory / "validator.log",
+            environment=_environment(),
+        )
+
+    def prepare(self) -> None:
+        """Write ``validator.json``, which only the owner can read."""
+        document = validator_document(*self._inputs)
+        files.write_private(self._directory / "validator.json", json.dumps(document, indent=1).encode())
+
+
+def validator_process(
+    network: Network,
+    seat: int,
+    database: PostgresServer,
+    nats: NatsServer,
+    certificates: dict[str, TlsFiles],
+) -> ValidatorProcess:
+    """The process of one seat."""
+    return ValidatorProcess(network, seat, database, nats, certificates)
+
+
+def gateway_process(network: Network, nats: NatsServer, certificates: dict[str, TlsFiles]) -> HostedProcess:
+    """The gateway, told everything through its environment."""
+    tls = certificates["gateway"]
+    validators = [
+        {"seat": validator.seat, "consensus": validator.consensus, "ledger": validator.ledger}
+        for validator in network.validators
+    ]
+    settings = {
+        "GENESIS": str(network.genesis_path),
+        "VALIDATORS": json.dumps(validators),
+        "NATS_URL": nats.url,
+        "HOST": network.gateway.rpartition(":")[0],
+        "PORT": str(port_of(network.gateway)),
+        "METRICS_HOST": network.gateway_metrics.rpartition(":")[0],
+        "METRICS_PORT": str(port_of(network.gateway_metrics)),
+        "TLS_CERTIFICATE": str(tls.certificate),
+        "TLS_KEY": str(tls.key),
+        "TLS_AUTHORITY": str(tls.authority),
+    }
+    environment = {f"ICN_GATEWAY_{name}": value for name, value in settings.items()}
+    return HostedProcess(
+        ["icn_gateway.main"],
+        health=network.gateway_metrics,
+        log=files.make_private_directory(network.shared_directory / "gateway") / "gateway.log",
+        environment={**_environment(), **environment},
+    )
+
+
+def port_of(address: str) -> int:
+    """The port of ``host:port``."""
+    return int(address.rpartition(":")[2])
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in SECRETS_OF_MEMBERS}
+
+
+def _make_if_missing(database: PostgresServer) -> None:
+    if not is_made(database):
+        make_cluster(database, SERVICES_WITH_TABLES)
