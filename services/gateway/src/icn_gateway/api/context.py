@@ -1,0 +1,30 @@
+"""What the routes work with; one per process, put together in ``main``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icn_kit.genesis import Genesis
+
+from icn_gateway.usecases.list_validators import ValidatorWatch
+from icn_gateway.usecases.ports import EventFeed, LedgerReader, TransactionPool
+from icn_gateway.usecases.units import UnitCatalog
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Ports and facts of one zone."""
+
+    genesis: Genesis
+    genesis_file: bytes
+    """As it was read, byte for byte."""
+    ledger: LedgerReader
+    pool: TransactionPool
+    validators: ValidatorWatch
+    units: UnitCatalog
+    feed: EventFeed
+
+    @property
+    def names(self) -> dict[bytes, str]:
+        """Names of the founding organizations, by principal."""
+        return {organization.principal: organization.name for organization in self.genesis.organizations}

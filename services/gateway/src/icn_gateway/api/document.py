@@ -1,0 +1,91 @@
+"""The OpenAPI 3.1 document, made from the routes and views themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import License, Tag
+
+from icn_gateway.api import streaming, views
+
+API_VERSION = "1.0.0"
+
+_DESCRIPTION = """\
+The only public door of an ICN zone. It holds no key and no state: it carries signed bytes to the validators
+and reads what they executed. Ids are lower-case hex. Amounts are decimal strings of minor units beside the
+unit's `scale`. Lists have cursors: `page_size`, `page_token`, `next_page_token`. Refusals are
+`application/problem+json` (RFC 9457) with a stable `reason` and the `figures` that were compared. Whatever
+moves credit is a transaction that its owner signed.
+"""
+
+_TAGS = {
+    "Transactions": "Signed bytes in, receipts out.",
+    "Accounts": "Balances, entries and holds.",
+    "Units": "Units of account.",
+    "Principals": "Who may sign, and what an organization's transactions may use.",
+    "Blocks": "What was made final, in order.",
+    "Proofs": "State that can be checked offline.",
+    "Zone": "Validators and genesis.",
+    "Events": "What happens, as it happens.",
+    "Operations": "For those who run it.",
+}
+
+
+def openapi_document(routes: Sequence[Any]) -> bytes:
+    """The document of ``routes`` as JSON.
+
+    Litestar describes paths, parameters and responses; the schemas of the documents come from msgspec,
+    which also encodes them, so that what is described is what is sent.
+    """
+    application = Litestar(
+        route_handlers=routes,
+        dependencies={
+            "context": Provide(lambda: None, sync_to_thread=False)
+        },  # else it would look like a parameter
+        openapi_config=OpenAPIConfig(
+            title="ICN gateway",
+            version=API_VERSION,
+            description=_DESCRIPTION,
+            license=License(name="Apache-2.0", identifier="Apache-2.0"),
+            use_handler_docstrings=True,
+            operation_id_creator=lambda handler, _method, _path: handler.handler_name,
+            tags=[Tag(name=name, description=description) for name, description in _TAGS.items()],
+        ),
+    )
+    document: dict[str, Any] = application.openapi_schema.to_schema()
+    described = [
+        view for view in vars(views).values() if isinstance(view, type) and issubclass(view, views.View)
+    ]
+    _, schemas = msgspec.json.schema_components(
+        [view for view in described if view is not views.View], ref_template="#/components/schemas/{name}"
+    )
+    document["components"]["schemas"].update(schemas)
+    for path in document["paths"].values():
+        for operation in path.values():
+            words = " ".join(operation["description"].split())
+            operation["summary"] = words.partition(". ")[0].rstrip(".")
+            operation["description"] = words
+            done = operation["responses"]["200"]
+            if done["description"] == HTTPStatus.OK.description:
+                done["description"] = operation["summary"]
+    document["paths"]["/v1/events"]["get"]["responses"]["200"]["content"][streaming.EVENT_STREAM][
+        "schema"
+    ] = {"type": "string"}
+    return msgspec.json.encode(_whole_numbers(document))
+
+
+def _whole_numbers(value: Any) -> Any:
+    """Litestar writes integer bounds as ``500.0``, which some generators take for a type."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole_numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(item) for item in value]
+    return value

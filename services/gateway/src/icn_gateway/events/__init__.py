@@ -1,0 +1,1 @@
+"""Committed events from the bus to the clients that follow them."""

@@ -1,0 +1,119 @@
+"""Puts the gateway together: ``icn-gateway``, settings from the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import Any
+
+import structlog
+from icn_kit.bus import Bus
+from icn_kit.channel import ChannelFactory
+from icn_kit.genesis import GENESIS_BYTES_MAX, parse_genesis
+from icn_kit.lifecycle import Stop, run_service
+from icn_kit.telemetry import MetricsServer, configure_logging
+
+from icn_gateway.api.application import build_application
+from icn_gateway.api.context import Context
+from icn_gateway.api.edge import Edge
+from icn_gateway.api.pages import Website
+from icn_gateway.api.server import HttpServer
+from icn_gateway.domain.rate_limit import RateLimit
+from icn_gateway.events.feed import Feed
+from icn_gateway.events.stream import LedgerStream
+from icn_gateway.peers.validators import Validators
+from icn_gateway.settings import GatewaySettings
+from icn_gateway.usecases.list_validators import ValidatorWatch
+from icn_gateway.usecases.units import UnitCatalog
+
+_log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """The running service.
+
+    Raises:
+        OSError: the genesis file or the page's folder cannot be read.
+        GenesisInvalid: the genesis file is none.
+    """
+
+    def __init__(self, settings: GatewaySettings, stop: Stop, bus: Bus | None) -> None:
+        self._settings = settings
+        self._stop = stop
+        with settings.genesis.open("rb") as file:
+            genesis_file = file.read(GENESIS_BYTES_MAX + 1)
+        self._channels = ChannelFactory(settings.tls)
+        self._validators = Validators(settings.addresses, self._channels)
+        self._bus = bus
+        self._feed = Feed(None if bus is None else LedgerStream(bus))
+        context = Context(
+            genesis=parse_genesis(genesis_file),
+            genesis_file=genesis_file,
+            ledger=self._validators,
+            pool=self._validators,
+            validators=ValidatorWatch(self._validators),
+            units=UnitCatalog(self._validators),
+            feed=self._feed,
+        )
+        edge = Edge(
+            build_application(context, Website(settings.web_folder)),
+            RateLimit(settings.requests_per_second, settings.requests_burst),
+            settings.trusted_proxy_hops,
+        )
+        self._server = HttpServer(edge, settings.host, settings.port)
+        self._fault = "starting"
+        self._metrics = MetricsServer(settings.metrics_host, settings.metrics_port, lambda: self._fault)
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def start(self) -> None:
+        """Accept requests. Validators and the bus may come later: the page says so meanwhile."""
+        await self._metrics.start()
+        self._tasks.append(self._stop.guard(self._validators.watch(), "validator standings"))
+        self._tasks.append(self._stop.guard(self._feed.run(), "event feed"))
+        await self._server.start()
+        self._tasks.append(self._stop.guard(self._server.wait(), "http server"))
+        self._fault = ""
+        _log.info(
+            "serving",
+            url=f"http://{self._settings.host}:{self._settings.port}",
+            metrics_port=self._metrics.port,
+        )
+
+    async def drain(self) -> None:
+        """Refuse new requests, finish those under way, end event streams, release everything."""
+        self._fault = "draining"
+        self._feed.drain()
+        await self._server.drain()
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self._channels.close()
+        if self._bus is not None:
+            await self._bus.close()
+        await self._metrics.close()
+
+
+async def build(settings: GatewaySettings, stop: Stop) -> Gateway:
+    """A gateway over ``settings``, not yet started. Does not need the bus to be there."""
+    bus = None
+    if settings.nats_url:
+        user, password = settings.nats_user or None, settings.nats_password.get_secret_value() or None
+        bus = await Bus.connect(settings.nats_url, "gateway", user=user, password=password)
+    return Gateway(settings, stop, bus)
+
+
+def main() -> None:
+    """Run until a signal; exits with 0 after a clean drain."""
+    configure_logging("gateway")
+
+    async def make(stop: Stop) -> Gateway:
+        return await build(GatewaySettings(), stop)  # type: ignore[call-arg]
+
+    sys.exit(run_service(make))
+
+
+if __name__ == "__main__":
+    main()

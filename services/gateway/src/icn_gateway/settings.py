@@ -1,0 +1,87 @@
+"""Settings of the gateway, all from the environment (``ICN_GATEWAY_…``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from icn_kit.settings import ServiceSettings
+from icn_kit.tls import TlsFiles
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from icn_gateway.domain.preference import SEATS_MAX
+from icn_gateway.domain.rate_limit import REQUESTS_BURST, REQUESTS_PER_SECOND
+from icn_gateway.peers.validators import ValidatorAddress
+
+REPOSITORY_WEB = Path(__file__).parents[4] / "web"
+"""Where templates and style sheets are in a checkout; an image says where it has put them."""
+
+Address = Annotated[str, Field(min_length=3, max_length=256)]
+
+
+class ValidatorSettings(BaseModel):
+    """Where one validator listens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seat: Annotated[int, Field(ge=0, lt=SEATS_MAX)]
+    consensus: Address
+    """``host:port`` or ``unix:/path`` of its ConsensusService."""
+    ledger: Address
+    """The same for its LedgerService."""
+    server_name: str = ""
+    """Name in its certificate, where it differs from the host."""
+
+
+class GatewaySettings(ServiceSettings, service="gateway"):
+    """What a gateway needs to know; it is given no key of anybody but its own TLS key."""
+
+    genesis: Path
+    """The zone's genesis file."""
+    validators: Annotated[tuple[ValidatorSettings, ...], Field(min_length=1, max_length=SEATS_MAX)]
+    """As JSON: ``[{"seat": 0, "consensus": "127.0.0.1:7001", "ledger": "127.0.0.1:7001"}, …]``."""
+    nats_url: str = ""
+    """``nats://host:port``; empty: no live events, everything else works."""
+    nats_user: str = ""
+    nats_password: SecretStr = SecretStr("")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8_080
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Private door for metrics and probes; 0 takes a free port."""
+    trusted_proxy_hops: Annotated[int, Field(ge=0, le=8)] = 0
+    """How many proxies of ours stand in front and append to X-Forwarded-For."""
+    requests_per_second: Annotated[float, Field(gt=0)] = REQUESTS_PER_SECOND
+    requests_burst: Annotated[float, Field(ge=1)] = REQUESTS_BURST
+    web_folder: Path = REPOSITORY_WEB
+
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_authority: Path | None = None
+    """Mutual TLS towards the validators: all three or none."""
+
+    @model_validator(mode="after")
+    def _check(self) -> GatewaySettings:
+        seats = [validator.seat for validator in self.validators]
+        if len(set(seats)) != len(seats):
+            raise ValueError("validators: a seat is listed twice")
+        files = (self.tls_certificate, self.tls_key, self.tls_authority)
+        if any(files) and not all(files):
+            raise ValueError("tls_certificate, tls_key and tls_authority go together")
+        return self
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """Files for mutual TLS, None for plain text over loopback."""
+        if self.tls_certificate and self.tls_key and self.tls_authority:
+            return TlsFiles(self.tls_certificate, self.tls_key, self.tls_authority)
+        return None
+
+    @property
+    def addresses(self) -> tuple[ValidatorAddress, ...]:
+        """Where the validators listen."""
+        return tuple(
+            ValidatorAddress(validator.seat, validator.consensus, validator.ledger, validator.server_name)
+            for validator in self.validators
+        )
