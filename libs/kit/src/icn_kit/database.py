@@ -40,10 +40,11 @@ class UnsafeDatabase(Exception):
 class Database:
     """A service's connections. Made by `open`."""
 
-    def __init__(self, pool: AsyncConnectionPool[Connection], dsn: str, schema: str) -> None:
+    def __init__(self, pool: AsyncConnectionPool[Connection], dsn: str, schema: str, options: str) -> None:
         self._pool = pool
         self.dsn = dsn
         self.schema = schema
+        self._options = options
 
     @classmethod
     async def open(
@@ -61,19 +62,10 @@ class Database:
             Unavailable: nobody answers at ``dsn`` (reason DATABASE_UNAVAILABLE).
         """
 
-        async def configure(connection: Connection) -> None:
-            await _check_settings(connection)
-            for name, value in (
-                ("search_path", sql.Identifier(schema)),
-                ("statement_timeout", sql.Literal(statement_timeout_ms)),
-                ("idle_in_transaction_session_timeout", sql.Literal(IDLE_TRANSACTION_TIMEOUT_MS)),
-            ):
-                await connection.execute(sql.SQL("SET {} = {}").format(sql.SQL(name), value))
-            await connection.commit()
-
+        options = _session_options(schema, statement_timeout_ms)
         try:
             async with await psycopg.AsyncConnection.connect(
-                dsn, connect_timeout=CONNECT_SECONDS_MAX
+                dsn, connect_timeout=CONNECT_SECONDS_MAX, options=options
             ) as first:
                 await _check_settings(first)
         except psycopg.OperationalError as error:
@@ -83,13 +75,18 @@ class Database:
             min_size=1,
             max_size=pool_size,
             timeout=WAIT_SECONDS_MAX,
-            configure=configure,
+            configure=_check_settings,
+            kwargs={"options": options},
             open=False,
             name=schema,
             num_workers=1,
         )
-        await pool.open(wait=True, timeout=CONNECT_SECONDS_MAX)
-        return cls(pool, dsn, schema)
+        try:
+            await pool.open(wait=True, timeout=CONNECT_SECONDS_MAX)
+        except PoolTimeout as error:
+            await pool.close()
+            raise Unavailable("DATABASE_UNAVAILABLE", "no connection to Postgres in time") from error
+        return cls(pool, dsn, schema, options)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -100,6 +97,7 @@ class Database:
                 (DATABASE_TIMEOUT), or the server went away (DATABASE_UNAVAILABLE): then whether a commit
                 took place is unknown.
         """
+        connection: Connection | None = None
         try:
             async with self._pool.connection() as connection:
                 yield connection
@@ -110,7 +108,7 @@ class Database:
         except psycopg.errors.QueryCanceled as error:
             raise Unavailable("DATABASE_TIMEOUT", "a statement ran into its time-out") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            if not connection.broken:
+            if connection is None or not connection.broken:
                 raise
             _log.warning("database connection lost", schema=self.schema, error=str(error))
             await self._pool.check()  # the others most likely died with it
@@ -123,16 +121,48 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def connection_alone(self) -> AsyncIterator[Connection]:
+        """A connection outside of the pool, in autocommit mode, for whoever keeps one for long: a listener.
+
+        Raises:
+            Unavailable: nobody answers (DATABASE_UNAVAILABLE).
+        """
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                self.dsn, autocommit=True, connect_timeout=CONNECT_SECONDS_MAX, options=self._options
+            )
+        except psycopg.OperationalError as error:
+            raise Unavailable("DATABASE_UNAVAILABLE", f"no connection to Postgres: {error}") from error
+        async with connection:
+            yield connection
+
     async def close(self) -> None:
         """Close every connection; those in use are cut off after five seconds."""
         await self._pool.close(timeout=5.0)
 
 
+def _session_options(schema: str, statement_timeout_ms: int) -> str:
+    """libpq's ``options``: settings of every session from its start."""
+    settings = {
+        "search_path": sql.Identifier(schema).as_string(),
+        "statement_timeout": str(statement_timeout_ms),
+        "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_TIMEOUT_MS),
+    }
+    return " ".join(f"-c {name}={_escaped(value)}" for name, value in settings.items())
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
 async def _check_settings(connection: Connection) -> None:
+    """Ask the session itself: a role or a database may have a setting of its own."""
     cursor = await connection.execute(
         "SELECT name, setting FROM pg_settings WHERE name = ANY(%s) ORDER BY name", [list(REQUIRED_SETTINGS)]
     )
     found: dict[str, str] = dict(await cursor.fetchall())
+    await connection.rollback()
     wrong = [
         f"{name} = {found.get(name)}" for name, value in REQUIRED_SETTINGS.items() if found.get(name) != value
     ]

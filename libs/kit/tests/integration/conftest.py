@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 import pytest
 from icn.kit.v1.envelope_pb2 import EventEnvelope
+from icn_kit.bus import Bus
+from icn_kit.database import Database
+from icn_kit.envelope import new_event_id
+from icn_kit.inbox import create_inbox_statements
+from icn_kit.outbox import create_outbox_statements
 from icn_kit.server import GrpcServer
+from icn_localnet.nats import NatsServer
+from icn_localnet.pytest_plugin import DatabaseFor
 
 SERVICE = "icn.test.v1.EchoService"
 UNARY = f"/{SERVICE}/Unary"
@@ -63,3 +71,51 @@ async def serve() -> AsyncIterator[Serve]:
     yield start
     for server in servers:
         await server.drain(0.1)
+
+
+@pytest.fixture
+def dsn(database_for: DatabaseFor) -> str:
+    """A fresh database with an empty schema ``kit`` that the role ``kit`` owns."""
+    return database_for("icn_kit")
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[Database]:
+    """The fresh database, opened, with an outbox, an inbox and a table of effects."""
+    opened = await Database.open(dsn, "kit", pool_size=8)
+    async with opened.transaction() as connection:
+        for statement in (*create_outbox_statements(), *create_inbox_statements()):
+            await connection.execute(statement)
+        await connection.execute("CREATE TABLE effect (position bigserial, event_id bytea, note text)")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def service() -> str:
+    """A service name of the test's own, and so a stream of its own."""
+    return f"test_{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
+    connected = await Bus.connect(nats_server.url, "test")
+    yield connected
+    await connected.close()
+
+
+@pytest.fixture
+def make_event(service: str) -> Callable[..., EventEnvelope]:
+    def make(aggregate: str = "accounts/a", event: str = "changed", **fields: Any) -> EventEnvelope:
+        return EventEnvelope(
+            **{
+                "id": new_event_id(),
+                "zone": b"z" * 16,
+                "schema_version": 1,
+                "subject": f"icn.{service}.v1.{event}",
+                "aggregate": aggregate,
+                **fields,
+            }
+        )
+
+    return make

@@ -1,0 +1,300 @@
+"""Publishes the outbox: from Postgres, which is the truth, to JetStream, which is a copy.
+
+Source: docs/spec/events.md, "Outbox" and "Streams"; docs/adr/0005.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import psycopg
+import structlog
+from icn.kit.v1.envelope_pb2 import EventEnvelope
+from prometheus_client import Counter
+from psycopg.sql import SQL, Identifier
+
+from icn_kit.bus import BATCH_EVENTS_MAX, BUS_FAILURES, Bus, OutgoingEvent, StreamChanged
+from icn_kit.database import Connection, Database
+from icn_kit.errors import Unavailable
+from icn_kit.lease import RENEW_SECONDS, RETRY_SECONDS, Lease, LeaseLost
+from icn_kit.outbox import notification_channel
+
+BATCH_BYTES_MAX = 2 * 1024**2
+"""Envelopes in one batch: what the relay holds in memory and NATS in one transaction."""
+IDLE_CHECK_SECONDS = 5.0
+"""An idle relay looks at the stream and the outbox this often; a notification wakes it at once."""
+UNSETTLED_SECONDS_MIN = 0.05
+UNSETTLED_SECONDS_MAX = 1.0
+"""Rows that wait for somebody's older transaction are looked at again after 50 ms, doubling up to a
+second."""
+BEHIND_SECONDS = 2.0
+"""A relay that is behind the stream leaves the lease to others for longer than they need to take it."""
+FAILED_SECONDS_MAX = 5.0
+
+EVENTS_PUBLISHED = Counter("icn_kit_events_published_total", "Events appended to a stream.", ["stream"])
+STREAM_REWOUND = Counter(
+    "icn_kit_stream_rewound_total", "Times a stream did not end where the relay left it.", ["stream"]
+)
+
+_LAST_ROW = "SELECT fence::text, position FROM outbox WHERE id = %s"
+_FROM_THE_FUTURE = """
+SELECT EXISTS (SELECT FROM outbox WHERE fence > pg_snapshot_xmax(pg_current_snapshot())
+               ORDER BY fence DESC LIMIT 1)
+"""
+_NEXT_ROWS = """
+SELECT fence::text, position, id, subject,
+       CASE WHEN fence < pg_snapshot_xmin(pg_current_snapshot()) AND bytes_before < %(bytes_max)s THEN
+       envelope END
+FROM (
+    SELECT fence, position, id, subject, envelope,
+           sum(octet_length(envelope)) OVER (ORDER BY fence, position) - octet_length(envelope) AS
+           bytes_before
+    FROM (
+        SELECT fence, position, id, subject, envelope FROM outbox
+        WHERE (fence, position) > (%(fence)s::text::xid8, %(position)s::bigint)
+        ORDER BY fence, position LIMIT %(events_max)s
+    ) AS page
+) AS measured
+ORDER BY fence, position
+"""
+
+_log = structlog.get_logger(__name__)
+
+
+class OutboxRestored(Exception):
+    """The outbox was written by another Postgres server: its fences mean nothing here."""
+
+
+class _Behind(Exception):
+    """The stream ends with an event that is not in our outbox yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    """The last published row."""
+
+    fence: str
+    position: int
+
+
+_START = _Cursor("0", 0)
+
+
+class Relay:
+    """Publishes the outbox of ``service``, whose schema ``database`` is of, to the service's stream.
+
+    Any number of relays may run for one stream, also on copies of the outbox in several servers, as long
+    as these hold the same events in the same order; one of them publishes at a time.
+
+    Args:
+        holder: who we are, for people who look at the lease.
+    """
+
+    def __init__(self, database: Database, bus: Bus, service: str, holder: str) -> None:
+        self._database = database
+        self._bus = bus
+        self._service = service
+        self._lease = Lease(bus, f"relay.{service}", holder)
+        self._task: asyncio.Task[None] | None = None
+        self._published = EVENTS_PUBLISHED.labels(service)
+        self._rewound = STREAM_REWOUND.labels(service)
+        self.is_publishing = False
+        """Whether we hold the lease and know where the stream ends."""
+
+    def start(self) -> asyncio.Task[None]:
+        """Run beside everything else until `stop`. The task ends by itself only with OutboxRestored or a
+        bug."""
+        assert self._task is None, "started already"
+        self._task = asyncio.create_task(self.run(), name=f"relay.{self._service}")
+        return self._task
+
+    async def stop(self) -> None:
+        """Stop publishing and give the lease back."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            self._task = None
+
+    async def rebuild(self) -> None:
+        """Forget the stream; whichever relay holds the lease publishes everything again from the first
+        row."""
+        await rebuild(self._bus, self._service)
+
+    async def run(self) -> None:
+        """Publish for ever, through losses of NATS, of Postgres and of the lease.
+
+        Raises:
+            OutboxRestored: the outbox came from another server; the message says what to do.
+        """
+        failures = 0
+        while True:
+            try:
+                if not await self._lease.acquire():
+                    failures = 0
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                try:
+                    await self._publish()
+                finally:
+                    self.is_publishing = False
+                    await self._lease.release()
+            except LeaseLost:
+                failures = 0
+                _log.warning("relay lost its lease", service=self._service)
+            except _Behind:
+                failures += 1
+                if failures == 1:
+                    _log.warning(
+                        "stream ends with an event that the outbox does not have", service=self._service
+                    )
+                await asyncio.sleep(BEHIND_SECONDS)
+            except (Unavailable, psycopg.OperationalError, psycopg.InterfaceError, *BUS_FAILURES) as error:
+                failures += 1
+                if failures == 1:  # once per outage
+                    _log.warning("relay interrupted", service=self._service, error=str(error))
+                await asyncio.sleep(min(0.1 * 2**failures, FAILED_SECONDS_MAX))
+
+    async def _publish(self) -> None:
+        """Publish while we hold the lease."""
+        async with self._listening() as connection:
+            await self._refuse_restored(connection)
+            cursor, last_sequence = await self._find_end(connection)
+            self.is_publishing = True
+            checked_at = asyncio.get_running_loop().time()
+            unsettled_seconds = UNSETTLED_SECONDS_MIN
+            while True:
+                await self._lease.renew_if_due()
+                events, next_cursor, has_unsettled = await _read(connection, cursor)
+                if events:
+                    try:
+                        last_sequence = await self._bus.publish_batch(self._service, events, last_sequence)
+                    except StreamChanged as change:
+                        cursor, last_sequence = await self._start_over(connection, change)
+                        continue
+                    cursor = next_cursor
+                    self._published.inc(len(events))
+                    unsettled_seconds = UNSETTLED_SECONDS_MIN
+                    continue
+                if has_unsettled:
+                    await asyncio.sleep(unsettled_seconds)
+                    unsettled_seconds = min(2 * unsettled_seconds, UNSETTLED_SECONDS_MAX)
+                    continue
+                while not await _is_notified(connection, RENEW_SECONDS):
+                    await self._lease.renew_if_due()
+                    now = asyncio.get_running_loop().time()
+                    if now - checked_at >= IDLE_CHECK_SECONDS:
+                        checked_at = now
+                        state = await self._bus.stream_state(self._service)
+                        if state is None or state.last_sequence != last_sequence:
+                            cursor, last_sequence = await self._start_over(connection, state)
+                        break
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[Connection]:
+        """A connection of our own that hears of new rows; statements see what is committed when they
+        start."""
+        async with self._database.connection_alone() as connection:
+            await connection.execute(
+                SQL("LISTEN {}").format(Identifier(notification_channel(self._database.schema)))
+            )
+            yield connection
+
+    async def _refuse_restored(self, connection: Connection) -> None:
+        row = await (await connection.execute(_FROM_THE_FUTURE)).fetchone()
+        if row is not None and row[0]:
+            raise OutboxRestored(
+                f"the outbox in schema {self._database.schema} was written by another Postgres server;"
+                " docs/spec/events.md says under Outbox how to mend it"
+            )
+
+    async def _start_over(self, connection: Connection, found: object) -> tuple[_Cursor, int]:
+        self._rewound.inc()
+        _log.warning("stream does not end where it was left", service=self._service, found=str(found))
+        self.is_publishing = False
+        end = await self._find_end(connection)
+        self.is_publishing = True
+        return end
+
+    async def _find_end(self, connection: Connection) -> tuple[_Cursor, int]:
+        """The row of the stream's last event and that event's sequence; makes the stream where there is
+        nothing.
+
+        Raises:
+            _Behind: the last event is not in our outbox.
+        """
+        state = await self._bus.stream_state(self._service)
+        if state is not None and state.messages == 0 and state.last_sequence > 0:
+            # Purged. It may remember the ids and take our events for duplicates, so it is made anew.
+            await self._bus.delete_stream(self._service)
+            state = None
+        if state is None or state.last_sequence == 0:
+            await self._bus.ensure_stream(self._service)
+            return _START, 0
+        event_id = await self._bus.event_id_at(self._service, state.last_sequence)
+        if event_id is not None:
+            row = await (await connection.execute(_LAST_ROW, [event_id])).fetchone()
+            if row is not None:
+                return _Cursor(row[0], row[1]), state.last_sequence
+        raise _Behind
+
+
+async def rebuild(bus: Bus, service: str) -> None:
+    """Make the stream of ``service`` anew and empty. Its relay notices within IDLE_CHECK_SECONDS and fills
+    it."""
+    await bus.delete_stream(service)
+    await bus.ensure_stream(service)
+
+
+async def _read(connection: Connection, cursor: _Cursor) -> tuple[list[OutgoingEvent], _Cursor, bool]:
+    """The next settled events, the last one's row, and whether rows wait that are visible but not settled."""
+    rows = await (
+        await connection.execute(
+            _NEXT_ROWS,
+            {
+                "bytes_max": BATCH_BYTES_MAX,
+                "fence": cursor.fence,
+                "position": cursor.position,
+                "events_max": BATCH_EVENTS_MAX,
+            },
+        )
+    ).fetchall()
+    settled = [
+        row for row in rows if row[4] is not None
+    ]  # a prefix: fences ascend, and so do the bytes before
+    events = [
+        OutgoingEvent(row[2], row[3], row[4], EventEnvelope.FromString(row[4]).traceparent) for row in settled
+    ]
+    if settled:
+        cursor = _Cursor(settled[-1][0], settled[-1][1])
+    return events, cursor, len(settled) < len(rows)
+
+
+async def _is_notified(connection: Connection, seconds: float) -> bool:
+    """Whether rows were added, at the latest after ``seconds``.
+
+    psycopg's own waiting wakes up ten times a second.
+    """
+    if not await _takes_notification(connection):
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        descriptor = connection.fileno()
+        loop.add_reader(descriptor, readable.set)
+        try:
+            async with asyncio.timeout(seconds):
+                await readable.wait()
+        except TimeoutError:
+            return False
+        finally:
+            loop.remove_reader(descriptor)
+        return await _takes_notification(connection)
+    return True
+
+
+async def _takes_notification(connection: Connection) -> bool:
+    taken = False
+    async for _ in connection.notifies(timeout=0):
+        taken = True
+    return taken
