@@ -21,7 +21,7 @@ class Usage:
 
 
 def usage(root: int) -> Usage:
-    """Add up ``root`` and its descendants. Processes that end meanwhile, or that are not ours, are left out."""
+    """Add up ``root`` and its descendants. What ends meanwhile or is not ours is left out."""
     cpu_ticks, pss_bytes, processes = 0, 0, 0
     for pid in tree(root):
         try:
@@ -29,7 +29,7 @@ def usage(root: int) -> Usage:
             rollup = (Path("/proc") / str(pid) / "smaps_rollup").read_text()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-        # proc(5): after the command, utime stime cutime cstime are the 12th to 15th fields, counted from state.
+        # proc(5): utime stime cutime cstime are the 12th to 15th fields, counted from state.
         cpu_ticks += sum(int(field) for field in fields[11:15])
         pss_bytes += next(
             int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:")
