@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from icn_kit.lifecycle import EXIT_FATAL, EXIT_FORCED, Stop
+
+SERVICE = """
+import asyncio, sys
+from icn_kit.lifecycle import run_service
+from icn_kit.telemetry import configure_logging
+
+configure_logging("test")
+
+class Service:
+    def __init__(self, stop): self.stop = stop
+    async def start(self):
+        {start}
+        print("started", flush=True)
+    async def drain(self):
+        print("draining", flush=True)
+        {drain}
+        print("drained", flush=True)
+
+async def build(stop):
+    return Service(stop)
+
+sys.exit(run_service(build))
+"""
+
+
+def start(tmp_path: Path, *, on_start: str = "pass", on_drain: str = "pass") -> subprocess.Popen[str]:
+    program = tmp_path / "service.py"
+    program.write_text(SERVICE.format(start=on_start, drain=on_drain))
+    return subprocess.Popen(
+        [sys.executable, program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_exits_with_zero(tmp_path: Path, number: signal.Signals) -> None:
+    process = start(tmp_path)
+    assert read_line(process) == "started"
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=20)
+    assert output.split() == ["draining", "drained"]
+    assert process.returncode == 0
+
+
+def test_a_second_signal_cuts_the_drain_off(tmp_path: Path) -> None:
+    process = start(tmp_path, on_drain="await asyncio.sleep(60)")
+    assert read_line(process) == "started"
+    process.send_signal(signal.SIGTERM)
+    assert read_line(process) == "draining"
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=20)
+    assert "drained" not in output
+    assert process.returncode == EXIT_FORCED
+
+
+def test_a_failed_task_under_guard_drains_and_exits_with_one(tmp_path: Path) -> None:
+    process = start(tmp_path, on_start="self.stop.guard(asyncio.sleep('long'), 'clock')")
+    output, logged = process.communicate(timeout=20)
+    assert output.split() == ["started", "draining", "drained"]
+    assert process.returncode == EXIT_FATAL
+    assert logged.count("task failed") == 1
+
+
+def test_a_service_that_cannot_start_is_logged_once_and_exits_with_one(tmp_path: Path) -> None:
+    process = start(tmp_path, on_start="raise OSError('port taken')")
+    _, logged = process.communicate(timeout=20)
+    assert process.returncode == EXIT_FATAL
+    assert logged.count("process failed") == 1
+
+
+async def test_the_first_reason_to_stop_counts() -> None:
+    stop = Stop()
+    stop.request("breach of an invariant", EXIT_FATAL)
+    stop.request("SIGTERM")
+    await asyncio.wait_for(stop.wait(), 1)
+    assert (stop.reason, stop.exit_code, stop.is_requested) == ("breach of an invariant", EXIT_FATAL, True)
+
+
+async def test_a_guarded_task_that_ends_well_or_is_cancelled_stops_nothing() -> None:
+    stop = Stop()
+    ended = stop.guard(asyncio.sleep(0), "short")
+    cancelled = stop.guard(asyncio.sleep(60), "long")
+    await ended
+    cancelled.cancel()
+    await asyncio.wait({cancelled})
+    assert not stop.is_requested
+
+
+def test_an_interrupt_during_start_up_is_not_lost(tmp_path: Path) -> None:
+    process = start(tmp_path, on_start="print('starting', flush=True); await asyncio.sleep(0.3)")
+    assert read_line(process) == "starting"
+    os.kill(process.pid, signal.SIGTERM)
+    began = time.monotonic()
+    output, _ = process.communicate(timeout=20)
+    assert output.split() == ["started", "draining", "drained"]
+    assert time.monotonic() - began < 10
