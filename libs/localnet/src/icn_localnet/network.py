@@ -109,6 +109,10 @@ class Network:
         self.gateway_metrics = metrics
         self.nats = nats
         """``host:port`` of NATS."""
+        self.processes: dict[str, dict[str, Any]] = {}
+        """Name → {pid, state, restarts} when the file was written; empty when the platform does not run."""
+        self.ready_pid: int | None = None
+        """Process id of the supervisor once everything serves."""
 
     @classmethod
     def load(cls, directory: Path) -> Network:
@@ -128,9 +132,12 @@ class Network:
                 ValidatorAddresses(**{name: item[name] for name in names}) for item in document["validators"]
             ]
             gateway = document["gateway"]
-            return cls(
+            network = cls(
                 directory, validators, gateway["address"], gateway["metrics"], document["nats"]["address"]
             )
+            network.processes = document["processes"]
+            network.ready_pid = document["ready_pid"]
+            return network
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise NetworkInvalid(f"network.json: {error!r}") from error
 
@@ -178,7 +185,7 @@ class Network:
         self.nats = keep_or_replace(self.nats)
 
     def save(self, processes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        """Write ``network.json``; ``processes`` is name → {pid, state, restarts}."""
+        """Write ``network.json``; ``processes`` is name → {pid, state, restarts}, None when nothing runs."""
         document = {
             "format": NETWORK_FORMAT,
             "zone": self.genesis.zone,
@@ -197,6 +204,7 @@ class Network:
                 "authority": "shared/client/tls/authority.pem",
             },
             "supervisor_pid": os.getpid() if processes is not None else None,
+            "ready_pid": self.ready_pid,
             "processes": dict(processes or {}),
         }
         files.write_atomically(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from icn_kit.tls import TlsFiles
@@ -38,7 +37,9 @@ def stages(network: Network) -> list[Stage]:
     }
     serving["gateway"] = gateway_process(network, nats, certificates)
     return [
-        Stage({**stores, "nats": nats}, before=[partial(_make_if_missing, database) for database in databases]),
+        Stage(
+            {**stores, "nats": nats}, before=[partial(_make_if_missing, database) for database in databases]
+        ),
         Stage(
             serving,
             before=[partial(migrate_again, database, SERVICES_WITH_TABLES) for database in databases],
@@ -85,6 +86,45 @@ class ValidatorProcess(HostedProcess):
         """Write ``validator.json``, which only the owner can read."""
         document = validator_document(*self._inputs)
         files.write_private(self._directory / "validator.json", json.dumps(document, indent=1).encode())
+
+
+def validator_document(
+    network: Network,
+    seat: int,
+    database: PostgresServer,
+    nats: NatsServer,
+    certificates: dict[str, TlsFiles],
+) -> dict[str, Any]:
+    """What `icn_localnet.validator` reads: the settings of ledger and consensus of one seat."""
+    addresses = network.validators[seat]
+    directory = network.validator_directory(seat)
+    application = f"unix:{files.socket_directory(directory / 'run') / 'application.sock'}"
+    tls = certificates[f"validator-{seat}"]
+    shared = {
+        "genesis": str(network.genesis_path),
+        "application_address": application,
+        "tls_certificate": str(tls.certificate),
+        "tls_key": str(tls.key),
+        "tls_authority": str(tls.authority),
+    }
+    return {
+        "seat": seat,
+        "metrics": addresses.metrics,
+        "ledger": {
+            **shared,
+            "address": addresses.ledger,
+            "database_url": database.dsn("ledger"),
+            "nats_url": nats.url,
+        },
+        "consensus": {
+            **shared,
+            "seat": seat,
+            "address": addresses.consensus,
+            "peers": {str(peer.seat): peer.consensus for peer in network.validators if peer.seat != seat},
+            "keys": str(directory / "keys" / "consensus.json"),
+            "record_directory": str(files.make_private_directory(directory / "record")),
+        },
+    }
 
 
 def validator_process(

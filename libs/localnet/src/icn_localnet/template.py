@@ -51,7 +51,7 @@ def make_cluster(server: PostgresServer, packages: Sequence[str]) -> None:
         with _locked(cache / "lock"):
             if not (template / "complete").exists():
                 _make_template(template, packages)
-                _forget_old(cache)
+                forget_old(cache)
             (template / "complete").touch()
             server.adopt(template / "cluster")
     except PermissionError:
@@ -143,7 +143,7 @@ def _make_template(target: Path, packages: Sequence[str]) -> None:
     files.sync_file_system(target)
 
 
-def _forget_old(cache: Path) -> None:
+def forget_old(cache: Path) -> None:
     """Keep the templates used last."""
     templates = sorted(
         (path for path in cache.iterdir() if (path / "complete").exists()),
