@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from icn.ledger.v1 import state_pb2
 from icn_crypto.suites import InvalidPublicKey, check_public_key
+
 from icn_ledger.domain import refusals
 from icn_ledger.domain.authority import find_fault
 from icn_ledger.domain.events import (

@@ -13,6 +13,7 @@ from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_crypto.merkle_log import EMPTY_ROOT
 from icn_kit import genesis as genesis_file
+
 from icn_ledger.domain.leaves import controller_head
 from icn_ledger.domain.records import (
     ZONE_IDENTIFIER,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from icn.ledger.v1 import state_pb2, transaction_pb2
+
 from icn_ledger.domain.parsing import controller_keys
 from icn_ledger.domain.records import (
     Account,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from icn_crypto import tags
 from icn_crypto.hashing import preimage
+
 from icn_ledger.domain.records import AllowanceLimits, ControllerKey
 
 

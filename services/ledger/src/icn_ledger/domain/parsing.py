@@ -16,6 +16,7 @@ from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_crypto.suites import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Suite, key_id
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
+
 from icn_ledger.domain import limits
 from icn_ledger.domain.messages import (
     KIND_NUMBERS,

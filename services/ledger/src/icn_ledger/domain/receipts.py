@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from icn.ledger.v1 import state_pb2
 from icn_crypto.merkle_log import leaf_hash, tree_root
+
 from icn_ledger.domain.events import Movement, Receipt
 
 _APPLIED = state_pb2.RECEIPT_STATUS_APPLIED

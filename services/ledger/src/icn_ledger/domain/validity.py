@@ -66,11 +66,13 @@ class SignatureVerdict(NamedTuple):
 
 
 class Charge(NamedTuple):
-    """What transactions take from an allowance."""
+    """What including transactions costs."""
 
     size_bytes: int
     signatures: int
     leaves: int
+    cofactored_only: int = 0
+    """Signatures that count against the block's bound, not against an allowance."""
 
 
 _NO_CHARGE = Charge(0, 0, 0)
@@ -105,6 +107,7 @@ class Use:
     def include(self, transaction: Transaction, charge: Charge) -> None:
         """Count a transaction that was judged valid."""
         self.lanes[transaction.principal, transaction.lane] = transaction.sequence
+        self.cofactored_only += charge.cofactored_only
         self._add(transaction.payer, charge)
 
     def _add(self, payer: bytes, charge: Charge) -> None:
@@ -165,7 +168,8 @@ def judge(
         raise NotValid(SIGNATURE_INVALID, "a signature does not verify")
     if verdict.cofactored_only and use.cofactored_only + verdict.cofactored_only > door.cofactored_only_max:
         raise NotValid(SIGNATURE_INVALID, "too many signatures verify only with the cofactor")
-    return _check_allowance(transaction, view, allowance, use)
+    charge = _check_allowance(transaction, view, allowance, use)
+    return charge._replace(cofactored_only=verdict.cofactored_only) if verdict.cofactored_only else charge
 
 
 def include(

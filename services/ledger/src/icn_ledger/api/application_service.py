@@ -1,0 +1,138 @@
+# ruff: noqa: N802, D102 - gRPC names the methods, the proto describes them
+"""ApplicationService: what consensus drives. Source: protos/icn/consensus/v1/application.proto."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from icn.consensus.v1 import application_pb2, application_pb2_grpc
+from icn_kit.clock import Clock
+from icn_kit.errors import InvalidArgument
+from icn_kit.genesis import Genesis
+
+from icn_ledger.domain.limits import DIGEST_BYTES, QUANTITY_MAX
+from icn_ledger.domain.validity import Moment
+from icn_ledger.usecases.branches import BLOCKS_MAX, BranchCache
+from icn_ledger.usecases.check_transactions import check_transactions
+from icn_ledger.usecases.execute_block import Executor, FinalBlock
+from icn_ledger.usecases.ports import ExecutedBlock, State
+from icn_ledger.usecases.prepare_block import prepare_block
+from icn_ledger.usecases.transaction_cache import TransactionCache
+from icn_ledger.usecases.validate_block import Branch, validate_block
+
+
+class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
+    """The RPCs; errors become statuses in the interceptor."""
+
+    def __init__(self, genesis: Genesis, state: State, executor: Executor, clock: Clock) -> None:
+        self._genesis = genesis
+        self._state = state
+        self._executor = executor
+        self._cache: TransactionCache = executor.cache
+        self._branches = BranchCache()
+        self._clock = clock
+
+    async def GetInfo(self, _request: Any, _context: Any) -> application_pb2.GetInfoResponse:
+        return application_pb2.GetInfoResponse(
+            genesis_hash=self._genesis.hash,
+            protocol_version=self._genesis.protocol_version,
+            state=self._executed_state(self._state.newest),
+        )
+
+    async def CheckTransactions(
+        self, request: Any, _context: Any
+    ) -> application_pb2.CheckTransactionsResponse:
+        checks = await check_transactions(request.transactions, self._state, self._cache, self._clock)
+        return application_pb2.CheckTransactionsResponse(
+            checks=[
+                application_pb2.TransactionCheck(
+                    transaction_id=check.transaction_id,
+                    reason=check.reason,
+                    message=check.message,
+                    expire_time_ms=check.expire_time_ms,
+                    executed_height=check.executed_height,
+                )
+                for check in checks
+            ]
+        )
+
+    async def PrepareBlock(self, request: Any, _context: Any) -> application_pb2.PrepareBlockResponse:
+        choice = await prepare_block(
+            _branch(request),
+            _moment(request),
+            request.candidates,
+            size_bytes_max=request.size_bytes_max,
+            transactions_max=request.transactions_max,
+            state=self._state,
+            cache=self._cache,
+            branches=self._branches,
+        )
+        return application_pb2.PrepareBlockResponse(
+            chosen=choice.chosen,
+            refused=[
+                application_pb2.RefusedCandidate(
+                    index=refused.position, reason=refused.reason, message=refused.message
+                )
+                for refused in choice.refused
+            ],
+        )
+
+    async def ValidateBlock(self, request: Any, _context: Any) -> application_pb2.ValidateBlockResponse:
+        if len(request.block_hash) != DIGEST_BYTES:
+            raise InvalidArgument("MALFORMED_HASH", f"block_hash must have {DIGEST_BYTES} bytes")
+        judgement = await validate_block(
+            request.block_hash,
+            _branch(request),
+            _moment(request),
+            request.transactions,
+            state=self._state,
+            cache=self._cache,
+            branches=self._branches,
+        )
+        return application_pb2.ValidateBlockResponse(
+            transaction_ids=judgement.transaction_ids, reason=judgement.reason, message=judgement.message
+        )
+
+    async def ExecuteBlock(self, request: Any, _context: Any) -> application_pb2.ExecuteBlockResponse:
+        execution = await self._executor.execute(
+            FinalBlock(
+                request.header,
+                request.transactions,
+                request.finalization,
+                tuple(request.descendant_headers),
+            )
+        )
+        return application_pb2.ExecuteBlockResponse(
+            state=self._executed_state(execution.block),
+            outcomes=[
+                application_pb2.TransactionOutcome(transaction_id=identifier, receipt=receipt)
+                for identifier, receipt in execution.outcomes
+            ],
+        )
+
+    def _executed_state(self, block: ExecutedBlock) -> application_pb2.ExecutedState:
+        return application_pb2.ExecutedState(
+            executed_height=block.height,
+            time_ms=block.time_ms,
+            state_root=block.state_root,
+            receipts_root=block.receipts_root,
+            log_root=block.log_root,
+            has_changed_state=block.has_changed_state,
+            next_expiry_time_ms=block.next_expiry_time_ms,
+            next_validator_set=self._genesis.validator_set,
+        )
+
+
+def _branch(request: Any) -> Branch:
+    branch = request.branch
+    if len(branch.unexecuted) > BLOCKS_MAX:
+        raise InvalidArgument("BRANCH_TOO_LONG", f"at most {BLOCKS_MAX} unexecuted blocks")
+    if any(len(block_hash) != DIGEST_BYTES for block_hash in branch.unexecuted):
+        raise InvalidArgument("MALFORMED_HASH", f"a block hash must have {DIGEST_BYTES} bytes")
+    return Branch(branch.executed_height, tuple(branch.unexecuted))
+
+
+def _moment(request: Any) -> Moment:
+    if request.epoch > QUANTITY_MAX or request.time_ms > QUANTITY_MAX:
+        raise InvalidArgument("TIME_OUT_OF_RANGE", "epoch and time_ms are at most 2^62")
+    return Moment(request.epoch, request.time_ms)

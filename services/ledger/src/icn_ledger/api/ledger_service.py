@@ -1,0 +1,230 @@
+# ruff: noqa: N802, D102 - gRPC names the methods, the proto describes them
+"""LedgerService: reads of the executed state. Source: protos/icn/ledger/v1/service.proto."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from icn.ledger.v1 import service_pb2, service_pb2_grpc, state_pb2
+from icn_kit.errors import InvalidArgument
+
+from icn_ledger.api.names import check_page_size, parse_height, parse_identifier, parse_provable
+from icn_ledger.api.page_tokens import PageTokens
+from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
+from icn_ledger.domain.records import Namespace
+from icn_ledger.usecases.get_proof import ProofSource, get_proof
+from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
+from icn_ledger.usecases.reads import (
+    BlockRow,
+    EntryRow,
+    LeafAt,
+    Reader,
+    get_block,
+    get_leaf,
+    get_transaction,
+)
+from icn_ledger.usecases.watch_blocks import BlockFeed, ExecutionReader
+
+PAGE_SIZE_DEFAULT = 50
+PAGE_SIZE_MAX = 500
+BLOCKS_PAGE_SIZE_DEFAULT = 20
+BLOCKS_PAGE_SIZE_MAX = 200
+"""Ids of full blocks: 200 of 4,000 transactions would be 26 MB, so a page also ends by `BLOCK_IDS_MAX`."""
+BLOCK_IDS_MAX = 100_000
+"""Transaction ids in one answer: 3.4 MB of the 8 MB a message may have."""
+PLACE_NUMBER_BYTES = 8
+
+WATCH_BLOCKS = "/icn.ledger.v1.LedgerService/WatchBlocks"
+"""Full name of the stream that no deadline ends."""
+
+
+class LedgerSource(Reader, ProofSource, ExecutionReader, Protocol):
+    """Everything the service reads from."""
+
+
+class LedgerServicer(service_pb2_grpc.LedgerServiceServicer):
+    """The RPCs; errors become statuses in the interceptor."""
+
+    def __init__(
+        self, source: LedgerSource, feed: BlockFeed, genesis_hash: bytes, validator_set: bytes
+    ) -> None:
+        self._source = source
+        self._feed = feed
+        self._tokens = PageTokens(genesis_hash)
+        self._validator_set = validator_set
+
+    async def GetAccount(self, request: Any, _context: Any) -> service_pb2.GetAccountResponse:
+        identifier = parse_identifier(request.name, "accounts")
+        leaf = await get_leaf(Namespace.ACCOUNT, identifier, self._source)
+        return service_pb2.GetAccountResponse(account=_account(leaf))
+
+    async def ListAccounts(self, request: Any, _context: Any) -> service_pb2.ListAccountsResponse:
+        owner = parse_identifier(request.owner, "principals") if request.owner else b""
+        size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        listing = f"accounts of {owner.hex()}"
+        after = self._tokens.read(listing, request.page_token, IDENTIFIER_BYTES)
+        rows = await self._source.accounts(owner, after or b"", size + 1)
+        accounts = [_account(row) for row in rows[:size]]
+        token = ""
+        if len(rows) > size:
+            token = self._tokens.write(listing, accounts[-1].leaf.account)
+        return service_pb2.ListAccountsResponse(accounts=accounts, next_page_token=token)
+
+    async def ListEntries(self, request: Any, _context: Any) -> service_pb2.ListEntriesResponse:
+        account = parse_identifier(request.account, "accounts") if request.account else b""
+        size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        listing = f"entries of {account.hex()}"
+        place = self._tokens.read(listing, request.page_token, 2 * PLACE_NUMBER_BYTES)
+        rows = await self._source.entries(account, None if place is None else _numbers(place), size + 1)
+        token = ""
+        if len(rows) > size:
+            last = rows[size - 1]
+            token = self._tokens.write(listing, _place(last.height) + _place(last.position))
+        return service_pb2.ListEntriesResponse(
+            entries=[_entry(row) for row in rows[:size]], next_page_token=token
+        )
+
+    async def GetUnit(self, request: Any, _context: Any) -> service_pb2.GetUnitResponse:
+        leaf = await get_leaf(Namespace.UNIT, parse_identifier(request.name, "units"), self._source)
+        return service_pb2.GetUnitResponse(unit=state_pb2.UnitLeaf.FromString(leaf.value))
+
+    async def ListUnits(self, request: Any, _context: Any) -> service_pb2.ListUnitsResponse:
+        size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        after = self._tokens.read("units", request.page_token, IDENTIFIER_BYTES)
+        rows = await self._source.units(after or b"", size + 1)
+        units = [state_pb2.UnitLeaf.FromString(row.value) for row in rows[:size]]
+        token = self._tokens.write("units", units[-1].unit) if len(rows) > size else ""
+        return service_pb2.ListUnitsResponse(units=units, next_page_token=token)
+
+    async def GetController(self, request: Any, _context: Any) -> service_pb2.GetControllerResponse:
+        identifier = parse_identifier(request.name, "principals")
+        leaf = await get_leaf(Namespace.CONTROLLER, identifier, self._source)
+        return service_pb2.GetControllerResponse(controller=state_pb2.ControllerLeaf.FromString(leaf.value))
+
+    async def GetHold(self, request: Any, _context: Any) -> service_pb2.GetHoldResponse:
+        leaf = await get_leaf(Namespace.HOLD, parse_identifier(request.name, "holds"), self._source)
+        return service_pb2.GetHoldResponse(hold=state_pb2.HoldLeaf.FromString(leaf.value))
+
+    async def GetAllowance(self, request: Any, _context: Any) -> service_pb2.GetAllowanceResponse:
+        identifier = parse_identifier(request.organization, "principals")
+        leaf = await get_leaf(Namespace.ALLOWANCE, identifier, self._source)
+        return service_pb2.GetAllowanceResponse(allowance=state_pb2.AllowanceLeaf.FromString(leaf.value))
+
+    async def GetTransaction(self, request: Any, _context: Any) -> service_pb2.GetTransactionResponse:
+        identifier = parse_identifier(request.name, "transactions", DIGEST_BYTES)
+        row = await get_transaction(identifier, self._source)
+        return service_pb2.GetTransactionResponse(
+            height=row.height,
+            index=row.position,
+            receipt=state_pb2.Receipt.FromString(row.receipt),
+            block_time_ms=row.block_time_ms,
+        )
+
+    async def GetBlock(self, request: Any, _context: Any) -> service_pb2.GetBlockResponse:
+        row = await get_block(parse_height(request.name), self._source)
+        return service_pb2.GetBlockResponse(block=_summary(row))
+
+    async def ListBlocks(self, request: Any, _context: Any) -> service_pb2.ListBlocksResponse:
+        size = check_page_size(request.page_size, BLOCKS_PAGE_SIZE_DEFAULT, BLOCKS_PAGE_SIZE_MAX)
+        place = self._tokens.read("blocks", request.page_token, PLACE_NUMBER_BYTES)
+        before = None if place is None else int.from_bytes(place, "big")
+        rows = _within(await self._source.blocks(before, size), BLOCK_IDS_MAX)
+        # Every height down to genesis is there.
+        last = rows[-1].block.height if rows else 0
+        token = self._tokens.write("blocks", _place(last)) if last else ""
+        return service_pb2.ListBlocksResponse(blocks=[_summary(row) for row in rows], next_page_token=token)
+
+    async def GetProof(self, request: Any, _context: Any) -> service_pb2.GetProofResponse:
+        namespace, identifier = parse_provable(request.name)
+        if request.from_epoch > QUANTITY_MAX:
+            raise InvalidArgument("EPOCH_OUT_OF_RANGE", f"from_epoch {request.from_epoch} is above 2^62")
+        proven = await get_proof(namespace, identifier, request.from_epoch, self._source)
+        return service_pb2.GetProofResponse(
+            namespace=int(namespace),
+            identifier=identifier,
+            value=proven.value,
+            state_proof=proven.state_proof,
+            header=proven.block.header,
+            descendant_headers=proven.block.descendant_headers,
+            finalization=proven.block.finalization,
+            epochs=[_epoch_step(edge) for edge in proven.edges],
+            validator_set=self._validator_set,
+        )
+
+    async def WatchBlocks(
+        self, request: Any, _context: Any
+    ) -> AsyncIterator[service_pb2.WatchBlocksResponse]:
+        if request.from_height > QUANTITY_MAX:
+            raise InvalidArgument("HEIGHT_OUT_OF_RANGE", f"from_height {request.from_height} is above 2^62")
+        async for execution in self._feed.watch(request.from_height, self._source):
+            row = BlockRow(execution.block, [identifier for identifier, _ in execution.outcomes])
+            yield service_pb2.WatchBlocksResponse(
+                block=_summary(row),
+                receipts=[state_pb2.Receipt.FromString(receipt) for _, receipt in execution.outcomes],
+            )
+
+
+def _account(leaf: LeafAt) -> service_pb2.Account:
+    account = state_pb2.AccountLeaf.FromString(leaf.value)
+    return service_pb2.Account(name=f"accounts/{account.account.hex()}", leaf=account, height=leaf.height)
+
+
+def _entry(row: EntryRow) -> service_pb2.Entry:
+    return service_pb2.Entry(
+        height=row.height,
+        index=row.position,
+        transaction_id=row.transaction_id,
+        posting=state_pb2.Posting(
+            account=row.account,
+            counter_account=row.counter_account,
+            amount_minor=row.amount_minor,
+            balance_minor=row.balance_minor,
+        ),
+        memo_hash=row.memo_hash,
+        block_time_ms=row.block_time_ms,
+    )
+
+
+def _summary(row: BlockRow) -> service_pb2.BlockSummary:
+    block: ExecutedBlock = row.block
+    return service_pb2.BlockSummary(
+        height=block.height,
+        hash=block.hash,
+        header=block.header,
+        transactions=block.transaction_count,
+        transaction_ids=row.transaction_ids,
+        state_root=block.state_root,
+    )
+
+
+def _epoch_step(edge: EpochEdge) -> service_pb2.EpochStep:
+    return service_pb2.EpochStep(
+        edge_header=edge.header,
+        descendant_headers=edge.descendant_headers,
+        finalization=edge.finalization,
+        next_validator_set=edge.next_validator_set,
+    )
+
+
+def _within(rows: Any, ids_max: int) -> list[BlockRow]:
+    """As many rows as hold at most ``ids_max`` transaction ids together, one at least."""
+    kept: list[BlockRow] = []
+    ids = 0
+    for row in rows:
+        ids += len(row.transaction_ids)
+        if kept and ids > ids_max:
+            break
+        kept.append(row)
+    return kept
+
+
+def _place(number: int) -> bytes:
+    return number.to_bytes(PLACE_NUMBER_BYTES, "big")
+
+
+def _numbers(place: bytes) -> tuple[int, int]:
+    return (
+        int.from_bytes(place[:PLACE_NUMBER_BYTES], "big"),
+        int.from_bytes(place[PLACE_NUMBER_BYTES:], "big"),
+    )

@@ -1,0 +1,196 @@
+"""Puts the ledger together: in a process of its own, or beside consensus in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import structlog
+from icn.consensus.v1 import application_pb2_grpc
+from icn.ledger.v1 import service_pb2_grpc
+from icn_kit.bus import Bus
+from icn_kit.clock import Clock, SystemClock
+from icn_kit.database import Database
+from icn_kit.genesis import Genesis, load_genesis
+from icn_kit.lifecycle import EXIT_FATAL, Stop, run_service
+from icn_kit.relay import Relay
+from icn_kit.server import GrpcServer
+from icn_kit.telemetry import MetricsServer, configure_logging
+
+from icn_ledger.api.application_service import ApplicationServicer
+from icn_ledger.api.ledger_service import WATCH_BLOCKS, LedgerServicer
+from icn_ledger.domain.genesis_state import genesis_header, genesis_records
+from icn_ledger.domain.invariants import check_state
+from icn_ledger.events.outbox_rows import make_event_rows
+from icn_ledger.settings import LedgerSettings
+from icn_ledger.store.pruner import Pruner
+from icn_ledger.store.queries import LedgerQueries
+from icn_ledger.store.state import StateStore
+from icn_ledger.usecases.execute_block import Execution, Executor, initial_commit
+from icn_ledger.usecases.transaction_cache import TransactionCache
+from icn_ledger.usecases.watch_blocks import BlockFeed
+
+SCHEMA = "ledger"
+STATE_POOL_SIZE = 2
+"""One connection executes, one loads for validation. Readers have a pool of their own."""
+QUERY_POOL_SIZE = 4
+DRAIN_SECONDS = 3.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Service:
+    """A running ledger. Made by `build`."""
+
+    def __init__(self, genesis: Genesis, settings: LedgerSettings, stop: Stop, clock: Clock) -> None:
+        self._genesis = genesis
+        self._settings = settings
+        self._stop = stop
+        self._clock = clock
+        self._databases: list[Database] = []
+        self._servers: list[GrpcServer] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._bus: Bus | None = None
+        self._relay: Relay | None = None
+        self._halted = ""
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where ApplicationService and LedgerService listen, ports filled in."""
+        return [server.address for server in self._servers]
+
+    @property
+    def fault(self) -> str:
+        """Why this ledger can do no more; empty while it can."""
+        return self._halted
+
+    async def start(self) -> None:
+        """Open the database (writing genesis into an empty one), check the state, serve.
+
+        Raises:
+            WrongGenesis, UnsafeDatabase, InvariantBroken, Unavailable: see there; nothing is served.
+        """
+        state_database = await self._open(STATE_POOL_SIZE)
+        query_database = await self._open(QUERY_POOL_SIZE)
+        first = initial_commit(
+            self._genesis,
+            genesis_records(self._genesis),
+            lambda state_root: genesis_header(self._genesis, state_root),
+        )
+        state = await StateStore.open(
+            state_database, make_event_rows(self._genesis.hash), self._genesis.hash, first
+        )
+        queries = LedgerQueries(query_database)
+        check_state(*await queries.accounts_and_holds())
+        feed = BlockFeed(state.newest.height)
+        pruner = Pruner(query_database)
+
+        def on_executed(execution: Execution) -> None:
+            feed.publish(execution)
+            pruner.wake()
+
+        executor = Executor(
+            self._genesis, state, TransactionCache(self._genesis.hash), on_executed, self._on_halt
+        )
+        application = ApplicationServicer(self._genesis, state, executor, self._clock)
+        ledger = LedgerServicer(queries, feed, self._genesis.hash, self._genesis.validator_set)
+        settings = self._settings
+        self._servers = [
+            GrpcServer(
+                settings.application_address,
+                [(application_pb2_grpc.add_ApplicationServiceServicer_to_server, application)],
+            ),
+            GrpcServer(
+                settings.address,
+                [(service_pb2_grpc.add_LedgerServiceServicer_to_server, ledger)],
+                settings.tls,
+                long_lived_streams=(WATCH_BLOCKS,),
+            ),
+        ]
+        for server in self._servers:
+            await server.start()
+        self._tasks.append(self._stop.guard(pruner.run(), "ledger.pruner"))
+        if settings.nats_url:
+            self._tasks.append(self._stop.guard(self._publish(query_database), "ledger.relay"))
+        _log.info("ledger serves", height=state.newest.height, address=self._servers[-1].address)
+
+    async def drain(self) -> None:
+        """Refuse new calls, finish those under way, release everything."""
+        await asyncio.gather(*(server.drain(DRAIN_SECONDS) for server in reversed(self._servers)))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for database in self._databases:
+            await database.close()
+
+    async def _open(self, pool_size: int) -> Database:
+        database = await Database.open(
+            self._settings.database_url.get_secret_value(), SCHEMA, pool_size=pool_size
+        )
+        self._databases.append(database)
+        return database
+
+    async def _publish(self, database: Database) -> None:
+        """Connect to NATS, however long it takes, and publish the outbox."""
+        settings = self._settings
+        bus = await Bus.connect(
+            settings.nats_url,
+            settings.name,
+            user=settings.nats_user or None,
+            password=settings.nats_password.get_secret_value() or None,
+        )
+        try:
+            await Relay(database, bus, SCHEMA, settings.name).run()
+        finally:
+            await bus.close()
+
+    def _on_halt(self, why: str) -> None:
+        self._halted = why
+        _log.critical("ledger halted", why=why)
+        self._stop.request(f"ledger halted: {why}", EXIT_FATAL)
+
+
+async def build(settings: LedgerSettings, stop: Stop | None = None, clock: Clock | None = None) -> Service:
+    """A ledger ready to start.
+
+    Args:
+        settings: see `LedgerSettings`.
+        stop: asked to end the process when the ledger must not go on; without it, the ledger only refuses to.
+        clock: the system's where left out.
+
+    Raises:
+        GenesisInvalid, OSError: the genesis file.
+    """
+    genesis = load_genesis(settings.genesis)
+    return Service(genesis, settings, stop or Stop(), clock or SystemClock())
+
+
+class _Alone:
+    """The service with a door for metrics and probes, as a process of its own has it."""
+
+    def __init__(self, service: Service, settings: LedgerSettings) -> None:
+        self._service = service
+        self._metrics = MetricsServer(settings.metrics_host, settings.metrics_port, lambda: service.fault)
+
+    async def start(self) -> None:
+        await self._service.start()
+        await self._metrics.start()
+
+    async def drain(self) -> None:
+        await self._metrics.close()
+        await self._service.drain()
+
+
+def main() -> None:
+    """The command ``icn-ledger``."""
+    configure_logging("ledger")
+    settings = LedgerSettings()  # type: ignore[call-arg]  # from the environment
+
+    async def build_alone(stop: Stop) -> _Alone:
+        return _Alone(await build(settings, stop), settings)
+
+    sys.exit(run_service(build_alone))
+
+
+if __name__ == "__main__":
+    main()

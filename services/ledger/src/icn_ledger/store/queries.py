@@ -1,0 +1,216 @@
+"""Queries of LedgerService. Each is one statement, or one snapshot, over committed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from icn.consensus.v1 import block_pb2
+from icn_kit.database import Connection, Database
+
+from icn_ledger.domain.leaves import decode_leaf
+from icn_ledger.domain.limits import QUANTITY_MAX
+from icn_ledger.domain.records import Account, Hold, Namespace
+from icn_ledger.store.state import SELECT_BLOCKS, read_block
+from icn_ledger.store.versions import fetch_leaf_bytes, fetch_pages
+from icn_ledger.usecases.execute_block import Execution
+from icn_ledger.usecases.get_proof import ProofMaterial
+from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
+from icn_ledger.usecases.reads import BlockRow, EntryRow, LeafAt, Place, TransactionRow
+
+_LEAF = """
+    SELECT value, chain.executed_height
+    FROM chain, LATERAL (
+        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = %(identifier)s
+        ORDER BY height DESC LIMIT 1
+    ) AS version
+    WHERE value IS NOT NULL
+"""
+
+# A list's own table says which records there are; they never go, so their newest version has a value.
+_ACCOUNTS = """
+    SELECT version.value, chain.executed_height
+    FROM chain, (
+        SELECT account FROM accounts WHERE account > %(after)s ORDER BY account LIMIT %(count)s
+    ) AS listed, LATERAL (
+        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = listed.account
+        ORDER BY height DESC LIMIT 1
+    ) AS version
+    ORDER BY listed.account
+"""
+
+_ACCOUNTS_OF_OWNER = _ACCOUNTS.replace("WHERE account >", "WHERE owner = %(owner)s AND account >")
+
+_UNITS = """
+    SELECT version.value, chain.executed_height
+    FROM chain, (
+        SELECT unit FROM units WHERE unit > %(after)s ORDER BY unit LIMIT %(count)s
+    ) AS listed, LATERAL (
+        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = listed.unit
+        ORDER BY height DESC LIMIT 1
+    ) AS version
+    ORDER BY listed.unit
+"""
+
+_ENTRIES = """
+    SELECT listed.height, listed.index, listed.account, listed.counter_account, listed.amount_minor,
+        listed.balance_minor, listed.memo_hash, transactions.id, blocks.time_ms
+    FROM (
+        SELECT * FROM entries WHERE (height, index) < (%(height)s, %(index)s)
+        ORDER BY height DESC, index DESC LIMIT %(count)s
+    ) AS listed
+    JOIN transactions ON transactions.height = listed.height AND transactions.index = transaction_index
+    JOIN blocks ON blocks.height = listed.height
+    ORDER BY listed.height DESC, listed.index DESC
+"""
+
+_ENTRIES_OF_ACCOUNT = _ENTRIES.replace("WHERE (height", "WHERE account = %(account)s AND (height")
+
+_WHOLE = """
+    SELECT namespace, value FROM (
+        SELECT DISTINCT ON (namespace, identifier) namespace, value FROM leaves
+        WHERE namespace = %(account)s OR namespace = %(hold)s
+        ORDER BY namespace, identifier, height DESC
+    ) AS newest WHERE value IS NOT NULL
+"""
+
+_TRANSACTION = """
+    SELECT transactions.height, transactions.index, transactions.receipt, blocks.time_ms
+    FROM transactions JOIN blocks ON blocks.height = transactions.height
+    WHERE transactions.id = %(id)s
+"""
+
+_TRANSACTIONS = """
+    SELECT height, id, receipt FROM transactions
+    WHERE height >= %(first)s AND height <= %(last)s ORDER BY height, index
+"""
+
+_EDGES = """
+    SELECT epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set
+    FROM epoch_edges WHERE epoch >= %(first)s AND epoch < %(end)s ORDER BY epoch LIMIT %(count)s
+"""
+
+
+class LedgerQueries:
+    """Implements the reading ports of the use cases."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def leaf(self, namespace: Namespace, identifier: bytes) -> LeafAt | None:
+        """The newest version of a leaf, None when absent."""
+        rows = await self._all(_LEAF, {"namespace": int(namespace), "identifier": identifier})
+        return LeafAt(*rows[0]) if rows else None
+
+    async def accounts(self, owner: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
+        """Accounts above an id, ascending; all or (``owner`` not empty) of one owner."""
+        rows = await self._all(
+            _ACCOUNTS_OF_OWNER if owner else _ACCOUNTS,
+            {"namespace": int(Namespace.ACCOUNT), "owner": owner, "after": after, "count": count},
+        )
+        return [LeafAt(*row) for row in rows]
+
+    async def units(self, after: bytes, count: int) -> Sequence[LeafAt]:
+        """Units above an id, ascending."""
+        rows = await self._all(_UNITS, {"namespace": int(Namespace.UNIT), "after": after, "count": count})
+        return [LeafAt(*row) for row in rows]
+
+    async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[EntryRow]:
+        """Entries below a place, descending; all or (``account`` not empty) of one account."""
+        height, index = before or (QUANTITY_MAX, 0)
+        rows = await self._all(
+            _ENTRIES_OF_ACCOUNT if account else _ENTRIES,
+            {"account": account, "height": height, "index": index, "count": count},
+        )
+        return [EntryRow(*row) for row in rows]
+
+    async def transaction(self, transaction_id: bytes) -> TransactionRow | None:
+        """A transaction by id."""
+        rows = await self._all(_TRANSACTION, {"id": transaction_id})
+        return TransactionRow(*rows[0]) if rows else None
+
+    async def block(self, height: int) -> BlockRow | None:
+        """A block by height."""
+        rows = await self._with_transactions("WHERE height = %(height)s", {"height": height})
+        return BlockRow(rows[0].block, [identifier for identifier, _ in rows[0].outcomes]) if rows else None
+
+    async def blocks(self, before: int | None, count: int) -> Sequence[BlockRow]:
+        """Blocks below a height, descending."""
+        rows = await self._with_transactions(
+            "WHERE height < %(height)s ORDER BY height DESC LIMIT %(count)s",
+            {"height": QUANTITY_MAX if before is None else before, "count": count},
+        )
+        return [BlockRow(row.block, [identifier for identifier, _ in row.outcomes]) for row in rows]
+
+    async def executions(self, from_height: int, count: int) -> Sequence[Execution]:
+        """Blocks with their receipts from a height on, ascending."""
+        return await self._with_transactions(
+            "WHERE height >= %(height)s ORDER BY height LIMIT %(count)s",
+            {"height": from_height, "count": count},
+        )
+
+    async def accounts_and_holds(self) -> tuple[list[Account], list[Hold]]:
+        """Every account and every open hold of the newest state, to check that it adds up."""
+        rows = await self._all(_WHOLE, {"account": int(Namespace.ACCOUNT), "hold": int(Namespace.HOLD)})
+        records = [decode_leaf(Namespace(namespace), value) for namespace, value in rows]
+        return (
+            [record for record in records if isinstance(record, Account)],
+            [record for record in records if isinstance(record, Hold)],
+        )
+
+    async def proof_material(
+        self, namespace: Namespace, identifier: bytes, prefixes: list[bytes], from_epoch: int, steps_max: int
+    ) -> ProofMaterial | None:
+        """Material for a proof; None when no final header names a state that is still kept."""
+        async with self._database.connection() as connection:
+            # One snapshot: what it says is kept cannot be pruned under its eyes.
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(SELECT_BLOCKS + "ORDER BY height DESC LIMIT 1")
+            row = await cursor.fetchone()
+            assert row is not None, "genesis is there"
+            block = read_block(row)
+            height = block_pb2.BlockHeader.FromString(block.header).executed_height
+            await cursor.execute("SELECT provable_from FROM horizon")
+            provable_from = await cursor.fetchone()
+            assert provable_from is not None, "the migration wrote it"
+            if block.height == 0 or height < provable_from[0]:
+                return None
+            leaves = await fetch_leaf_bytes(connection, [(namespace, identifier)], height)
+            pages = await fetch_pages(connection, prefixes, height)
+            await cursor.execute(_EDGES, {"first": from_epoch, "end": block.epoch, "count": steps_max})
+            edges = tuple(_read_edge(edge) for edge in await cursor.fetchall())
+        return ProofMaterial(block, leaves[0][2] if leaves else b"", pages, edges)
+
+    async def _with_transactions(self, condition: str, parameters: Mapping[str, Any]) -> list[Execution]:
+        async with self._database.connection() as connection:
+            blocks: list[ExecutedBlock] = [
+                read_block(row) for row in await _fetch(connection, SELECT_BLOCKS + condition, parameters)
+            ]
+            heights = [block.height for block in blocks]
+            outcomes: dict[int, list[tuple[bytes, bytes]]] = {height: [] for height in heights}
+            if heights:
+                span = {"first": min(heights), "last": max(heights)}
+                for height, identifier, receipt in await _fetch(connection, _TRANSACTIONS, span):
+                    outcomes[height].append((identifier, receipt))
+        return [Execution(block, outcomes[block.height]) for block in blocks]
+
+    async def _all(self, text: str, parameters: Mapping[str, Any]) -> list[psycopg.rows.TupleRow]:
+        async with self._database.connection() as connection:
+            return await _fetch(connection, text, parameters)
+
+
+async def _fetch(
+    connection: Connection, text: str, parameters: Mapping[str, Any]
+) -> list[psycopg.rows.TupleRow]:
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(text, parameters)
+    return await cursor.fetchall()
+
+
+def _read_edge(row: Any) -> EpochEdge:
+    epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set = row
+    return EpochEdge(
+        epoch, height, executed_height, header, tuple(descendant_headers), finalization, next_validator_set
+    )

@@ -1,0 +1,331 @@
+"""The replicated state in Postgres: loading what a block touches, writing what it changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from icn_crypto.merkle_log import Log
+from icn_crypto.state_tree import missing_prefixes
+from icn_kit.database import Connection, Database
+
+from icn_ledger.domain.limits import VERSIONED_HEIGHTS
+from icn_ledger.domain.records import Namespace, RecordTables
+from icn_ledger.domain.touched import RecordNames
+from icn_ledger.domain.validity import ValidityView
+from icn_ledger.store.arrays import ByteaArray
+from icn_ledger.store.cache import LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
+from icn_ledger.store.statements import (
+    ADVANCE_CHAIN,
+    INSERT_BLOCK,
+    INSERT_CHAIN,
+    Statement,
+    block_parameters,
+    block_statements,
+)
+from icn_ledger.store.versions import fetch_pages, fetch_records
+from icn_ledger.usecases.ports import (
+    AnotherExecuted,
+    BlockCommit,
+    EventRows,
+    ExecutedBlock,
+    OutboxRows,
+    StateBehind,
+    StatePruned,
+)
+
+SELECT_BLOCKS = """
+    SELECT height, hash, header, time_ms, epoch, state_root, receipts_root, log_root, has_changed_state,
+        next_expiry_time_ms, transaction_count, finalization, descendant_headers
+    FROM blocks
+"""
+
+_INSERT_EVENTS = """
+    INSERT INTO outbox (id, subject, envelope)
+    SELECT id, convert_from(subject, 'UTF8'), envelope
+    FROM unnest(%(ids)s, %(subjects)s, %(envelopes)s) AS given (id, subject, envelope)
+"""
+
+
+RECENT_BLOCKS = 64
+"""Blocks kept for the roots that later headers name."""
+
+
+class WrongGenesis(RuntimeError):
+    """The database holds another zone's chain. The node does not start."""
+
+
+class KnownPages(Mapping[bytes, bytes | None]):
+    """Pages that a set of keys leads through, taken from the cache as they are asked for."""
+
+    def __init__(self, cache: PageCache) -> None:
+        self._cache = cache
+        self._pages: dict[bytes, bytes | None] = {}
+
+    def __contains__(self, prefix: object) -> bool:
+        if prefix in self._pages:
+            return True
+        assert isinstance(prefix, bytes), "prefixes are bytes"
+        return not self._cache.take((prefix,), self._pages)
+
+    def __getitem__(self, prefix: bytes) -> bytes | None:
+        return self._pages[prefix]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pages)
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def add(self, pages: Mapping[bytes, bytes | None]) -> None:
+        """Add pages that were not in the cache."""
+        self._pages.update(pages)
+
+
+class StateStore:
+    """Implements `usecases.ports.State`. Made by `open`."""
+
+    def __init__(self, database: Database, events: EventRows, newest: ExecutedBlock, log: Log) -> None:
+        self._database = database
+        self._event_rows = events
+        self._newest = newest
+        self._log = log
+        self._records = RecordCache()
+        self._pages = PageCache()
+        self._recent = RecentChanges()
+        self._blocks: LeastRecentlyUsed[int, ExecutedBlock] = LeastRecentlyUsed(RECENT_BLOCKS)
+        self._is_uncertain = False
+        # Held while the database moves from one height to the next and while its rows enter the caches, so
+        # that a cache never mixes two heights.
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    async def open(
+        cls, database: Database, events: EventRows, genesis_hash: bytes, first: BlockCommit
+    ) -> StateStore:
+        """Read where the chain stands, or write ``first`` (height 0) into an empty database.
+
+        Raises:
+            WrongGenesis: the database holds another zone's chain.
+        """
+        async with database.transaction() as connection:
+            cursor = await connection.execute("SELECT genesis_hash FROM chain FOR UPDATE")
+            row = await cursor.fetchone()
+            if row is None:
+                parameters = {"genesis_hash": genesis_hash, "log_frontier": first.log.to_bytes()}
+                await connection.execute(INSERT_CHAIN, parameters)
+                for text, values in block_statements(first):
+                    await connection.execute(text, values)
+                await connection.execute(INSERT_BLOCK, block_parameters(first.block))
+            elif row[0] != genesis_hash:
+                raise WrongGenesis(
+                    f"the database has the chain of {row[0].hex()}, the genesis file is {genesis_hash.hex()}"
+                )
+            newest, log = await _read_position(connection)
+        return cls(database, events, newest, log)
+
+    @property
+    def newest(self) -> ExecutedBlock:
+        """The block executed last."""
+        return self._newest
+
+    @property
+    def log(self) -> Log:
+        """Block log up to `newest`; a copy."""
+        return self._log.copy()
+
+    async def settle(self) -> None:
+        """After a commit whose outcome is unknown, read where the chain stands and forget the caches."""
+        if not self._is_uncertain:
+            return
+        async with self._lock:
+            async with self._database.connection() as connection:
+                self._newest, self._log = await _read_position(connection)
+            self._records.clear()
+            self._pages.clear()
+            self._recent.clear()
+            self._blocks.clear()
+            self._is_uncertain = False
+
+    async def load(self, names: RecordNames) -> RecordTables:
+        """Records of the newest state, None for those that are absent."""
+        records = RecordTables()
+        if self._take(names, records):
+            async with self._lock:
+                await self._load_missing(names, records)
+        return records
+
+    async def load_validity(self, names: RecordNames, height: int) -> ValidityView:
+        """Controllers and allowances as they were after ``height``."""
+        self._check_height(height)
+        records = RecordTables()
+        if not self._recent.reaches(height, self._newest.height) or self._take(names, records):
+            async with self._lock:
+                self._check_height(height)
+                if not self._recent.reaches(height, self._newest.height):
+                    async with self._database.connection() as connection:
+                        records = await fetch_records(connection, _listed(names), height)
+                    return ValidityView(records.controllers, records.allowances)
+                # What was taken before the lock may be of an older height by now.
+                records = RecordTables()
+                await self._load_missing(names, records)
+        # Nothing is awaited between reading the newest records and turning them back.
+        self._recent.rewind(height, records.controllers, records.allowances)
+        return ValidityView(records.controllers, records.allowances)
+
+    async def load_pages(self, keys: Sequence[bytes]) -> KnownPages:
+        """Every page of the newest tree that lies on the way to the keys."""
+        known = KnownPages(self._pages)
+        while missing := missing_prefixes(known, keys):
+            async with self._lock, self._database.connection() as connection:
+                found = await fetch_pages(connection, missing, self._newest.height)
+                self._pages.put(found)
+            known.add(found)
+        return known
+
+    async def due_holds(self, time_ms: int, count_max: int) -> list[bytes]:
+        """Open holds that expire at or before the time, by expiry, then id."""
+        next_expiry = self._newest.next_expiry_time_ms
+        if next_expiry == 0 or next_expiry > time_ms:
+            return []
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT hold FROM holds WHERE expire_time_ms <= %s ORDER BY expire_time_ms, hold LIMIT %s",
+                (time_ms, count_max),
+            )
+            return [hold for (hold,) in await cursor.fetchall()]
+
+    async def commit(self, commit: BlockCommit) -> ExecutedBlock:
+        """Write a block durably, all or nothing, in one round trip."""
+        height = commit.block.height
+        assert not self._is_uncertain and height == self._newest.height + 1, "settled, and the next height"
+        statements: list[Statement] = [
+            (ADVANCE_CHAIN, {"height": height, "log_frontier": commit.log.to_bytes()}),
+            *block_statements(commit),
+            *_event_statements(self._event_rows(commit)),
+        ]
+        async with self._lock:
+            self._is_uncertain = True
+            try:
+                next_expiry_time_ms = await self._write(commit, statements)
+            except psycopg.errors.UniqueViolation as error:
+                raise AnotherExecuted(
+                    f"height {height} or one of its rows is there already: {error}"
+                ) from error
+            block = replace(commit.block, next_expiry_time_ms=next_expiry_time_ms)
+            changed = commit.changes
+            self._recent.add(
+                height,
+                {identifier: commit.before.controllers[identifier] for identifier in changed.controllers},
+                {identifier: commit.before.allowances[identifier] for identifier in changed.allowances},
+            )
+            self._records.put(changed)
+            self._pages.put(commit.pages)
+            self._blocks.put(self._newest.height, self._newest)
+            self._newest, self._log = block, commit.log
+            self._is_uncertain = False
+        return block
+
+    async def block_at(self, height: int) -> ExecutedBlock | None:
+        """An executed block, None above the newest."""
+        if height == self._newest.height:
+            return self._newest
+        if height in self._blocks:
+            return self._blocks.touch(height)
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(SELECT_BLOCKS + "WHERE height = %s", (height,))
+            row = await cursor.fetchone()
+        return None if row is None else read_block(row)
+
+    async def receipts_at(self, height: int) -> list[tuple[bytes, bytes]]:
+        """Ids and receipts of a block's transactions, in order."""
+        async with self._database.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(
+                "SELECT id, receipt FROM transactions WHERE height = %s ORDER BY index", (height,)
+            )
+            return await cursor.fetchall()
+
+    async def heights_of(self, transaction_ids: Sequence[bytes]) -> dict[bytes, int]:
+        """The height of the block that includes each of the transactions; those in none are left out."""
+        async with self._database.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(
+                "SELECT id, height FROM transactions WHERE id = ANY(%s)", (ByteaArray(transaction_ids),)
+            )
+            return dict(await cursor.fetchall())
+
+    async def _write(self, commit: BlockCommit, statements: Sequence[Statement]) -> int:
+        async with self._database.connection() as connection, connection.pipeline():
+            async with connection.transaction():
+                for text, parameters in statements:
+                    await connection.execute(text, parameters)
+                cursor = await connection.execute(INSERT_BLOCK, block_parameters(commit.block))
+            row = await cursor.fetchone()
+            assert row is not None, "RETURNING gives a row"
+            next_expiry_time_ms: int = row[0]
+            return next_expiry_time_ms
+
+    def _check_height(self, height: int) -> None:
+        newest_height = self._newest.height
+        if height > newest_height:
+            raise StateBehind(height, newest_height)
+        if height < newest_height - VERSIONED_HEIGHTS:
+            raise StatePruned(height, newest_height - VERSIONED_HEIGHTS)
+
+    def _take(self, names: RecordNames, records: RecordTables) -> list[tuple[Namespace, bytes]]:
+        """Fill ``records`` from the cache; the answer is what is missing there."""
+        return [
+            (namespace, identifier)
+            for namespace in Namespace
+            if names.names(namespace)
+            for identifier in self._records.take(namespace, names.names(namespace), records.table(namespace))
+        ]
+
+    async def _load_missing(self, names: RecordNames, records: RecordTables) -> None:
+        """Fill ``records`` with the newest versions; the lock is held."""
+        missing = self._take(names, records)
+        if not missing:
+            return
+        async with self._database.connection() as connection:
+            loaded = await fetch_records(connection, missing, self._newest.height)
+        self._records.put(loaded)
+        for namespace in Namespace:
+            records.table(namespace).update(loaded.table(namespace))
+
+
+def read_block(row: Any) -> ExecutedBlock:
+    """A row of `SELECT_BLOCKS`."""
+    block = ExecutedBlock(*row)
+    return replace(block, descendant_headers=tuple(block.descendant_headers))
+
+
+def _event_statements(rows: OutboxRows) -> Iterator[Statement]:
+    """The same columns that `icn_kit.outbox` fills, packed like all others of a block."""
+    if rows.ids:
+        yield (
+            _INSERT_EVENTS,
+            {
+                "ids": ByteaArray(rows.ids),
+                "subjects": ByteaArray(rows.subjects),
+                "envelopes": ByteaArray(rows.envelopes),
+            },
+        )
+
+
+def _listed(names: RecordNames) -> list[tuple[Namespace, bytes]]:
+    return [(namespace, identifier) for namespace in Namespace for identifier in names.names(namespace)]
+
+
+async def _read_position(connection: Connection) -> tuple[ExecutedBlock, Log]:
+    cursor = await connection.execute("SELECT log_frontier FROM chain")
+    row = await cursor.fetchone()
+    assert row is not None, "open wrote it"
+    log = Log.from_bytes(row[0])
+    cursor = await connection.execute(SELECT_BLOCKS + "ORDER BY height DESC LIMIT 1")
+    block = await cursor.fetchone()
+    assert block is not None, "genesis is there"
+    return read_block(block), log

@@ -1,0 +1,21 @@
+"""Letting others run during long work: consensus shares the event loop, a full block takes long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TypeVar
+
+ITEMS_PER_BREATH = 128
+"""About 5 ms of work on transactions between two turns of the event loop."""
+
+Item = TypeVar("Item")
+
+
+async def in_breaths(items: Sequence[Item]) -> AsyncIterator[Item]:
+    """The items in order, with a turn of the event loop after every ITEMS_PER_BREATH of them."""
+    for start in range(0, len(items), ITEMS_PER_BREATH):
+        if start:
+            await asyncio.sleep(0)
+        for item in items[start : start + ITEMS_PER_BREATH]:
+            yield item

@@ -1,0 +1,119 @@
+"""CheckTransactions: whether transactions may enter the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from icn_kit.clock import Clock
+from icn_kit.errors import InvalidArgument
+
+from icn_ledger.domain.refusals import SEQUENCE_USED, Malformed, NotValid
+from icn_ledger.domain.touched import touched_by_validity
+from icn_ledger.domain.validity import POOL_DOOR, Moment, Use, ValidityView, judge
+from icn_ledger.usecases.breath import in_breaths
+from icn_ledger.usecases.judging import Signatures
+from icn_ledger.usecases.ports import State
+from icn_ledger.usecases.transaction_cache import KnownTransaction, TransactionCache
+
+TRANSACTIONS_MAX = 1_000
+
+
+class TransactionCheck(NamedTuple):
+    """A verdict for the pool."""
+
+    transaction_id: bytes
+    """Empty for malformed bytes."""
+    reason: str
+    """Empty when it may enter."""
+    message: str
+    expire_time_ms: int
+    executed_height: int
+    """The height that executed this id, 0 when none did."""
+
+
+async def check_transactions(
+    transactions: Sequence[bytes], state: State, cache: TransactionCache, clock: Clock
+) -> list[TransactionCheck]:
+    """Judge each transaction alone on the newest executed state, at the time of the block to come."""
+    if len(transactions) > TRANSACTIONS_MAX:
+        raise InvalidArgument(
+            "TOO_MANY_TRANSACTIONS",
+            f"{len(transactions)} transactions, at most {TRANSACTIONS_MAX} in one request",
+            transactions=len(transactions),
+            transactions_max=TRANSACTIONS_MAX,
+        )
+    read: list[KnownTransaction | Malformed] = []
+    async for data in in_breaths(transactions):
+        try:
+            read.append(cache.read(data))
+        except Malformed as refusal:
+            read.append(refusal)
+    known = [one for one in read if isinstance(one, KnownTransaction)]
+    newest = state.newest
+    view = await state.load_validity(touched_by_validity(one.transaction for one in known), newest.height)
+    # The newest block may be a heartbeat old; the next one will have about our clock's time.
+    moment = Moment(newest.epoch, max(newest.time_ms + 1, clock.now_ms()))
+    signatures = Signatures(cache)
+    checks = await _judge_each(read, view, moment, signatures)
+    while not await signatures.settle():
+        checks = await _judge_each(read, view, moment, signatures)
+    return await _with_heights(checks, state)
+
+
+async def find_refusals(
+    known: Sequence[KnownTransaction], state: State, cache: TransactionCache, time_ms: int
+) -> list[NotValid | None]:
+    """Why each of the transactions has no place in a pool, judged alone on the newest state; None: it has."""
+    newest = state.newest
+    view = await state.load_validity(touched_by_validity(one.transaction for one in known), newest.height)
+    signatures = Signatures(cache)
+    moment = Moment(newest.epoch, max(newest.time_ms + 1, time_ms))
+    refusals = [_refusal(one, view, moment, signatures) for one in known]
+    while not await signatures.settle():
+        refusals = [_refusal(one, view, moment, signatures) for one in known]
+    return refusals
+
+
+async def _judge_each(
+    read: Sequence[KnownTransaction | Malformed],
+    view: ValidityView,
+    moment: Moment,
+    signatures: Signatures,
+) -> list[TransactionCheck]:
+    checks = []
+    async for one in in_breaths(read):
+        if isinstance(one, Malformed):
+            checks.append(TransactionCheck(b"", one.reason, one.message, 0, 0))
+            continue
+        transaction = one.transaction
+        refusal = _refusal(one, view, moment, signatures)
+        reason, message = ("", "") if refusal is None else (refusal.reason, refusal.message)
+        checks.append(TransactionCheck(transaction.id, reason, message, transaction.expire_time_ms, 0))
+    return checks
+
+
+def _refusal(
+    known: KnownTransaction, view: ValidityView, moment: Moment, signatures: Signatures
+) -> NotValid | None:
+    try:
+        judge(
+            known.transaction,
+            view,
+            Use(moment.epoch),
+            moment,
+            verdict_of=signatures.verdict_for(known),
+            door=POOL_DOOR,
+        )
+    except NotValid as refusal:
+        return refusal
+    return None
+
+
+async def _with_heights(checks: list[TransactionCheck], state: State) -> list[TransactionCheck]:
+    """Say of a used sequence whether it was this very transaction that used it."""
+    used = [check.transaction_id for check in checks if check.reason == SEQUENCE_USED]
+    if not used:
+        return checks
+    heights = await state.heights_of(used)
+    return [check._replace(executed_height=heights.get(check.transaction_id, 0)) for check in checks]

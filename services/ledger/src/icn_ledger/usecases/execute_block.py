@@ -1,0 +1,343 @@
+"""ExecuteBlock: apply the next final block, exactly once, and answer when its effects are on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from icn.consensus.v1 import block_pb2
+from icn_crypto.merkle_log import Log, leaf_hash, tree_root
+from icn_crypto.state_tree import StateTree, Update, state_key
+from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
+from icn_kit.errors import DomainError, ErrorKind, FailedPrecondition, InvalidArgument
+from icn_kit.genesis import Genesis
+
+from icn_ledger.domain.execution import BlockExecution, BlockOutcome
+from icn_ledger.domain.genesis_state import header_hash
+from icn_ledger.domain.invariants import check_block
+from icn_ledger.domain.leaves import encode_leaf
+from icn_ledger.domain.limits import HOLDS_RELEASED_PER_BLOCK_MAX
+from icn_ledger.domain.messages import Transaction
+from icn_ledger.domain.posting import BlockContext
+from icn_ledger.domain.receipts import encode_receipt, receipts_root
+from icn_ledger.domain.records import Namespace, RecordTables
+from icn_ledger.domain.refusals import InvariantBroken, Malformed
+from icn_ledger.domain.touched import touched_behind, touched_directly
+from icn_ledger.usecases.breath import in_breaths
+from icn_ledger.usecases.ports import (
+    AnotherExecuted,
+    BlockCommit,
+    EpochEdge,
+    ExecutedBlock,
+    Pages,
+    State,
+)
+from icn_ledger.usecases.transaction_cache import TransactionCache
+
+HEADER_BYTES_MAX = 1_024
+"""Fifteen fields, seven of them hashes."""
+CERTIFICATE_BYTES_MAX = 8_192
+"""Fifty signatures with their seats."""
+DESCENDANTS_MAX = 10_000
+"""As many as a proof may carry (docs/spec/proof.md)."""
+LEAVES_ON_LOOP_MAX = 1_000
+"""Above it the tree is hashed on a thread: about 20 ms of the event loop."""
+
+
+class FinalBlock(NamedTuple):
+    """A block that consensus made final."""
+
+    header: bytes
+    transactions: Sequence[bytes]
+    finalization: bytes
+    """Certificate of it or of a descendant."""
+    descendant_headers: tuple[bytes, ...]
+
+
+class Execution(NamedTuple):
+    """What execution left."""
+
+    block: ExecutedBlock
+    outcomes: Sequence[tuple[bytes, bytes]]
+    """Id and receipt of each transaction, in order."""
+
+
+class Halted(DomainError):
+    """This ledger found that its state cannot be right, or cannot be its own. It executes nothing more."""
+
+    kind = ErrorKind.FAILED_PRECONDITION
+    reason = "LEDGER_HALTED"
+
+
+@dataclass(slots=True)
+class Executor:
+    """Executes blocks one after the other."""
+
+    genesis: Genesis
+    state: State
+    cache: TransactionCache
+    on_executed: Callable[[Execution], None]
+    """Told of every block after its commit; must not raise."""
+    on_halt: Callable[[str], None]
+    """Told once why execution stopped for good."""
+    _source: _CurrentPages = field(init=False)
+    _tree: StateTree = field(init=False)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _halted: str = ""
+
+    def __post_init__(self) -> None:
+        self._source = _CurrentPages()
+        self._tree = StateTree(self._source)
+
+    async def execute(self, final: FinalBlock) -> Execution:
+        """Execute the block, or give the first answer when its height is executed already.
+
+        Raises:
+            InvalidArgument: MALFORMED_HEADER, MALFORMED_FINALIZATION, TOO_MANY_HEADERS; or
+                TRANSACTIONS_ROOT_MISMATCH: these are not the header's transactions.
+            FailedPrecondition: HEIGHT_GAP: not the next height; BLOCK_CONFLICT: another block was executed at
+                this height, or the block does not extend the one executed last.
+            Halted: an invariant broke or another process executes on this database; the node has to stop.
+            Unavailable: the database went away; the same call may be made again.
+        """
+        # A caller's deadline must not cut a commit in two, so the work is its own task.
+        return await asyncio.shield(asyncio.ensure_future(self._execute_alone(final)))
+
+    async def _execute_alone(self, final: FinalBlock) -> Execution:
+        async with self._lock:
+            if self._halted:
+                raise Halted(self._halted)
+            try:
+                await self.state.settle()
+                return await self._execute(final)
+            except (AssertionError, AnotherExecuted) as fault:
+                self._halted = f"{type(fault).__name__}: {fault}"
+                self.on_halt(self._halted)
+                raise Halted(self._halted) from fault
+
+    async def _execute(self, final: FinalBlock) -> Execution:
+        header = _parse_header(final)
+        newest = self.state.newest
+        block_hash = header_hash(self.genesis.hash, final.header)
+        if header.height <= newest.height:
+            return await self._first_answer(header.height, block_hash)
+        if header.height != newest.height + 1:
+            raise FailedPrecondition(
+                "HEIGHT_GAP",
+                f"height {header.height} does not follow {newest.height}, which was executed last",
+                height=header.height,
+                executed_height=newest.height,
+            )
+        if header.parent != newest.hash:
+            raise FailedPrecondition(
+                "BLOCK_CONFLICT",
+                f"the block at height {header.height} does not extend the one that was executed",
+                height=header.height,
+            )
+        if header.transactions_root != tree_root([leaf_hash(data) for data in final.transactions]):
+            raise InvalidArgument(
+                "TRANSACTIONS_ROOT_MISMATCH", "these are not the transactions that the header names"
+            )
+        await self._check_named_roots(header)
+        return await self._apply(final, header, block_hash)
+
+    async def _first_answer(self, height: int, block_hash: bytes) -> Execution:
+        block = await self.state.block_at(height)
+        assert block is not None, "every height up to the newest is there"
+        if block.hash != block_hash:
+            raise FailedPrecondition(
+                "BLOCK_CONFLICT",
+                f"another block was executed at height {height}",
+                height=height,
+                executed_hash=block.hash.hex(),
+            )
+        return Execution(block, await self.state.receipts_at(height))
+
+    async def _check_named_roots(self, header: block_pb2.BlockHeader) -> None:
+        """A final header names the roots of an earlier height; if ours differ, our state is wrong."""
+        named = await self.state.block_at(header.executed_height)
+        ours = None if named is None else (named.state_root, named.receipts_root, named.log_root)
+        if ours != (header.state_root, header.receipts_root, header.log_root):
+            raise InvariantBroken(
+                f"final block {header.height} names other roots than ours after {header.executed_height}"
+            )
+
+    async def _apply(self, final: FinalBlock, header: block_pb2.BlockHeader, block_hash: bytes) -> Execution:
+        newest = self.state.newest
+        context = BlockContext(header.height, header.epoch, header.time_ms)
+        transactions = await self._read(final.transactions)
+        outcome = await self._run(context, transactions)
+        changes = outcome.working.changes()
+        check_block(outcome, changes, len(transactions))
+        leaves = [
+            (namespace, identifier, None if record is None else encode_leaf(namespace, record))
+            for namespace, identifier, record in changes
+        ]
+        update = await self._update_tree(leaves)
+        receipts = [encode_receipt(receipt) for receipt in outcome.receipts]
+        log = _extended(self.state.log, newest, block_hash)
+        block = ExecutedBlock(
+            height=header.height,
+            hash=block_hash,
+            header=final.header,
+            time_ms=header.time_ms,
+            epoch=header.epoch,
+            state_root=update.root,
+            receipts_root=receipts_root(receipts),
+            log_root=log.root(),
+            has_changed_state=update.root != newest.state_root,
+            next_expiry_time_ms=0,
+            transaction_count=len(transactions),
+            finalization=final.finalization,
+            descendant_headers=final.descendant_headers,
+        )
+        ids = [transaction.id for transaction in transactions]
+        block = await self.state.commit(
+            BlockCommit(
+                block=block,
+                transaction_ids=ids,
+                receipts=receipts,
+                events=outcome.working.events,
+                before=outcome.working.loaded,
+                changes=changes,
+                leaves=leaves,
+                pages=update.pages,
+                log=log,
+                edge=self._edge(header, final, newest),
+            )
+        )
+        execution = Execution(block, list(zip(ids, receipts, strict=True)))
+        self.on_executed(execution)
+        return execution
+
+    async def _read(self, transactions: Sequence[bytes]) -> list[Transaction]:
+        read = []
+        try:
+            async for data in in_breaths(transactions):
+                read.append(self.cache.read(data).transaction)
+        except Malformed as refusal:
+            raise InvariantBroken(
+                f"a final block holds a malformed transaction: {refusal.message}"
+            ) from refusal
+        return read
+
+    async def _run(self, context: BlockContext, transactions: Sequence[Transaction]) -> BlockOutcome:
+        due = await self.state.due_holds(context.time_ms, HOLDS_RELEASED_PER_BLOCK_MAX)
+        names = touched_directly(transactions, due)
+        loaded = await self.state.load(names)
+        behind = await self.state.load(touched_behind(transactions, names, loaded))
+        for namespace in Namespace:
+            loaded.table(namespace).update(behind.table(namespace))
+        execution = BlockExecution(context, loaded)
+        execution.release_due(due)
+        async for transaction in in_breaths(transactions):
+            execution.execute(transaction)
+        return execution.finish()
+
+    async def _update_tree(self, leaves: Sequence[tuple[Namespace, bytes, bytes | None]]) -> Update:
+        changes = {state_key(namespace, identifier): value for namespace, identifier, value in leaves}
+        self._source.pages = await self.state.load_pages(list(changes))
+        if len(changes) > LEAVES_ON_LOOP_MAX:
+            return await asyncio.to_thread(self._tree.update, changes)
+        return self._tree.update(changes)
+
+    def _edge(
+        self, header: block_pb2.BlockHeader, final: FinalBlock, newest: ExecutedBlock
+    ) -> EpochEdge | None:
+        """The epoch's edge is its first block whose time lies in a later epoch."""
+        is_past = self.genesis.epoch_of(header.time_ms) > header.epoch
+        was_past = newest.epoch == header.epoch and self.genesis.epoch_of(newest.time_ms) > newest.epoch
+        if not is_past or was_past:
+            return None
+        assert header.next_validator_set_hash == header.validator_set_hash, "seats are fixed in genesis"
+        return EpochEdge(
+            epoch=header.epoch,
+            height=header.height,
+            executed_height=header.executed_height,
+            header=final.header,
+            descendant_headers=final.descendant_headers,
+            finalization=final.finalization,
+            next_validator_set=b"",
+        )
+
+
+class _CurrentPages:
+    """The pages of the block under way, behind one lasting tree that keeps decoded pages between blocks."""
+
+    def __init__(self) -> None:
+        self.pages: Pages = {}
+
+    def get(self, prefix: bytes, /) -> bytes | None:
+        return self.pages.get(prefix)
+
+
+def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[bytes], bytes]) -> BlockCommit:
+    """What height 0 writes: the genesis records, their tree and the genesis block.
+
+    Args:
+        genesis: the zone's.
+        records: its state at height 0.
+        header: makes the genesis header from the state root.
+    """
+    leaves = [
+        (namespace, identifier, encode_leaf(namespace, record))
+        for namespace, identifier, record in records
+        if record is not None
+    ]
+    source = _CurrentPages()
+    update = StateTree(source).update(
+        {state_key(namespace, identifier): value for namespace, identifier, value in leaves}
+    )
+    header_bytes = header(update.root)
+    log = Log()
+    block = ExecutedBlock(
+        height=0,
+        hash=header_hash(genesis.hash, header_bytes),
+        header=header_bytes,
+        time_ms=genesis.time_ms,
+        epoch=0,
+        state_root=update.root,
+        receipts_root=receipts_root(()),
+        log_root=log.root(),
+        has_changed_state=False,
+        next_expiry_time_ms=0,
+        transaction_count=0,
+        finalization=b"",
+        descendant_headers=(),
+    )
+    absent = RecordTables()
+    for namespace, identifier, _ in records:
+        absent.put(namespace, identifier, None)
+    return BlockCommit(
+        block=block,
+        transaction_ids=(),
+        receipts=(),
+        events=(),
+        before=absent,
+        changes=records,
+        leaves=leaves,
+        pages=update.pages,
+        log=log,
+        edge=None,
+    )
+
+
+def _parse_header(final: FinalBlock) -> block_pb2.BlockHeader:
+    if len(final.finalization) > CERTIFICATE_BYTES_MAX or not final.finalization:
+        raise InvalidArgument("MALFORMED_FINALIZATION", "the finalization is missing or too large")
+    if len(final.descendant_headers) > DESCENDANTS_MAX:
+        raise InvalidArgument("TOO_MANY_HEADERS", f"at most {DESCENDANTS_MAX} descendant headers")
+    try:
+        return parse_canonical(block_pb2.BlockHeader, final.header, HEADER_BYTES_MAX)
+    except (MalformedBytes, NotCanonical) as error:
+        raise InvalidArgument("MALFORMED_HEADER", str(error)) from error
+
+
+def _extended(log: Log, newest: ExecutedBlock, block_hash: bytes) -> Log:
+    """The block log with one block more. The genesis header enters with height 1: it cannot hold its hash."""
+    if log.size == 0:
+        log.append(leaf_hash(newest.hash))
+    log.append(leaf_hash(block_hash))
+    return log

@@ -1,0 +1,76 @@
+"""GetProof: a leaf, or its absence, in the newest state that a final header names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from icn.consensus.v1 import block_pb2
+from icn_crypto.state_tree import ROOT_PREFIX, StateTree, state_key
+from icn_kit.errors import FailedPrecondition
+
+from icn_ledger.domain.records import Namespace
+from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
+
+EPOCH_STEPS_MAX = 4_096
+"""As many as a proof may carry (docs/spec/proof.md)."""
+
+
+class ProofMaterial(NamedTuple):
+    """What one snapshot of the store has for a proof."""
+
+    block: ExecutedBlock
+    """Newest final block; its header names the root."""
+    value: bytes
+    """Canonical leaf bytes in that root's state, empty when absent."""
+    pages: Mapping[bytes, bytes | None]
+    """Pages of that state on the way to the key."""
+    edges: tuple[EpochEdge, ...]
+    """From the wanted epoch to the block's, ascending."""
+
+
+class ProofSource(Protocol):
+    """Where proofs are read."""
+
+    async def proof_material(
+        self, namespace: Namespace, identifier: bytes, prefixes: list[bytes], from_epoch: int, steps_max: int
+    ) -> ProofMaterial | None:
+        """Material for a proof; None when no final header names a state that is still kept."""
+
+
+class ProvenLeaf(NamedTuple):
+    """A proof in parts."""
+
+    value: bytes
+    state_proof: str
+    block: ExecutedBlock
+    edges: tuple[EpochEdge, ...]
+
+
+async def get_proof(
+    namespace: Namespace, identifier: bytes, from_epoch: int, source: ProofSource
+) -> ProvenLeaf:
+    """Prove a leaf or its absence.
+
+    Raises:
+        FailedPrecondition: PROOF_NOT_READY: no block after genesis is final yet, or the newest final header
+            names a state that is no longer kept; a later block will do.
+    """
+    key = state_key(namespace, identifier)
+    material = await source.proof_material(namespace, identifier, _prefixes(key), from_epoch, EPOCH_STEPS_MAX)
+    if material is None:
+        raise FailedPrecondition("PROOF_NOT_READY", "no final header names a state that is kept; try later")
+    tree = StateTree(material.pages)
+    root = block_pb2.BlockHeader.FromString(material.block.header).state_root
+    assert tree.root() == root, "the pages of a height hash to the root that its headers name"
+    proof = tree.prove(key)
+    return ProvenLeaf(
+        material.value, json.dumps(proof.to_dict(), separators=(",", ":")), material.block, material.edges
+    )
+
+
+def _prefixes(key: bytes) -> list[bytes]:
+    """Every page that may lie on the way: one per nibble; those that are not there cost nothing."""
+    nibbles = bytes(nibble for byte in key for nibble in (byte >> 4, byte & 15))
+    return [ROOT_PREFIX, *(nibbles[:depth] for depth in range(1, len(nibbles)))]

@@ -1,0 +1,179 @@
+"""What the use cases need from outside, and the values that cross."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from icn_crypto.merkle_log import Log
+from icn_kit.errors import DomainError, ErrorKind
+
+from icn_ledger.domain.events import Event
+from icn_ledger.domain.records import Namespace, RecordTables
+from icn_ledger.domain.touched import RecordNames
+from icn_ledger.domain.validity import ValidityView
+
+
+class StateBehind(DomainError):
+    """A height was named that this ledger has not executed yet; it will, so try again."""
+
+    kind = ErrorKind.UNAVAILABLE
+    reason = "STATE_BEHIND"
+
+    def __init__(self, height: int, executed_height: int) -> None:
+        super().__init__(
+            f"height {height} is not executed yet, this ledger stands at {executed_height}",
+            height=height,
+            executed_height=executed_height,
+        )
+
+
+class StatePruned(DomainError):
+    """A height was named that is too old to be read."""
+
+    kind = ErrorKind.FAILED_PRECONDITION
+    reason = "STATE_PRUNED"
+
+    def __init__(self, height: int, oldest_height: int) -> None:
+        super().__init__(
+            f"the state after height {height} is no longer kept, the oldest is {oldest_height}",
+            height=height,
+            oldest_height=oldest_height,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedBlock:
+    """A block and what is true after it; height 0 is genesis."""
+
+    height: int
+    hash: bytes
+    header: bytes
+    """Canonical bytes."""
+    time_ms: int
+    epoch: int
+    state_root: bytes
+    receipts_root: bytes
+    log_root: bytes
+    has_changed_state: bool
+    next_expiry_time_ms: int
+    """0 when nothing will expire."""
+    transaction_count: int
+    finalization: bytes
+    """Canonical bytes of the certificate that covers it; empty for genesis."""
+    descendant_headers: tuple[bytes, ...]
+    """From its child to the block that the certificate names."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEdge:
+    """How an epoch handed over to the next."""
+
+    epoch: int
+    height: int
+    """Of the edge block."""
+    executed_height: int
+    """Whose state root the edge header names."""
+    header: bytes
+    descendant_headers: tuple[bytes, ...]
+    finalization: bytes
+    next_validator_set: bytes
+    """Canonical bytes; empty when the set stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockCommit:
+    """Everything one block writes."""
+
+    block: ExecutedBlock
+    """Its ``next_expiry_time_ms`` is filled in by the store."""
+    transaction_ids: Sequence[bytes]
+    receipts: Sequence[bytes]
+    """Canonical bytes, one per transaction."""
+    events: Sequence[Event]
+    """In order."""
+    before: RecordTables
+    """Records as loaded."""
+    changes: RecordTables
+    leaves: Sequence[tuple[Namespace, bytes, bytes | None]]
+    """Canonical leaf bytes of the changes, None for a leaf that went."""
+    pages: Mapping[bytes, bytes | None]
+    """Changed pages of the state tree by prefix."""
+    log: Log
+    """Block log with this block."""
+    edge: EpochEdge | None
+    """Set when the block is the last of its epoch to hold transactions."""
+
+
+class OutboxRows(NamedTuple):
+    """A block's events as columns of the outbox, in order."""
+
+    ids: Sequence[bytes]
+    subjects: Sequence[bytes]
+    """ASCII."""
+    envelopes: Sequence[bytes]
+
+
+EventRows = Callable[[BlockCommit], OutboxRows]
+"""Turns a block's events into rows; `icn_ledger.events` has it."""
+
+
+class Pages(Protocol):
+    """Pages of one version of the state tree, all that a set of keys leads through."""
+
+    def get(self, prefix: bytes, /) -> bytes | None:
+        """Bytes of the page, None where there is none."""
+
+
+class State(Protocol):
+    """The replicated state. Only one `commit` runs at a time; everything else may run beside it."""
+
+    @property
+    def newest(self) -> ExecutedBlock:
+        """The block executed last."""
+
+    @property
+    def log(self) -> Log:
+        """Block log up to `newest`; a copy. Empty at genesis, whose hash it holds from height 1 on."""
+
+    async def settle(self) -> None:
+        """After a commit whose outcome is unknown, find out; otherwise nothing."""
+
+    async def load(self, names: RecordNames) -> RecordTables:
+        """Records of the newest state, None for those that are absent."""
+
+    async def load_validity(self, names: RecordNames, height: int) -> ValidityView:
+        """Controllers and allowances as they were after ``height``.
+
+        Raises:
+            StateBehind: the height is not executed.
+            StatePruned: it lies more than 256 heights back.
+        """
+
+    async def load_pages(self, keys: Sequence[bytes]) -> Pages:
+        """Every page of the newest tree that lies on the way to the keys."""
+
+    async def due_holds(self, time_ms: int, count_max: int) -> list[bytes]:
+        """Open holds that expire at or before the time, by expiry, then id."""
+
+    async def commit(self, commit: BlockCommit) -> ExecutedBlock:
+        """Write a block durably, all or nothing.
+
+        Raises:
+            Unavailable: the database went away; `settle` finds out whether the block was written.
+            AnotherExecuted: the height is written already, by another process.
+        """
+
+    async def block_at(self, height: int) -> ExecutedBlock | None:
+        """An executed block, None above the newest."""
+
+    async def receipts_at(self, height: int) -> list[tuple[bytes, bytes]]:
+        """Ids and receipts of a block's transactions, in order."""
+
+    async def heights_of(self, transaction_ids: Sequence[bytes]) -> dict[bytes, int]:
+        """The height of the block that includes each of the transactions; those in none are left out."""
+
+
+class AnotherExecuted(RuntimeError):
+    """Another process writes to this ledger's database. The node stops."""

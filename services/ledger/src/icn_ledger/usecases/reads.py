@@ -1,0 +1,123 @@
+"""The plain queries of LedgerService, named like the RPCs. They read what is executed and committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from icn_kit.errors import NotFound
+
+from icn_ledger.domain.records import Namespace
+from icn_ledger.usecases.ports import ExecutedBlock
+
+_UNKNOWN: dict[Namespace, str] = {
+    Namespace.CONTROLLER: "CONTROLLER_UNKNOWN",
+    Namespace.UNIT: "UNIT_UNKNOWN",
+    Namespace.ACCOUNT: "ACCOUNT_UNKNOWN",
+    Namespace.HOLD: "HOLD_UNKNOWN",
+    Namespace.ALLOWANCE: "ALLOWANCE_UNKNOWN",
+}
+
+
+class LeafAt(NamedTuple):
+    """A leaf and the height it was read at."""
+
+    value: bytes
+    """Canonical bytes."""
+    height: int
+
+
+class EntryRow(NamedTuple):
+    """One change of a balance."""
+
+    height: int
+    position: int
+    account: bytes
+    counter_account: bytes
+    amount_minor: int
+    balance_minor: int
+    memo_hash: bytes
+    transaction_id: bytes
+    block_time_ms: int
+
+
+class TransactionRow(NamedTuple):
+    """Where a transaction is and what became of it."""
+
+    height: int
+    position: int
+    receipt: bytes
+    """Canonical bytes."""
+    block_time_ms: int
+
+
+class BlockRow(NamedTuple):
+    """A block with the ids of its transactions."""
+
+    block: ExecutedBlock
+    transaction_ids: Sequence[bytes]
+
+
+Place = tuple[int, int]
+"""Height and index within it."""
+
+
+class Reader(Protocol):
+    """Where the queries are answered."""
+
+    async def leaf(self, namespace: Namespace, identifier: bytes) -> LeafAt | None:
+        """The newest version of a leaf, None when absent."""
+
+    async def accounts(self, owner: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
+        """Accounts above an id, ascending; all or (``owner`` not empty) of one owner."""
+
+    async def units(self, after: bytes, count: int) -> Sequence[LeafAt]:
+        """Units above an id, ascending."""
+
+    async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[EntryRow]:
+        """Entries below a place, descending; all or (``account`` not empty) of one account."""
+
+    async def transaction(self, transaction_id: bytes) -> TransactionRow | None:
+        """A transaction by id."""
+
+    async def block(self, height: int) -> BlockRow | None:
+        """A block by height."""
+
+    async def blocks(self, before: int | None, count: int) -> Sequence[BlockRow]:
+        """Blocks below a height, descending."""
+
+
+async def get_leaf(namespace: Namespace, identifier: bytes, reader: Reader) -> LeafAt:
+    """GetAccount, GetUnit, GetController, GetHold, GetAllowance.
+
+    Raises:
+        NotFound: ACCOUNT_UNKNOWN and so on.
+    """
+    leaf = await reader.leaf(namespace, identifier)
+    if leaf is None:
+        raise NotFound(_UNKNOWN[namespace], f"there is no {namespace.name.lower()} {identifier.hex()}")
+    return leaf
+
+
+async def get_transaction(transaction_id: bytes, reader: Reader) -> TransactionRow:
+    """GetTransaction.
+
+    Raises:
+        NotFound: TRANSACTION_UNKNOWN: no block executed here includes it.
+    """
+    row = await reader.transaction(transaction_id)
+    if row is None:
+        raise NotFound("TRANSACTION_UNKNOWN", f"no block executed here includes {transaction_id.hex()}")
+    return row
+
+
+async def get_block(height: int, reader: Reader) -> BlockRow:
+    """GetBlock.
+
+    Raises:
+        NotFound: BLOCK_UNKNOWN: the height is not executed here.
+    """
+    row = await reader.block(height)
+    if row is None:
+        raise NotFound("BLOCK_UNKNOWN", f"height {height} is not executed here", height=height)
+    return row

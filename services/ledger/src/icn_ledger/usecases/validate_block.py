@@ -1,0 +1,94 @@
+"""ValidateBlock: whether the transactions of a proposed block are valid on its branch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from icn_ledger.domain.refusals import Malformed, NotValid
+from icn_ledger.domain.touched import touched_by_validity
+from icn_ledger.domain.validity import Moment, Use, ValidityView, include
+from icn_ledger.usecases.branches import BranchCache
+from icn_ledger.usecases.breath import in_breaths
+from icn_ledger.usecases.judging import Signatures
+from icn_ledger.usecases.ports import State
+from icn_ledger.usecases.transaction_cache import KnownTransaction, TransactionCache
+
+
+class Branch(NamedTuple):
+    """What a block extends."""
+
+    executed_height: int
+    """Newest finalization on the branch; validity starts from the state after it."""
+    unexecuted: tuple[bytes, ...]
+    """Hashes of the branch's blocks above it, ascending by height, the parent last."""
+
+
+class BlockJudgement(NamedTuple):
+    """What came of a block."""
+
+    transaction_ids: tuple[bytes, ...]
+    reason: str
+    """Empty when valid."""
+    message: str
+
+
+async def validate_block(
+    block_hash: bytes,
+    branch: Branch,
+    moment: Moment,
+    transactions: Sequence[bytes],
+    *,
+    state: State,
+    cache: TransactionCache,
+    branches: BranchCache,
+) -> BlockJudgement:
+    """Judge a block and remember what it uses, for those that extend it.
+
+    Raises:
+        StateBehind: the branch's executed height is not executed here yet.
+        StatePruned: it lies more than 256 heights back.
+        AncestorUnknown: a block of the branch was not validated here.
+    """
+    ancestors = branches.ancestors(branch.unexecuted)
+    known: list[KnownTransaction] = []
+    try:
+        async for data in in_breaths(transactions):
+            known.append(cache.read(data))
+    except Malformed as refusal:
+        return _invalid(len(known), refusal)
+    view = await state.load_validity(
+        touched_by_validity(one.transaction for one in known), branch.executed_height
+    )
+    signatures = Signatures(cache)
+    judged = await _judge_all(known, view, Use.of_branch(moment.epoch, ancestors), moment, signatures)
+    while not await signatures.settle():
+        judged = await _judge_all(known, view, Use.of_branch(moment.epoch, ancestors), moment, signatures)
+    if isinstance(judged, BlockJudgement):
+        return judged
+    branches.add(block_hash, judged)
+    return BlockJudgement(tuple(one.transaction.id for one in known), "", "")
+
+
+async def _judge_all(
+    known: Sequence[KnownTransaction],
+    view: ValidityView,
+    use: Use,
+    moment: Moment,
+    signatures: Signatures,
+) -> Use | BlockJudgement:
+    """What the block alone uses, or why it is not valid."""
+    own = Use(moment.epoch)
+    position = 0
+    try:
+        async for one in in_breaths(known):
+            charge = include(one.transaction, view, use, moment, verdict_of=signatures.verdict_for(one))
+            own.include(one.transaction, charge)
+            position += 1
+    except NotValid as refusal:
+        return _invalid(position, refusal)
+    return own
+
+
+def _invalid(position: int, refusal: NotValid) -> BlockJudgement:
+    return BlockJudgement((), refusal.reason, f"transaction {position}: {refusal.message}")

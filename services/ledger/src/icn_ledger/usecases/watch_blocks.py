@@ -1,0 +1,63 @@
+"""WatchBlocks: executed blocks as they come.
+
+A watcher pulls: what it is sent is read when it is ready for it, from the newest blocks in memory or from the
+store, so a slow one costs nothing but its own delay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from icn_ledger.usecases.execute_block import Execution
+
+BLOCKS_KEPT = 64
+"""Newest blocks in memory; a watcher that is behind by more reads them from the store."""
+BLOCKS_PER_READ = 16
+
+
+class ExecutionReader(Protocol):
+    """Where older blocks are read."""
+
+    async def executions(self, from_height: int, count: int) -> Sequence[Execution]:
+        """Blocks with their receipts from a height on, ascending."""
+
+
+class BlockFeed:
+    """The newest blocks, and a way to wait for the next one."""
+
+    def __init__(self, newest_height: int) -> None:
+        self._newest_height = newest_height
+        self._recent: dict[int, Execution] = {}
+        self._next: asyncio.Future[None] | None = None
+
+    def publish(self, execution: Execution) -> None:
+        """Show a block to everybody who watches."""
+        self._newest_height = execution.block.height
+        self._recent[execution.block.height] = execution
+        if len(self._recent) > BLOCKS_KEPT:
+            del self._recent[next(iter(self._recent))]
+        if self._next is not None:
+            self._next.set_result(None)
+            self._next = None
+
+    async def watch(self, from_height: int, reader: ExecutionReader) -> AsyncIterator[Execution]:
+        """Blocks from ``from_height`` on, for ever; 0 means from the next one on."""
+        height = from_height or self._newest_height + 1
+        while True:
+            while height > self._newest_height:
+                await self._wait()
+            if height in self._recent:
+                batch: Sequence[Execution] = (self._recent[height],)
+            else:
+                batch = await reader.executions(height, BLOCKS_PER_READ)
+            assert batch, "every height up to the newest can be read"
+            for execution in batch:
+                yield execution
+                height = execution.block.height + 1
+
+    async def _wait(self) -> None:
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._next)
