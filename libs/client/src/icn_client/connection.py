@@ -30,6 +30,7 @@ from icn.ledger.v1.service_pb2 import (
     Account,
     BlockSummary,
     GetAccountRequest,
+    GetAllowanceRequest,
     GetBlockRequest,
     GetControllerRequest,
     GetProofRequest,
@@ -37,6 +38,8 @@ from icn.ledger.v1.service_pb2 import (
     GetTransactionRequest,
     GetUnitRequest,
     ListAccountsRequest,
+    ListEntriesRequest,
+    ListUnitsRequest,
 )
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
 from icn_kit.channel import ChannelFactory
@@ -44,6 +47,8 @@ from icn_kit.errors import DomainError, NotFound, Unavailable, from_rpc_error
 from icn_kit.genesis import Genesis, load_genesis
 from icn_kit.tls import TlsFiles
 
+from icn_client.light import verify_proof
+from icn_client.proof_file import from_response
 from icn_client.submitter import DoorClosed, News, NewsState, TransactionMalformed
 
 NETWORK_FORMAT: Final = 1
@@ -226,6 +231,11 @@ class Connection:
         request = GetControllerRequest(name=f"principals/{principal.hex()}")
         return (await self.read(lambda stub: stub.GetController(request))).controller
 
+    async def allowance(self, organization: bytes) -> Any:
+        """An organization's allowance leaf. Raises DomainError (ALLOWANCE_UNKNOWN)."""
+        request = GetAllowanceRequest(organization=f"principals/{organization.hex()}")
+        return (await self.read(lambda stub: stub.GetAllowance(request))).allowance
+
     async def accounts(self, owner: bytes | None = None) -> AsyncIterator[Account]:
         """All accounts, or those of one owner, ascending by id."""
         name = f"principals/{owner.hex()}" if owner is not None else ""
@@ -239,6 +249,24 @@ class Connection:
             if not token:
                 return
         raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE_MAX} accounts")
+
+    async def units(self) -> AsyncIterator[Any]:
+        """All units' leaves, ascending by id."""
+        token = ""
+        for _ in range(PAGES_MAX):
+            request = ListUnitsRequest(page_size=PAGE_SIZE_MAX, page_token=token)
+            page = await self.read(partial(_list_units, request))
+            for unit in page.units:
+                yield unit
+            token = page.next_page_token
+            if not token:
+                return
+        raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE_MAX} units")
+
+    async def entries(self, account: bytes, limit: int) -> list[Any]:
+        """An account's newest entries, at most PAGE_SIZE_MAX. Raises DomainError."""
+        request = ListEntriesRequest(account=f"accounts/{account.hex()}", page_size=min(limit, PAGE_SIZE_MAX))
+        return list((await self.read(lambda stub: stub.ListEntries(request))).entries)
 
     async def block_at(self, address: ValidatorAddress, height: int) -> BlockSummary | None:
         """A block as one validator executed it; None when it has not come so far.
@@ -258,6 +286,17 @@ class Connection:
         """A proof from genesis of ``accounts/…``, ``units/…`` and so on. Raises DomainError."""
         request = GetProofRequest(name=name, from_epoch=0)
         return await self.read(lambda stub: stub.GetProof(request))
+
+    async def proof_file(self, name: str) -> bytes:
+        """A proof from genesis as a file, checked before it is handed out.
+
+        Raises:
+            DomainError: the name is not one that can be proven, or no proof is there yet.
+            ProofInvalid, ProofMalformed: the validator that answered shows something that does not hold.
+        """
+        proof = from_response(await self.proof(name), self.genesis.hash, self.genesis.validator_set)
+        verify_proof(proof, self.genesis)
+        return proof.to_bytes()
 
 
 class ValidatorDoor:
@@ -377,6 +416,10 @@ def _is_away(error: DomainError) -> bool:
 
 def _list_accounts(request: ListAccountsRequest, stub: Any) -> Awaitable[Any]:
     return cast("Awaitable[Any]", stub.ListAccounts(request))
+
+
+def _list_units(request: ListUnitsRequest, stub: Any) -> Awaitable[Any]:
+    return cast("Awaitable[Any]", stub.ListUnits(request))
 
 
 async def _answered(call: Awaitable[T]) -> T:

@@ -139,7 +139,7 @@ def verify_proof(proof: ProofFile, genesis: Genesis) -> Shown:
     if last.epoch != trusted.epoch or last.validator_set_hash != trusted.hash:
         raise ProofInvalid(
             "HEADER_CHAIN_INVALID",
-            f"the finalized header is of epoch {last.epoch} or of another set, the steps lead to {trusted.epoch}",
+            f"the finalized header is of epoch {last.epoch} or another set, not of {trusted.epoch}",
         )
     check_finalization(proof.finalization, chain[-1], trusted, genesis.hash)
     header = chain[0].fields

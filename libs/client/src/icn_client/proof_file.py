@@ -69,28 +69,27 @@ class ProofFile:
 
     def to_bytes(self) -> bytes:
         """The file's bytes, in the form of RFC 8785."""
-        return jcs.canonicalize(
-            {
-                "format": FORMAT,
-                "genesis": self.genesis.hex(),
-                "namespace": self.namespace,
-                "identifier": self.identifier.hex(),
-                "value": self.value.hex(),
-                "state_proof": self.state_proof.to_dict(),
-                "header": self.header.hex(),
-                "descendant_headers": [header.hex() for header in self.descendant_headers],
-                "finalization": self.finalization.hex(),
-                "epochs": [
-                    {
-                        "edge_header": step.edge_header.hex(),
-                        "descendant_headers": [header.hex() for header in step.descendant_headers],
-                        "finalization": step.finalization.hex(),
-                        "next_validator_set": step.next_validator_set.hex(),
-                    }
-                    for step in self.epochs
-                ],
-            }
-        )
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "genesis": self.genesis.hex(),
+            "namespace": self.namespace,
+            "identifier": self.identifier.hex(),
+            "value": self.value.hex(),
+            "state_proof": self.state_proof.to_dict(),
+            "header": self.header.hex(),
+            "descendant_headers": [header.hex() for header in self.descendant_headers],
+            "finalization": self.finalization.hex(),
+            "epochs": [
+                {
+                    "edge_header": step.edge_header.hex(),
+                    "descendant_headers": [header.hex() for header in step.descendant_headers],
+                    "finalization": step.finalization.hex(),
+                    "next_validator_set": step.next_validator_set.hex(),
+                }
+                for step in self.epochs
+            ],
+        }
+        return jcs.canonicalize(document)
 
 
 def from_response(response: GetProofResponse, genesis_hash: bytes, first_set: bytes) -> ProofFile:

@@ -31,6 +31,8 @@ DOUBT_TRIES_MAX: Final = 20
 DOUBT_SECONDS: Final = 0.5
 UNREACHABLE_SECONDS: Final = 60.0
 """How long no validator at all may answer: twice the bound on resuming after a heal (promise P4)."""
+STALLED_SECONDS: Final = 120.0
+"""How long validators may answer without any transaction coming to its end: four times that bound."""
 RECONNECT_SECONDS: Final = 0.25
 ASK_CONCURRENCY: Final = 32
 CARETAKER_SECONDS: Final = 0.5
@@ -130,10 +132,12 @@ class Door(Protocol):
 
 
 class NobodyAnswers(Exception):
-    """No validator answered for UNREACHABLE_SECONDS; the outcomes still missing are unknown."""
+    """No validator answered for UNREACHABLE_SECONDS, or nothing was committed for STALLED_SECONDS; the
+    outcomes still missing are unknown.
+    """
 
-    def __init__(self, missing: int, last: str) -> None:
-        super().__init__(f"no validator answers ({last}); the outcome of {missing} transactions is unknown")
+    def __init__(self, missing: int, why: str) -> None:
+        super().__init__(f"{why}; the outcome of {missing} transactions is unknown")
         self.missing = missing
 
 
@@ -180,6 +184,7 @@ class Submitter:
         self._has_outcomes = asyncio.Event()
         self._failure: BaseException | None = None
         self._current: DoorStream | None = None
+        self._settled_at = time.monotonic()
         self._at = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.failovers = 0
@@ -211,6 +216,8 @@ class Submitter:
         """Have a transaction sent. There must be room; a transaction under way is not put again."""
         assert self.room > 0, "callers put only while there is room"
         assert signed.transaction_id not in self._entries, "each transaction is put once"
+        if not self._entries:
+            self._settled_at = time.monotonic()
         entry = _Entry(signed, expire_time_ms)
         self._entries[signed.transaction_id] = entry
         self._enqueue(entry)
@@ -263,6 +270,7 @@ class Submitter:
 
     def _settle(self, entry: _Entry, outcome: Outcome) -> None:
         if self._entries.pop(entry.signed.transaction_id, None) is not None:
+            self._settled_at = time.monotonic()
             self._outcomes.append(outcome)
             self._has_outcomes.set()
 
@@ -274,38 +282,41 @@ class Submitter:
     # --- streaming
 
     async def _keep_streaming(self) -> None:
-        silent_since = time.monotonic()
+        answered_at = time.monotonic()
         reason = "nothing tried"
         while True:
-            await self._has_queued.wait() if not self._entries else None
+            if not self._entries:
+                await self._has_queued.wait()
+                answered_at = time.monotonic()
             door = self._doors[self._at % len(self._doors)]
             try:
                 async with contextlib.aclosing(_Opened(await door.open())) as stream:
                     await self._recover(door)
-                    silent_since = time.monotonic()
                     await self._stream(stream.inner)
+                    answered_at = time.monotonic()
             except DoorClosed as closed:
                 reason = f"{door.name}: {closed}"
             self._at += 1
             self.failovers += 1
-            if time.monotonic() - silent_since > UNREACHABLE_SECONDS:
-                raise NobodyAnswers(len(self._entries), reason)
+            if time.monotonic() - answered_at > UNREACHABLE_SECONDS:
+                raise NobodyAnswers(len(self._entries), f"no validator answers; {reason}")
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _stream(self, stream: DoorStream) -> None:
         """Write and read until either side ends."""
         self._current = stream
-        async with asyncio.TaskGroup() as group:
-            writer = group.create_task(self._write(stream))
-            try:
-                async for batch in stream.news():
-                    for news in batch:
-                        self._hear(news)
-            except DoorClosed:
-                pass
-            finally:
-                self._current = None
-                writer.cancel()
+        writer = asyncio.create_task(self._write(stream))
+        try:
+            async for batch in stream.news():
+                for news in batch:
+                    self._hear(news)
+        except DoorClosed:
+            pass
+        finally:
+            self._current = None
+            writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
 
     async def _write(self, stream: DoorStream) -> None:
         try:
@@ -382,6 +393,10 @@ class Submitter:
         while True:
             await asyncio.sleep(CARETAKER_SECONDS)
             now = time.monotonic()
+            if self._entries and now - self._settled_at > STALLED_SECONDS:
+                raise NobodyAnswers(
+                    len(self._entries), f"nothing came to its end for {STALLED_SECONDS:.0f} s"
+                )
             due = [
                 entry
                 for entry in self._entries.values()

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from icn_client.cli import accounts, files, keys, platform
+from icn_client.cli import accounts, files, keys, platform, proofs
 from icn_client.cli.output import (
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
@@ -20,8 +20,8 @@ EXAMPLES = """\b
 Examples:
   icn up                                        the platform on this machine, until Ctrl-C
   icn status                                    validators, heights, roots
-  icn pay anna bruno 12.50 --as anna            a signed transfer
-  icn proof fetch ACCOUNT --out balance.json    a proof of a balance …
+  icn pay ACCOUNT 12.50 --as anna               a signed transfer
+  icn proof fetch accounts/ID --out balance.json    a proof of a balance …
   icn proof verify balance.json --genesis genesis.json   … that anybody can check offline
 """
 
@@ -31,12 +31,14 @@ app = typer.Typer(
     epilog=EXAMPLES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    suggest_commands=False,  # click itself suggests
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 platform.register(app)
 keys.register(app)
 accounts.register(app)
+proofs.register(app)
 files.register(app)
 
 

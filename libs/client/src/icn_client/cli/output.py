@@ -123,6 +123,11 @@ class Progress:
             sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
+    def tell(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Tell how far another piece of the work has come."""
+        self._what, self._total = what, total
+        self.update(done, note)
+
     def close(self) -> None:
         """Leave a clean line behind."""
         if self._has_line:

@@ -1,0 +1,391 @@
+"""`icn account`, `icn unit` and `icn pay`: what members and co-ops do on a running platform, signed here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icn_client.cli.common import (
+    AsOption,
+    DataOption,
+    JsonOption,
+    KeystoreOption,
+    amount_minor,
+    identifier,
+    open_identity,
+    platform_directory,
+    show_amount,
+    with_connection,
+)
+from icn_client.cli.files import read_file
+from icn_client.cli.output import Refused, UsageError, print_json, print_text, table
+
+if TYPE_CHECKING:
+    from icn_client.acting import Actor
+    from icn_client.connection import Connection
+    from icn_client.keystore import Identity
+
+ENTRIES_DEFAULT = 20
+ENTRIES_MAX = 500
+PUBLIC_PART_BYTES_MAX = 262_144
+MEMO_SALT_BYTES = 16
+
+_EXAMPLES = """\b
+Examples:
+  icn account admit anna.public.json --as sunrise-bakery
+  icn account open --unit UNIT --as anna
+  icn account entries ACCOUNT
+"""
+_PAY_EXAMPLES = """\b
+Examples:
+  icn pay ACCOUNT 12.50 --as anna
+  icn pay ACCOUNT 12.50 --as anna --from MY-ACCOUNT --memo "two loaves"
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add both groups and `pay`."""
+    accounts = typer.Typer(
+        no_args_is_help=True,
+        suggest_commands=False,
+        rich_markup_mode=None,
+        help="Members and their accounts.",
+        epilog=_EXAMPLES,
+    )
+    accounts.command("admit")(admit)
+    accounts.command("open")(open_account)
+    accounts.command("show")(show)
+    accounts.command("list")(list_accounts)
+    accounts.command("entries")(entries)
+    app.add_typer(accounts, name="account")
+    units = typer.Typer(
+        no_args_is_help=True, suggest_commands=False, rich_markup_mode=None, help="Units of account."
+    )
+    units.command("create")(create_unit)
+    units.command("list")(list_units)
+    app.add_typer(units, name="unit")
+    app.command("pay", epilog=_PAY_EXAMPLES)(pay)
+
+
+async def _perform(connection: Connection, identity: Identity, messages: list[Any]) -> tuple[Any, Any]:
+    """Sign and send one transaction of an identity; returns its outcome and receipt."""
+    from icn_client.acting import actor_of, perform
+    from icn_client.submitter import Submitter
+
+    actor: Actor = await actor_of(connection, identity)
+    async with Submitter(connection.doors()) as submitter:
+        return await perform(submitter, actor, messages)
+
+
+def _done(outcome: Any, as_json: bool, shown: dict[str, Any], text: str) -> None:
+    if as_json:
+        print_json({**shown, "transaction": outcome.signed.transaction_id.hex(), "height": outcome.height})
+    else:
+        print_text(f"{text} (height {outcome.height}, transaction {outcome.signed.transaction_id.hex()})")
+
+
+def admit(
+    public_part: Annotated[
+        Path, typer.Argument(metavar="PUBLIC.json", help="What `icn keys export` printed for the member.")
+    ],
+    acting: AsOption,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Admit a member: the acting co-op becomes the sponsor whose allowance pays."""
+    from icn_client import transactions
+
+    principal, threshold, keys = _read_public_part(public_part)
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
+    message = transactions.open_controller(
+        principal, threshold, [transactions.controller_key(key) for key in keys]
+    )
+    outcome, _ = with_connection(directory, lambda connection: _perform(connection, identity, [message]))
+    _done(outcome, as_json, {"principal": principal.hex()}, f"admitted principals/{principal.hex()}")
+
+
+def _read_public_part(path: Path) -> tuple[bytes, int, list[dict[Any, bytes]]]:
+    from icn_kit.genesis import SUITE_NAMES
+
+    suites = {name: suite for suite, name in SUITE_NAMES.items()}
+    content = read_file(path, PUBLIC_PART_BYTES_MAX)
+    try:
+        document = json.loads(content)
+        keys = [
+            {suites[suite]: bytes.fromhex(public_key) for suite, public_key in key["public_keys"].items()}
+            for key in document["keys"]
+        ]
+        return bytes.fromhex(document["principal"]), int(document["threshold"]), keys
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused(f"{path}: not a public part of an identity: {error!r}", "PUBLIC_PART_INVALID") from None
+
+
+def open_account(
+    unit: Annotated[str, typer.Option("--unit", metavar="UNIT", help="Id of the unit it is kept in.")],
+    acting: AsOption,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Open an account of the acting identity; its floor is the unit's default."""
+    from icn_client import transactions
+
+    account = transactions.new_identifier()
+    message = transactions.open_account(account, identifier(unit, "--unit"))
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
+    outcome, _ = with_connection(directory, lambda connection: _perform(connection, identity, [message]))
+    _done(outcome, as_json, {"account": account.hex()}, f"opened accounts/{account.hex()}")
+
+
+def _account_document(account: Any, unit: Any) -> dict[str, Any]:
+    leaf = account.leaf
+    return {
+        "account": leaf.account.hex(),
+        "owner": leaf.owner.hex(),
+        "unit": leaf.unit.hex(),
+        "code": unit.code,
+        "scale": unit.scale,
+        "balance_minor": str(leaf.balance_minor),
+        "held_minor": str(leaf.held_minor),
+        "floor_minor": str(leaf.floor_minor),
+        "height": account.height,
+    }
+
+
+def _floor_text(leaf: Any, scale: int) -> str:
+    from icn_client.transactions import FLOOR_NONE_MINOR
+
+    return "none" if leaf.floor_minor <= FLOOR_NONE_MINOR else show_amount(leaf.floor_minor, scale)
+
+
+def show(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Id of the account.")],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an account: balance, what is held, floor."""
+    wanted = identifier(account, "ACCOUNT")
+
+    async def read(connection: Connection) -> tuple[Any, Any]:
+        found = await connection.account(wanted)
+        return found, await connection.unit(found.leaf.unit)
+
+    found, unit = with_connection(platform_directory(data), read)
+    if as_json:
+        print_json(_account_document(found, unit))
+        return
+    leaf = found.leaf
+    print_text(f"account  {leaf.account.hex()}")
+    print_text(f"owner    {leaf.owner.hex()}")
+    print_text(f"balance  {show_amount(leaf.balance_minor, unit.scale)} {unit.code}")
+    print_text(f"held     {show_amount(leaf.held_minor, unit.scale)} {unit.code}")
+    print_text(f"floor    {_floor_text(leaf, unit.scale)}")
+    print_text(f"height   {found.height}")
+
+
+def list_accounts(
+    owner: Annotated[
+        str | None, typer.Option("--owner", metavar="PRINCIPAL", help="Only those of one principal.")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List accounts by id; with --json one object per line."""
+    wanted = None if owner is None else identifier(owner, "--owner")
+
+    async def read(connection: Connection) -> None:
+        units: dict[bytes, Any] = {}
+        rows = []
+        async for account in connection.accounts(wanted):
+            leaf = account.leaf
+            if leaf.unit not in units:
+                units[leaf.unit] = await connection.unit(leaf.unit)
+            unit = units[leaf.unit]
+            if as_json:
+                print_json(_account_document(account, unit))
+                continue
+            rows.append(
+                (
+                    leaf.account.hex(),
+                    show_amount(leaf.balance_minor, unit.scale),
+                    _floor_text(leaf, unit.scale),
+                    unit.code,
+                )
+            )
+        if not as_json:
+            table(("account", "balance", "floor", "unit"), rows)
+
+    with_connection(platform_directory(data), read)
+
+
+def entries(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Id of the account.")],
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=ENTRIES_MAX, help="How many, the newest first.")
+    ] = ENTRIES_DEFAULT,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an account's entries, newest first; with --json one object per line."""
+    wanted = identifier(account, "ACCOUNT")
+
+    async def read(connection: Connection) -> tuple[Any, Any]:
+        found = await connection.account(wanted)
+        unit = await connection.unit(found.leaf.unit)
+        return unit, await connection.entries(wanted, limit)
+
+    unit, found = with_connection(platform_directory(data), read)
+    if as_json:
+        for entry in found:
+            print_json(
+                {
+                    "height": entry.height,
+                    "index": entry.index,
+                    "transaction": entry.transaction_id.hex(),
+                    "counter_account": entry.posting.counter_account.hex(),
+                    "amount_minor": str(entry.posting.amount_minor),
+                    "balance_minor": str(entry.posting.balance_minor),
+                    "memo_hash": entry.memo_hash.hex(),
+                    "block_time_ms": str(entry.block_time_ms),
+                }
+            )
+        return
+    table(
+        ("height", "amount", "balance", "with"),
+        [
+            (
+                str(entry.height),
+                show_amount(entry.posting.amount_minor, unit.scale),
+                show_amount(entry.posting.balance_minor, unit.scale),
+                entry.posting.counter_account.hex(),
+            )
+            for entry in found
+        ],
+    )
+
+
+def create_unit(  # noqa: PLR0917 - one parameter per option
+    code: Annotated[str, typer.Argument(metavar="CODE", help="2 to 12 characters A–Z, 0–9 or hyphen.")],
+    acting: AsOption,
+    scale: Annotated[int, typer.Option("--scale", min=0, max=9, help="Decimal places.")] = 2,
+    floor: Annotated[
+        str, typer.Option("--floor", help="Floor of new accounts, zero or negative, in whole units.")
+    ] = "0",
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a unit of account; the acting co-op issues it and sets floors."""
+    from icn_client import transactions
+
+    unit = transactions.new_identifier()
+    floor_minor = amount_minor(floor, scale)
+    if floor_minor > 0:
+        raise UsageError("--floor: must be zero or negative")
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
+    outcome, _ = with_connection(
+        directory,
+        lambda connection: _perform(
+            connection, identity, [transactions.create_unit(unit, code, scale, floor_minor)]
+        ),
+    )
+    _done(outcome, as_json, {"unit": unit.hex()}, f"created units/{unit.hex()}")
+
+
+def list_units(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List units by id; with --json one object per line."""
+
+    async def read(connection: Connection) -> list[Any]:
+        return [unit async for unit in connection.units()]
+
+    found = with_connection(platform_directory(data), read)
+    if as_json:
+        for unit in found:
+            print_json(
+                {
+                    "unit": unit.unit.hex(),
+                    "code": unit.code,
+                    "scale": unit.scale,
+                    "issuer": unit.issuer.hex(),
+                    "authority": unit.authority.hex(),
+                    "default_floor_minor": str(unit.default_floor_minor),
+                }
+            )
+        return
+    table(
+        ("unit", "code", "scale", "default floor"),
+        [
+            (unit.unit.hex(), unit.code, str(unit.scale), show_amount(unit.default_floor_minor, unit.scale))
+            for unit in found
+        ],
+    )
+
+
+def pay(  # noqa: PLR0917 - one parameter per option
+    to: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Account that receives.")],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="In whole units, such as 12.50.")],
+    acting: AsOption,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="ACCOUNT", help="Account that pays; by default the only one in the unit."
+        ),
+    ] = None,
+    memo: Annotated[
+        str | None, typer.Option("--memo", help="Stays with you; only a salted hash goes on the chain.")
+    ] = None,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Pay: a transfer signed by the acting identity."""
+    from icn_client import transactions
+
+    destination = identifier(to, "ACCOUNT")
+    payer = None if source is None else identifier(source, "--from")
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
+    salt = secrets.token_bytes(MEMO_SALT_BYTES)
+    memo_hash = b"" if memo is None else hashlib.sha256(salt + memo.encode()).digest()
+
+    async def work(connection: Connection) -> tuple[Any, Any, Any]:
+        target = await connection.account(destination)
+        unit = await connection.unit(target.leaf.unit)
+        minor = amount_minor(amount, unit.scale)
+        if minor < 1:
+            raise UsageError("AMOUNT: must be more than zero")
+        paying = payer or await _only_account(connection, identity.principal, target.leaf.unit)
+        message = transactions.transfer(paying, destination, minor, memo_hash)
+        outcome, receipt = await _perform(connection, identity, [message])
+        return unit, outcome, receipt
+
+    unit, outcome, receipt = with_connection(directory, work)
+    posting = receipt.postings[0]
+    shown = {
+        "source": posting.account.hex(),
+        "destination": destination.hex(),
+        "amount_minor": str(-posting.amount_minor),
+        "balance_minor": str(posting.balance_minor),
+    }
+    if memo is not None:
+        shown["memo_salt"] = salt.hex()
+    text = f"paid {show_amount(-posting.amount_minor, unit.scale)} {unit.code}, balance now "
+    _done(outcome, as_json, shown, text + show_amount(posting.balance_minor, unit.scale))
+
+
+async def _only_account(connection: Connection, owner: bytes, unit: bytes) -> bytes:
+    found = [
+        account.leaf.account async for account in connection.accounts(owner) if account.leaf.unit == unit
+    ]
+    if len(found) != 1:
+        raise UsageError(f"--from: the identity has {len(found)} accounts in the unit, name one")
+    return bytes(found[0])

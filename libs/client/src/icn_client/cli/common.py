@@ -1,0 +1,172 @@
+"""What several commands share: options, identities, a running platform, asynchronous work."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import typer
+
+from icn_client.cli.output import CommandError, Refused, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from icn_client.connection import Connection
+    from icn_client.keystore import Identity, Keystore
+
+T = TypeVar("T")
+
+AMOUNT_CHARACTERS_MAX: Final = 40
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Directory of the platform; by default the one that runs (ICN_DATA, .icn, the last started).",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+AsOption = Annotated[
+    str, typer.Option("--as", metavar="NAME", help="Identity that acts; `icn keys list` shows them.")
+]
+KeystoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--keystore",
+        metavar="DIR",
+        help="Folder of identities; by default ICN_KEYSTORE or the user's data folder.",
+    ),
+]
+
+
+def ask_passphrase(text: str) -> str:
+    """Ask the person at the terminal without showing what is typed."""
+    import getpass
+
+    return getpass.getpass(f"{text}: ", stream=sys.stderr)
+
+
+def prompt() -> Callable[[str], str] | None:
+    """How to ask for a passphrase; None where nobody sits at a terminal."""
+    return ask_passphrase if sys.stdin.isatty() else None
+
+
+def personal_keystore(folder: Path | None) -> Keystore:
+    """The keystore named, or the person's own."""
+    from icn_client.keystore import Keystore
+    from icn_client.platforms import keystore_folder
+
+    return Keystore(folder if folder is not None else keystore_folder())
+
+
+def platform_directory(data: Path | None) -> Path:
+    """Directory of the running platform. Raises Unreachable."""
+    from icn_client.platforms import NoPlatform, find_running
+
+    try:
+        return find_running(data)
+    except NoPlatform as error:
+        raise Unreachable(str(error), "NO_PLATFORM") from None
+
+
+def open_identity(name: str, keystore: Path | None, directory: Path | None) -> Identity:
+    """An identity of the person's keystore, or of the founders of the platform in ``directory``.
+
+    Raises:
+        Refused: there is none of this name, or no passphrase opens it.
+    """
+    from icn_client.keystore import KeystoreError, find_passphrase
+    from icn_client.platforms import founders_keystore
+
+    stores = [personal_keystore(keystore)]
+    if keystore is None and directory is not None:
+        stores.append(founders_keystore(directory))
+    try:
+        for store in stores:
+            if store.path(name).is_file():
+                return store.open(name, find_passphrase(store.folder, prompt()))
+    except KeystoreError as error:
+        raise Refused(str(error), "KEYSTORE") from None
+    folders = " or ".join(str(store.folder) for store in stores)
+    raise Refused(f"no identity {name!r} in {folders}", "IDENTITY_UNKNOWN")
+
+
+def load_network(directory: Path) -> Any:
+    """``network.json`` of a directory. Raises Unreachable."""
+    from icn_client.connection import NetworkFile, NetworkFileInvalid
+
+    try:
+        return NetworkFile.load(directory)
+    except NetworkFileInvalid as error:
+        raise Unreachable(str(error), "NO_PLATFORM") from None
+
+
+def with_connection(directory: Path, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Run work on a connection to the platform in a directory; refusals become command errors."""
+    from icn_client.connection import Connection
+
+    network = load_network(directory)
+
+    async def run() -> T:
+        async with Connection(network) as connection:
+            return await work(connection)
+
+    return run_async(run())
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run asynchronous work to its end; what it is refused becomes a command error."""
+    import uvloop
+    from icn_kit.errors import DomainError
+
+    from icn_client.acting import TransactionRefused
+    from icn_client.submitter import NobodyAnswers
+
+    try:
+        return uvloop.run(work)
+    except DomainError as error:
+        raise command_error(error) from None
+    except NobodyAnswers as error:
+        raise Unreachable(str(error), "NOBODY_ANSWERS") from None
+    except TransactionRefused as error:
+        raise Refused(str(error), error.reason) from None
+
+
+def command_error(error: Any) -> CommandError:
+    """A service's refusal as the command's: unreachable when nobody answered, else refused."""
+    kind = Unreachable if error.kind.name in ("UNAVAILABLE", "DEADLINE_EXCEEDED") else Refused
+    return kind(f"{error.reason}: {error.message}", error.reason)
+
+
+def identifier(text: str, what: str, length_bytes: int = 16) -> bytes:
+    """An id in hex, with or without its resource name's folder. Raises UsageError."""
+    digits = text.rpartition("/")[2]
+    try:
+        found = bytes.fromhex(digits)
+    except ValueError:
+        found = b""
+    if len(found) != length_bytes or len(digits) != 2 * length_bytes:
+        raise UsageError(f"{what}: {text[:80]!r} is not an id of {2 * length_bytes} hex digits")
+    return found
+
+
+def amount_minor(text: str, scale: int) -> int:
+    """A decimal amount in the unit's smallest division, exactly. Raises UsageError."""
+    try:
+        if len(text) > AMOUNT_CHARACTERS_MAX:
+            raise InvalidOperation
+        amount = Decimal(text)
+        minor = amount.scaleb(scale)
+        if not amount.is_finite() or minor != minor.to_integral_value():
+            raise UsageError(f"amount: {text!r} has more than {scale} decimal places")
+    except InvalidOperation:
+        raise UsageError(f"amount: {text[:AMOUNT_CHARACTERS_MAX]!r} is not a decimal number") from None
+    return int(minor)
+
+
+def show_amount(minor: int, scale: int) -> str:
+    """Minor units as people write them."""
+    return f"{Decimal(minor).scaleb(-scale):,.{scale}f}"

@@ -1,0 +1,322 @@
+"""`icn up`, `demo`, `replay` and `status`: the platform on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from icn_client.cli.common import DataOption, JsonOption, load_network, platform_directory, run_async
+from icn_client.cli.output import (
+    EXIT_REFUSED,
+    Refused,
+    Unreachable,
+    UsageError,
+    print_json,
+    print_text,
+    progress,
+    say,
+    table,
+)
+
+if TYPE_CHECKING:
+    from icn_client.embedded import EmbeddedPlatform
+    from icn_client.replay import Result
+
+VALIDATORS_MIN, VALIDATORS_MAX = 4, 50
+PORT_MAX: Final = 65_535
+TIMED_OUT_SECONDS: Final = 3.0
+
+ValidatorsOption = Annotated[
+    int,
+    typer.Option(
+        "--validators", metavar="N", min=VALIDATORS_MIN, max=VALIDATORS_MAX, help="Seats of a new zone."
+    ),
+]
+PortOption = Annotated[
+    int | None,
+    typer.Option("--port", metavar="N", min=1, max=PORT_MAX, help="Port of the gateway; a free one without."),
+]
+
+_UP_EXAMPLES = """\b
+Examples:
+  icn up
+  icn up --validators 7 --data /srv/icn --port 8080
+"""
+_REPLAY_EXAMPLES = """\b
+Examples:
+  icn replay transfers.csv.gz
+  icn replay transfers.csv.gz --balances balances.csv
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("up", epilog=_UP_EXAMPLES)(up)
+    app.command("demo")(demo)
+    app.command("replay", epilog=_REPLAY_EXAMPLES)(replay)
+    app.command("status")(status)
+
+
+def up(
+    validators: ValidatorsOption = VALIDATORS_MIN,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Where it keeps everything; by default ICN_DATA or .icn."),
+    ] = None,
+    port: PortOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the embedded platform on this machine: Postgres, NATS, validators, services, gateway. Ctrl-C stops
+    it.
+
+    A new directory becomes a new zone, whose founding co-ops' keys are put into keystores under
+    DIR/keystores; an existing one goes on where it stopped.
+    """
+    from icn_client import platforms
+    from icn_client.embedded import PlatformFailed, run_in_foreground
+
+    directory = (data if data is not None else platforms.data_directory()).absolute()
+    if platforms.is_running(directory):
+        raise Refused(f"the platform in {directory} is running already", "ALREADY_RUNNING")
+    network = _found_or_load(directory, validators, port)
+    for secret in set(os.environ) - set(platforms.platform_environment()):
+        del os.environ[secret]
+    say(f"starting {len(network.validators)} validators in {directory} …")
+
+    def ready() -> None:
+        platforms.remember(directory)
+        if as_json:
+            print_json(
+                {
+                    "url": network.gateway_url,
+                    "data": str(directory),
+                    "zone": network.genesis.zone,
+                    "profile": str(network.genesis.trust_profile),
+                    "validators": len(network.validators),
+                }
+            )
+        else:
+            print_text(
+                f"ready: {network.gateway_url}  "
+                f"({network.genesis.zone}, {len(network.validators)} validators, "
+                f"trust profile {network.genesis.trust_profile}; Ctrl-C stops it)"
+            )
+
+    try:
+        run_async(run_in_foreground(network, ready))
+    except PlatformFailed as error:
+        raise Refused(str(error), "PLATFORM_FAILED") from None
+    finally:
+        platforms.forget(directory)
+    say("stopped")
+
+
+def _found_or_load(directory: Path, validators: int, port: int | None) -> Any:
+    from icn_kit.genesis import GenesisInvalid
+    from icn_localnet.network import Network, NetworkInvalid
+
+    from icn_client import platforms
+    from icn_client.keystore import KeystoreError
+
+    try:
+        if not (directory / "genesis.json").exists():
+            network = platforms.found_network(directory, validators=validators, port=port)
+            say(f"founded a zone; its co-ops' keys are in {directory / platforms.FOUNDERS_FOLDER}")
+            return network
+        network = Network.load(directory)
+        if validators not in (VALIDATORS_MIN, len(network.validators)):
+            raise UsageError(
+                f"--validators: the zone in {directory} has {len(network.validators)} seats, fixed in genesis"
+            )
+        if port is not None:
+            network.gateway = f"127.0.0.1:{port}"
+        network.genesis  # noqa: B018 - read and checked now, refused here
+    except (NetworkInvalid, GenesisInvalid, KeystoreError) as error:
+        raise Refused(f"{directory}: {error}", "DIRECTORY_UNUSABLE") from None
+    except OSError as error:
+        raise Refused(f"{error.filename or directory}: {error.strerror}", "DIRECTORY_UNUSABLE") from None
+    return network
+
+
+@contextmanager
+def fresh_platform(
+    directory: Path | None = None, *, options: Any = None, port: int | None = None
+) -> Iterator[EmbeddedPlatform]:
+    """A new platform in ``directory``, or in a temporary one that is removed at the end."""
+    from icn_client import platforms
+    from icn_client.embedded import EmbeddedPlatform, PlatformFailed
+    from icn_client.keystore import KeystoreError
+
+    with contextlib.ExitStack() as stack:
+        if directory is None:
+            directory = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="icn-", ignore_cleanup_errors=True))
+            )
+        try:
+            platforms.found_network(directory, validators=VALIDATORS_MIN, options=options, port=port)
+            platform = stack.enter_context(EmbeddedPlatform(directory))
+            platform.start()
+        except (PlatformFailed, KeystoreError) as error:
+            raise Refused(str(error), "PLATFORM_FAILED") from None
+        except FileExistsError as error:
+            raise Refused(f"{error}; the story needs a fresh one", "DIRECTORY_USED") from None
+        yield platform
+
+
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Stay up after the story, until Ctrl-C, and print the URL.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="A new directory for it; by default a temporary one."),
+    ] = None,
+    port: PortOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Play the guided story on a fresh platform: onboard, trade, prove, lose a validator and go on.
+
+    Exit 0 only if every step held.
+    """
+    import time
+
+    from icn_client import platforms
+    from icn_client.embedded import PlatformFailed
+    from icn_client.story import Story, StoryFailed, options
+
+    started = time.monotonic()
+    say("starting a fresh platform: 4 validators, each with its own Postgres, NATS, gateway …")
+    with fresh_platform(data, options=options(), port=port) as platform:
+        tell = (lambda _text: None) if as_json else print_text
+        story = Story(platform, tell)
+        story.note(
+            f"the platform is up after {time.monotonic() - started:.1f} s: {story.network.gateway_url}"
+        )
+        try:
+            run_async(story.play())
+        except (StoryFailed, PlatformFailed) as error:
+            if as_json:
+                print_json({"held": False, "steps": story.summary(), "failed": str(error)})
+            raise Refused(f"the story did not hold: {error}", "STORY_FAILED") from None
+        seconds = time.monotonic() - started
+        story.note(f"every step held, in {seconds:.1f} s")
+        if as_json:
+            print_json({"held": True, "steps": story.summary(), "seconds": round(seconds, 1)})
+        if keep:
+            platforms.remember(platform.directory.absolute())
+            try:
+                print_text(f"ready: {story.network.gateway_url}  (Ctrl-C stops it)")
+                raise SystemExit(EXIT_REFUSED if platform.wait() else 0)
+            except KeyboardInterrupt:
+                say("stopping …")
+            finally:
+                platforms.forget(platform.directory.absolute())
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv[.gz]", help="The transaction file.")],
+    balances: Annotated[
+        Path | None,
+        typer.Option("--balances", metavar="OUT.csv", help="Write party,balance in minor units."),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a transaction file as signed transfers, on the running platform or on a fresh one.
+
+    Ends with one JSON object. Rules: docs/replay.md.
+    """
+    from icn_client.platforms import NoPlatform, find_running
+    from icn_client.replay_file import ReplayFileInvalid, read_transfers
+
+    try:
+        transfers = read_transfers(file)
+    except ReplayFileInvalid as error:
+        raise Refused(str(error), "FILE_INVALID") from None
+    except OSError as error:
+        raise Refused(f"{file}: {error.strerror or error}", "FILE_UNREADABLE") from None
+    try:
+        directory = find_running(data)
+    except NoPlatform as error:
+        if data is not None:
+            raise Unreachable(str(error), "NO_PLATFORM") from None
+        say("no platform runs on this machine: starting a fresh one for this replay")
+        with fresh_platform() as platform:
+            result = _replay_on(platform.directory, transfers)
+    else:
+        result = _replay_on(directory, transfers)
+    for problem in result.problems:
+        say(f"given up: {problem}")
+    if balances is not None:
+        _write_balances(balances, result)
+    say(f"registration took {result.registration_seconds:.2f} s for {len(transfers.parties)} parties")
+    print_json(result.to_dict())
+
+
+def _replay_on(directory: Path, transfers: Any) -> Result:
+    from icn_client.connection import Connection
+    from icn_client.keystore import KeystoreError
+    from icn_client.platforms import open_founders
+    from icn_client.replay import ReplayFailed
+    from icn_client.replay import replay as run_replay
+
+    network = load_network(directory)
+    try:
+        founders = open_founders(directory)
+    except KeystoreError as error:
+        raise Refused(str(error), "KEYSTORE") from None
+    if not founders:
+        raise Refused(f"no founding co-op's keystore in {directory}; the replay needs them", "KEYSTORE")
+
+    with progress("") as shown:
+
+        def report(what: str, done: int, total: int, note: str) -> None:
+            shown.tell(what, done, total, note)
+
+        async def work() -> Result:
+            async with Connection(network) as connection:
+                return await run_replay(connection, founders, transfers, report)
+
+        try:
+            return run_async(work())
+        except ReplayFailed as error:
+            raise Refused(str(error), "REPLAY_FAILED") from None
+
+
+def _write_balances(path: Path, result: Result) -> None:
+    import csv
+
+    try:
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("party", "balance"))
+            writer.writerows(result.balances)
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}", "FILE_UNWRITABLE") from None
+
+
+def status(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show zone, trust profile, validators, heights and state roots. Exit 3 when no quorum answers."""
+    from icn_client.status import read_status
+
+    found = run_async(read_status(load_network(platform_directory(data))))
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print_text(f"zone        {found.zone} ({found.genesis_hash})")
+        print_text(f"profile     {found.profile}: {found.profile_means}")
+        print_text(f"gateway     {found.gateway_url}")
+        print_text(f"agreement   {found.agreement}")
+        table(
+            ("seat", "name", "state", "final", "executed", "view", "pool", "peers", "state root"),
+            [validator.cells() for validator in found.validators],
+        )
+    if not found.has_quorum:
+        raise Unreachable(f"{found.answering} of {len(found.validators)} validators answer, no quorum")

@@ -1,0 +1,360 @@
+"""`icn replay`: a transaction file as signed transfers on a running platform.
+
+Every party of the file becomes a principal with its own key and lane; all accounts are in a unit made for the
+run. What is sent when is decided by `icn_client.replay_schedule`. Source: docs/replay.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED, Receipt
+from icn_kit.errors import DomainError
+
+from icn_client import transactions
+from icn_client.acting import (
+    Actor,
+    TransactionRefused,
+    actor_of,
+    now_ms,
+    read_receipt,
+    refusal,
+    zone_authority,
+)
+from icn_client.connection import Connection, ValidatorAddress
+from icn_client.keystore import Identity
+from icn_client.replay_file import SCALE, Row, Transfers
+from icn_client.replay_schedule import Schedule
+from icn_client.submitter import End, Outcome, Submitter
+from icn_client.transactions import FLOOR_NONE_MINOR, MESSAGES_MAX, KeyPair, Signed
+
+LACK_OF_FUNDS: Final = "CREDIT_LIMIT_EXCEEDED"
+EXPIRY_MS: Final = 10 * 60 * 1000
+"""Of each transaction; a row that expires is signed again."""
+REGISTRATION_BATCH: Final = 2_000
+"""Accounts opened at a time: bounded memory, and progress to show."""
+TRANSACTION_BYTES: Final = 512
+"""An upper bound on what one transaction of a replay takes of an allowance; a transfer has about 300."""
+CONTROLLERS_BYTES: Final = 2_048
+"""The same for sixteen new controllers in one transaction."""
+ALLOWANCE_MAX: Final = 2**40
+AGREEMENT_SECONDS: Final = 120.0
+"""How long to wait for every validator to execute the last height: a restart and catching up fit several
+times.
+"""
+AGREEMENT_POLL_SECONDS: Final = 0.1
+NOTHING_FUNDS_IT: Final = "nothing could fund it, or it moves nothing"
+PROBLEMS_SAID_MAX: Final = 20
+"""Rows given up that are named one by one."""
+
+Report = Callable[[str, int, int, str], None]
+"""Told how far something has come: what, done, of how many, a note."""
+
+
+class ReplayFailed(Exception):
+    """The replay could not be finished; the message says which row or step, and why."""
+
+
+@dataclass(slots=True)
+class Party:
+    """A source or target of the file, as a principal of its own."""
+
+    actor: Actor
+    account: bytes
+
+
+@dataclass(slots=True)
+class Result:
+    """What a replay ends with."""
+
+    rows: int
+    committed: int
+    refused: int
+    sum_minor: int
+    root: bytes
+    height: int
+    seconds: float
+    registration_seconds: float
+    retries: int
+    failovers: int
+    balances: list[tuple[str, int]]
+    """Party and balance in minor units, in the order in which the parties first appear."""
+    problems: list[str] = field(default_factory=list)
+    """Why rows were given up, at most PROBLEMS_SAID_MAX."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the command prints it."""
+        return {
+            "rows": self.rows,
+            "committed": self.committed,
+            "refused": self.refused,
+            "sum": str(self.sum_minor),
+            "root": self.root.hex(),
+            "seconds": round(self.seconds, 3),
+            "per_second": round(self.committed / self.seconds, 1) if self.seconds else 0.0,
+            "registration_seconds": round(self.registration_seconds, 3),
+            "height": self.height,
+            "retries": self.retries,
+            "failovers": self.failovers,
+        }
+
+
+async def replay(
+    connection: Connection, founders: Sequence[Identity], transfers: Transfers, report: Report
+) -> Result:
+    """Register the parties, send every row, and check that the validators agree on what came of it.
+
+    Raises:
+        ReplayFailed: a step of the registration or a row was refused for a reason that is not funds, or the
+            validators do not agree.
+        NobodyAnswers: no validator answered for a minute.
+        DomainError: a read was refused.
+    """
+    async with Submitter(connection.doors()) as submitter:
+        started = time.perf_counter()
+        registration = _Registration(connection, submitter, founders, transfers, report)
+        parties = await registration.run()
+        registration_seconds = time.perf_counter() - started
+        run = _Run(submitter, parties, transfers, report)
+        started = time.perf_counter()
+        await run.run()
+        seconds = time.perf_counter() - started
+        failovers = submitter.failovers
+    height = max(run.height, registration.height)
+    root = await agreed_root(connection, height)
+    balances = await _balances(connection, registration.unit, parties)
+    return Result(
+        rows=len(transfers.rows),
+        committed=run.schedule.committed,
+        refused=len(run.schedule.given_up),
+        sum_minor=sum(balances),
+        root=root,
+        height=height,
+        seconds=seconds,
+        registration_seconds=registration_seconds,
+        retries=run.schedule.retries,
+        failovers=failovers,
+        balances=list(zip(transfers.parties, balances, strict=True)),
+        problems=run.problems,
+    )
+
+
+async def agreed_root(connection: Connection, height: int) -> bytes:
+    """The state root after a height, once every validator has executed it.
+
+    Raises:
+        ReplayFailed: two roots differ, or a validator has not come so far in AGREEMENT_SECONDS.
+    """
+    deadline = time.monotonic() + AGREEMENT_SECONDS
+    found: dict[int, bytes] = {}
+    while True:
+        for address in connection.network.validators:
+            if address.seat not in found:
+                root = await _root_at(connection, address, height)
+                if root is not None:
+                    found[address.seat] = root
+        if len(set(found.values())) > 1:
+            roots = ", ".join(f"seat {seat} {root.hex()}" for seat, root in sorted(found.items()))
+            raise ReplayFailed(f"the validators disagree on the state after height {height}: {roots}")
+        if len(found) == len(connection.network.validators):
+            return found.popitem()[1]
+        if time.monotonic() > deadline:
+            missing = [address.name for address in connection.network.validators if address.seat not in found]
+            raise ReplayFailed(f"not every validator has executed height {height}: {', '.join(missing)}")
+        await asyncio.sleep(AGREEMENT_POLL_SECONDS)
+
+
+async def _root_at(connection: Connection, address: ValidatorAddress, height: int) -> bytes | None:
+    try:
+        block = await connection.block_at(address, height)
+    except DomainError:
+        return None  # it is away; asked again until the deadline
+    return None if block is None else block.state_root
+
+
+async def _balances(connection: Connection, unit: bytes, parties: Sequence[Party]) -> list[int]:
+    """Every party's balance as the ledger has it."""
+    positions = {party.account: position for position, party in enumerate(parties)}
+    balances: dict[int, int] = {}
+    async for account in connection.accounts():
+        if account.leaf.unit == unit:
+            balances[positions[account.leaf.account]] = account.leaf.balance_minor
+    if len(balances) != len(parties):
+        raise ReplayFailed(f"the ledger lists {len(balances)} accounts of the run, not {len(parties)}")
+    return [balances[position] for position in range(len(parties))]
+
+
+class _Registration:
+    """Makes unit, principals and accounts; every transaction is checked to have had its effect."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        submitter: Submitter,
+        founders: Sequence[Identity],
+        transfers: Transfers,
+        report: Report,
+    ) -> None:
+        self._connection = connection
+        self._submitter = submitter
+        self._founders = founders
+        self._transfers = transfers
+        self._report = report
+        self.unit = transactions.new_identifier()
+        self.height = 0
+
+    async def run(self) -> list[Party]:
+        count = len(self._transfers.parties)
+        sponsor = await actor_of(self._connection, self._founders[0])
+        await self._raise_allowance(sponsor.principal)
+        await self._apply(
+            "unit", [(sponsor, [transactions.create_unit(self.unit, self._transfers.code, SCALE, 0)])]
+        )
+        parties = [self._new_party(sponsor) for _ in range(count)]
+        controllers = [
+            transactions.open_controller(
+                party.actor.principal, 1, [transactions.controller_key(party.actor.keys[0].public_keys)]
+            )
+            for party in parties
+        ]
+        await self._apply("principals", [(sponsor, group) for group in _groups(controllers)])
+        await self._apply(
+            "accounts",
+            [(party.actor, [transactions.open_account(party.account, self.unit)]) for party in parties],
+        )
+        floors = [
+            transactions.set_floor(parties[issuer].account, FLOOR_NONE_MINOR)
+            for issuer in sorted(self._transfers.issuers)
+        ]
+        await self._apply("issuers", [(sponsor, group) for group in _groups(floors)])
+        return parties
+
+    def _new_party(self, sponsor: Actor) -> Party:
+        actor = Actor(
+            genesis_hash=self._connection.genesis.hash,
+            principal=transactions.new_identifier(),
+            payer=sponsor.principal,
+            keys=(KeyPair.generate(),),
+        )
+        return Party(actor, transactions.new_identifier())
+
+    async def _raise_allowance(self, organization: bytes) -> None:
+        """Make room for the run in the sponsor's allowance; only the zone's authority can."""
+        parties, rows = len(self._transfers.parties), len(self._transfers.rows)
+        current = await self._connection.allowance(organization)
+        # Every row may be sent twice, once refused for funds; and each party opens an account.
+        signatures = 2 * rows + 2 * parties + 64
+        authority = await zone_authority(self._connection, self._founders)
+        message = transactions.set_allowance(
+            organization,
+            bytes_per_epoch=_raised(
+                current.limits.bytes_per_epoch,
+                signatures * TRANSACTION_BYTES + (parties // MESSAGES_MAX + 1) * CONTROLLERS_BYTES,
+            ),
+            signatures_per_epoch=_raised(current.limits.signatures_per_epoch, signatures),
+            state_leaves=_raised(current.limits.state_leaves, 2 * parties + 64),
+        )
+        await self._apply("allowance", [(authority, [message])])
+
+    async def _apply(self, what: str, work: Sequence[tuple[Actor, Sequence[Any]]]) -> None:
+        done = 0
+        for start in range(0, len(work), REGISTRATION_BATCH):
+            expire_time_ms = now_ms() + EXPIRY_MS
+            signed = [
+                actor.sign(messages, expire_time_ms)
+                for actor, messages in work[start : start + REGISTRATION_BATCH]
+            ]
+            outcomes = await self._submitter.submit(signed, expire_time_ms)
+            for outcome in outcomes:
+                try:
+                    read_receipt(outcome)
+                except TransactionRefused as error:
+                    raise ReplayFailed(f"registration of {what}: {error}") from error
+                self.height = max(self.height, outcome.height)
+            done += len(signed)
+            self._report(f"registering {what}", done, len(work), "")
+
+
+class _Run:
+    """Sends the rows and hears what becomes of them."""
+
+    def __init__(
+        self, submitter: Submitter, parties: Sequence[Party], transfers: Transfers, report: Report
+    ) -> None:
+        self._submitter = submitter
+        self._parties = parties
+        self._report = report
+        self._total = len(transfers.rows)
+        self._under_way: dict[bytes, tuple[Row, int]] = {}
+        self.schedule = Schedule(transfers.rows, len(parties), transfers.issuers)
+        self.height = 0
+        self.problems: list[str] = []
+
+    async def run(self) -> None:
+        async for outcome in self._outcomes():
+            row, sequence = self._under_way.pop(outcome.signed.transaction_id)
+            if outcome.end is End.EXPIRED:
+                self._send(row, sequence)  # never included, so its sequence is still the lane's next
+            elif outcome.end is End.REFUSED:
+                raise ReplayFailed(f"line {row.line}: {outcome.reason}: {outcome.message}")
+            else:
+                self.height = max(self.height, outcome.height)
+                self._hear(row, Receipt.FromString(outcome.receipt))
+
+    async def _outcomes(self) -> AsyncIterator[Outcome]:
+        while True:
+            given_up = len(self.schedule.given_up)
+            while self._submitter.room > 0 and (row := self.schedule.next_row()) is not None:
+                actor = self._parties[row.source].actor
+                sequence = actor.next_sequence
+                actor.next_sequence += 1
+                self._send(row, sequence)
+            self._note_given_up(self.schedule.given_up[given_up:], NOTHING_FUNDS_IT)
+            if not self._under_way:
+                assert self.schedule.is_done, "with nothing under way every row is settled"
+                return
+            for outcome in await self._submitter.take():
+                yield outcome
+            self._report(
+                "replaying",
+                self.schedule.settled,
+                self._total,
+                f"{self.schedule.held} waiting for funds" if self.schedule.held else "",
+            )
+
+    def _send(self, row: Row, sequence: int) -> None:
+        expire_time_ms = now_ms() + EXPIRY_MS
+        signed = self._sign(row, sequence, expire_time_ms)
+        self._under_way[signed.transaction_id] = (row, sequence)
+        self._submitter.put(signed, expire_time_ms)
+
+    def _sign(self, row: Row, sequence: int, expire_time_ms: int) -> Signed:
+        source = self._parties[row.source]
+        message = transactions.transfer(source.account, self._parties[row.target].account, row.amount_minor)
+        return source.actor.sign_as([message], expire_time_ms, sequence)
+
+    def _hear(self, row: Row, receipt: Receipt) -> None:
+        if receipt.status == RECEIPT_STATUS_APPLIED:
+            self.schedule.committed_row(row)
+        elif receipt.reason == LACK_OF_FUNDS:
+            self.schedule.refused_row(row)
+        else:
+            self.schedule.impossible_row(row)
+            self._note_given_up([row], str(refusal(receipt)))
+
+    def _note_given_up(self, rows: Iterable[Row], why: str) -> None:
+        for row in rows:
+            if len(self.problems) < PROBLEMS_SAID_MAX:
+                self.problems.append(f"line {row.line}: {why}")
+
+
+def _groups(messages: Sequence[Any]) -> list[Sequence[Any]]:
+    return [messages[start : start + MESSAGES_MAX] for start in range(0, len(messages), MESSAGES_MAX)]
+
+
+def _raised(limit: int, needed: int) -> int:
+    return min(limit + needed, ALLOWANCE_MAX)

@@ -1,0 +1,269 @@
+"""What the light client accepts, and everything it must not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from icn.consensus.v1.block_pb2 import VOTE_KIND_NOTARIZE, Certificate
+from icn_client.light import ProofInvalid, verdict, verify_proof
+from icn_client.proof_file import EpochHandover, ProofFile, ProofMalformed, parse_proof_file
+
+HEADER_TIME_MS = 1_700_000_000_000 + 2 * 86_400_000 + 1_000
+
+
+def reason_of(proof: ProofFile, zone: Any) -> str:
+    with pytest.raises(ProofInvalid) as refused:
+        verify_proof(proof, zone.genesis)
+    return refused.value.reason
+
+
+def test_a_balance_is_proven_from_genesis_over_two_epochs(handed_over: ProofFile, zone: Any) -> None:
+    found = verdict(handed_over.to_bytes(), zone.genesis, HEADER_TIME_MS + 7_999)
+    assert found == {
+        "valid": True,
+        "statement": {
+            "kind": "account",
+            "account": "05" * 16,
+            "owner": b"o".hex() * 16,
+            "unit": b"u".hex() * 16,
+            "balance_minor": "500",
+            "held_minor": "0",
+            "floor_minor": "-50000",
+        },
+        "height": 5,
+        "trust": "genesis",
+        "profile": "hosted",
+        "age_seconds": 7,
+        "epochs": 2,
+    }
+
+
+def test_a_clock_behind_the_block_time_gives_age_zero(handed_over: ProofFile, zone: Any) -> None:
+    assert verdict(handed_over.to_bytes(), zone.genesis, 0)["age_seconds"] == 0
+
+
+def test_absence_is_a_statement_too(proof_of: Callable[[bytes], ProofFile], zone: Any) -> None:
+    found = verdict(proof_of(b"n" * 16).to_bytes(), zone.genesis, 0)
+    assert found["valid"]
+    assert found["statement"] == {"kind": "account", "id": b"n".hex() * 16, "is_absent": True}
+
+
+def test_absence_of_an_account_that_is_there_is_refused(handed_over: ProofFile, zone: Any) -> None:
+    assert reason_of(replace(handed_over, value=b""), zone) == "STATE_PROOF_INVALID"
+
+
+def test_another_zone_s_proof_is_refused(handed_over: ProofFile, zone: Any) -> None:
+    assert reason_of(replace(handed_over, genesis=bytes(32)), zone) == "WRONG_ZONE"
+
+
+def test_another_account_s_leaf_is_refused(
+    handed_over: ProofFile, proof_of: Callable[[bytes], ProofFile], zone: Any
+) -> None:
+    other = proof_of(bytes([6]) * 16)
+    assert reason_of(replace(handed_over, value=other.value), zone) == "LEAF_MISMATCH"
+    assert reason_of(replace(handed_over, state_proof=other.state_proof), zone) == "STATE_PROOF_INVALID"
+
+
+def test_a_quorum_less_one_does_not_finalize(handed_over: ProofFile, zone: Any) -> None:
+    step = handed_over.epochs[0]
+    after = step.descendant_headers[-1]
+    for seats, expected in (((0, 1), "CERTIFICATE_INVALID"), ((0, 1, 2, 3), None)):
+        changed = replace(step, finalization=zone.certificate(after, seats=seats))
+        proof = replace(handed_over, epochs=(changed, handed_over.epochs[1]))
+        if expected is None:
+            verify_proof(proof, zone.genesis)
+        else:
+            assert reason_of(proof, zone) == expected
+
+
+def test_one_bad_signature_beside_a_quorum_of_good_ones_is_refused(handed_over: ProofFile, zone: Any) -> None:
+    step = handed_over.epochs[0]
+    certificate = Certificate.FromString(zone.certificate(step.descendant_headers[-1], seats=(0, 1, 2, 3)))
+    certificate.signatures[3].signature = bytes(64)
+    changed = replace(step, finalization=certificate.SerializeToString(deterministic=True))
+    assert (
+        reason_of(replace(handed_over, epochs=(changed, handed_over.epochs[1])), zone)
+        == "CERTIFICATE_INVALID"
+    )
+
+
+@pytest.mark.parametrize("seats", [(0, 0, 1), (2, 1, 0)])
+def test_seats_that_repeat_or_descend_are_refused(
+    handed_over: ProofFile, zone: Any, seats: tuple[int, ...]
+) -> None:
+    step = handed_over.epochs[0]
+    changed = replace(step, finalization=zone.certificate(step.descendant_headers[-1], seats=seats))
+    assert (
+        reason_of(replace(handed_over, epochs=(changed, handed_over.epochs[1])), zone)
+        == "CERTIFICATE_INVALID"
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": VOTE_KIND_NOTARIZE},
+        {"view": 99},
+        {"height": 99},
+        {"epoch": 1},
+        {"scheme": 2},
+        {"protocol_version": 2},
+        {"block_hash": bytes(32)},
+    ],
+)
+def test_a_certificate_of_something_else_is_refused(
+    handed_over: ProofFile, zone: Any, change: dict[str, Any]
+) -> None:
+    step = handed_over.epochs[0]
+    changed = replace(step, finalization=zone.certificate(step.descendant_headers[-1], **change))
+    assert (
+        reason_of(replace(handed_over, epochs=(changed, handed_over.epochs[1])), zone)
+        == "CERTIFICATE_INVALID"
+    )
+
+
+def test_the_old_set_cannot_speak_for_the_new_epoch(handed_over: ProofFile, zone: Any) -> None:
+    last = handed_over.descendant_headers[-1]
+    proof = replace(handed_over, finalization=zone.certificate(last))
+    assert reason_of(proof, zone) == "CERTIFICATE_INVALID"
+
+
+def test_a_step_cannot_be_left_out_or_repeated(handed_over: ProofFile, zone: Any) -> None:
+    first, second = handed_over.epochs
+    assert reason_of(replace(handed_over, epochs=(first,)), zone) == "HEADER_CHAIN_INVALID"
+    assert reason_of(replace(handed_over, epochs=(second,)), zone) == "EPOCH_STEP_INVALID"
+    assert reason_of(replace(handed_over, epochs=(first, first, second)), zone) == "EPOCH_STEP_INVALID"
+
+
+def test_the_next_set_must_be_the_one_that_the_edge_names(handed_over: ProofFile, zone: Any) -> None:
+    first, second = handed_over.epochs
+    same = replace(second, next_validator_set=b"")
+    other = replace(second, next_validator_set=zone.validator_set)
+    written_out = replace(first, next_validator_set=zone.validator_set)
+    assert reason_of(replace(handed_over, epochs=(first, same)), zone) == "VALIDATOR_SET_MISMATCH"
+    assert reason_of(replace(handed_over, epochs=(first, other)), zone) == "VALIDATOR_SET_MISMATCH"
+    assert reason_of(replace(handed_over, epochs=(written_out, second)), zone) == "PROOF_MALFORMED"
+
+
+def test_headers_that_are_no_chain_are_refused(handed_over: ProofFile, zone: Any) -> None:
+    first, second = handed_over.descendant_headers
+    assert reason_of(replace(handed_over, descendant_headers=(second,)), zone) == "HEADER_CHAIN_INVALID"
+    assert reason_of(replace(handed_over, descendant_headers=(second, first)), zone) == "HEADER_CHAIN_INVALID"
+    step = handed_over.epochs[0]
+    swapped: EpochHandover = replace(step, edge_header=handed_over.epochs[1].edge_header)
+    assert (
+        reason_of(replace(handed_over, epochs=(swapped, handed_over.epochs[1])), zone) == "EPOCH_STEP_INVALID"
+    )
+
+
+FLIPPED = 400
+
+
+def test_no_flipped_byte_of_the_file_passes(handed_over: ProofFile, zone: Any) -> None:
+    content = handed_over.to_bytes()
+
+    @settings(max_examples=FLIPPED, deadline=None)
+    @given(st.integers(0, len(content) - 1), st.integers(1, 255))
+    def flip(position: int, mask: int) -> None:
+        changed = bytearray(content)
+        changed[position] ^= mask
+        found = verdict(bytes(changed), zone.genesis, HEADER_TIME_MS)
+        assert found["valid"] is False
+        assert found["reason"] and found["message"]
+        assert found["statement"] is None and found["height"] is None
+
+    flip()
+
+
+def test_no_flipped_bit_of_what_the_file_carries_passes(handed_over: ProofFile, zone: Any) -> None:
+    document = json.loads(handed_over.to_bytes())
+    places = [
+        (holder, name)
+        for holder in (document, *document["epochs"])
+        for name in (
+            "value",
+            "header",
+            "finalization",
+            "edge_header",
+            "next_validator_set",
+            "genesis",
+            "identifier",
+        )
+        if holder.get(name)
+    ]
+
+    @settings(max_examples=FLIPPED, deadline=None)
+    @given(st.sampled_from(range(len(places))), st.data())
+    def flip(which: int, data: st.DataObject) -> None:
+        holder, name = places[which]
+        original = holder[name]
+        raw = bytearray.fromhex(original)
+        bit = data.draw(st.integers(0, 8 * len(raw) - 1))
+        raw[bit // 8] ^= 1 << bit % 8
+        holder[name] = raw.hex()
+        try:
+            assert verdict(json.dumps(document).encode(), zone.genesis, 0)["valid"] is False
+        finally:
+            holder[name] = original
+
+    flip()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_garbage_is_malformed_and_never_raises(content: bytes) -> None:
+    with pytest.raises(ProofMalformed):
+        parse_proof_file(content)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("format", "icn/proof/v2"),
+        ("namespace", 8),
+        ("namespace", True),
+        ("namespace", "3"),
+        ("genesis", "00"),
+        ("identifier", "00"),
+        ("value", "0"),
+        ("value", "AB"),
+        ("value", None),
+        ("header", ""),
+        ("header", "00" * 1025),
+        ("finalization", "00" * 8193),
+        ("descendant_headers", {}),
+        ("descendant_headers", ["00"] * 10_001),
+        ("epochs", [{}]),
+        ("epochs", [[]]),
+        ("state_proof", {"siblings": []}),
+    ],
+)
+def test_a_member_out_of_form_is_named(handed_over: ProofFile, member: str, value: object) -> None:
+    document = json.loads(handed_over.to_bytes())
+    document[member] = value
+    with pytest.raises(ProofMalformed, match=member):
+        parse_proof_file(json.dumps(document).encode())
+
+
+def test_missing_unknown_and_repeated_members_are_refused(handed_over: ProofFile) -> None:
+    document = json.loads(handed_over.to_bytes())
+    for name in document:
+        without = {key: value for key, value in document.items() if key != name}
+        with pytest.raises(ProofMalformed, match=name):
+            parse_proof_file(json.dumps(without).encode())
+    with pytest.raises(ProofMalformed, match="memo"):
+        parse_proof_file(json.dumps({**document, "memo": ""}).encode())
+    with pytest.raises(ProofMalformed, match="twice"):
+        parse_proof_file(handed_over.to_bytes().replace(b"{", b'{"value":"",', 1))
+
+
+def test_a_file_survives_the_round_trip(handed_over: ProofFile) -> None:
+    assert parse_proof_file(handed_over.to_bytes()) == handed_over
+    pretty = json.dumps(json.loads(handed_over.to_bytes()), indent=2).encode()
+    assert parse_proof_file(pretty) == handed_over
