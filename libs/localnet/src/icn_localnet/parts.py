@@ -12,6 +12,7 @@ from icn_kit.tls import TlsFiles
 from icn_localnet import files
 from icn_localnet.certificates import Authority
 from icn_localnet.hosted import HostedProcess
+from icn_localnet.nats import USER as NATS_USER
 from icn_localnet.nats import NatsServer
 from icn_localnet.network import Network
 from icn_localnet.postgres import PostgresServer
@@ -114,7 +115,10 @@ def validator_document(
             **shared,
             "address": addresses.ledger,
             "database_url": database.dsn("ledger"),
-            "nats_url": nats.url,
+            "nats_url": nats.address,
+            "nats_user": NATS_USER,
+            "nats_password": nats.password,
+            "name": f"validator-{seat}",
         },
         "consensus": {
             **shared,

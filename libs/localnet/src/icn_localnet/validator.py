@@ -1,7 +1,7 @@
 """The process of one validator: consensus and ledger in one event loop.
 
-``python -m icn_localnet.validator CONFIGURATION.json``; the file is written by `icn_localnet.parts` and holds the
-settings of both services, as they would come from the environment of an image that hosts one of them.
+``python -m icn_localnet.validator CONFIGURATION.json``; the file is written by `icn_localnet.parts` and holds
+the settings of both services, which in an image come from the environment.
 """
 
 from __future__ import annotations

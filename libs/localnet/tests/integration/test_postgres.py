@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import pwd
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +10,7 @@ import psycopg
 import pytest
 from icn_localnet import postgres, processes
 from icn_localnet.postgres import DURABLE, PostgresServer, UnsafeSettings
+from icn_localnet.postgres_binaries import PostgresUnavailable
 from icn_localnet.processes import ProcessFailed
 
 
@@ -191,3 +194,42 @@ def test_every_test_gets_a_database_of_its_own(database_for: Callable[[str], str
         connection.execute("CREATE TABLE mark (id integer)")
     with psycopg.connect(second) as connection, pytest.raises(psycopg.errors.UndefinedTable):
         connection.execute("SELECT * FROM mark")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
+def test_root_becomes_nobody_where_user_namespaces_are_forbidden(
+    localnet_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "can_enter_user_namespace", lambda: False)
+    server = PostgresServer(localnet_directory / "as-nobody")
+    try:
+        server.start()
+    except PostgresUnavailable as refusal:
+        assert "nobody cannot enter" in str(refusal)
+        pytest.skip(f"nobody cannot reach this checkout: {refusal}")
+    try:
+        nobody = pwd.getpwnam("nobody").pw_uid
+        assert server.pid is not None
+        assert Path(f"/proc/{server.pid}").stat().st_uid == nobody
+        assert server.data_directory.stat().st_uid == nobody
+        with server.connect() as connection:
+            connection.execute("CREATE TABLE kept (id integer)")
+    finally:
+        server.stop()
+    # Namespaces are allowed again: the data still belongs to nobody, so nobody goes on.
+    monkeypatch.undo()
+    server.start()
+    with server.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+    server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
+def test_a_directory_that_nobody_cannot_enter_is_named_in_the_refusal(
+    localnet_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "can_enter_user_namespace", lambda: False)
+    closed = localnet_directory / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(PostgresUnavailable, match=f"nobody cannot enter {closed}"):
+        PostgresServer(closed / "postgres").start()
