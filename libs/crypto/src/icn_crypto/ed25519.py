@@ -44,7 +44,7 @@ def verdict(public_key: bytes, message: bytes, signature: bytes) -> Verdict:
         return Verdict.INVALID
     if accelerator is not None:
         return Verdict(accelerator.ed25519_verdicts([(public_key, message, signature)])[0])
-    return _verdict_by_wheels(public_key, message, signature)
+    return by_wheels(public_key, message, signature)
 
 
 def verdicts(items: Sequence[Item]) -> list[Verdict]:
@@ -76,6 +76,14 @@ def exact_verdict(public_key: bytes, message: bytes, signature: bytes) -> Verdic
     return _classify(curve.add(curve.multiply_base_and(s, k, curve.negate(a)), curve.negate(r)))
 
 
+def has_canonical_points(public_key: bytes, signature: bytes) -> bool:
+    """Whether A and R are written in the one way RFC 8032 decodes; the chain's rule does not ask for it.
+
+    Says nothing of whether they are points.
+    """
+    return _is_canonical(public_key) and _is_canonical(signature[: curve.POINT_BYTES])
+
+
 def is_prime_order_key(public_key: bytes) -> bool:
     """Whether the bytes are the canonical encoding of a point of order L (so not the identity)."""
     if len(public_key) != PUBLIC_KEY_BYTES:
@@ -91,7 +99,8 @@ def exact_is_prime_order_key(public_key: bytes) -> bool:
     return curve.is_identity(curve.multiply(curve.GROUP_ORDER, point))
 
 
-def _verdict_by_wheels(public_key: bytes, message: bytes, signature: bytes) -> Verdict:
+def by_wheels(public_key: bytes, message: bytes, signature: bytes) -> Verdict:
+    """The verdict by the wheels and, where they leave it open, by integers; for right lengths."""
     try:
         bindings.crypto_sign_open(signature + message, public_key)
     except BadSignatureError:
@@ -130,6 +139,14 @@ def _verdict_by_group_operations(public_key: bytes, message: bytes, signature: b
     point = curve.decompress(difference)
     assert point is not None, "libsodium returns points of the curve"
     return _classify(point)
+
+
+def _is_canonical(encoded: bytes) -> bool:
+    """Whether y is below p, and x = 0 (which is where y = ±1) goes without the sign bit."""
+    number = int.from_bytes(encoded, "little")
+    y = number & ((1 << 255) - 1)
+    is_signed = number >> 255 == 1
+    return y < curve.FIELD_PRIME and not (is_signed and y in (1, curve.FIELD_PRIME - 1))
 
 
 def _challenge(public_key: bytes, message: bytes, signature: bytes) -> int:

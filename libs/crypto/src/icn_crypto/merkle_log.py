@@ -142,56 +142,28 @@ def subtree_consistency_proof(leaf_hashes: Sequence[bytes], start: int, end: int
 
 def verify_inclusion(*, leaf_index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes) -> bool:
     """Whether the leaf hash stands at ``leaf_index`` of the log of ``size`` leaves with this root."""
-    if not 0 <= leaf_index < size <= SIZE_MAX or len(leaf) != HASH_BYTES or not _are_hashes(proof):
-        return False
-    current = leaf
-    last = size - 1
-    remaining = iter(proof)
-    while last > 0:
-        if leaf_index & 1 or leaf_index < last:
-            sibling = next(remaining, None)
-            if sibling is None:
-                return False
-            current = node_hash(sibling, current) if leaf_index & 1 else node_hash(current, sibling)
-        leaf_index >>= 1
-        last >>= 1
-    return next(remaining, None) is None and current == root
+    return inclusion_fault(leaf_index=leaf_index, size=size, leaf=leaf, proof=proof, root=root) is None
 
 
 def verify_consistency(
     *, size_1: int, size_2: int, root_1: bytes, root_2: bytes, proof: Sequence[bytes]
 ) -> bool:
-    """Whether the log of ``size_1`` leaves and ``root_1`` is a prefix of the one of ``size_2`` and
-    ``root_2``.
+    """Whether the log of ``size_1`` leaves and ``root_1`` is a prefix of that of ``size_2`` and ``root_2``.
 
-    Two empty logs are consistent; an empty log and another are refused, since there is nothing a proof
-    could show.
+    Two empty logs are consistent; an empty log and another are refused: there is nothing a proof could show.
     """
-    if not 0 <= size_1 <= size_2 <= SIZE_MAX:
-        return False
-    if size_1 == 0:
-        return size_2 == 0 and not proof and root_1 == root_2 == EMPTY_ROOT
-    return verify_subtree_consistency(
-        start=0, end=size_1, size=size_2, root_1=root_1, root_2=root_2, proof=proof
-    )
-
-
-def is_subtree(start: int, end: int) -> bool:
-    """Whether [start, end) is aligned as a subtree must be. An empty span is a subtree wherever it lies."""
-    if not 0 <= start <= end <= SIZE_MAX:
-        return False
-    return start == end or start % (1 << (end - start - 1).bit_length()) == 0
+    fault = consistency_fault(size_1=size_1, size_2=size_2, root_1=root_1, root_2=root_2, proof=proof)
+    return fault is None
 
 
 def verify_subtree_inclusion(
     *, leaf_index: int, start: int, end: int, leaf: bytes, proof: Sequence[bytes], root: bytes
 ) -> bool:
     """Whether the leaf hash stands at ``leaf_index`` of the log, inside the subtree with this root."""
-    if not is_subtree(start, end) or not start <= leaf_index < end:
-        return False
-    return verify_inclusion(
-        leaf_index=leaf_index - start, size=end - start, leaf=leaf, proof=proof, root=root
+    fault = subtree_inclusion_fault(
+        leaf_index=leaf_index, start=start, end=end, leaf=leaf, proof=proof, root=root
     )
+    return fault is None
 
 
 def verify_subtree_consistency(
@@ -201,13 +173,100 @@ def verify_subtree_consistency(
 
     An empty subtree is part of every log that reaches it: its root is the empty root and its proof is empty.
     """
-    if not is_subtree(start, end) or not end <= size <= SIZE_MAX or not _are_hashes(proof):
+    fault = subtree_consistency_fault(
+        start=start, end=end, size=size, root_1=root_1, root_2=root_2, proof=proof
+    )
+    return fault is None
+
+
+def is_subtree(start: int, end: int) -> bool:
+    """Whether [start, end) is aligned as a subtree must be. An empty span is one wherever it lies."""
+    if not 0 <= start <= end <= SIZE_MAX:
         return False
-    if start == end:
-        return not proof and root_1 == EMPTY_ROOT and (size > 0 or root_2 == EMPTY_ROOT)
+    return start == end or start % (1 << (end - start - 1).bit_length()) == 0
+
+
+def inclusion_fault(
+    *, leaf_index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes
+) -> str | None:
+    """Why ``verify_inclusion`` says no, None where it says yes."""
+    if not 0 <= leaf_index < size <= SIZE_MAX:
+        return f"leaf {leaf_index} is not in a tree of {size}"
+    if fault := _length_fault(leaf, *proof):
+        return fault
+    current = leaf
+    last = size - 1
     remaining = iter(proof)
-    roots = _roots_of(start, end, size, root_1, remaining)
-    return roots == (root_1, root_2) and next(remaining, None) is None
+    while last > 0:
+        if leaf_index & 1 or leaf_index < last:
+            sibling = next(remaining, None)
+            if sibling is None:
+                return "the proof has too few hashes"
+            current = node_hash(sibling, current) if leaf_index & 1 else node_hash(current, sibling)
+        leaf_index >>= 1
+        last >>= 1
+    if next(remaining, None) is not None:
+        return "the proof has too many hashes"
+    return None if current == root else "the proof leads to another root"
+
+
+def subtree_inclusion_fault(
+    *, leaf_index: int, start: int, end: int, leaf: bytes, proof: Sequence[bytes], root: bytes
+) -> str | None:
+    """Why ``verify_subtree_inclusion`` says no, None where it says yes."""
+    if not is_subtree(start, end):
+        return f"[{start}, {end}) is not a subtree"
+    if not start <= leaf_index < end:
+        return f"leaf {leaf_index} is not in the subtree [{start}, {end})"
+    return inclusion_fault(leaf_index=leaf_index - start, size=end - start, leaf=leaf, proof=proof, root=root)
+
+
+def consistency_fault(
+    *, size_1: int, size_2: int, root_1: bytes, root_2: bytes, proof: Sequence[bytes]
+) -> str | None:
+    """Why ``verify_consistency`` says no, None where it says yes."""
+    if size_1 == 0 < size_2:
+        return "an empty log cannot be proven to be a prefix"
+    return subtree_consistency_fault(
+        start=0, end=size_1, size=size_2, root_1=root_1, root_2=root_2, proof=proof
+    )
+
+
+def subtree_consistency_fault(
+    *, start: int, end: int, size: int, root_1: bytes, root_2: bytes, proof: Sequence[bytes]
+) -> str | None:
+    """Why ``verify_subtree_consistency`` says no, None where it says yes."""
+    if not is_subtree(start, end):
+        return f"[{start}, {end}) is not a subtree"
+    if not end <= size <= SIZE_MAX:
+        return f"[{start}, {end}) reaches beyond a tree of {size}"
+    if start == end:
+        return _empty_subtree_fault(size, root_1, root_2, proof)
+    return _subtree_proof_fault(start, end, size, (root_1, root_2), proof)
+
+
+def _subtree_proof_fault(
+    start: int, end: int, size: int, expected: tuple[bytes, bytes], proof: Sequence[bytes]
+) -> str | None:
+    if fault := _length_fault(*proof):
+        return fault
+    remaining = iter(proof)
+    roots = _roots_of(start, end, size, expected[0], remaining)
+    if roots is None:
+        return "the proof has too few hashes"
+    if next(remaining, None) is not None:
+        return "the proof has too many hashes"
+    if roots[0] != expected[0]:
+        return "the proof leads to another root of the smaller tree"
+    return None if roots[1] == expected[1] else "the proof leads to another root of the larger tree"
+
+
+def _empty_subtree_fault(size: int, root_1: bytes, root_2: bytes, proof: Sequence[bytes]) -> str | None:
+    if proof:
+        return "the proof has too many hashes"
+    if root_1 != EMPTY_ROOT:
+        return "the root of an empty subtree is the hash of nothing"
+    return "the root of an empty tree is the hash of nothing" if size == 0 and root_2 != EMPTY_ROOT else None
 
 
 def _roots_of(
@@ -254,6 +313,6 @@ def _parents(level: list[bytes]) -> list[bytes]:
     return above
 
 
-def _are_hashes(proof: Sequence[bytes]) -> bool:
-    """Whether every element has a hash's length; otherwise bytes could be moved between two neighbours."""
-    return all(len(element) == HASH_BYTES for element in proof)
+def _length_fault(*hashes: bytes) -> str | None:
+    """Refuses hashes of another length, by which bytes could be moved between two neighbours."""
+    return None if all(len(element) == HASH_BYTES for element in hashes) else "a hash is not 32 bytes long"

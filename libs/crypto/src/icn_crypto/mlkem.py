@@ -1,8 +1,8 @@
 """ML-KEM decapsulation from an expanded decapsulation key.
 
 The wheels open ML-KEM only from its 64-byte seed. Keys that another program stored expanded (FIPS 203's dk)
-are opened here, over plain integers: exact, about 10 ms, and not constant-time, so for a key holder's own files
-and never for a service that others can time.
+are opened here, over plain integers: exact, about 10 ms, and not constant-time, so for a key holder's own
+files and never for a service that others can time.
 
 Source: FIPS 203, algorithms 6 to 15, 18 and 21, and the checks of section 7.3.
 """
