@@ -1,13 +1,36 @@
-"""One seat's Simplex replica: events in, actions out, no I/O, no clock, no randomness."""
+"""One seat's Simplex replica: events in, actions out, no I/O, no clock, no randomness.
+
+Source: Chan and Pass, "Simplex Consensus", eprint 2023/463; docs/spec/consensus.md.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from icn_consensus.domain import finality, proposing, receive, recovery, timing, voting
 from icn_consensus.domain.actions import Action
+from icn_consensus.domain.block import VoteKind
 from icn_consensus.domain.config import Config, Recovered
-from icn_consensus.domain.events import Event
+from icn_consensus.domain.events import (
+    BlockExecuted,
+    BlockJudged,
+    BlockPrepared,
+    BlocksFetched,
+    CertificateReceived,
+    CertificatesFetched,
+    Event,
+    FetchFailed,
+    PeerConnected,
+    PoolChanged,
+    ProposalReceived,
+    TimerFired,
+    VoteReceived,
+)
 from icn_consensus.domain.ports import Crypto
+from icn_consensus.domain.state import State
+
+CERTIFICATES_PAGE_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,32 +51,150 @@ class Replica:
     """A deterministic state machine; see `step`. ``now_ms`` is unix time that never goes backwards."""
 
     def __init__(self, config: Config, crypto: Crypto) -> None:
-        raise NotImplementedError
+        self._config = config
+        self._crypto = crypto
+        self._started: State | None = None
 
     def start(self, recovered: Recovered, now_ms: int) -> list[Action]:
-        """Take up where the disk left off; called once, before any `step`."""
-        raise NotImplementedError
+        """Take up where the disk left off; called once, before any `step`.
+
+        Raises:
+            MalformedMessage: a record of the log cannot be read; the node must not vote.
+        """
+        assert self._started is None, "a replica starts once"
+        self._started = recovery.restore(self._config, self._crypto, recovered, now_ms)
+        return self._progress()
 
     def step(self, event: Event, now_ms: int) -> list[Action]:
-        """Digest one event. The actions are to be carried out in order before those of the next step."""
-        raise NotImplementedError
+        """Digest one event. The actions are to be carried out in order before those of the next step.
+
+        Raises:
+            SafetyViolation: what cannot be; the node must stop.
+        """
+        state = self._state
+        state.now_ms = max(state.now_ms, now_ms)
+        self._digest(event)
+        return self._progress()
 
     def status(self) -> Status:
         """Where this replica stands."""
-        raise NotImplementedError
+        state = self._state
+        executed = state.executed
+        highest = state.highest_finalization
+        goal = state.chain.final.height if highest is None else max(highest.height, state.chain.final.height)
+        return Status(
+            epoch=state.epoch,
+            view=state.view,
+            final_height=state.chain.final.height,
+            executed_height=executed.executed_height,
+            state_root=executed.state_root,
+            block_time_ms=executed.time_ms,
+            is_catching_up=goal - executed.executed_height > finality.NEAR_HEIGHTS,
+        )
 
     def next_leaders(self, count: int) -> tuple[int, ...]:
-        """Seats whose turns are the current view and those after it: where pending transactions go."""
-        raise NotImplementedError
+        """Seats that propose next, each once, those that count as silent left out: where pending transactions go."""
+        state = self._state
+        current = state.views.get(state.view)
+        first = state.view + (1 if current is not None and current.proposal is not None else 0)
+        leaders: dict[int, None] = {}
+        for view in range(first, first + self._config.validators.seats):
+            leader = state.leader(view)
+            if len(leaders) < count and not state.attendance.is_silent(leader, view):
+                leaders[leader] = None
+        return tuple(leaders)
 
     def block(self, block_hash: bytes) -> bytes | None:
         """Bytes of an unfinished block held here, for FetchRequests by hash; final ones are in the block store."""
-        raise NotImplementedError
+        state = self._state
+        block = state.chain.blocks.get(block_hash)
+        if block is not None:
+            return block.data
+        for block in state.handover:
+            if block.hash == block_hash:
+                return block.data
+        return None
 
     def certificates_from(self, view: int) -> tuple[bytes, ...]:
-        """Up to 64 notarizations and nullifications of the current epoch from this view on, ascending."""
-        raise NotImplementedError
+        """Up to 64 notarizations and nullifications from this view on, ascending: of the newest final block and of
+        the current epoch's views above it."""
+        state = self._state
+        found: list[bytes] = []
+        if view <= state.chain.final.view and state.chain.final_notarization is not None:
+            found.append(state.chain.final_notarization.data)
+        for number in sorted(number for number in state.views if number >= view):
+            for kind in (VoteKind.NOTARIZE, VoteKind.NULLIFY):
+                certificate = state.views[number].certificates.get(kind)
+                if certificate is not None:
+                    found.append(certificate.data)
+            if len(found) >= CERTIFICATES_PAGE_MAX:
+                break
+        return tuple(found[:CERTIFICATES_PAGE_MAX])
 
     def finalization(self) -> bytes:
         """Highest finalization certificate held; empty at genesis."""
-        raise NotImplementedError
+        highest = self._state.highest_finalization
+        return b"" if highest is None else highest.data
+
+    @property
+    def _state(self) -> State:
+        assert self._started is not None, "start comes before anything else"
+        return self._started
+
+    def _digest(self, event: Event) -> None:
+        state = self._state
+        match event:
+            case VoteReceived():
+                receive.on_vote(state, event.seat, event.data)
+            case CertificateReceived():
+                receive.on_certificate(state, event.seat, event.data)
+            case ProposalReceived():
+                receive.on_proposal(state, event.seat, event.data)
+            case BlockJudged():
+                voting.on_judged(state, event)
+            case BlockExecuted():
+                finality.on_executed(state, event.state)
+            case BlockPrepared():
+                proposing.on_prepared(state, event)
+            case PoolChanged():
+                state.has_pending = event.has_pending
+            case TimerFired():
+                state.timer_at_ms = None
+            case PeerConnected():
+                receive.on_peer_connected(state, event.seat)
+            case BlocksFetched():
+                finality.on_blocks_fetched(state, event)
+            case CertificatesFetched():
+                finality.on_certificates_fetched(state, event)
+            case FetchFailed():
+                finality.on_fetch_failed(state, event)
+
+    def _progress(self) -> list[Action]:
+        """Apply the rules until none has anything to do. Each round either moves a view, a height or a vote on,
+        so the loop ends."""
+        state = self._state
+        while (
+            self._advance_finality()
+            or voting.advance_view(state)
+            or receive.take_future_proposal(state)
+            or voting.consider(state)
+            or voting.nullify_with_others(state)
+            or proposing.propose(state)
+            or timing.tick(state)
+        ):
+            pass
+        voting.judge_ahead(state)
+        timing.set_timer(state)
+        actions = state.actions
+        state.actions = []
+        return actions
+
+    def _advance_finality(self) -> bool:
+        state = self._state
+        epoch = state.epoch
+        if not finality.pursue(state):
+            return False
+        if state.epoch > epoch:
+            recovery.apply_records(state)
+            receive.replay_later_messages(state)
+        return True

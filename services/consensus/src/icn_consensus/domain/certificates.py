@@ -1,0 +1,205 @@
+"""Votes and certificates: checked once, formed once, passed on once.
+
+Source: docs/spec/consensus.md, "Votes and certificates".
+"""
+
+from __future__ import annotations
+
+from icn_consensus.domain.actions import Broadcast, FetchFinalBlocks, MessageKind, Notarized, ReportKind
+from icn_consensus.domain.block import (
+    VOTE_TAGS,
+    Certificate,
+    Vote,
+    VoteKind,
+    body_of_vote,
+    build_certificate,
+)
+from icn_consensus.domain.chain import RECENT_HEIGHTS
+from icn_consensus.domain.evidence import contradicts, vote_evidence
+from icn_consensus.domain.ports import SignedItem
+from icn_consensus.domain.state import FINALIZATIONS_MAX, State
+from icn_consensus.domain.view import View
+
+
+def is_vote_valid(state: State, vote: Vote) -> bool:
+    """Whether the vote's signature is its seat's; asked once per signature."""
+    view = state.view_at(vote.view)
+    key = (vote.kind, vote.block_hash, vote.seat, vote.signature)
+    if key not in view.verified:
+        if not state.crypto.verify([_signed_item(state, vote)])[0]:
+            return False
+        view.verified.add(key)
+    return True
+
+
+def add_vote(state: State, vote: Vote) -> None:
+    """Count a vote of the current epoch for a view above the final one, and form the certificate it completes.
+
+    Signatures are verified only when a quorum agrees, all at once; a wrong one is dropped and its seat may vote again.
+    """
+    view = state.view_at(vote.view)
+    _notice_contradiction(state, view, vote)
+    known = view.votes[vote.kind].get(vote.seat)
+    if known is not None:
+        return
+    view.votes[vote.kind][vote.seat] = vote
+    if vote.kind in view.certificates:
+        return
+    votes = view.votes_for(vote.kind, vote.block_hash)
+    if len(votes) < state.quorum:
+        return
+    unverified = [
+        item for item in votes if (item.kind, item.block_hash, item.seat, item.signature) not in view.verified
+    ]
+    verdicts = state.crypto.verify([_signed_item(state, item) for item in unverified])
+    for item, is_valid in zip(unverified, verdicts, strict=True):
+        if is_valid:
+            view.verified.add((item.kind, item.block_hash, item.seat, item.signature))
+        else:
+            del view.votes[item.kind][item.seat]
+    votes = view.votes_for(vote.kind, vote.block_hash)
+    if len(votes) >= state.quorum:
+        certificate = build_certificate(
+            vote.kind,
+            protocol_version=vote.protocol_version,
+            epoch=vote.epoch,
+            view=vote.view,
+            height=vote.height,
+            block_hash=vote.block_hash,
+            signatures={item.seat: item.signature for item in votes},
+        )
+        accept(state, certificate)
+
+
+def is_valid(state: State, certificate: Certificate) -> bool:
+    """Whether a quorum of the epoch's seats signed it. Signatures verified before are not verified again."""
+    validators = state.config.validators
+    if certificate.protocol_version != state.config.protocol_version:
+        return False
+    if len(certificate.signatures) < validators.quorum or certificate.signatures[-1][0] >= validators.seats:
+        return False
+    view = state.views.get(certificate.view) if certificate.epoch == state.epoch else None
+    verified: set[tuple[VoteKind, bytes, int, bytes]] = set() if view is None else view.verified
+    body = body_of_vote(certificate)
+    tag = VOTE_TAGS[certificate.kind]
+    keys = [
+        (certificate.kind, certificate.block_hash, seat, signature)
+        for seat, signature in certificate.signatures
+    ]
+    unverified = [key for key in keys if key not in verified]
+    items = [(validators.public_keys[key[2]], tag, body, key[3]) for key in unverified]
+    if not all(state.crypto.verify(items)):
+        return False
+    if view is not None:
+        view.verified.update(unverified)
+    return True
+
+
+def is_news(state: State, epoch: int, view: int, kind: int) -> bool:
+    """Whether a certificate of this epoch, view and kind would tell anything new; cheap, before parsing."""
+    final = state.chain.final
+    if (epoch, view, kind) == (final.epoch, final.view, VoteKind.NOTARIZE):
+        return state.chain.final_notarization is None and final.height > 0
+    if epoch != state.epoch:
+        return epoch > state.epoch
+    if view <= final.view:
+        return False
+    known = state.views.get(view)
+    return known is None or kind not in known.certificates
+
+
+def accept(state: State, certificate: Certificate, except_seat: int | None = None) -> None:
+    """Take in a valid certificate that `is_news`: keep it, log it, pass it on once, and act on it."""
+    if certificate.epoch > state.epoch:
+        _accept_later(state, certificate)
+        return
+    final = state.chain.final
+    if (certificate.epoch, certificate.view) == (final.epoch, final.view):
+        if certificate.block_hash == final.hash:
+            state.chain.final_notarization = certificate
+            state.persist_certificate(certificate)
+        return
+    for seat, _ in certificate.signatures:
+        state.attendance.hear(seat, min(certificate.view, state.view))
+    view = state.view_at(certificate.view)
+    view.certificates[certificate.kind] = certificate
+    state.persist_certificate(certificate)
+    _pass_on(state, certificate, except_seat)
+    if certificate.kind == VoteKind.NOTARIZE:
+        state.attendance.reset(state.leader(certificate.view))
+        if view.proposal is not None and view.proposal.block.hash == certificate.block_hash:
+            state.pacemaker.observe(state.now_ms - view.proposal_seen_at_ms)
+        state.emit(Notarized(certificate.block_hash, certificate.height, certificate.view))
+    elif certificate.kind == VoteKind.FINALIZE:
+        remember_finalization(state, certificate)
+    if certificate.view >= state.view and (
+        state.opening is None
+        or certificate.view > state.opening.view
+        or (certificate.view == state.opening.view and certificate.kind == VoteKind.NOTARIZE)
+    ):
+        state.opening = certificate
+
+
+def remember_finalization(state: State, certificate: Certificate) -> None:
+    """Keep a valid finalization: for linking it to the final block, and for carrying it in a proposal."""
+    highest = state.highest_finalization
+    if highest is None or (certificate.epoch, certificate.view) > (highest.epoch, highest.view):
+        state.highest_finalization = certificate
+    state.finalizations[certificate.height] = certificate
+    while len(state.finalizations) > FINALIZATIONS_MAX:
+        del state.finalizations[min(state.finalizations)]
+
+
+def forget_below_final(state: State) -> None:
+    """Drop what is known of views and heights that finality has passed."""
+    final = state.chain.final
+    if final.epoch == state.epoch:
+        for number in sorted(number for number in state.views if number <= final.view):
+            del state.views[number]
+    for height in sorted(height for height in state.finalizations if height <= final.executed_height):
+        del state.finalizations[height]
+    oldest = state.executed.executed_height - RECENT_HEIGHTS
+    for height in [height for height in state.executed_states if height <= oldest]:
+        del state.executed_states[height]
+
+
+def _accept_later(state: State, certificate: Certificate) -> None:
+    """A quorum is in a later epoch: the edge block is final. Fetch what shows it."""
+    if certificate.kind == VoteKind.FINALIZE:
+        highest = state.highest_finalization
+        if highest is not None and (certificate.epoch, certificate.view) <= (highest.epoch, highest.view):
+            return
+        state.persist_certificate(certificate)
+        _pass_on(state, certificate, None)
+        remember_finalization(state, certificate)
+    signers = [seat for seat, _ in certificate.signatures]
+    state.need(FetchFinalBlocks(state.chain.final.height + 1), signers)
+
+
+def _pass_on(state: State, certificate: Certificate, except_seat: int | None) -> None:
+    except_seats = () if except_seat is None else (except_seat,)
+    state.emit(Broadcast(MessageKind.CERTIFICATE, certificate.data, except_seats))
+
+
+def _signed_item(state: State, vote: Vote) -> SignedItem:
+    return (
+        state.config.validators.public_keys[vote.seat],
+        VOTE_TAGS[vote.kind],
+        body_of_vote(vote),
+        vote.signature,
+    )
+
+
+def _notice_contradiction(state: State, view: View, vote: Vote) -> None:
+    """Report a seat that contradicts itself, once per view; both signatures are verified first."""
+    if vote.seat in view.accused:
+        return
+    for kind in VoteKind:
+        earlier = view.votes[kind].get(vote.seat)
+        if earlier is None or not contradicts(earlier, vote):
+            continue
+        if is_vote_valid(state, earlier) and is_vote_valid(state, vote):
+            view.accused.add(vote.seat)
+            evidence = vote_evidence(earlier, vote)
+            state.report(ReportKind.EQUIVOCATION, view.number, vote.seat, evidence=evidence)
+        return

@@ -1,0 +1,176 @@
+"""What other seats say: who may say it, what is already known, and what is kept for later.
+
+Source: docs/spec/consensus.md, "Messages" and "Bounds".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from icn_crypto import tags
+
+from icn_consensus.domain import certificates, rounds
+from icn_consensus.domain.actions import MessageKind, ReportKind
+from icn_consensus.domain.block import (
+    MalformedMessage,
+    Proposal,
+    VoteKind,
+    body_of_proposal,
+    parse_certificate,
+    parse_proposal,
+    parse_vote,
+    peek_certificate,
+)
+from icn_consensus.domain.evidence import proposal_evidence
+from icn_consensus.domain.pacemaker import TIMEOUT_MS_MIN
+from icn_consensus.domain.state import FUTURE_VIEWS_MAX, LATER_EPOCH_MESSAGES_MAX, State
+
+
+def on_proposal(state: State, seat: int, data: bytes) -> None:
+    """A leader's proposal: of the current view, of a later one, or late."""
+    current = state.views.get(state.view)
+    if current is not None and current.proposal is not None and current.proposal.data == data:
+        return
+    try:
+        proposal = parse_proposal(
+            state.config.genesis_hash,
+            data,
+            bytes_max=state.config.block_bytes_max,
+            transactions_max=state.config.block_transactions_max,
+        )
+    except MalformedMessage as error:
+        state.report(ReportKind.INVALID_PROPOSAL, state.view, seat, detail=str(error))
+        return
+    header = proposal.block.header
+    if proposal.seat != seat or state.leader(header.view) != seat:
+        return
+    place = (header.epoch, header.view)
+    if place == (state.epoch, state.view):
+        _take(state, proposal)
+    elif place > (state.epoch, state.view):
+        state.future_proposals[seat] = proposal
+        _absorb(state, proposal.block.parent_certificate, seat)
+        _absorb(state, proposal.block.finalization, seat)
+    elif header.epoch == state.epoch and header.view > state.chain.final.view:
+        notarization = state.notarization(header.view)
+        if notarization is not None and notarization.block_hash == header.hash:
+            state.chain.add(proposal.block)
+
+
+def take_future_proposal(state: State) -> bool:
+    """Look at the current view's proposal if it came early. True when there was one."""
+    leader = state.leader(state.view)
+    proposal = state.future_proposals.get(leader)
+    if proposal is None:
+        return False
+    header = proposal.block.header
+    if (header.epoch, header.view) > (state.epoch, state.view):
+        return False
+    del state.future_proposals[leader]
+    if (header.epoch, header.view) == (state.epoch, state.view):
+        _take(state, proposal)
+    return True
+
+
+def on_vote(state: State, seat: int, data: bytes) -> None:
+    """A seat's vote, from that seat."""
+    try:
+        vote = parse_vote(data)
+    except MalformedMessage:
+        return
+    if vote.seat != seat or vote.protocol_version != state.config.protocol_version:
+        return
+    is_nullify = vote.kind == VoteKind.NULLIFY
+    if vote.epoch > state.epoch:
+        _keep_for_later(state, seat, MessageKind.VOTE, data)
+        return
+    if vote.epoch < state.epoch or vote.view <= state.chain.final.view:
+        if is_nullify:
+            _help(state, seat)
+        return
+    if vote.view > state.view + FUTURE_VIEWS_MAX:
+        return
+    if vote.view < state.view and is_nullify:
+        view = state.view_at(vote.view)
+        # Where others nullified too, the seat gets the certificate anyway; it asks again if that was lost.
+        if VoteKind.NULLIFY not in view.certificates or seat in view.votes[VoteKind.NULLIFY]:
+            _help(state, seat)
+    state.attendance.hear(seat, min(vote.view, state.view))
+    certificates.add_vote(state, vote)
+
+
+def on_certificate(state: State, seat: int, data: bytes) -> None:
+    """A certificate; most are known already and dropped before they are parsed in full."""
+    try:
+        epoch, view, kind = peek_certificate(data)
+        if not certificates.is_news(state, epoch, view, kind):
+            return
+        certificate = parse_certificate(data)
+    except MalformedMessage:
+        return
+    if not certificates.is_valid(state, certificate):
+        return
+    if certificate.epoch > state.epoch and certificate.kind != VoteKind.FINALIZE:
+        _keep_for_later(state, seat, MessageKind.CERTIFICATE, data)
+    certificates.accept(state, certificate, seat)
+
+
+def on_peer_connected(state: State, seat: int) -> None:
+    """A stream is there (again): say what the peer may have missed, an own proposal included."""
+    rounds.resend(state, seat)
+    view = state.views.get(state.view)
+    if view is not None and view.own_proposal is not None and VoteKind.NULLIFY not in view.own_votes:
+        state.send(seat, MessageKind.PROPOSAL, view.own_proposal.data)
+
+
+def replay_later_messages(state: State) -> None:
+    """Look again at what was kept for the epoch that has begun."""
+    kept = state.later_messages
+    state.later_messages = {}
+    for seat in sorted(kept):
+        for kind, data in kept[seat]:
+            if kind == MessageKind.VOTE:
+                on_vote(state, seat, data)
+            else:
+                on_certificate(state, seat, data)
+
+
+def _take(state: State, proposal: Proposal) -> None:
+    """Keep the first signed proposal of the current view; a second one is evidence."""
+    view = state.current
+    seat = proposal.seat
+    if view.proposal is not None and (
+        view.proposal.block.hash == proposal.block.hash or seat in view.accused
+    ):
+        return
+    body = body_of_proposal(proposal.block.header, proposal.parent_view)
+    item = (state.config.validators.public_keys[seat], tags.PROPOSAL, body, proposal.signature)
+    if not state.crypto.verify([item])[0]:
+        return
+    state.attendance.hear(seat, state.view)
+    if view.proposal is None:
+        view.proposal = proposal
+        view.proposal_seen_at_ms = state.now_ms
+        return
+    view.accused.add(seat)
+    evidence = proposal_evidence(view.proposal, proposal)
+    state.report(ReportKind.EQUIVOCATION, state.view, seat, evidence=evidence)
+
+
+def _absorb(state: State, data: bytes, seat: int) -> None:
+    """Take a certificate out of an early proposal's body, so that the proposal becomes current."""
+    if data:
+        on_certificate(state, seat, data)
+
+
+def _keep_for_later(state: State, seat: int, kind: MessageKind, data: bytes) -> None:
+    kept = state.later_messages.setdefault(seat, deque(maxlen=LATER_EPOCH_MESSAGES_MAX))
+    kept.append((kind, data))
+
+
+def _help(state: State, seat: int) -> None:
+    """Send a seat that is behind what it lacks; at most once per shortest time-out, since it asks by time-outs."""
+    helped_at_ms = state.helped_at_ms.get(seat)
+    if helped_at_ms is None or state.now_ms - helped_at_ms >= TIMEOUT_MS_MIN:
+        state.helped_at_ms[seat] = state.now_ms
+        rounds.resend(state, seat)

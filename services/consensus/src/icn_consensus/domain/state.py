@@ -1,0 +1,223 @@
+"""Everything a replica knows, and the small steps that all its rules share.
+
+The rules live in the modules beside this one as functions over `State`. They note what is to be done in
+``actions`` and change what is known; `replica.Replica` runs them until nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from icn_consensus.domain.actions import (
+    Action,
+    Broadcast,
+    MessageKind,
+    Persist,
+    Report,
+    ReportKind,
+    Send,
+)
+from icn_consensus.domain.attendance import Attendance
+from icn_consensus.domain.block import (
+    Block,
+    BlockHeader,
+    Certificate,
+    ExecutedState,
+    Proposal,
+    Vote,
+    VoteKind,
+)
+from icn_consensus.domain.chain import Chain
+from icn_consensus.domain.config import Config
+from icn_consensus.domain.fetcher import Fetcher, What
+from icn_consensus.domain.pacemaker import Pacemaker
+from icn_consensus.domain.ports import Crypto
+from icn_consensus.domain.records import Record, RecordKind, encode_record
+from icn_consensus.domain.view import View
+
+FUTURE_VIEWS_MAX: Final = 16
+"""Votes this far ahead of the current view are kept; farther ones come again when the sender's timer fires."""
+LATER_EPOCH_MESSAGES_MAX: Final = 32
+"""Messages per seat kept for the next epoch while the finality of the edge is on its way."""
+FINALIZATIONS_MAX: Final = 64
+"""Finalizations remembered above what the newest final header names."""
+
+
+@dataclass(slots=True)
+class Candidate:
+    """The current view's proposal on its way to this replica's vote."""
+
+    proposal: Proposal
+    has_valid_certificates: bool = False
+    is_rejected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A proposal of ours whose transactions are being chosen."""
+
+    request: int
+    view: int
+    parent: BlockHeader
+    time_ms: int
+    executed_height: int
+    finalization: bytes
+
+
+class State:
+    """One replica's knowledge. Integers and bytes only; nothing in it depends on hashing order."""
+
+    def __init__(
+        self, config: Config, crypto: Crypto, final: BlockHeader, executed: ExecutedState, now_ms: int
+    ) -> None:
+        self.config = config
+        self.crypto = crypto
+        self.now_ms = now_ms
+        self.actions: list[Action] = []
+        self.chain = Chain(final)
+        if config.closes_epoch(final):
+            self.epoch = config.epoch_of(final.time_ms)
+        else:
+            self.epoch = final.epoch
+        self.view = final.view + 1
+        self.views: dict[int, View] = {}
+        """Views of the current epoch above the newest final one."""
+        self.opened_by: Certificate | None = None
+        """Certificate that opened the current view."""
+        self.opening: Certificate | None = None
+        """Certificate of the current or a later view that waits to open the next."""
+        self.armed_at_ms: int | None = None
+        """Since when there is a reason to end the current view."""
+        self.fired_at_ms: int | None = None
+        """When the current view's timer last ran out."""
+        self.timer_at_ms: int | None = None
+        self.pacemaker = Pacemaker()
+        self.attendance = Attendance(config.validators, config.seat, self.view)
+        self.fetcher = Fetcher(config.seat)
+        self.candidate: Candidate | None = None
+        self.draft: Draft | None = None
+        self.next_request = 1
+        self.has_pending = False
+        self.executed = executed
+        self.executed_states: dict[int, ExecutedState] = {executed.executed_height: executed}
+        """By height, for the last heights of `chain.RECENT_HEIGHTS`."""
+        self.highest_finalization: Certificate | None = None
+        self.finalizations: dict[int, Certificate] = {}
+        """Verified ones by height; ascending use only through `sorted`."""
+        self.handover: tuple[Block, ...] = ()
+        """Blocks after the edge block up to the one whose finalization covers it."""
+        self.page_end: BlockHeader | None = None
+        """Last block of the pages fetched while catching up, not final yet."""
+        self.judged: set[bytes] = set()
+        """Blocks the application found valid since it started; asked, never iterated."""
+        self.judging: bytes | None = None
+        self.is_judgement_deferred = False
+        self.future_proposals: dict[int, Proposal] = {}
+        """Per seat the latest proposal for a later view."""
+        self.later_messages: dict[int, deque[tuple[MessageKind, bytes]]] = {}
+        """Per seat, votes and certificates of a later epoch."""
+        self.later_records: list[Record] = []
+        """Own records of a later epoch than the block store has reached, from the log."""
+        self.helped_at_ms: dict[int, int] = {}
+        """When a seat that is behind was last sent our certificates."""
+
+    @property
+    def seat(self) -> int:
+        """Seat of this replica."""
+        return self.config.seat
+
+    @property
+    def quorum(self) -> int:
+        """Votes that make a certificate."""
+        return self.config.validators.quorum
+
+    @property
+    def is_first_of_epoch(self) -> bool:
+        """Whether the newest final block is the edge before the current epoch: no block of the epoch is final."""
+        return self.chain.final.epoch < self.epoch
+
+    @property
+    def current(self) -> View:
+        """The current view."""
+        return self.view_at(self.view)
+
+    def view_at(self, number: int) -> View:
+        """The view of this number, made when nothing is known of it yet."""
+        view = self.views.get(number)
+        if view is None:
+            view = self.views[number] = View(number)
+        return view
+
+    def leader(self, view: int) -> int:
+        """Seat whose turn the view is."""
+        return self.config.validators.leader(view)
+
+    def notarization(self, view: int) -> Certificate | None:
+        """Notarization of a view not below the newest final one."""
+        if view == self.chain.final.view:
+            return self.chain.final_notarization
+        known = self.views.get(view)
+        return None if known is None else known.certificates.get(VoteKind.NOTARIZE)
+
+    def is_nullified(self, view: int) -> bool:
+        """Whether a quorum's nullification of the view is here."""
+        known = self.views.get(view)
+        return known is not None and VoteKind.NULLIFY in known.certificates
+
+    def highest_notarization(self) -> Certificate | None:
+        """Notarization of the highest view above the final one; None when only the final block can be extended."""
+        for number in sorted(self.views, reverse=True):
+            certificate = self.views[number].certificates.get(VoteKind.NOTARIZE)
+            if certificate is not None:
+                return certificate
+        return None
+
+    def emit(self, action: Action) -> None:
+        """Note something to be done."""
+        self.actions.append(action)
+
+    def persist(self, record: Record, *, is_synced: bool) -> None:
+        """Append a record to the log."""
+        self.emit(Persist(encode_record(record), record.epoch, record.view, is_synced))
+
+    def persist_certificate(self, certificate: Certificate) -> None:
+        """Append a certificate; it becomes durable with this replica's next vote."""
+        record = Record(RecordKind.CERTIFICATE, certificate.epoch, certificate.view, certificate.data)
+        self.persist(record, is_synced=False)
+
+    def broadcast_vote(self, vote: Vote) -> None:
+        """Send a vote to all others."""
+        self.emit(Broadcast(MessageKind.VOTE, vote.data))
+
+    def broadcast_proposal(self, proposal: Proposal) -> None:
+        """Send an own proposal to all others."""
+        self.emit(Broadcast(MessageKind.PROPOSAL, proposal.data))
+
+    def send(self, seat: int | None, kind: MessageKind, data: bytes) -> None:
+        """Send to one seat, or to all others."""
+        self.emit(Broadcast(kind, data) if seat is None else Send(seat, kind, data))
+
+    def report(
+        self,
+        kind: ReportKind,
+        view: int,
+        seat: int,
+        *,
+        detail: str = "",
+        evidence: bytes = b"",
+        milliseconds: int = 0,
+    ) -> None:
+        """Tell logs and metrics."""
+        self.emit(Report(kind, self.epoch, view, seat, detail, evidence, milliseconds))
+
+    def need(self, what: What, seats: list[int], patience_ms: int = 0) -> None:
+        """Ask for something missing, unless it is asked for already or lately."""
+        fetch = self.fetcher.need(what, seats, self.now_ms, patience_ms)
+        if fetch is not None:
+            self.emit(fetch)
+
+    def timeout_ms(self) -> int:
+        """Time-out of the current view."""
+        return self.pacemaker.timeout_ms(self.view - self.chain.final.view)

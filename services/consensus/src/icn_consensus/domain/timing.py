@@ -1,0 +1,131 @@
+"""When a view needs an end: reasons, time-outs, and the one timer.
+
+Source: docs/spec/consensus.md, "Time-outs" and "When idle".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icn_consensus.domain import rounds, voting
+from icn_consensus.domain.actions import ReportKind, SetTimer
+from icn_consensus.domain.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why the current view should end with a block."""
+
+    is_pending: bool
+    """The pool holds a transaction that can be included."""
+    is_due: bool
+    """Something expires by this clock, and no block of the branch has reached that time."""
+    is_heartbeat: bool
+    """The newest block is older than the heartbeat."""
+    is_unnamed: bool
+    """No final header names the state root that this replica has reached."""
+    is_unfinished: bool
+    """A notarized block is not final."""
+    is_stirred: bool
+    """Somebody proposed, notarized or nullified in this view."""
+
+    @property
+    def is_any(self) -> bool:
+        """Whether the view's timer runs."""
+        return self.is_urgent or self.is_unnamed or self.is_unfinished or self.is_stirred
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a block should come at once, rather than when it can name more."""
+        return self.is_pending or self.is_due or self.is_heartbeat
+
+
+def reasons(state: State) -> Reasons:
+    """Why the current view should end with a block, if at all."""
+    final = state.chain.final
+    notarization = state.highest_notarization()
+    tip_time_ms = final.time_ms
+    if notarization is not None:
+        block = state.chain.blocks.get(notarization.block_hash)
+        tip_time_ms = state.now_ms if block is None else block.header.time_ms
+    expiry_ms = state.executed.next_expiry_time_ms
+    view = state.views.get(state.view)
+    return Reasons(
+        is_pending=state.has_pending,
+        is_due=0 < expiry_ms <= state.now_ms and tip_time_ms < expiry_ms,
+        is_heartbeat=state.now_ms >= tip_time_ms + state.config.heartbeat_ms,
+        is_unnamed=state.executed.executed_height == final.height
+        and state.executed.state_root != final.state_root,
+        is_unfinished=notarization is not None,
+        is_stirred=view is not None and view.is_stirred,
+    )
+
+
+def is_patient(state: State) -> bool:
+    """Whether an empty block should still wait: it names more once its parent is final and executed.
+
+    Half a time-out at most, so that the others' timers do not run out.
+    """
+    if state.highest_notarization() is None and state.executed.executed_height == state.chain.final.height:
+        return False
+    return state.now_ms < _patience_ends_ms(state)
+
+
+def tick(state: State) -> bool:
+    """Arm or disarm the view's timer, and act when it ran out or nobody is worth waiting for. True when voted."""
+    if not reasons(state).is_any:
+        state.armed_at_ms = None
+        state.fired_at_ms = None
+        return False
+    if state.armed_at_ms is None:
+        state.armed_at_ms = state.now_ms
+    leader = state.leader(state.view)
+    if voting.can_nullify(state) and state.attendance.is_silent(leader, state.view):
+        view = state.view_at(state.view)
+        if view.proposal is None and not view.own_votes:
+            view.was_skipped = True
+            state.report(ReportKind.SILENT_LEADER, state.view, leader)
+            voting.nullify(state)
+            return True
+    if state.now_ms < _deadline_ms(state):
+        return False
+    state.fired_at_ms = state.now_ms
+    state.is_judgement_deferred = False
+    rounds.resend(state, None)
+    if not voting.can_nullify(state):
+        return False
+    state.report(ReportKind.TIMED_OUT, state.view, leader)
+    voting.nullify(state)
+    return True
+
+
+def set_timer(state: State) -> None:
+    """Ask for the next firing, when it differs from the one asked for."""
+    times: list[int] = []
+    retry_ms = state.fetcher.next_retry_ms(state.now_ms)
+    if retry_ms is not None:
+        times.append(retry_ms)
+    if state.armed_at_ms is not None:
+        times.append(_deadline_ms(state))
+        if state.leader(state.view) == state.seat and is_patient(state):
+            times.append(_patience_ends_ms(state))
+    else:
+        final = state.chain.final
+        times.append(final.time_ms + state.config.heartbeat_ms)
+        if state.executed.next_expiry_time_ms > final.time_ms:
+            times.append(state.executed.next_expiry_time_ms)
+    at_ms = max(min(times), state.now_ms + 1)
+    if at_ms != state.timer_at_ms:
+        state.timer_at_ms = at_ms
+        state.emit(SetTimer(at_ms))
+
+
+def _deadline_ms(state: State) -> int:
+    assert state.armed_at_ms is not None, "only an armed timer has a deadline"
+    since_ms = state.armed_at_ms if state.fired_at_ms is None else state.fired_at_ms
+    return since_ms + state.timeout_ms()
+
+
+def _patience_ends_ms(state: State) -> int:
+    since_ms = state.now_ms if state.armed_at_ms is None else state.armed_at_ms
+    return since_ms + state.timeout_ms() // 2

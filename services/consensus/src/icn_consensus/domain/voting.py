@@ -1,0 +1,183 @@
+"""This replica's own votes: on disk before they are sent, and never against one another.
+
+Source: docs/spec/consensus.md, "Voting rules".
+"""
+
+from __future__ import annotations
+
+from icn_consensus.domain import certificates, rounds
+from icn_consensus.domain.actions import ReportKind
+from icn_consensus.domain.block import (
+    VOTE_TAGS,
+    Vote,
+    VoteKind,
+    build_vote,
+    vote_body,
+)
+from icn_consensus.domain.events import BlockJudged
+from icn_consensus.domain.records import Record, RecordKind
+from icn_consensus.domain.state import Candidate, State
+from icn_consensus.domain.validity import ProposalInvalid, ProposalWaits, check, check_envelope, judge
+
+_RECORD_KINDS = {
+    VoteKind.NOTARIZE: RecordKind.NOTARIZE,
+    VoteKind.NULLIFY: RecordKind.NULLIFY,
+    VoteKind.FINALIZE: RecordKind.FINALIZE,
+}
+
+
+def consider(state: State) -> bool:
+    """Notarize the current view's proposal once it is valid and while nothing forbids it. True when voted."""
+    view = state.views.get(state.view)
+    if view is None or view.proposal is None or view.own_proposal is not None:
+        return False
+    if VoteKind.NOTARIZE in view.own_votes or VoteKind.NULLIFY in view.own_votes:
+        return False
+    proposal = view.proposal
+    if state.candidate is None:
+        state.candidate = Candidate(proposal)
+        try:
+            check_envelope(state, proposal)
+        except ProposalInvalid as refusal:
+            _reject(state, state.candidate, str(refusal))
+    candidate = state.candidate
+    if candidate.is_rejected:
+        return False
+    try:
+        check(state, candidate)
+    except ProposalWaits:
+        return False
+    except ProposalInvalid as refusal:
+        _reject(state, candidate, str(refusal))
+        return False
+    if not state.chain.add(proposal.block):
+        return False
+    cast(state, VoteKind.NOTARIZE, state.view, proposal.block.header.height, proposal.block.hash)
+    return True
+
+
+def judge_ahead(state: State) -> None:
+    """Have the application judge the branch of this replica's own proposal or of the newest notarized block, so
+    that a descendant need not wait for it."""
+    if state.judging is not None or state.is_judgement_deferred:
+        return
+    view = state.views.get(state.view)
+    target = None
+    if view is not None and view.own_proposal is not None:
+        target = view.own_proposal.block.hash
+    else:
+        notarization = state.highest_notarization()
+        if notarization is not None:
+            target = notarization.block_hash
+    if target is None or target in state.judged:
+        return
+    path = state.chain.path_to(target)
+    if path.missing is not None:
+        return
+    try:
+        judge(state, path.blocks)
+    except ProposalWaits:
+        return
+
+
+def on_judged(state: State, event: BlockJudged) -> None:
+    """The application's verdict."""
+    if event.block_hash != state.judging:
+        return
+    state.judging = None
+    if event.is_valid:
+        state.judged.add(event.block_hash)
+    elif event.is_behind:
+        state.is_judgement_deferred = True
+    else:
+        candidate = state.candidate
+        if candidate is None or candidate.proposal.block.hash != event.block_hash:
+            # An ancestor, or a block that others notarized: what we think of it changes with our state only.
+            state.is_judgement_deferred = True
+        if candidate is not None and not candidate.is_rejected:
+            _reject(state, candidate, f"{event.block_hash.hex()}: {event.reason}")
+
+
+def advance_view(state: State) -> bool:
+    """Leave the current view by a certificate of it or of a later one, finalizing what it shows notarized."""
+    opening = state.opening
+    if opening is None or opening.view < state.view:
+        return False
+    view = state.view_at(opening.view)
+    if opening.kind == VoteKind.NOTARIZE and not (
+        VoteKind.NULLIFY in view.own_votes or VoteKind.FINALIZE in view.own_votes
+    ):
+        cast(state, VoteKind.FINALIZE, opening.view, opening.height, opening.block_hash)
+    rounds.enter_view(state, opening.view + 1, opening)
+    return True
+
+
+def can_nullify(state: State) -> bool:
+    """Whether this replica may still nullify the current view."""
+    view = state.views.get(state.view)
+    return view is None or not (VoteKind.NULLIFY in view.own_votes or VoteKind.FINALIZE in view.own_votes)
+
+
+def nullify(state: State) -> None:
+    """Give the current view up."""
+    assert can_nullify(state), "callers ask first"
+    cast(state, VoteKind.NULLIFY, state.view, 0, b"")
+
+
+def nullify_with_others(state: State) -> bool:
+    """Add the own nullify once f + 1 seats, so at least one honest one, nullified the view."""
+    view = state.views.get(state.view)
+    if view is None or not can_nullify(state):
+        return False
+    if len(view.votes[VoteKind.NULLIFY]) <= state.config.validators.faults_max:
+        return False
+    nullify(state)
+    return True
+
+
+def cast(state: State, kind: VoteKind, view_number: int, height: int, block_hash: bytes) -> None:
+    """Sign a vote, put it on disk, send it, and count it."""
+    view = state.view_at(view_number)
+    assert kind not in view.own_votes, "one vote of a kind per view"
+    if kind == VoteKind.NOTARIZE:
+        assert VoteKind.NULLIFY not in view.own_votes, "no notarize after the own nullify"
+    elif kind == VoteKind.NULLIFY:
+        assert VoteKind.FINALIZE not in view.own_votes, "finalize xor nullify"
+    else:
+        assert VoteKind.NULLIFY not in view.own_votes, "finalize xor nullify"
+    version = state.config.protocol_version
+    body = vote_body(version, state.epoch, view_number, height, block_hash)
+    signature = state.crypto.sign(VOTE_TAGS[kind], body)
+    vote = build_vote(
+        kind,
+        protocol_version=version,
+        epoch=state.epoch,
+        view=view_number,
+        height=height,
+        block_hash=block_hash,
+        seat=state.seat,
+        signature=signature,
+    )
+    block = b""
+    if kind == VoteKind.NOTARIZE and view.own_proposal is None:
+        assert view.proposal is not None, "only a proposal that is here is notarized"
+        block = view.proposal.block.data
+    record = Record(_RECORD_KINDS[kind], state.epoch, view_number, vote.data, block)
+    state.persist(record, is_synced=True)
+    if view.own_proposal is not None and kind == VoteKind.NOTARIZE:
+        state.broadcast_proposal(view.own_proposal)
+    state.broadcast_vote(vote)
+    count_own(state, vote)
+
+
+def count_own(state: State, vote: Vote) -> None:
+    """Take an own vote, just cast or read from the log, into account."""
+    view = state.view_at(vote.view)
+    view.own_votes[vote.kind] = vote
+    view.verified.add((vote.kind, vote.block_hash, vote.seat, vote.signature))
+    certificates.add_vote(state, vote)
+
+
+def _reject(state: State, candidate: Candidate, detail: str) -> None:
+    candidate.is_rejected = True
+    state.report(ReportKind.INVALID_PROPOSAL, state.view, candidate.proposal.seat, detail=detail)
