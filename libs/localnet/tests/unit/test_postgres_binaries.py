@@ -34,7 +34,7 @@ def test_the_ordered_folder_is_taken(tmp_path: Path) -> None:
 
 
 def test_an_ordered_folder_that_does_not_fit_is_not_replaced_by_another(tmp_path: Path) -> None:
-    with pytest.raises(PostgresUnavailable, match="ICN_PG_BIN: .*/postgres is not a program"):
+    with pytest.raises(PostgresUnavailable, match=r"ICN_PG_BIN: .*/postgres is not a program"):
         find_postgres(environment={"ICN_PG_BIN": str(tmp_path)})
 
 
