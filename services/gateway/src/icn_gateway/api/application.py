@@ -7,7 +7,7 @@ from typing import Any
 
 from icn_kit.errors import Unavailable
 from litestar import Litestar, Response, get
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -20,7 +20,7 @@ from icn_gateway.api.problems import AnyRequest, HttpProblem, answer_with_proble
 
 
 @get("/healthz", tags=["Operations"], responses=problems(429, 500, 503))
-async def get_health(context: Context) -> views.Health:
+async def get_health(context: NamedDependency[Context]) -> views.Health:
     """Whether this process can do its work: at least one validator answers."""
     reachable = sum(report.status is not None for report in await context.validators.list_validators())
     if not reachable:

@@ -15,7 +15,8 @@ from icn.ledger.v1.service_pb2 import BlockSummary
 from icn_kit.errors import DomainError
 from icn_kit.trace import Trace, current_trace
 from litestar import Response, Router, get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, QueryParameter
 
 from icn_gateway.api import translate
 from icn_gateway.api.context import Context
@@ -40,7 +41,7 @@ _STATIC_TYPES = {
 }
 
 PageToken = Annotated[
-    str, Parameter(query="page_token", pattern=PAGE_TOKEN, max_length=PAGE_TOKEN_CHARACTERS_MAX)
+    str, QueryParameter(name="page_token", pattern=PAGE_TOKEN, max_length=PAGE_TOKEN_CHARACTERS_MAX)
 ]
 
 
@@ -86,7 +87,7 @@ class Website:
         return Response(
             self._templates.get_template(template).render(values),
             status_code=status,
-            media_type="text/html; charset=utf-8",
+            media_type="text/html",
             headers={"cache-control": "no-store"},
         )
 
@@ -107,7 +108,9 @@ def _blocks(blocks: Sequence[BlockSummary]) -> list[Any]:
 
 
 @get("/", include_in_schema=False)
-async def show_overview(context: Context, website: Website, page_token: PageToken = "") -> Response[str]:
+async def show_overview(
+    context: NamedDependency[Context], website: NamedDependency[Website], page_token: PageToken = ""
+) -> Response[str]:
     """The zone at a glance."""
     overview = await get_overview(page_token, context.ledger, context.units, context.validators)
     return website.render(
@@ -127,7 +130,10 @@ async def show_overview(context: Context, website: Website, page_token: PageToke
 
 @get("/accounts/{account_id:str}", include_in_schema=False)
 async def show_account(
-    account_id: str, context: Context, website: Website, page_token: PageToken = ""
+    account_id: FromPath[str],
+    context: NamedDependency[Context],
+    website: NamedDependency[Website],
+    page_token: PageToken = "",
 ) -> Response[str]:
     """An account with its entries."""
     require_hexadecimal(account_id, IDENTIFIER_CHARACTERS)
@@ -147,7 +153,7 @@ async def show_account(
 
 
 @get("/static/{name:str}", include_in_schema=False)
-async def get_static(name: str, website: Website) -> Response[bytes]:
+async def get_static(name: FromPath[str], website: NamedDependency[Website]) -> Response[bytes]:
     """A style sheet, script or image of the page."""
     file = website.files.get(name)
     if file is None:
@@ -163,7 +169,7 @@ async def get_static(name: str, website: Website) -> Response[bytes]:
 
 
 @get("/favicon.ico", include_in_schema=False)
-async def get_favicon(website: Website) -> Response[bytes]:
+async def get_favicon(website: NamedDependency[Website]) -> Response[bytes]:
     """For browsers that ask for it whatever the page says."""
     file = website.files["icon.svg"]
     return Response(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, cast
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 
 from icn_gateway.api import translate, views
 from icn_gateway.api.context import Context
@@ -28,7 +29,7 @@ from icn_gateway.usecases import read_accounts
 
 Identifier = Annotated[
     str,
-    Parameter(
+    PathParameter(
         description="16 bytes in lower-case hex.",
         pattern=HEX_32,
         min_length=32,
@@ -38,8 +39,8 @@ Identifier = Annotated[
 ]
 Owner = Annotated[
     str,
-    Parameter(
-        query="owner",
+    QueryParameter(
+        name="owner",
         description="Only accounts of this principal, 16 bytes in lower-case hex; empty or absent for all.",
         pattern="^([0-9a-f]{32})?$",
         max_length=32,
@@ -48,7 +49,7 @@ Owner = Annotated[
 ]
 TransactionIdentifier = Annotated[
     str,
-    Parameter(
+    PathParameter(
         description="32 bytes in lower-case hex.",
         pattern=HEX_64,
         min_length=64,
@@ -58,8 +59,8 @@ TransactionIdentifier = Annotated[
 ]
 PageSize = Annotated[
     int,
-    Parameter(
-        query="page_size",
+    QueryParameter(
+        name="page_size",
         description=f"Rows of the page, 1 to {PAGE_SIZE_MAX}.",
         ge=1,
         le=PAGE_SIZE_MAX,
@@ -68,8 +69,8 @@ PageSize = Annotated[
 ]
 BlockPageSize = Annotated[
     int,
-    Parameter(
-        query="page_size",
+    QueryParameter(
+        name="page_size",
         description=f"Rows of the page, 1 to {BLOCK_PAGE_SIZE_MAX}.",
         ge=1,
         le=BLOCK_PAGE_SIZE_MAX,
@@ -78,8 +79,8 @@ BlockPageSize = Annotated[
 ]
 PageToken = Annotated[
     str,
-    Parameter(
-        query="page_token",
+    QueryParameter(
+        name="page_token",
         description="`next_page_token` of the previous page; absent for the first one.",
         pattern=PAGE_TOKEN,
         max_length=PAGE_TOKEN_CHARACTERS_MAX,
@@ -89,7 +90,9 @@ PageToken = Annotated[
 
 
 @get("/v1/transactions/{transaction_id:str}", responses=PROBLEMS_OF_READS, tags=["Transactions"])
-async def get_transaction(transaction_id: TransactionIdentifier, context: Context) -> views.Transaction:
+async def get_transaction(
+    transaction_id: TransactionIdentifier, context: NamedDependency[Context]
+) -> views.Transaction:
     """What became of a transaction.
 
     404 with reason TRANSACTION_UNKNOWN: no block executed here includes it. It may still be in a pool until
@@ -102,7 +105,10 @@ async def get_transaction(transaction_id: TransactionIdentifier, context: Contex
 
 @get("/v1/accounts", responses=PROBLEMS_OF_LISTS, tags=["Accounts"])
 async def list_accounts(
-    context: Context, owner: Owner = "", page_size: PageSize = PAGE_SIZE_DEFAULT, page_token: PageToken = ""
+    context: NamedDependency[Context],
+    owner: Owner = "",
+    page_size: PageSize = PAGE_SIZE_DEFAULT,
+    page_token: PageToken = "",
 ) -> views.AccountPage:
     """Accounts, ascending by id, all or of one owner."""
     page = await read_accounts.list_accounts(owner, page_size, page_token, context.ledger, context.units)
@@ -113,7 +119,7 @@ async def list_accounts(
 
 
 @get("/v1/accounts/{account_id:str}", responses=PROBLEMS_OF_READS, tags=["Accounts"])
-async def get_account(account_id: Identifier, context: Context) -> views.Account:
+async def get_account(account_id: Identifier, context: NamedDependency[Context]) -> views.Account:
     """One account. 404 with reason ACCOUNT_UNKNOWN."""
     return translate.account(*await read_accounts.get_account(account_id, context.ledger, context.units))
 
@@ -121,7 +127,7 @@ async def get_account(account_id: Identifier, context: Context) -> views.Account
 @get("/v1/accounts/{account_id:str}/entries", responses=PROBLEMS_OF_READS, tags=["Accounts"])
 async def list_entries(
     account_id: Identifier,
-    context: Context,
+    context: NamedDependency[Context],
     page_size: PageSize = PAGE_SIZE_DEFAULT,
     page_token: PageToken = "",
 ) -> views.EntryPage:
@@ -136,7 +142,7 @@ async def list_entries(
 
 @get("/v1/units", responses=PROBLEMS_OF_LISTS, tags=["Units"])
 async def list_units(
-    context: Context, page_size: PageSize = PAGE_SIZE_DEFAULT, page_token: PageToken = ""
+    context: NamedDependency[Context], page_size: PageSize = PAGE_SIZE_DEFAULT, page_token: PageToken = ""
 ) -> views.UnitPage:
     """Units, ascending by id."""
     page = await context.ledger.list_units(page_size, page_token)
@@ -146,26 +152,26 @@ async def list_units(
 
 
 @get("/v1/units/{unit_id:str}", responses=PROBLEMS_OF_READS, tags=["Units"])
-async def get_unit(unit_id: Identifier, context: Context) -> views.Unit:
+async def get_unit(unit_id: Identifier, context: NamedDependency[Context]) -> views.Unit:
     """One unit. 404 with reason UNIT_UNKNOWN."""
     return translate.unit((await context.ledger.get_unit(f"units/{unit_id}")).unit)
 
 
 @get("/v1/principals/{principal_id:str}", responses=PROBLEMS_OF_READS, tags=["Principals"])
-async def get_principal(principal_id: Identifier, context: Context) -> views.Principal:
+async def get_principal(principal_id: Identifier, context: NamedDependency[Context]) -> views.Principal:
     """Who may act as this principal: keys, threshold, lanes. 404 with reason CONTROLLER_UNKNOWN."""
     response = await context.ledger.get_controller(f"principals/{principal_id}")
     return translate.principal(response.controller, context.names)
 
 
 @get("/v1/holds/{hold_id:str}", responses=PROBLEMS_OF_READS, tags=["Accounts"])
-async def get_hold(hold_id: Identifier, context: Context) -> views.Hold:
+async def get_hold(hold_id: Identifier, context: NamedDependency[Context]) -> views.Hold:
     """One open hold. 404 with reason HOLD_UNKNOWN: captured, voided, expired, or never placed."""
     return translate.hold(*await read_accounts.get_hold(hold_id, context.ledger, context.units))
 
 
 @get("/v1/allowances/{principal_id:str}", responses=PROBLEMS_OF_READS, tags=["Principals"])
-async def get_allowance(principal_id: Identifier, context: Context) -> views.Allowance:
+async def get_allowance(principal_id: Identifier, context: NamedDependency[Context]) -> views.Allowance:
     """What an organization's transactions may use per epoch. 404 with reason ALLOWANCE_UNKNOWN."""
     response = await context.ledger.get_allowance(f"principals/{principal_id}")
     return translate.allowance(response.allowance)
@@ -173,7 +179,7 @@ async def get_allowance(principal_id: Identifier, context: Context) -> views.All
 
 @get("/v1/blocks", responses=PROBLEMS_OF_LISTS, tags=["Blocks"])
 async def list_blocks(
-    context: Context, page_size: BlockPageSize = 20, page_token: PageToken = ""
+    context: NamedDependency[Context], page_size: BlockPageSize = 20, page_token: PageToken = ""
 ) -> views.BlockPage:
     """Executed blocks, newest first."""
     page = await context.ledger.list_blocks(page_size, page_token)
@@ -186,11 +192,11 @@ async def list_blocks(
 async def get_block(
     height: Annotated[
         int,
-        Parameter(
+        PathParameter(
             description="Height of the block; genesis is 0.", ge=0, le=HEIGHT_MAX, examples=[Example(value=0)]
         ),
     ],
-    context: Context,
+    context: NamedDependency[Context],
 ) -> views.Block:
     """One executed block. 404 with reason BLOCK_UNKNOWN."""
     return translate.block((await context.ledger.get_block(f"blocks/{height}")).block)
@@ -200,21 +206,21 @@ async def get_block(
 async def get_proof(
     kind: Annotated[
         ProofKind,
-        Parameter(
+        PathParameter(
             description="What to prove: an account, unit, principal (its keys), hold, anchor or allowance.",
             examples=[Example(value="accounts")],
         ),
     ],
     identifier: Annotated[
         str,
-        Parameter(
+        PathParameter(
             description="16 bytes in lower-case hex; 32 bytes for `anchors`.",
             pattern="^([0-9a-f]{32}|[0-9a-f]{64})$",
             max_length=64,
             examples=[Example(value=EXAMPLE_ID)],
         ),
     ],
-    context: Context,
+    context: NamedDependency[Context],
 ) -> views.ProofFile:
     """A proof that a leaf is, or is not, in the newest state that a final header names.
 
@@ -226,13 +232,13 @@ async def get_proof(
 
 
 @get("/v1/validators", responses=PROBLEMS_OF_LISTS, tags=["Zone"])
-async def list_validators(context: Context) -> views.ValidatorList:
+async def list_validators(context: NamedDependency[Context]) -> views.ValidatorList:
     """Where every validator stands, in its own words."""
     return translate.validator_list(context.genesis, await context.validators.list_validators())
 
 
 @get("/v1/genesis", responses=PROBLEMS_OF_LISTS, tags=["Zone"], media_type="application/json")
-async def get_genesis(context: Context) -> Response[dict[str, Any]]:
+async def get_genesis(context: NamedDependency[Context]) -> Response[dict[str, Any]]:
     """The genesis file, byte for byte. Compare its hash with somebody who got it another way."""
     content = cast(Any, context.genesis_file)  # bytes are sent as they are
     return Response(content, headers={"etag": f'"{context.genesis.hash.hex()}"'})

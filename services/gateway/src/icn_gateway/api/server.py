@@ -58,7 +58,7 @@ class HttpServer:
         """
         # granian would only end its task; a socket of our own says at once, and why.
         await asyncio.to_thread(_check_bindable, self._host, self._port)
-        logging.getLogger("_granian").setLevel(logging.WARNING)
+        logging.getLogger("_granian").setLevel(logging.ERROR)
         self._serving = asyncio.create_task(self._server.serve(), name="http server")
         async with asyncio.timeout(START_SECONDS_MAX):
             while not await self._accepts():

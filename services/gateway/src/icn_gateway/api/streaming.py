@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from litestar import get
+from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from icn_gateway.api.context import Context
@@ -27,8 +28,8 @@ RETRY_MS = 2_000
 
 Subject = Annotated[
     str,
-    Parameter(
-        query="subject",
+    QueryParameter(
+        name="subject",
         description="A subject by name, or a prefix that ends in `.>`; `icn.>` is every event.",
         pattern=r"^icn(\.[a-z0-9_]+)*(\.>)?$",
         max_length=SUBJECT_CHARACTERS_MAX,
@@ -37,8 +38,8 @@ Subject = Annotated[
 ]
 LastEventId = Annotated[
     str,
-    Parameter(
-        header="last-event-id",
+    HeaderParameter(
+        name="last-event-id",
         description="The `id` of the last event seen; browsers send it by themselves.",
         pattern="^([0-9]{1,19}-[0-9a-f]{32})?$",
         max_length=CURSOR_CHARACTERS_MAX,
@@ -59,7 +60,7 @@ LastEventId = Annotated[
     ),
 )
 async def stream_events(
-    context: Context, subject: Subject = "icn.>", last_event_id: LastEventId = ""
+    context: NamedDependency[Context], subject: Subject = "icn.>", last_event_id: LastEventId = ""
 ) -> Stream:
     """Committed events as they come, at least once each, in order per aggregate.
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, post
+from litestar.di import NamedDependency
 from litestar.openapi.spec import (
     Example,
     OpenAPIFormat,
@@ -17,7 +18,7 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from icn_gateway.api import translate, views
 from icn_gateway.api.context import Context
@@ -115,8 +116,8 @@ class _Batch(msgspec.Struct, forbid_unknown_fields=True):
 
 WaitMs = Annotated[
     int,
-    Parameter(
-        query="wait_ms",
+    QueryParameter(
+        name="wait_ms",
         description=(
             f"How long to wait for the end, 0 to {WAIT_MS_MAX} ms; 0 answers once a pool has taken it."
         ),
@@ -137,7 +138,7 @@ WaitMs = Annotated[
     tags=["Transactions"],
 )
 async def submit_transaction(
-    request: AnyRequest, context: Context, wait_ms: WaitMs = 0
+    request: AnyRequest, context: NamedDependency[Context], wait_ms: WaitMs = 0
 ) -> Response[views.Committed]:
     """Submit one signed transaction.
 
@@ -162,7 +163,9 @@ async def submit_transaction(
     response_description="One outcome per transaction.",
     tags=["Transactions"],
 )
-async def submit_batch(request: AnyRequest, context: Context, wait_ms: WaitMs = 0) -> views.BatchOutcomes:
+async def submit_batch(
+    request: AnyRequest, context: NamedDependency[Context], wait_ms: WaitMs = 0
+) -> views.BatchOutcomes:
     """Submit up to 1,000 signed transactions; each gets an outcome of its own.
 
     Idempotent by transaction id, one by one. They do not stand or fall together.

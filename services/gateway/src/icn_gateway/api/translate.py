@@ -288,7 +288,7 @@ def proof_file(message: service_pb2.GetProofResponse, genesis: Genesis) -> views
     """
     try:
         state_proof = json.loads(message.state_proof)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _malformed("a state proof") from error
     if not isinstance(state_proof, dict):
         raise _malformed("a state proof")

@@ -108,7 +108,7 @@ class RecentEvents:
         """Keep ``event``; False when it is a repeat and nobody should be told again."""
         if event.identifier in self._identifiers:
             return False
-        if self._has_forgotten and event.height < self._events[0].height:
+        if self._has_forgotten and self._events and event.height < self._events[0].height:
             return False
         self._events.append(event)
         self._identifiers.add(event.identifier)
