@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -70,15 +72,21 @@ def keystore_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def is_running(directory: Path) -> bool:
-    """Whether a supervisor runs the network of this directory: it holds a lock that the kernel drops with
-    it.
+    """Whether everything of this directory's platform serves: ``network.json`` names a process that still
+    holds the lock on the directory, which the kernel drops with the process.
     """
     try:
+        document = json.loads((directory / "network.json").read_text("utf-8"))
+        pid = document["ready_pid"]
+        if pid is None or not Path(f"/proc/{int(pid)}").exists():
+            return (
+                False  # asked before the lock, so that a platform that just starts never finds it taken by us
+            )
         with (directory / LOCK_NAME).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
+    except (OSError, ValueError, TypeError, KeyError):
         return False
     return False
 
@@ -198,7 +206,15 @@ def open_founders(directory: Path) -> list[Identity]:
     return [store.open(name, passphrase) for name in store.names()]
 
 
-def platform_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for processes of the platform: without anything that opens a keystore."""
-    hidden = {PASSPHRASE_VARIABLE, PASSPHRASE_FILE_VARIABLE, KEYSTORE_VARIABLE}
-    return {name: value for name, value in environment.items() if name not in hidden}
+@contextmanager
+def without_secrets() -> Iterator[None]:
+    """Within it the environment, which child processes inherit, holds nothing that opens a keystore."""
+    hidden = {
+        name: os.environ.pop(name)
+        for name in (PASSPHRASE_VARIABLE, PASSPHRASE_FILE_VARIABLE, KEYSTORE_VARIABLE)
+        if name in os.environ
+    }
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

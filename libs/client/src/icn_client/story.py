@@ -26,16 +26,16 @@ from icn_kit.errors import DomainError, NotFound
 from icn_client import transactions
 from icn_client.acting import Actor, TransactionRefused, actor_of, now_ms, perform
 from icn_client.connection import Connection, NetworkFile, ValidatorAddress
-from icn_client.embedded import EmbeddedPlatform
 from icn_client.events import read_events
 from icn_client.keystore import Identity
 from icn_client.platforms import founder_slug, open_founders
 from icn_client.replay import ReplayFailed, agreed_root
-from icn_client.submitter import Submitter
+from icn_client.submitter import NobodyAnswers, Submitter
 from icn_client.transactions import KeyPair, new_identifier
 
 if TYPE_CHECKING:
     from icn_localnet.network import NetworkOptions
+    from icn_localnet.platform import RunningPlatform
 
 CODE: Final = "HOURS"
 SCALE: Final = 2
@@ -44,8 +44,6 @@ FLOOR_MINOR: Final = -500_00
 HOLD_SECONDS: Final = 6
 """Long enough to capture a part of the hold on a slow machine, short enough to wait for."""
 EXPIRY_SECONDS_MAX: Final = 20.0
-RETURN_SECONDS_MAX: Final = 60.0
-CATCH_UP_SECONDS_MAX: Final = 60.0
 EVENTS_SECONDS_MAX: Final = 60.0
 RESTARTED_SEAT: Final = 2
 TRANSFERS_WITHOUT_IT: Final = 20
@@ -75,7 +73,7 @@ class Member:
 class Story:
     """Plays on a platform that has just come up."""
 
-    def __init__(self, platform: EmbeddedPlatform, tell: Callable[[str], None]) -> None:
+    def __init__(self, platform: RunningPlatform, tell: Callable[[str], None]) -> None:
         self._platform = platform
         self._tell = tell
         self._steps: list[dict[str, Any]] = []
@@ -123,7 +121,7 @@ class Story:
                 self._steps.append({"step": title, "shown": []})
                 try:
                     await step()
-                except (DomainError, TransactionRefused, ReplayFailed) as error:
+                except (DomainError, TransactionRefused, ReplayFailed, NobodyAnswers, TimeoutError) as error:
                     raise StoryFailed(f"step {number}, {title}: {error}") from error
                 self._steps[-1]["seconds"] = round(time.monotonic() - started, 2)
 
@@ -168,7 +166,7 @@ class Story:
         self._show(f"trust profile {genesis.trust_profile}: one host holds a quorum, and every proof says so")
 
     def _pid(self, address: ValidatorAddress) -> int | None:
-        return self._platform.parts()[f"validator-{address.seat}"].pid
+        return self._platform.pid(f"validator-{address.seat}")
 
     async def _onboarding(self) -> None:
         bakery = await actor_of(self._connection, self._founders[founder_slug("Sunrise Bakery")])
@@ -278,9 +276,10 @@ class Story:
         return None
 
     async def _kill(self) -> None:
-        name = f"validator-{RESTARTED_SEAT}"
-        pid = self._platform.hold_down(name)
-        self._show(f"kill -9 {pid}: {self.network.validators[RESTARTED_SEAT].name} is gone")
+        address = self.network.validators[RESTARTED_SEAT]
+        pid = self._pid(address)
+        await asyncio.to_thread(self._platform.kill, RESTARTED_SEAT)
+        self._show(f"kill -9 {pid} and its Postgres: the validator of {address.name} is gone")
         started = time.monotonic()
         last = None
         for _ in range(TRANSFERS_WITHOUT_IT):
@@ -292,24 +291,19 @@ class Story:
             f"{TRANSFERS_WITHOUT_IT} payments one after another committed without it, up to block "
             f"{last.height if last else 0}, {seconds / TRANSFERS_WITHOUT_IT * 1000:.0f} ms each",
         )
-        self._check(self._platform.parts()[name].state != "running", "it was down all the while")
+        self._check(self._pid(address) is None, "it was down all the while")
         self._last_height = last.height if last else 0
 
     async def _catching_up(self) -> None:
-        name = f"validator-{RESTARTED_SEAT}"
         started = time.monotonic()
-        self._platform.let_up(name)
-        await self._platform.wait_until(
-            lambda parts: parts[name].state == "running", RETURN_SECONDS_MAX, f"{name} starts again"
-        )
-        self._show(
-            f"process {self._platform.parts()[name].pid} serves after {time.monotonic() - started:.1f} s"
-        )
+        await asyncio.to_thread(self._platform.start, RESTARTED_SEAT)
+        pid = self._pid(self.network.validators[RESTARTED_SEAT])
+        self._show(f"process {pid} serves {time.monotonic() - started:.1f} s after it was let up")
         root = await agreed_root(self._connection, self._last_height)
         self._check(
             True,  # agreed_root has compared all four
             f"all four have executed block {self._last_height} and have the root {root.hex()[:16]}… "
-            f"({time.monotonic() - started:.1f} s after it was let up)",
+            f"after {time.monotonic() - started:.1f} s",
         )
         outcome = await self._pay("Anna", "Bruno", 10_00)
         root = await agreed_root(self._connection, outcome.height)
@@ -346,15 +340,12 @@ class Story:
     async def _events(self) -> None:
         before = await self._settled_events()
         self._check(len(before) > 0, f"the stream of the ledger holds {len(before)} events")
-        self._platform.hold_down("nats")
+        await asyncio.to_thread(self._platform.hold, "nats")
         await asyncio.to_thread(shutil.rmtree, self._platform.directory / "shared" / "nats" / "store")
         self._show("kill -9 of NATS, and its whole store removed")
         outcome = await self._pay("Anna", "Bruno", 5_00)
         self._check(outcome.height > 0, "trade goes on without it: Postgres is the truth")
-        self._platform.let_up("nats")
-        await self._platform.wait_until(
-            lambda parts: parts["nats"].state == "running", RETURN_SECONDS_MAX, "NATS starts again"
-        )
+        await asyncio.to_thread(self._platform.release, "nats")
         started = time.monotonic()
         after = await self._rebuilt_events(before)
         self._check(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -49,6 +50,9 @@ def _root() -> None:
 
 def main() -> None:
     """Run the command and exit: 0 done, 1 refused, 2 usage, 3 unreachable."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows less, and nothing fails
     try:
         app(prog_name="icn")
     except CommandError as error:

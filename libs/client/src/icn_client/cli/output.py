@@ -57,7 +57,14 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON value on a line of stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def print_json_lines(values: Sequence[Any]) -> None:
+    """One JSON value per line of stdout."""
+    encode = json.JSONEncoder(separators=(",", ":")).encode
+    sys.stdout.writelines(f"{encode(value)}\n" for value in values)
     sys.stdout.flush()
 
 

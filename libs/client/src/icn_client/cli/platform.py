@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +11,6 @@ import typer
 
 from icn_client.cli.common import DataOption, JsonOption, load_network, platform_directory, run_async
 from icn_client.cli.output import (
-    EXIT_REFUSED,
     Refused,
     Unreachable,
     UsageError,
@@ -26,7 +22,8 @@ from icn_client.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from icn_client.embedded import EmbeddedPlatform
+    from icn_localnet.platform import RunningPlatform
+
     from icn_client.replay import Result
 
 VALIDATORS_MIN, VALIDATORS_MAX = 4, 50
@@ -79,15 +76,14 @@ def up(
     A new directory becomes a new zone, whose founding co-ops' keys are put into keystores under
     DIR/keystores; an existing one goes on where it stopped.
     """
+    from icn_localnet.platform import run
+    from icn_localnet.supervisor import AlreadyRunning, StartFailures
+
     from icn_client import platforms
-    from icn_client.embedded import PlatformFailed, run_in_foreground
+    from icn_client.signals import told_to_stop
 
     directory = (data if data is not None else platforms.data_directory()).absolute()
-    if platforms.is_running(directory):
-        raise Refused(f"the platform in {directory} is running already", "ALREADY_RUNNING")
     network = _found_or_load(directory, validators, port)
-    for secret in set(os.environ) - set(platforms.platform_environment()):
-        del os.environ[secret]
     say(f"starting {len(network.validators)} validators in {directory} …")
 
     def ready() -> None:
@@ -109,22 +105,30 @@ def up(
                 f"trust profile {network.genesis.trust_profile}; Ctrl-C stops it)"
             )
 
+    async def until_signal() -> None:
+        await run(network, told_to_stop(), ready)
+
     try:
-        run_async(run_in_foreground(network, ready))
-    except PlatformFailed as error:
-        raise Refused(str(error), "PLATFORM_FAILED") from None
-    finally:
-        platforms.forget(directory)
+        with platforms.without_secrets():
+            run_async(until_signal())
+    except AlreadyRunning as error:
+        raise Refused(str(error), "ALREADY_RUNNING") from None
+    except StartFailures as error:
+        raise Refused(f"the platform did not come up: {error}", "PLATFORM_FAILED") from None
+    platforms.forget(directory)
     say("stopped")
 
 
 def _found_or_load(directory: Path, validators: int, port: int | None) -> Any:
     from icn_kit.genesis import GenesisInvalid
+    from icn_localnet import files
     from icn_localnet.network import Network, NetworkInvalid
 
     from icn_client import platforms
     from icn_client.keystore import KeystoreError
 
+    if port is not None and not files.is_free(port):
+        raise Refused(f"--port: somebody listens on {port} already", "PORT_TAKEN")
     try:
         if not (directory / "genesis.json").exists():
             network = platforms.found_network(directory, validators=validators, port=port)
@@ -148,25 +152,39 @@ def _found_or_load(directory: Path, validators: int, port: int | None) -> Any:
 @contextmanager
 def fresh_platform(
     directory: Path | None = None, *, options: Any = None, port: int | None = None
-) -> Iterator[EmbeddedPlatform]:
-    """A new platform in ``directory``, or in a temporary one that is removed at the end."""
+) -> Iterator[RunningPlatform]:
+    """A new platform in ``directory``, or in a temporary one that is removed at the end, in processes of its
+    own.
+    """
+    import contextlib
+    import signal
+    import tempfile
+
+    from icn_localnet.platform import launch
+    from icn_localnet.processes import ProcessFailed
+
     from icn_client import platforms
-    from icn_client.embedded import EmbeddedPlatform, PlatformFailed
     from icn_client.keystore import KeystoreError
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a terminated command cleans up, too
     with contextlib.ExitStack() as stack:
         if directory is None:
             directory = Path(
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="icn-", ignore_cleanup_errors=True))
             )
         try:
-            platforms.found_network(directory, validators=VALIDATORS_MIN, options=options, port=port)
-            platform = stack.enter_context(EmbeddedPlatform(directory))
-            platform.start()
-        except (PlatformFailed, KeystoreError) as error:
+            network = platforms.found_network(
+                directory.absolute(), validators=VALIDATORS_MIN, options=options, port=port
+            )
+            with platforms.without_secrets():
+                platform = launch(network)
+        except (ProcessFailed, KeystoreError) as error:
             raise Refused(str(error), "PLATFORM_FAILED") from None
         except FileExistsError as error:
-            raise Refused(f"{error}; the story needs a fresh one", "DIRECTORY_USED") from None
+            raise Refused(f"{error}; a fresh one is needed", "DIRECTORY_USED") from None
+        except OSError as error:
+            raise Refused(f"{error.filename or directory}: {error.strerror}", "DIRECTORY_UNUSABLE") from None
+        stack.callback(platform.stop)
         yield platform
 
 
@@ -185,10 +203,11 @@ def demo(
 
     Exit 0 only if every step held.
     """
+    import asyncio
     import time
 
     from icn_client import platforms
-    from icn_client.embedded import PlatformFailed
+    from icn_client.signals import wait_for_signal
     from icn_client.story import Story, StoryFailed, options
 
     started = time.monotonic()
@@ -201,7 +220,7 @@ def demo(
         )
         try:
             run_async(story.play())
-        except (StoryFailed, PlatformFailed) as error:
+        except StoryFailed as error:
             if as_json:
                 print_json({"held": False, "steps": story.summary(), "failed": str(error)})
             raise Refused(f"the story did not hold: {error}", "STORY_FAILED") from None
@@ -210,14 +229,11 @@ def demo(
         if as_json:
             print_json({"held": True, "steps": story.summary(), "seconds": round(seconds, 1)})
         if keep:
-            platforms.remember(platform.directory.absolute())
-            try:
-                print_text(f"ready: {story.network.gateway_url}  (Ctrl-C stops it)")
-                raise SystemExit(EXIT_REFUSED if platform.wait() else 0)
-            except KeyboardInterrupt:
-                say("stopping …")
-            finally:
-                platforms.forget(platform.directory.absolute())
+            platforms.remember(platform.directory)
+            print_text(f"ready: {story.network.gateway_url}  (Ctrl-C stops it)")
+            asyncio.run(wait_for_signal())
+            platforms.forget(platform.directory)
+            say("stopping …")
 
 
 def replay(
