@@ -39,7 +39,7 @@ async def get_metrics(request: AnyRequest) -> Response[bytes]:
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
-API_ROUTES: list[Any] = [
+API_ROUTES: tuple[Any, ...] = (
     submitting.submit_transaction,
     submitting.submit_batch,
     reading.get_transaction,
@@ -58,7 +58,7 @@ API_ROUTES: list[Any] = [
     reading.get_genesis,
     streaming.stream_events,
     get_health,
-]
+)
 """Everything that the OpenAPI document describes."""
 
 

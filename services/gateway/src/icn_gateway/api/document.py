@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -37,7 +37,8 @@ _TAGS = {
 }
 
 
-def openapi_document(routes: Sequence[Any]) -> bytes:
+@cache
+def openapi_document(routes: tuple[Any, ...]) -> bytes:
     """The document of ``routes`` as JSON.
 
     Litestar describes paths, parameters and responses; the schemas of the documents come from msgspec,
