@@ -165,6 +165,27 @@ def test_every_path_gives_the_exact_verdict_of_damaged_signatures(
     assert ed25519.verify_batch([(public_key, message, flipped)]) == [exact is not Verdict.INVALID]
 
 
+def test_a_registered_key_never_leads_to_integer_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: bytes) -> Verdict:
+        raise AssertionError("step 3 costs each node 2 ms")
+
+    public_key = curve.compress(curve.multiply(3, B))
+    _, message, honest = crafted(3, 5, 0, 0, b"m")
+    expected = {}
+    for r in [*SMALL_ORDER, honest[:32], (P + 3).to_bytes(32, "little")]:
+        for s in (bytes(32), honest[32:], (L - 1).to_bytes(32, "little")):
+            expected[r + s] = exact_verdict(public_key, message, r + s)
+    for torsion_part in range(8):
+        item = crafted(3, 5, 0, torsion_part, message)
+        expected[item[2]] = exact_verdict(*item)
+    assert set(expected.values()) == set(Verdict)
+    not_a_point = (2).to_bytes(32, "little") + bytes(32)
+    assert exact_verdict(public_key, message, not_a_point) is Verdict.INVALID
+    monkeypatch.setattr(ed25519, "exact_verdict", forbidden)
+    for signature, verdict in expected.items():
+        assert ed25519.by_wheels(public_key, message, signature) is verdict
+
+
 def test_a_cofactored_only_signature_needs_a_small_part() -> None:
     assert exact_verdict(*crafted(5, 7, 0, 0, b"m")) is Verdict.VALID
     assert exact_verdict(*crafted(5, 7, 0, 1, b"m")) is Verdict.COFACTORED_ONLY
