@@ -124,10 +124,14 @@ class Chain:
         self.headers.append(header)
         return header
 
+    def add_edge(self, next_set: bytes | None = None, epochs: int = 1) -> bytes:
+        """The last block of an epoch: its time lies in a later one."""
+        self.time_ms = GENESIS_TIME_MS + (self.epoch + epochs) * EPOCH_MS
+        return self.add(next_set=next_set)
+
     def next_epoch(self, set_hash: bytes) -> None:
-        self.epoch += 1
+        self.epoch = (self.time_ms - GENESIS_TIME_MS) // EPOCH_MS
         self.current_set = set_hash
-        self.time_ms = GENESIS_TIME_MS + self.epoch * EPOCH_MS
 
 
 class Pages(dict[bytes, bytes]):
@@ -237,12 +241,12 @@ def make_proof(zone: Zone, account: bytes) -> ProofFile:
     chain = Chain(zone)
     chain.add()
     # Epoch 0 hands over to itself.
-    edge_0 = chain.add()
+    edge_0 = chain.add_edge()
     after_0 = chain.add()
     step_0 = EpochHandover(edge_0, (after_0,), zone.certificate(after_0), b"")
     chain.next_epoch(chain.current_set)
     chain.add()
-    # Epoch 1 hands over to a set in which seat 0 has a new key.
+    # Epoch 1 hands over to a set in which seat 0 has a new key, after an outage of two epochs.
     new_keys = [make_keys(1)[0], *zone.consensus_keys[1:]]
     new_set = ValidatorSet(
         validators=[
@@ -254,7 +258,7 @@ def make_proof(zone: Zone, account: bytes) -> ProofFile:
         ]
     ).SerializeToString(deterministic=True)
     new_hash = domain_hash(tags.VALIDATOR_SET, NO_GENESIS, new_set)
-    edge_1 = chain.add(next_set=new_hash)
+    edge_1 = chain.add_edge(new_hash, epochs=3)
     step_1 = EpochHandover(edge_1, (), zone.certificate(edge_1, seats=(1, 2, 3)), new_set)
     chain.next_epoch(new_hash)
     header = chain.add(state_root=root)

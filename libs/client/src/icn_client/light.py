@@ -133,7 +133,7 @@ def verify_proof(proof: ProofFile, genesis: Genesis) -> Shown:
         )
     trusted = genesis_set(genesis)
     for step in proof.epochs:
-        trusted = next_set(trusted, step, genesis.hash)
+        trusted = next_set(trusted, step, genesis)
     chain = read_chain(genesis.hash, proof.header, proof.descendant_headers, "HEADER_CHAIN_INVALID")
     last = chain[-1].fields
     if last.epoch != trusted.epoch or last.validator_set_hash != trusted.hash:
@@ -202,32 +202,34 @@ def genesis_set(genesis: Genesis) -> TrustedSet:
     )
 
 
-def next_set(current: TrustedSet, step: EpochHandover, genesis_hash: bytes) -> TrustedSet:
+def next_set(current: TrustedSet, step: EpochHandover, genesis: Genesis) -> TrustedSet:
     """The set that follows, if the current one finalized the edge header that names it.
 
     Raises:
         ProofInvalid: EPOCH_STEP_INVALID, CERTIFICATE_INVALID, VALIDATOR_SET_MISMATCH, PROOF_MALFORMED.
     """
-    chain = read_chain(genesis_hash, step.edge_header, step.descendant_headers, "EPOCH_STEP_INVALID")
+    chain = read_chain(genesis.hash, step.edge_header, step.descendant_headers, "EPOCH_STEP_INVALID")
     edge = chain[0].fields
     if edge.epoch != current.epoch or edge.validator_set_hash != current.hash:
         raise ProofInvalid(
             "EPOCH_STEP_INVALID",
             f"the edge header is of epoch {edge.epoch}, the step leaves epoch {current.epoch} and its set",
         )
-    check_finalization(step.finalization, chain[-1], current, genesis_hash)
+    if edge.time_ms < genesis.time_ms or (epoch := genesis.epoch_of(edge.time_ms)) <= current.epoch:
+        raise ProofInvalid("EPOCH_STEP_INVALID", f"header {edge.height} does not end epoch {current.epoch}")
+    check_finalization(step.finalization, chain[-1], current, genesis.hash)
     if not step.next_validator_set:
         if edge.next_validator_set_hash != current.hash:
             raise ProofInvalid(
                 "VALIDATOR_SET_MISMATCH", "the edge header names another set than the epoch's own"
             )
-        return TrustedSet(current.epoch + 1, current.hash, current.public_keys)
+        return TrustedSet(epoch, current.hash, current.public_keys)
     found = domain_hash(tags.VALIDATOR_SET, NO_GENESIS, step.next_validator_set)
     if edge.next_validator_set_hash != found:
         raise ProofInvalid("VALIDATOR_SET_MISMATCH", "the next set is not the one that the edge header names")
     if found == current.hash:
         raise ProofInvalid("PROOF_MALFORMED", "a set that stays the same is written as empty")
-    return TrustedSet(current.epoch + 1, found, _set_keys(step.next_validator_set))
+    return TrustedSet(epoch, found, _set_keys(step.next_validator_set))
 
 
 def read_chain(genesis_hash: bytes, first: bytes, descendants: Sequence[bytes], reason: str) -> list[Header]:
@@ -245,7 +247,7 @@ def read_chain(genesis_hash: bytes, first: bytes, descendants: Sequence[bytes], 
             or header.fields.height != parent.fields.height + 1
             or header.fields.time_ms <= parent.fields.time_ms
             or header.fields.view <= parent.fields.view
-            or header.fields.epoch - parent.fields.epoch not in (0, 1)
+            or header.fields.epoch < parent.fields.epoch
         ):
             raise ProofInvalid(
                 reason, f"header {header.fields.height} does not follow {parent.fields.height}"

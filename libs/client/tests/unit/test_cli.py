@@ -29,7 +29,13 @@ def icn(
         **variables,
     }
     return subprocess.run(
-        [*ICN, *arguments], cwd=folder, env=environment, input=text, capture_output=True, timeout=60
+        [*ICN, *arguments],
+        cwd=folder,
+        env=environment,
+        input=text,
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -280,6 +286,7 @@ def test_output_into_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
+        check=False,
     )
     assert json.loads(run.stdout)["pk"]
     assert "Traceback" not in run.stderr and "Exception" not in run.stderr

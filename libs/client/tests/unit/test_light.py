@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from icn.consensus.v1.block_pb2 import VOTE_KIND_NOTARIZE, Certificate
+from icn.consensus.v1.block_pb2 import VOTE_KIND_NOTARIZE, BlockHeader, Certificate
 from icn_client.light import ProofInvalid, verdict, verify_proof
 from icn_client.proof_file import EpochHandover, ProofFile, ProofMalformed, parse_proof_file
 
-HEADER_TIME_MS = 1_700_000_000_000 + 2 * 86_400_000 + 1_000
+HEADER_TIME_MS = 1_700_000_000_000 + 4 * 86_400_000 + 2_000
 
 
 def reason_of(proof: ProofFile, zone: Any) -> str:
@@ -139,6 +139,22 @@ def test_a_step_cannot_be_left_out_or_repeated(handed_over: ProofFile, zone: Any
     assert reason_of(replace(handed_over, epochs=(first,)), zone) == "HEADER_CHAIN_INVALID"
     assert reason_of(replace(handed_over, epochs=(second,)), zone) == "EPOCH_STEP_INVALID"
     assert reason_of(replace(handed_over, epochs=(first, first, second)), zone) == "EPOCH_STEP_INVALID"
+
+
+def test_a_header_within_its_epoch_is_no_edge(handed_over: ProofFile, zone: Any) -> None:
+    within = make_step(zone, handed_over, time_ms=1_700_000_000_000 + 86_400_000 - 1)
+    at_the_end = make_step(zone, handed_over, time_ms=1_700_000_000_000 + 86_400_000)
+    assert reason_of(replace(handed_over, epochs=(within,)), zone) == "EPOCH_STEP_INVALID"
+    assert reason_of(replace(handed_over, epochs=(at_the_end,)), zone) == "HEADER_CHAIN_INVALID", (
+        "one step too few"
+    )
+
+
+def make_step(zone: Any, proof: ProofFile, time_ms: int) -> EpochHandover:
+    header = BlockHeader.FromString(proof.epochs[0].edge_header)
+    header.time_ms = time_ms
+    data = header.SerializeToString(deterministic=True)
+    return EpochHandover(data, (), zone.certificate(data), b"")
 
 
 def test_the_next_set_must_be_the_one_that_the_edge_names(handed_over: ProofFile, zone: Any) -> None:

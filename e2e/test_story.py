@@ -1,0 +1,54 @@
+"""The guided story holds, from the outside: its exit status, its steps, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+STEPS = 9
+
+
+@pytest.mark.xdist_group("platform")
+@pytest.mark.timeout(300)
+def test_the_demo_holds_in_every_step_and_leaves_no_process_behind(icn: Any, tmp_path: Path) -> None:
+    data = tmp_path / "zone"
+    run = icn("demo", "--json", "--data", str(data), seconds=280)
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    assert result["held"] is True
+    assert len(result["steps"]) == STEPS
+    for step in result["steps"]:
+        assert any(text.startswith("✓") for text in step["shown"]), step
+    shown = " ".join(text for step in result["steps"] for text in step["shown"])
+    assert "would stand at −520.00 HOURS, the floor is −500.00 HOURS" in shown
+    left = [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(data) in part for part in process.info["cmdline"] or ())
+    ]
+    assert left == []
+
+
+@pytest.mark.xdist_group("platform")
+def test_a_directory_that_holds_a_zone_is_not_played_over(icn: Any, tmp_path: Path) -> None:
+    (tmp_path / "zone").mkdir()
+    (tmp_path / "zone" / "genesis.json").write_text("{}")
+    run = icn("demo", "--data", str(tmp_path / "zone"))
+    assert run.returncode == 1
+    assert "holds a network already" in run.stderr
+    assert (tmp_path / "zone" / "genesis.json").read_text() == "{}"
+
+
+def test_no_process_of_the_platform_knows_where_the_keys_are(federation: Any) -> None:
+    keystores = str(federation.directory / "keystores")
+    for name, part in federation.processes().items():
+        process = psutil.Process(part["pid"])
+        assert not any(keystores in argument for argument in process.cmdline()), name
+        environment = process.environ()
+        assert not any(keystores in value for value in environment.values()), name
+        assert not {"ICN_PASSPHRASE", "ICN_PASSPHRASE_FILE", "ICN_KEYSTORE"} & environment.keys(), name
+        assert not any(keystores in file.path for file in process.open_files()), name
