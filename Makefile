@@ -32,6 +32,9 @@ test: setup-dev ## pass all tests
 check: setup-dev ## format, lint, types, import rules, protos, rules about the repository
 	@$(BIN)/python scripts/check.py
 
+bench: setup-dev ## print the table of what the platform must reach
+	@$(BIN)/python benches/run.py
+
 lock: setup ## resolve requirements*.in into the hashed lock files
 	@$(BIN)/python scripts/lock.py
 

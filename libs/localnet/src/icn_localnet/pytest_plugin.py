@@ -3,6 +3,7 @@
 - ``postgres_server``: a `PostgresServer` for the session.
 - ``database_for(service_package)``: connection string of a fresh database with the service's schema migrated.
 - ``nats_server``: a `NatsServer` for the session.
+- ``platform``: a running platform of four validators; tests that ask for it share one pytest worker.
 """
 
 from __future__ import annotations
@@ -10,16 +11,31 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from icn_crypto.suites import SigningKey, Suite
 from icn_kit import migrate
 from psycopg import sql
 
 from icn_localnet.nats import NatsServer
+from icn_localnet.network import Founder, NetworkOptions, create_network
+from icn_localnet.platform import RunningPlatform, launch
 from icn_localnet.postgres import PostgresServer
 
 DatabaseFor = Callable[[str], str]
+
+PLATFORM_GROUP = "platform"
+"""Tests of this group run on one worker (``--dist loadgroup``), so that there is one platform at a time."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that use the platform together."""
+    for item in items:
+        if "platform" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(PLATFORM_GROUP))
 
 
 @pytest.fixture(scope="session")
@@ -107,3 +123,40 @@ def database_for(database_templates: Templates) -> Iterator[DatabaseFor]:
     yield make
     for database in copies:
         database_templates.drop(database)
+
+
+@dataclass(frozen=True)
+class FounderKeys:
+    """A founding organization with its secret keys, which only the test has."""
+
+    founder: Founder
+    keys: dict[Suite, SigningKey]
+
+    @classmethod
+    def generate(cls, name: str) -> FounderKeys:
+        """One key of both suites."""
+        keys = {suite: SigningKey.generate(suite) for suite in Suite}
+        return cls(Founder(name, [{suite: key.public_key for suite, key in keys.items()}]), keys)
+
+
+class PlatformUnderTest(RunningPlatform):
+    """A running platform with the keys of its founders, in seat order."""
+
+    def __init__(self, running: RunningPlatform, founders: list[FounderKeys]) -> None:
+        super().__init__(running.directory)
+        self.founders = founders
+
+
+@pytest.fixture(scope="session")
+def platform(localnet_directory: Path) -> Iterator[PlatformUnderTest]:
+    """Four validators with their servers and a gateway. Tests that kill something start it again."""
+    founders = [FounderKeys.generate(name) for name in ("Bakery", "Housing", "Farm", "Workshop")]
+    directory = localnet_directory / "platform"
+    network = create_network(
+        directory,
+        [keys.founder for keys in founders],
+        options=NetworkOptions(zone="Federation under test", heartbeat_ms=5_000),
+    )
+    running = launch(network)
+    yield PlatformUnderTest(running, founders)
+    running.stop()
