@@ -69,7 +69,26 @@ class GrpcServer:
         self.address = address
         self._tls = tls
         self._interceptor = Interceptor(limits.deadlines, frozenset((*long_lived_streams, HEALTH_WATCH)))
-        self._server = grpc.aio.server(
+        self._limits = limits
+        self._server: grpc.aio.Server | None = None
+        self._handlers = _HandlersOfServices(self._interceptor)
+        for add_servicer, servicer in services:
+            add_servicer(servicer, self._handlers)
+        self._health = _Health(list(self._handlers.by_service))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._handlers)
+        _add_reflection(self._handlers)
+
+    async def start(self) -> None:
+        """Accept calls.
+
+        Raises:
+            RuntimeError: the address cannot be bound.
+            OSError: a TLS file cannot be read.
+        """
+        assert self._server is None, "started already"
+        limits = self._limits
+        credentials = None if self._tls is None else _server_credentials(self._tls)
+        server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 0),  # a second process on our port must fail, not share our calls
                 ("grpc.max_receive_message_length", limits.message_size_bytes_max),
@@ -81,52 +100,44 @@ class GrpcServer:
             ],
             maximum_concurrent_rpcs=limits.concurrent_calls_max,
         )
-        registrar = _Registrar(self._server, self._interceptor)
-        for add_servicer, servicer in services:
-            add_servicer(servicer, registrar)
-        self._health = _Health(registrar.service_names)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, registrar)
-        _add_reflection(registrar)
-
-    async def start(self) -> None:
-        """Accept calls.
-
-        Raises:
-            RuntimeError: the address cannot be bound.
-            OSError: a TLS file cannot be read.
-        """
-        if self._tls is None:
-            port = self._server.add_insecure_port(self.address)
-        else:
-            port = self._server.add_secure_port(self.address, _server_credentials(self._tls))
+        for service_name, method_handlers in self._handlers.by_service.items():
+            server.add_registered_method_handlers(service_name, method_handlers)
+        try:
+            if credentials is None:
+                port = server.add_insecure_port(self.address)
+            else:
+                port = server.add_secure_port(self.address, credentials)
+            await server.start()
+        except RuntimeError:
+            await server.stop(None)
+            raise
         if not self.address.startswith("unix:"):
             self.address = f"{self.address.rpartition(':')[0]}:{port}"
-        await self._server.start()
+        self._server = server
         await self._health.set_serving(True)
 
     async def drain(self, seconds: float = 5.0) -> None:
         """Turn unhealthy, end the long-lived streams, let other calls finish for ``seconds``, then cut them
-        off."""
+        off. Does nothing if never started."""
+        if self._server is None:
+            return
         await self._health.set_serving(False)
         self._interceptor.end_long_lived_streams()
         await self._server.stop(grace=seconds)
 
 
-class _Registrar:
+class _HandlersOfServices:
     """Stands in for the server while generated code registers its handlers, and wraps each."""
 
-    def __init__(self, server: grpc.aio.Server, interceptor: Interceptor) -> None:
-        self._server = server
+    def __init__(self, interceptor: Interceptor) -> None:
         self._interceptor = interceptor
-        self.service_names: list[str] = []
+        self.by_service: dict[str, dict[str, Handler]] = {}
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: dict[str, Handler]) -> None:
-        self.service_names.append(service_name)
-        wrapped = {
+        self.by_service[service_name] = {
             method: self._interceptor.wrap(f"/{service_name}/{method}", handler)
             for method, handler in method_handlers.items()
         }
-        self._server.add_registered_method_handlers(service_name, wrapped)
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[Any]) -> None:
         """Generated code registers everything a second time in this older way; nothing to add."""
@@ -170,12 +181,12 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             answered = answer
 
 
-def _add_reflection(registrar: _Registrar) -> None:
+def _add_reflection(handlers: _HandlersOfServices) -> None:
     from grpc_reflection.v1alpha import _async, reflection_pb2, reflection_pb2_grpc
 
     name = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].full_name
-    servicer = _async.ReflectionServicer((*registrar.service_names, name))
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, registrar)
+    servicer = _async.ReflectionServicer((*handlers.by_service, name))
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, handlers)
 
 
 def _server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
