@@ -1,7 +1,7 @@
 """What a replica wants done. The driver carries a list out in order.
 
-A `Persist` must be on disk before any later action of the same list is begun, and lists are carried out in the
-order of their steps. Answers come back as events; nothing else is expected to.
+A synced `Persist` must be on disk before any later action of its list is begun; lists are carried out in the
+order of their steps. Answers come back as events; an action that is not said to be answered is not.
 
 Source: docs/spec/consensus.md, "Events and actions".
 """
@@ -26,14 +26,14 @@ class MessageKind(StrEnum):
 class Persist:
     """Append a record payload (docs/spec/wal.md) to the log.
 
-    ``is_synced``: the record must be durable before the next action. Otherwise it is appended and becomes durable
-    with the next synced record; losing it loses nothing that was promised.
+    ``is_synced``: it must be durable before the next action. Otherwise it becomes so with the next synced record;
+    losing it loses nothing that was promised.
     """
 
     record: bytes
     epoch: int
     view: int
-    """What the record is about: once a final block of a higher (epoch, view) is in the block store, it may go."""
+    """What it is about: once a final block of a higher (epoch, view) is in the block store, it may go."""
     is_synced: bool
 
 
@@ -66,8 +66,10 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Choose transactions for a proposal: pool candidates not in ``branch.unexecuted``, through the application's
-    PrepareBlock. Answered by `BlockPrepared` with the same request; a newer Prepare makes an older one void."""
+    """Choose transactions for a proposal: pool candidates not in ``branch.unexecuted``, through PrepareBlock.
+
+    Answered by `BlockPrepared` with the same request; a newer Prepare makes an older one void.
+    """
 
     request: int
     branch: Branch
@@ -79,7 +81,7 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Ask the application's ValidateBlock; answered by `BlockJudged`. Ancestors are asked before descendants."""
+    """Ask the application's ValidateBlock; answered by `BlockJudged`. Ancestors come before descendants."""
 
     block_hash: bytes
     branch: Branch
@@ -123,7 +125,7 @@ class FetchCertificates:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Send a FetchRequest to this seat; answered by `BlocksFetched`, `CertificatesFetched` or `FetchFailed`."""
+    """Send a FetchRequest; answered by `BlocksFetched`, `CertificatesFetched` or `FetchFailed`."""
 
     request: int
     seat: int
@@ -139,7 +141,7 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True)
 class Notarized:
-    """A block was notarized (not final!): its transactions need no other proposal unless it is `Abandoned`."""
+    """A block was notarized, not final: its transactions need no other proposal unless it is `Abandoned`."""
 
     block_hash: bytes
     height: int

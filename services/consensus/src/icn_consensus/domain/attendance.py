@@ -37,7 +37,7 @@ class Attendance:
         self._since = view
 
     def restart_epoch(self, view: int) -> None:
-        """Views may count from a lower number again in the next epoch; what was heard counts as heard just now."""
+        """Views may count from a lower number again in the next epoch; what was heard counts as just now."""
         self._since = min(self._since, view)
         self._heard = [min(heard, view) for heard in self._heard]
 

@@ -33,11 +33,11 @@ CERTIFICATE_BYTES_MAX: Final = 8 * 1024
 PROPOSAL_OVERHEAD_BYTES: Final = 256
 """What a proposal holds beside the block: parent view, seat, signature and field tags."""
 INTEGER_MAX: Final = 2**63 - 1
-"""Heights, views, epochs and times stay inside a signed 64-bit integer, as databases and other languages have it."""
+"""Heights, views, epochs and times stay inside the signed 64-bit integers of databases."""
 
 
 class MalformedMessage(ValueError):
-    """Bytes that no honest validator sends: not canonical, a length or count out of bounds, a body that its header denies."""
+    """Bytes no honest validator sends: not canonical, out of bounds, or a body that its header denies."""
 
 
 class VoteKind(IntEnum):
@@ -54,6 +54,7 @@ VOTE_TAGS: Final[Mapping[VoteKind, str]] = {
     VoteKind.FINALIZE: tags.FINALIZE,
 }
 
+_KINDS: Final[Mapping[int, VoteKind]] = {int(kind): kind for kind in VoteKind}
 _WIRE_KINDS: Final[Mapping[VoteKind, str]] = {kind: f"VOTE_KIND_{kind.name}" for kind in VoteKind}
 
 
@@ -165,7 +166,7 @@ class Proposal:
 
 
 def vote_body(protocol_version: int, epoch: int, view: int, height: int, block_hash: bytes) -> bytes:
-    """What a vote's preimage holds: u32be version ‖ u64be epoch ‖ u64be view ‖ u64be height ‖ block hash or zeros."""
+    """What a vote's preimage holds: u32be version ‖ u64be epoch, view, height ‖ block hash or zeros."""
     return b"".join(
         (
             protocol_version.to_bytes(4, "big"),
@@ -362,7 +363,7 @@ def build_block(
 
 
 def parse_block(genesis_hash: bytes, data: bytes, *, bytes_max: int, transactions_max: int) -> Block:
-    """Read a block and check that its body is the one its header names (rules 1 and 10 of docs/spec/block.md).
+    """Read a block and check that its body is the one its header names (docs/spec/block.md, rules 1, 10).
 
     Raises:
         MalformedMessage: not canonical, too large, or digests and roots that differ.
@@ -462,7 +463,7 @@ def parse_certificate(data: bytes) -> Certificate:
     """Read a certificate.
 
     Raises:
-        MalformedMessage: not canonical, an unknown kind or scheme, seats not ascending, lengths out of bounds.
+        MalformedMessage: not canonical, unknown kind or scheme, seats not ascending, lengths out of bounds.
     """
     message = _parse(block_pb2.Certificate, data, CERTIFICATE_BYTES_MAX)
     kind = _vote_kind(message.kind, message.height, message.block_hash)
@@ -526,14 +527,15 @@ def parse_proposal(genesis_hash: bytes, data: bytes, *, bytes_max: int, transact
 
 def _vote_kind(kind: int, height: int, block_hash: bytes) -> VoteKind:
     """The kind, after checking that exactly votes on blocks name one."""
-    if kind not in tuple(VoteKind):
+    known = _KINDS.get(kind)
+    if known is None:
         raise MalformedMessage(f"vote kind {kind}")
-    if kind == VoteKind.NULLIFY:
+    if known is VoteKind.NULLIFY:
         if height or block_hash:
             raise MalformedMessage("a nullify vote names a block")
     elif not height or len(block_hash) != HASH_BYTES:
         raise MalformedMessage("a vote on a block does not name one")
-    return VoteKind(kind)
+    return known
 
 
 def _parse(message_class: type[wire.MessageT], data: bytes, size_bytes_max: int) -> wire.MessageT:

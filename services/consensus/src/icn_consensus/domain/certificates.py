@@ -32,22 +32,23 @@ def is_vote_valid(state: State, vote: Vote) -> bool:
     return True
 
 
-def add_vote(state: State, vote: Vote) -> None:
-    """Count a vote of the current epoch for a view above the final one, and form the certificate it completes.
+def add_vote(state: State, vote: Vote) -> bool:
+    """Count a vote of the current epoch for a view above the final one, and form what it completes.
 
-    Signatures are verified only when a quorum agrees, all at once; a wrong one is dropped and its seat may vote again.
+    Signatures are verified only when a quorum agrees, all at once; a wrong one is dropped and may come again.
+    True when a certificate was formed.
     """
     view = state.view_at(vote.view)
     _notice_contradiction(state, view, vote)
     known = view.votes[vote.kind].get(vote.seat)
     if known is not None:
-        return
+        return False
     view.votes[vote.kind][vote.seat] = vote
     if vote.kind in view.certificates:
-        return
+        return False
     votes = view.votes_for(vote.kind, vote.block_hash)
     if len(votes) < state.quorum:
-        return
+        return False
     unverified = [
         item for item in votes if (item.kind, item.block_hash, item.seat, item.signature) not in view.verified
     ]
@@ -58,17 +59,19 @@ def add_vote(state: State, vote: Vote) -> None:
         else:
             del view.votes[item.kind][item.seat]
     votes = view.votes_for(vote.kind, vote.block_hash)
-    if len(votes) >= state.quorum:
-        certificate = build_certificate(
-            vote.kind,
-            protocol_version=vote.protocol_version,
-            epoch=vote.epoch,
-            view=vote.view,
-            height=vote.height,
-            block_hash=vote.block_hash,
-            signatures={item.seat: item.signature for item in votes},
-        )
-        accept(state, certificate)
+    if len(votes) < state.quorum:
+        return False
+    certificate = build_certificate(
+        vote.kind,
+        protocol_version=vote.protocol_version,
+        epoch=vote.epoch,
+        view=vote.view,
+        height=vote.height,
+        block_hash=vote.block_hash,
+        signatures={item.seat: item.signature for item in votes},
+    )
+    accept(state, certificate)
+    return True
 
 
 def is_valid(state: State, certificate: Certificate) -> bool:

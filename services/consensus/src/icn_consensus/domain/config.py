@@ -35,7 +35,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What disk holds at start. The driver first lets the application execute the block store's final blocks."""
+    """What disk holds at start. Before it, the application executes the block store's final blocks."""
 
     final_header: BlockHeader
     """Newest final block of the block store; genesis (`block.genesis_header`) when there is no other."""

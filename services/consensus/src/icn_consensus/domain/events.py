@@ -79,8 +79,11 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class PoolChanged:
-    """Whether the pool holds a transaction that a block could include now: not in an unfinished block of the
-    branch, not waiting for a gap in its lane. Sent when the answer changes and when new ones were admitted."""
+    """Whether the pool holds a transaction that a block could include now.
+
+    Those in an unfinished block of the branch, or behind a gap in their lane, do not count. Sent when the
+    answer changes and when new ones were admitted.
+    """
 
     has_pending: bool
 
@@ -100,7 +103,7 @@ class BlockJudged:
     block_hash: bytes
     is_valid: bool
     is_behind: bool = False
-    """The application has not executed enough (STATE_BEHIND) or does not know an ancestor; ask again later."""
+    """The application has not executed enough (STATE_BEHIND) or lacks an ancestor; ask again later."""
     reason: str = ""
     """Stable reason when invalid."""
 

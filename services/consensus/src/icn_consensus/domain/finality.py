@@ -43,7 +43,7 @@ BODY_PATIENCE_MS: Final = 30
 
 
 class SafetyViolation(Exception):
-    """What cannot be while at most f seats are faulty and the application keeps its word. The node must stop."""
+    """What cannot be while at most f seats are faulty and the application is sound. The node must stop."""
 
 
 def is_after_edge(config: Config, header: BlockHeader, parent: BlockHeader) -> bool:

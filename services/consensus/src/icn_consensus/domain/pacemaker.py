@@ -16,7 +16,7 @@ MEDIAN_FACTOR: Final = 4
 SAMPLES_MAX: Final = 32
 """Proposal-to-notarization times remembered: enough for a steady median, few enough to follow a change."""
 VIEWS_IN_FLIGHT: Final = 2
-"""A view is entered while the one before it is not yet final; only further ones count as without finalization."""
+"""A view is entered before the one ahead of it is final; only further ones count as without finalization."""
 DOUBLINGS_MAX: Final = 5
 """250 ms doubled five times is TIMEOUT_MS_MAX."""
 

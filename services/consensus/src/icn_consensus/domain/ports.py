@@ -10,7 +10,7 @@ SignedItem = tuple[bytes, str, bytes, bytes]
 
 
 class Crypto(Protocol):
-    """Signs with this seat's consensus key and verifies others'. Preimages are made from tag, genesis and body."""
+    """Signs with this seat's consensus key and verifies others', over preimages of tag, genesis and body."""
 
     def sign(self, tag: str, body: bytes) -> bytes:
         """Ed25519 signature over the preimage {tag, genesis hash, body}, 64 bytes."""

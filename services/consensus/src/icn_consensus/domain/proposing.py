@@ -42,29 +42,16 @@ def propose(state: State) -> bool:
 
     True when a proposal was made.
     """
-    if not _is_own_turn(state):
+    if not _is_own_turn(state) or state.draft is not None:
         return False
     reasons = timing.reasons(state)
-    if not reasons.is_any or state.draft is not None:
+    draft = _draft(state) if reasons.is_any else None
+    if draft is None:
         return False
-    parent = _parent(state)
-    if parent is None:
-        return False
-    carried = _carried_finalization(state, parent)
-    if carried is None:
-        return False
-    executed_height, finalization = carried
-    draft = Draft(
-        request=state.next_request,
-        view=state.view,
-        parent=parent,
-        time_ms=max(parent.time_ms + 1, state.now_ms),
-        executed_height=executed_height,
-        finalization=finalization,
-    )
-    is_filler = parent.epoch == state.epoch and state.config.closes_epoch(parent)
+    is_filler = draft.parent.epoch == state.epoch and state.config.closes_epoch(draft.parent)
     if state.has_pending and not is_filler:
-        return _ask_for_transactions(state, draft)
+        _ask_for_transactions(state, draft)
+        return False
     if (is_filler or not reasons.is_urgent) and timing.is_patient(state):
         return False
     return _publish(state, draft, ())
@@ -142,11 +129,30 @@ def _carried_finalization(state: State, parent: BlockHeader) -> tuple[int, bytes
     return parent.executed_height, b""
 
 
-def _ask_for_transactions(state: State, draft: Draft) -> bool:
+def _draft(state: State) -> Draft | None:
+    """A block to be, without transactions; None while something for it is missing."""
+    parent = _parent(state)
+    if parent is None:
+        return None
+    carried = _carried_finalization(state, parent)
+    if carried is None:
+        return None
+    executed_height, finalization = carried
+    return Draft(
+        request=state.next_request,
+        view=state.view,
+        parent=parent,
+        time_ms=max(parent.time_ms + 1, state.now_ms),
+        executed_height=executed_height,
+        finalization=finalization,
+    )
+
+
+def _ask_for_transactions(state: State, draft: Draft) -> None:
     path = state.chain.path_to(draft.parent.hash)
     branch = state.chain.branch_of(path.blocks, draft.executed_height)
     if branch is None:
-        return False
+        return
     notarization = _notarization_of_parent(state, draft.parent)
     certificate_bytes = len(draft.finalization) + (0 if notarization is None else len(notarization.data))
     assert certificate_bytes <= 2 * CERTIFICATE_BYTES_MAX, "certificates are bounded when parsed"
@@ -164,7 +170,6 @@ def _ask_for_transactions(state: State, draft: Draft) -> bool:
             state.config.block_transactions_max,
         )
     )
-    return False
 
 
 def _publish(state: State, draft: Draft, transactions: tuple[bytes, ...]) -> bool:

@@ -72,47 +72,48 @@ def take_future_proposal(state: State) -> bool:
     return True
 
 
-def on_vote(state: State, seat: int, data: bytes) -> None:
-    """A seat's vote, from that seat."""
+def on_vote(state: State, seat: int, data: bytes) -> bool:
+    """A seat's vote, from that seat. False when it moves nothing: it is of another view and completes nothing."""
     try:
         vote = parse_vote(data)
     except MalformedMessage:
-        return
+        return False
     if vote.seat != seat or vote.protocol_version != state.config.protocol_version:
-        return
+        return False
     is_nullify = vote.kind == VoteKind.NULLIFY
     if vote.epoch > state.epoch:
         _keep_for_later(state, seat, MessageKind.VOTE, data)
-        return
+        return False
     if vote.epoch < state.epoch or vote.view <= state.chain.final.view:
         if is_nullify:
             _help(state, seat)
-        return
+        return False
     if vote.view > state.view + FUTURE_VIEWS_MAX:
-        return
+        return False
     if vote.view < state.view and is_nullify:
         view = state.view_at(vote.view)
         # Where others nullified too, the seat gets the certificate anyway; it asks again if that was lost.
         if VoteKind.NULLIFY not in view.certificates or seat in view.votes[VoteKind.NULLIFY]:
             _help(state, seat)
     state.attendance.hear(seat, min(vote.view, state.view))
-    certificates.add_vote(state, vote)
+    return certificates.add_vote(state, vote) or vote.view == state.view
 
 
-def on_certificate(state: State, seat: int, data: bytes) -> None:
-    """A certificate; most are known already and dropped before they are parsed in full."""
+def on_certificate(state: State, seat: int, data: bytes) -> bool:
+    """A certificate; most are known already and dropped before they are parsed in full. False when dropped."""
     try:
         epoch, view, kind = peek_certificate(data)
         if not certificates.is_news(state, epoch, view, kind):
-            return
+            return False
         certificate = parse_certificate(data)
     except MalformedMessage:
-        return
+        return False
     if not certificates.is_valid(state, certificate):
-        return
+        return False
     if certificate.epoch > state.epoch and certificate.kind != VoteKind.FINALIZE:
         _keep_for_later(state, seat, MessageKind.CERTIFICATE, data)
     certificates.accept(state, certificate, seat)
+    return True
 
 
 def on_peer_connected(state: State, seat: int) -> None:
@@ -169,7 +170,7 @@ def _keep_for_later(state: State, seat: int, kind: MessageKind, data: bytes) -> 
 
 
 def _help(state: State, seat: int) -> None:
-    """Send a seat that is behind what it lacks; at most once per shortest time-out, since it asks by time-outs."""
+    """Send a seat that is behind what it lacks, at most once per shortest time-out: that is how it asks."""
     helped_at_ms = state.helped_at_ms.get(seat)
     if helped_at_ms is None or state.now_ms - helped_at_ms >= TIMEOUT_MS_MIN:
         state.helped_at_ms[seat] = state.now_ms

@@ -24,7 +24,7 @@ def restore(config: Config, crypto: Crypto, recovered: Recovered, now_ms: int) -
     """Knowledge from disk.
 
     Raises:
-        MalformedMessage: a record is not what this code writes: the log belongs to another version or is damaged.
+        MalformedMessage: a record is not what this code writes.
     """
     assert recovered.executed.executed_height == recovered.final_header.height, (
         "the driver lets the application execute the block store first"

@@ -73,7 +73,8 @@ class Replica:
         """
         state = self._state
         state.now_ms = max(state.now_ms, now_ms)
-        self._digest(event)
+        if not self._digest(event) and not state.actions:
+            return []
         return self._progress()
 
     def status(self) -> Status:
@@ -93,7 +94,7 @@ class Replica:
         )
 
     def next_leaders(self, count: int) -> tuple[int, ...]:
-        """Seats that propose next, each once, those that count as silent left out: where pending transactions go."""
+        """Seats that propose next, each once, silent ones left out: where pending transactions go."""
         state = self._state
         current = state.views.get(state.view)
         first = state.view + (1 if current is not None and current.proposal is not None else 0)
@@ -105,7 +106,7 @@ class Replica:
         return tuple(leaders)
 
     def block(self, block_hash: bytes) -> bytes | None:
-        """Bytes of an unfinished block held here, for FetchRequests by hash; final ones are in the block store."""
+        """Bytes of an unfinished block, for FetchRequests by hash; final ones are in the block store."""
         state = self._state
         block = state.chain.blocks.get(block_hash)
         if block is not None:
@@ -116,8 +117,10 @@ class Replica:
         return None
 
     def certificates_from(self, view: int) -> tuple[bytes, ...]:
-        """Up to 64 notarizations and nullifications from this view on, ascending: of the newest final block and of
-        the current epoch's views above it."""
+        """Up to 64 notarizations and nullifications from this view on, ascending.
+
+        Those of the newest final block and of the current epoch's views above it are here.
+        """
         state = self._state
         found: list[bytes] = []
         if view <= state.chain.final.view and state.chain.final_notarization is not None:
@@ -141,13 +144,14 @@ class Replica:
         assert self._started is not None, "start comes before anything else"
         return self._started
 
-    def _digest(self, event: Event) -> None:
+    def _digest(self, event: Event) -> bool:
+        """Take an event in; False when it told nothing new, as most certificates and late votes."""
         state = self._state
         match event:
             case VoteReceived():
-                receive.on_vote(state, event.seat, event.data)
+                return receive.on_vote(state, event.seat, event.data)
             case CertificateReceived():
-                receive.on_certificate(state, event.seat, event.data)
+                return receive.on_certificate(state, event.seat, event.data)
             case ProposalReceived():
                 receive.on_proposal(state, event.seat, event.data)
             case BlockJudged():
@@ -168,10 +172,13 @@ class Replica:
                 finality.on_certificates_fetched(state, event)
             case FetchFailed():
                 finality.on_fetch_failed(state, event)
+        return True
 
     def _progress(self) -> list[Action]:
-        """Apply the rules until none has anything to do. Each round either moves a view, a height or a vote on,
-        so the loop ends."""
+        """Apply the rules until none has anything to do.
+
+        Each round moves a view, a height or a vote on, so the loop ends.
+        """
         state = self._state
         while (
             self._advance_finality()

@@ -38,7 +38,7 @@ from icn_consensus.domain.records import Record, RecordKind, encode_record
 from icn_consensus.domain.view import View
 
 FUTURE_VIEWS_MAX: Final = 16
-"""Votes this far ahead of the current view are kept; farther ones come again when the sender's timer fires."""
+"""Votes this far ahead of the current view are kept; others come again when the sender's timer fires."""
 LATER_EPOCH_MESSAGES_MAX: Final = 32
 """Messages per seat kept for the next epoch while the finality of the edge is on its way."""
 FINALIZATIONS_MAX: Final = 64
@@ -135,7 +135,7 @@ class State:
 
     @property
     def is_first_of_epoch(self) -> bool:
-        """Whether the newest final block is the edge before the current epoch: no block of the epoch is final."""
+        """Whether no block of the current epoch is final: the newest final one is the edge before it."""
         return self.chain.final.epoch < self.epoch
 
     @property
@@ -167,7 +167,7 @@ class State:
         return known is not None and VoteKind.NULLIFY in known.certificates
 
     def highest_notarization(self) -> Certificate | None:
-        """Notarization of the highest view above the final one; None when only the final block can be extended."""
+        """Notarization of the highest view above the final one; None when there is none."""
         for number in sorted(self.views, reverse=True):
             certificate = self.views[number].certificates.get(VoteKind.NOTARIZE)
             if certificate is not None:

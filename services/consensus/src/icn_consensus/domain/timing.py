@@ -72,7 +72,7 @@ def is_patient(state: State) -> bool:
 
 
 def tick(state: State) -> bool:
-    """Arm or disarm the view's timer, and act when it ran out or nobody is worth waiting for. True when voted."""
+    """Arm or disarm the view's timer; act when it ran out or waiting is pointless. True when voted."""
     if not reasons(state).is_any:
         state.armed_at_ms = None
         state.fired_at_ms = None
@@ -80,13 +80,13 @@ def tick(state: State) -> bool:
     if state.armed_at_ms is None:
         state.armed_at_ms = state.now_ms
     leader = state.leader(state.view)
-    if voting.can_nullify(state) and state.attendance.is_silent(leader, state.view):
-        view = state.view_at(state.view)
-        if view.proposal is None and not view.own_votes:
-            view.was_skipped = True
-            state.report(ReportKind.SILENT_LEADER, state.view, leader)
-            voting.nullify(state)
-            return True
+    view = state.views.get(state.view)
+    is_untouched = view is None or (view.proposal is None and not view.own_votes)
+    if is_untouched and state.attendance.is_silent(leader, state.view):
+        state.current.was_skipped = True
+        state.report(ReportKind.SILENT_LEADER, state.view, leader)
+        voting.nullify(state)
+        return True
     if state.now_ms < _deadline_ms(state):
         return False
     state.fired_at_ms = state.now_ms

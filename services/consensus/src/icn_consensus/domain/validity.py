@@ -1,7 +1,7 @@
 """Whether this replica may notarize a proposal: the rules of docs/spec/block.md in order.
 
-Each check passes, raises `ProposalInvalid` (never this one), or raises `ProposalWaits` after asking for what is
-missing; it is then tried again whenever something changes.
+Each check passes, raises `ProposalInvalid` (never this one), or raises `ProposalWaits` after asking for what
+is missing; it is then tried again whenever something changes.
 """
 
 from __future__ import annotations
@@ -192,22 +192,28 @@ def _check_finalization(
     if certificate.kind != VoteKind.FINALIZE or certificate.epoch != parent.epoch:
         raise ProposalInvalid("finalization is not one of the parent's epoch")
     if is_first:
-        # The edge block is final here, so every finalization of its epoch from its height on descends from it.
-        is_covering = certificate.height > parent.height or certificate.block_hash == parent.hash
-        if certificate.height < parent.height or not is_covering or header.executed_height != parent.height:
-            raise ProposalInvalid("finalization does not cover the edge block")
-    else:
-        if not parent.executed_height < certificate.height <= parent.height:
-            raise ProposalInvalid("finalization is not newer than the branch shows")
-        if header.executed_height != certificate.height:
-            raise ProposalInvalid("executed_height is not the finalization's height")
-        if _ancestor_hash(state, path, certificate.height) != certificate.block_hash:
-            raise ProposalInvalid("finalization is not of an ancestor")
-    if candidate.has_valid_certificates:
-        return
-    known = state.finalizations.get(certificate.height)
-    is_known = any(item is not None and item.data == data for item in (known, state.highest_finalization))
-    if not is_known and not certificates.is_valid(state, certificate):
+        _check_covers_edge(header, parent, certificate)
+    elif not parent.executed_height < certificate.height <= parent.height:
+        raise ProposalInvalid("finalization is not newer than the branch shows")
+    elif header.executed_height != certificate.height:
+        raise ProposalInvalid("executed_height is not the finalization's height")
+    elif _ancestor_hash(state, path, certificate.height) != certificate.block_hash:
+        raise ProposalInvalid("finalization is not of an ancestor")
+    if not candidate.has_valid_certificates:
+        _verify_finalization(state, certificate)
+
+
+def _check_covers_edge(header: BlockHeader, edge: BlockHeader, certificate: Certificate) -> None:
+    # The edge block is final here, so a finalization of its epoch from its height on descends from it.
+    is_covering = certificate.height > edge.height or certificate.block_hash == edge.hash
+    if certificate.height < edge.height or not is_covering or header.executed_height != edge.height:
+        raise ProposalInvalid("finalization does not cover the edge block")
+
+
+def _verify_finalization(state: State, certificate: Certificate) -> None:
+    held = (state.finalizations.get(certificate.height), state.highest_finalization)
+    is_held = any(item is not None and item.data == certificate.data for item in held)
+    if not is_held and not certificates.is_valid(state, certificate):
         raise ProposalInvalid("finalization is not a quorum's")
     if certificates.is_news(state, certificate.epoch, certificate.view, certificate.kind):
         certificates.accept(state, certificate)

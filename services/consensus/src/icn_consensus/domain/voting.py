@@ -29,36 +29,34 @@ _RECORD_KINDS = {
 def consider(state: State) -> bool:
     """Notarize the current view's proposal once it is valid and while nothing forbids it. True when voted."""
     view = state.views.get(state.view)
-    if view is None or view.proposal is None or view.own_proposal is not None:
+    if view is None or view.proposal is None or view.own_votes or view.own_proposal is not None:
         return False
-    if VoteKind.NOTARIZE in view.own_votes or VoteKind.NULLIFY in view.own_votes:
-        return False
-    proposal = view.proposal
-    if state.candidate is None:
-        state.candidate = Candidate(proposal)
-        try:
-            check_envelope(state, proposal)
-        except ProposalInvalid as refusal:
-            _reject(state, state.candidate, str(refusal))
-    candidate = state.candidate
+    is_new = state.candidate is None
+    candidate = state.candidate or Candidate(view.proposal)
+    state.candidate = candidate
     if candidate.is_rejected:
         return False
     try:
+        if is_new:
+            check_envelope(state, candidate.proposal)
         check(state, candidate)
     except ProposalWaits:
         return False
     except ProposalInvalid as refusal:
         _reject(state, candidate, str(refusal))
         return False
-    if not state.chain.add(proposal.block):
+    block = candidate.proposal.block
+    if not state.chain.add(block):
         return False
-    cast(state, VoteKind.NOTARIZE, state.view, proposal.block.header.height, proposal.block.hash)
+    cast(state, VoteKind.NOTARIZE, state.view, block.header.height, block.hash)
     return True
 
 
 def judge_ahead(state: State) -> None:
-    """Have the application judge the branch of this replica's own proposal or of the newest notarized block, so
-    that a descendant need not wait for it."""
+    """Have the application judge the branch of the own proposal or of the newest notarized block.
+
+    A descendant that comes next need not wait for it then.
+    """
     if state.judging is not None or state.is_judgement_deferred:
         return
     view = state.views.get(state.view)
