@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -43,7 +44,7 @@ from icn.ledger.v1.service_pb2 import (
 )
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
 from icn_kit.channel import ChannelFactory
-from icn_kit.errors import DomainError, NotFound, Unavailable, from_rpc_error
+from icn_kit.errors import DomainError, FailedPrecondition, NotFound, Unavailable, from_rpc_error
 from icn_kit.genesis import Genesis, load_genesis
 from icn_kit.tls import TlsFiles
 
@@ -57,6 +58,8 @@ READS: Final = ("/icn.ledger.v1.LedgerService/", "/icn.consensus.v1.ConsensusSer
 CALL_SECONDS: Final = 10.0
 OPEN_SECONDS: Final = 3.0
 """A validator on the same machine or continent answers in this time or counts as away."""
+PROOF_SECONDS: Final = 10.0
+PROOF_POLL_SECONDS: Final = 0.1
 PAGE_SIZE_MAX: Final = 500
 PAGES_MAX: Final = 20_000
 """Ten million accounts; a list that goes on longer is not read to its end by a command."""
@@ -290,13 +293,37 @@ class Connection:
     async def proof_file(self, name: str) -> bytes:
         """A proof from genesis as a file, checked before it is handed out.
 
+        It is of the state that was the newest when asked for, if a final header names that within
+        PROOF_SECONDS (an idle chain makes one at once), else of the newest that one names.
+
         Raises:
             DomainError: the name is not one that can be proven, or no proof is there yet.
             ProofInvalid, ProofMalformed: the validator that answered shows something that does not hold.
         """
-        proof = from_response(await self.proof(name), self.genesis.hash, self.genesis.validator_set)
-        verify_proof(proof, self.genesis)
-        return proof.to_bytes()
+        wanted_height = await self.executed_height()
+        deadline = time.monotonic() + PROOF_SECONDS
+        while True:
+            is_last = time.monotonic() > deadline
+            try:
+                response = await self.proof(name)
+            except FailedPrecondition:
+                if is_last:
+                    raise
+            else:
+                proof = from_response(response, self.genesis.hash, self.genesis.validator_set)
+                if verify_proof(proof, self.genesis).height >= wanted_height or is_last:
+                    return proof.to_bytes()
+            await asyncio.sleep(PROOF_POLL_SECONDS)
+
+    async def executed_height(self) -> int:
+        """Highest height that a validator says it has executed. Raises DomainError when none answers."""
+        answers = await asyncio.gather(
+            *(self.status(address) for address in self.network.validators), return_exceptions=True
+        )
+        heights = [answer.executed_height for answer in answers if not isinstance(answer, BaseException)]
+        if not heights:
+            raise Unavailable("NOBODY_ANSWERS", f"no validator answers: {answers[0]}")
+        return max(heights)
 
 
 class ValidatorDoor:
