@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,11 +24,17 @@ from icn_localnet.nats import NatsServer
 from icn_localnet.network import Founder, NetworkOptions, create_network
 from icn_localnet.platform import RunningPlatform, launch
 from icn_localnet.postgres import PostgresServer
+from icn_localnet.template import cache_directory
 
 DatabaseFor = Callable[[str], str]
 
 PLATFORM_GROUP = "platform"
 """Tests of this group run on one worker (``--dist loadgroup``), so that there is one platform at a time."""
+
+
+def pytest_configure() -> None:
+    """Let commands that tests start with a home of their own share the ready-made cluster."""
+    os.environ.setdefault("ICN_CACHE", str(cache_directory()))
 
 
 @pytest.hookimpl(tryfirst=True)
