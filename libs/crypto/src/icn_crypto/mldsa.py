@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import mldsa
 
 CONTEXT_BYTES_MAX: Final = 255
 SEED_BYTES: Final = 32
+MU_BYTES: Final = 64
 
 
 class ParameterSet(Enum):
@@ -46,6 +47,17 @@ def verify(
     try:
         key = _PUBLIC_KEYS[parameter_set].from_public_bytes(public_key)
         key.verify(signature, message, context)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def verify_mu(parameter_set: ParameterSet, public_key: bytes, mu: bytes, signature: bytes) -> bool:
+    """Whether the signature is valid for a message representative (μ, 64 bytes) computed elsewhere."""
+    if len(mu) != MU_BYTES:
+        return False
+    try:
+        _PUBLIC_KEYS[parameter_set].from_public_bytes(public_key).verify_mu(signature, mu)
     except (InvalidSignature, ValueError):
         return False
     return True
