@@ -319,7 +319,12 @@ def _page(rows: list[Any], page_size: int, page_token: str) -> tuple[list[Any], 
 
 @pytest.fixture
 def zone(genesis_path: Path) -> FakeZone:
-    """A zone with two units, five accounts and some trade."""
+    """A zone with two units, six accounts and some trade."""
+    return trading_zone(genesis_path)
+
+
+def trading_zone(genesis_path: Path) -> FakeZone:
+    """See `zone`."""
     made = FakeZone(load_genesis(genesis_path), genesis_path.read_bytes())
     made.add_block()
     organizations = made.genesis.organizations
@@ -427,7 +432,7 @@ async def client(zone: FakeZone, open_client: Client) -> AsyncIterator[httpx.Asy
         yield opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> Iterator[Any]:
     """The helpers above, for tests (test modules cannot import each other)."""
 
@@ -436,5 +441,6 @@ def make() -> Iterator[Any]:
         edge = staticmethod(make_edge)
         signed = staticmethod(signed)
         identifier = staticmethod(identifier)
+        zone = staticmethod(trading_zone)
 
     yield Helpers

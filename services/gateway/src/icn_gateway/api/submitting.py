@@ -23,6 +23,7 @@ from litestar.params import QueryParameter
 from icn_gateway.api import translate, views
 from icn_gateway.api.context import Context
 from icn_gateway.api.declared import PROBLEMS_OF_BATCHES, PROBLEMS_OF_SUBMISSION
+from icn_gateway.api.fields import EXAMPLE_TRANSACTION
 from icn_gateway.api.problems import AnyRequest, HttpProblem, status_of_refusal
 from icn_gateway.domain.outcome import (
     BATCH_TRANSACTIONS_MAX,
@@ -47,7 +48,7 @@ _TRANSACTION = Schema(
     description=f"{_TRANSACTION_BYTES}, in base64.",
     min_length=4,
     max_length=(TRANSACTION_BYTES_MAX + 2) // 3 * 4,
-    examples=["CiAB"],
+    examples=[EXAMPLE_TRANSACTION],
 )
 
 

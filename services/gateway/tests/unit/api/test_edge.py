@@ -7,6 +7,7 @@ import httpx
 import pytest
 from icn_gateway.api.edge import Edge
 from icn_gateway.domain.rate_limit import RateLimit
+from structlog.testing import capture_logs
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/units", "/v1/nothing", "/nothing", "/static/style.css"])
@@ -144,7 +145,9 @@ async def test_an_application_that_fails_before_it_answers_gives_a_500_without_i
 
     transport = httpx.ASGITransport(app=Edge(broken, RateLimit()))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-        answer = await client.get("/")
+        with capture_logs() as logs:
+            answer = await client.get("/")
     assert answer.status_code == 500
+    assert len(logs) == 1
     assert answer.json()["reason"] == "INTERNAL"
     assert "secret" not in answer.text

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from icn_client.proof_file import ProofMalformed, parse_proof_file
 from icn_kit.errors import ErrorKind, RemoteError, Unavailable
+from structlog.testing import capture_logs
 
 ACCOUNT = f"{10:032x}"
 
@@ -228,11 +229,13 @@ async def test_a_validators_own_fault_is_a_502_without_its_words(
     assert "relation" not in json.dumps(document)
 
 
-async def test_a_fault_of_the_gateway_is_a_500_without_a_traceback(
+async def test_a_fault_of_the_gateway_is_a_500_without_a_traceback_and_logged_once(
     client: httpx.AsyncClient, zone: Any
 ) -> None:
     zone.fault = RuntimeError("secret detail")
-    document = await problem(client, f"/v1/accounts/{ACCOUNT}", 500, "INTERNAL")
+    with capture_logs() as logs:
+        document = await problem(client, f"/v1/accounts/{ACCOUNT}", 500, "INTERNAL")
+    assert [line["exc_info"] for line in logs] == [zone.fault]
     assert "secret" not in json.dumps(document)
     assert "Traceback" not in json.dumps(document)
 

@@ -1,0 +1,171 @@
+"""Validators that answer over real gRPC sockets, and gateways that serve over real HTTP sockets."""
+
+# ruff: noqa: N802 - methods are named by the protos
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from icn.consensus.v1 import service_pb2 as consensus
+from icn.consensus.v1.service_pb2_grpc import ConsensusServiceServicer, add_ConsensusServiceServicer_to_server
+from icn.ledger.v1.service_pb2_grpc import LedgerServiceServicer, add_LedgerServiceServicer_to_server
+from icn_gateway.api.server import HttpServer
+from icn_gateway.events.feed import Feed
+from icn_gateway.peers.validators import ValidatorAddress, Validators
+from icn_kit.channel import ChannelFactory
+from icn_kit.server import GrpcServer
+
+
+def ledger_servicer(zone: Any, seat: FakeValidator) -> LedgerServiceServicer:
+    """The zone's reads as LedgerService."""
+
+    class Servicer(LedgerServiceServicer):  # type: ignore[misc]
+        async def GetAccount(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.get_account(request.name))
+
+        async def ListAccounts(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.list_accounts(request.owner, request.page_size, request.page_token))
+
+        async def ListEntries(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(
+                zone.list_entries(request.account, request.page_size, request.page_token)
+            )
+
+        async def GetUnit(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.get_unit(request.name))
+
+        async def ListUnits(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.list_units(request.page_size, request.page_token))
+
+        async def GetController(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.get_controller(request.name))
+
+        async def GetHold(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.get_hold(request.name))
+
+        async def GetAllowance(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.get_allowance(request.organization))
+
+        async def GetTransaction(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.get_transaction(request.name))
+
+        async def GetBlock(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.get_block(request.name))
+
+        async def ListBlocks(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.list_blocks(request.page_size, request.page_token))
+
+        async def GetProof(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.get_proof(request.name, request.from_epoch))
+
+    return Servicer()
+
+
+def consensus_servicer(zone: Any, seat: FakeValidator) -> ConsensusServiceServicer:
+    """The zone's pool as ConsensusService."""
+
+    class Servicer(ConsensusServiceServicer):  # type: ignore[misc]
+        async def SubmitTransactions(self, request: Any, _context: Any) -> Any:
+            outcomes = await seat.answer(zone.submit(request.transactions, request.wait_ms))
+            return consensus.SubmitTransactionsResponse(outcomes=outcomes)
+
+        async def GetStatus(self, _request: Any, _context: Any) -> Any:
+            status = await seat.answer(_now(zone.status(seat.seat)))
+            status.is_catching_up = seat.is_catching_up
+            return status
+
+    return Servicer()
+
+
+async def _now(value: Any) -> Any:
+    return value
+
+
+class FakeValidator:
+    """One seat on a port of its own."""
+
+    def __init__(self, zone: Any, seat: int) -> None:
+        self.zone = zone
+        self.seat = seat
+        self.address = ""
+        self.calls = 0
+        self.is_catching_up = False
+        self.delay_seconds = 0.0
+        self.server: GrpcServer | None = None
+
+    async def answer(self, work: Any) -> Any:
+        self.calls += 1
+        try:
+            await asyncio.sleep(self.delay_seconds)
+            return await work
+        finally:
+            work.close()
+
+    async def start(self) -> None:
+        """Serve; after a stop at the same address again."""
+        self.server = GrpcServer(
+            self.address or "127.0.0.1:0",
+            [
+                (add_LedgerServiceServicer_to_server, ledger_servicer(self.zone, self)),
+                (add_ConsensusServiceServicer_to_server, consensus_servicer(self.zone, self)),
+            ],
+        )
+        await self.server.start()
+        self.address = self.server.address
+
+    async def stop(self) -> None:
+        if self.server is not None:
+            await self.server.drain(0)
+            self.server = None
+
+
+@pytest.fixture
+async def fake_validators(zone: Any) -> AsyncIterator[list[FakeValidator]]:
+    """Four seats of the zone, serving."""
+    made = [FakeValidator(zone, seat) for seat in range(4)]
+    for validator in made:
+        await validator.start()
+    yield made
+    for validator in made:
+        await validator.stop()
+
+
+@pytest.fixture
+async def validators(fake_validators: list[FakeValidator]) -> AsyncIterator[Validators]:
+    """The gateway's side of them."""
+    channels = ChannelFactory()
+    addresses = [ValidatorAddress(item.seat, item.address, item.address) for item in fake_validators]
+    yield Validators(addresses, channels)
+    await channels.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+Serve = Callable[..., Any]
+
+
+@pytest.fixture
+def serve(zone: Any, make: Any) -> Serve:
+    """``async with serve(feed=…, ports=…) as (client, server)``: a gateway on a port of its own."""
+
+    @asynccontextmanager
+    async def serve_(feed: Feed | None = None, ports: Any = None) -> AsyncIterator[Any]:
+        server = HttpServer(make.edge(make.context(zone, feed, ports)), "127.0.0.1", port := free_port())
+        await server.start()
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+                yield client, server
+        finally:
+            await server.drain()
+
+    return serve_

@@ -1,0 +1,203 @@
+"""The validators over real gRPC: fail-over, preference, deadlines, errors as they were meant."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+import pytest
+from icn_gateway.peers import validators as module
+from icn_gateway.peers.validators import ValidatorAddress, Validators
+from icn_kit.channel import ChannelFactory
+from icn_kit.errors import DeadlineExceeded, InvalidArgument, NotFound, ResourceExhausted, Unavailable
+
+ACCOUNT = f"accounts/{10:032x}"
+
+
+async def test_every_read_travels_both_ways(validators: Validators, zone: Any, make: Any) -> None:
+    principal = zone.genesis.organizations[0].principal.hex()
+    transaction = next(iter(zone.transactions)).hex()
+    assert await validators.get_account(ACCOUNT) == await zone.get_account(ACCOUNT)
+    assert await validators.list_accounts(f"principals/{principal}", 3, "") == await zone.list_accounts(
+        f"principals/{principal}", 3, ""
+    )
+    assert await validators.list_entries(ACCOUNT, 1, "1") == await zone.list_entries(ACCOUNT, 1, "1")
+    unit = f"units/{100:032x}"
+    assert await validators.get_unit(unit) == await zone.get_unit(unit)
+    assert await validators.list_units(1, "1") == await zone.list_units(1, "1")
+    controller = await validators.get_controller(f"principals/{principal}")
+    assert controller == await zone.get_controller(f"principals/{principal}")
+    hold = f"holds/{40:032x}"
+    assert await validators.get_hold(hold) == await zone.get_hold(hold)
+    allowance = await validators.get_allowance(f"principals/{principal}")
+    assert allowance == await zone.get_allowance(f"principals/{principal}")
+    found = await validators.get_transaction(f"transactions/{transaction}")
+    assert found == await zone.get_transaction(f"transactions/{transaction}")
+    assert await validators.get_block("blocks/1") == await zone.get_block("blocks/1")
+    assert await validators.list_blocks(2, "") == await zone.list_blocks(2, "")
+    assert await validators.get_proof(ACCOUNT, 0) == await zone.get_proof(ACCOUNT, 0)
+
+
+async def test_reads_stay_with_one_validator_while_it_answers(
+    validators: Validators, fake_validators: Any
+) -> None:
+    for _ in range(5):
+        await validators.get_account(ACCOUNT)
+    assert [validator.calls for validator in fake_validators] == [5, 0, 0, 0]
+
+
+async def test_a_read_goes_to_the_next_validator_when_one_is_gone_and_stays_there(
+    validators: Validators, fake_validators: Any
+) -> None:
+    await fake_validators[0].stop()
+    for _ in range(3):
+        assert (await validators.get_account(ACCOUNT)).account.name == ACCOUNT
+    assert [validator.calls for validator in fake_validators] == [0, 3, 0, 0]
+
+
+async def test_a_validator_that_hangs_does_not_use_up_the_whole_time(
+    validators: Validators, fake_validators: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ATTEMPT_SECONDS_MAX", 0.2)
+    fake_validators[0].delay_seconds = 30
+    started_at = monotonic()
+    await validators.get_account(ACCOUNT)
+    assert monotonic() - started_at < module.READ_SECONDS_MAX
+    assert fake_validators[1].calls == 1
+
+
+async def test_when_all_hang_the_client_is_told_in_time(
+    validators: Validators, fake_validators: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ATTEMPT_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(module, "READ_SECONDS_MAX", 0.3)
+    for validator in fake_validators:
+        validator.delay_seconds = 30
+    with pytest.raises(DeadlineExceeded):
+        await validators.get_account(ACCOUNT)
+
+
+async def test_without_any_validator_a_read_is_unavailable_not_an_error_of_ours(
+    validators: Validators, fake_validators: Any
+) -> None:
+    for validator in fake_validators:
+        await validator.stop()
+    with pytest.raises(Unavailable) as outage:
+        await validators.get_account(ACCOUNT)
+    assert outage.value.reason == "NO_VALIDATOR_REACHABLE"
+
+
+async def test_a_validator_that_comes_back_is_asked_again(
+    validators: Validators, fake_validators: Any
+) -> None:
+    for validator in fake_validators:
+        await validator.stop()
+    with pytest.raises(Unavailable):
+        await validators.get_account(ACCOUNT)
+    await fake_validators[2].start()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await validators.get_account(ACCOUNT)
+                break
+            except Unavailable:
+                await asyncio.sleep(0.1)
+    assert fake_validators[2].calls > 0
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        NotFound("ACCOUNT_UNKNOWN", "no such account", name="x"),
+        InvalidArgument("MALFORMED_NAME", "not a name"),
+        ResourceExhausted("POOL_FULL", "later"),
+    ],
+)
+async def test_a_refusal_is_an_answer_and_is_not_asked_for_again_elsewhere(
+    validators: Validators, fake_validators: Any, zone: Any, refusal: Any
+) -> None:
+    zone.fault = refusal
+    with pytest.raises(type(refusal)) as caught:
+        await validators.get_account(ACCOUNT)
+    assert (caught.value.reason, caught.value.message) == (refusal.reason, refusal.message)
+    assert [validator.calls for validator in fake_validators] == [1, 0, 0, 0]
+
+
+async def test_a_validator_that_says_it_is_not_ready_is_passed_over(
+    validators: Validators, fake_validators: Any, zone: Any
+) -> None:
+    zone.fault = Unavailable("CATCHING_UP", "fetching blocks")
+    with pytest.raises(Unavailable):
+        await validators.get_account(ACCOUNT)
+    assert [validator.calls for validator in fake_validators] == [1, 1, 1, 1]
+
+
+async def test_a_lagging_validator_is_not_read_from_while_another_is_up_to_date(
+    validators: Validators, fake_validators: Any
+) -> None:
+    fake_validators[0].is_catching_up = True
+    await validators.read_statuses()
+    await validators.get_account(ACCOUNT)
+    assert [validator.calls for validator in fake_validators] == [1, 2, 1, 1]
+
+
+async def test_statuses_show_who_answers_and_who_does_not(
+    validators: Validators, fake_validators: Any
+) -> None:
+    await fake_validators[1].stop()
+    reports = await validators.read_statuses()
+    assert [report.status is not None for report in reports] == [True, False, True, True]
+    assert [report.status.seat for report in reports if report.status] == [0, 2, 3]
+
+
+async def test_a_validator_too_slow_to_say_where_it_stands_is_shown_as_not_reachable(
+    validators: Validators, fake_validators: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STATUS_SECONDS_MAX", 0.1)
+    fake_validators[3].delay_seconds = 30
+    reports = await validators.read_statuses()
+    assert [report.status is not None for report in reports] == [True, True, True, False]
+
+
+async def test_a_submission_goes_to_another_validator_when_the_first_is_gone(
+    validators: Validators, fake_validators: Any, make: Any
+) -> None:
+    await fake_validators[0].stop()
+    (outcome,) = await validators.submit([make.signed(50)], 0)
+    assert outcome.transaction_id
+    assert fake_validators[1].calls == 1
+
+
+async def test_a_submission_may_wait_as_long_as_the_client_asked(
+    validators: Validators, fake_validators: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SUBMIT_SECONDS_MARGIN", 0.2)
+    fake_validators[0].delay_seconds = 0.6
+    assert len(await validators.submit([make.signed(50)], 1_000)) == 1
+    with pytest.raises(DeadlineExceeded):
+        await validators.submit([make.signed(50)], 0)
+
+
+async def test_an_answer_with_missing_outcomes_is_not_believed(
+    validators: Validators, zone: Any, make: Any
+) -> None:
+    async def forgetful(_transactions: Any, _wait_ms: int) -> list[Any]:
+        return []
+
+    zone.submit = forgetful
+    with pytest.raises(DeadlineExceeded) as failure:
+        await validators.submit([make.signed(50)], 0)
+    assert failure.value.reason == "OUTCOMES_MISSING"
+
+
+async def test_an_address_where_nobody_listens_fails_over_quickly(fake_validators: Any) -> None:
+    channels = ChannelFactory()
+    addresses = [
+        ValidatorAddress(0, "127.0.0.1:1", "127.0.0.1:1"),
+        ValidatorAddress(1, fake_validators[1].address, fake_validators[1].address),
+    ]
+    started_at = monotonic()
+    await Validators(addresses, channels).get_account(ACCOUNT)
+    assert monotonic() - started_at < 1.0
+    await channels.close()
