@@ -1,0 +1,233 @@
+"""The client's doors over real gRPC sockets, against a validator that holds its chain in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from icn.consensus.v1 import service_pb2 as consensus
+from icn.consensus.v1.service_pb2_grpc import ConsensusServiceServicer, add_ConsensusServiceServicer_to_server
+from icn.ledger.v1 import service_pb2 as ledger
+from icn.ledger.v1.service_pb2_grpc import LedgerServiceServicer, add_LedgerServiceServicer_to_server
+from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED, AccountLeaf, Receipt
+from icn.ledger.v1.transaction_pb2 import Transaction
+from icn_client.connection import Connection, NetworkFile, NetworkFileInvalid
+from icn_client.submitter import End, Submitter
+from icn_client.transactions import KeyPair, Signed, build_body, sign, transaction_id, void_hold
+from icn_kit.errors import NotFound, Unavailable
+from icn_kit.server import GrpcServer
+
+STREAM = "/icn.consensus.v1.ConsensusService/StreamTransactions"
+
+
+class Chain:
+    """What the validators of one test have executed: id → height."""
+
+    def __init__(self, genesis_hash: bytes) -> None:
+        self.genesis_hash = genesis_hash
+        self.executed: dict[bytes, int] = {}
+
+    def execute(self, data: bytes) -> bytes:
+        identifier = transaction_id(self.genesis_hash, Transaction.FromString(data).body)
+        self.executed.setdefault(identifier, len(self.executed) + 1)
+        return identifier
+
+
+class MemoryValidator(ConsensusServiceServicer, LedgerServiceServicer):
+    """Commits what it is sent; breaks the stream after ``breaks_after`` transactions, telling nobody of the
+    last.
+    """
+
+    def __init__(self, chain: Chain, breaks_after: int | None = None) -> None:
+        self.chain = chain
+        self.breaks_after = breaks_after
+        self.received = 0
+        self.asked = 0
+        self.is_catching_up = False
+
+    async def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
+        return consensus.GetStatusResponse(
+            genesis_hash=self.chain.genesis_hash,
+            executed_height=len(self.chain.executed),
+            block_time_ms=1,
+            is_catching_up=self.is_catching_up,
+        )
+
+    async def StreamTransactions(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - named by gRPC
+        async for request in requests:
+            outcomes = []
+            for data in request.transactions:
+                self.received += 1
+                identifier = self.chain.execute(data)
+                if self.breaks_after is not None and self.received > self.breaks_after:
+                    raise Unavailable("GONE", "the validator is gone")
+                outcomes.append(
+                    consensus.SubmitOutcome(
+                        transaction_id=identifier,
+                        state=consensus.SUBMIT_STATE_COMMITTED,
+                        height=self.chain.executed[identifier],
+                        receipt=receipt_of(identifier).SerializeToString(),
+                    )
+                )
+            yield consensus.StreamTransactionsResponse(outcomes=outcomes)
+
+    async def GetTransaction(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
+        self.asked += 1
+        identifier = bytes.fromhex(request.name.removeprefix("transactions/"))
+        if identifier not in self.chain.executed:
+            raise NotFound("TRANSACTION_UNKNOWN", "no block includes it")
+        return ledger.GetTransactionResponse(
+            height=self.chain.executed[identifier], receipt=receipt_of(identifier)
+        )
+
+    async def GetAccount(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
+        if request.name != f"accounts/{'aa' * 16}":
+            raise NotFound("ACCOUNT_UNKNOWN", "there is no such account")
+        return ledger.GetAccountResponse(
+            account=ledger.Account(leaf=AccountLeaf(account=b"\xaa" * 16, balance_minor=-5))
+        )
+
+    async def ListAccounts(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
+        first = int(request.page_token or 0)
+        return ledger.ListAccountsResponse(
+            accounts=[
+                ledger.Account(leaf=AccountLeaf(account=bytes([number]) * 16))
+                for number in range(first, first + 2)
+            ],
+            next_page_token=str(first + 2) if first < 4 else "",
+        )
+
+
+def receipt_of(identifier: bytes) -> Receipt:
+    return Receipt(transaction_id=identifier, status=RECEIPT_STATUS_APPLIED)
+
+
+async def serve(validator: MemoryValidator) -> GrpcServer:
+    server = GrpcServer(
+        "127.0.0.1:0",
+        [
+            (add_ConsensusServiceServicer_to_server, validator),
+            (add_LedgerServiceServicer_to_server, validator),
+        ],
+        long_lived_streams=[STREAM],
+    )
+    await server.start()
+    return server
+
+
+def network_of(folder: Path, zone: Any, addresses: list[str]) -> NetworkFile:
+    (folder / "genesis.json").write_bytes(zone.genesis_bytes)
+    document = {
+        "format": 1,
+        "gateway": {"url": "http://127.0.0.1:1"},
+        "client_tls": None,
+        "validators": [
+            {
+                "seat": seat,
+                "name": f"v{seat}",
+                "organization": "00" * 16,
+                "consensus": address,
+                "ledger": address,
+            }
+            for seat, address in enumerate(addresses)
+        ],
+    }
+    (folder / "network.json").write_text(json.dumps(document))
+    return NetworkFile.load(folder)
+
+
+def signed_ones(genesis_hash: bytes, count: int) -> list[Signed]:
+    key = KeyPair.generate()
+    return [
+        sign(
+            genesis_hash,
+            build_body(
+                principal=b"p" * 16,
+                payer=b"p" * 16,
+                lane=0,
+                sequence=number + 1,
+                expire_time_ms=2**60,
+                messages=[void_hold(b"h" * 16)],
+            ),
+            [key],
+        )
+        for number in range(count)
+    ]
+
+
+async def test_a_stream_that_breaks_is_taken_up_at_the_next_validator(tmp_path: Path, zone: Any) -> None:
+    chain = Chain(zone.genesis.hash)
+    validators = [MemoryValidator(chain, breaks_after=700), MemoryValidator(chain)]
+    servers = [await serve(validator) for validator in validators]
+    network = network_of(tmp_path, zone, [server.address for server in servers])
+    wanted = signed_ones(zone.genesis.hash, 2_000)
+    async with (
+        asyncio.timeout(60),
+        Connection(network) as connection,
+        Submitter(connection.doors(), window=600) as submitter,
+    ):
+        outcomes = await submitter.submit(wanted, 2**60)
+    assert {outcome.end for outcome in outcomes} == {End.COMMITTED}
+    assert [outcome.signed for outcome in outcomes] == wanted
+    assert len(chain.executed) == 2_000
+    assert sorted(outcome.height for outcome in outcomes) == list(range(1, 2_001))
+    assert validators[1].asked > 0, "what the broken stream left unknown was asked by id"
+    for server in servers:
+        await server.drain(0)
+
+
+async def test_validators_that_are_away_catching_up_or_of_another_zone_are_passed_over(
+    tmp_path: Path, zone: Any
+) -> None:
+    behind, foreign = MemoryValidator(Chain(zone.genesis.hash)), MemoryValidator(Chain(bytes(32)))
+    behind.is_catching_up = True
+    there = MemoryValidator(Chain(zone.genesis.hash))
+    servers = [await serve(validator) for validator in (behind, foreign, there)]
+    addresses = ["127.0.0.1:1", *(server.address for server in servers)]
+    network = network_of(tmp_path, zone, addresses)
+    async with (
+        asyncio.timeout(30),
+        Connection(network) as connection,
+        Submitter(connection.doors()) as submitter,
+    ):
+        (outcome,) = await submitter.submit(signed_ones(zone.genesis.hash, 1), 2**60)
+    assert outcome.end is End.COMMITTED
+    assert (behind.received, foreign.received, there.received) == (0, 0, 1)
+    for server in servers:
+        await server.drain(0)
+
+
+async def test_reads_go_to_the_next_validator_and_refusals_come_back_as_they_are(
+    tmp_path: Path, zone: Any
+) -> None:
+    server = await serve(MemoryValidator(Chain(zone.genesis.hash)))
+    network = network_of(tmp_path, zone, ["127.0.0.1:1", server.address])
+    async with Connection(network) as connection:
+        assert (await connection.account(b"\xaa" * 16)).leaf.balance_minor == -5
+        with pytest.raises(NotFound) as refused:
+            await connection.account(bytes(16))
+        assert refused.value.reason == "ACCOUNT_UNKNOWN"
+        listed = [account.leaf.account[0] async for account in connection.accounts()]
+        assert listed == [0, 1, 2, 3, 4, 5]
+    await server.drain(0)
+
+
+async def test_nobody_answering_a_read_is_unavailable(tmp_path: Path, zone: Any) -> None:
+    network = network_of(tmp_path, zone, ["127.0.0.1:1", "127.0.0.1:2"])
+    async with Connection(network) as connection:
+        with pytest.raises(Unavailable) as away:
+            await connection.account(bytes(16))
+    assert away.value.reason == "NOBODY_ANSWERS"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "validators": [{}]}'])
+def test_a_network_file_that_cannot_be_used_is_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(NetworkFileInvalid, match="is not there"):
+        NetworkFile.load(tmp_path)
+    (tmp_path / "network.json").write_text(text)
+    with pytest.raises(NetworkFileInvalid, match=r"network\.json"):
+        NetworkFile.load(tmp_path)
