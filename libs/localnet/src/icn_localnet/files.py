@@ -60,6 +60,7 @@ def secret(path: Path) -> str:
         return path.read_text("ascii").strip()
     except FileNotFoundError:
         text = secrets.token_urlsafe(SECRET_BYTES)
+        make_private_directory(path.parent)
         write_private(path, text.encode())
         return text
 

@@ -33,7 +33,7 @@ class HostedProcess:
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._arguments = list(arguments)
-        self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
+        self.environment = {**environment, "PYTHONUNBUFFERED": "1"}
         self.health = health
         """``host:port``."""
         self.log = log
@@ -54,7 +54,7 @@ class HostedProcess:
             [sys.executable, "-m", *self._arguments],
             log=self.log,
             death_signal=signal.SIGKILL,
-            environment=self._environment,
+            environment=self.environment,
         )
         return self._process
 

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from icn_crypto.suites import SigningKey, Suite
+from icn_localnet import parts
+from icn_localnet.hosted import HostedProcess
+from icn_localnet.nats import NatsServer
+from icn_localnet.network import Founder, Network, create_network
+from icn_localnet.postgres import PostgresServer
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Network:
+    founders = [
+        Founder(f"Co-op {number}", [{suite: SigningKey.generate(suite).public_key for suite in Suite}])
+        for number in range(4)
+    ]
+    return create_network(tmp_path / "net", founders)
+
+
+def test_what_stores_starts_before_what_serves(network: Network) -> None:
+    stores, serving = parts.stages(network)
+    assert list(stores.parts) == ["postgres-0", "postgres-1", "postgres-2", "postgres-3", "nats"]
+    assert list(serving.parts) == ["validator-0", "validator-1", "validator-2", "validator-3", "gateway"]
+
+
+def test_what_opens_a_keystore_does_not_reach_the_platform(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in parts.SECRETS_OF_MEMBERS:
+        monkeypatch.setenv(name, "a secret of a member")
+    for part in parts.stages(network)[1].parts.values():
+        assert isinstance(part, HostedProcess)
+        assert "a secret of a member" not in part.environment.values()
+
+
+def test_every_validator_knows_the_others_and_only_its_own_database(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgresServer, "dsn", lambda self, role: f"{role}@{self.directory}")
+    nats = NatsServer(network.shared_directory / "nats", port=4222)
+    nats.directory.mkdir(parents=True)
+    certificates = parts.issue_certificates(network)
+    for seat in range(4):
+        database = PostgresServer(network.validator_directory(seat) / "postgres")
+        document = parts.validator_document(network, seat, database, nats, certificates)
+        others = {str(peer.seat) for peer in network.validators} - {str(seat)}
+        assert set(document["consensus"]["peers"]) == others
+        assert document["ledger"]["database_url"].endswith(f"validator-{seat}/postgres")
+        text = json.dumps(document)
+        assert not any(f"validator-{other}/" in text for other in others)
+
+
+def test_a_validators_settings_are_readable_by_their_owner_only(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgresServer, "dsn", lambda _self, _role: "password=secret")
+    nats = NatsServer(network.shared_directory / "nats", port=4222)
+    nats.directory.mkdir(parents=True)
+    database = PostgresServer(network.validator_directory(0) / "postgres")
+    process = parts.ValidatorProcess(network, 0, database, nats, parts.issue_certificates(network))
+    process.prepare()
+    written = network.validator_directory(0) / "validator.json"
+    assert "password=secret" in written.read_text()
+    assert written.stat().st_mode & 0o777 == 0o600
