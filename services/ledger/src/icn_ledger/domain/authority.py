@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from icn_ledger.domain.messages import KIND_NUMBERS, CaptureHold, Message, PlaceHold, Transaction, Transfer
-from icn_ledger.domain.records import Controller, ControllerKey, KeyScope
+from icn_ledger.domain.records import Controller, KeyScope
 from icn_ledger.domain.refusals import KEY_SCOPE_EXCEEDED, KEY_UNKNOWN, THRESHOLD_NOT_MET, Figures
 
 
@@ -22,44 +22,39 @@ class AuthorityFault(NamedTuple):
 
 def find_fault(transaction: Transaction, controller: Controller, time_ms: int) -> AuthorityFault | None:
     """What is wrong with the signing keys in a block of this time; None when they suffice."""
-    keys: list[ControllerKey] = []
+    scope: KeyScope | None = None
     for signature in transaction.signatures:
         key = controller.find_key(signature.key_id)
-        if key is None or all(suite != signature.suite for suite, _ in key.public_keys):
+        if key is None or key.public_key(signature.suite) is None:
             return AuthorityFault(
                 KEY_UNKNOWN,
                 f"the controller has no key {signature.key_id.hex()} of suite {signature.suite}",
                 (),
             )
-        keys.append(key)
-    if len(keys) == 1 and (scope := keys[0].scope) is not None:
+        scope = scope or key.scope
+    signed = len(transaction.signatures)
+    if scope is not None:
+        if signed > 1:
+            return AuthorityFault(KEY_SCOPE_EXCEEDED, "a scoped key signs alone", ())
         return _find_excess(transaction, scope, time_ms)
-    if any(key.scope is not None for key in keys):
-        return AuthorityFault(KEY_SCOPE_EXCEEDED, "a scoped key signs alone", ())
-    if len(keys) < controller.threshold:
+    if signed < controller.threshold:
         return AuthorityFault(
             THRESHOLD_NOT_MET,
-            f"{len(keys)} keys signed, the threshold is {controller.threshold}",
-            (("signed", len(keys)), ("threshold", controller.threshold)),
+            f"{signed} keys signed, the threshold is {controller.threshold}",
+            (("signed", signed), ("threshold", controller.threshold)),
         )
     return None
 
 
 def public_keys(transaction: Transaction, controller: Controller) -> tuple[bytes, ...]:
     """The public key behind each signature, in their order; `find_fault` has found none."""
-    return tuple(
-        [
-            public_key
-            for signature in transaction.signatures
-            for suite, public_key in _known(controller.find_key(signature.key_id)).public_keys
-            if suite == signature.suite
-        ]
-    )
-
-
-def _known(key: ControllerKey | None) -> ControllerKey:
-    assert key is not None, "find_fault has found every key"
-    return key
+    found = []
+    for signature in transaction.signatures:
+        key = controller.find_key(signature.key_id)
+        public_key = None if key is None else key.public_key(signature.suite)
+        assert public_key is not None, "find_fault has found every key"
+        found.append(public_key)
+    return tuple(found)
 
 
 def _find_excess(transaction: Transaction, scope: KeyScope, time_ms: int) -> AuthorityFault | None:

@@ -56,35 +56,37 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
     """
     try:
         envelope = parse_canonical(transaction_pb2.Transaction, data, limits.TRANSACTION_BYTES_MAX)
-        body = parse_canonical(transaction_pb2.TransactionBody, envelope.body, limits.TRANSACTION_BYTES_MAX)
+        body_bytes = envelope.body
+        body = parse_canonical(transaction_pb2.TransactionBody, body_bytes, limits.TRANSACTION_BYTES_MAX)
     except (MalformedBytes, NotCanonical) as error:
         raise Malformed(str(error)) from error
-    _check_identifier(body.principal, "principal")
-    _check_identifier(body.payer, "payer")
-    if body.lane >= limits.LANES_MAX:
-        raise Malformed(f"lane {body.lane}, the highest is {limits.LANES_MAX - 1}")
-    if not 1 <= body.sequence <= limits.QUANTITY_MAX:
-        raise Malformed(f"sequence {body.sequence}, allowed 1 to 2^62")
-    _check_time(body.expire_time_ms, "expire_time_ms")
+    lane, sequence = body.lane, body.sequence
+    if lane >= limits.LANES_MAX:
+        raise Malformed(f"lane {lane}, the highest is {limits.LANES_MAX - 1}")
+    if not 1 <= sequence <= limits.QUANTITY_MAX:
+        raise Malformed(f"sequence {sequence}, allowed 1 to 2^62")
     if not 1 <= len(body.messages) <= limits.MESSAGES_MAX:
         raise Malformed(f"{len(body.messages)} messages, allowed 1 to {limits.MESSAGES_MAX}")
     messages = tuple([_message(message) for message in body.messages])
     return Transaction(
-        id=domain_hash(tags.TRANSACTION_ID, genesis_hash, envelope.body),
-        body=envelope.body,
+        id=domain_hash(tags.TRANSACTION_ID, genesis_hash, body_bytes),
+        body=body_bytes,
         size_bytes=len(data),
-        principal=body.principal,
-        payer=body.payer,
-        lane=body.lane,
-        sequence=body.sequence,
-        expire_time_ms=body.expire_time_ms,
+        principal=_check_identifier(body.principal, "principal"),
+        payer=_check_identifier(body.payer, "payer"),
+        lane=lane,
+        sequence=sequence,
+        expire_time_ms=_check_time(body.expire_time_ms, "expire_time_ms"),
         messages=messages,
         signatures=_signatures(envelope.signatures),
         leaves_made_max=sum([type(message) in LEAF_MAKERS for message in messages]),
-        organizations_set=tuple(
-            {message.organization: None for message in messages if isinstance(message, SetAllowance)}
-        ),
+        organizations_set=_organizations_set(messages),
     )
+
+
+def _organizations_set(messages: Sequence[Message]) -> tuple[bytes, ...]:
+    named = [message.organization for message in messages if type(message) is SetAllowance]
+    return tuple(dict.fromkeys(named)) if named else ()
 
 
 def controller_keys(keys: ProtoKeys | Sequence[transaction_pb2.ControllerKey]) -> tuple[ControllerKey, ...]:

@@ -47,6 +47,13 @@ class ControllerKey(NamedTuple):
     scope: KeyScope | None
     """None: the key counts towards the threshold."""
 
+    def public_key(self, suite: int) -> bytes | None:
+        """The key's public key of a suite, None when it has none."""
+        for known, public_key in self.public_keys:
+            if known == suite:
+                return public_key
+        return None
+
 
 class Controller(NamedTuple):
     """Who may sign for a principal, and how far its lanes have come."""

@@ -88,21 +88,45 @@ class Use:
     charges: dict[bytes, Charge] = field(default_factory=dict)
     """By payer."""
     cofactored_only: int = 0
-    """Such signatures in the block that is being filled."""
+    """Such signatures among them."""
+    before: Use | None = None
+    """What the unexecuted ancestors of the block use, while it is judged."""
 
     @classmethod
-    def of_branch(cls, epoch: int, ancestors: Iterable[Use]) -> Use:
-        """What the unexecuted ancestors, oldest first, leave for a block of ``epoch``.
+    def after(cls, ancestors: Iterable[Use], epoch: int) -> Use:
+        """The empty use of a block of ``epoch`` behind its unexecuted ancestors, oldest first.
 
-        Bytes and signatures count per epoch, leaves and lanes whatever the epoch.
+        Of ancestors, bytes and signatures count per epoch, leaves and lanes whatever the epoch.
         """
-        use = cls(epoch)
+        before = cls(epoch)
         for ancestor in ancestors:
-            use.lanes.update(ancestor.lanes)
+            before.lanes.update(ancestor.lanes)
             is_same_epoch = ancestor.epoch == epoch
             for payer, charge in ancestor.charges.items():
-                use._add(payer, charge if is_same_epoch else Charge(0, 0, charge.leaves))
-        return use
+                before._add(payer, charge if is_same_epoch else Charge(0, 0, charge.leaves))
+        return cls(epoch, before=before)
+
+    def last_sequence(self, principal: bytes, lane: int) -> int | None:
+        """The last number used in a lane, None when neither the block nor an ancestor uses it."""
+        last = self.lanes.get((principal, lane))
+        if last is None and self.before is not None:
+            last = self.before.lanes.get((principal, lane))
+        return last
+
+    def charged(self, payer: bytes) -> Charge:
+        """What the block and its ancestors take from an allowance."""
+        own = self.charges.get(payer, _NO_CHARGE)
+        if self.before is None or (before := self.before.charges.get(payer)) is None:
+            return own
+        return Charge(
+            before.size_bytes + own.size_bytes,
+            before.signatures + own.signatures,
+            before.leaves + own.leaves,
+        )
+
+    def alone(self) -> Use:
+        """The block's own use, as its descendants will count it."""
+        return Use(self.epoch, self.lanes, self.charges)
 
     def include(self, transaction: Transaction, charge: Charge) -> None:
         """Count a transaction that was judged valid."""
@@ -191,7 +215,7 @@ def include(
 
 
 def _check_sequence(transaction: Transaction, controller: Controller, use: Use, door: Door) -> None:
-    last = use.lanes.get((transaction.principal, transaction.lane))
+    last = use.last_sequence(transaction.principal, transaction.lane)
     if last is None:
         last = controller.last_sequence(transaction.lane)
     if transaction.sequence <= last:
@@ -205,28 +229,21 @@ def _check_allowance(transaction: Transaction, view: ValidityView, allowance: Al
     if transaction.organizations_set:
         new = sum(view.allowances[organization] is None for organization in transaction.organizations_set)
         charge = charge._replace(leaves=charge.leaves + new)
-    pending = use.charges.get(transaction.payer, _NO_CHARGE)
+    pending = use.charged(transaction.payer)
     is_current = allowance.epoch == use.epoch
-    for name, used, more, limit in (
-        (
-            "bytes",
-            (allowance.used_bytes if is_current else 0) + pending.size_bytes,
-            charge.size_bytes,
-            allowance.limits.bytes_per_epoch,
-        ),
-        (
-            "signatures",
-            (allowance.used_signatures if is_current else 0) + pending.signatures,
-            charge.signatures,
-            allowance.limits.signatures_per_epoch,
-        ),
-        (
-            "state leaves",
-            allowance.used_state_leaves + pending.leaves,
-            charge.leaves,
-            allowance.limits.state_leaves,
-        ),
-    ):
-        if more and used + more > limit:
-            raise NotValid(ALLOWANCE_EXCEEDED, f"{name}: {used} used, {more} more, the limit is {limit}")
+    bounds = allowance.limits
+    used_bytes = (allowance.used_bytes if is_current else 0) + pending.size_bytes
+    if used_bytes + charge.size_bytes > bounds.bytes_per_epoch:
+        raise _exceeded("bytes", used_bytes, charge.size_bytes, bounds.bytes_per_epoch)
+    used_signatures = (allowance.used_signatures if is_current else 0) + pending.signatures
+    if used_signatures + charge.signatures > bounds.signatures_per_epoch:
+        raise _exceeded("signatures", used_signatures, charge.signatures, bounds.signatures_per_epoch)
+    used_leaves = allowance.used_state_leaves + pending.leaves
+    # A transaction that makes no leaf is not stopped by a limit that was lowered below what is occupied.
+    if charge.leaves and used_leaves + charge.leaves > bounds.state_leaves:
+        raise _exceeded("state leaves", used_leaves, charge.leaves, bounds.state_leaves)
     return charge
+
+
+def _exceeded(name: str, used: int, more: int, limit: int) -> NotValid:
+    return NotValid(ALLOWANCE_EXCEEDED, f"{name}: {used} used, {more} more, the limit is {limit}")

@@ -19,7 +19,6 @@ from icn_ledger.domain.validity import ValidityView
 from icn_ledger.store.arrays import ByteaArray
 from icn_ledger.store.cache import LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
 from icn_ledger.store.statements import (
-    ADVANCE_CHAIN,
     INSERT_BLOCK,
     INSERT_CHAIN,
     Statement,
@@ -203,7 +202,6 @@ class StateStore:
         height = commit.block.height
         assert not self._is_uncertain and height == self._newest.height + 1, "settled, and the next height"
         statements: list[Statement] = [
-            (ADVANCE_CHAIN, {"height": height, "log_frontier": commit.log.to_bytes()}),
             *block_statements(commit),
             *_event_statements(self._event_rows(commit)),
         ]

@@ -5,38 +5,37 @@ Source: docs/spec/ledger-store.md, "One block, one transaction".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from icn_ledger.domain.events import Event, Movement
+from icn_ledger.domain.events import Movement
 from icn_ledger.domain.records import Account, Hold, Unit
 from icn_ledger.store.arrays import BigintArray, ByteaArray, IntegerArray, SmallintArray
 from icn_ledger.usecases.ports import BlockCommit, EpochEdge, ExecutedBlock
 
 Statement = tuple[str, Mapping[str, Any]]
 
-_INSERT_TRANSACTIONS = """
-    INSERT INTO transactions (height, index, id, receipt)
-    SELECT %(height)s, ordinality - 1, id, receipt
-    FROM unnest(%(ids)s, %(receipts)s) WITH ORDINALITY AS given (id, receipt, ordinality)
-"""
-
-_INSERT_ENTRIES = """
-    INSERT INTO entries
-        (height, index, transaction_index, account, counter_account, amount_minor, balance_minor, memo_hash)
-    SELECT %(height)s, ordinality - 1, transaction_index, account, counter_account, amount, balance, memo_hash
-    FROM unnest(%(transactions)s, %(accounts)s, %(counter_accounts)s, %(amounts)s, %(balances)s, %(memos)s)
-        WITH ORDINALITY
-        AS given (transaction_index, account, counter_account, amount, balance, memo_hash, ordinality)
-"""
-
-_INSERT_LEAVES = """
-    INSERT INTO leaves (namespace, identifier, height, value)
-    SELECT namespace, identifier, %(height)s, value
-    FROM unnest(%(namespaces)s, %(identifiers)s, %(values)s) AS given (namespace, identifier, value)
-"""
-
-_INSERT_PAGES = """
+# What nearly every block writes, as one statement: each costs the client about 0.2 ms, whatever its rows.
+_WRITE = """
+    WITH advanced AS (
+        UPDATE chain SET executed_height = %(height)s, log_frontier = %(log_frontier)s
+    ), transactions_written AS (
+        INSERT INTO transactions (height, index, id, receipt)
+        SELECT %(height)s, ordinality - 1, id, receipt
+        FROM unnest(%(ids)s, %(receipts)s) WITH ORDINALITY AS given (id, receipt, ordinality)
+    ), entries_written AS (
+        INSERT INTO entries (height, index, transaction_index, account, counter_account, amount_minor,
+            balance_minor, memo_hash)
+        SELECT %(height)s, ordinality - 1, transaction_index, account, counter_account, amount, balance,
+            memo_hash
+        FROM unnest(%(entry_transactions)s, %(accounts)s, %(counter_accounts)s, %(amounts)s, %(balances)s,
+            %(memo_hashes)s) WITH ORDINALITY
+            AS given (transaction_index, account, counter_account, amount, balance, memo_hash, ordinality)
+    ), leaves_written AS (
+        INSERT INTO leaves (namespace, identifier, height, value)
+        SELECT namespace, identifier, %(height)s, value
+        FROM unnest(%(namespaces)s, %(identifiers)s, %(values)s) AS given (namespace, identifier, value)
+    )
     INSERT INTO tree_pages (prefix, height, page)
     SELECT prefix, %(height)s, page FROM unnest(%(prefixes)s, %(pages)s) AS given (prefix, page)
 """
@@ -77,23 +76,10 @@ INSERT_CHAIN = """
     VALUES (%(genesis_hash)s, 0, %(log_frontier)s)
 """
 
-ADVANCE_CHAIN = """
-    UPDATE chain SET executed_height = %(height)s, log_frontier = %(log_frontier)s
-    WHERE executed_height = %(height)s - 1
-"""
-
 
 def block_statements(commit: BlockCommit) -> list[Statement]:
     """Everything but `INSERT_BLOCK`, which comes last because it looks at the holds that are left."""
-    height = commit.block.height
-    return [
-        *_transactions(height, commit.transaction_ids, commit.receipts),
-        *_entries(height, commit.events),
-        *_leaves(commit),
-        *_pages(height, commit.pages),
-        *_projections(commit),
-        *_edge(commit.edge),
-    ]
+    return [_write(commit), *_projections(commit), *_edge(commit.edge)]
 
 
 def block_parameters(block: ExecutedBlock) -> Mapping[str, Any]:
@@ -114,70 +100,43 @@ def block_parameters(block: ExecutedBlock) -> Mapping[str, Any]:
     }
 
 
-def _transactions(height: int, ids: Sequence[bytes], receipts: Sequence[bytes]) -> Iterator[Statement]:
-    if ids:
-        yield (
-            _INSERT_TRANSACTIONS,
-            {"height": height, "ids": ByteaArray(ids), "receipts": ByteaArray(receipts)},
-        )
-
-
-def _entries(height: int, events: Sequence[Event]) -> Iterator[Statement]:
-    transactions: list[int] = []
+def _write(commit: BlockCommit) -> Statement:
+    entry_transactions: list[int] = []
     accounts: list[bytes] = []
     counter_accounts: list[bytes] = []
     amounts: list[int] = []
     balances: list[int] = []
-    memos: list[bytes] = []
-    for event in events:
+    memo_hashes: list[bytes] = []
+    for event in commit.events:
         if type(event) is Movement:
             index = event.transaction_index
             source, destination, amount = event.source, event.destination, event.amount_minor
-            memo = event.memo_hash
-            transactions += (index, index)
+            entry_transactions += (index, index)
             accounts += (source, destination)
             counter_accounts += (destination, source)
             amounts += (-amount, amount)
             balances += (event.source_balance_minor, event.destination_balance_minor)
-            memos += (memo, memo)
-    if accounts:
-        yield (
-            _INSERT_ENTRIES,
-            {
-                "height": height,
-                "transactions": IntegerArray(transactions),
-                "accounts": ByteaArray(accounts),
-                "counter_accounts": ByteaArray(counter_accounts),
-                "amounts": BigintArray(amounts),
-                "balances": BigintArray(balances),
-                "memos": ByteaArray(memos),
-            },
-        )
-
-
-def _leaves(commit: BlockCommit) -> Iterator[Statement]:
-    if commit.leaves:
-        yield (
-            _INSERT_LEAVES,
-            {
-                "height": commit.block.height,
-                "namespaces": SmallintArray([namespace for namespace, _, _ in commit.leaves]),
-                "identifiers": ByteaArray([identifier for _, identifier, _ in commit.leaves]),
-                "values": ByteaArray([value for _, _, value in commit.leaves]),
-            },
-        )
-
-
-def _pages(height: int, pages: Mapping[bytes, bytes | None]) -> Iterator[Statement]:
-    if pages:
-        yield (
-            _INSERT_PAGES,
-            {
-                "height": height,
-                "prefixes": ByteaArray(list(pages)),
-                "pages": ByteaArray(list(pages.values())),
-            },
-        )
+            memo_hashes += (event.memo_hash, event.memo_hash)
+    return (
+        _WRITE,
+        {
+            "height": commit.block.height,
+            "log_frontier": commit.log.to_bytes(),
+            "ids": ByteaArray(commit.transaction_ids),
+            "receipts": ByteaArray(commit.receipts),
+            "entry_transactions": IntegerArray(entry_transactions),
+            "accounts": ByteaArray(accounts),
+            "counter_accounts": ByteaArray(counter_accounts),
+            "amounts": BigintArray(amounts),
+            "balances": BigintArray(balances),
+            "memo_hashes": ByteaArray(memo_hashes),
+            "namespaces": SmallintArray([namespace for namespace, _, _ in commit.leaves]),
+            "identifiers": ByteaArray([identifier for _, identifier, _ in commit.leaves]),
+            "values": ByteaArray([value for _, _, value in commit.leaves]),
+            "prefixes": ByteaArray(list(commit.pages)),
+            "pages": ByteaArray(list(commit.pages.values())),
+        },
+    )
 
 
 def _projections(commit: BlockCommit) -> Iterator[Statement]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from icn.consensus.v1 import block_pb2
@@ -44,6 +45,12 @@ DESCENDANTS_MAX = 10_000
 """As many as a proof may carry (docs/spec/proof.md)."""
 LEAVES_ON_LOOP_MAX = 1_000
 """Above it the tree is hashed on a thread: about 20 ms of the event loop."""
+
+
+STATE_KEYS_KEPT = 32_768
+"""A key costs as much as hashing two nodes; the same records change again and again. About 8 MB."""
+
+_state_key = lru_cache(STATE_KEYS_KEPT)(state_key)
 
 
 class FinalBlock(NamedTuple):
@@ -237,7 +244,7 @@ class Executor:
         return execution.finish()
 
     async def _update_tree(self, leaves: Sequence[tuple[Namespace, bytes, bytes | None]]) -> Update:
-        changes = {state_key(namespace, identifier): value for namespace, identifier, value in leaves}
+        changes = {_state_key(namespace, identifier): value for namespace, identifier, value in leaves}
         self._source.pages = await self.state.load_pages(list(changes))
         if len(changes) > LEAVES_ON_LOOP_MAX:
             return await asyncio.to_thread(self._tree.update, changes)

@@ -78,7 +78,7 @@ async def prepare_block(
             view,
             moment,
             signatures,
-            Use.of_branch(moment.epoch, ancestors),
+            Use.after(ancestors, moment.epoch),
             size_bytes_max,
             transactions_max,
         )

@@ -61,9 +61,9 @@ async def validate_block(
         touched_by_validity(one.transaction for one in known), branch.executed_height
     )
     signatures = Signatures(cache)
-    judged = await _judge_all(known, view, Use.of_branch(moment.epoch, ancestors), moment, signatures)
+    judged = await _judge_all(known, view, Use.after(ancestors, moment.epoch), moment, signatures)
     while not await signatures.settle():
-        judged = await _judge_all(known, view, Use.of_branch(moment.epoch, ancestors), moment, signatures)
+        judged = await _judge_all(known, view, Use.after(ancestors, moment.epoch), moment, signatures)
     if isinstance(judged, BlockJudgement):
         return judged
     branches.add(block_hash, judged)
@@ -78,16 +78,14 @@ async def _judge_all(
     signatures: Signatures,
 ) -> Use | BlockJudgement:
     """What the block alone uses, or why it is not valid."""
-    own = Use(moment.epoch)
     position = 0
     try:
         async for one in in_breaths(known):
-            charge = include(one.transaction, view, use, moment, verdict_of=signatures.verdict_for(one))
-            own.include(one.transaction, charge)
+            include(one.transaction, view, use, moment, verdict_of=signatures.verdict_for(one))
             position += 1
     except NotValid as refusal:
         return _invalid(position, refusal)
-    return own
+    return use.alone()
 
 
 def _invalid(position: int, refusal: NotValid) -> BlockJudgement:

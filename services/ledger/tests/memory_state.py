@@ -1,0 +1,90 @@
+"""The state in dictionaries: a small fake of the port `usecases.ports.State`, every height kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from icn_crypto.merkle_log import Log
+from icn_ledger.domain.records import Namespace, RecordTables
+from icn_ledger.domain.touched import RecordNames
+from icn_ledger.domain.validity import ValidityView
+from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock, StateBehind
+
+
+class MemoryState:
+    def __init__(self, first: BlockCommit) -> None:
+        self.blocks: list[ExecutedBlock] = []
+        self.records: list[RecordTables] = []
+        self.receipts: list[list[tuple[bytes, bytes]]] = []
+        self.commits: list[BlockCommit] = []
+        self.pages: dict[bytes, bytes | None] = {}
+        self._add(first)
+
+    def _add(self, commit: BlockCommit) -> None:
+        records = self.records[-1].copy() if self.records else RecordTables()
+        for namespace, identifier, record in commit.changes:
+            records.put(namespace, identifier, record)
+        self.records.append(records)
+        self.pages.update(commit.pages)
+        expiries = [hold.expire_time_ms for hold in records.holds.values() if hold is not None]
+        self.blocks.append(replace(commit.block, next_expiry_time_ms=min(expiries, default=0)))
+        self.receipts.append(list(zip(commit.transaction_ids, commit.receipts, strict=True)))
+        self.commits.append(commit)
+
+    @property
+    def newest(self) -> ExecutedBlock:
+        return self.blocks[-1]
+
+    @property
+    def log(self) -> Log:
+        return Log(self.commits[-1].log.size, list(self.commits[-1].log.peaks))
+
+    async def settle(self) -> None:
+        pass
+
+    def _load(self, names: RecordNames, height: int) -> RecordTables:
+        found = RecordTables()
+        for namespace in Namespace:
+            for identifier in names.names(namespace):
+                found.put(namespace, identifier, self.records[height].table(namespace).get(identifier))
+        return found
+
+    async def load(self, names: RecordNames) -> RecordTables:
+        return self._load(names, len(self.records) - 1)
+
+    async def load_validity(self, names: RecordNames, height: int) -> ValidityView:
+        if height >= len(self.records):
+            raise StateBehind(height, len(self.records) - 1)
+        records = self._load(names, height)
+        return ValidityView(records.controllers, records.allowances)
+
+    async def load_pages(self, _keys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
+        return self.pages
+
+    async def due_holds(self, time_ms: int, count_max: int) -> list[bytes]:
+        due = sorted(
+            (hold.expire_time_ms, hold.hold)
+            for hold in self.records[-1].holds.values()
+            if hold is not None and hold.expire_time_ms <= time_ms
+        )
+        return [hold for _, hold in due[:count_max]]
+
+    async def commit(self, commit: BlockCommit) -> ExecutedBlock:
+        assert commit.block.height == len(self.blocks)
+        self._add(commit)
+        return self.blocks[-1]
+
+    async def block_at(self, height: int) -> ExecutedBlock | None:
+        return self.blocks[height] if height < len(self.blocks) else None
+
+    async def receipts_at(self, height: int) -> list[tuple[bytes, bytes]]:
+        return self.receipts[height]
+
+    async def heights_of(self, transaction_ids: Sequence[bytes]) -> dict[bytes, int]:
+        return {
+            identifier: height
+            for height, receipts in enumerate(self.receipts)
+            for identifier, _ in receipts
+            if identifier in transaction_ids
+        }

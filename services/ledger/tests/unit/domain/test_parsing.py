@@ -1,0 +1,359 @@
+"""Validity rule 1: what can be refused by looking at the bytes alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from icn.ledger.v1 import transaction_pb2 as pb
+from icn_crypto import tags
+from icn_crypto.hashing import domain_hash
+from icn_crypto.suites import Suite
+from icn_ledger.domain.limits import NO_FLOOR, QUANTITY_MAX, TRANSACTION_BYTES_MAX
+from icn_ledger.domain.messages import Transfer
+from icn_ledger.domain.parsing import parse_transaction
+from icn_ledger.domain.refusals import MALFORMED_TRANSACTION, Malformed
+
+from services.ledger.tests.conftest import (
+    GENESIS_TIME_MS,
+    TestKey,
+    Zone,
+    anchor,
+    capture_hold,
+    create_unit,
+    identifier,
+    make_zone,
+    open_account,
+    place_hold,
+    set_allowance,
+    set_floor,
+    transfer,
+    void_hold,
+)
+
+ZONE = make_zone()
+A, B, C = identifier("a"), identifier("b"), identifier("c")
+SHORT = bytes(15)
+
+
+def signed(zone: Zone, *messages: pb.Message, **changes: Any) -> bytes:
+    return zone.transaction(zone.organizations[0], *messages, sequence=1, **changes)
+
+
+def refuse(data: bytes) -> str:
+    with pytest.raises(Malformed) as refusal:
+        parse_transaction(data, ZONE.genesis.hash)
+    assert refusal.value.reason == MALFORMED_TRANSACTION
+    return refusal.value.message
+
+
+def accept(*messages: pb.Message, **changes: Any) -> None:
+    parse_transaction(signed(ZONE, *messages, **changes), ZONE.genesis.hash)
+
+
+def test_a_transaction_becomes_values() -> None:
+    data = signed(ZONE, transfer(A, B, 5, memo_hash=bytes(32)))
+    read = parse_transaction(data, ZONE.genesis.hash)
+    body = pb.Transaction.FromString(data).body
+    assert read.id == domain_hash(tags.TRANSACTION_ID, ZONE.genesis.hash, body)
+    assert read.messages == (Transfer(A, B, 5, bytes(32)),)
+    assert (read.size_bytes, read.lane, read.sequence) == (len(data), 0, 1)
+    assert read.expire_time_ms == GENESIS_TIME_MS + 3_600_000
+
+
+def test_the_id_leaves_signatures_out() -> None:
+    shop = ZONE.organizations[0]
+    body = ZONE.body(shop, transfer(A, B, 5), sequence=1).SerializeToString(deterministic=True)
+    one = parse_transaction(ZONE.sign(body, shop.keys), ZONE.genesis.hash)
+    other = parse_transaction(ZONE.sign(body, shop.keys, Suite.ML_DSA_65), ZONE.genesis.hash)
+    assert one.id == other.id
+    assert one.size_bytes != other.size_bytes
+
+
+@given(st.binary(max_size=300))
+def test_garbage_is_malformed_and_nothing_else(data: bytes) -> None:
+    refuse(data)
+
+
+@given(st.data())
+def test_a_changed_byte_is_malformed_or_another_transaction(data: st.DataObject) -> None:
+    original = signed(ZONE, transfer(A, B, 5))
+    position = data.draw(st.integers(0, len(original) - 1))
+    value = data.draw(st.integers(0, 255).filter(lambda value: value != original[position]))
+    changed = original[:position] + bytes([value]) + original[position + 1 :]
+    try:
+        read = parse_transaction(changed, ZONE.genesis.hash)
+    except Malformed:
+        return
+    before = parse_transaction(original, ZONE.genesis.hash)
+    assert read.id != before.id or read.signatures != before.signatures
+
+
+def _field(number: int, value: int) -> bytes:
+    return bytes([number << 3, value])
+
+
+def test_an_unknown_field_is_refused_in_the_envelope_and_in_the_body() -> None:
+    data = signed(ZONE, transfer(A, B, 5))
+    refuse(data + _field(9, 1))
+    shop = ZONE.organizations[0]
+    body = ZONE.body(shop, transfer(A, B, 5), sequence=1).SerializeToString(deterministic=True)
+    refuse(ZONE.sign(body + _field(9, 1), shop.keys))
+
+
+def test_a_default_written_out_is_not_canonical() -> None:
+    shop = ZONE.organizations[0]
+    body = ZONE.body(shop, transfer(A, B, 5), sequence=1)
+    written = body.SerializeToString(deterministic=True)
+    # Field 3 (lane) is at its default; written between fields 2 and 4 it changes nothing but the bytes.
+    cut = written.index(b"\x20\x01")
+    refuse(ZONE.sign(written[:cut] + b"\x18\x00" + written[cut:], shop.keys))
+
+
+def test_a_varint_that_is_not_minimal_is_refused() -> None:
+    shop = ZONE.organizations[0]
+    written = ZONE.body(shop, transfer(A, B, 5), sequence=1).SerializeToString(deterministic=True)
+    cut = written.index(b"\x20\x01")
+    refuse(ZONE.sign(written[:cut] + b"\x20\x81\x00" + written[cut + 2 :], shop.keys))
+
+
+def test_two_kinds_in_one_message_are_refused() -> None:
+    shop = ZONE.organizations[0]
+    two = transfer(A, B, 5).SerializeToString() + void_hold(C).SerializeToString()
+    body = ZONE.body(shop, sequence=1).SerializeToString(deterministic=True)
+    refuse(ZONE.sign(body + bytes([6 << 3 | 2, len(two)]) + two, shop.keys))
+
+
+def test_a_message_without_a_kind_is_refused() -> None:
+    refuse(signed(ZONE, pb.Message()))
+
+
+@pytest.mark.parametrize("count", [0, 17])
+def test_no_message_and_seventeen_are_refused(count: int) -> None:
+    refuse(signed(ZONE, *[void_hold(C)] * count))
+
+
+@pytest.mark.parametrize("count", [1, 16])
+def test_one_message_and_sixteen_are_accepted(count: int) -> None:
+    accept(*[void_hold(C)] * count)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"principal": SHORT},
+        {"principal": b""},
+        {"payer": bytes(17)},
+        {"lane": 16},
+        {"sequence": 0},
+        {"sequence": QUANTITY_MAX + 1},
+        {"expire_time_ms": QUANTITY_MAX + 1},
+    ],
+)
+def test_a_body_outside_of_its_limits_is_refused(changes: dict[str, Any]) -> None:
+    shop = ZONE.organizations[0]
+    fields = {"sequence": 1, **changes}
+    body = ZONE.body(shop, transfer(A, B, 5), **fields).SerializeToString(deterministic=True)
+    refuse(ZONE.sign(body, shop.keys))
+
+
+def test_the_highest_lane_is_accepted() -> None:
+    accept(transfer(A, B, 5), lane=15)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        transfer(A, B, 0),
+        transfer(A, B, QUANTITY_MAX + 1),
+        transfer(A, A, 5),
+        transfer(SHORT, B, 5),
+        transfer(A, SHORT, 5),
+        transfer(A, B, 5, memo_hash=bytes(31)),
+        place_hold(SHORT, A, B, 5, 1),
+        place_hold(C, A, A, 5, 1),
+        place_hold(C, A, B, 0, 1),
+        place_hold(C, A, B, QUANTITY_MAX + 1, 1),
+        place_hold(C, A, B, 5, QUANTITY_MAX + 1),
+        capture_hold(C, 0),
+        capture_hold(C, QUANTITY_MAX + 1),
+        capture_hold(SHORT, 1),
+        void_hold(SHORT),
+        set_floor(A, 1),
+        set_floor(A, NO_FLOOR - 1),
+        set_floor(SHORT, 0),
+        open_account(SHORT, A),
+        open_account(A, SHORT),
+        create_unit(SHORT),
+        create_unit(A, floor_minor=1),
+        create_unit(A, floor_minor=NO_FLOOR - 1),
+        create_unit(A, scale=10),
+        create_unit(A, code="H"),
+        create_unit(A, code="HOURSHOURSHOU"),
+        create_unit(A, code="hour"),
+        create_unit(A, code="HOUR\n"),
+        anchor(bytes(31)),
+        anchor(bytes(33)),
+        anchor(bytes(32), topic=""),
+        anchor(bytes(32), topic="a" * 65),
+        anchor(bytes(32), topic="A"),
+        set_allowance(SHORT, state_leaves=1),
+        set_allowance(A, state_leaves=2**40 + 1),
+        set_allowance(A, bytes_per_epoch=2**40 + 1),
+        set_allowance(A, signatures_per_epoch=2**40 + 1),
+        pb.Message(set_allowance=pb.SetAllowance(organization=A)),
+    ],
+)
+def test_a_message_outside_of_its_limits_is_refused(message: pb.Message) -> None:
+    refuse(signed(ZONE, message))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        transfer(A, B, 1),
+        transfer(A, B, QUANTITY_MAX),
+        place_hold(C, A, B, QUANTITY_MAX, QUANTITY_MAX),
+        place_hold(C, A, B, 1, 0),
+        capture_hold(C, QUANTITY_MAX),
+        set_floor(A, 0),
+        set_floor(A, NO_FLOOR),
+        create_unit(A, floor_minor=NO_FLOOR, scale=9, code="H-"),
+        create_unit(A, code="HOURSHOURSHO"),
+        anchor(bytes(32), topic="a" * 64),
+        set_allowance(A, state_leaves=2**40, bytes_per_epoch=2**40, signatures_per_epoch=2**40),
+        pb.Message(set_allowance=pb.SetAllowance(organization=A, limits=pb.AllowanceLimits())),
+    ],
+)
+def test_a_message_at_its_limits_is_accepted(message: pb.Message) -> None:
+    accept(message)
+
+
+def controller(threshold: int, *keys: pb.ControllerKey) -> pb.Message:
+    return pb.Message(open_controller=pb.OpenController(principal=A, threshold=threshold, keys=keys))
+
+
+def ascending(*keys: TestKey, scope: pb.KeyScope | None = None) -> list[pb.ControllerKey]:
+    return [key.message(scope) for key in sorted(keys, key=lambda key: key.key_id)]
+
+
+MANY = [TestKey(f"key {number}") for number in range(17)]
+SCOPE = pb.KeyScope(message_kinds=[6])
+
+
+def test_controllers_have_one_to_sixteen_keys() -> None:
+    accept(controller(1, *ascending(*MANY[:1])))
+    accept(controller(16, *ascending(*MANY[:16])))
+    refuse(signed(ZONE, controller(1)))
+    refuse(signed(ZONE, controller(1, *ascending(*MANY))))
+
+
+def test_keys_ascend_and_none_stands_there_twice() -> None:
+    keys = ascending(*MANY[:2])
+    refuse(signed(ZONE, controller(1, *reversed(keys))))
+    refuse(signed(ZONE, controller(1, keys[0], keys[0])))
+
+
+def test_the_threshold_is_at_most_the_number_of_keys_without_a_scope() -> None:
+    keys = ascending(*MANY[:2])
+    refuse(signed(ZONE, controller(0, *keys)))
+    refuse(signed(ZONE, controller(3, *keys)))
+    scoped = pb.ControllerKey(public_keys=keys[1].public_keys, scope=SCOPE)
+    accept(controller(1, keys[0], scoped))
+    refuse(signed(ZONE, controller(2, keys[0], scoped)))
+
+
+def test_a_public_key_cannot_count_twice_towards_a_threshold() -> None:
+    alone = TestKey("same", (Suite.ED25519,))
+    paired = TestKey("same", (Suite.ED25519, Suite.ML_DSA_65))
+    assert alone.public[Suite.ED25519] == paired.public[Suite.ED25519]
+    refuse(signed(ZONE, controller(2, *ascending(alone, paired))))
+
+
+@pytest.mark.parametrize(
+    "public_keys",
+    [
+        [],
+        [pb.PublicKey(suite=3, public_key=bytes(32))],
+        [pb.PublicKey(suite=1, public_key=bytes(31))],
+        [pb.PublicKey(suite=2, public_key=bytes(1951))],
+        [pb.PublicKey(suite=2, public_key=bytes(1952)), pb.PublicKey(suite=1, public_key=bytes(32))],
+        [pb.PublicKey(suite=1, public_key=bytes(32)), pb.PublicKey(suite=1, public_key=bytes([1] * 32))],
+    ],
+)
+def test_public_keys_of_a_wrong_shape_are_refused(public_keys: list[pb.PublicKey]) -> None:
+    refuse(signed(ZONE, controller(1, pb.ControllerKey(public_keys=public_keys))))
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        pb.KeyScope(),
+        pb.KeyScope(message_kinds=[2]),
+        pb.KeyScope(message_kinds=[0]),
+        pb.KeyScope(message_kinds=[12]),
+        pb.KeyScope(message_kinds=[7, 6]),
+        pb.KeyScope(message_kinds=[6, 6]),
+        pb.KeyScope(message_kinds=[6], amount_minor_max=QUANTITY_MAX + 1),
+        pb.KeyScope(message_kinds=[6], expire_time_ms=QUANTITY_MAX + 1),
+        pb.KeyScope(message_kinds=[6], accounts=[SHORT]),
+        pb.KeyScope(message_kinds=[6], accounts=sorted([A, B], reverse=True)),
+        pb.KeyScope(message_kinds=[6], accounts=[A, A]),
+        pb.KeyScope(message_kinds=[6], accounts=sorted(identifier(str(n)) for n in range(65))),
+    ],
+)
+def test_a_scope_outside_of_its_limits_is_refused(scope: pb.KeyScope) -> None:
+    keys = [MANY[0].message(), MANY[1].message(scope)]
+    keys.sort(key=lambda key: MANY[0].key_id if not key.HasField("scope") else MANY[1].key_id)
+    refuse(signed(ZONE, controller(1, *keys)))
+
+
+def test_signatures_ascend_and_no_key_signs_twice() -> None:
+    shop = ZONE.organizations[0]
+    body = ZONE.body(shop, transfer(A, B, 5), sequence=1).SerializeToString(deterministic=True)
+    two = pb.Transaction.FromString(ZONE.sign(body, MANY[:2]))
+    refuse(pb.Transaction(body=body, signatures=reversed(two.signatures)).SerializeToString())
+    refuse(pb.Transaction(body=body, signatures=[two.signatures[0]] * 2).SerializeToString())
+    refuse(pb.Transaction(body=body).SerializeToString())
+    refuse(ZONE.sign(body, MANY))
+    parse_transaction(ZONE.sign(body, MANY[:16]), ZONE.genesis.hash)
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        pb.Signature(suite=1, key_id=A, signature=bytes(63)),
+        pb.Signature(suite=2, key_id=A, signature=bytes(64)),
+        pb.Signature(suite=3, key_id=A, signature=bytes(64)),
+        pb.Signature(suite=1, key_id=SHORT, signature=bytes(64)),
+    ],
+)
+def test_a_signature_of_a_wrong_shape_is_refused(signature: pb.Signature) -> None:
+    body = ZONE.body(ZONE.organizations[0], transfer(A, B, 5), sequence=1).SerializeToString(
+        deterministic=True
+    )
+    refuse(pb.Transaction(body=body, signatures=[signature]).SerializeToString(deterministic=True))
+
+
+def test_a_transaction_of_65536_bytes_is_read_and_one_byte_more_is_not() -> None:
+    """Filled up with two controllers of sixteen ML-DSA-65 keys, and with scopes and topics for the rest."""
+    keys = ascending(*(TestKey(f"big {number}", (Suite.ML_DSA_65,)) for number in range(16)))
+    accounts = sorted(identifier(str(number)) for number in range(64))
+
+    def sized(scoped_accounts: int, topic_characters: int) -> bytes:
+        scoped = [pb.ControllerKey.FromString(key.SerializeToString()) for key in keys]
+        for key, count in ((scoped[0], min(64, scoped_accounts)), (scoped[1], max(0, scoped_accounts - 64))):
+            key.scope.message_kinds.append(6)
+            key.scope.accounts.extend(accounts[:count])
+        messages = [controller(1, *keys), controller(1, *scoped), *[anchor(bytes(32), "a" * 64)] * 12]
+        return signed(ZONE, *messages, anchor(bytes(32), "a" * topic_characters))
+
+    missing = {count: TRANSACTION_BYTES_MAX - len(sized(count, 1)) for count in range(129)}
+    count = next(count for count, bytes_missing in missing.items() if 0 <= bytes_missing < 64)
+    exact = sized(count, 1 + missing[count])
+    assert len(exact) == TRANSACTION_BYTES_MAX
+    parse_transaction(exact, ZONE.genesis.hash)
+    assert "at most 65536" in refuse(bytes(TRANSACTION_BYTES_MAX + 1))
+    assert "at most" not in refuse(bytes(TRANSACTION_BYTES_MAX))
