@@ -19,7 +19,7 @@ from icn_localnet.postgres import PostgresServer
 from icn_localnet.supervisor import Part, Stage
 from icn_localnet.template import is_made, make_cluster, migrate_again
 
-SERVICES_WITH_TABLES = ("icn_ledger",)
+SERVICES_WITH_TABLES = ("icn_consensus", "icn_ledger")
 """Packages whose schema every validator's Postgres holds."""
 SECRETS_OF_MEMBERS = ("ICN_PASSPHRASE", "ICN_PASSPHRASE_FILE", "ICN_KEYSTORE")
 """What opens a person's keystore does not reach the platform's processes."""
@@ -125,6 +125,7 @@ def validator_document(
             "seat": seat,
             "address": addresses.consensus,
             "peers": {str(peer.seat): peer.consensus for peer in network.validators if peer.seat != seat},
+            "database_url": database.dsn("consensus"),
             "keys": str(directory / "keys" / "consensus.json"),
             "record_directory": str(files.make_private_directory(directory / "record")),
         },

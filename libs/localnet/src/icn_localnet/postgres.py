@@ -29,6 +29,13 @@ from icn_localnet.postgres_binaries import (
     PostgresUnavailable,
     find_postgres,
 )
+from icn_localnet.postgres_settings import (
+    HOST_BASED_AUTHENTICATION,
+    SETTINGS,
+    UnsafeSettings,
+    configuration,
+    refuse_unsafe,
+)
 from icn_localnet.processes import Identity, ProcessFailed
 
 ADMINISTRATOR = "icn_administrator"
@@ -38,61 +45,6 @@ START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
 LEFTOVER_SECONDS_MAX = 5.0
 """How long processes of an earlier, killed server get to finish by themselves."""
-
-DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
-"""What makes a commit survive a crash. A server where one of them is otherwise is refused."""
-
-SETTINGS: Mapping[str, str] = {
-    **DURABLE,
-    # Small memory: four of these run beside each other on one machine.
-    "shared_buffers": "24MB",
-    "work_mem": "4MB",
-    "maintenance_work_mem": "32MB",
-    "wal_buffers": "2MB",
-    "max_connections": "24",
-    "max_locks_per_transaction": "32",
-    "effective_cache_size": "256MB",
-    "huge_pages": "off",
-    "jit": "off",
-    "max_parallel_workers": "0",
-    "max_parallel_workers_per_gather": "0",
-    "max_parallel_maintenance_workers": "0",
-    "max_worker_processes": "2",
-    # One writer of log: no replicas, no archive, hence the shortest records and two processes less.
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "max_replication_slots": "0",
-    "max_logical_replication_workers": "0",
-    "max_wal_size": "512MB",
-    "min_wal_size": "64MB",
-    "checkpoint_timeout": "15min",
-    "wal_recycle": "on",
-    # Idle costs nothing: the writers sleep as long as they may.
-    "bgwriter_delay": "10s",
-    "wal_writer_delay": "1s",
-    "autovacuum": "on",
-    "autovacuum_naptime": "5min",
-    "autovacuum_max_workers": "1",
-    "autovacuum_vacuum_cost_delay": "1ms",
-    "update_process_title": "off",
-    # Nothing but the socket.
-    "listen_addresses": "",
-    "password_encryption": "scram-sha-256",
-    "unix_socket_permissions": "0700",
-    "logging_collector": "off",
-    "log_min_messages": "warning",
-    "log_checkpoints": "off",
-    "log_line_prefix": "%m [%p] %q%u@%d ",
-    "log_timezone": "UTC",
-    "timezone": "UTC",
-    "datestyle": "ISO",
-    "lc_messages": "C",
-}
-HOST_BASED_AUTHENTICATION = "local all all scram-sha-256\n"
-
-
-class UnsafeSettings(RuntimeError):
-    """The server would acknowledge what a crash can lose; it was stopped. The message names the setting."""
 
 
 class PostgresServer:
@@ -414,10 +366,8 @@ class PostgresServer:
 
     def _write_configuration(self) -> None:
         settings = {**self._settings, "unix_socket_directories": str(self.socket_directory)}
-        lines = ["# Written at every start by icn_localnet."]
-        lines += [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'" for name, value in settings.items()]
         for name, text in (
-            ("postgresql.conf", "\n".join(lines) + "\n"),
+            ("postgresql.conf", configuration(settings)),
             ("pg_hba.conf", HOST_BASED_AUTHENTICATION),
         ):
             path = self.data_directory / name
@@ -441,25 +391,6 @@ class PostgresServer:
         (self.data_directory / "postmaster.pid").unlink(missing_ok=True)
         for stale in self.socket_directory.glob(".s.PGSQL.*"):
             stale.unlink(missing_ok=True)
-
-
-def refuse_unsafe(connection: psycopg.Connection[Any]) -> None:
-    """Check the server's settings, also those that a role or a database would get.
-
-    Raises:
-        UnsafeSettings: see there.
-    """
-    for name, wanted in DURABLE.items():
-        row = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
-        found = row[0] if row else "unknown"
-        if found != wanted:
-            raise UnsafeSettings(
-                f"{name} is {found}, must be {wanted}: acknowledged transactions could be lost"
-            )
-    for (configuration,) in connection.execute("SELECT unnest(setconfig) FROM pg_db_role_setting"):
-        name, _, value = str(configuration).partition("=")
-        if value != DURABLE.get(name.lower(), value):
-            raise UnsafeSettings(f"{name} is set to {value} for a role or database, must be on")
 
 
 def _environment() -> dict[str, str]:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from icn_localnet import processes
-from icn_localnet.postgres import UnsafeSettings
 from icn_localnet.postgres_binaries import PostgresUnavailable
+from icn_localnet.postgres_settings import UnsafeSettings
 from icn_localnet.processes import ProcessFailed
 
 RESTART_SECONDS_FIRST, RESTART_SECONDS_MAX = 0.25, 4.0

@@ -114,8 +114,8 @@ def has_migrations(package: str) -> bool:
 def template_key(binaries: PostgresBinaries, packages: Sequence[str]) -> str:
     """Name of everything a template is made from: the programs' version and each revision's text."""
     digest = hashlib.sha256(f"{binaries.major_version}\n".encode())
-    for path in (Path(__file__), Path(__file__).with_name("postgres.py")):
-        digest.update(path.read_bytes())
+    for name in ("template.py", "postgres.py", "postgres_settings.py"):
+        digest.update(Path(__file__).with_name(name).read_bytes())
     for package in sorted(packages):
         digest.update(f"{package}\n".encode())
         if has_migrations(package):

@@ -9,8 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from icn_localnet import postgres, processes
-from icn_localnet.postgres import DURABLE, PostgresServer, UnsafeSettings
+from icn_localnet.postgres import PostgresServer
 from icn_localnet.postgres_binaries import PostgresUnavailable
+from icn_localnet.postgres_settings import DURABLE, UnsafeSettings
 from icn_localnet.processes import ProcessFailed
 
 
