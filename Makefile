@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup setup-dev run demo test check bench lock clean
+.PHONY: help python setup setup-dev native run demo test check bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -19,6 +19,9 @@ setup: python ## make .venv with the `icn` command (.venv/bin/icn)
 
 setup-dev: python ## the same with the tools for tests and checks
 	@$(PYTHON) scripts/setup.py --dev
+
+native: setup ## build the optional accelerator into .venv (needs Rust; same results, faster)
+	@$(BIN)/uv pip install --no-deps ./native
 
 run: setup ## start the platform, play the story, print the address and stay up
 	@$(BIN)/icn demo --keep

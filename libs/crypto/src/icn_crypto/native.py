@@ -3,7 +3,7 @@
 Everything works without it, with the same results; a test compares both where it is importable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 
@@ -15,6 +15,11 @@ class Accelerator(Protocol):
 
     def ed25519_verify_batch(self, items: Sequence[tuple[bytes, bytes, bytes]]) -> bytes:
         """One byte per item: 1 valid by ZIP-215, 0 not."""
+
+    def state_tree_update(
+        self, get: Callable[[bytes], bytes | None], changes: Sequence[tuple[bytes, bytes | None]]
+    ) -> tuple[bytes | None, list[tuple[bytes, bytes | None]]]:
+        """Root (None: as before) and changed pages by prefix (None: goes), as ``StateTree.update``."""
 
 
 def _load() -> Accelerator | None:

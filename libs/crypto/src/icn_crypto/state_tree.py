@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from icn_crypto.hashing import NO_GENESIS, domain_hash
+from icn_crypto.native import accelerator
 from icn_crypto.state_page import (
     EMPTY,
     EMPTY_PAGE,
@@ -117,6 +118,14 @@ class StateTree:
         Raises:
             InvalidPage: the source lacks a page that another names, or gives bytes that are none.
         """
+        if accelerator is None:
+            return self.update_in_python(changes)
+        assert all(len(key) == KEY_BYTES for key in changes), "keys come from state_key"
+        root, pages = accelerator.state_tree_update(self._pages.get, list(changes.items()))
+        return Update(self.root() if root is None else root, dict(pages))
+
+    def update_in_python(self, changes: Mapping[bytes, bytes | None]) -> Update:
+        """``update`` without the accelerator."""
         sha256 = hashlib.sha256
         ordered: list[_Change] = []
         for key in sorted(changes):

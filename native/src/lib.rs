@@ -1,0 +1,18 @@
+//! `icn_native`: what `icn_crypto` does in Python, in Rust.
+//!
+//! Optional. Every function gives the results of the Python code it stands in for; the tests of `libs/crypto`
+//! compare both wherever this module can be imported.
+
+mod signatures;
+mod state_tree;
+
+use pyo3::prelude::*;
+
+/// The Python module.
+#[pymodule]
+mod icn_native {
+    #[pymodule_export]
+    use crate::signatures::{ed25519_verdicts, ed25519_verify_batch};
+    #[pymodule_export]
+    use crate::state_tree::state_tree_update;
+}
