@@ -126,7 +126,7 @@ def validator_document(
             "address": addresses.consensus,
             "peers": {str(peer.seat): peer.consensus for peer in network.validators if peer.seat != seat},
             "database_url": database.dsn("consensus"),
-            "keys": str(directory / "keys" / "consensus.json"),
+            "key_file": str(directory / "keys" / "consensus.json"),
             "record_directory": str(files.make_private_directory(directory / "record")),
         },
     }

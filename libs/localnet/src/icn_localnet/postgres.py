@@ -57,12 +57,14 @@ class PostgresServer:
         binaries: PostgresBinaries | None = None,
         settings: Mapping[str, str] | None = None,
         extensions: Sequence[str] = EXTENSIONS_NEEDED,
+        on_any_thread: bool = False,
     ) -> None:
         self.directory = directory.absolute()
         self.data_directory = self.directory / "cluster"
         self.log = self.directory / "postgres.log"
         self._given_binaries = binaries
         self._extensions = tuple(extensions)
+        self._on_any_thread = on_any_thread
         self._settings = {**SETTINGS, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_directory: Path | None = None
@@ -192,6 +194,7 @@ class PostgresServer:
             death_signal=signal.SIGINT,
             identity=self._identity(),
             environment=_environment(),
+            on_any_thread=self._on_any_thread,
         )
         return self._process
 

@@ -34,14 +34,15 @@ def spawn(
     death_signal: signal.Signals = signal.SIGKILL,
     identity: Identity = "keep",
     environment: Mapping[str, str] | None = None,
-    directory: Path | None = None,
+    on_any_thread: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start ``command`` (absolute program path first) in a session of its own, output appended to ``log``.
 
     The kernel sends it ``death_signal`` when this process dies, so nothing is orphaned. That is tied to the
-    calling thread, which must therefore be the main one.
+    calling thread, which must therefore be the main one, unless ``on_any_thread`` says that this thread will
+    outlive the child.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not on_any_thread and threading.current_thread() is not threading.main_thread():
         raise RuntimeError("children must be started from the main thread: they die with the thread that did")
     rotate(log)
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER), "--parent", str(os.getpid())]
@@ -53,7 +54,6 @@ def spawn(
             stdout=output,
             stderr=output,
             env=dict(environment) if environment is not None else None,
-            cwd=directory,
             start_new_session=True,
         )
 

@@ -128,7 +128,7 @@ def _make_template(target: Path, packages: Sequence[str]) -> None:
     """Build a template in a temporary directory, where also nobody may work, and copy it to ``target``."""
     with tempfile.TemporaryDirectory(prefix="icn-template-") as directory:
         Path(directory).chmod(0o711)
-        server = PostgresServer(Path(directory) / "postgres")
+        server = PostgresServer(Path(directory) / "postgres", on_any_thread=True)
         server.initialize()
         server.start()
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from icn_consensus.main import build as build_consensus
 from icn_consensus.settings import ConsensusSettings
@@ -19,27 +19,39 @@ from icn_ledger.main import build as build_ledger
 from icn_ledger.settings import LedgerSettings
 
 
+class Part(Service, Protocol):
+    """A service that says why it can do no more."""
+
+    @property
+    def fault(self) -> str:
+        """Empty while it serves."""
+        ...
+
+
 class Validator:
     """Ledger and consensus of one seat, and one door for metrics and probes."""
 
-    def __init__(self, ledger: Service, consensus: Service, metrics_host: str, metrics_port: int) -> None:
-        self._services = (ledger, consensus)
-        self._fault = "starting"
-        self._metrics = MetricsServer(metrics_host, metrics_port, lambda: self._fault)
+    def __init__(self, ledger: Part, consensus: Part, metrics_host: str, metrics_port: int) -> None:
+        self._parts = (ledger, consensus)
+        self._phase = "starting"
+        self._metrics = MetricsServer(metrics_host, metrics_port, self._fault)
 
     async def start(self) -> None:
         """Start the ledger, then consensus, which shakes hands with it; healthy once both serve."""
         await self._metrics.start()
-        for service in self._services:
-            await service.start()
-        self._fault = ""
+        for part in self._parts:
+            await part.start()
+        self._phase = ""
 
     async def drain(self) -> None:
         """Drain in the opposite order."""
-        self._fault = "draining"
-        for service in reversed(self._services):
-            await service.drain()
+        self._phase = "draining"
+        for part in reversed(self._parts):
+            await part.drain()
         await self._metrics.close()
+
+    def _fault(self) -> str:
+        return next((fault for fault in (self._phase, *(part.fault for part in self._parts)) if fault), "")
 
 
 async def build(document: dict[str, Any], stop: Stop) -> Validator:
