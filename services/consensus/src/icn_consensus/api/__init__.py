@@ -1,0 +1,1 @@
+"""The validator's gRPC doors: for clients and for other validators."""

@@ -1,0 +1,112 @@
+# ruff: noqa: N802, D102 - gRPC names the methods, the proto describes them
+"""ConsensusService: the validator's door for clients. Source: protos/icn/consensus/v1/service.proto."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from icn.consensus.v1 import service_pb2, service_pb2_grpc
+from icn_kit.errors import InvalidArgument
+
+from icn_consensus.api.sinks import CallSink, StreamSink
+from icn_consensus.usecases.ends import News
+from icn_consensus.usecases.get_status import StatusReader
+from icn_consensus.usecases.ports import Submissions
+
+STREAM_TRANSACTIONS: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
+TRANSACTIONS_MAX: Final = 1_000
+"""Of one call or message."""
+WAIT_MS_MAX: Final = 30_000
+
+
+class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
+    """The RPCs; errors become statuses in the interceptor."""
+
+    def __init__(self, submissions: Submissions, status: StatusReader) -> None:
+        self._submissions = submissions
+        self._status = status
+
+    async def SubmitTransactions(self, request: Any, _context: Any) -> service_pb2.SubmitTransactionsResponse:
+        count = len(request.transactions)
+        if count == 0:
+            raise InvalidArgument("NO_TRANSACTIONS", "at least one transaction")
+        _check_count(count)
+        if request.wait_ms > WAIT_MS_MAX:
+            raise InvalidArgument(
+                "WAIT_TOO_LONG",
+                f"wait_ms is {request.wait_ms}, at most {WAIT_MS_MAX}",
+                wait_ms=request.wait_ms,
+                wait_ms_max=WAIT_MS_MAX,
+            )
+        sink = CallSink(count)
+        try:
+            await self._submissions.submit(request.transactions, sink, 0)
+            news = await sink.wait(request.wait_ms / 1000)
+        finally:
+            sink.close()
+        return service_pb2.SubmitTransactionsResponse(outcomes=[_outcome(one) for one in news])
+
+    async def StreamTransactions(self, requests: AsyncIterator[Any], context: Any) -> None:
+        sink = StreamSink()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(requests, sink))
+                while (news := await sink.take()) is not None:
+                    outcomes = [_outcome(one) for one in news]
+                    await context.write(service_pb2.StreamTransactionsResponse(outcomes=outcomes))
+        finally:
+            sink.close()
+
+    async def GetStatus(self, _request: Any, _context: Any) -> service_pb2.GetStatusResponse:
+        status = self._status.read()
+        core = status.core
+        return service_pb2.GetStatusResponse(
+            seat=status.seat,
+            epoch=core.epoch,
+            view=core.view,
+            final_height=core.final_height,
+            executed_height=core.executed_height,
+            state_root=core.state_root,
+            block_time_ms=core.block_time_ms,
+            pool_transactions=status.pool_transactions,
+            peers=[
+                service_pb2.PeerStatus(seat=seat, is_connected=is_connected, final_height=final_height)
+                for seat, is_connected, final_height in status.peers
+            ],
+            genesis_hash=status.genesis_hash,
+            is_catching_up=core.is_catching_up,
+        )
+
+    async def _read(self, requests: AsyncIterator[Any], sink: StreamSink) -> None:
+        async for request in requests:
+            count = len(request.transactions)
+            _check_count(count)
+            await sink.wait_for_room()
+            first_position = sink.expect(count)
+            await self._submissions.submit(request.transactions, sink, first_position)
+        sink.end()
+
+
+def _check_count(count: int) -> None:
+    if count > TRANSACTIONS_MAX:
+        raise InvalidArgument(
+            "TOO_MANY_TRANSACTIONS",
+            f"{count} transactions, at most {TRANSACTIONS_MAX} at once",
+            transactions=count,
+            transactions_max=TRANSACTIONS_MAX,
+        )
+
+
+def _outcome(news: News) -> service_pb2.SubmitOutcome:
+    return service_pb2.SubmitOutcome(
+        transaction_id=news.transaction_id,
+        state=news.state,  # type: ignore[arg-type]  # SubmitState has the proto's numbers
+        reason=news.reason,
+        message=news.message,
+        height=news.height,
+        receipt=news.receipt,
+        retry_after_ms=news.retry_after_ms,
+        position=news.position,
+    )

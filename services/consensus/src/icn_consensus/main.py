@@ -1,0 +1,276 @@
+"""Puts consensus together: in a process of its own, or beside the ledger in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from icn.consensus.v1 import service_pb2_grpc
+from icn_crypto.suites import SigningKey, Suite
+from icn_kit.channel import ChannelFactory
+from icn_kit.clock import Clock, SystemClock
+from icn_kit.database import Database
+from icn_kit.genesis import Genesis, load_genesis
+from icn_kit.lifecycle import Stop, run_service
+from icn_kit.server import GrpcServer
+from icn_kit.telemetry import MetricsServer, configure_logging
+
+from icn_consensus import metrics
+from icn_consensus.api.consensus_service import STREAM_TRANSACTIONS, ConsensusServicer
+from icn_consensus.api.peer_service import CONNECT, PeerServicer, add_peer_service_to_server
+from icn_consensus.domain.config import Config
+from icn_consensus.domain.replica import Status
+from icn_consensus.domain.validator_set import parse_validator_set
+from icn_consensus.peers.application import ApplicationClient
+from icn_consensus.peers.frames import FRAME_BYTES_MAX
+from icn_consensus.peers.hello import Identity
+from icn_consensus.peers.network import PeerNetwork
+from icn_consensus.settings import ConsensusSettings
+from icn_consensus.store.block_store import SCHEMA, BlockStore
+from icn_consensus.store.record_log import RecordLog
+from icn_consensus.usecases.crypto import ConsensusCrypto
+from icn_consensus.usecases.driver import Driver
+from icn_consensus.usecases.get_status import StatusReader
+from icn_consensus.usecases.pool import Pool
+from icn_consensus.usecases.recover import recover
+
+DATABASE_POOL_SIZE: Final = 2
+"""One connection stores, one reads for peers that catch up."""
+DRAIN_SECONDS: Final = 3.0
+BLOCK_BYTES_MAX: Final = FRAME_BYTES_MAX - 64 * 1024
+"""A proposal is one frame: its block, signature and field tags."""
+
+_log = structlog.get_logger(__name__)
+
+
+class CannotValidate(Exception):
+    """The settings do not make this process a validator of the zone; the message says what is wrong."""
+
+
+class Service:
+    """A validator's consensus. Made by `build`."""
+
+    def __init__(
+        self, genesis: Genesis, key: SigningKey, settings: ConsensusSettings, stop: Stop, clock: Clock
+    ) -> None:
+        self._genesis = genesis
+        self._settings = settings
+        self._stop = stop
+        self._clock = clock
+        self._config = _config(genesis, settings.seat)
+        self._crypto = ConsensusCrypto(key, genesis.hash)
+        self._record_log: RecordLog | None = None
+        self._database: Database | None = None
+        self._application = ApplicationClient(settings.application_address)
+        self._channels = ChannelFactory(settings.tls, long_lived_streams=(CONNECT,))
+        self._network: PeerNetwork | None = None
+        self._driver: Driver | None = None
+        self._server: GrpcServer | None = None
+        self._fault = ""
+
+    @property
+    def address(self) -> str:
+        """Where PeerService and ConsensusService listen, the port filled in."""
+        return self._settings.address if self._server is None else self._server.address
+
+    @property
+    def fault(self) -> str:
+        """Why this validator takes no part; empty while it does."""
+        return self._fault
+
+    async def start(self) -> None:
+        """Lock the key, recover from disk, begin to serve and to take part.
+
+        Raises:
+            RecordLogInUse, RecordLogDamaged, RecordLogStale: see there; nothing was sent.
+            WrongApplication, ApplicationRefused: the application does not fit.
+            UnsafeDatabase, Unavailable: see `icn_kit.database`.
+        """
+        settings, config = self._settings, self._config
+        record_log = self._record_log = RecordLog.open(
+            settings.record_directory,
+            genesis_hash=config.genesis_hash,
+            seat=config.seat,
+            key_file=settings.key_file,
+        )
+        self._database = await Database.open(
+            settings.database_url.get_secret_value(), SCHEMA, pool_size=DATABASE_POOL_SIZE
+        )
+        store = await BlockStore.open(self._database, record_log.log_id, record_log.sequence)
+        recovered = await recover(config, self._application, store, record_log.payloads())
+        pool = Pool(settings.pool_transactions_max, settings.pool_bytes_max)
+        driver = self._driver = Driver(
+            config,
+            self._crypto,
+            self._application,
+            store,
+            record_log,
+            pool=pool,
+            clock=self._clock,
+            recovered=recovered,
+        )
+        identity = Identity(config.genesis_hash, config.seat, config.validators, self._crypto)
+        addresses = {seat: address for seat, address in settings.peers.items() if seat != config.seat}
+        network = self._network = PeerNetwork(
+            identity, addresses, self._channels, driver, driver.final_height
+        )
+        driver.begin(network, network.note_final_height, self._guard)
+        status = StatusReader(
+            config.seat, config.genesis_hash, driver.status, lambda: len(pool), network.connections
+        )
+        self._server = GrpcServer(
+            settings.address,
+            [
+                (
+                    service_pb2_grpc.add_ConsensusServiceServicer_to_server,
+                    ConsensusServicer(driver.admission, status),
+                ),
+                (add_peer_service_to_server, PeerServicer(network)),
+            ],
+            settings.tls,
+            long_lived_streams=(CONNECT, STREAM_TRANSACTIONS),
+        )
+        await self._server.start()
+        network.start(self._guard)
+        _publish_metrics(str(config.seat), driver, pool, record_log)
+        _log.info(
+            "consensus takes part",
+            seat=config.seat,
+            height=recovered.final_header.height,
+            address=self._server.address,
+        )
+
+    async def drain(self) -> None:
+        """End streams and calls, finish the block under execution, release the key."""
+        if self._driver is not None:
+            self._driver.ends.close()
+        if self._server is not None:
+            await self._server.drain(DRAIN_SECONDS)
+        if self._network is not None:
+            await self._network.close()
+        if self._driver is not None:
+            await self._driver.drain(DRAIN_SECONDS)
+        await self._channels.close()
+        await self._application.close()
+        if self._database is not None:
+            await self._database.close()
+        if self._record_log is not None:
+            self._record_log.close()
+
+    def _guard(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = self._stop.guard(work, name)
+        task.add_done_callback(self._note_fault)
+        return task
+
+    def _note_fault(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._fault = f"{task.get_name()} failed"
+
+
+async def build(settings: ConsensusSettings, stop: Stop | None = None, clock: Clock | None = None) -> Service:
+    """A validator's consensus, ready to start.
+
+    Args:
+        settings: see `ConsensusSettings`.
+        stop: asked to end the process when the validator must not go on; without it ``fault`` tells.
+        clock: the system's where left out.
+
+    Raises:
+        GenesisInvalid, OSError: the genesis or key file.
+        CannotValidate: seat, key, peers and genesis do not fit together.
+    """
+    genesis = load_genesis(settings.genesis)
+    key = _load_key(settings.key_file)
+    seats = len(genesis.validators)
+    if settings.seat >= seats:
+        raise CannotValidate(f"seat {settings.seat} of {seats}")
+    if genesis.validators[settings.seat].public_keys[Suite.ED25519] != key.public_key:
+        raise CannotValidate(f"the key in {settings.key_file} is not that of seat {settings.seat}")
+    if not settings.peers.keys() | {settings.seat} == set(range(seats)):
+        raise CannotValidate(f"addresses of seats {sorted(settings.peers)}, but the zone has {seats} seats")
+    if genesis.limits.bytes_max > BLOCK_BYTES_MAX:
+        raise CannotValidate(
+            f"blocks of {genesis.limits.bytes_max} bytes do not fit into a frame, at most {BLOCK_BYTES_MAX}"
+        )
+    return Service(genesis, key, settings, stop or Stop(), clock or SystemClock())
+
+
+def _config(genesis: Genesis, seat: int) -> Config:
+    return Config(
+        genesis_hash=genesis.hash,
+        protocol_version=genesis.protocol_version,
+        seat=seat,
+        validators=parse_validator_set(genesis.validator_set),
+        genesis_time_ms=genesis.time_ms,
+        epoch_ms=genesis.epoch_ms,
+        heartbeat_ms=genesis.heartbeat_ms,
+        block_time_distance_ms_max=genesis.block_time_distance_ms_max,
+        block_bytes_max=genesis.limits.bytes_max,
+        block_transactions_max=genesis.limits.transactions_max,
+    )
+
+
+def _load_key(path: Path) -> SigningKey:
+    try:
+        seed = bytes.fromhex(json.loads(path.read_text("ascii"))["ed25519"])
+        return SigningKey.from_seed(Suite.ED25519, seed)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CannotValidate(f"{path} holds no ed25519 seed: {type(error).__name__}") from None
+
+
+def _publish_metrics(seat: str, driver: Driver, pool: Pool, record_log: RecordLog) -> None:
+    """Gauges that read what they show when they are scraped."""
+    status: list[tuple[Any, str]] = [
+        (metrics.HEIGHT.labels(seat, "final"), "final_height"),
+        (metrics.HEIGHT.labels(seat, "executed"), "executed_height"),
+        (metrics.VIEW.labels(seat), "view"),
+        (metrics.EPOCH.labels(seat), "epoch"),
+        (metrics.CATCHING_UP.labels(seat), "is_catching_up"),
+    ]
+    for gauge, name in status:
+        gauge.set_function(lambda name=name: _number(driver.status(), name))
+    metrics.POOL_TRANSACTIONS.labels(seat).set_function(lambda: len(pool))
+    metrics.POOL_BYTES.labels(seat).set_function(lambda: pool.size_bytes)
+    metrics.WAITING_CLIENTS.labels(seat).set_function(lambda: len(driver.ends))
+    metrics.EXECUTION_BACKLOG.labels(seat).set_function(lambda: driver.executor.backlog)
+    metrics.RECORD_LOG_BYTES.labels(seat).set_function(lambda: record_log.size_bytes)
+
+
+def _number(status: Status, name: str) -> float:
+    return float(getattr(status, name))
+
+
+class _Alone:
+    """The service with a door for metrics and probes, as a process of its own has it."""
+
+    def __init__(self, service: Service, settings: ConsensusSettings) -> None:
+        self._service = service
+        self._metrics = MetricsServer(settings.metrics_host, settings.metrics_port, lambda: service.fault)
+
+    async def start(self) -> None:
+        await self._service.start()
+        await self._metrics.start()
+
+    async def drain(self) -> None:
+        await self._metrics.close()
+        await self._service.drain()
+
+
+def main() -> None:
+    """The command ``icn-consensus``."""
+    configure_logging("consensus")
+    settings = ConsensusSettings()  # type: ignore[call-arg]  # from the environment
+
+    async def build_alone(stop: Stop) -> _Alone:
+        return _Alone(await build(settings, stop), settings)
+
+    sys.exit(run_service(build_alone))
+
+
+if __name__ == "__main__":
+    main()

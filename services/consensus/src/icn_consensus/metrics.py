@@ -1,0 +1,55 @@
+"""What consensus counts and measures."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+HEIGHT = Gauge("icn_consensus_height_blocks", "Newest final and newest executed height.", ["seat", "which"])
+VIEW = Gauge("icn_consensus_view_number", "View this validator is in.", ["seat"])
+EPOCH = Gauge("icn_consensus_epoch_number", "Epoch this validator is in.", ["seat"])
+CATCHING_UP = Gauge(
+    "icn_consensus_catching_up_bool", "1 while blocks are fetched that others have.", ["seat"]
+)
+POOL_TRANSACTIONS = Gauge("icn_consensus_pool_transactions", "Transactions that wait in the pool.", ["seat"])
+POOL_BYTES = Gauge("icn_consensus_pool_bytes", "Bytes of the transactions in the pool.", ["seat"])
+WAITING_CLIENTS = Gauge(
+    "icn_consensus_waiting_transactions", "Transactions whose end a client waits for.", ["seat"]
+)
+EXECUTION_BACKLOG = Gauge(
+    "icn_consensus_execution_backlog_blocks", "Final blocks not executed yet.", ["seat"]
+)
+PEERS_CONNECTED = Gauge(
+    "icn_consensus_peers_connected_streams", "Streams open to other validators.", ["seat"]
+)
+RECORD_LOG_BYTES = Gauge("icn_consensus_record_log_bytes", "Size of the write-ahead log.", ["seat"])
+
+SUBMITTED = Counter(
+    "icn_consensus_submitted_transactions_total",
+    "Transactions checked for the pool, per source and verdict.",
+    ["source", "verdict"],
+)
+COMMITTED = Counter("icn_consensus_committed_transactions_total", "Transactions in executed blocks.")
+BLOCKS = Counter("icn_consensus_executed_blocks_total", "Blocks executed.")
+REPORTS = Counter("icn_consensus_reports_total", "What the core reported, per kind.", ["kind"])
+PEER_FRAMES_DROPPED = Counter(
+    "icn_consensus_peer_frames_dropped_total", "Frames dropped because a peer was too slow."
+)
+EVENTS_DROPPED = Counter(
+    "icn_consensus_events_dropped_total", "Work refused because a queue was full.", ["what"]
+)
+
+FINALITY_SECONDS = Histogram(
+    "icn_consensus_finality_seconds",
+    "From a proposal's arrival to its finality.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 4.0, 16.0),
+)
+SYNC_SECONDS = Histogram(
+    "icn_consensus_record_sync_seconds",
+    "Time that writing and syncing records to the log took.",
+    buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.02, 0.1, 1.0),
+)
+EXECUTION_SECONDS = Histogram(
+    "icn_consensus_execution_seconds",
+    "Time that the application took for a block.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+)

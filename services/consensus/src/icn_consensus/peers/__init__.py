@@ -1,0 +1,1 @@
+"""Connections to the other validators and to this validator's application."""

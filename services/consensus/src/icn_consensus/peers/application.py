@@ -1,0 +1,200 @@
+"""This validator's application over gRPC on a unix socket (protos/icn/consensus/v1/application.proto)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import grpc
+import structlog
+from icn.consensus.v1 import application_pb2
+from icn.consensus.v1.application_pb2_grpc import ApplicationServiceStub
+from icn_kit.channel import ChannelFactory
+from icn_kit.errors import DomainError, ErrorKind, from_rpc_error
+
+from icn_consensus.domain.actions import Branch
+from icn_consensus.domain.block import ExecutedState
+from icn_consensus.usecases.ports import (
+    AncestorUnknown,
+    ApplicationRefused,
+    Choice,
+    Execution,
+    FinalBlock,
+    StateBehind,
+    TransactionCheck,
+)
+
+CALL_SECONDS_MAX: Final = 10.0
+"""For a look at the state; it takes milliseconds unless the node is overloaded."""
+EXECUTE_SECONDS_MAX: Final = 60.0
+"""For a full block on a slow disk. When it passes, the same call is made again: it is executed once."""
+RETRY_SECONDS: Final = 0.2
+"""Between tries while the application is away."""
+_RETRIED: Final = (ErrorKind.UNAVAILABLE, ErrorKind.DEADLINE_EXCEEDED, ErrorKind.CANCELLED)
+
+Answer = TypeVar("Answer")
+_log = structlog.get_logger(__name__)
+
+
+class ApplicationClient:
+    """`usecases.ports.Application` at an address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._channels = ChannelFactory(call_seconds=CALL_SECONDS_MAX)
+
+    @property
+    def _stub(self) -> Any:
+        return self._channels.stub(ApplicationServiceStub, self._address)
+
+    async def close(self) -> None:
+        """Cut the connection."""
+        await self._channels.close()
+
+    async def get_info(self) -> tuple[bytes, int, ExecutedState]:
+        """Genesis hash, newest protocol version, newest state; waits until the application answers.
+
+        Raises:
+            DomainError: it answers with an error.
+        """
+        answer = await self._persistently(lambda: self._stub.GetInfo(application_pb2.GetInfoRequest()))
+        return answer.genesis_hash, answer.protocol_version, _state(answer.state)
+
+    async def check(self, transactions: Sequence[bytes]) -> list[TransactionCheck]:
+        """Verdicts on at most 1,000 transactions, in order.
+
+        Raises:
+            DomainError: the application is away or overloaded.
+        """
+        request = application_pb2.CheckTransactionsRequest(transactions=transactions)
+        answer = await _answered(self._stub.CheckTransactions(request))
+        return [
+            TransactionCheck(
+                check.transaction_id,
+                check.reason,
+                check.message,
+                check.expire_time_ms,
+                check.executed_height,
+            )
+            for check in answer.checks
+        ]
+
+    async def prepare(
+        self,
+        branch: Branch,
+        epoch: int,
+        time_ms: int,
+        candidates: Sequence[bytes],
+        *,
+        size_bytes_max: int,
+        transactions_max: int,
+    ) -> Choice:
+        """Choose for a proposal.
+
+        Raises:
+            AncestorUnknown, StateBehind: see there.
+            DomainError: the application is away or refuses the request.
+        """
+        request = application_pb2.PrepareBlockRequest(
+            branch=_branch(branch),
+            epoch=epoch,
+            time_ms=time_ms,
+            candidates=candidates,
+            size_bytes_max=size_bytes_max,
+            transactions_max=transactions_max,
+        )
+        answer = await _judged(self._stub.PrepareBlock(request))
+        return Choice(tuple(answer.chosen), tuple(refused.index for refused in answer.refused))
+
+    async def validate(
+        self, block_hash: bytes, branch: Branch, epoch: int, time_ms: int, transactions: Sequence[bytes]
+    ) -> str:
+        """Reason why a block is not valid, empty when it is.
+
+        Raises:
+            AncestorUnknown, StateBehind: see there.
+            DomainError: the application is away or refuses the request.
+        """
+        request = application_pb2.ValidateBlockRequest(
+            block_hash=block_hash,
+            branch=_branch(branch),
+            epoch=epoch,
+            time_ms=time_ms,
+            transactions=transactions,
+        )
+        answer = await _judged(self._stub.ValidateBlock(request))
+        reason: str = answer.reason
+        return reason
+
+    async def execute(self, block: FinalBlock) -> Execution:
+        """Execute the next final block; waits through restarts of the application.
+
+        Raises:
+            ApplicationRefused: it will never execute this block.
+        """
+        request = application_pb2.ExecuteBlockRequest(
+            header=block.header,
+            transactions=block.transactions,
+            finalization=block.finalization,
+            descendant_headers=block.descendant_headers,
+        )
+        try:
+            answer = await self._persistently(
+                lambda: self._stub.ExecuteBlock(request, timeout=EXECUTE_SECONDS_MAX)
+            )
+        except DomainError as error:
+            raise ApplicationRefused(
+                f"block {block.height} is refused: {error.reason}: {error.message}"
+            ) from error
+        outcomes = [(outcome.transaction_id, outcome.receipt) for outcome in answer.outcomes]
+        return Execution(_state(answer.state), outcomes)
+
+    async def _persistently(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Make an idempotent call until it is answered."""
+        has_told = False
+        while True:
+            try:
+                return await _answered(call())
+            except DomainError as error:
+                if error.kind not in _RETRIED:
+                    raise
+                if not has_told:
+                    _log.warning("application is away", reason=error.reason, problem=error.message)
+                    has_told = True
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _answered(call: Awaitable[Answer]) -> Answer:
+    try:
+        return await call
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from error
+
+
+async def _judged(call: Awaitable[Answer]) -> Answer:
+    try:
+        return await _answered(call)
+    except DomainError as error:
+        if error.reason == "ANCESTOR_UNKNOWN":
+            raise AncestorUnknown(error.message) from error
+        if error.reason == "STATE_BEHIND":
+            raise StateBehind(error.message) from error
+        raise
+
+
+def _branch(branch: Branch) -> application_pb2.Branch:
+    return application_pb2.Branch(executed_height=branch.executed_height, unexecuted=branch.unexecuted)
+
+
+def _state(state: application_pb2.ExecutedState) -> ExecutedState:
+    return ExecutedState(
+        executed_height=state.executed_height,
+        time_ms=state.time_ms,
+        state_root=state.state_root,
+        receipts_root=state.receipts_root,
+        log_root=state.log_root,
+        has_changed_state=state.has_changed_state,
+        next_expiry_time_ms=state.next_expiry_time_ms,
+        next_validator_set=state.next_validator_set,
+    )

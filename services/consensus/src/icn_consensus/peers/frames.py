@@ -1,0 +1,100 @@
+"""Frames between validators as bytes (protos/icn/consensus/v1/peer.proto).
+
+What carries a block is framed by hand: one copy for all peers instead of one protobuf message per peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from icn.consensus.v1 import peer_pb2
+
+from icn_consensus.domain.actions import MessageKind
+from icn_consensus.usecases.ports import FetchRequest
+
+FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
+"""As the proto says."""
+BATCH_TRANSACTIONS_MAX: Final = 1_000
+"""Transactions in one TransactionBatch."""
+BATCH_BYTES_MAX: Final = 1024 * 1024
+"""A batch is split above it: larger ones would delay votes behind them on the same stream."""
+
+_FRAME_TAG: Final = b"\x0a"
+"""Field 1 of ConnectRequest and ConnectResponse, length-delimited."""
+_KIND_TAGS: Final = {
+    MessageKind.PROPOSAL: b"\x12",
+    MessageKind.VOTE: b"\x1a",
+    MessageKind.CERTIFICATE: b"\x22",
+}
+_TRANSACTIONS_TAG: Final = b"\x2a"
+_TRANSACTION_TAG: Final = b"\x0a"
+
+
+class MalformedFrame(ValueError):
+    """Bytes that are no frame, or one that no validator sends."""
+
+
+def message_frame(kind: MessageKind, data: bytes) -> bytes:
+    """A ConnectRequest whose frame holds a consensus message."""
+    head = _KIND_TAGS[kind] + _varint(len(data))
+    return b"".join((_FRAME_TAG, _varint(len(head) + len(data)), head, data))
+
+
+def transactions_frame(transactions: Sequence[bytes]) -> bytes:
+    """A ConnectRequest whose frame holds a TransactionBatch."""
+    parts = [part for data in transactions for part in (_TRANSACTION_TAG, _varint(len(data)), data)]
+    batch = b"".join(parts)
+    head = _TRANSACTIONS_TAG + _varint(len(batch))
+    return b"".join((_FRAME_TAG, _varint(len(head) + len(batch)), head, batch))
+
+
+def fetch_request_frame(request: FetchRequest) -> bytes:
+    """A ConnectRequest whose frame asks for something."""
+    message = peer_pb2.FetchRequest(request=request.request)
+    if request.block_hash is not None:
+        message.block_hash = request.block_hash
+    elif request.final_from_height is not None:
+        message.final_from_height = request.final_from_height
+    else:
+        assert request.certificates_from_view is not None, "a request asks for one thing"
+        message.certificates_from_view = request.certificates_from_view
+    return request_bytes(peer_pb2.PeerFrame(fetch_request=message))
+
+
+def fetch_response_frame(request: int, blocks: Sequence[bytes], certificates: Sequence[bytes]) -> bytes:
+    """A ConnectRequest whose frame answers a FetchRequest."""
+    response = peer_pb2.FetchResponse(request=request, blocks=blocks, certificates=certificates)
+    return request_bytes(peer_pb2.PeerFrame(fetch_response=response))
+
+
+def request_bytes(frame: peer_pb2.PeerFrame) -> bytes:
+    """Bytes of a ConnectRequest (and as well of a ConnectResponse: they are alike)."""
+    return peer_pb2.ConnectRequest(frame=frame).SerializeToString()
+
+
+def parse_frame(data: bytes) -> peer_pb2.PeerFrame:
+    """The frame in a ConnectRequest or ConnectResponse.
+
+    Raises:
+        MalformedFrame: too large, no such message, or no kind set.
+    """
+    if len(data) > FRAME_BYTES_MAX:
+        raise MalformedFrame(f"a frame of {len(data)} bytes, at most {FRAME_BYTES_MAX}")
+    try:
+        frame = peer_pb2.ConnectRequest.FromString(data).frame
+    except DecodeError as error:
+        raise MalformedFrame("not a frame") from error
+    if frame.WhichOneof("kind") is None:
+        raise MalformedFrame("an empty frame")
+    return frame
+
+
+def _varint(value: int) -> bytes:
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)

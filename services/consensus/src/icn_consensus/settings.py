@@ -1,0 +1,59 @@
+"""Settings of consensus, all from the environment (``ICN_CONSENSUS_…``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from icn_kit.settings import ServiceSettings
+from icn_kit.tls import TlsFiles
+from pydantic import Field, SecretStr, model_validator
+
+from icn_consensus.usecases.pool import POOL_BYTES_MAX, POOL_TRANSACTIONS_MAX
+
+Address = Annotated[str, Field(min_length=3, max_length=256)]
+
+
+class ConsensusSettings(ServiceSettings, service="consensus"):
+    """What a validator's consensus needs to know."""
+
+    genesis: Path
+    """The zone's genesis file."""
+    seat: Annotated[int, Field(ge=0, le=49)]
+    """This validator's, from 0."""
+    key_file: Path
+    """JSON object with the 32-byte seed of each consensus key in hex: ``ed25519``, ``ml_dsa_65``."""
+    database_url: SecretStr
+    """The validator's own Postgres, as the role ``consensus``."""
+    record_directory: Path
+    """The write-ahead log, on a local disk; never restored from a backup."""
+    application_address: Address
+    """Where this validator's application listens: ``unix:/path``."""
+    address: Address
+    """Where PeerService and ConsensusService listen, ``host:port``."""
+    peers: dict[int, Address]
+    """Where the others listen, by seat; JSON in the environment. The own seat may be among them."""
+
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_authority: Path | None = None
+    """Mutual TLS between validators and with clients: all three or none."""
+    pool_transactions_max: Annotated[int, Field(ge=1, le=1_000_000)] = POOL_TRANSACTIONS_MAX
+    pool_bytes_max: Annotated[int, Field(ge=65_536)] = POOL_BYTES_MAX
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Metrics and probes where consensus is a process of its own; 0 takes a free port."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ConsensusSettings:
+        files = (self.tls_certificate, self.tls_key, self.tls_authority)
+        if any(files) and not all(files):
+            raise ValueError("tls_certificate, tls_key and tls_authority go together")
+        return self
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """Files for mutual TLS, None for plain text over loopback."""
+        if self.tls_certificate and self.tls_key and self.tls_authority:
+            return TlsFiles(self.tls_certificate, self.tls_key, self.tls_authority)
+        return None

@@ -1,0 +1,1 @@
+"""What a validator keeps: its record log on disk, final blocks in Postgres."""

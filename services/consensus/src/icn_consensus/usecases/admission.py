@@ -1,0 +1,260 @@
+"""From clients and other validators into the pool: checked by the application in batches, then forwarded."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from icn_kit.errors import DomainError, ErrorKind, Unavailable
+
+from icn_consensus.metrics import EVENTS_DROPPED, SUBMITTED
+from icn_consensus.usecases.ends import Ends, News, Sink, SubmitState
+from icn_consensus.usecases.pool import Admitted, Pool, PoolItem
+from icn_consensus.usecases.ports import Application, TransactionCheck
+
+CHECK_TRANSACTIONS_MAX: Final = 1_000
+"""Of one CheckTransactions (application.proto)."""
+CHECK_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Keeps a check of the largest transactions short and within gRPC's message limit."""
+COALESCE_SECONDS: Final = 0.003
+"""How long a batch waits for company: a call costs 290 µs of CPU whatever it holds (design §5)."""
+CHECKS_IN_FLIGHT_MAX: Final = 2
+"""One that the application works on, one that waits behind it."""
+WAITING_TRANSACTIONS_MAX: Final = 8_000
+"""Not checked yet; about a second of work. Clients wait beyond it, forwarded batches are dropped."""
+CHECK_TRIES_MAX: Final = 5
+CHECK_RETRY_SECONDS: Final = 0.2
+POOL_FULL: Final = "POOL_FULL"
+"""Stable reason of a refusal for want of room; retry_after_ms says when to try again."""
+RETRY_AFTER_MS: Final = 500
+"""What a client is told when the pool is full: about two full blocks are final after it."""
+
+_AWAY: Final = (ErrorKind.UNAVAILABLE, ErrorKind.DEADLINE_EXCEEDED, ErrorKind.CANCELLED)
+
+
+@dataclass(slots=True)
+class _Offer:
+    """Transactions from one place, not checked yet."""
+
+    transactions: Sequence[bytes]
+    sink: Sink | None
+    first_position: int
+    seat: int
+    """Who forwarded them; our own for a client's."""
+
+
+_Entry = tuple[bytes, _Offer, int]
+"""A transaction, where it came from, and its position there."""
+
+
+class Admission:
+    """Takes transactions; `run` keeps it going."""
+
+    def __init__(
+        self,
+        application: Application,
+        pool: Pool,
+        ends: Ends,
+        *,
+        seat: int,
+        executed_height: Callable[[], int],
+        on_admitted: Callable[[list[PoolItem], list[PoolItem]], None],
+    ) -> None:
+        """``on_admitted`` is told of new items from clients and of new ones from other validators."""
+        self._application = application
+        self._pool = pool
+        self._ends = ends
+        self._seat = seat
+        self._executed_height = executed_height
+        self._on_admitted = on_admitted
+        self._offers: deque[_Offer] = deque()
+        self._waiting = 0
+        self._has_offers = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._in_flight = asyncio.Semaphore(CHECKS_IN_FLIGHT_MAX)
+
+    async def submit(self, transactions: Sequence[bytes], sink: Sink, first_position: int) -> None:
+        """Take a client's transactions; waits while too many wait to be checked."""
+        while not self._has_room.is_set():
+            await self._has_room.wait()
+        self._put(_Offer(transactions, sink, first_position, self._seat))
+
+    def offer(self, seat: int, transactions: Sequence[bytes]) -> None:
+        """Take what another validator forwarded, or drop it when there is no room."""
+        if len(transactions) > CHECK_TRANSACTIONS_MAX or not self._has_room.is_set():
+            EVENTS_DROPPED.labels("forwarded").inc(len(transactions))
+            return
+        self._put(_Offer(transactions, None, 0, seat))
+
+    async def run(self) -> None:
+        """Check what comes in, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._has_offers.wait()
+                if self._waiting < CHECK_TRANSACTIONS_MAX:
+                    await asyncio.sleep(COALESCE_SECONDS)
+                await self._in_flight.acquire()
+                entries = self._next_entries()
+                if entries:
+                    group.create_task(self._check_and_admit(entries))
+                else:
+                    self._in_flight.release()
+
+    def _put(self, offer: _Offer) -> None:
+        if not offer.transactions:
+            return
+        self._offers.append(offer)
+        self._waiting += len(offer.transactions)
+        self._has_offers.set()
+        if self._waiting >= WAITING_TRANSACTIONS_MAX:
+            self._has_room.clear()
+
+    def _next_entries(self) -> list[_Entry]:
+        """What one call checks; what is in the pool already is settled on the way."""
+        entries: list[_Entry] = []
+        size_bytes = 0
+        while self._offers and len(entries) < CHECK_TRANSACTIONS_MAX and size_bytes < CHECK_BYTES_MAX:
+            offer = self._offers.popleft()
+            taken = 0
+            for data in offer.transactions:
+                if len(entries) >= CHECK_TRANSACTIONS_MAX or size_bytes >= CHECK_BYTES_MAX:
+                    break
+                position = offer.first_position + taken
+                taken += 1
+                known = self._pool.find(data)
+                if known is None:
+                    entries.append((data, offer, position))
+                    size_bytes += len(data)
+                else:
+                    self._meet(known, offer, position)
+            self._waiting -= taken
+            if taken < len(offer.transactions):
+                rest = offer.transactions[taken:]
+                self._offers.appendleft(_Offer(rest, offer.sink, offer.first_position + taken, offer.seat))
+        if not self._offers:
+            self._has_offers.clear()
+        if self._waiting < WAITING_TRANSACTIONS_MAX:
+            self._has_room.set()
+        return entries
+
+    def _meet(self, item: PoolItem, offer: _Offer, position: int) -> None:
+        """A transaction came that is in the pool already."""
+        if offer.sink is None:
+            item.sent_to |= 1 << offer.seat
+        else:
+            self._ends.wait(item.id, offer.sink, position)
+
+    async def _check_and_admit(self, entries: list[_Entry]) -> None:
+        try:
+            checks = await self._check([entry[0] for entry in entries])
+        except DomainError as error:
+            refusal = Unavailable("APPLICATION_AWAY", f"the application cannot check: {error.reason}")
+            for sink in {id(entry[1].sink): entry[1].sink for entry in entries}.values():
+                if sink is not None:
+                    sink.fail(refusal)
+            return
+        finally:
+            self._in_flight.release()
+        from_clients: list[PoolItem] = []
+        from_peers: list[PoolItem] = []
+        now = time.monotonic()
+        for (data, offer, position), check in zip(entries, checks, strict=True):
+            if offer.sink is None:
+                item = self._admit_forwarded(data, offer.seat, check, now)
+                if item is not None:
+                    from_peers.append(item)
+            elif not offer.sink.is_closed:
+                item = self._admit_submitted(data, offer.sink, position, check, now)
+                if item is not None:
+                    from_clients.append(item)
+        if from_clients or from_peers:
+            self._on_admitted(from_clients, from_peers)
+
+    async def _check(self, transactions: list[bytes]) -> list[TransactionCheck]:
+        for attempt in range(1, CHECK_TRIES_MAX + 1):
+            try:
+                return await self._application.check(transactions)
+            except DomainError as error:
+                if error.kind not in _AWAY or attempt == CHECK_TRIES_MAX:
+                    raise
+            await asyncio.sleep(CHECK_RETRY_SECONDS)
+        raise AssertionError("the last try returns or raises")
+
+    def _admit_forwarded(
+        self, data: bytes, seat: int, check: TransactionCheck, now: float
+    ) -> PoolItem | None:
+        if check.reason or self._ends.committed(check.transaction_id) is not None:
+            SUBMITTED.labels("peer", "refused").inc()
+            return None
+        admitted = self._add(data, check, now)
+        SUBMITTED.labels("peer", admitted.value).inc()
+        item = self._pool.get(check.transaction_id)
+        if item is not None:
+            item.sent_to |= 1 << seat
+        return item if admitted is Admitted.NEW else None
+
+    def _admit_submitted(
+        self, data: bytes, sink: Sink, position: int, check: TransactionCheck, now: float
+    ) -> PoolItem | None:
+        identifier = check.transaction_id
+        committed = self._ends.committed(identifier)
+        if committed is not None:
+            height, receipt = committed
+            sink.tell(News(position, identifier, SubmitState.COMMITTED, height=height, receipt=receipt))
+        elif check.executed_height > self._executed_height():
+            self._ends.wait(identifier, sink, position)  # its receipt is on its way to us
+        elif check.executed_height:
+            message = f"executed at height {check.executed_height}: ask the ledger by id"
+            sink.tell(
+                News(
+                    position,
+                    identifier,
+                    SubmitState.UNKNOWN,
+                    "ALREADY_EXECUTED",
+                    message,
+                    check.executed_height,
+                )
+            )
+        elif check.reason:
+            sink.tell(News(position, identifier, SubmitState.REFUSED, check.reason, check.message))
+        else:
+            return self._admit_sound(data, sink, position, check, now)
+        SUBMITTED.labels("client", "refused" if check.reason else "known").inc()
+        return None
+
+    def _admit_sound(
+        self, data: bytes, sink: Sink, position: int, check: TransactionCheck, now: float
+    ) -> PoolItem | None:
+        identifier = check.transaction_id
+        admitted = self._add(data, check, now)
+        SUBMITTED.labels("client", admitted.value).inc()
+        if admitted is Admitted.FULL:
+            message = f"{len(self._pool)} transactions of {self._pool.size_bytes} bytes wait here already"
+            sink.tell(
+                News(
+                    position,
+                    identifier,
+                    SubmitState.REFUSED,
+                    POOL_FULL,
+                    message,
+                    retry_after_ms=RETRY_AFTER_MS,
+                )
+            )
+            return None
+        self._ends.wait(identifier, sink, position)
+        return self._pool.get(identifier) if admitted is Admitted.NEW else None
+
+    def _add(self, data: bytes, check: TransactionCheck, now: float) -> Admitted:
+        """Add to the pool; where it is full, what waits for a gap in its lane makes room first."""
+        admitted = self._pool.add(check.transaction_id, data, check.expire_time_ms, now)
+        while admitted is Admitted.FULL and (waiting := self._pool.oldest_deferred()) is not None:
+            self._pool.remove(waiting.id)
+            message = "the pool is full and no block could take it yet"
+            self._ends.refuse(waiting.id, POOL_FULL, message, RETRY_AFTER_MS)
+            admitted = self._pool.add(check.transaction_id, data, check.expire_time_ms, now)
+        return admitted

@@ -1,0 +1,391 @@
+"""Turns the world into events for the core, and carries out what the core wants, in its order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+
+import structlog
+from icn.consensus.v1 import block_pb2
+from icn_kit.clock import Clock
+
+from icn_consensus.domain.actions import (
+    Abandoned,
+    Action,
+    Broadcast,
+    Committed,
+    Execute,
+    Fetch,
+    Judge,
+    Notarized,
+    Persist,
+    Prepare,
+    Report,
+    ReportKind,
+    Send,
+    SetTimer,
+)
+from icn_consensus.domain.block import Block, parse_block
+from icn_consensus.domain.config import Config, Recovered
+from icn_consensus.domain.events import (
+    BlockExecuted,
+    BlockPrepared,
+    CertificateReceived,
+    Event,
+    PeerConnected,
+    PoolChanged,
+    ProposalReceived,
+    TimerFired,
+    VoteReceived,
+)
+from icn_consensus.domain.ports import Crypto
+from icn_consensus.domain.replica import Replica, Status
+from icn_consensus.metrics import FINALITY_SECONDS, REPORTS, SYNC_SECONDS
+from icn_consensus.usecases.admission import Admission
+from icn_consensus.usecases.ends import Ends
+from icn_consensus.usecases.execution import Executor
+from icn_consensus.usecases.fetching import Answering, Asking
+from icn_consensus.usecases.forwarding import Forwarder
+from icn_consensus.usecases.judging import Judging
+from icn_consensus.usecases.pool import Pool, PoolItem
+from icn_consensus.usecases.ports import (
+    Application,
+    BlockStore,
+    Execution,
+    FinalBlock,
+    Peers,
+    RecordLog,
+    TransactionCheck,
+)
+
+EVENTS_PER_ROUND_MAX: Final = 64
+"""Events that share one fdatasync; with more, the first one's answer would wait for the last one's."""
+EVENTS_WAITING_MAX: Final = 1_024
+"""Beyond it streams are not read until the core has caught up."""
+TIMER_SLACK_SECONDS: Final = 0.0005
+"""A timer that fires a fraction of a millisecond early would fire twice."""
+
+RETELL_SECONDS: Final = 0.25
+"""When an application that could not prepare a block is asked again; the shortest view time-out."""
+
+_REPORT_LEVELS: Final = {
+    ReportKind.TIMED_OUT: logging.INFO,
+    ReportKind.SILENT_LEADER: logging.INFO,
+    ReportKind.EQUIVOCATION: logging.ERROR,
+    ReportKind.ROOT_MISMATCH: logging.ERROR,
+}
+
+Guard = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+
+_log = structlog.get_logger(__name__)
+
+
+class Driver:
+    """One validator around its core. `begin` once, with the peers; then it runs in the guarded tasks."""
+
+    def __init__(
+        self,
+        config: Config,
+        crypto: Crypto,
+        application: Application,
+        store: BlockStore,
+        record_log: RecordLog,
+        *,
+        pool: Pool,
+        clock: Clock,
+        recovered: Recovered,
+    ) -> None:
+        self._config = config
+        self._application = application
+        self._store = store
+        self._record_log = record_log
+        self._clock = clock
+        self._recovered = recovered
+        self._last_now_ms = 0
+        self._events: deque[Event] = deque()
+        self._has_events = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._told_pending = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._peers: Peers
+        self._note_peer_height: Callable[[int, int], None]
+        self.pool = pool
+        self.ends = Ends()
+        self.replica = Replica(config, crypto)
+        self.executor = Executor(
+            application,
+            store,
+            record_log,
+            executed_height=recovered.executed.executed_height,
+            on_executed=self._on_executed,
+        )
+        self.admission = Admission(
+            application,
+            pool,
+            self.ends,
+            seat=config.seat,
+            executed_height=lambda: self.executor.executed_height,
+            on_admitted=self._on_admitted,
+        )
+        self._judging = Judging(
+            application,
+            pool,
+            find_block=self._find_block,
+            on_answer=self._on_judged,
+            on_refused=self._on_refused,
+        )
+        self._carriers: dict[type[Any], Callable[[Any], None]] = {
+            Broadcast: self._carry_broadcast,
+            Send: self._carry_send,
+            Prepare: self._judging.put,
+            Judge: self._judging.put,
+            Execute: self.executor.put,
+            Fetch: self._carry_fetch,
+            SetTimer: self._carry_set_timer,
+            Notarized: lambda action: self.pool.note_notarized(action.block_hash),
+            Committed: lambda action: self.pool.note_notarized(action.block_hash),
+            Abandoned: lambda action: self.pool.note_abandoned(action.block_hashes),
+            Report: self._carry_report,
+        }
+
+    def begin(self, peers: Peers, note_peer_height: Callable[[int, int], None], guard: Guard) -> None:
+        """Start the core and everything around it.
+
+        Args:
+            peers: where messages go.
+            note_peer_height: told of final heights that peers speak of.
+            guard: runs a coroutine as a task whose failure stops the node.
+        """
+        self._peers, self._note_peer_height = peers, note_peer_height
+        self._asking = Asking(peers, self.put)
+        self._answering = Answering(peers, self._store, self.replica, self.executor.block)
+        self._forwarder = Forwarder(
+            self.pool,
+            peers,
+            seat=self._config.seat,
+            seats=self._config.validators.seats,
+            next_leaders=self.replica.next_leaders,
+        )
+        self._carry_out(self.replica.start(self._recovered, self._now_ms()))
+        works = {
+            "core": self._run(),
+            "store": self.executor.run_storing(),
+            "execute": self.executor.run_executing(),
+            "judge": self._judging.run(),
+            "admit": self.admission.run(),
+            "forward": self._forwarder.run(),
+            "answer": self._answering.run(),
+        }
+        self._tasks = [guard(work, f"consensus.{name}") for name, work in works.items()]
+
+    async def drain(self, seconds: float) -> None:
+        """Finish the block under execution (for at most so long), tell waiting clients to ask by id, stop."""
+        if self._tasks:
+            await self.executor.drain(seconds)
+        self.ends.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._tasks:
+            self._asking.close()
+
+    def status(self) -> Status:
+        """Where the core stands."""
+        return self.replica.status()
+
+    def final_height(self) -> int:
+        """Height of the newest final block."""
+        return self.replica.status().final_height
+
+    # --- events
+
+    def put(self, event: Event) -> None:
+        """Hand an event to the core."""
+        self._events.append(event)
+        self._has_events.set()
+        if len(self._events) >= EVENTS_WAITING_MAX:
+            self._has_room.clear()
+
+    async def wait_for_room(self) -> None:
+        """Return when the core has caught up with its events (peers.network.Listener)."""
+        if not self._has_room.is_set():
+            await self._has_room.wait()
+
+    def on_frame(self, seat: int, frame: Any) -> None:
+        """A frame came from a peer (peers.network.Listener); a second Hello is ignored."""
+        kind = frame.WhichOneof("kind")
+        if kind == "vote":
+            self.put(VoteReceived(seat, frame.vote))
+        elif kind == "certificate":
+            self._note_certificate(seat, frame.certificate)
+            self.put(CertificateReceived(seat, frame.certificate))
+        elif kind == "proposal":
+            self.put(ProposalReceived(seat, frame.proposal))
+        elif kind == "transactions":
+            self.admission.offer(seat, frame.transactions.transactions)
+        elif kind == "fetch_request":
+            self._answering.put(seat, frame.fetch_request)
+        elif kind == "fetch_response":
+            self._asking.take_response(seat, frame.fetch_response)
+
+    def on_connected(self, seat: int, final_height: int) -> None:
+        """A stream to a peer is ready (peers.network.Listener)."""
+        self.put(PeerConnected(seat, final_height))
+
+    def on_disconnected(self, seat: int) -> None:
+        """The stream to a peer broke (peers.network.Listener)."""
+        self._asking.forget_seat(seat)
+
+    def _note_certificate(self, seat: int, data: bytes) -> None:
+        """For GetStatus: a finalization tells how far its sender is. Not verified: it is shown, not used."""
+        try:
+            certificate = block_pb2.Certificate.FromString(data)
+        except ValueError:
+            return
+        if certificate.kind == block_pb2.VOTE_KIND_FINALIZE:
+            self._note_peer_height(seat, certificate.height)
+
+    # --- the pool
+
+    def _on_admitted(self, from_clients: list[PoolItem], _from_peers: list[PoolItem]) -> None:
+        if from_clients:
+            self._forwarder.forward(from_clients)
+        self.pool.wake()
+        self._tell_pool(has_new=True)
+
+    def _on_refused(self, item: PoolItem, check: TransactionCheck) -> None:
+        if self.pool.get(item.id) is item:
+            self.pool.remove(item.id)
+            self.ends.refuse(item.id, check.reason, check.message)
+
+    def _on_judged(self, event: Event) -> None:
+        self.put(event)
+        if isinstance(event, BlockPrepared) and not event.transactions:
+            # The core takes that as an empty pool. If it is not, because the application could not tell, it
+            # hears so again in a while.
+            self._told_pending = False
+            asyncio.get_running_loop().call_later(RETELL_SECONDS, self._tell_pool)
+
+    def _on_executed(self, block: FinalBlock, block_hash: bytes, execution: Execution) -> None:
+        state, outcomes = execution.state, execution.outcomes
+        self.pool.note_executed(block_hash, [identifier for identifier, _ in outcomes])
+        self.ends.commit(block.height, outcomes)
+        for item in self.pool.expire(state.time_ms):
+            message = f"it expired at {item.expire_time_ms}, block time is {state.time_ms}"
+            self.ends.expire(item.id, message)
+        if outcomes:
+            self.pool.wake()
+        self.put(BlockExecuted(state))
+        self._tell_pool()
+
+    def _tell_pool(self, *, has_new: bool = False) -> None:
+        """Tell the core whether a block could include something, when that is news."""
+        has_pending = self.pool.has_pending
+        if has_new or has_pending != self._told_pending:
+            self._told_pending = has_pending
+            self.put(PoolChanged(has_pending))
+
+    async def _find_block(self, block_hash: bytes) -> Block | None:
+        """A recent block, unfinished or final."""
+        data = self.replica.block(block_hash)
+        if data is None:
+            final = self.executor.block(block_hash)
+            if final is not None:
+                return final
+            stored = await self._store.by_hash(block_hash)
+            if stored is None:
+                return None
+            data = stored.block
+        config = self._config
+        return parse_block(
+            config.genesis_hash,
+            data,
+            bytes_max=config.block_bytes_max,
+            transactions_max=config.block_transactions_max,
+        )
+
+    # --- the core and its actions
+
+    async def _run(self) -> None:
+        """Let the core digest events, until cancelled."""
+        events = self._events
+        while True:
+            await self._has_events.wait()
+            while events:
+                actions: list[Action] = []
+                for _ in range(min(len(events), EVENTS_PER_ROUND_MAX)):
+                    actions += self.replica.step(events.popleft(), self._now_ms())
+                if not self._has_room.is_set() and len(events) < EVENTS_WAITING_MAX:
+                    self._has_room.set()
+                if actions:
+                    self._carry_out(actions)
+                    self._tell_pool()
+                await asyncio.sleep(0)  # streams are read between rounds
+            self._has_events.clear()
+
+    def _carry_out(self, actions: Iterable[Action]) -> None:
+        """Records first, with one fdatasync for all; then everything else in its order.
+
+        What comes before a record in the list may come after it: nothing depends on a record being absent.
+        """
+        actions = list(actions)
+        records = [action for action in actions if isinstance(action, Persist)]
+        if records:
+            self._persist(records)
+        for action in actions:
+            if not isinstance(action, Persist):
+                self._carriers[type(action)](action)
+
+    def _persist(self, records: list[Persist]) -> None:
+        started = time.perf_counter()
+        for record in records:
+            self._record_log.append(record.record, record.epoch, record.view)
+        if any(record.is_synced for record in records):
+            self._record_log.sync()
+            SYNC_SECONDS.observe(time.perf_counter() - started)
+
+    def _carry_broadcast(self, action: Broadcast) -> None:
+        self._peers.broadcast(action.kind, action.data, action.except_seats)
+
+    def _carry_send(self, action: Send) -> None:
+        self._peers.send(action.seat, action.kind, action.data)
+
+    def _carry_fetch(self, action: Fetch) -> None:
+        self._asking.put(action)
+
+    def _carry_set_timer(self, action: SetTimer) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if action.at_ms is not None:
+            delay_seconds = max(0, action.at_ms - self._now_ms()) / 1000 + TIMER_SLACK_SECONDS
+            self._timer = asyncio.get_running_loop().call_later(delay_seconds, self.put, TimerFired())
+
+    def _carry_report(self, action: Report) -> None:
+        REPORTS.labels(action.kind.value).inc()
+        if action.kind is ReportKind.FINALIZED:
+            FINALITY_SECONDS.observe(action.milliseconds / 1000)
+            return
+        _log.log(
+            _REPORT_LEVELS.get(action.kind, logging.WARNING),
+            "consensus report",
+            kind=action.kind.value,
+            epoch=action.epoch,
+            view=action.view,
+            seat=action.seat,
+            detail=action.detail,
+            evidence=action.evidence.hex(),
+        )
+
+    def _now_ms(self) -> int:
+        """Unix time that never goes backwards."""
+        self._last_now_ms = max(self._last_now_ms, self._clock.now_ms())
+        return self._last_now_ms

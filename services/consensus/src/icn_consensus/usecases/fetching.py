@@ -1,0 +1,152 @@
+"""Blocks and certificates between validators: asking for what is missing here, answering what others ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from icn_crypto.hashing import HASH_BYTES
+from icn_kit.errors import Unavailable
+
+from icn_consensus.domain.actions import Fetch, FetchBlock, FetchCertificates, FetchFinalBlocks
+from icn_consensus.domain.block import INTEGER_MAX, Block
+from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, Event, FetchFailed
+from icn_consensus.domain.replica import Replica
+from icn_consensus.metrics import EVENTS_DROPPED
+from icn_consensus.usecases.ports import BlockStore, FetchRequest, Peers
+
+ANSWER_SECONDS_MAX: Final = 3.0
+"""For a page of 3 MiB over 10 Mbit/s."""
+WAITING_PER_SEAT_MAX: Final = 8
+"""As many as the core has under way (`domain.fetcher.IN_FLIGHT_MAX`)."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Asked:
+    fetch: Fetch
+    timer: asyncio.TimerHandle
+
+
+class Asking:
+    """Carries out `Fetch` actions."""
+
+    def __init__(self, peers: Peers, on_answer: Callable[[Event], None]) -> None:
+        self._peers = peers
+        self._on_answer = on_answer
+        self._asked: dict[int, _Asked] = {}
+
+    def put(self, fetch: Fetch) -> None:
+        """Ask the seat; ends with one event."""
+        what = fetch.what
+        if isinstance(what, FetchBlock):
+            request = FetchRequest(fetch.request, block_hash=what.block_hash)
+        elif isinstance(what, FetchFinalBlocks):
+            request = FetchRequest(fetch.request, final_from_height=what.from_height)
+        else:
+            request = FetchRequest(fetch.request, certificates_from_view=what.from_view)
+        if not self._peers.send_fetch_request(fetch.seat, request):
+            self._on_answer(FetchFailed(fetch.request))
+            return
+        timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS_MAX, self._fail, fetch.request)
+        self._asked[fetch.request] = _Asked(fetch, timer)
+
+    def take_response(self, seat: int, response: Any) -> None:
+        """A peer answered; answers that nobody waits for are dropped."""
+        asked = self._asked.get(response.request)
+        if asked is None or asked.fetch.seat != seat:
+            return
+        asked.timer.cancel()
+        del self._asked[response.request]
+        if isinstance(asked.fetch.what, FetchCertificates):
+            self._on_answer(CertificatesFetched(response.request, seat, tuple(response.certificates)))
+        else:
+            blocks, certificates = tuple(response.blocks), tuple(response.certificates)
+            self._on_answer(BlocksFetched(response.request, seat, blocks, certificates))
+
+    def forget_seat(self, seat: int) -> None:
+        """The stream to a peer broke: what it was asked may be lost."""
+        for request, asked in list(self._asked.items()):
+            if asked.fetch.seat == seat:
+                asked.timer.cancel()
+                self._fail(request)
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        for asked in self._asked.values():
+            asked.timer.cancel()
+        self._asked.clear()
+
+    def _fail(self, request: int) -> None:
+        if self._asked.pop(request, None) is not None:
+            self._on_answer(FetchFailed(request))
+
+
+class Answering:
+    """Answers other validators' requests, one after the other; `run` keeps it going."""
+
+    def __init__(
+        self,
+        peers: Peers,
+        store: BlockStore,
+        replica: Replica,
+        find_unexecuted: Callable[[bytes], Block | None],
+    ) -> None:
+        """``find_unexecuted`` finds a final block that may not be in the store yet."""
+        self._peers = peers
+        self._store = store
+        self._replica = replica
+        self._find_unexecuted = find_unexecuted
+        self._waiting: deque[tuple[int, Any]] = deque()
+        self._per_seat: Counter[int] = Counter()
+        self._has_waiting = asyncio.Event()
+
+    def put(self, seat: int, request: Any) -> None:
+        """Take a FetchRequest, or drop it when the seat asks faster than it is answered."""
+        if self._per_seat[seat] >= WAITING_PER_SEAT_MAX:
+            EVENTS_DROPPED.labels("fetch").inc()
+            return
+        self._per_seat[seat] += 1
+        self._waiting.append((seat, request))
+        self._has_waiting.set()
+
+    async def run(self) -> None:
+        """Answer, until cancelled."""
+        while True:
+            await self._has_waiting.wait()
+            seat, request = self._waiting.popleft()
+            self._per_seat[seat] -= 1
+            if not self._waiting:
+                self._has_waiting.clear()
+            try:
+                blocks, certificates = await self._find(request)
+            except Unavailable as error:
+                _log.warning("a peer's request cannot be answered", seat=seat, problem=error.message)
+                blocks, certificates = [], []
+            self._peers.send_fetch_response(seat, request.request, blocks, certificates)
+
+    async def _find(self, request: Any) -> tuple[list[bytes], list[bytes]]:
+        what = request.WhichOneof("what")
+        if what == "block_hash" and len(request.block_hash) == HASH_BYTES:
+            return await self._find_block(request.block_hash)
+        if what == "final_from_height" and 0 < request.final_from_height <= INTEGER_MAX:
+            page = await self._store.page(request.final_from_height)
+            return [stored.block for stored in page], [stored.finalization for stored in page[-1:]]
+        if what == "certificates_from_view" and request.certificates_from_view <= INTEGER_MAX:
+            return [], list(self._replica.certificates_from(request.certificates_from_view))
+        return [], []
+
+    async def _find_block(self, block_hash: bytes) -> tuple[list[bytes], list[bytes]]:
+        unfinished = self._replica.block(block_hash)
+        if unfinished is not None:
+            return [unfinished], []
+        final = self._find_unexecuted(block_hash)
+        if final is not None:
+            return [final.data], []
+        stored = await self._store.by_hash(block_hash)
+        return ([], []) if stored is None else ([stored.block], [stored.finalization])

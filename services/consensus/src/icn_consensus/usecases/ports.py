@@ -1,0 +1,179 @@
+"""What the use cases need from outside, and the values that cross."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from icn_consensus.domain.actions import Branch, MessageKind
+from icn_consensus.domain.block import ExecutedState
+from icn_consensus.usecases.ends import Sink
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """A final block as it is kept; all bytes canonical and as received."""
+
+    height: int
+    hash: bytes
+    epoch: int
+    view: int
+    block: bytes
+    finalization: bytes
+    """Certificate of it or of a descendant."""
+    descendant_headers: tuple[bytes, ...]
+    """Headers from its child to the block that the certificate names."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalBlock:
+    """A final block on its way to execution."""
+
+    height: int
+    header: bytes
+    transactions: Sequence[bytes]
+    finalization: bytes
+    descendant_headers: tuple[bytes, ...]
+
+
+class TransactionCheck(NamedTuple):
+    """Whether a transaction may enter the pool (application.proto, TransactionCheck)."""
+
+    transaction_id: bytes
+    """Empty when the bytes are malformed."""
+    reason: str
+    """Empty when it may enter."""
+    message: str
+    expire_time_ms: int
+    executed_height: int
+    """0 unless this id is executed."""
+
+
+class Choice(NamedTuple):
+    """What a proposal holds."""
+
+    chosen: tuple[int, ...]
+    """Indexes into the candidates in block order."""
+    refused: tuple[int, ...]
+    """Indexes of candidates that, on the newest state, have no place in a pool any more."""
+
+
+class Execution(NamedTuple):
+    """What execution left."""
+
+    state: ExecutedState
+    outcomes: Sequence[tuple[bytes, bytes]]
+    """Id and receipt per transaction, in order."""
+
+
+class AncestorUnknown(Exception):
+    """The application did not validate a block of the branch; validate it first."""
+
+
+class StateBehind(Exception):
+    """The application has not executed the branch's height yet."""
+
+
+class ApplicationRefused(Exception):
+    """The application will not execute a final block: one of us is wrong, and the node must stop."""
+
+
+class Application(Protocol):
+    """The state machine of this validator (ApplicationService). Calls wait through restarts where said."""
+
+    async def get_info(self) -> tuple[bytes, int, ExecutedState]:
+        """Genesis hash, newest protocol version, newest state. Waits until the application answers."""
+
+    async def check(self, transactions: Sequence[bytes]) -> list[TransactionCheck]:
+        """Verdicts on at most 1,000 transactions, in order. Raises DomainError when it cannot tell."""
+
+    async def prepare(
+        self,
+        branch: Branch,
+        epoch: int,
+        time_ms: int,
+        candidates: Sequence[bytes],
+        *,
+        size_bytes_max: int,
+        transactions_max: int,
+    ) -> Choice:
+        """Choose for a proposal. Raises AncestorUnknown, StateBehind, DomainError."""
+
+    async def validate(
+        self, block_hash: bytes, branch: Branch, epoch: int, time_ms: int, transactions: Sequence[bytes]
+    ) -> str:
+        """Why a block is not valid, empty when it is. Raises AncestorUnknown, StateBehind, DomainError."""
+
+    async def execute(self, block: FinalBlock) -> Execution:
+        """Execute the next final block. Waits until it is done; raises ApplicationRefused."""
+
+
+class BlockStore(Protocol):
+    """Final blocks on disk."""
+
+    async def add(self, blocks: Sequence[StoredBlock], sequence: int) -> None:
+        """Store the next blocks and the last durable record's number; repeating it does no harm."""
+
+    async def newest(self) -> StoredBlock | None:
+        """The highest; None before the first."""
+
+    async def by_hash(self, block_hash: bytes) -> StoredBlock | None:
+        """The final block of this hash."""
+
+    async def page(self, from_height: int) -> list[StoredBlock]:
+        """Blocks from this height on, ascending, as many as one answer to a peer holds."""
+
+
+class RecordLog(Protocol):
+    """The write-ahead log (docs/spec/wal.md). Its methods block."""
+
+    @property
+    def synced_sequence(self) -> int:
+        """Number of the last durable record."""
+
+    def append(self, payload: bytes, epoch: int, view: int) -> None:
+        """Write a record; durable after the next `sync`."""
+
+    def sync(self) -> None:
+        """Make durable what was appended."""
+
+    def prune(self, epoch: int, view: int) -> None:
+        """Forget what is only about lower (epoch, view)."""
+
+
+class Peers(Protocol):
+    """The other validators. Nothing here waits: what cannot be sent is dropped, the core says it again."""
+
+    def broadcast(self, kind: MessageKind, data: bytes, except_seats: tuple[int, ...]) -> None:
+        """Send to every other seat but those."""
+
+    def send(self, seat: int, kind: MessageKind, data: bytes) -> None:
+        """Send to one seat."""
+
+    def send_transactions(self, seat: int, transactions: Sequence[bytes]) -> bool:
+        """Send up to 1,000 transactions; False when the seat is not connected."""
+
+    def send_fetch_request(self, seat: int, request: FetchRequest) -> bool:
+        """Ask a seat; False when it is not connected."""
+
+    def send_fetch_response(
+        self, seat: int, request: int, blocks: Sequence[bytes], certificates: Sequence[bytes]
+    ) -> None:
+        """Answer a seat."""
+
+
+class FetchRequest(NamedTuple):
+    """What one validator asks of another (peer.proto); exactly one of the three is set."""
+
+    request: int
+    block_hash: bytes | None = None
+    final_from_height: int | None = None
+    certificates_from_view: int | None = None
+
+
+class Submissions(Protocol):
+    """Where clients' transactions go in."""
+
+    async def submit(self, transactions: Sequence[bytes], sink: Sink, first_position: int) -> None:
+        """Take transactions; ``sink`` is told what becomes of each. Waits while too many wait for a check."""
