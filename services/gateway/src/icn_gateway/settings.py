@@ -9,9 +9,8 @@ from icn_kit.settings import ServiceSettings
 from icn_kit.tls import TlsFiles
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from icn_gateway.domain.preference import SEATS_MAX
+from icn_gateway.domain.preference import SEATS_MAX, ValidatorAddress
 from icn_gateway.domain.rate_limit import REQUESTS_BURST, REQUESTS_PER_SECOND
-from icn_gateway.peers.validators import ValidatorAddress
 
 REPOSITORY_WEB = Path(__file__).parents[4] / "web"
 """Where templates and style sheets are in a checkout; an image says where it has put them."""

@@ -15,8 +15,9 @@ from icn.consensus.v1 import service_pb2 as consensus
 from icn.consensus.v1.service_pb2_grpc import ConsensusServiceServicer, add_ConsensusServiceServicer_to_server
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceServicer, add_LedgerServiceServicer_to_server
 from icn_gateway.api.server import HttpServer
+from icn_gateway.domain.preference import ValidatorAddress
 from icn_gateway.events.feed import Feed
-from icn_gateway.peers.validators import ValidatorAddress, Validators
+from icn_gateway.peers.validators import Validators
 from icn_kit.channel import ChannelFactory
 from icn_kit.server import GrpcServer
 

@@ -7,8 +7,9 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from icn_gateway.domain.preference import ValidatorAddress
 from icn_gateway.peers import validators as module
-from icn_gateway.peers.validators import ValidatorAddress, Validators
+from icn_gateway.peers.validators import Validators
 from icn_kit.channel import ChannelFactory
 from icn_kit.errors import DeadlineExceeded, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 

@@ -16,6 +16,19 @@ SEATS_MAX = 50
 """docs/spec/genesis.md, "Document"."""
 
 
+@dataclass(frozen=True, slots=True)
+class ValidatorAddress:
+    """Where one validator listens."""
+
+    seat: int
+    consensus: str
+    """``host:port`` of its ConsensusService."""
+    ledger: str
+    """``host:port`` of its LedgerService; often the same."""
+    server_name: str = ""
+    """Name in its certificate, where it differs from the host."""
+
+
 @dataclass(slots=True)
 class Standing:
     """What is known of one validator, by calls and by asking for its status."""

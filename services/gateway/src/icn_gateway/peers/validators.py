@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -20,7 +19,7 @@ from icn_kit.errors import DeadlineExceeded, DomainError, ErrorKind, Unavailable
 from icn_kit.trace import trace_metadata
 from prometheus_client import Counter, Gauge
 
-from icn_gateway.domain.preference import Standing, order_of_preference
+from icn_gateway.domain.preference import Standing, ValidatorAddress, order_of_preference
 from icn_gateway.usecases.ports import ValidatorReport
 
 READ_SECONDS_MAX = 5.0
@@ -46,19 +45,6 @@ _ELSEWHERE = frozenset({ErrorKind.UNAVAILABLE, ErrorKind.CANCELLED})
 
 Response = TypeVar("Response")
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ValidatorAddress:
-    """Where one validator listens."""
-
-    seat: int
-    consensus: str
-    """``host:port`` of its ConsensusService."""
-    ledger: str
-    """``host:port`` of its LedgerService; often the same."""
-    server_name: str = ""
-    """Name in its certificate, where it differs from the host."""
 
 
 class Validators:
