@@ -73,7 +73,7 @@ def take_future_proposal(state: State) -> bool:
 
 
 def on_vote(state: State, seat: int, data: bytes) -> bool:
-    """A seat's vote, from that seat. False when it moves nothing: it is of another view and completes nothing."""
+    """A seat's vote, from that seat. False when it moves nothing: of another view, and completing nothing."""
     try:
         vote = parse_vote(data)
     except MalformedMessage:
@@ -100,7 +100,7 @@ def on_vote(state: State, seat: int, data: bytes) -> bool:
 
 
 def on_certificate(state: State, seat: int, data: bytes) -> bool:
-    """A certificate; most are known already and dropped before they are parsed in full. False when dropped."""
+    """A certificate; most are known already and dropped before they are parsed in full: then False."""
     try:
         epoch, view, kind = peek_certificate(data)
         if not certificates.is_news(state, epoch, view, kind):
