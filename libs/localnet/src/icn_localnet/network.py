@@ -171,7 +171,7 @@ class Network:
 
         def keep_or_replace(address: str) -> str:
             host, _, port = address.rpartition(":")
-            if not files.is_free(int(port)):
+            if int(port) in taken or not files.is_free(int(port)):
                 address = f"{host}:{files.free_port(taken=taken)}"
             taken.add(int(address.rpartition(":")[2]))
             return address
