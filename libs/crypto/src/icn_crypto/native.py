@@ -24,7 +24,7 @@ class Accelerator(Protocol):
 
 def _load() -> Accelerator | None:
     try:
-        import icn_native  # type: ignore[import-not-found, unused-ignore]
+        import icn_native  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         return None
     return cast(Accelerator, icn_native)
