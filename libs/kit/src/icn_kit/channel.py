@@ -26,6 +26,8 @@ again."""
 KEEPALIVE_INTERVAL_MS = 10_000
 KEEPALIVE_TIMEOUT_MS = 5_000
 """A peer that is gone without a word is noticed within 15 s, while a call is under way."""
+CONNECT_MS_MAX = 5_000
+"""For one attempt with its TLS handshake, on a machine with better things to do."""
 RECONNECT_BACKOFF_MS_MIN = 100
 RECONNECT_BACKOFF_MS_MAX = 2_000
 """A validator that restarts within 5 s is found within 2 s more."""
@@ -69,7 +71,7 @@ class ChannelFactory:
             ("grpc.keepalive_time_ms", KEEPALIVE_INTERVAL_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
             ("grpc.initial_reconnect_backoff_ms", RECONNECT_BACKOFF_MS_MIN),
-            ("grpc.min_reconnect_backoff_ms", RECONNECT_BACKOFF_MS_MIN),
+            ("grpc.min_reconnect_backoff_ms", CONNECT_MS_MAX),  # what gRPC takes as the limit of one attempt
             ("grpc.max_reconnect_backoff_ms", RECONNECT_BACKOFF_MS_MAX),
             (
                 "grpc.enable_http_proxy",

@@ -248,7 +248,7 @@ async def test_a_deadline_within_the_cap_is_the_callers(serve: Serve) -> None:
     server = await serve(slow, limits=ServerLimits(deadlines=DeadlineRule(0.1, 20)))
     assert isinstance(await refusal(unary(server.address)(EventEnvelope(), timeout=0.5)), DeadlineExceeded)
     assert slow.remaining[0] is not None
-    assert 0.2 < slow.remaining[0] <= 0.5
+    assert 0.2 < slow.remaining[0] < 1
     await asyncio.wait_for(slow.was_cancelled.wait(), 5)
 
 

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from icn_kit.database import Database, UnsafeDatabase, migrate
+from icn_kit.errors import NotFound, Unavailable
+from icn_kit.migrate import LOCK_TIMEOUT_MS, schema_of, versions_folder_of
+from icn_localnet.postgres import PostgresServer
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+FIRST = """
+revision = "0001"
+down_revision = None
+
+def upgrade():
+    from alembic import op
+    op.execute("CREATE TABLE account (id bigint PRIMARY KEY)")
+"""
+SECOND = """
+revision = "0002"
+down_revision = "0001"
+
+def upgrade():
+    from alembic import op
+    op.execute("ALTER TABLE account ADD COLUMN floor_minor bigint NOT NULL DEFAULT 0")
+"""
+
+
+async def rows(database: Database, query: str) -> list[Any]:
+    async with database.connection() as connection:
+        return list(await (await connection.execute(query)).fetchall())
+
+
+async def test_a_session_has_its_schema_and_time_outs(dsn: str) -> None:
+    database = await Database.open(dsn, "kit", statement_timeout_ms=12_345)
+    try:
+        (found,) = await rows(
+            database,
+            "SELECT current_setting('search_path'), current_setting('statement_timeout'),"
+            " current_setting('idle_in_transaction_session_timeout')",
+        )
+        assert found == ('"kit"', "12345ms", "1min")
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("setting", ["synchronous_commit"])
+async def test_a_role_that_could_lose_commits_is_refused(
+    dsn: str, postgres_server: PostgresServer, setting: str
+) -> None:
+    parameters = conninfo_to_dict(dsn)
+    place = sql.SQL("ALTER ROLE kit IN DATABASE {} ").format(sql.Identifier(str(parameters["dbname"])))
+    with postgres_server.connect() as connection:
+        connection.execute(place + sql.SQL("SET synchronous_commit = off"))
+    try:
+        with pytest.raises(UnsafeDatabase, match="synchronous_commit = off"):
+            await Database.open(dsn, "kit")
+    finally:
+        with postgres_server.connect() as connection:
+            connection.execute(place + sql.SQL("RESET synchronous_commit"))
+    await (await Database.open(dsn, "kit")).close()
+
+
+async def test_nobody_at_the_address_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable) as refused:
+        await Database.open(make_conninfo(host=str(tmp_path), dbname="none"), "kit")
+    assert refused.value.reason == "DATABASE_UNAVAILABLE"
+
+
+async def test_a_transaction_commits_as_a_whole_or_not_at_all(database: Database) -> None:
+    with pytest.raises(NotFound):
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO effect (note) VALUES ('lost')")
+            raise NotFound("ACCOUNT_UNKNOWN", "no such account")
+    async with database.transaction() as connection:
+        await connection.execute("INSERT INTO effect (note) VALUES ('kept')")
+    assert await rows(database, "SELECT note FROM effect") == [("kept",)]
+
+
+async def test_a_statement_above_its_time_is_unavailable_and_the_connection_goes_on(dsn: str) -> None:
+    database = await Database.open(dsn, "kit", pool_size=1, statement_timeout_ms=100)
+    try:
+        with pytest.raises(Unavailable) as refused:
+            await rows(database, "SELECT pg_sleep(5)")
+        assert refused.value.reason == "DATABASE_TIMEOUT"
+        assert await rows(database, "SELECT 1") == [(1,)]
+    finally:
+        await database.close()
+
+
+async def test_waiting_for_a_connection_has_an_end(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icn_kit.database.WAIT_SECONDS_MAX", 0.2)
+    database = await Database.open(dsn, "kit", pool_size=1)
+    try:
+        async with database.connection():
+            with pytest.raises(Unavailable) as refused:
+                await rows(database, "SELECT 1")
+        assert refused.value.reason == "DATABASE_BUSY"
+    finally:
+        await database.close()
+
+
+async def test_a_lost_connection_is_unavailable_and_replaced(
+    database: Database, postgres_server: PostgresServer
+) -> None:
+    with pytest.raises(Unavailable) as refused:
+        async with database.connection() as connection:
+            pid = connection.info.backend_pid
+            with postgres_server.connect() as administrator:
+                administrator.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            await connection.execute("SELECT 1")
+    assert refused.value.reason == "DATABASE_UNAVAILABLE"
+    assert await rows(database, "SELECT 1") == [(1,)]
+
+
+async def test_a_broken_statement_is_a_bug_and_not_an_outage(database: Database) -> None:
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        await rows(database, "SELECT * FROM nothing")
+
+
+async def test_a_server_killed_and_started_again_is_used_again(localnet_directory: Path) -> None:
+    server = PostgresServer(localnet_directory / "killed")
+    server.start()
+    try:
+        server.create_database("icn")
+        database = await Database.open(server.create_role_and_schema("kit"), "kit", pool_size=2)
+        assert await rows(database, "SELECT 1") == [(1,)]
+        server.kill()
+        with pytest.raises(Unavailable):
+            await rows(database, "SELECT 1")
+        server.start()
+        for _ in range(20):
+            try:
+                assert await rows(database, "SELECT 1") == [(1,)]
+                break
+            except Unavailable:
+                await asyncio.sleep(0.2)
+        else:
+            raise AssertionError("never came back")
+        await database.close()
+    finally:
+        server.stop()
+
+
+# -- migrations
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Path:
+    (tmp_path / "0001_accounts.py").write_text(FIRST)
+    return tmp_path
+
+
+def columns(dsn: str) -> set[str]:
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute(
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_schema = 'kit' AND table_name = 'account'"
+        )
+        return {name for (name,) in found}
+
+
+def test_a_schema_is_migrated_from_zero_and_then_step_by_step(dsn: str, versions: Path) -> None:
+    migrate(dsn, "kit", versions)
+    assert columns(dsn) == {"id"}
+    migrate(dsn, "kit", versions)
+    (versions / "0002_floors.py").write_text(SECOND)
+    migrate(dsn, "kit", versions)
+    assert columns(dsn) == {"id", "floor_minor"}
+
+
+def test_a_failed_step_leaves_nothing_and_the_steps_before_it(dsn: str, versions: Path) -> None:
+    (versions / "0002_broken.py").write_text(SECOND + '    op.execute("SELECT nothing")\n')
+    with pytest.raises(Exception, match="nothing"):
+        migrate(dsn, "kit", versions)
+    assert columns(dsn) == {"id"}
+
+
+def test_a_migration_does_not_wait_long_for_a_lock(dsn: str, versions: Path) -> None:
+    migrate(dsn, "kit", versions)
+    (versions / "0002_floors.py").write_text(SECOND)
+    with psycopg.connect(dsn) as reader:
+        reader.execute("SELECT * FROM kit.account")
+        with pytest.raises(Exception, match="lock timeout"):
+            migrate(dsn, "kit", versions)
+    assert LOCK_TIMEOUT_MS <= 5_000
+    assert columns(dsn) == {"id"}
+
+
+def test_two_heads_are_refused(dsn: str, versions: Path) -> None:
+    (versions / "0002_other.py").write_text(SECOND)
+    (versions / "0002_another.py").write_text(SECOND.replace('"0002"', '"0002b"'))
+    with pytest.raises(Exception, match="head"):
+        migrate(dsn, "kit", versions)
+
+
+async def test_two_processes_may_migrate_at_once(dsn: str, versions: Path) -> None:
+    (versions / "0002_floors.py").write_text(SECOND)
+    await asyncio.gather(*(asyncio.to_thread(migrate, dsn, "kit", versions) for _ in range(3)))
+    assert columns(dsn) == {"id", "floor_minor"}
+
+
+def test_a_service_names_its_schema_and_keeps_its_migrations_beside_its_source() -> None:
+    assert schema_of("icn_ledger") == "ledger"
+    with pytest.raises(FileNotFoundError, match="icn_kit has no migrations"):
+        versions_folder_of("icn_kit")
+    with pytest.raises(FileNotFoundError, match="no package"):
+        versions_folder_of("icn_nothing")
+
+
+def test_the_command_tells_its_usage() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "icn_kit.migrate", "icn_ledger"], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 2
+    assert "SERVICE_PACKAGE DSN" in finished.stderr
