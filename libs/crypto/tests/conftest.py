@@ -5,6 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is not a bug: time is measured by the benches.
+settings.register_profile("crypto", deadline=None)
+settings.load_profile("crypto")
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

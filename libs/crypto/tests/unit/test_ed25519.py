@@ -125,7 +125,7 @@ def test_the_small_order_matrix_holds_both_valid_verdicts() -> None:
     assert {Verdict.VALID, Verdict.COFACTORED_ONLY} == set(verdicts)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=200))
 def test_an_honest_signature_is_valid_and_no_other_message_is(seed: bytes, message: bytes) -> None:
     key = SigningKey.from_seed(Suite.ED25519, seed)
@@ -135,7 +135,7 @@ def test_an_honest_signature_is_valid_and_no_other_message_is(seed: bytes, messa
     assert ed25519.verdict(key.public_key, message + b"!", signature) is Verdict.INVALID
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scalars, scalars, torsion, torsion, st.binary(max_size=8))
 def test_every_path_gives_the_exact_verdict_of_crafted_signatures(
     key_scalar: int, nonce: int, key_torsion: int, nonce_torsion: int, message: bytes
@@ -149,7 +149,7 @@ def test_every_path_gives_the_exact_verdict_of_crafted_signatures(
     assert ed25519.by_wheels(*item) is exact
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(scalars, scalars, torsion, torsion, st.integers(0, 511), st.sampled_from(["key", "signature"]))
 def test_every_path_gives_the_exact_verdict_of_damaged_signatures(
     key_scalar: int, nonce: int, key_torsion: int, nonce_torsion: int, bit: int, damaged: str
@@ -236,7 +236,7 @@ def test_garbage_never_raises(public_key: bytes, signature: bytes) -> None:
 # What the fast path relies on. Should a wheel change its mind, these say so before two nodes disagree.
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scalars, scalars, torsion, torsion)
 def test_libsodium_accepts_only_what_satisfies_the_equation_without_cofactor(
     key_scalar: int, nonce: int, key_torsion: int, nonce_torsion: int
@@ -250,7 +250,7 @@ def test_libsodium_refuses_points_of_small_order_and_other_encodings() -> None:
         assert not libsodium_accepts(public_key, b"Zcash", r + bytes(32))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(scalars, torsion)
 def test_libsodium_knows_the_keys_of_prime_order(scalar: int, small: int) -> None:
     encoded = curve.compress(curve.add(curve.multiply(scalar, B), TORSION[small]))

@@ -30,7 +30,7 @@ def expanded_key(algorithm: KemAlgorithm, seed: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("algorithm", ML_KEM)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.binary(min_size=64, max_size=64), garbage=st.randoms(use_true_random=False))
 def test_an_expanded_key_opens_what_its_seed_opens(algorithm: KemAlgorithm, seed: bytes, garbage) -> None:
     key = expanded_key(algorithm, seed)

@@ -36,7 +36,7 @@ def test_verdicts_on_encodings_near_the_border_are_the_exact_ones() -> None:
     assert set(exact) == set(Verdict)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=100), st.integers(0, 511))
 def test_verdicts_on_honest_and_damaged_signatures_are_the_exact_ones(
     seed: bytes, message: bytes, bit: int

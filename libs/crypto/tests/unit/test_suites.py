@@ -114,7 +114,7 @@ def test_an_unknown_suite_is_refused_and_never_verifies(suite: int) -> None:
     assert verdict_batch([(suite, key.public_key, b"m", signature)]) == [Verdict.INVALID]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from(Suite), st.booleans()), max_size=8))
 def test_a_batch_of_several_suites_answers_in_order(wanted: list[tuple[Suite, bool]]) -> None:
     items = []
