@@ -244,6 +244,8 @@ class Executor:
         return execution.finish()
 
     async def _update_tree(self, leaves: Sequence[tuple[Namespace, bytes, bytes | None]]) -> Update:
+        if not leaves:
+            return Update(self.state.newest.state_root, {})  # no page is loaded to read the root from
         changes = {_state_key(namespace, identifier): value for namespace, identifier, value in leaves}
         self._source.pages = await self.state.load_pages(list(changes))
         if len(changes) > LEAVES_ON_LOOP_MAX:
