@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from icn_localnet.nats import NatsServer
 from icn_localnet.network import Network
 from icn_localnet.postgres import PostgresServer
 from icn_localnet.supervisor import Part, Stage
-from icn_localnet.template import is_made, make_cluster, migrate_again
+from icn_localnet.template import is_made, make_clusters, migrate_again
 
 SERVICES_WITH_TABLES = ("icn_consensus", "icn_ledger")
 """Packages whose schema every validator's Postgres holds."""
@@ -38,9 +39,7 @@ def stages(network: Network) -> list[Stage]:
     }
     serving["gateway"] = gateway_process(network, nats, certificates)
     return [
-        Stage(
-            {**stores, "nats": nats}, before=[partial(_make_if_missing, database) for database in databases]
-        ),
+        Stage({**stores, "nats": nats}, before=[partial(_make_missing, databases)]),
         Stage(
             serving,
             before=[partial(migrate_again, database, SERVICES_WITH_TABLES) for database in databases],
@@ -180,6 +179,5 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in SECRETS_OF_MEMBERS}
 
 
-def _make_if_missing(database: PostgresServer) -> None:
-    if not is_made(database):
-        make_cluster(database, SERVICES_WITH_TABLES)
+def _make_missing(databases: Sequence[PostgresServer]) -> None:
+    make_clusters([database for database in databases if not is_made(database)], SERVICES_WITH_TABLES)

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from icn_localnet import files, processes
 from icn_localnet.postgres import ADMINISTRATOR, DATABASE, PostgresServer
 from icn_localnet.postgres_binaries import PostgresBinaries
 
+COPIES_AT_ONCE = 4
 TEMPLATES_KEPT = 3
 """Of earlier revisions, for switching between branches; each takes about 60 MB."""
 MIGRATION_SECONDS_MAX = 300.0
@@ -37,35 +39,32 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "icn"
 
 
-def make_cluster(server: PostgresServer, packages: Sequence[str]) -> None:
-    """Fill the stopped, empty ``server`` with a copy of the template for ``packages``.
+def make_clusters(servers: Sequence[PostgresServer], packages: Sequence[str]) -> None:
+    """Fill stopped, empty servers with copies of the template for ``packages``.
 
     Raises:
         PostgresUnavailable, ProcessFailed: the template cannot be made.
     """
-    key = template_key(server.binaries(), packages)
-    cache = cache_directory() / "postgres-template"
-    try:
-        files.make_private_directory(cache)
-        template = cache / key
-        with _locked(cache / "lock"):
-            if not (template / "complete").exists():
-                _make_template(template, packages)
-                forget_old(cache)
-            (template / "complete").touch()
-            server.adopt(template / "cluster")
-    except PermissionError:
-        # A home that cannot be written, as of service users: make the cluster where it will live.
-        with tempfile.TemporaryDirectory(prefix="icn-template-") as directory:
-            _make_template(Path(directory) / "template", packages)
-            server.adopt(Path(directory) / "template" / "cluster")
-    server.set_passwords([ADMINISTRATOR, *map(schema_of, packages)])
-    files.sync_file_system(server.directory)
-    files.write_atomically(server.directory / MARK, key.encode())
+    if not servers:
+        return
+    key = template_key(servers[0].binaries(), packages)
+    roles = [ADMINISTRATOR, *map(schema_of, packages)]
+
+    def fill(server: PostgresServer, cluster: Path) -> None:
+        server.adopt(cluster)
+        server.set_passwords(roles)
+
+    with _template(key, packages) as cluster, ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+        for filled in [pool.submit(fill, server, cluster) for server in servers]:
+            filled.result()
+    for directory in {server.directory.stat().st_dev: server.directory for server in servers}.values():
+        files.sync_file_system(directory)
+    for server in servers:
+        files.write_atomically(server.directory / MARK, key.encode())
 
 
 def is_made(server: PostgresServer) -> bool:
-    """Whether `make_cluster` went through to its end for this server."""
+    """Whether `make_clusters` went through to its end for this server."""
     return (server.directory / MARK).is_file()
 
 
@@ -124,6 +123,29 @@ def template_key(binaries: PostgresBinaries, packages: Sequence[str]) -> str:
     return digest.hexdigest()[:24]
 
 
+@contextmanager
+def _template(key: str, packages: Sequence[str]) -> Iterator[Path]:
+    """The template's cluster, made if need be; it is not removed inside the block."""
+    cache = cache_directory() / "postgres-template"
+    try:
+        files.make_private_directory(cache)
+    except OSError:
+        # A home that cannot be written, as service users have: use the template once.
+        with tempfile.TemporaryDirectory(prefix="icn-template-") as directory:
+            _make_template(Path(directory) / "template", packages)
+            yield Path(directory) / "template" / "cluster"
+        return
+    template = cache / key
+    with (cache / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (template / "complete").exists():
+            _make_template(template, packages)
+        (template / "complete").touch()
+        forget_old(cache)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # others may copy at the same time, nobody may remove
+        yield template / "cluster"
+
+
 def _make_template(target: Path, packages: Sequence[str]) -> None:
     """Build a template in a temporary directory, where also nobody may work, and copy it to ``target``."""
     with tempfile.TemporaryDirectory(prefix="icn-template-") as directory:
@@ -152,11 +174,3 @@ def forget_old(cache: Path) -> None:
     )
     for template in templates[TEMPLATES_KEPT:]:
         shutil.rmtree(template, ignore_errors=True)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes that would make the same template waiting."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -22,7 +22,7 @@ def cache(localnet_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def server(localnet_directory: Path, cache: Path, request: pytest.FixtureRequest) -> PostgresServer:
     made = PostgresServer(localnet_directory / f"copy-{abs(hash(request.node.name))}")
     request.addfinalizer(made.stop)
-    template.make_cluster(made, PACKAGES)
+    template.make_clusters([made], PACKAGES)
     return made
 
 
@@ -30,7 +30,7 @@ def test_a_copy_has_the_tables_of_every_service_and_its_own_passwords(
     server: PostgresServer, localnet_directory: Path
 ) -> None:
     other = PostgresServer(localnet_directory / "another-copy")
-    template.make_cluster(other, PACKAGES)
+    template.make_clusters([other], PACKAGES)
     assert server.dsn("ledger").replace(str(server.directory), "") != other.dsn("ledger").replace(
         str(other.directory), ""
     )
@@ -48,7 +48,7 @@ def test_a_template_is_made_once(cache: Path, server: PostgresServer, localnet_d
     templates = [path for path in (cache / "postgres-template").iterdir() if path.is_dir()]
     assert len(templates) == 1
     made_at = (templates[0] / "cluster" / "PG_VERSION").stat().st_mtime_ns
-    template.make_cluster(PostgresServer(localnet_directory / "third-copy"), PACKAGES)
+    template.make_clusters([PostgresServer(localnet_directory / "third-copy")], PACKAGES)
     assert (templates[0] / "cluster" / "PG_VERSION").stat().st_mtime_ns == made_at
 
 
@@ -57,7 +57,7 @@ def test_an_interrupted_copy_is_made_again(server: PostgresServer) -> None:
     (server.directory / template.MARK).unlink()
     (server.data_directory / "PG_VERSION").unlink()
     assert not template.is_made(server)
-    template.make_cluster(server, PACKAGES)
+    template.make_clusters([server], PACKAGES)
     server.start()
     with server.connect(DATABASE) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
