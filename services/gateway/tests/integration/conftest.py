@@ -161,12 +161,14 @@ def serve(zone: Any, make: Any) -> Serve:
 
     @asynccontextmanager
     async def serve_(feed: Feed | None = None, ports: Any = None) -> AsyncIterator[Any]:
-        server = HttpServer(make.edge(make.context(zone, feed, ports)), "127.0.0.1", port := free_port())
+        events = Feed(None) if feed is None else feed
+        server = HttpServer(make.edge(make.context(zone, events, ports)), "127.0.0.1", port := free_port())
         await server.start()
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
                 yield client, server
         finally:
+            events.drain()
             await server.drain()
 
     return serve_

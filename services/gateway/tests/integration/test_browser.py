@@ -1,0 +1,124 @@
+"""The page in a real browser: readable on a phone, accessible, alive, and complete without scripts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ACCOUNT_PAGE = f"/accounts/{10:032x}"
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 900}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}: apt install chromium"),
+]
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Debian's Chromium, headless."""
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield launched
+        await launched.close()
+
+
+async def open_page(browser: Browser, url: str, **options: Any) -> tuple[Page, list[str]]:
+    """A page and what its console complained of."""
+    context = await browser.new_context(**options)
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await page.goto(url)
+    return page, complaints
+
+
+@pytest.mark.parametrize(
+    ("viewport", "color_scheme"), [(PHONE, "light"), (DESKTOP, "dark")], ids=["phone", "desktop"]
+)
+async def test_no_accessibility_rule_is_broken_and_nothing_runs_over_the_edge(
+    serve: Any, zone: Any, browser: Browser, viewport: Any, color_scheme: str
+) -> None:
+    zone.unreachable = {1}
+    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+    async with serve() as (client, _):
+        for path in ("/", ACCOUNT_PAGE, "/accounts/nobody"):
+            page, complaints = await open_page(
+                browser, f"{client.base_url}{path}", viewport=viewport, color_scheme=color_scheme
+            )
+            await page.evaluate(axe)
+            found = await page.evaluate("axe.run()")
+            broken = [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]]
+            assert broken == [], path
+            width = await page.evaluate("document.documentElement.scrollWidth")
+            assert width <= viewport["width"], path
+            assert [text for text in complaints if "400" not in text] == [], path
+
+
+async def test_the_page_follows_the_zone_without_being_loaded_again(
+    serve: Any, zone: Any, make: Any, browser: Browser
+) -> None:
+    async with serve() as (client, _):
+        page, complaints = await open_page(browser, str(client.base_url), viewport=PHONE)
+        await page.evaluate("window.isSameDocument = true")
+        await page.focus(f"a[href='{ACCOUNT_PAGE}']")
+        height = await page.inner_text("#height")
+        zone.transfer(make.identifier(10), make.identifier(11), 1_975)
+        zone.unreachable = {3}
+        has_grown = "height => document.getElementById('height').innerText !== height"
+        await page.wait_for_function(has_grown, arg=height)
+        assert "−100.00" in await page.inner_text(f"tr[data-account='{10:032x}']")
+        assert await page.inner_text("#said") == "3 of 4 validators answer"
+        assert await page.evaluate("document.activeElement.getAttribute('href')") == ACCOUNT_PAGE
+        assert await page.evaluate("window.isSameDocument")
+        assert complaints == []
+
+
+async def test_an_outage_is_shown_and_its_end_too(serve: Any, zone: Any, browser: Browser) -> None:
+    async with serve() as (client, server):
+        page, _ = await open_page(browser, str(client.base_url), viewport=PHONE)
+        zone.unreachable = {0, 1, 2, 3}
+        await page.wait_for_selector("text=nothing can be made final now", timeout=20_000)
+        zone.unreachable = set()
+        await page.wait_for_selector("text=4 of 4", timeout=30_000)
+        assert server is not None
+
+
+async def test_without_scripts_everything_is_there(serve: Any, browser: Browser) -> None:
+    async with serve() as (client, _):
+        page, complaints = await open_page(browser, str(client.base_url), java_script_enabled=False)
+        assert await page.inner_text("#validators h2") == "Validators"
+        await page.click(f"a[href='{ACCOUNT_PAGE}']")
+        assert "−80.25" in await page.inner_text("#balance")
+        assert "+40.25" in await page.inner_text("#entries")
+        assert complaints == []
+
+
+async def test_the_page_asks_nobody_but_the_gateway(serve: Any, browser: Browser) -> None:
+    async with serve() as (client, _):
+        context = await browser.new_context()
+        page = await context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        await page.goto(str(client.base_url))
+        await asyncio.sleep(0.5)
+        assert asked
+        assert [url for url in asked if not url.startswith(str(client.base_url))] == []
