@@ -35,8 +35,6 @@ from icn_client.transactions import FLOOR_NONE_MINOR, MESSAGES_MAX, KeyPair, Sig
 LACK_OF_FUNDS: Final = "CREDIT_LIMIT_EXCEEDED"
 EXPIRY_MS: Final = 10 * 60 * 1000
 """Of each transaction; a row that expires is signed again."""
-REGISTRATION_BATCH: Final = 2_000
-"""Accounts opened at a time: bounded memory, and progress to show."""
 TRANSACTION_BYTES: Final = 512
 """An upper bound on what one transaction of a replay takes of an allowance; a transfer has about 300."""
 CONTROLLERS_BYTES: Final = 2_048
@@ -261,22 +259,22 @@ class _Registration:
         await self._apply("allowance", [(authority, [message])])
 
     async def _apply(self, what: str, work: Sequence[tuple[Actor, Sequence[Any]]]) -> None:
-        done = 0
-        for start in range(0, len(work), REGISTRATION_BATCH):
-            expire_time_ms = now_ms() + EXPIRY_MS
-            signed = [
-                actor.sign(messages, expire_time_ms)
-                for actor, messages in work[start : start + REGISTRATION_BATCH]
-            ]
-            outcomes = await self._submitter.submit(signed, expire_time_ms)
-            for outcome in outcomes:
+        """Have every piece of work done, in any order, as many under way as the window allows."""
+        left, settled = 0, 0
+        while settled < len(work):
+            while left < len(work) and self._submitter.room > 0:
+                actor, messages = work[left]
+                expire_time_ms = now_ms() + EXPIRY_MS
+                self._submitter.put(actor.sign(messages, expire_time_ms), expire_time_ms)
+                left += 1
+            for outcome in await self._submitter.take():
                 try:
                     read_receipt(outcome)
                 except TransactionRefused as error:
                     raise ReplayFailed(f"registration of {what}: {error}") from error
                 self.height = max(self.height, outcome.height)
-            done += len(signed)
-            self._report(f"registering {what}", done, len(work), "")
+                settled += 1
+            self._report(f"registering {what}", settled, len(work), "")
 
 
 class _Run:

@@ -351,7 +351,7 @@ class Story:
         self._check(
             all(after.get(identifier) == event for identifier, event in before.items()),
             f"every one of the {len(before)} events is back with the same id and content, "
-            f"{len(after) - len(before)} new ones with them, "
+            f"and {len(after) - len(before)} new with them, "
             f"{time.monotonic() - started:.1f} s after its return",
         )
 
