@@ -35,6 +35,9 @@ from icn_consensus.domain.voting import cast
 
 TRANSACTION_OVERHEAD_BYTES: Final = 4
 """Field tag and length of a transaction in a block, at most."""
+PROPOSAL_TRANSACTIONS_MAX: Final = 400
+"""What this replica proposes at once; others may propose up to the genesis limit. Judging and executing these takes
+a small machine less than the shortest time-out, so a busy zone does not time its own leaders out."""
 
 
 def propose(state: State) -> bool:
@@ -167,7 +170,7 @@ def _ask_for_transactions(state: State, draft: Draft) -> None:
             draft.time_ms,
             available
             - available // 16,  # leaves room for tags and lengths; _publish trims what is still too much
-            state.config.block_transactions_max,
+            min(state.config.block_transactions_max, PROPOSAL_TRANSACTIONS_MAX),
         )
     )
 
