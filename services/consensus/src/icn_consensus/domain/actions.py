@@ -26,8 +26,8 @@ class MessageKind(StrEnum):
 class Persist:
     """Append a record payload (docs/spec/wal.md) to the log.
 
-    ``is_synced``: it must be durable before the next action. Otherwise it becomes so with the next synced one;
-    losing it loses nothing that was promised.
+    ``is_synced``: durable before the next action. Otherwise it becomes so with the next synced one; losing it
+    loses nothing that was promised.
     """
 
     record: bytes

@@ -78,11 +78,6 @@ class Fetcher:
         later = [time for time in times if time > now_ms]
         return min(later, default=None)
 
-    def clear(self) -> None:
-        """Forget all wants and requests."""
-        self._wanted.clear()
-        self._in_flight.clear()
-
     def _ask(self, what: What, wanted: _Wanted) -> Fetch | None:
         if not wanted.seats or len(self._in_flight) >= IN_FLIGHT_MAX:
             return None

@@ -29,7 +29,7 @@ class Pacemaker:
         self._base_ms = TIMEOUT_MS_MIN
 
     def observe(self, duration_ms: int) -> None:
-        """A proposal was notarized this long after it was seen."""
+        """A proposal was notarized, or its view nullified, this long after it was seen."""
         self._samples_ms.append(duration_ms)
         ascending = sorted(self._samples_ms)
         median_ms = ascending[len(ascending) // 2]

@@ -36,8 +36,8 @@ from icn_consensus.domain.voting import cast
 TRANSACTION_OVERHEAD_BYTES: Final = 4
 """Field tag and length of a transaction in a block, at most."""
 PROPOSAL_TRANSACTIONS_MAX: Final = 400
-"""What this replica proposes at once; others may propose up to the genesis limit. Judging and executing these takes
-a small machine less than the shortest time-out, so a busy zone does not time its own leaders out."""
+"""What this replica proposes at once; others may propose up to the genesis limit. A small machine judges and
+executes these in less than the shortest time-out, so a busy zone does not time its own leaders out."""
 
 
 def propose(state: State) -> bool:

@@ -134,11 +134,6 @@ class Replica:
                 break
         return tuple(found[:CERTIFICATES_PAGE_MAX])
 
-    def finalization(self) -> bytes:
-        """Highest finalization certificate held; empty at genesis."""
-        highest = self._state.highest_finalization
-        return b"" if highest is None else highest.data
-
     @property
     def _state(self) -> State:
         assert self._started is not None, "start comes before anything else"

@@ -10,6 +10,7 @@ import heapq
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from icn.consensus.v1 import block_pb2
@@ -37,6 +38,7 @@ from icn_consensus.domain.validator_set import parse_validator_set
 GENESIS_HASH: Final = sha256(b"simulated genesis")
 GENESIS_TIME_MS: Final = 1_800_000_000_000
 FETCH_TIMEOUT_MS: Final = 500
+RESTART_MS: Final = (50, 3_000)
 EXPIRING: Final = b"expires at "
 """A transaction that begins so makes something that expires at the time that follows, unix milliseconds."""
 
@@ -149,6 +151,8 @@ class Conditions:
     prepare_ms: tuple[int, int] = (0, 0)
     judge_ms: tuple[int, int] = (0, 0)
     execute_ms: tuple[int, int] = (0, 0)
+    crash_permille: int = 0
+    """How often a node dies before an action; it is back after `RESTART_MS`."""
     clock_offset_ms: int = 0
     """Clocks differ from the true time by at most this."""
 
@@ -172,7 +176,8 @@ class Node:
         """Transactions of notarized, unfinished blocks, by block hash."""
         self.bodies: dict[bytes, tuple[bytes, ...]] = {}
         self.timer = 0
-        self.is_handling = False
+        self.busy_until_ms = 0
+        """When the application has executed what it was given."""
         self.reports: list[act.Report] = []
         self.sent: dict[act.MessageKind, int] = dict.fromkeys(act.MessageKind, 0)
         self.times_final_ms: dict[int, int] = {}
@@ -218,9 +223,20 @@ class Node:
             self.perform(self.replica.step(event, self.now_ms()))
 
     def perform(self, todo: Iterable[act.Action]) -> None:
-        """Carry actions out in order."""
+        """Carry actions out in order, unless the node dies between two of them."""
+        life = self.life
         for action in todo:
+            if self.network.random.randrange(1_000) < self.network.conditions.crash_permille:
+                self.crash()
+                self.network.schedule(self.network.random.randint(*RESTART_MS), self.start_again)
+            if not self.is_up or self.life != life:
+                return
             self.perform_one(action)
+
+    def start_again(self) -> None:
+        """Boot, if it is still down."""
+        if not self.is_up:
+            self.start()
 
     def perform_one(self, action: act.Action) -> None:  # noqa: PLR0912 - one branch per action
         """Carry one action out."""
@@ -230,10 +246,12 @@ class Node:
                 if action.is_synced:
                     self.disk.synced = len(self.disk.records)
             case act.Broadcast():
+                self.network.watch(self, action.kind, action.data)
                 for other in self.network.nodes:
                     if other.seat != self.seat and other.seat not in action.except_seats:
                         self.transmit(other, action.kind, action.data)
             case act.Send():
+                self.network.watch(self, action.kind, action.data)
                 self.transmit(self.network.nodes[action.seat], action.kind, action.data)
             case act.Prepare():
                 self._prepare(action)
@@ -262,7 +280,6 @@ class Node:
 
     def transmit(self, other: Node, kind: act.MessageKind, data: bytes) -> None:
         """Send a message on its way."""
-        self.network.watch(self, kind, data)
         self.sent[kind] += 1
         received: events.Event
         if kind == act.MessageKind.PROPOSAL:
@@ -331,7 +348,7 @@ class Node:
 
         delay_ms = self.network.random.randint(*self.network.conditions.execute_ms)
         # Execution is in order: a height never overtakes the one before.
-        self.busy_until_ms = max(getattr(self, "busy_until_ms", 0), self.network.now_ms) + delay_ms
+        self.busy_until_ms = max(self.busy_until_ms, self.network.now_ms) + delay_ms
         wait_ms = self.busy_until_ms - self.network.now_ms
         self.network.schedule(wait_ms, self._if_alive(lambda: self.handle(execute())))
         self.tell_pool()
@@ -521,8 +538,7 @@ class Network:
         """Tell both ends of a stream that it is open."""
         for node, peer in ((a, b), (b, a)):
             height = peer.replica.status().final_height
-            event = events.PeerConnected(peer.seat, height)
-            self.deliver(peer, node, lambda node=node, event=event: node.handle(event))  # type: ignore[misc]
+            self.deliver(peer, node, partial(node.handle, events.PeerConnected(peer.seat, height)))
 
     def submit(self, transaction: bytes, seats: Iterable[int] | None = None) -> None:
         """Hand a transaction to nodes' pools (all of them by default)."""

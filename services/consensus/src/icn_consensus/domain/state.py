@@ -7,6 +7,7 @@ The rules live in the modules beside this one as functions over `State`. They no
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,7 +51,10 @@ class Candidate:
     """The current view's proposal on its way to this replica's vote."""
 
     proposal: Proposal
-    has_valid_certificates: bool = False
+    parent_signers: tuple[int, ...] | None = None
+    """Who notarized the parent, once its certificate was found valid."""
+    is_well_placed: bool = False
+    """All but state and the application's judgement was found valid, which nothing changes any more."""
     is_rejected: bool = False
 
 
@@ -212,7 +216,7 @@ class State:
         """Tell logs and metrics."""
         self.emit(Report(kind, self.epoch, view, seat, detail, evidence, milliseconds))
 
-    def need(self, what: What, seats: list[int], patience_ms: int = 0) -> None:
+    def need(self, what: What, seats: Iterable[int], patience_ms: int = 0) -> None:
         """Ask for something missing, unless it is asked for already or lately."""
         fetch = self.fetcher.need(what, seats, self.now_ms, patience_ms)
         if fetch is not None:

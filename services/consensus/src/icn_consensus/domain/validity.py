@@ -41,13 +41,15 @@ def check(state: State, candidate: Candidate) -> None:
     """
     proposal = candidate.proposal
     header = proposal.block.header
-    signers = _check_parent_certificate(state, candidate)
-    path = _path_to_parent(state, header, signers)
+    if candidate.parent_signers is None:
+        candidate.parent_signers = _check_parent_certificate(state, proposal)
+    path = _path_to_parent(state, header, candidate.parent_signers)
     parent = path[-1].header if path else state.chain.final
-    _check_place(state, proposal, parent)
-    _check_gap(state, proposal)
-    _check_finalization(state, candidate, parent, path)
-    candidate.has_valid_certificates = True
+    if not candidate.is_well_placed:
+        _check_place(state, proposal, parent)
+        _check_gap(state, proposal)
+        _check_finalization(state, proposal, parent, path)
+        candidate.is_well_placed = True
     _check_state(state, header, parent)
     judge(state, (*path, proposal.block))
 
@@ -92,15 +94,14 @@ def judge(state: State, path: Sequence[Block]) -> None:
         raise ProposalWaits("the application judges")
 
 
-def _check_parent_certificate(state: State, candidate: Candidate) -> list[int]:
+def _check_parent_certificate(state: State, proposal: Proposal) -> tuple[int, ...]:
     """Rule 6; gives the seats that have the parent's body."""
-    proposal = candidate.proposal
     header = proposal.block.header
     data = proposal.block.parent_certificate
     if header.height == 1:
         if data or proposal.parent_view or header.parent != state.chain.final.hash:
             raise ProposalInvalid("height 1 does not extend genesis")
-        return []
+        return ()
     certificate = _parse(data)
     is_of_parent = (
         certificate.kind == VoteKind.NOTARIZE
@@ -116,17 +117,16 @@ def _check_parent_certificate(state: State, candidate: Candidate) -> list[int]:
     )
     if not is_of_parent or not is_of_epoch:
         raise ProposalInvalid("parent certificate is not the parent's notarization")
-    if not candidate.has_valid_certificates:
-        known = state.notarization(certificate.view)
-        is_known = known is not None and known.data == data
-        if not is_known and not certificates.is_valid(state, certificate):
-            raise ProposalInvalid("parent certificate is not a quorum's")
-        if certificates.is_news(state, certificate.epoch, certificate.view, certificate.kind):
-            certificates.accept(state, certificate)
-    return [seat for seat, _ in certificate.signatures]
+    known = state.notarization(certificate.view)
+    is_known = known is not None and known.data == data
+    if not is_known and not certificates.is_valid(state, certificate):
+        raise ProposalInvalid("parent certificate is not a quorum's")
+    if certificates.is_news(state, certificate.epoch, certificate.view, certificate.kind):
+        certificates.accept(state, certificate)
+    return tuple(seat for seat, _ in certificate.signatures)
 
 
-def _path_to_parent(state: State, header: BlockHeader, signers: list[int]) -> tuple[Block, ...]:
+def _path_to_parent(state: State, header: BlockHeader, signers: Sequence[int]) -> tuple[Block, ...]:
     if header.height <= state.chain.final.height:
         raise ProposalInvalid("height is final already")
     path = state.chain.path_to(header.parent)
@@ -175,12 +175,10 @@ def _check_gap(state: State, proposal: Proposal) -> None:
             raise ProposalWaits(f"view {number} is not shown nullified")
 
 
-def _check_finalization(
-    state: State, candidate: Candidate, parent: BlockHeader, path: Sequence[Block]
-) -> None:
+def _check_finalization(state: State, proposal: Proposal, parent: BlockHeader, path: Sequence[Block]) -> None:
     """Rules 7 and 8."""
-    header = candidate.proposal.block.header
-    data = candidate.proposal.block.finalization
+    header = proposal.block.header
+    data = proposal.block.finalization
     is_first = parent.epoch != header.epoch
     if not data:
         if is_first:
@@ -199,8 +197,7 @@ def _check_finalization(
         raise ProposalInvalid("executed_height is not the finalization's height")
     elif _ancestor_hash(state, path, certificate.height) != certificate.block_hash:
         raise ProposalInvalid("finalization is not of an ancestor")
-    if not candidate.has_valid_certificates:
-        _verify_finalization(state, certificate)
+    _verify_finalization(state, certificate)
 
 
 def _check_covers_edge(header: BlockHeader, edge: BlockHeader, certificate: Certificate) -> None:
