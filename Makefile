@@ -21,7 +21,8 @@ setup-dev: python ## the same with the tools for tests and checks
 	@$(PYTHON) scripts/setup.py --dev
 
 native: setup ## build the optional accelerator into .venv (needs Rust; same results, faster)
-	@$(BIN)/uv pip install --no-deps ./native
+	@command -v cargo >/dev/null || { echo "The accelerator needs Rust 1.85 or newer, and cargo is not on this machine; everything works without it." >&2; exit 1; }
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --reinstall-package icn-native ./native
 
 run: setup ## start the platform, play the story, print the address and stay up
 	@$(BIN)/icn demo --keep

@@ -50,7 +50,7 @@ def refuse(data: bytes) -> str:
 
 
 def accept(*messages: pb.Message, **changes: Any) -> None:
-    parse_transaction(signed(ZONE, *messages, **changes), ZONE.genesis.hash)
+    assert parse_transaction(signed(ZONE, *messages, **changes), ZONE.genesis.hash).id
 
 
 def test_a_transaction_becomes_values() -> None:
