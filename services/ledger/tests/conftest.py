@@ -248,7 +248,7 @@ class Ledger:
             "log_root": named.log_root,
             "parent_certificate_digest": bytes(32),
             "finalization_digest": bytes(32),
-            "epoch": self.zone.genesis.epoch_of(time_ms),
+            "epoch": self.zone.genesis.epoch_of(newest.time_ms),
             "validator_set_hash": set_hash,
             "next_validator_set_hash": set_hash,
         }

@@ -42,7 +42,9 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
     async def CheckTransactions(
         self, request: Any, _context: Any
     ) -> application_pb2.CheckTransactionsResponse:
-        checks = await check_transactions(request.transactions, self._state, self._cache, self._clock)
+        checks = await check_transactions(
+            request.transactions, self._genesis, self._state, self._cache, self._clock
+        )
         return application_pb2.CheckTransactionsResponse(
             checks=[
                 application_pb2.TransactionCheck(

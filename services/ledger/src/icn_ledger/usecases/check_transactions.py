@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from icn_kit.clock import Clock
 from icn_kit.errors import InvalidArgument
+from icn_kit.genesis import Genesis
 
 from icn_ledger.domain.refusals import SEQUENCE_USED, Malformed, NotValid
 from icn_ledger.domain.touched import touched_by_validity
@@ -33,9 +34,13 @@ class TransactionCheck(NamedTuple):
 
 
 async def check_transactions(
-    transactions: Sequence[bytes], state: State, cache: TransactionCache, clock: Clock
+    transactions: Sequence[bytes], genesis: Genesis, state: State, cache: TransactionCache, clock: Clock
 ) -> list[TransactionCheck]:
-    """Judge each transaction alone on the newest executed state, at the time of the block to come."""
+    """Judge each transaction alone on the newest executed state, at the time of the block to come.
+
+    Raises:
+        InvalidArgument: TOO_MANY_TRANSACTIONS.
+    """
     if len(transactions) > TRANSACTIONS_MAX:
         raise InvalidArgument(
             "TOO_MANY_TRANSACTIONS",
@@ -53,7 +58,7 @@ async def check_transactions(
     newest = state.newest
     view = await state.load_validity(touched_by_validity(one.transaction for one in known), newest.height)
     # The newest block may be a heartbeat old; the next one will have about our clock's time.
-    moment = Moment(newest.epoch, max(newest.time_ms + 1, clock.now_ms()))
+    moment = Moment(genesis.epoch_of(newest.time_ms), max(newest.time_ms + 1, clock.now_ms()))
     signatures = Signatures(cache)
     checks = await _judge_each(read, view, moment, signatures)
     while not await signatures.settle():
@@ -62,13 +67,12 @@ async def check_transactions(
 
 
 async def find_refusals(
-    known: Sequence[KnownTransaction], state: State, cache: TransactionCache, time_ms: int
+    known: Sequence[KnownTransaction], moment: Moment, state: State, cache: TransactionCache
 ) -> list[NotValid | None]:
     """Why each of the transactions has no place in a pool, judged alone on the newest state; None: it has."""
     newest = state.newest
     view = await state.load_validity(touched_by_validity(one.transaction for one in known), newest.height)
     signatures = Signatures(cache)
-    moment = Moment(newest.epoch, max(newest.time_ms + 1, time_ms))
     refusals = [_refusal(one, view, moment, signatures) for one in known]
     while not await signatures.settle():
         refusals = [_refusal(one, view, moment, signatures) for one in known]

@@ -19,7 +19,7 @@ from icn_ledger.domain.execution import BlockExecution, BlockOutcome
 from icn_ledger.domain.genesis_state import header_hash
 from icn_ledger.domain.invariants import check_block
 from icn_ledger.domain.leaves import encode_leaf
-from icn_ledger.domain.limits import HOLDS_RELEASED_PER_BLOCK_MAX
+from icn_ledger.domain.limits import HOLDS_RELEASED_PER_BLOCK_MAX, QUANTITY_MAX
 from icn_ledger.domain.messages import Transaction
 from icn_ledger.domain.posting import BlockContext
 from icn_ledger.domain.receipts import encode_receipt, receipts_root
@@ -143,12 +143,26 @@ class Executor:
                 f"the block at height {header.height} does not extend the one that was executed",
                 height=header.height,
             )
+        self._check_position(header, newest)
         if header.transactions_root != tree_root([leaf_hash(data) for data in final.transactions]):
             raise InvalidArgument(
                 "TRANSACTIONS_ROOT_MISMATCH", "these are not the transactions that the header names"
             )
         await self._check_named_roots(header)
         return await self._apply(final, header, block_hash)
+
+    def _check_position(self, header: block_pb2.BlockHeader, newest: ExecutedBlock) -> None:
+        """Refuse what no consensus makes final and no table could hold."""
+        if not newest.time_ms < header.time_ms <= QUANTITY_MAX:
+            raise InvalidArgument(
+                "MALFORMED_HEADER", f"block time {header.time_ms} does not follow {newest.time_ms}"
+            )
+        # The block after an edge is the first of the epoch that the edge's time lies in (consensus.md, E3).
+        epoch = self.genesis.epoch_of(newest.time_ms)
+        if header.epoch != epoch:
+            raise InvalidArgument("MALFORMED_HEADER", f"epoch {header.epoch}, its parent leads to {epoch}")
+        if header.executed_height >= header.height:
+            raise InvalidArgument("MALFORMED_HEADER", "executed_height is not below the height")
 
     async def _first_answer(self, height: int, block_hash: bytes) -> Execution:
         block = await self.state.block_at(height)
@@ -212,7 +226,7 @@ class Executor:
                 leaves=leaves,
                 pages=update.pages,
                 log=log,
-                edge=self._edge(header, final, newest),
+                edge=self._edge(header, final),
             )
         )
         execution = Execution(block, list(zip(ids, receipts, strict=True)))
@@ -252,13 +266,9 @@ class Executor:
             return await asyncio.to_thread(self._tree.update, changes)
         return self._tree.update(changes)
 
-    def _edge(
-        self, header: block_pb2.BlockHeader, final: FinalBlock, newest: ExecutedBlock
-    ) -> EpochEdge | None:
-        """The epoch's edge is its first block whose time lies in a later epoch."""
-        is_past = self.genesis.epoch_of(header.time_ms) > header.epoch
-        was_past = newest.epoch == header.epoch and self.genesis.epoch_of(newest.time_ms) > newest.epoch
-        if not is_past or was_past:
+    def _edge(self, header: block_pb2.BlockHeader, final: FinalBlock) -> EpochEdge | None:
+        """The epoch's last block in the chain is the one whose time lies in a later epoch (E1 and E2)."""
+        if self.genesis.epoch_of(header.time_ms) == header.epoch:
             return None
         assert header.next_validator_set_hash == header.validator_set_hash, "seats are fixed in genesis"
         return EpochEdge(

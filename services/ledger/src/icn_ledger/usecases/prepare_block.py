@@ -89,7 +89,7 @@ async def prepare_block(
         attempt.chosen.clear()
     if attempt.failed:
         failed = sorted(attempt.failed)
-        reasons = await find_refusals([known[index] for index in failed], state, cache, moment.time_ms)
+        reasons = await find_refusals([known[index] for index in failed], moment, state, cache)
         refused += [
             RefusedCandidate(index, reason.reason, reason.message)
             for index, reason in zip(failed, reasons, strict=True)

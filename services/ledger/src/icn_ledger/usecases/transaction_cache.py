@@ -33,8 +33,9 @@ Verifier = Callable[[Sequence[SignedItem]], Awaitable[list[Verdict]]]
 async def verify_signatures(items: Sequence[SignedItem]) -> list[Verdict]:
     """Verify signatures without holding up the event loop.
 
-    The native module verifies a batch on a thread with the interpreter free. PyNaCl frees it once per signature and
-    then waits up to a switch interval (5 ms) to get it back from a busy loop: slices on the loop itself are faster.
+    The native module verifies a batch on a thread with the interpreter free. PyNaCl frees it once per
+    signature and then waits up to a switch interval (5 ms) to get it back from a busy loop: slices on the
+    loop itself are faster.
     """
     verdicts: list[Verdict] = []
     if accelerator is not None:
@@ -100,20 +101,20 @@ class TransactionCache:
 
         Waits for those under way elsewhere, which might be with other keys: then no verdict was reached here.
         """
-        fresh: list[tuple[KnownTransaction, tuple[bytes, ...]]] = []
+        fresh: dict[int, tuple[KnownTransaction, tuple[bytes, ...]]] = {}
         awaited: set[asyncio.Task[None]] = set()
         for known, keys in wanted:
             if known.verdict_with(keys) is not None:
                 continue
             task = self._under_way.get(id(known))
             if task is None:
-                fresh.append((known, keys))
+                fresh[id(known)] = (known, keys)
             else:
                 awaited.add(task)
         if fresh:
-            task = asyncio.create_task(self._verify(fresh))
-            for known, _ in fresh:
-                self._under_way[id(known)] = task
+            task = asyncio.create_task(self._verify(list(fresh.values())))
+            for identity in fresh:
+                self._under_way[identity] = task
             awaited.add(task)
         for task in awaited:
             await asyncio.shield(task)  # a caller that gives up must not stop it for the others

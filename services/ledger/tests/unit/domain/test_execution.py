@@ -427,7 +427,8 @@ async def test_setting_an_allowance_again_keeps_what_is_used(scene: Scene) -> No
 
 
 async def test_the_counts_of_an_allowance_start_again_with_the_epoch(scene: Scene) -> None:
-    await scene.applied(scene.ana, transfer(ANA, BEN, 1), after_ms=86_400_000)
+    await scene.ledger.execute(after_ms=86_400_000)
+    await scene.applied(scene.ana, transfer(ANA, BEN, 1))
     allowance = scene.ledger.state.records[-1].allowances[scene.shop.principal]
     assert (allowance.epoch, allowance.used_signatures) == (1, 1)
     assert allowance.used_state_leaves > 0

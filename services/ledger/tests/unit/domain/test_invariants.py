@@ -1,0 +1,116 @@
+"""A state that does not add up stops the node, whatever made it so."""
+
+from __future__ import annotations
+
+import pytest
+from icn_ledger.domain.events import Movement
+from icn_ledger.domain.execution import BlockExecution, BlockOutcome
+from icn_ledger.domain.invariants import check_block, check_state
+from icn_ledger.domain.limits import QUANTITY_MAX
+from icn_ledger.domain.posting import BlockContext
+from icn_ledger.domain.records import Account, Hold, RecordTables
+from icn_ledger.domain.refusals import InvariantBroken
+
+from services.ledger.tests.conftest import identifier
+
+UNIT, A, B, HOLD = (identifier(name) for name in ("unit", "a", "b", "hold"))
+
+
+def account(name: bytes, balance_minor: int = 0, held_minor: int = 0) -> Account:
+    return Account(name, identifier("owner"), UNIT, balance_minor, held_minor, -100)
+
+
+def hold(remaining_minor: int) -> Hold:
+    return Hold(HOLD, A, B, remaining_minor, 1, identifier("payer"))
+
+
+def movement(amount_minor: int) -> Movement:
+    return Movement(0, b"", A, B, UNIT, amount_minor, 0, 0, b"", b"")
+
+
+def outcome(loaded: RecordTables, changed: RecordTables, *movements: Movement) -> BlockOutcome:
+    made = BlockExecution(BlockContext(1, 0, 1), loaded).finish()
+    for namespace, identifier_, record in changed:
+        made.working.now.put(namespace, identifier_, record)
+    made.working.events.extend(movements)
+    return made
+
+
+def check(loaded: RecordTables, changed: RecordTables, *movements: Movement) -> None:
+    made = outcome(loaded, changed, *movements)
+    check_block(made, made.working.changes(), 0)
+
+
+def two_accounts() -> RecordTables:
+    return RecordTables(accounts={A: account(A), B: account(B)}, holds={HOLD: None})
+
+
+def test_a_transfer_that_adds_up_passes() -> None:
+    changed = RecordTables(accounts={A: account(A, -5), B: account(B, 5)})
+    check(two_accounts(), changed, movement(5))
+
+
+def test_credit_out_of_nothing_is_found() -> None:
+    changed = RecordTables(accounts={A: account(A, -5), B: account(B, 6)})
+    with pytest.raises(InvariantBroken, match="not by its postings"):
+        check(two_accounts(), changed, movement(5))
+
+
+def test_balances_that_moved_together_without_a_posting_are_found() -> None:
+    changed = RecordTables(accounts={A: account(A, -5), B: account(B, 5)})
+    with pytest.raises(InvariantBroken, match="not by its postings"):
+        check(two_accounts(), changed)
+
+
+def test_a_posting_without_a_change_is_found() -> None:
+    with pytest.raises(InvariantBroken, match="did not change"):
+        check(two_accounts(), RecordTables(), movement(5))
+
+
+def test_a_sum_that_is_not_zero_is_found_even_when_postings_say_so() -> None:
+    loaded = RecordTables(accounts={A: account(A), B: None})
+    with pytest.raises(InvariantBroken, match="sum to"):
+        check(
+            loaded, RecordTables(accounts={B: account(B, 5)._replace(unit=A), A: account(A, -5)}), movement(5)
+        )
+
+
+def test_held_without_a_hold_and_a_hold_without_held_are_found() -> None:
+    with pytest.raises(InvariantBroken, match="sum of its holds"):
+        check(two_accounts(), RecordTables(accounts={A: account(A, held_minor=5)}))
+    with pytest.raises(InvariantBroken, match="holds of"):
+        check(two_accounts(), RecordTables(holds={HOLD: hold(5)}))
+    check(two_accounts(), RecordTables(accounts={A: account(A, held_minor=5)}, holds={HOLD: hold(5)}))
+
+
+def test_a_missing_receipt_is_found() -> None:
+    made = outcome(two_accounts(), RecordTables())
+    with pytest.raises(InvariantBroken, match="0 receipts for 1"):
+        check_block(made, made.working.changes(), 1)
+
+
+def test_an_account_that_is_gone_is_found() -> None:
+    with pytest.raises(InvariantBroken, match="is gone"):
+        check(two_accounts(), RecordTables(accounts={A: None}))
+
+
+@pytest.mark.parametrize(
+    ("accounts", "holds"),
+    [
+        ([account(A, 5)], []),
+        ([account(A, 5), account(B, -4)], []),
+        ([account(A, held_minor=5)], []),
+        ([account(A)], [hold(5)]),
+        ([account(A, held_minor=-1)], []),
+        ([account(A, QUANTITY_MAX + 1), account(B, -QUANTITY_MAX - 1)], []),
+        ([account(A, held_minor=5)], [hold(4)]),
+        ([], [hold(5)]),
+    ],
+)
+def test_the_whole_state_is_checked_at_the_start(accounts: list[Account], holds: list[Hold]) -> None:
+    with pytest.raises(InvariantBroken):
+        check_state(accounts, holds)
+
+
+def test_a_whole_state_that_adds_up_passes() -> None:
+    check_state([account(A, -QUANTITY_MAX, 5), account(B, QUANTITY_MAX)], [hold(5)])

@@ -1,0 +1,125 @@
+"""Leaves are canonical, and a record read back is the record."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from icn.ledger.v1 import state_pb2
+from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash
+from icn_crypto.suites import Suite
+from icn_crypto.wire import parse_canonical
+from icn_ledger.domain.events import Movement, Receipt
+from icn_ledger.domain.genesis_state import genesis_records
+from icn_ledger.domain.leaves import controller_head, decode_leaf, encode_leaf
+from icn_ledger.domain.limits import QUANTITY_MAX
+from icn_ledger.domain.parsing import controller_keys
+from icn_ledger.domain.receipts import encode_receipt, receipts_root
+from icn_ledger.domain.records import (
+    Account,
+    Allowance,
+    AllowanceLimits,
+    Anchor,
+    Controller,
+    Hold,
+    Namespace,
+    Record,
+    Unit,
+    Zone,
+)
+
+from services.ledger.tests.conftest import TestKey, identifier, make_zone, sorted_keys
+
+MESSAGES = {
+    Namespace.CONTROLLER: state_pb2.ControllerLeaf,
+    Namespace.UNIT: state_pb2.UnitLeaf,
+    Namespace.ACCOUNT: state_pb2.AccountLeaf,
+    Namespace.HOLD: state_pb2.HoldLeaf,
+    Namespace.ANCHOR: state_pb2.AnchorLeaf,
+    Namespace.ALLOWANCE: state_pb2.AllowanceLeaf,
+    Namespace.ZONE: state_pb2.ZoneLeaf,
+}
+ids = st.binary(min_size=16, max_size=16)
+quantities = st.integers(0, QUANTITY_MAX)
+balances = st.integers(-QUANTITY_MAX, QUANTITY_MAX)
+records = st.one_of(
+    st.tuples(
+        st.just(Namespace.UNIT), st.builds(Unit, ids, st.just("HOUR"), st.integers(0, 9), ids, ids, balances)
+    ),
+    st.tuples(st.just(Namespace.ACCOUNT), st.builds(Account, ids, ids, ids, balances, quantities, balances)),
+    st.tuples(st.just(Namespace.HOLD), st.builds(Hold, ids, ids, ids, quantities, quantities, ids)),
+    st.tuples(
+        st.just(Namespace.ANCHOR),
+        st.builds(Anchor, st.binary(min_size=32, max_size=32), st.just("a"), ids, quantities, quantities),
+    ),
+    st.tuples(
+        st.just(Namespace.ALLOWANCE),
+        st.builds(
+            Allowance,
+            ids,
+            st.builds(AllowanceLimits, quantities, quantities, quantities),
+            quantities,
+            quantities,
+            quantities,
+            quantities,
+        ),
+    ),
+    st.tuples(
+        st.just(Namespace.ZONE), st.builds(Zone, ids, st.integers(0, 2**32 - 1), st.binary(max_size=32))
+    ),
+)
+
+
+@given(records)
+def test_a_leaf_is_canonical_and_reads_back(drawn: tuple[Namespace, Record]) -> None:
+    namespace, record = drawn
+    leaf = encode_leaf(namespace, record)
+    parse_canonical(MESSAGES[namespace], leaf, 10_000)
+    assert decode_leaf(namespace, leaf) == record
+
+
+@given(st.dictionaries(st.integers(0, 15), st.integers(1, QUANTITY_MAX)))
+def test_a_controller_is_its_head_and_then_its_lanes(lanes: dict[int, int]) -> None:
+    from icn.ledger.v1 import transaction_pb2
+
+    scope = transaction_pb2.KeyScope(message_kinds=[6], amount_minor_max=5, accounts=[identifier("a")])
+    keys = sorted_keys(TestKey("one", (Suite.ED25519, Suite.ML_DSA_65)), (TestKey("two"), scope))
+    head = controller_head(
+        state_pb2.ControllerLeaf(
+            principal=identifier("ana"), threshold=1, keys=keys, sponsor=identifier("shop")
+        )
+    )
+    controller = Controller(identifier("ana"), 1, controller_keys(keys), identifier("shop"), (), head)
+    for lane, sequence in lanes.items():
+        controller = controller.consume(lane, sequence)
+    leaf = encode_leaf(Namespace.CONTROLLER, controller)
+    message = parse_canonical(state_pb2.ControllerLeaf, leaf, 10_000)
+    assert {lane.lane: lane.last_sequence for lane in message.lanes} == lanes
+    assert decode_leaf(Namespace.CONTROLLER, leaf) == controller
+    for lane in range(16):
+        assert controller.last_sequence(lane) == lanes.get(lane, 0)
+
+
+def test_every_genesis_record_reads_back() -> None:
+    for namespace, _, record in genesis_records(make_zone().genesis):
+        assert record is not None
+        assert decode_leaf(namespace, encode_leaf(namespace, record)) == record
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        Receipt(bytes(32), "", 0, (), ()),
+        Receipt(bytes(32), "CREDIT_LIMIT_EXCEEDED", 3, (("balance_minor", -5), ("floor_minor", 0)), ()),
+        Receipt(bytes(32), "", 0, (), (Movement(0, b"", b"a" * 16, b"b" * 16, b"", 5, -5, 0, b"", b""),)),
+    ],
+)
+def test_a_receipt_is_canonical(receipt: Receipt) -> None:
+    message = parse_canonical(state_pb2.Receipt, encode_receipt(receipt), 10_000)
+    assert message.reason == receipt.reason
+    assert len(message.postings) == 2 * len(receipt.movements)
+
+
+def test_the_receipts_root_of_an_empty_block_is_the_empty_root() -> None:
+    assert receipts_root([]) == EMPTY_ROOT
+    assert receipts_root([b"one"]) == leaf_hash(b"one")
