@@ -83,6 +83,12 @@ class Service:
         """Why this validator takes no part; empty while it does."""
         return self._fault
 
+    @property
+    def driver(self) -> Driver:
+        """What runs around the core, once started."""
+        assert self._driver is not None, "start comes first"
+        return self._driver
+
     async def start(self) -> None:
         """Lock the key, recover from disk, begin to serve and to take part.
 

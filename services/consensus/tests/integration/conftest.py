@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from icn.consensus.v1 import application_pb2_grpc, service_pb2, service_pb2_grpc
 from icn_consensus.domain.block import genesis_header
@@ -19,7 +20,7 @@ from icn_kit.server import GrpcServer
 from icn_kit.tls import TlsFiles
 from icn_localnet.certificates import Authority
 from icn_localnet.network import Founder, Network, NetworkOptions, create_network
-from icn_localnet.pytest_plugin import DatabaseFor
+from icn_localnet.pytest_plugin import Templates
 
 from .counting_application import CountingApplication
 
@@ -32,7 +33,6 @@ class Validator:
 
     def __init__(self, federation: Federation, seat: int, database_url: str) -> None:
         network = federation.network
-        genesis = network.genesis
         self.seat = seat
         self.federation = federation
         self.directory = network.validator_directory(seat)
@@ -51,21 +51,27 @@ class Validator:
             tls_key=self.tls.key,
             tls_authority=self.tls.authority,
         )
-        self.application = CountingApplication(
-            genesis.hash,
-            lambda root: genesis_header(
-                genesis.hash,
-                protocol_version=1,
-                time_ms=genesis.time_ms,
-                state_root=root,
-                validator_set_hash=genesis.validator_set_hash,
-            ).data,
-            genesis.time_ms,
-            genesis.validator_set,
-        )
+        self.application = self.new_application()
         self.stop_request = Stop()
         self.service: Service | None = None
         self._server: GrpcServer | None = None
+
+    def new_application(self) -> CountingApplication:
+        genesis = self.federation.network.genesis
+        return CountingApplication(
+            genesis.hash,
+            lambda root: (
+                genesis_header(
+                    genesis.hash,
+                    protocol_version=1,
+                    time_ms=genesis.time_ms,
+                    state_root=root,
+                    validator_set_hash=genesis.validator_set_hash,
+                ).data
+            ),
+            genesis.time_ms,
+            genesis.validator_set,
+        )
 
     async def start(self) -> None:
         self._server = GrpcServer(
@@ -103,7 +109,7 @@ class Validator:
 class Federation:
     """Four validators over loopback gRPC with mutual TLS, each with a database of its own."""
 
-    def __init__(self, directory: Path, database_for: DatabaseFor, options: NetworkOptions) -> None:
+    def __init__(self, directory: Path, databases: list[str], options: NetworkOptions) -> None:
         founders = [
             Founder(
                 f"Co-op {seat}",
@@ -120,7 +126,7 @@ class Federation:
         )
         self.sockets = directory / "s"
         self.sockets.mkdir()
-        self.validators = [Validator(self, seat, database_for("icn_consensus")) for seat in range(SEATS)]
+        self.validators = [Validator(self, seat, databases[seat]) for seat in range(SEATS)]
 
     async def start(self) -> None:
         for validator in self.validators:
@@ -147,14 +153,30 @@ def short_directory() -> Iterator[Path]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def four_databases(database_templates: Templates) -> Iterator[list[str]]:
+    """Connection strings of a migrated database for each seat; making them takes longer than a test."""
+    copies = [database_templates.copy("icn_consensus") for _ in range(SEATS)]
+    yield [dsn for _, dsn in copies]
+    for name, _ in copies:
+        database_templates.drop(name)
+
+
 @pytest.fixture
-async def make_federation(
-    short_directory: Path, database_for: DatabaseFor
-) -> AsyncIterator[MakeFederation]:
+def databases(four_databases: list[str]) -> list[str]:
+    """The same, emptied."""
+    for dsn in four_databases:
+        with psycopg.connect(dsn) as connection:
+            connection.execute("TRUNCATE consensus.final_blocks, consensus.record_log")
+    return four_databases
+
+
+@pytest.fixture
+async def make_federation(short_directory: Path, databases: list[str]) -> AsyncIterator[MakeFederation]:
     made: list[Federation] = []
 
     def make(**options: Any) -> Federation:
-        federation = Federation(short_directory, database_for, NetworkOptions(**options))
+        federation = Federation(short_directory, databases, NetworkOptions(**options))
         made.append(federation)
         return federation
 
@@ -174,5 +196,5 @@ async def federation(make_federation: MakeFederation) -> Federation:
 async def until(claim: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
     """Return when the claim holds; fail when it does not in time."""
     async with asyncio.timeout(seconds):
-        while not claim():
+        while not claim():  # noqa: ASYNC110 - other processes' and services' state raises no event here
             await asyncio.sleep(0.02)

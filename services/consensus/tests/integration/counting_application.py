@@ -1,3 +1,4 @@
+# ruff: noqa: N802 - gRPC names the methods
 """A tiny real application: lanes that count. It implements ApplicationService as the ledger does, in memory.
 
 A transaction is u64 expiry ‖ 8-byte lane ‖ u64 sequence ‖ anything; its id is its hash. It is valid once its

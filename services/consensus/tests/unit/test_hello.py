@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from icn.consensus.v1 import peer_pb2
+from icn_consensus.domain.validator_set import ValidatorSet
+from icn_consensus.peers.hello import Greeting, HelloRefused, Identity
+from icn_consensus.usecases.crypto import ConsensusCrypto
+from icn_crypto.suites import SigningKey, Suite
+
+GENESIS = b"g" * 32
+KEYS = [SigningKey.from_seed(Suite.ED25519, bytes([seat]) * 32) for seat in range(4)]
+VALIDATORS = ValidatorSet(tuple(key.public_key for key in KEYS), b"h" * 32)
+
+
+def identity(seat: int, *, key: int | None = None, genesis_hash: bytes = GENESIS) -> Identity:
+    signing = KEYS[seat if key is None else key]
+    return Identity(genesis_hash, seat, VALIDATORS, ConsensusCrypto(signing, genesis_hash))
+
+
+def shake_hands(caller: Greeting, callee: Greeting) -> None:
+    callee.hear(caller.say(7), must_answer=False)
+    caller.hear(callee.say(9), must_answer=True)
+    callee.hear(caller.say(7), must_answer=True)
+
+
+def test_both_sides_learn_who_the_other_is_and_how_far_it_is() -> None:
+    caller, callee = Greeting(identity(1), expected_seat=3), Greeting(identity(3))
+    shake_hands(caller, callee)
+    assert (caller.seat, caller.final_height, caller.is_proven) == (3, 9, True)
+    assert (callee.seat, callee.final_height, callee.is_proven) == (1, 7, True)
+
+
+def test_a_caller_with_another_key_is_refused_when_it_has_to_answer() -> None:
+    caller, callee = Greeting(identity(1, key=2)), Greeting(identity(3))
+    callee.hear(caller.say(0), must_answer=False)
+    caller.hear(callee.say(0), must_answer=True)
+    with pytest.raises(HelloRefused, match="signature is not that of seat 1"):
+        callee.hear(caller.say(0), must_answer=True)
+    assert not callee.is_proven
+
+
+def test_a_callee_with_another_key_is_refused() -> None:
+    caller, callee = Greeting(identity(1), expected_seat=3), Greeting(identity(3, key=0))
+    callee.hear(caller.say(0), must_answer=False)
+    with pytest.raises(HelloRefused, match="seat 3"):
+        caller.hear(callee.say(0), must_answer=True)
+
+
+def test_another_seat_at_the_address_of_a_seat_is_refused() -> None:
+    caller, callee = Greeting(identity(1), expected_seat=2), Greeting(identity(3))
+    callee.hear(caller.say(0), must_answer=False)
+    with pytest.raises(HelloRefused, match="at the address of seat 2"):
+        caller.hear(callee.say(0), must_answer=True)
+
+
+def test_an_answer_recorded_from_another_stream_is_refused() -> None:
+    first, second = Greeting(identity(1)), Greeting(identity(1))
+    callee, later = Greeting(identity(3)), Greeting(identity(3))
+    callee.hear(first.say(0), must_answer=False)
+    first.hear(callee.say(0), must_answer=True)
+    recorded = first.say(0)
+    later.hear(second.say(0), must_answer=False)
+    with pytest.raises(HelloRefused):
+        later.hear(recorded, must_answer=True)
+
+
+def test_another_zone_is_refused() -> None:
+    with pytest.raises(HelloRefused, match="another zone"):
+        Greeting(identity(3)).hear(Greeting(identity(1, genesis_hash=b"x" * 32)).say(0), must_answer=False)
+
+
+def test_a_caller_that_never_answers_is_not_proven() -> None:
+    callee = Greeting(identity(3))
+    callee.hear(Greeting(identity(1)).say(0), must_answer=False)
+    assert not callee.is_proven
+
+
+def _changed(change: Callable[[peer_pb2.Hello], None]) -> peer_pb2.PeerFrame:
+    frame = Greeting(identity(1)).say(0)
+    change(frame.hello)
+    return frame
+
+
+def _set(name: str, value: object) -> Callable[[peer_pb2.Hello], None]:
+    return lambda hello: setattr(hello, name, value)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        peer_pb2.PeerFrame(vote=b"a vote"),
+        peer_pb2.PeerFrame(),
+        _changed(_set("seat", 4)),
+        _changed(_set("seat", 3)),
+        _changed(_set("nonce", b"")),
+        _changed(_set("nonce", b"n" * 31)),
+        _changed(_set("nonce", b"n" * 33)),
+        _changed(_set("genesis_hash", b"")),
+        _changed(_set("final_height", 2**63)),
+    ],
+    ids=lambda frame: frame.WhichOneof("kind") or "empty",
+)
+def test_a_stream_that_does_not_begin_with_a_sound_hello_is_refused(frame: peer_pb2.PeerFrame) -> None:
+    with pytest.raises(HelloRefused):
+        Greeting(identity(3)).hear(frame, must_answer=False)
+
+
+@pytest.mark.parametrize("name", ["answered_nonce", "signature"])
+@pytest.mark.parametrize("value", [b"", b"s" * 32, b"s" * 64])
+def test_an_answer_with_a_wrong_nonce_or_signature_is_refused(name: str, value: bytes) -> None:
+    caller, callee = Greeting(identity(1)), Greeting(identity(3))
+    callee.hear(caller.say(0), must_answer=False)
+    caller.hear(callee.say(0), must_answer=True)
+    answer = caller.say(0)
+    setattr(answer.hello, name, value)
+    with pytest.raises(HelloRefused):
+        callee.hear(answer, must_answer=True)
+
+
+@pytest.mark.parametrize(("name", "value"), [("seat", 2), ("nonce", b"m" * 32)])
+def test_a_second_hello_that_differs_from_the_first_is_refused(name: str, value: object) -> None:
+    caller, callee = Greeting(identity(1)), Greeting(identity(3))
+    callee.hear(caller.say(0), must_answer=False)
+    caller.hear(callee.say(0), must_answer=True)
+    answer = caller.say(0)
+    setattr(answer.hello, name, value)
+    with pytest.raises(HelloRefused, match="differs from the first"):
+        callee.hear(answer, must_answer=True)

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from icn_consensus.store import record_log
+from icn_consensus.store.record_log import RecordLog, RecordLogDamaged, RecordLogInUse
+
+GENESIS = bytes(range(32))
+HEADER_BYTES = 72
+RECORD_BYTES = 28
+
+payload_lists = st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=12)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "record"
+
+
+def open_log(folder: Path, **options: object) -> RecordLog:
+    return RecordLog.open(folder, genesis_hash=GENESIS, seat=2, **options)  # type: ignore[arg-type]
+
+
+def filled(folder: Path, payloads: list[bytes]) -> Path:
+    """A closed log with these records; gives its last segment."""
+    log = open_log(folder)
+    for view, payload in enumerate(payloads, start=1):
+        log.append(payload, 0, view)
+    log.close()
+    return sorted(folder.glob("*.log"))[-1]
+
+
+def reopened(folder: Path) -> list[bytes]:
+    log = open_log(folder)
+    payloads = list(log.payloads())
+    log.close()
+    return payloads
+
+
+class Folder:
+    """A fresh folder per hypothesis example."""
+
+    def __enter__(self) -> Path:
+        self.path = Path(tempfile.mkdtemp(prefix="icn-record-"))
+        return self.path
+
+    def __exit__(self, *_exception: object) -> None:
+        shutil.rmtree(self.path)
+
+
+def test_a_new_log_is_empty_and_has_a_name_of_its_own(folder: Path, tmp_path: Path) -> None:
+    log, other = open_log(folder), open_log(tmp_path / "other")
+    assert list(log.payloads()) == []
+    assert (log.sequence, log.synced_sequence) == (0, 0)
+    assert len(log.log_id) == 16
+    assert log.log_id != other.log_id
+    log.close()
+    other.close()
+
+
+def test_what_was_appended_is_read_back_in_order(folder: Path) -> None:
+    filled(folder, [b"one", b"two", b"three"])
+    assert reopened(folder) == [b"one", b"two", b"three"]
+
+
+def test_a_reopened_log_goes_on_where_it_ended(folder: Path) -> None:
+    filled(folder, [b"one"])
+    log = open_log(folder)
+    log.append(b"two", 0, 2)
+    log.close()
+    assert reopened(folder) == [b"one", b"two"]
+
+
+def test_only_a_sync_makes_records_count_as_durable(folder: Path) -> None:
+    log = open_log(folder)
+    log.append(b"one", 0, 1)
+    assert (log.sequence, log.synced_sequence) == (1, 0)
+    log.sync()
+    assert log.synced_sequence == 1
+    log.close()
+
+
+@settings(deadline=None)
+@given(payloads=payload_lists, data=st.data())
+def test_a_log_cut_anywhere_in_its_last_record_keeps_all_records_before(
+    payloads: list[bytes], data: st.DataObject
+) -> None:
+    with Folder() as folder:
+        segment = filled(folder, payloads)
+        last = RECORD_BYTES + len(payloads[-1])
+        lost = data.draw(st.integers(1, last), label="bytes lost")
+        os.truncate(segment, segment.stat().st_size - lost)
+        assert reopened(folder) == payloads[:-1]
+
+
+@settings(deadline=None)
+@given(payloads=payload_lists, tail=st.binary(max_size=200))
+def test_bytes_of_a_torn_write_behind_the_last_record_are_cut_off(payloads: list[bytes], tail: bytes) -> None:
+    with Folder() as folder:
+        segment = filled(folder, payloads)
+        size = segment.stat().st_size
+        with segment.open("ab") as file:
+            file.write(tail)
+        assert reopened(folder) == payloads
+        assert segment.stat().st_size == size
+
+
+@settings(deadline=None)
+@given(payloads=payload_lists, zeros=st.integers(1, 5_000))
+def test_zeros_that_a_file_system_left_behind_the_last_record_are_cut_off(
+    payloads: list[bytes], zeros: int
+) -> None:
+    with Folder() as folder:
+        segment = filled(folder, payloads)
+        os.truncate(segment, segment.stat().st_size + zeros)
+        assert reopened(folder) == payloads
+
+
+@settings(deadline=None)
+@given(payloads=payload_lists, data=st.data())
+def test_a_flipped_bit_is_never_read_as_a_record(payloads: list[bytes], data: st.DataObject) -> None:
+    """Before the last record it is damage; in the last one it looks like a torn write."""
+    with Folder() as folder:
+        segment = filled(folder, payloads)
+        content = bytearray(segment.read_bytes())
+        at = data.draw(st.integers(0, len(content) - 1), label="byte")
+        content[at] ^= 1 << data.draw(st.integers(0, 7), label="bit")
+        segment.write_bytes(content)
+        last_at = len(content) - RECORD_BYTES - len(payloads[-1])
+        if at < last_at:
+            with pytest.raises(RecordLogDamaged):
+                reopened(folder)
+        else:
+            assert reopened(folder) == payloads[:-1]
+
+
+def test_a_record_with_another_sequence_number_is_damage(folder: Path) -> None:
+    segment = filled(folder, [b"one", b"two", b"six"])
+    content = segment.read_bytes()
+    first = content[HEADER_BYTES : HEADER_BYTES + RECORD_BYTES + 3]
+    segment.write_bytes(content[:HEADER_BYTES] + first + first + content[HEADER_BYTES + 2 * len(first) :])
+    with pytest.raises(RecordLogDamaged, match="at byte 103"):
+        reopened(folder)
+
+
+def test_a_repeated_last_record_is_cut_off_not_read_twice(folder: Path) -> None:
+    segment = filled(folder, [b"one", b"two"])
+    content = segment.read_bytes()
+    segment.write_bytes(content + content[-RECORD_BYTES - 3 :])
+    assert reopened(folder) == [b"one", b"two"]
+
+
+@pytest.fixture
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(record_log, "SEGMENT_BYTES_MAX", 200)
+    yield
+
+
+@pytest.mark.usefixtures("small_segments")
+class TestSegments:
+    def test_records_of_all_segments_are_read_in_order(self, folder: Path) -> None:
+        payloads = [b"record %d" % number for number in range(50)]
+        filled(folder, payloads)
+        assert len(list(folder.glob("*.log"))) > 5
+        assert reopened(folder) == payloads
+
+    def test_a_missing_segment_is_damage(self, folder: Path) -> None:
+        filled(folder, [b"record %d" % number for number in range(50)])
+        sorted(folder.glob("*.log"))[2].unlink()
+        with pytest.raises(RecordLogDamaged, match="begins at"):
+            reopened(folder)
+
+    def test_a_torn_tail_in_a_segment_that_is_not_the_last_is_damage(self, folder: Path) -> None:
+        filled(folder, [b"record %d" % number for number in range(50)])
+        segment = sorted(folder.glob("*.log"))[1]
+        os.truncate(segment, segment.stat().st_size - 1)
+        with pytest.raises(RecordLogDamaged):
+            reopened(folder)
+
+    @pytest.mark.parametrize("left", [0, 1, HEADER_BYTES - 1, HEADER_BYTES])
+    def test_a_last_segment_whose_header_a_crash_tore_is_removed(self, folder: Path, left: int) -> None:
+        payloads = [b"record %d" % number for number in range(50)]
+        last = filled(folder, payloads)
+        torn = last.with_name(f"{1_000:020d}.log")
+        torn.write_bytes(bytes(left))
+        assert reopened(folder) == payloads
+        assert not torn.exists()
+
+    def test_a_segment_of_another_log_is_damage(self, folder: Path, tmp_path: Path) -> None:
+        payloads = [b"record %d" % number for number in range(50)]
+        filled(folder, payloads)
+        filled(tmp_path / "other", payloads)
+        name = sorted(folder.glob("*.log"))[2].name
+        shutil.copy(tmp_path / "other" / name, folder / name)
+        with pytest.raises(RecordLogDamaged, match="another log"):
+            reopened(folder)
+
+    def test_pruning_removes_exactly_the_segments_about_lower_views(self, folder: Path) -> None:
+        log = open_log(folder)
+        for view in range(1, 51):
+            log.append(b"of view %02d" % view, 0, view)
+        first = sorted(folder.glob("*.log"))[0]
+        kept_views = [int(name.name[:20]) for name in sorted(folder.glob("*.log"))]
+        newest_of_first = kept_views[1] - 1
+        log.prune(0, newest_of_first)
+        assert first.exists(), "it holds a record about that very view"
+        log.prune(0, newest_of_first + 1)
+        assert not first.exists()
+        log.close()
+        assert reopened(folder) == [b"of view %02d" % view for view in range(newest_of_first + 1, 51)]
+
+    def test_pruning_keeps_the_segment_that_is_written(self, folder: Path) -> None:
+        log = open_log(folder)
+        log.append(b"one", 0, 1)
+        log.prune(9, 9)
+        log.append(b"two", 0, 2)
+        log.close()
+        assert reopened(folder) == [b"one", b"two"]
+
+    def test_a_later_epoch_is_higher_whatever_the_view(self, folder: Path) -> None:
+        log = open_log(folder)
+        for view in range(1, 51):
+            log.append(b"of view %02d" % view, 3, view)
+        count = len(list(folder.glob("*.log")))
+        log.prune(2, 1_000)
+        assert len(list(folder.glob("*.log"))) == count
+        log.prune(4, 0)
+        assert len(list(folder.glob("*.log"))) == 1
+        log.close()
+
+    def test_a_log_that_nothing_prunes_stops_the_node_before_the_disk_is_full(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(record_log, "LOG_BYTES_MAX", 1_000)
+        log = open_log(folder)
+        with pytest.raises(record_log.RecordLogFull):
+            for view in range(1, 100):
+                log.append(b"of view %02d" % view, 0, view)
+        log.close()
+
+
+def test_a_second_process_cannot_open_the_log(folder: Path) -> None:
+    log = open_log(folder)
+    with pytest.raises(RecordLogInUse):
+        open_log(folder)
+    log.close()
+    open_log(folder).close()
+
+
+def test_a_second_process_cannot_use_the_key_with_a_log_of_its_own(folder: Path, tmp_path: Path) -> None:
+    key_file = tmp_path / "key.json"
+    key_file.write_text("{}")
+    key_file.chmod(0o400)
+    log = open_log(folder, key_file=key_file)
+    with pytest.raises(RecordLogInUse):
+        open_log(tmp_path / "other", key_file=key_file)
+    log.close()
+
+
+@pytest.mark.parametrize(("genesis_hash", "seat"), [(bytes(32), 2), (GENESIS, 3)])
+def test_a_log_of_another_zone_or_seat_is_refused(folder: Path, genesis_hash: bytes, seat: int) -> None:
+    filled(folder, [b"one"])
+    with pytest.raises(RecordLogDamaged, match="another zone or seat"):
+        RecordLog.open(folder, genesis_hash=genesis_hash, seat=seat)
+
+
+def test_a_segment_under_another_name_is_refused(folder: Path) -> None:
+    segment = filled(folder, [b"one"])
+    segment.rename(segment.with_name(f"{7:020d}.log"))
+    with pytest.raises(RecordLogDamaged, match="should be named"):
+        reopened(folder)
