@@ -1,7 +1,7 @@
 """CPU of the ledger per transfer: parsing, validity, execution, state tree and the Python side of SQL.
 
-``python benches/ledger_block.py [--blocks N] [--transfers N] [--members N] [--profile]``. Time of this process only;
-what Postgres uses is another process. Signatures are verified before and counted apart.
+``python benches/ledger_block.py [--blocks N] [--transfers N] [--members N] [--profile]``. Time of this
+process only; what Postgres uses is another process. Signatures are verified before and counted apart.
 """
 
 from __future__ import annotations
@@ -230,7 +230,10 @@ async def measure(bench: Bench, members: list[Person], payer: bytes, options: ar
         while await bench.pruner.prune():
             pass
     per: Callable[[list[float]], float] = lambda times: statistics.median(times) / options.transfers * 1e6  # noqa: E731
-    print(f"{options.blocks} blocks of {options.transfers} transfers, {len(members)} members, CPU-µs per transfer")
+    print(
+        f"{options.blocks} blocks of {options.transfers} transfers, {len(members)} members, "
+        "CPU-µs per transfer"
+    )
     print(f"  parsing and validity        {per(validity):7.1f}")
     print(f"  execution, tree and SQL     {per(execution):7.1f}")
     print(f"  sum                         {per(validity) + per(execution):7.1f}")
@@ -250,7 +253,13 @@ async def run(options: argparse.Namespace, dsn: str) -> None:
     unit = sha256(b"unit").digest()[:16]
     members = [Person(f"member {number}") for number in range(options.members)]
     steps = [
-        [founders[0].sign(genesis, payer, pb.Message(create_unit=pb.CreateUnit(unit=unit, code="HOUR", default_floor_minor=-(2**40))))],
+        [
+            founders[0].sign(
+                genesis,
+                payer,
+                pb.Message(create_unit=pb.CreateUnit(unit=unit, code="HOUR", default_floor_minor=-(2**40))),
+            )
+        ],
         [
             founders[0].sign(
                 genesis,
@@ -270,7 +279,9 @@ async def run(options: argparse.Namespace, dsn: str) -> None:
             for member in members
         ],
         [
-            member.sign(genesis, payer, pb.Message(open_account=pb.OpenAccount(account=member.account, unit=unit)))
+            member.sign(
+                genesis, payer, pb.Message(open_account=pb.OpenAccount(account=member.account, unit=unit))
+            )
             for member in members
         ],
     ]

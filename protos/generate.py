@@ -15,6 +15,7 @@ class GenerateStubs(BuildHookInterface):  # type: ignore[type-arg]
     """Runs protoc before the wheel is built; an editable install points at the same folder."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Called by hatchling before each build, editable ones too."""
         generate(HERE / "generated")
 
 

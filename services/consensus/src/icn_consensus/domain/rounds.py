@@ -94,6 +94,6 @@ def _end_turn(state: State) -> None:
         has_proposed=view.proposal is not None,
     )
     if view.proposal is not None:
-        # It would have taken at least this long. Without it a network too slow for its time-out stays so: what
-        # times out is never notarized, and only quick proposals would be observed.
+        # It would have taken at least this long. Without it a network too slow for its time-out stays so:
+        # what times out is never notarized, and only quick proposals would be observed.
         state.pacemaker.observe(state.now_ms - view.proposal_seen_at_ms)
