@@ -131,7 +131,9 @@ class PostgresServer:
         """Replace the stopped server's data with a copy of another's; `set_passwords` should follow."""
         identity = self._prepare_directories()
         shutil.rmtree(self.data_directory)
-        shutil.copytree(cluster, self.data_directory)
+        # A tenth of what shutil.copytree takes for a thousand small files.
+        copy = shutil.which("cp") or "/bin/cp"
+        processes.run_to_end([copy, "-R", "-p", str(cluster), str(self.data_directory)])
         self.data_directory.chmod(0o700)
         if identity == "nobody":
             nobody = pwd.getpwnam("nobody")
