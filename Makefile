@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup setup-dev native run demo test check bench lock clean
+.PHONY: help python setup setup-dev native run demo test check bench campaign lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -38,6 +38,11 @@ check: setup-dev ## format, lint, types, import rules, protos, rules about the r
 
 bench: setup-dev ## print the table of what the platform must reach
 	@$(BIN)/python benches/run.py
+
+MINUTES ?= 10
+FIRST_SEED ?= 1000
+campaign: setup-dev ## simulate consensus over new seeds (MINUTES=10 FIRST_SEED=1000)
+	@$(BIN)/python scripts/campaign.py --minutes $(MINUTES) --first-seed $(FIRST_SEED)
 
 lock: setup ## resolve requirements*.in into the hashed lock files
 	@$(BIN)/python scripts/lock.py
