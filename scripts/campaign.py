@@ -1,7 +1,7 @@
 """Runs the consensus simulation over ever new seeds for some minutes (`make campaign`).
 
-The last line is JSON with what was run. A seed that breaks an invariant ends the campaign with exit status 1 and
-the command that plays it again.
+The last line is JSON with what was run. A seed that breaks an invariant ends the campaign with exit status 1
+and the command that plays it again.
 """
 
 from __future__ import annotations
