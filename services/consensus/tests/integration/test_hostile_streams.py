@@ -1,0 +1,120 @@
+"""What a stranger with a certificate of the zone may try on PeerService."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import grpc
+import pytest
+from icn.consensus.v1 import peer_pb2
+from icn_consensus.peers import frames, network
+from icn_consensus.peers.hello import Greeting, Identity
+from icn_consensus.usecases.crypto import ConsensusCrypto
+from icn_crypto.suites import SigningKey, Suite
+from icn_kit.errors import from_rpc_error
+
+from .conftest import Federation
+from .counting_application import make_transaction
+
+CONNECT = "/icn.consensus.v1.PeerService/Connect"
+
+
+def dial(federation: Federation, seat: int) -> Any:
+    address = federation.network.validators[seat].consensus
+    return federation.channels.channel(address).stream_stream(CONNECT)(timeout=20)
+
+
+def identity_of(federation: Federation, seat: int, key: SigningKey | None = None) -> Identity:
+    driver = federation.validators[0].service
+    assert driver is not None
+    config = driver.driver._config
+    if key is None:
+        seeds = (federation.validators[seat].directory / "keys" / "consensus.json").read_text()
+        key = SigningKey.from_seed(Suite.ED25519, bytes.fromhex(json.loads(seeds)["ed25519"]))
+    crypto = ConsensusCrypto(key, config.genesis_hash)
+    return Identity(config.genesis_hash, seat, config.validators, crypto)
+
+
+async def shake_hands(call: Any, identity: Identity) -> None:
+    greeting = Greeting(identity)
+    await call.write(frames.request_bytes(greeting.say(0)))
+    greeting.hear(frames.parse_frame(await call.read()), must_answer=True)
+    await call.write(frames.request_bytes(greeting.say(0)))
+
+
+async def reason_of_end(call: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as ended:
+        while await call.read() is not grpc.aio.EOF:
+            pass
+    return ended.value.code(), from_rpc_error(ended.value).reason
+
+
+@pytest.mark.parametrize(
+    ("first", "code", "reason"),
+    [
+        (b"", grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_FRAME"),
+        (b"\xff" * 100, grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_FRAME"),
+        (b"\x0a\x02\x1a\x00", grpc.StatusCode.PERMISSION_DENIED, "HELLO_REFUSED"),
+        (b"x" * (frames.FRAME_BYTES_MAX + 1), grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_FRAME"),
+    ],
+    ids=["empty", "garbage", "a vote", "too large"],
+)
+async def test_a_stream_that_begins_with_anything_but_a_hello_is_closed(
+    federation: Federation, first: bytes, code: grpc.StatusCode, reason: str
+) -> None:
+    call = dial(federation, 0)
+    await call.write(first)
+    assert await reason_of_end(call) == (code, reason)
+
+
+async def test_a_stranger_without_a_seats_key_gets_no_further_than_hello(federation: Federation) -> None:
+    call = dial(federation, 0)
+    await shake_hands(call, identity_of(federation, 1, SigningKey.generate(Suite.ED25519)))
+    assert await reason_of_end(call) == (grpc.StatusCode.PERMISSION_DENIED, "HELLO_REFUSED")
+
+
+async def test_a_stream_without_a_hello_is_closed_after_a_while(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "HELLO_SECONDS_MAX", 0.2)
+    assert await reason_of_end(dial(federation, 0)) == (grpc.StatusCode.UNAVAILABLE, "HELLO_LATE")
+
+
+async def test_a_second_stream_of_a_seat_replaces_the_first(federation: Federation) -> None:
+    identity = identity_of(federation, 1)
+    first, second = dial(federation, 0), dial(federation, 0)
+    await shake_hands(first, identity)
+    await asyncio.sleep(0.2)
+    await shake_hands(second, identity)
+    assert await reason_of_end(first) == (grpc.StatusCode.UNAVAILABLE, "STREAM_REPLACED")
+    second.cancel()
+
+
+async def test_a_faulty_seat_that_sends_nonsense_does_not_stop_the_others(federation: Federation) -> None:
+    call = dial(federation, 0)
+    await federation.validators[1].stop()
+    await shake_hands(call, identity_of(federation, 1))
+    nonsense = [
+        peer_pb2.PeerFrame(vote=b"\xff" * 50),
+        peer_pb2.PeerFrame(proposal=b"\x0a\x00"),
+        peer_pb2.PeerFrame(certificate=b"\x08\x63" * 100),
+        peer_pb2.PeerFrame(
+            transactions=peer_pb2.TransactionBatch(transactions=[b"", b"short", b"x" * 70_000])
+        ),
+        peer_pb2.PeerFrame(transactions=peer_pb2.TransactionBatch(transactions=[b"x"] * 1_001)),
+        peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(request=1)),
+        peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(request=2, block_hash=b"short")),
+        peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(request=3, final_from_height=2**64 - 1)),
+        peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(request=4, certificates_from_view=2**64 - 1)),
+        peer_pb2.PeerFrame(fetch_response=peer_pb2.FetchResponse(request=9, blocks=[b"block"])),
+    ]
+    for frame in nonsense * 20:
+        await call.write(frames.request_bytes(frame))
+    [outcome] = await federation.validators[0].submit([make_transaction(b"ana", 1)])
+    assert outcome.receipt
+    service = federation.validators[0].service
+    assert service is not None
+    assert (service.fault, federation.validators[0].stop_request.is_requested) == ("", False)
+    call.cancel()

@@ -1,0 +1,176 @@
+"""Small fakes of the ports, and values that tests of several modules need."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from icn_consensus.domain.actions import Branch, MessageKind
+from icn_consensus.domain.block import ExecutedState
+from icn_consensus.usecases.ends import News
+from icn_consensus.usecases.ports import (
+    Choice,
+    Execution,
+    FetchRequest,
+    FinalBlock,
+    StoredBlock,
+    TransactionCheck,
+)
+
+LATER_MS = 2_000_000
+
+
+@dataclass
+class FakeSink:
+    """Keeps what it is told."""
+
+    news: list[News] = field(default_factory=list)
+    failure: Exception | None = None
+    is_closed: bool = False
+
+    def tell(self, news: News) -> None:
+        self.news.append(news)
+
+    def fail(self, error: Exception) -> None:
+        self.failure = error
+
+
+def state_after(height: int) -> ExecutedState:
+    return ExecutedState(height, height * 1_000, bytes(32), bytes(32), bytes(32), True, 0, b"")
+
+
+def check_of(data: bytes, **changes: object) -> TransactionCheck:
+    return TransactionCheck(b"id of " + data, "", "", LATER_MS, 0)._replace(**changes)  # type: ignore[arg-type]
+
+
+@dataclass
+class FakeApplication:
+    """Answers as told; keeps what it was asked."""
+
+    checks: dict[bytes, TransactionCheck] = field(default_factory=dict)
+    asked: list[list[bytes]] = field(default_factory=list)
+    validated: list[tuple[bytes, Branch]] = field(default_factory=list)
+    executed: list[int] = field(default_factory=list)
+    on_check: Callable[[], None] = lambda: None
+    on_prepare: Callable[[Sequence[bytes]], Choice] = lambda candidates: Choice(
+        tuple(range(len(candidates))), ()
+    )
+    on_validate: Callable[[bytes, Branch], str] = lambda _block_hash, _branch: ""
+    gate: asyncio.Event | None = None
+    """Executing waits for it."""
+
+    async def get_info(self) -> tuple[bytes, int, ExecutedState]:
+        return bytes(32), 1, state_after(len(self.executed))
+
+    async def check(self, transactions: Sequence[bytes]) -> list[TransactionCheck]:
+        self.asked.append(list(transactions))
+        self.on_check()
+        return [self.checks.get(data, check_of(data)) for data in transactions]
+
+    async def prepare(
+        self,
+        branch: Branch,
+        epoch: int,
+        time_ms: int,
+        candidates: Sequence[bytes],
+        *,
+        size_bytes_max: int,
+        transactions_max: int,
+    ) -> Choice:
+        return self.on_prepare(candidates)
+
+    async def validate(
+        self, block_hash: bytes, branch: Branch, epoch: int, time_ms: int, transactions: Sequence[bytes]
+    ) -> str:
+        reason = self.on_validate(block_hash, branch)
+        self.validated.append((block_hash, branch))
+        return reason
+
+    async def execute(self, block: FinalBlock) -> Execution:
+        if self.gate is not None:
+            await self.gate.wait()
+        self.executed.append(block.height)
+        outcomes = [(b"id of " + data, b"receipt of " + data) for data in block.transactions]
+        return Execution(state_after(block.height), outcomes)
+
+
+@dataclass
+class FakePeers:
+    """Keeps what is sent; ``away`` seats are not connected."""
+
+    away: set[int] = field(default_factory=set)
+    batches: list[tuple[int, list[bytes]]] = field(default_factory=list)
+    requests: list[tuple[int, FetchRequest]] = field(default_factory=list)
+    responses: list[tuple[int, int, list[bytes], list[bytes]]] = field(default_factory=list)
+
+    def broadcast(self, kind: MessageKind, data: bytes, except_seats: tuple[int, ...]) -> None:
+        raise AssertionError("nothing under test broadcasts")
+
+    def send(self, seat: int, kind: MessageKind, data: bytes) -> None:
+        raise AssertionError("nothing under test sends messages")
+
+    def send_transactions(self, seat: int, transactions: Sequence[bytes]) -> bool:
+        if seat in self.away:
+            return False
+        self.batches.append((seat, list(transactions)))
+        return True
+
+    def send_fetch_request(self, seat: int, request: FetchRequest) -> bool:
+        if seat in self.away:
+            return False
+        self.requests.append((seat, request))
+        return True
+
+    def send_fetch_response(
+        self, seat: int, request: int, blocks: Sequence[bytes], certificates: Sequence[bytes]
+    ) -> None:
+        self.responses.append((seat, request, list(blocks), list(certificates)))
+
+
+@dataclass
+class FakeStore:
+    """Blocks in a dict; ``failures`` is how many of the next additions fail."""
+
+    blocks: dict[int, StoredBlock] = field(default_factory=dict)
+    additions: list[list[int]] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+
+    async def add(self, blocks: Sequence[StoredBlock], sequence: int) -> None:
+        await asyncio.sleep(0)
+        if self.failures:
+            raise self.failures.pop()
+        self.additions.append([block.height for block in blocks])
+        self.blocks.update({block.height: block for block in blocks})
+
+    async def newest(self) -> StoredBlock | None:
+        return self.blocks[max(self.blocks)] if self.blocks else None
+
+    async def by_hash(self, block_hash: bytes) -> StoredBlock | None:
+        return next((block for block in self.blocks.values() if block.hash == block_hash), None)
+
+    async def page(self, from_height: int) -> list[StoredBlock]:
+        return [self.blocks[height] for height in sorted(self.blocks) if height >= from_height][:2]
+
+
+@dataclass
+class FakeRecordLog:
+    """Counts."""
+
+    synced_sequence: int = 7
+    pruned: list[tuple[int, int]] = field(default_factory=list)
+
+    def append(self, payload: bytes, epoch: int, view: int) -> None:
+        raise AssertionError("nothing under test writes records")
+
+    def sync(self) -> None:
+        raise AssertionError("nothing under test writes records")
+
+    def prune(self, epoch: int, view: int) -> None:
+        self.pruned.append((epoch, view))
+
+
+async def settle(rounds: int = 30) -> None:
+    """Let tasks run until nothing more happens without time passing."""
+    for _ in range(rounds):
+        await asyncio.sleep(0)

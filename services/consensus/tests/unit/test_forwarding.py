@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from icn_consensus.usecases import forwarding
+from icn_consensus.usecases.forwarding import Forwarder
+from icn_consensus.usecases.pool import Pool, PoolItem
+
+from .fakes import LATER_MS, FakePeers
+
+SEAT = 0
+
+
+class World:
+    def __init__(self, *leaders: int) -> None:
+        self.pool = Pool()
+        self.peers = FakePeers()
+        self.forwarder = Forwarder(
+            self.pool, self.peers, seat=SEAT, seats=4, next_leaders=lambda count: leaders[:count]
+        )
+
+    def item(self, data: bytes) -> PoolItem:
+        self.pool.add(b"id of " + data, data, LATER_MS, 0.0)
+        item = self.pool.get(b"id of " + data)
+        assert item is not None
+        return item
+
+
+def test_new_transactions_go_to_the_next_two_leaders_in_one_batch_each() -> None:
+    world = World(2, 3, 1)
+    world.forwarder.forward([world.item(b"one"), world.item(b"two")])
+    assert world.peers.batches == [(2, [b"one", b"two"]), (3, [b"one", b"two"])]
+
+
+def test_a_leader_does_not_send_to_itself() -> None:
+    world = World(SEAT, 1)
+    world.forwarder.forward([world.item(b"one")])
+    assert world.peers.batches == [(1, [b"one"])]
+
+
+def test_who_has_a_transaction_is_not_sent_it_again() -> None:
+    world = World(2, 3)
+    item = world.item(b"one")
+    item.sent_to = 1 << 2
+    world.forwarder.forward([item, world.item(b"two")])
+    assert world.peers.batches == [(2, [b"two"]), (3, [b"one", b"two"])]
+
+
+def test_batches_are_bounded_in_number_and_bytes() -> None:
+    world = World(2)
+    world.forwarder.forward([world.item(b"%d" % number) for number in range(1_001)])
+    assert [len(batch) for _, batch in world.peers.batches] == [1_000, 1]
+    world.peers.batches.clear()
+    half = forwarding.FORWARD_BYTES_MAX // 2
+    world.forwarder.forward([world.item(bytes([number]) * half) for number in range(3)])
+    assert [len(batch) for _, batch in world.peers.batches] == [2, 1]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarding, "PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr(forwarding, "LOOK_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_is_not_final_in_time_goes_to_all_who_do_not_have_it() -> None:
+    world = World(2, 3)
+    item, gone = world.item(b"one"), world.item(b"gone")
+    world.forwarder.forward([item, gone])
+    world.pool.remove(gone.id)
+    world.peers.batches.clear()
+    task = asyncio.ensure_future(world.forwarder.run())
+    await asyncio.sleep(0.1)
+    assert world.peers.batches == [(1, [b"one"])]
+    task.cancel()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_who_was_not_connected_gets_it_when_it_is() -> None:
+    world = World(2, 3)
+    world.peers.away = {1, 2}
+    world.forwarder.forward([world.item(b"one")])
+    task = asyncio.ensure_future(world.forwarder.run())
+    await asyncio.sleep(0.1)
+    assert world.peers.batches == [(3, [b"one"])]
+    world.peers.away = set()
+    await asyncio.sleep(0.1)
+    assert sorted(world.peers.batches) == [(1, [b"one"]), (2, [b"one"]), (3, [b"one"])]
+    task.cancel()
