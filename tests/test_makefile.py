@@ -35,6 +35,7 @@ def test_a_missing_interpreter_gets_one_sentence(root: Path) -> None:
     done = subprocess.run(
         ["make", "setup", "PYTHON=python3-that-is-not-there"],
         cwd=root,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
         capture_output=True,
         text=True,
         check=False,
