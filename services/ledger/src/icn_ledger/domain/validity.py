@@ -1,6 +1,7 @@
 """Whether a block may include a transaction: a pure function of small records and of what came before it.
 
-It never asks about balances; what only execution can tell becomes a receipt (docs/adr/0007).
+It never asks about balances; what only execution can tell becomes a receipt
+(docs/adr/0007-validity-apart-from-execution.md).
 
 Source: docs/spec/transaction.md, "Validity". Rule 1 is `parsing`.
 """
