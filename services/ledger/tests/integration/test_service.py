@@ -1,0 +1,575 @@
+"""The ledger as a service: real sockets, real database, every kind of wrong input."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from icn.consensus.v1 import application_pb2 as app
+from icn.consensus.v1.application_pb2_grpc import ApplicationServiceStub
+from icn.consensus.v1.block_pb2 import BlockHeader
+from icn.kit.v1.envelope_pb2 import EventEnvelope
+from icn.ledger.v1 import events_pb2
+from icn.ledger.v1 import service_pb2 as pb
+from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
+from icn_crypto.merkle_log import leaf_hash, tree_root
+from icn_kit.bus import Bus
+from icn_kit.envelope import check_envelope, ledger_event_id
+from icn_kit.errors import from_rpc_error
+from icn_kit.lifecycle import Stop
+from icn_ledger.main import Service, build
+from icn_ledger.settings import LedgerSettings
+from icn_localnet.nats import NatsServer
+from icn_localnet.pytest_plugin import Templates
+
+from services.ledger.tests.conftest import (
+    FixedClock,
+    Zone,
+    block_hash,
+    create_unit,
+    identifier,
+    open_account,
+    place_hold,
+    set_floor,
+    transfer,
+    void_hold,
+)
+from services.ledger.tests.integration.conftest import Query
+
+UNIT = identifier("unit")
+ANA, BEN, HOLD = identifier("account of ana"), identifier("account of ben"), identifier("hold")
+HEX = "ab" * 16
+
+
+@dataclass
+class Running:
+    """A served ledger and stubs to it."""
+
+    zone: Zone
+    service: Service
+    stop: Stop
+    application: Any
+    ledger: Any
+
+    async def header(self, transactions: list[bytes], **changes: Any) -> bytes:
+        """The header that follows the newest state."""
+        state = (await self.application.GetInfo(app.GetInfoRequest())).state
+        height = state.executed_height
+        parent = (await self.ledger.GetBlock(pb.GetBlockRequest(name=f"blocks/{height}"))).block.hash
+        set_hash = self.zone.genesis.validator_set_hash
+        fields = {
+            "protocol_version": 1,
+            "height": height + 1,
+            "view": height + 1,
+            "parent": parent,
+            "time_ms": state.time_ms + 1_000,
+            "transactions_root": tree_root([leaf_hash(data) for data in transactions]),
+            "executed_height": height,
+            "state_root": state.state_root,
+            "receipts_root": state.receipts_root,
+            "log_root": state.log_root,
+            "parent_certificate_digest": bytes(32),
+            "finalization_digest": bytes(32),
+            "validator_set_hash": set_hash,
+            "next_validator_set_hash": set_hash,
+            **changes,
+        }
+        return BlockHeader(**fields).SerializeToString(deterministic=True)
+
+    async def execute(self, *transactions: bytes) -> Any:
+        request = app.ExecuteBlockRequest(
+            header=await self.header(list(transactions)), transactions=transactions, finalization=b"\x08\x03"
+        )
+        return await self.application.ExecuteBlock(request)
+
+    async def fill(self) -> None:
+        """A unit, two accounts and five transfers, one per block."""
+        shop = self.zone.organizations[0]
+        await self.execute(
+            self.zone.transaction(
+                shop, create_unit(UNIT, floor_minor=-100), open_account(ANA, UNIT), open_account(BEN, UNIT)
+            )
+        )
+        for amount in range(1, 6):
+            await self.execute(self.zone.transaction(shop, transfer(ANA, BEN, amount, bytes([amount]) * 32)))
+
+
+@pytest.fixture
+async def start(zone: Zone, dsn: str, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
+    genesis = tmp_path / "genesis.json"
+    genesis.write_text(json.dumps(zone.document))
+    started: list[tuple[Service, grpc.aio.Channel, grpc.aio.Channel]] = []
+
+    async def run(**changes: Any) -> Running:
+        values = {
+            "genesis": genesis,
+            "database_url": dsn,
+            "application_address": f"unix:{tmp_path}/application.sock",
+            "address": "127.0.0.1:0",
+            **changes,
+        }
+        stop = Stop()
+        service = await build(LedgerSettings(**values), stop, FixedClock(zone.genesis.time_ms))
+        await service.start()
+        application, ledger = (grpc.aio.insecure_channel(address) for address in service.addresses)
+        started.append((service, application, ledger))
+        return Running(zone, service, stop, ApplicationServiceStub(application), LedgerServiceStub(ledger))
+
+    yield run
+    for service, application, ledger in started:
+        await application.close()
+        await ledger.close()
+        await service.drain()
+
+
+@pytest.fixture
+async def running(start: Callable[..., Awaitable[Running]]) -> Running:
+    return await start()
+
+
+async def refuse(call: Awaitable[Any], code: grpc.StatusCode) -> str:
+    """The reason of a refusal with this status."""
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await call
+    assert refusal.value.code() == code, refusal.value
+    return from_rpc_error(refusal.value).reason
+
+
+async def test_the_handshake_names_genesis_and_its_state(running: Running) -> None:
+    info = await running.application.GetInfo(app.GetInfoRequest())
+    genesis = running.zone.genesis
+    assert (info.genesis_hash, info.protocol_version) == (genesis.hash, 1)
+    assert (info.state.executed_height, info.state.time_ms) == (0, genesis.time_ms)
+    assert info.state.next_validator_set == genesis.validator_set
+
+
+async def test_a_block_goes_from_the_pool_to_the_pages(running: Running) -> None:
+    shop = running.zone.organizations[0]
+    data = running.zone.transaction(shop, create_unit(UNIT))
+    checks = (
+        await running.application.CheckTransactions(app.CheckTransactionsRequest(transactions=[data]))
+    ).checks
+    assert checks[0].reason == ""
+    branch = app.Branch(executed_height=0)
+    time_ms = running.zone.genesis.time_ms + 1_000
+    prepared = await running.application.PrepareBlock(
+        app.PrepareBlockRequest(
+            branch=branch,
+            time_ms=time_ms,
+            candidates=[b"junk", data],
+            size_bytes_max=10**6,
+            transactions_max=10,
+        )
+    )
+    assert list(prepared.chosen) == [1]
+    assert [(one.index, one.reason) for one in prepared.refused] == [(0, "MALFORMED_TRANSACTION")]
+    header = await running.header([data])
+    name = block_hash(running.zone, header)
+    validated = await running.application.ValidateBlock(
+        app.ValidateBlockRequest(block_hash=name, branch=branch, time_ms=time_ms, transactions=[data])
+    )
+    assert list(validated.transaction_ids) == [checks[0].transaction_id]
+    executed = await running.application.ExecuteBlock(
+        app.ExecuteBlockRequest(header=header, transactions=[data], finalization=b"\x08\x03")
+    )
+    assert executed.state.executed_height == 1
+    assert executed.state.has_changed_state
+    assert executed.outcomes[0].transaction_id == checks[0].transaction_id
+    unit = (await running.ledger.GetUnit(pb.GetUnitRequest(name=f"units/{UNIT.hex()}"))).unit
+    assert (unit.code, unit.issuer) == ("HOUR", shop.principal)
+    found = await running.ledger.GetTransaction(
+        pb.GetTransactionRequest(name=f"transactions/{checks[0].transaction_id.hex()}")
+    )
+    assert (found.height, found.index, found.block_time_ms) == (1, 0, time_ms)
+    assert found.receipt.SerializeToString(deterministic=True) == executed.outcomes[0].receipt
+
+
+async def test_records_are_read_by_name(running: Running) -> None:
+    await running.fill()
+    shop = running.zone.organizations[0].principal.hex()
+    account = (await running.ledger.GetAccount(pb.GetAccountRequest(name=f"accounts/{ANA.hex()}"))).account
+    assert (account.name, account.leaf.balance_minor, account.height) == (f"accounts/{ANA.hex()}", -15, 6)
+    controller = await running.ledger.GetController(pb.GetControllerRequest(name=f"principals/{shop}"))
+    assert controller.controller.lanes[0].last_sequence == 6
+    allowance = await running.ledger.GetAllowance(pb.GetAllowanceRequest(organization=f"principals/{shop}"))
+    assert allowance.allowance.used_state_leaves == 3
+    expiry = running.zone.genesis.time_ms + 60_000
+    await running.execute(
+        running.zone.transaction(running.zone.organizations[0], place_hold(HOLD, ANA, BEN, 5, expiry))
+    )
+    hold = (await running.ledger.GetHold(pb.GetHoldRequest(name=f"holds/{HOLD.hex()}"))).hold
+    assert (hold.remaining_minor, hold.expire_time_ms) == (5, expiry)
+
+
+ABSENT = [
+    ("GetAccount", pb.GetAccountRequest(name=f"accounts/{HEX}"), "ACCOUNT_UNKNOWN"),
+    ("GetUnit", pb.GetUnitRequest(name=f"units/{HEX}"), "UNIT_UNKNOWN"),
+    ("GetController", pb.GetControllerRequest(name=f"principals/{HEX}"), "CONTROLLER_UNKNOWN"),
+    ("GetHold", pb.GetHoldRequest(name=f"holds/{HEX}"), "HOLD_UNKNOWN"),
+    ("GetAllowance", pb.GetAllowanceRequest(organization=f"principals/{HEX}"), "ALLOWANCE_UNKNOWN"),
+    ("GetTransaction", pb.GetTransactionRequest(name=f"transactions/{HEX * 2}"), "TRANSACTION_UNKNOWN"),
+    ("GetBlock", pb.GetBlockRequest(name="blocks/1"), "BLOCK_UNKNOWN"),
+    ("GetBlock", pb.GetBlockRequest(name=f"blocks/{2**62}"), "BLOCK_UNKNOWN"),
+]
+
+
+async def test_what_is_not_there_is_not_found(running: Running) -> None:
+    for method, request, reason in ABSENT:
+        call = getattr(running.ledger, method)(request)
+        assert await refuse(call, grpc.StatusCode.NOT_FOUND) == reason
+
+
+BAD_NAMES = [
+    "",
+    "accounts/",
+    "nonsense",
+    f"accounts/{HEX.upper()}",
+    "blocks/-1",
+    "x" * 100_000,
+    "accounts/\u0000",
+]
+
+
+async def test_a_wrong_name_is_an_invalid_argument_everywhere(running: Running) -> None:
+    ledger = running.ledger
+    for name in BAD_NAMES:
+        calls = [
+            ledger.GetAccount(pb.GetAccountRequest(name=name)),
+            ledger.GetUnit(pb.GetUnitRequest(name=name)),
+            ledger.GetController(pb.GetControllerRequest(name=name)),
+            ledger.GetHold(pb.GetHoldRequest(name=name)),
+            ledger.GetAllowance(pb.GetAllowanceRequest(organization=name)),
+            ledger.GetTransaction(pb.GetTransactionRequest(name=name)),
+            ledger.GetBlock(pb.GetBlockRequest(name=name)),
+            ledger.GetProof(pb.GetProofRequest(name=name)),
+        ]
+        if name:  # in lists the empty name means all
+            calls.append(ledger.ListAccounts(pb.ListAccountsRequest(owner=name)))
+            calls.append(ledger.ListEntries(pb.ListEntriesRequest(account=name)))
+        for call in calls:
+            assert await refuse(call, grpc.StatusCode.INVALID_ARGUMENT) == "MALFORMED_NAME"
+
+
+WRONG_PAGES = [
+    ("ListAccounts", pb.ListAccountsRequest(page_size=501), "PAGE_SIZE_OUT_OF_RANGE"),
+    ("ListAccounts", pb.ListAccountsRequest(page_token="AAAA"), "INVALID_PAGE_TOKEN"),
+    ("ListUnits", pb.ListUnitsRequest(page_size=2**32 - 1), "PAGE_SIZE_OUT_OF_RANGE"),
+    ("ListUnits", pb.ListUnitsRequest(page_token="x" * 10_000), "INVALID_PAGE_TOKEN"),
+    ("ListEntries", pb.ListEntriesRequest(page_size=501), "PAGE_SIZE_OUT_OF_RANGE"),
+    ("ListEntries", pb.ListEntriesRequest(page_token="\u00fc"), "INVALID_PAGE_TOKEN"),
+    ("ListBlocks", pb.ListBlocksRequest(page_size=201), "PAGE_SIZE_OUT_OF_RANGE"),
+    ("ListBlocks", pb.ListBlocksRequest(page_token="0"), "INVALID_PAGE_TOKEN"),
+    ("GetProof", pb.GetProofRequest(name=f"accounts/{HEX}", from_epoch=2**64 - 1), "EPOCH_OUT_OF_RANGE"),
+]
+
+
+async def test_a_wrong_page_is_an_invalid_argument(running: Running) -> None:
+    for method, request, reason in WRONG_PAGES:
+        call = getattr(running.ledger, method)(request)
+        assert await refuse(call, grpc.StatusCode.INVALID_ARGUMENT) == reason
+
+
+WRONG_REQUESTS = [
+    (
+        "CheckTransactions",
+        app.CheckTransactionsRequest(transactions=[b"x"] * 1_001),
+        "TOO_MANY_TRANSACTIONS",
+    ),
+    ("ValidateBlock", app.ValidateBlockRequest(block_hash=b"short"), "MALFORMED_HASH"),
+    (
+        "ValidateBlock",
+        app.ValidateBlockRequest(block_hash=bytes(32), branch=app.Branch(unexecuted=[b"short"])),
+        "MALFORMED_HASH",
+    ),
+    (
+        "ValidateBlock",
+        app.ValidateBlockRequest(block_hash=bytes(32), branch=app.Branch(unexecuted=[bytes(32)] * 513)),
+        "BRANCH_TOO_LONG",
+    ),
+    (
+        "ValidateBlock",
+        app.ValidateBlockRequest(block_hash=bytes(32), time_ms=2**64 - 1),
+        "TIME_OUT_OF_RANGE",
+    ),
+    ("PrepareBlock", app.PrepareBlockRequest(epoch=2**64 - 1), "TIME_OUT_OF_RANGE"),
+    ("ExecuteBlock", app.ExecuteBlockRequest(), "MALFORMED_FINALIZATION"),
+    ("ExecuteBlock", app.ExecuteBlockRequest(header=b"\xff", finalization=b"x"), "MALFORMED_HEADER"),
+    (
+        "ExecuteBlock",
+        app.ExecuteBlockRequest(finalization=b"x", descendant_headers=[b""] * 10_001),
+        "TOO_MANY_HEADERS",
+    ),
+]
+
+
+async def test_a_wrong_request_of_consensus_is_an_invalid_argument(running: Running) -> None:
+    for method, request, reason in WRONG_REQUESTS:
+        call = getattr(running.application, method)(request)
+        assert await refuse(call, grpc.StatusCode.INVALID_ARGUMENT) == reason
+
+
+async def test_a_branch_that_is_not_known_yet_has_a_reason_of_its_own(running: Running) -> None:
+    behind = app.ValidateBlockRequest(block_hash=bytes(32), branch=app.Branch(executed_height=2**64 - 1))
+    assert (
+        await refuse(running.application.ValidateBlock(behind), grpc.StatusCode.UNAVAILABLE) == "STATE_BEHIND"
+    )
+    unknown = app.PrepareBlockRequest(branch=app.Branch(unexecuted=[bytes(32)]))
+    refused = await refuse(running.application.PrepareBlock(unknown), grpc.StatusCode.FAILED_PRECONDITION)
+    assert refused == "ANCESTOR_UNKNOWN"
+
+
+async def test_a_gap_is_a_failed_precondition(running: Running) -> None:
+    request = app.ExecuteBlockRequest(header=await running.header([], height=5), finalization=b"x")
+    call = running.application.ExecuteBlock(request)
+    assert await refuse(call, grpc.StatusCode.FAILED_PRECONDITION) == "HEIGHT_GAP"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    method=st.sampled_from(["GetAccount", "ListEntries", "GetProof", "WatchBlocks"]),
+    data=st.binary(max_size=200),
+)
+async def test_garbage_bytes_are_answered_with_a_refusal(running: Running, method: str, data: bytes) -> None:
+    async with grpc.aio.insecure_channel(running.service.addresses[1]) as channel:
+        call = channel.unary_unary(f"/icn.ledger.v1.LedgerService/{method}")
+        if method == "WatchBlocks":
+            stream = channel.unary_stream(f"/icn.ledger.v1.LedgerService/{method}")(b"\xff" + data)
+            assert await refuse(stream.read(), grpc.StatusCode.INVALID_ARGUMENT)
+            return
+        try:
+            await call(data, timeout=5)
+        except grpc.aio.AioRpcError as error:
+            expected = (
+                grpc.StatusCode.INVALID_ARGUMENT,
+                grpc.StatusCode.NOT_FOUND,
+                grpc.StatusCode.FAILED_PRECONDITION,
+            )
+            assert error.code() in expected, error
+
+
+async def pages(call: Callable[[str], Awaitable[Any]], rows: str) -> list[Any]:
+    """Every row of a list, page by page."""
+    found: list[Any] = []
+    token = ""
+    while True:
+        page = await call(token)
+        found += getattr(page, rows)
+        token = page.next_page_token
+        if not token:
+            return found
+        assert len(getattr(page, rows)) > 0
+
+
+async def test_entries_are_listed_newest_first_whatever_the_page_size(running: Running) -> None:
+    await running.fill()
+
+    def listed(account: str, size: int) -> Callable[[str], Awaitable[Any]]:
+        return lambda token: running.ledger.ListEntries(
+            pb.ListEntriesRequest(account=account, page_size=size, page_token=token)
+        )
+
+    for size in (1, 2, 3, 10, 11):
+        entries = await pages(listed("", size), "entries")
+        places = [(entry.height, entry.index) for entry in entries]
+        assert places == [(height, index) for height in range(6, 1, -1) for index in (1, 0)]
+        of_ana = await pages(listed(f"accounts/{ANA.hex()}", size), "entries")
+        assert [entry.posting.balance_minor for entry in of_ana] == [-15, -10, -6, -3, -1]
+        assert [entry.posting.amount_minor for entry in of_ana] == [-5, -4, -3, -2, -1]
+    newest = of_ana[0]
+    assert newest.memo_hash == bytes([5]) * 32
+    assert newest.posting.counter_account == BEN
+    assert newest.block_time_ms == running.zone.genesis.time_ms + 6_000
+    assert len(newest.transaction_id) == 32
+
+
+async def test_accounts_and_units_are_listed_by_id(running: Running) -> None:
+    await running.fill()
+    shop = running.zone.organizations[0]
+    for size in (1, 2, 3):
+        for owner in ("", f"principals/{shop.principal.hex()}"):
+            accounts = await pages(
+                lambda token, owner=owner, size=size: running.ledger.ListAccounts(
+                    pb.ListAccountsRequest(owner=owner, page_size=size, page_token=token)
+                ),
+                "accounts",
+            )
+            assert [account.leaf.account for account in accounts] == sorted([ANA, BEN])
+            assert {account.leaf.balance_minor for account in accounts} == {-15, 15}
+    other = f"principals/{HEX}"
+    assert not (await running.ledger.ListAccounts(pb.ListAccountsRequest(owner=other))).accounts
+    units = await pages(
+        lambda token: running.ledger.ListUnits(pb.ListUnitsRequest(page_size=1, page_token=token)), "units"
+    )
+    assert [unit.unit for unit in units] == [UNIT]
+
+
+async def test_a_token_of_one_list_is_refused_by_another(running: Running) -> None:
+    await running.fill()
+    page = await running.ledger.ListEntries(pb.ListEntriesRequest(page_size=1))
+    of_ana = pb.ListEntriesRequest(account=f"accounts/{ANA.hex()}", page_token=page.next_page_token)
+    call = running.ledger.ListEntries(of_ana)
+    assert await refuse(call, grpc.StatusCode.INVALID_ARGUMENT) == "INVALID_PAGE_TOKEN"
+
+
+async def test_blocks_are_listed_newest_first_down_to_genesis(running: Running) -> None:
+    await running.fill()
+    for size in (1, 4, 7, 8):
+        blocks = await pages(
+            lambda token, size=size: running.ledger.ListBlocks(
+                pb.ListBlocksRequest(page_size=size, page_token=token)
+            ),
+            "blocks",
+        )
+        assert [block.height for block in blocks] == list(range(6, -1, -1))
+        for block in blocks:
+            assert block.hash == block_hash(running.zone, block.header)
+            assert len(block.transaction_ids) == block.transactions == (1 if block.height else 0)
+
+
+async def test_a_proof_comes_with_everything_that_checks_it(running: Running) -> None:
+    name = f"accounts/{ANA.hex()}"
+    call = running.ledger.GetProof(pb.GetProofRequest(name=name))
+    assert await refuse(call, grpc.StatusCode.FAILED_PRECONDITION) == "PROOF_NOT_READY"
+    await running.fill()
+    proof = await running.ledger.GetProof(pb.GetProofRequest(name=name))
+    assert (proof.namespace, proof.identifier) == (3, ANA)
+    assert proof.value
+    assert proof.validator_set == running.zone.genesis.validator_set
+    assert BlockHeader.FromString(proof.header).height == 6
+    assert proof.finalization == b"\x08\x03"
+    assert json.loads(proof.state_proof)
+
+
+async def test_watchers_see_old_blocks_and_new_ones(running: Running) -> None:
+    await running.fill()
+    stream = running.ledger.WatchBlocks(pb.WatchBlocksRequest(from_height=5))
+    heights = [(await stream.read()).block.height for _ in range(2)]
+    shop = running.zone.organizations[0]
+    await running.execute(running.zone.transaction(shop, set_floor(ANA, -5)))
+    seen = await stream.read()
+    assert [*heights, seen.block.height] == [5, 6, 7]
+    assert [receipt.transaction_id for receipt in seen.receipts] == list(seen.block.transaction_ids)
+    stream.cancel()
+
+
+async def test_a_drain_ends_watchers_and_refuses_new_calls(running: Running) -> None:
+    stream = running.ledger.WatchBlocks(pb.WatchBlocksRequest())
+    reading = asyncio.create_task(stream.read())
+    await asyncio.sleep(0.1)
+    await running.service.drain()
+    assert await refuse(reading, grpc.StatusCode.UNAVAILABLE) == "DRAINING"
+
+
+async def test_a_restart_serves_the_same_state(start: Callable[..., Awaitable[Running]]) -> None:
+    first = await start()
+    await first.fill()
+    before = await first.application.GetInfo(app.GetInfoRequest())
+    await first.service.drain()
+    again = await start()
+    assert await again.application.GetInfo(app.GetInfoRequest()) == before
+    await again.execute(again.zone.transaction(again.zone.organizations[0], transfer(ANA, BEN, 1)))
+
+
+async def test_a_state_that_does_not_add_up_is_not_served(
+    start: Callable[..., Awaitable[Running]], query: Query
+) -> None:
+    first = await start()
+    await first.fill()
+    await first.service.drain()
+    query("DELETE FROM leaves WHERE namespace = 3 AND identifier = %s", ANA)
+    with pytest.raises(AssertionError, match="sum to"):
+        await start()
+
+
+async def test_a_halt_asks_the_process_to_end_and_refuses_every_block(running: Running) -> None:
+    await running.execute()
+    header = await running.header([], state_root=bytes(32))
+    request = app.ExecuteBlockRequest(header=header, finalization=b"x")
+    for _ in range(2):
+        call = running.application.ExecuteBlock(request)
+        assert await refuse(call, grpc.StatusCode.FAILED_PRECONDITION) == "LEDGER_HALTED"
+    assert running.stop.is_requested
+    assert running.stop.exit_code == 1
+    assert running.service.fault
+
+
+async def test_the_ledgers_role_reads_its_own_schema_only(dsn: str, database_templates: Templates) -> None:
+    parameters = psycopg.conninfo.conninfo_to_dict(dsn)
+    database = str(parameters["dbname"])
+    server = database_templates.server
+    other = server.create_role_and_schema("someone", database)
+    with psycopg.connect(other) as connection:
+        connection.execute("CREATE TABLE someone.notes (text text)")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for statement in (
+            "SELECT * FROM someone.notes",
+            "CREATE TABLE someone.mine (a int)",
+            "CREATE TABLE public.mine (a int)",
+            "CREATE SCHEMA mine",
+            "SELECT pg_read_file('/etc/hostname')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+    with psycopg.connect(other, autocommit=True) as connection:
+        for statement in ("SELECT * FROM ledger.leaves", "DELETE FROM ledger.chain"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
+async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
+    start: Callable[..., Awaitable[Running]], nats_server: NatsServer, query: Query
+) -> None:
+    bus = await Bus.connect(nats_server.url, "test")
+    await bus.delete_stream("ledger")
+    running = await start(nats_url=nats_server.url)
+    zone = running.zone
+    shop = zone.organizations[0]
+    await running.fill()
+    expiry = zone.genesis.time_ms + 60_000
+    await running.execute(
+        zone.transaction(shop, place_hold(HOLD, ANA, BEN, 5, expiry)),
+        zone.transaction(shop, void_hold(HOLD)),
+        zone.transaction(shop, set_floor(ANA, -5)),
+        zone.transaction(shop, transfer(ANA, BEN, 1_000)),
+    )
+    envelopes = [
+        EventEnvelope.FromString(row[0]) for row in query("SELECT envelope FROM outbox ORDER BY position")
+    ]
+    kinds = [envelope.subject.rpartition(".")[2] for envelope in envelopes]
+    assert kinds == [
+        *["account_opened"] * 2,
+        *["transfer_committed"] * 5,
+        "hold_placed",
+        "hold_released",
+        "floor_changed",
+        "transaction_refused",
+    ]
+    positions: dict[int, int] = {}
+    for envelope in envelopes:
+        check_envelope(envelope)
+        index = positions.setdefault(envelope.height, 0)
+        positions[envelope.height] += 1
+        assert envelope.id == ledger_event_id(zone.genesis.hash[:16], envelope.height, index)
+        assert envelope.tenant == shop.principal
+    moved = events_pb2.TransferCommitted.FromString(envelopes[2].payload)
+    assert (moved.source, moved.destination, moved.amount_minor, moved.unit) == (ANA, BEN, 1, UNIT)
+    assert envelopes[2].aggregate == f"accounts/{ANA.hex()}"
+    refused = events_pb2.TransactionRefused.FromString(envelopes[-1].payload)
+    assert refused.receipt.reason == "CREDIT_LIMIT_EXCEEDED"
+    for _ in range(400):
+        state = await bus.stream_state("ledger")
+        if state is not None and state.messages == len(envelopes):
+            break
+        await asyncio.sleep(0.025)
+    for sequence, envelope in enumerate(envelopes, start=1):
+        assert await bus.event_id_at("ledger", sequence) == envelope.id
+    await bus.close()

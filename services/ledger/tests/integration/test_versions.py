@@ -1,0 +1,262 @@
+"""Earlier heights: validity on them, proofs of them, and what pruning leaves."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from icn.consensus.v1.block_pb2 import BlockHeader
+from icn_crypto.state_tree import Proof, state_key, verify_absence, verify_inclusion
+from icn_kit.database import Database
+from icn_kit.errors import FailedPrecondition
+from icn_ledger.domain.limits import VERSIONED_HEIGHTS
+from icn_ledger.domain.records import Namespace
+from icn_ledger.domain.touched import RecordNames
+from icn_ledger.store.cache import RECENT_HEIGHTS
+from icn_ledger.store.pruner import HEIGHTS_PER_TRANSACTION_MAX, Pruner
+from icn_ledger.store.queries import LedgerQueries
+from icn_ledger.store.versions import fetch_pages, fetch_records
+from icn_ledger.usecases.get_proof import get_proof
+from icn_ledger.usecases.ports import StateBehind, StatePruned
+
+from services.ledger.tests.conftest import (
+    Ledger,
+    OpenLedger,
+    Zone,
+    create_unit,
+    identifier,
+    memory_ledger,
+    open_account,
+    place_hold,
+    transfer,
+    void_hold,
+)
+from services.ledger.tests.integration.conftest import Query
+from services.ledger.tests.workload import BLOCK_MS, Workload
+
+UNIT = identifier("unit")
+ANA, BEN, HOLD = identifier("account of ana"), identifier("account of ben"), identifier("hold")
+
+
+async def opened(ledger: Ledger, zone: Zone) -> None:
+    shop = zone.organizations[0]
+    await ledger.execute(
+        zone.transaction(
+            shop, create_unit(UNIT, floor_minor=-(2**40)), open_account(ANA, UNIT), open_account(BEN, UNIT)
+        )
+    )
+
+
+async def move(ledger: Ledger, zone: Zone, **changes: int) -> None:
+    data = zone.transaction(zone.organizations[0], transfer(ANA, BEN, 1), time_ms=ledger.state.newest.time_ms)
+    await ledger.execute(data, **changes)
+
+
+def lanes_of(zone: Zone) -> RecordNames:
+    return RecordNames(
+        controllers={zone.organizations[0].principal, identifier("nobody")},
+        allowances={zone.organizations[0].principal},
+    )
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_validity_records_are_those_of_the_height_from_memory_and_from_the_database(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, is_restarted: bool
+) -> None:
+    heights = RECENT_HEIGHTS + 9
+    shop = zone.organizations[0].principal
+    seen = {}
+    async with open_ledger(dsn) as ledger:
+        seen[0] = await ledger.state.load_validity(lanes_of(zone), 0)
+        await opened(ledger, zone)
+        seen[1] = await ledger.state.load_validity(lanes_of(zone), 1)
+        for height in range(2, heights + 1):
+            await move(ledger, zone)
+            seen[height] = await ledger.state.load_validity(lanes_of(zone), height)
+        if not is_restarted:
+            for height in range(heights + 1):
+                assert await ledger.state.load_validity(lanes_of(zone), height) == seen[height]
+    async with open_ledger(dsn) as ledger:
+        for height in range(heights + 1):
+            assert await ledger.state.load_validity(lanes_of(zone), height) == seen[height]
+        with pytest.raises(StateBehind):
+            await ledger.state.load_validity(lanes_of(zone), heights + 1)
+    for height, view in seen.items():
+        controller = view.controllers[shop]
+        assert controller is not None
+        assert controller.last_sequence(0) == height
+        assert view.controllers[identifier("nobody")] is None
+
+
+async def prove(ledger: Ledger, namespace: Namespace, name: bytes) -> tuple[bytes, BlockHeader]:
+    """A leaf's proven value, checked against the root that a final header names."""
+    proven = await get_proof(namespace, name, 0, LedgerQueries(ledger.state._database))
+    header = BlockHeader.FromString(proven.block.header)
+    proof = Proof.from_dict(json.loads(proven.state_proof))
+    key = state_key(int(namespace), name)
+    if proven.value:
+        assert verify_inclusion(header.state_root, key, proven.value, proof)
+        assert not verify_inclusion(header.state_root, key, proven.value + b"x", proof)
+    else:
+        assert verify_absence(header.state_root, key, proof)
+    assert proven.block == ledger.state.newest
+    return proven.value, header
+
+
+async def test_a_proof_shows_the_state_that_the_newest_final_header_names(
+    zone: Zone, open_ledger: OpenLedger, dsn: str
+) -> None:
+    """Headers name a state up to two heights back, so the value proven is the one of then."""
+    from icn_ledger.domain.leaves import decode_leaf
+
+    async with open_ledger(dsn) as ledger:
+        with pytest.raises(FailedPrecondition) as refusal:
+            await prove(ledger, Namespace.ACCOUNT, ANA)
+        assert refusal.value.reason == "PROOF_NOT_READY"
+        await opened(ledger, zone)
+        assert (await prove(ledger, Namespace.ACCOUNT, ANA))[0] == b""
+        named = ledger.state.newest
+        for _ in range(3):
+            await move(ledger, zone)
+        await move(ledger, zone, named=named)
+        value, header = await prove(ledger, Namespace.ACCOUNT, ANA)
+        assert header.executed_height == 1
+        assert decode_leaf(Namespace.ACCOUNT, value).balance_minor == 0
+        await ledger.execute()
+        value, _ = await prove(ledger, Namespace.ACCOUNT, ANA)
+        assert decode_leaf(Namespace.ACCOUNT, value).balance_minor == -4
+        for namespace, name in (
+            (Namespace.UNIT, UNIT),
+            (Namespace.CONTROLLER, zone.organizations[0].principal),
+            (Namespace.ALLOWANCE, zone.organizations[0].principal),
+        ):
+            assert (await prove(ledger, namespace, name))[0]
+        for namespace, name in ((Namespace.HOLD, HOLD), (Namespace.ANCHOR, bytes(32)), (Namespace.UNIT, ANA)):
+            assert (await prove(ledger, namespace, name))[0] == b""
+
+
+async def test_every_leaf_of_a_busy_state_is_proven(zone: Zone, open_ledger: OpenLedger, dsn: str) -> None:
+    async with open_ledger(dsn) as ledger:
+        in_memory = memory_ledger(zone)
+        for transactions in Workload(zone, 5).blocks(25):
+            await in_memory.execute(*transactions, after_ms=BLOCK_MS)
+            await ledger.execute(*transactions, after_ms=BLOCK_MS)
+        await ledger.execute()
+        for namespace, name, record in in_memory.state.records[-1]:
+            value, _ = await prove(ledger, namespace, name)
+            assert bool(value) == (record is not None)
+
+
+async def test_epoch_steps_are_given_from_the_epoch_that_is_asked_for(
+    zone: Zone, open_ledger: OpenLedger, dsn: str
+) -> None:
+    async with open_ledger(dsn) as ledger:
+        queries = LedgerQueries(ledger.state._database)
+        day = zone.genesis.epoch_ms
+        for _ in range(3):
+            await ledger.execute()
+            await ledger.execute(after_ms=day)
+        await ledger.execute()
+        assert ledger.state.newest.epoch == 3
+        for first in range(5):
+            proven = await get_proof(Namespace.ACCOUNT, ANA, first, queries)
+            assert [edge.epoch for edge in proven.edges] == list(range(first, 3))
+        for edge in (await get_proof(Namespace.ACCOUNT, ANA, 0, queries)).edges:
+            header = BlockHeader.FromString(edge.header)
+            assert (header.epoch, header.height) == (edge.epoch, edge.height)
+            assert zone.genesis.epoch_of(header.time_ms) == edge.epoch + 1
+            assert edge.finalization
+
+
+async def history(ledger: Ledger, names: RecordNames, database: Database) -> dict[int, object]:
+    """Records and root page of every height, as the database has them."""
+    wanted = [(namespace, name) for namespace in Namespace for name in names.names(namespace)]
+    found = {}
+    async with database.connection() as connection:
+        for height in range(ledger.state.newest.height + 1):
+            records = await fetch_records(connection, wanted, height)
+            found[height] = (records, await fetch_pages(connection, [b""], height))
+    return found
+
+
+async def test_pruning_keeps_what_can_be_read_and_the_edges(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, query: Query
+) -> None:
+    shop = zone.organizations[0]
+    names = RecordNames(accounts={ANA, BEN}, holds={HOLD}, controllers={shop.principal})
+    async with open_ledger(dsn) as ledger:
+        database: Database = ledger.state._database
+        await opened(ledger, zone)
+        expiry = ledger.state.newest.time_ms + 30 * 86_400_000
+        await ledger.execute(zone.transaction(shop, place_hold(HOLD, ANA, BEN, 5, expiry)))
+        for _ in range(8):
+            await move(ledger, zone)
+        await move(ledger, zone, after_ms=zone.genesis.epoch_ms)  # the edge, height 11; it names height 10
+        for _ in range(9):
+            await move(ledger, zone)
+        time_ms = ledger.state.newest.time_ms
+        await ledger.execute(zone.transaction(shop, void_hold(HOLD), time_ms=time_ms))
+        while ledger.state.newest.height < VERSIONED_HEIGHTS + 60:
+            await move(ledger, zone)
+        before = await history(ledger, names, database)
+        pruner = Pruner(database)
+        rounds = 0
+        while await pruner.prune():
+            rounds += 1
+        oldest = ledger.state.newest.height - VERSIONED_HEIGHTS - 1
+        assert rounds == -(-oldest // HEIGHTS_PER_TRANSACTION_MAX)
+        assert query("SELECT provable_from FROM horizon") == [(oldest,)]
+        after = await history(ledger, names, database)
+        kept = [10, *range(oldest, ledger.state.newest.height + 1)]
+        for height in kept:
+            assert after[height] == before[height], height
+        assert after[10][0].holds[HOLD] is not None
+        versions = query(
+            "SELECT height FROM leaves WHERE namespace = 3 AND identifier = %s AND height < %s",
+            ANA,
+            oldest,
+        )
+        assert versions == [(10,)]
+        # Reads at the promised borders go on, also of what was pruned beside them.
+        await ledger.state.load_validity(lanes_of(zone), ledger.state.newest.height - VERSIONED_HEIGHTS)
+        with pytest.raises(StatePruned):
+            await ledger.state.load_validity(lanes_of(zone), oldest)
+        assert not await pruner.prune()
+
+
+async def test_a_record_that_went_before_the_horizon_leaves_no_row(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, query: Query
+) -> None:
+    shop = zone.organizations[0]
+    async with open_ledger(dsn) as ledger:
+        await opened(ledger, zone)
+        expiry = ledger.state.newest.time_ms + 30 * 86_400_000
+        await ledger.execute(zone.transaction(shop, place_hold(HOLD, ANA, BEN, 5, expiry)))
+        await ledger.execute(zone.transaction(shop, void_hold(HOLD)))
+        assert query("SELECT height, value IS NULL FROM leaves WHERE namespace = 4 ORDER BY height") == [
+            (2, False),
+            (3, True),
+        ]
+        while ledger.state.newest.height < VERSIONED_HEIGHTS + 4:
+            await ledger.execute()
+        while await Pruner(ledger.state._database).prune():
+            pass
+        assert query("SELECT count(*) FROM leaves WHERE namespace = 4") == [(0,)]
+        assert query("SELECT count(*) FROM tree_pages WHERE page IS NULL") == [(0,)]
+
+
+async def test_a_header_that_names_a_pruned_state_proves_nothing(
+    zone: Zone, open_ledger: OpenLedger, dsn: str
+) -> None:
+    async with open_ledger(dsn) as ledger:
+        named = ledger.state.newest
+        while ledger.state.newest.height < VERSIONED_HEIGHTS + 5:
+            await ledger.execute()
+        while await Pruner(ledger.state._database).prune():
+            pass
+        await ledger.execute(named=named)
+        with pytest.raises(FailedPrecondition) as refusal:
+            await prove(ledger, Namespace.ACCOUNT, ANA)
+        assert refusal.value.reason == "PROOF_NOT_READY"
+        await ledger.execute()
+        await prove(ledger, Namespace.ACCOUNT, ANA)

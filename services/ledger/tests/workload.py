@@ -1,0 +1,126 @@
+"""Blocks of every kind of message, drawn from a seed: the same for every ledger that plays them.
+
+``python -m services.ledger.tests.workload SEED BLOCKS`` prints the roots, for comparing hosts and hash seeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Iterator
+
+from icn.ledger.v1 import transaction_pb2 as pb
+
+from services.ledger.tests.conftest import (
+    GENESIS_TIME_MS,
+    Member,
+    TestKey,
+    Zone,
+    anchor,
+    capture_hold,
+    create_unit,
+    identifier,
+    make_zone,
+    memory_ledger,
+    open_account,
+    open_controller,
+    place_hold,
+    set_allowance,
+    set_floor,
+    transfer,
+    update_controller,
+    void_hold,
+)
+
+MEMBERS = 6
+UNIT = identifier("unit")
+ACCOUNTS = [identifier(f"account of member {number}") for number in range(MEMBERS)]
+BLOCK_MS = 1_000
+
+
+class Workload:
+    """Draws blocks; what is refused at execution is part of it."""
+
+    def __init__(self, zone: Zone, seed: int) -> None:
+        self.zone = zone
+        self.random = random.Random(seed)
+        self.shop = zone.organizations[0]
+        self.members = [zone.member(f"member {number}", self.shop) for number in range(MEMBERS)]
+        self.time_ms = GENESIS_TIME_MS
+        self.names = 0
+
+    def name(self) -> bytes:
+        self.names += 1
+        return identifier(f"name {self.names}")
+
+    def blocks(self, count: int) -> Iterator[list[bytes]]:
+        """The first two open what the others use."""
+        yield self.block(
+            (self.shop, [create_unit(UNIT, floor_minor=-1_000)]),
+            (self.shop, [open_controller(member) for member in self.members]),
+        )
+        yield self.block(
+            *[
+                (member, [open_account(account, UNIT)])
+                for member, account in zip(self.members, ACCOUNTS, strict=True)
+            ]
+        )
+        for _ in range(count - 2):
+            yield self.block(*[self.drawn() for _ in range(self.random.randrange(0, 12))])
+
+    def block(self, *transactions: tuple[Member, list[pb.Message]]) -> list[bytes]:
+        self.time_ms += BLOCK_MS
+        return [
+            self.zone.transaction(actor, *messages, time_ms=self.time_ms) for actor, messages in transactions
+        ]
+
+    def drawn(self) -> tuple[Member, list[pb.Message]]:
+        draw = self.random
+        kind = draw.choice(
+            ["transfer"] * 6 + ["hold"] * 3 + ["end"] * 3 + ["floor", "anchor", "open", "zone", "key"]
+        )
+        number = draw.randrange(MEMBERS)
+        member = self.members[number]
+        other = ACCOUNTS[(number + draw.randrange(1, MEMBERS)) % MEMBERS]
+        amount = draw.randrange(1, 400)
+        if kind == "transfer":
+            return member, [
+                transfer(ACCOUNTS[number], other, amount, bytes(32)) for _ in range(draw.randrange(1, 3))
+            ]
+        if kind == "hold":
+            hold = identifier(f"hold {draw.randrange(10)}")
+            expiry = self.time_ms + draw.randrange(1, 10) * BLOCK_MS
+            return member, [place_hold(hold, ACCOUNTS[number], other, amount, expiry)]
+        if kind == "end":
+            hold = identifier(f"hold {draw.randrange(10)}")
+            return member, [draw.choice([capture_hold(hold, draw.randrange(1, 100)), void_hold(hold)])]
+        if kind == "floor":
+            return self.shop, [set_floor(other, -draw.randrange(0, 2_000))]
+        if kind == "anchor":
+            return member, [anchor(self.name() * 2, "minutes")]
+        if kind == "open":
+            return self.shop, [
+                open_controller(self.zone.member(self.name().hex(), self.shop)),
+                create_unit(self.name()),
+            ]
+        if kind == "zone":
+            bounds = {"bytes_per_epoch": 2**40, "signatures_per_epoch": 2**40}
+            organization = draw.choice(self.zone.organizations[1:]).principal
+            return self.zone.authority, [
+                set_allowance(organization, state_leaves=draw.randrange(100), **bounds)
+            ]
+        return member, [update_controller(1, member.keys[0], TestKey(f"more {draw.randrange(5)}"))]
+
+
+async def print_roots(seed: int, blocks: int) -> None:
+    """Every root of a ledger in memory."""
+    zone = make_zone()
+    ledger = memory_ledger(zone)
+    for transactions in Workload(zone, seed).blocks(blocks):
+        block = (await ledger.execute(*transactions, after_ms=BLOCK_MS)).block
+        print(block.state_root.hex(), block.receipts_root.hex(), block.log_root.hex())
+
+
+if __name__ == "__main__":
+    asyncio.run(print_roots(int(sys.argv[1]), int(sys.argv[2])))
