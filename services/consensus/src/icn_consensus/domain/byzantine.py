@@ -54,6 +54,8 @@ class Equivocator(Node):
             if vote.kind == VoteKind.FINALIZE:
                 contrary = self.vote(VoteKind.NULLIFY, vote.epoch, vote.view, 0, b"")
             self._halve(act.MessageKind.VOTE, vote.data, contrary.data)
+            if contrary is not vote and self.network.random.randrange(2):
+                self._halve(act.MessageKind.VOTE, contrary.data, vote.data)
         else:
             super().perform_one(action)
 

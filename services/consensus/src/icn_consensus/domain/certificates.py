@@ -18,17 +18,16 @@ from icn_consensus.domain.chain import RECENT_HEIGHTS
 from icn_consensus.domain.evidence import contradicts, vote_evidence
 from icn_consensus.domain.ports import SignedItem
 from icn_consensus.domain.state import FINALIZATIONS_MAX, State
-from icn_consensus.domain.view import View
+from icn_consensus.domain.view import Said, View, said
 
 
 def is_vote_valid(state: State, vote: Vote) -> bool:
     """Whether the vote's signature is its seat's; asked once per signature."""
     view = state.view_at(vote.view)
-    key = (vote.kind, vote.block_hash, vote.seat, vote.signature)
-    if key not in view.verified:
+    if said(vote) not in view.verified:
         if not state.crypto.verify([_signed_item(state, vote)])[0]:
             return False
-        view.verified.add(key)
+        view.verified.add(said(vote))
     return True
 
 
@@ -46,19 +45,17 @@ def add_vote(state: State, vote: Vote) -> bool:
     view.votes[vote.kind][vote.seat] = vote
     if vote.kind in view.certificates:
         return False
-    votes = view.votes_for(vote.kind, vote.block_hash)
+    votes = view.votes_like(vote)
     if len(votes) < state.quorum:
         return False
-    unverified = [
-        item for item in votes if (item.kind, item.block_hash, item.seat, item.signature) not in view.verified
-    ]
+    unverified = [item for item in votes if said(item) not in view.verified]
     verdicts = state.crypto.verify([_signed_item(state, item) for item in unverified])
     for item, is_valid in zip(unverified, verdicts, strict=True):
         if is_valid:
-            view.verified.add((item.kind, item.block_hash, item.seat, item.signature))
+            view.verified.add(said(item))
         else:
             del view.votes[item.kind][item.seat]
-    votes = view.votes_for(vote.kind, vote.block_hash)
+    votes = view.votes_like(vote)
     if len(votes) < state.quorum:
         return False
     certificate = build_certificate(
@@ -82,15 +79,13 @@ def is_valid(state: State, certificate: Certificate) -> bool:
     if len(certificate.signatures) < validators.quorum or certificate.signatures[-1][0] >= validators.seats:
         return False
     view = state.views.get(certificate.view) if certificate.epoch == state.epoch else None
-    verified: set[tuple[VoteKind, bytes, int, bytes]] = set() if view is None else view.verified
+    verified: set[Said] = set() if view is None else view.verified
     body = body_of_vote(certificate)
     tag = VOTE_TAGS[certificate.kind]
-    keys = [
-        (certificate.kind, certificate.block_hash, seat, signature)
-        for seat, signature in certificate.signatures
-    ]
+    kind, height, block_hash = certificate.kind, certificate.height, certificate.block_hash
+    keys = [(kind, height, block_hash, seat, signature) for seat, signature in certificate.signatures]
     unverified = [key for key in keys if key not in verified]
-    items = [(validators.public_keys[key[2]], tag, body, key[3]) for key in unverified]
+    items = [(validators.public_keys[seat], tag, body, signature) for *_, seat, signature in unverified]
     if not all(state.crypto.verify(items)):
         return False
     if view is not None:

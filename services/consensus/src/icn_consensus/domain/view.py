@@ -6,6 +6,14 @@ from dataclasses import dataclass, field
 
 from icn_consensus.domain.block import Certificate, Proposal, Vote, VoteKind
 
+Said = tuple[VoteKind, int, bytes, int, bytes]
+"""All that a vote says in its epoch and view: (kind, height, block hash, seat, signature)."""
+
+
+def said(vote: Vote) -> Said:
+    """The vote as a key."""
+    return vote.kind, vote.height, vote.block_hash, vote.seat, vote.signature
+
 
 def _by_kind() -> dict[VoteKind, dict[int, Vote]]:
     return {kind: {} for kind in VoteKind}
@@ -21,8 +29,8 @@ class View:
     proposal_seen_at_ms: int = 0
     votes: dict[VoteKind, dict[int, Vote]] = field(default_factory=_by_kind)
     """By seat; verified only once a quorum agrees."""
-    verified: set[tuple[VoteKind, bytes, int, bytes]] = field(default_factory=set)
-    """(kind, block hash, seat, signature) found valid; asked, never iterated."""
+    verified: set[Said] = field(default_factory=set)
+    """What was found signed by its seat; asked, never iterated."""
     certificates: dict[VoteKind, Certificate] = field(default_factory=dict)
     own_proposal: Proposal | None = None
     own_votes: dict[VoteKind, Vote] = field(default_factory=dict)
@@ -36,6 +44,11 @@ class View:
         """Whether anybody proposed, notarized or nullified here: a reason to run the timer."""
         return bool(self.proposal or self.votes[VoteKind.NOTARIZE] or self.votes[VoteKind.NULLIFY])
 
-    def votes_for(self, kind: VoteKind, block_hash: bytes) -> list[Vote]:
-        """Votes of this kind for this block (empty: nullify), in the order they came."""
-        return [vote for vote in self.votes[kind].values() if vote.block_hash == block_hash]
+    def votes_like(self, vote: Vote) -> list[Vote]:
+        """Votes that say the same, in the order they came."""
+        height, block_hash = vote.height, vote.block_hash
+        return [
+            item
+            for item in self.votes[vote.kind].values()
+            if item.block_hash == block_hash and item.height == height
+        ]

@@ -18,6 +18,7 @@ from icn_consensus.domain.events import BlockJudged
 from icn_consensus.domain.records import Record, RecordKind
 from icn_consensus.domain.state import Candidate, State
 from icn_consensus.domain.validity import ProposalInvalid, ProposalWaits, check, check_envelope, judge
+from icn_consensus.domain.view import said
 
 _RECORD_KINDS = {
     VoteKind.NOTARIZE: RecordKind.NOTARIZE,
@@ -172,7 +173,7 @@ def count_own(state: State, vote: Vote) -> None:
     """Take an own vote, just cast or read from the log, into account."""
     view = state.view_at(vote.view)
     view.own_votes[vote.kind] = vote
-    view.verified.add((vote.kind, vote.block_hash, vote.seat, vote.signature))
+    view.verified.add(said(vote))
     certificates.add_vote(state, vote)
 
 
