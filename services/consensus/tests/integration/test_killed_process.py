@@ -92,7 +92,7 @@ async def test_a_killed_validator_comes_back_with_its_votes_its_blocks_and_the_s
             assert outcomes[0].state == COMMITTED
             sequence += 1
 
-    for _ in range(3):
+    for _ in range(2):
         await until_level(victim, steady[0])
         sending = asyncio.ensure_future(submit(20))
         await asyncio.sleep(0.2)
@@ -102,7 +102,7 @@ async def test_a_killed_validator_comes_back_with_its_votes_its_blocks_and_the_s
     await until_level(victim, steady[0])
     status = await victim.status()
     assert status.state_root == steady[0].application.states[status.executed_height].state_root
-    await until(lambda: all(other.application.total == 60 for other in steady))
+    await until(lambda: all(other.application.total == 40 for other in steady))
     chain_of([other.application for other in steady])
 
     await steady[0].stop()  # from now on nothing is final without the one that was killed

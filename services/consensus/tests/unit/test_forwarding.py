@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from icn_consensus.usecases import forwarding
@@ -57,6 +58,12 @@ def test_batches_are_bounded_in_number_and_bytes() -> None:
     assert [len(batch) for _, batch in world.peers.batches] == [2, 1]
 
 
+async def until(claim: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not claim():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forwarding, "PATIENCE_SECONDS", 0.02)
@@ -71,8 +78,7 @@ async def test_what_is_not_final_in_time_goes_to_all_who_do_not_have_it() -> Non
     world.pool.remove(gone.id)
     world.peers.batches.clear()
     task = asyncio.ensure_future(world.forwarder.run())
-    await asyncio.sleep(0.1)
-    assert world.peers.batches == [(1, [b"one"])]
+    await until(lambda: world.peers.batches == [(1, [b"one"])])
     task.cancel()
 
 
@@ -85,6 +91,5 @@ async def test_who_was_not_connected_gets_it_when_it_is() -> None:
     await asyncio.sleep(0.1)
     assert world.peers.batches == [(3, [b"one"])]
     world.peers.away = set()
-    await asyncio.sleep(0.1)
-    assert sorted(world.peers.batches) == [(1, [b"one"]), (2, [b"one"]), (3, [b"one"])]
+    await until(lambda: sorted(world.peers.batches) == [(seat, [b"one"]) for seat in (1, 2, 3)])
     task.cancel()
