@@ -27,8 +27,9 @@ from icn_kit.errors import ResourceExhausted, Unavailable
 from icn_kit.tls import TlsFiles
 from icn_kit.trace import TRACEPARENT_KEY
 
-STREAM_BYTES_MAX = 1024**3
-"""A stream is a copy: above this the oldest events go, and are read from the service that published them."""
+STREAM_BYTES_MAX = 256 * 1024**2
+"""Reserved by NATS when the stream is made. A stream is a copy: above this the oldest events go, and are
+read from the service that published them."""
 DEAD_LETTERS_BYTES_MAX = 64 * 1024**2
 DUPLICATE_WINDOW_SECONDS = 120
 """Only a second line of defence: each batch names the sequence that it must follow."""
@@ -83,6 +84,17 @@ class StreamState:
 
     messages: int
     last_sequence: int
+
+
+def check_not_cancelled() -> None:
+    """Called where BUS_FAILURES are handled: nats-py turns a cancellation into an error when it is closed.
+
+    Raises:
+        asyncio.CancelledError: the current task was cancelled.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def stream_name(service: str) -> str:

@@ -18,7 +18,7 @@ from nats.js import api
 from nats.js.errors import NotFoundError
 from prometheus_client import Counter
 
-from icn_kit.bus import BUS_FAILURES, DEAD_LETTER_SUBJECT, DEAD_LETTERS, Bus, stream_name
+from icn_kit.bus import BUS_FAILURES, DEAD_LETTER_SUBJECT, DEAD_LETTERS, Bus, check_not_cancelled, stream_name
 from icn_kit.database import Connection, Database
 from icn_kit.envelope import MalformedEvent, parse_envelope
 from icn_kit.errors import DomainError, Unavailable
@@ -27,13 +27,16 @@ from icn_kit.trace import current_trace, parse_traceparent
 RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 """Waits before the second to the fifth try. All other events of the consumer wait too: order comes first."""
 UNAVAILABLE_SECONDS_MAX = 5.0
+REPORT_EVERY = 12
+"""Waits of that length: about once a minute."""
 ACKNOWLEDGE_SECONDS_MAX = 15.0
 """NATS gives the event to another process of the consumer after this; longer than a wait and a statement's
 time."""
 PULL_EVENTS = 256
 PULL_SECONDS = 30.0
 """An idle consumer asks again twice a minute."""
-HEARTBEAT_SECONDS = 10.0
+HEARTBEAT_SECONDS = 2.0
+"""A consumer that is silent for twice this time is made again."""
 MALFORMED_EVENT = "MALFORMED_EVENT"
 
 EVENTS = Counter("icn_kit_events_total", "Events that were taken from a stream.", ["consumer", "outcome"])
@@ -112,8 +115,9 @@ class Consumer:
                     failures = 0
                     await self._handle(message)
             except (Unavailable, *BUS_FAILURES) as error:
+                check_not_cancelled()
                 failures += 1
-                if failures == 1:  # once per outage
+                if failures % REPORT_EVERY == 1:
                     _log.warning("consumer interrupted", consumer=self._name, error=str(error))
                 await asyncio.sleep(min(0.1 * 2**failures, UNAVAILABLE_SECONDS_MAX))
 
@@ -191,7 +195,7 @@ class Consumer:
                 is_first = await self._try(event)
             except Unavailable as error:
                 waits += 1
-                if waits == 1:
+                if waits % REPORT_EVERY == 1:
                     _log.warning(
                         "event waits", consumer=self._name, event_id=event.id.hex(), error=str(error)
                     )

@@ -15,7 +15,7 @@ from nats.js import api
 from nats.js.errors import BucketNotFoundError, KeyWrongLastSequenceError, NoStreamResponseError
 from nats.js.kv import KeyValue
 
-from icn_kit.bus import BUS_FAILURES, Bus
+from icn_kit.bus import BUS_FAILURES, Bus, check_not_cancelled
 
 LEASE_SECONDS = 4.0
 """How long a lease outlives its holder."""
@@ -74,6 +74,7 @@ class Lease:
         except (KeyWrongLastSequenceError, NoStreamResponseError) as error:
             raise LeaseLost(self._name) from error
         except BUS_FAILURES as error:
+            check_not_cancelled()
             if asyncio.get_running_loop().time() - self._renewed_at >= LEASE_SECONDS:
                 raise LeaseLost(self._name) from error
             return

@@ -17,7 +17,9 @@ EVENTS_PER_STATEMENT_MAX = 65_536
 
 _CREATE_TABLE = """
 CREATE TABLE outbox (
-    fence xid8 NOT NULL DEFAULT greatest(pg_current_xact_id(), pg_snapshot_xmax(pg_current_snapshot())),
+    fence xid8 NOT NULL DEFAULT greatest(
+        pg_current_xact_id(), ((pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text)::xid8
+    ),
     position bigint GENERATED ALWAYS AS IDENTITY (CACHE 1),
     id bytea NOT NULL UNIQUE CHECK (octet_length(id) = 16),
     subject text NOT NULL,

@@ -16,7 +16,7 @@ from icn.kit.v1.envelope_pb2 import EventEnvelope
 from prometheus_client import Counter
 from psycopg.sql import SQL, Identifier
 
-from icn_kit.bus import BATCH_EVENTS_MAX, BUS_FAILURES, Bus, OutgoingEvent, StreamChanged
+from icn_kit.bus import BATCH_EVENTS_MAX, BUS_FAILURES, Bus, OutgoingEvent, StreamChanged, check_not_cancelled
 from icn_kit.database import Connection, Database
 from icn_kit.errors import Unavailable
 from icn_kit.lease import RENEW_SECONDS, RETRY_SECONDS, Lease, LeaseLost
@@ -33,6 +33,9 @@ second."""
 BEHIND_SECONDS = 2.0
 """A relay that is behind the stream leaves the lease to others for longer than they need to take it."""
 FAILED_SECONDS_MAX = 5.0
+BEHIND_REPORT_EVERY = 30
+FAILED_REPORT_EVERY = 12
+"""About once a minute, as long as it lasts."""
 
 EVENTS_PUBLISHED = Counter("icn_kit_events_published_total", "Events appended to a stream.", ["stream"])
 STREAM_REWOUND = Counter(
@@ -41,11 +44,11 @@ STREAM_REWOUND = Counter(
 
 _LAST_ROW = "SELECT fence::text, position FROM outbox WHERE id = %s"
 _FROM_THE_FUTURE = """
-SELECT EXISTS (SELECT FROM outbox WHERE fence > pg_snapshot_xmax(pg_current_snapshot())
+SELECT EXISTS (SELECT FROM outbox WHERE fence >= pg_snapshot_xmax(pg_current_snapshot())
                ORDER BY fence DESC LIMIT 1)
 """
 _NEXT_ROWS = """
-SELECT fence::text, position, id, subject,
+SELECT fence::text AS fence_digits, position, id, subject,
        CASE WHEN fence < pg_snapshot_xmin(pg_current_snapshot()) AND bytes_before < %(bytes_max)s THEN
        envelope END
 FROM (
@@ -58,7 +61,7 @@ FROM (
         ORDER BY fence, position LIMIT %(events_max)s
     ) AS page
 ) AS measured
-ORDER BY fence, position
+ORDER BY measured.fence, position
 """
 
 _log = structlog.get_logger(__name__)
@@ -152,8 +155,9 @@ class Relay:
                     )
                 await asyncio.sleep(BEHIND_SECONDS)
             except (Unavailable, psycopg.OperationalError, psycopg.InterfaceError, *BUS_FAILURES) as error:
+                check_not_cancelled()
                 failures += 1
-                if failures == 1:  # once per outage
+                if failures % FAILED_REPORT_EVERY == 1:
                     _log.warning("relay interrupted", service=self._service, error=str(error))
                 await asyncio.sleep(min(0.1 * 2**failures, FAILED_SECONDS_MAX))
 

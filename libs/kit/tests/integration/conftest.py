@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from icn.kit.v1.envelope_pb2 import EventEnvelope
-from icn_kit.bus import Bus
+from icn_kit.bus import Bus, stream_name
 from icn_kit.database import Database
-from icn_kit.envelope import new_event_id
+from icn_kit.envelope import new_event_id, parse_envelope
 from icn_kit.inbox import create_inbox_statements
-from icn_kit.outbox import create_outbox_statements
+from icn_kit.outbox import Outbox, create_outbox_statements
 from icn_kit.server import GrpcServer
 from icn_localnet.nats import NatsServer
 from icn_localnet.pytest_plugin import DatabaseFor
@@ -98,9 +100,10 @@ def service() -> str:
 
 
 @pytest.fixture
-async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
+async def bus(nats_server: NatsServer, service: str) -> AsyncIterator[Bus]:
     connected = await Bus.connect(nats_server.url, "test")
     yield connected
+    await connected.delete_stream(service)  # NATS reserves its space
     await connected.close()
 
 
@@ -119,3 +122,63 @@ def make_event(service: str) -> Callable[..., EventEnvelope]:
         )
 
     return make
+
+
+MakeEvent = Callable[..., EventEnvelope]
+AddEvents = Callable[..., Awaitable[list[EventEnvelope]]]
+
+
+@pytest.fixture
+def add_events(make_event: MakeEvent) -> AddEvents:
+    """Commits events numbered by their height: ``await add_events(database, 0, 10)``."""
+
+    async def add(database: Database, start: int, stop: int) -> list[EventEnvelope]:
+        events = [make_event(height=height) for height in range(start, stop)]
+        async with database.transaction() as connection:
+            await Outbox().add_many(connection, events)
+        return events
+
+    return add
+
+
+@pytest.fixture
+async def own_nats(localnet_directory: Path, service: str) -> AsyncIterator[NatsServer]:
+    """A NATS server of the test's own, which it may kill and wipe."""
+    server = NatsServer(localnet_directory / service)
+    server.start()
+    yield server
+    server.stop()
+
+
+async def stream_of(bus: Bus, service: str) -> list[EventEnvelope]:
+    """Everything that is in the stream of a service, in its order."""
+    state = await bus.stream_state(service)
+    if state is None:
+        return []
+    found = []
+    for sequence in range(1, state.last_sequence + 1):
+        message = await bus.streams.get_msg(stream_name(service), seq=sequence)
+        found.append(parse_envelope(message.data or b""))
+    return found
+
+
+async def until(claim: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+    """Return once ``claim()`` holds."""
+    async with asyncio.timeout(seconds):
+        while not await claim():  # noqa: ASYNC110 - what is waited for happens in other processes
+            await asyncio.sleep(0.05)
+
+
+async def until_published(bus: Bus, service: str, count: int, seconds: float = 20) -> list[EventEnvelope]:
+    """The stream once it has ``count`` events."""
+
+    async def is_there() -> bool:
+        state = await bus.stream_state(service) if bus.is_connected else None
+        return state is not None and state.last_sequence >= count
+
+    await until(is_there, seconds)
+    return await stream_of(bus, service)
+
+
+def heights(events: list[EventEnvelope]) -> list[int]:
+    return [event.height for event in events]
