@@ -1,0 +1,240 @@
+"""Votes and certificates as one replica takes them in."""
+
+from __future__ import annotations
+
+import pytest
+from icn_consensus.domain import actions as act
+from icn_consensus.domain.block import (
+    VOTE_TAGS,
+    Certificate,
+    Vote,
+    VoteKind,
+    build_certificate,
+    build_vote,
+    vote_body,
+)
+from icn_consensus.domain.config import Recovered
+from icn_consensus.domain.events import CertificateReceived, VoteReceived
+from icn_consensus.domain.records import RecordKind, decode_record
+from icn_consensus.domain.replica import Replica
+from icn_consensus.domain.simulation import Network, SimulatedCrypto
+
+BLOCK_HASH = bytes(range(32))
+
+
+class Bench:
+    """One replica of seat 0, and everybody's keys."""
+
+    def __init__(self, seats: int = 4) -> None:
+        self.network = Network(seats, 0)
+        self.config = self.network.config(0)
+        keys = self.config.validators.public_keys
+        self.keys = [SimulatedCrypto(key) for key in keys]
+        self.crypto = SimulatedCrypto(keys[0])
+        self.replica = Replica(self.config, self.crypto)
+        state = self.network.nodes[0].application.state()
+        self.now_ms = self.network.now_ms
+        self.replica.start(Recovered(self.network.genesis, b"", state, ()), self.now_ms)
+
+    def vote(
+        self, kind: VoteKind, seat: int, view: int, *, height: int = 1, epoch: int = 0, version: int = 1
+    ) -> Vote:
+        names_block = kind != VoteKind.NULLIFY
+        said_height, said_hash = (height, BLOCK_HASH) if names_block else (0, b"")
+        body = vote_body(version, epoch, view, said_height, said_hash)
+        return build_vote(
+            kind,
+            protocol_version=version,
+            epoch=epoch,
+            view=view,
+            height=said_height,
+            block_hash=said_hash,
+            seat=seat,
+            signature=self.keys[seat].sign(VOTE_TAGS[kind], body),
+        )
+
+    def certificate(
+        self,
+        kind: VoteKind,
+        view: int,
+        seats: list[int],
+        *,
+        height: int = 1,
+        signed_height: int | None = None,
+    ) -> Certificate:
+        signed = height if signed_height is None else signed_height
+        votes = [self.vote(kind, seat, view, height=signed) for seat in seats]
+        return build_certificate(
+            kind,
+            protocol_version=1,
+            epoch=0,
+            view=view,
+            height=0 if kind == VoteKind.NULLIFY else height,
+            block_hash=votes[0].block_hash,
+            signatures={vote.seat: vote.signature for vote in votes},
+        )
+
+    def receive(self, *votes: Vote) -> list[act.Action]:
+        done = []
+        for vote in votes:
+            done += self.replica.step(VoteReceived(vote.seat, vote.data), self.now_ms)
+        return done
+
+    def receive_certificate(self, certificate: Certificate, seat: int = 1) -> list[act.Action]:
+        return self.replica.step(CertificateReceived(seat, certificate.data), self.now_ms)
+
+    @property
+    def view(self) -> int:
+        return self.replica.status().view
+
+
+def passed_on(actions: list[act.Action]) -> list[act.Broadcast]:
+    return [
+        item
+        for item in actions
+        if isinstance(item, act.Broadcast) and item.kind == act.MessageKind.CERTIFICATE
+    ]
+
+
+def test_a_quorum_of_nullifies_opens_the_next_view_and_is_passed_on_once() -> None:
+    bench = Bench()
+    assert not passed_on(bench.receive(bench.vote(VoteKind.NULLIFY, 1, 1)))
+    assert bench.view == 1
+    done = bench.receive(
+        bench.vote(VoteKind.NULLIFY, 2, 1)
+    )  # f + 1 pull in the own one, which completes three
+    assert bench.view == 2
+    assert len(passed_on(done)) == 1
+    assert not passed_on(bench.receive(bench.vote(VoteKind.NULLIFY, 3, 1)))
+    assert not bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3]))
+
+
+def test_a_certificate_is_passed_on_to_all_but_the_seat_it_came_from() -> None:
+    bench = Bench()
+    done = bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3]), seat=2)
+    assert [item.except_seats for item in passed_on(done)] == [(2,)]
+    assert bench.view == 2
+
+
+def test_an_own_vote_is_on_disk_before_it_is_sent() -> None:
+    bench = Bench()
+    done = bench.receive_certificate(bench.certificate(VoteKind.NOTARIZE, 1, [1, 2, 3]))
+    kinds = [
+        decode_record(item.record).kind if isinstance(item, act.Persist) else item.kind
+        for item in done
+        if isinstance(item, act.Persist | act.Broadcast)
+    ]
+    assert kinds == [
+        RecordKind.CERTIFICATE,
+        act.MessageKind.CERTIFICATE,
+        RecordKind.FINALIZE,
+        act.MessageKind.VOTE,
+    ]
+    synced = [item.is_synced for item in done if isinstance(item, act.Persist)]
+    assert synced == [False, True]
+
+
+@pytest.mark.parametrize("seats", [[1, 2], [1]])
+def test_fewer_than_a_quorum_certify_nothing(seats: list[int]) -> None:
+    bench = Bench()
+    assert not bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, seats))
+    assert bench.view == 1
+
+
+def test_known_signatures_do_not_make_a_certificate_with_another_height_valid() -> None:
+    bench = Bench()
+    bench.receive_certificate(bench.certificate(VoteKind.NOTARIZE, 3, [1, 2, 3], height=1))
+    bench.receive(*(bench.vote(VoteKind.FINALIZE, seat, 3, height=1) for seat in (1, 2)))
+    forged = bench.certificate(VoteKind.FINALIZE, 3, [1, 2, 3], height=9, signed_height=1)
+    assert not bench.receive_certificate(forged)
+    forged = bench.certificate(VoteKind.NOTARIZE, 4, [1, 2, 3], height=9, signed_height=1)
+    assert not bench.receive_certificate(forged)
+
+
+def test_votes_for_other_heights_or_blocks_are_not_counted_together() -> None:
+    bench = Bench()
+    bench.receive(
+        bench.vote(VoteKind.NOTARIZE, 1, 1, height=1),
+        bench.vote(VoteKind.NOTARIZE, 2, 1, height=2),
+        bench.vote(VoteKind.NOTARIZE, 3, 1, height=3),
+    )
+    assert bench.view == 1
+    assert not bench.crypto.verified
+
+
+def test_a_wrong_signature_is_dropped_and_the_seat_may_vote_again() -> None:
+    bench = Bench(7)
+    good = [bench.vote(VoteKind.NOTARIZE, seat, 1) for seat in range(1, 6)]
+    wrong = build_vote(
+        VoteKind.NOTARIZE,
+        protocol_version=1,
+        epoch=0,
+        view=1,
+        height=1,
+        block_hash=BLOCK_HASH,
+        seat=1,
+        signature=bytes(64),
+    )
+    assert not passed_on(bench.receive(wrong, *good[1:]))
+    assert bench.view == 1
+    assert passed_on(bench.receive(good[0]))
+    assert bench.view == 2
+
+
+def test_no_signature_is_verified_twice() -> None:
+    bench = Bench()
+    bench.receive(*(bench.vote(VoteKind.NOTARIZE, seat, 1) for seat in (1, 2, 3)))
+    assert (bench.view, bench.crypto.verified) == (2, 3)
+    bench.receive_certificate(bench.certificate(VoteKind.NOTARIZE, 1, [1, 2, 3]))
+    bench.receive(*(bench.vote(VoteKind.NOTARIZE, seat, 1) for seat in (1, 2, 3)))
+    assert bench.crypto.verified == 3
+    bench.receive(bench.vote(VoteKind.FINALIZE, 1, 1))
+    assert bench.crypto.verified == 3, "nothing is verified before a quorum agrees"
+    bench.receive_certificate(bench.certificate(VoteKind.FINALIZE, 1, [0, 1, 2]))
+    assert bench.crypto.verified == 5, "all but the own"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epoch": 1}, {"version": 2}, {"view": 1 + 17}, {"seat": 2}],
+    ids=lambda change: next(iter(change)),
+)
+def test_votes_out_of_place_count_for_nothing_now(change: dict[str, int]) -> None:
+    bench = Bench()
+    seats = (1, 2, 3)
+    for seat in seats:
+        vote = bench.vote(
+            VoteKind.NULLIFY,
+            change.get("seat", seat),
+            change.get("view", 1),
+            epoch=change.get("epoch", 0),
+            version=change.get("version", 1),
+        )
+        bench.replica.step(VoteReceived(seat, vote.data), bench.now_ms)
+    assert bench.view == 1
+
+
+def test_votes_for_a_later_view_within_the_window_move_the_replica_there() -> None:
+    bench = Bench()
+    bench.receive(*(bench.vote(VoteKind.NULLIFY, seat, 17) for seat in (1, 2, 3)))
+    assert bench.view == 18
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", bytes(300), b"\x08\x02"])
+def test_garbage_moves_nothing(data: bytes) -> None:
+    bench = Bench()
+    assert not bench.replica.step(VoteReceived(1, data), bench.now_ms)
+    assert not bench.replica.step(CertificateReceived(1, data), bench.now_ms)
+
+
+def test_a_seat_behind_is_helped_at_most_once_per_shortest_time_out() -> None:
+    bench = Bench()
+    bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3]))
+    bench.receive_certificate(bench.certificate(VoteKind.NOTARIZE, 2, [1, 2, 3]))
+    stale = bench.vote(VoteKind.NULLIFY, 3, 2)
+    first = [item for item in bench.receive(stale) if isinstance(item, act.Send)]
+    assert {item.seat for item in first} == {3}
+    assert any(item.kind == act.MessageKind.CERTIFICATE for item in first)
+    assert not [item for item in bench.receive(stale) if isinstance(item, act.Send)]
+    bench.now_ms += 250
+    assert [item for item in bench.receive(stale) if isinstance(item, act.Send)]
