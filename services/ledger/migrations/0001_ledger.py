@@ -14,7 +14,8 @@ STATEMENTS = (
         is_the_row boolean PRIMARY KEY DEFAULT true CHECK (is_the_row),
         genesis_hash bytea NOT NULL,
         executed_height bigint NOT NULL,
-        log_frontier bytea NOT NULL
+        log_frontier bytea NOT NULL,
+        descendant_headers bytea[] NOT NULL
     )
     """,
     # A row of its own, so that pruning and executing do not wait for each other.
@@ -38,8 +39,7 @@ STATEMENTS = (
         has_changed_state boolean NOT NULL,
         next_expiry_time_ms bigint NOT NULL,
         transaction_count integer NOT NULL,
-        finalization bytea NOT NULL,
-        descendant_headers bytea[] NOT NULL
+        finalization bytea NOT NULL
     )
     """,
     """

@@ -254,11 +254,12 @@ class Ledger:
         }
         return BlockHeader(**{**fields, **changes}).SerializeToString(deterministic=True)
 
-    async def execute(self, *transactions: bytes, **changes: Any) -> Execution:
+    async def execute(
+        self, *transactions: bytes, descendants: tuple[bytes, ...] = (), **changes: Any
+    ) -> Execution:
         """Execute a block of these transactions on top of the newest."""
-        return await self.executor.execute(
-            FinalBlock(self.header(transactions, **changes), transactions, b"\x08\x03", ())
-        )
+        header = self.header(transactions, **changes)
+        return await self.executor.execute(FinalBlock(header, transactions, b"\x08\x03", descendants))
 
 
 def memory_ledger(zone: Zone) -> Ledger:

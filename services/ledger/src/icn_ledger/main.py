@@ -22,6 +22,7 @@ from icn_ledger.api.ledger_service import WATCH_BLOCKS, LedgerServicer
 from icn_ledger.domain.genesis_state import genesis_header, genesis_records
 from icn_ledger.domain.invariants import check_state
 from icn_ledger.events.outbox_rows import make_event_rows
+from icn_ledger.metrics import EXECUTED_HEIGHT, TRANSACTIONS
 from icn_ledger.settings import LedgerSettings
 from icn_ledger.store.pruner import Pruner
 from icn_ledger.store.queries import LedgerQueries
@@ -50,8 +51,7 @@ class Service:
         self._databases: list[Database] = []
         self._servers: list[GrpcServer] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._bus: Bus | None = None
-        self._relay: Relay | None = None
+        self._executor: Executor | None = None
         self._halted = ""
 
     @property
@@ -85,11 +85,15 @@ class Service:
         feed = BlockFeed(state.newest.height)
         pruner = Pruner(query_database)
 
+        EXECUTED_HEIGHT.set(state.newest.height)
+
         def on_executed(execution: Execution) -> None:
+            EXECUTED_HEIGHT.set(execution.block.height)
+            TRANSACTIONS.inc(len(execution.outcomes))
             feed.publish(execution)
             pruner.wake()
 
-        executor = Executor(
+        executor = self._executor = Executor(
             self._genesis, state, TransactionCache(self._genesis.hash), on_executed, self._on_halt
         )
         application = ApplicationServicer(self._genesis, state, executor, self._clock)
@@ -117,6 +121,8 @@ class Service:
     async def drain(self) -> None:
         """Refuse new calls, finish those under way, release everything."""
         await asyncio.gather(*(server.drain(DRAIN_SECONDS) for server in reversed(self._servers)))
+        if self._executor is not None:
+            await self._executor.finish()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

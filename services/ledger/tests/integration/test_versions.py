@@ -135,6 +135,35 @@ async def test_a_proof_shows_the_state_that_the_newest_final_header_names(
             assert (await prove(ledger, namespace, name))[0] == b""
 
 
+async def test_a_proof_brings_the_headers_up_to_the_finalized_one(
+    zone: Zone, open_ledger: OpenLedger, dsn: str
+) -> None:
+    async with open_ledger(dsn) as ledger:
+        queries = LedgerQueries(ledger.state._database)
+        for descendants in ((b"child", b"grandchild"), (b"child",), ()):
+            await ledger.execute(descendants=descendants)
+            proven = await get_proof(Namespace.ACCOUNT, ANA, 0, queries)
+            assert proven.descendant_headers == descendants
+
+
+async def test_a_page_of_full_blocks_is_shorter(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icn_ledger.store.queries.TRANSACTIONS_PER_PAGE_MAX", 3)
+    async with open_ledger(dsn) as ledger:
+        queries = LedgerQueries(ledger.state._database)
+        await opened(ledger, zone)
+        for _ in range(4):
+            await move(ledger, zone)
+        await ledger.execute(
+            *[zone.transaction(zone.organizations[0], transfer(ANA, BEN, 1)) for _ in range(5)]
+        )
+        assert [row.block.height for row in await queries.blocks(None, 10)] == [6]
+        assert [row.block.height for row in await queries.blocks(6, 10)] == [5, 4, 3]
+        assert [execution.block.height for execution in await queries.executions(3, 10)] == [3, 4, 5]
+        assert [len(execution.outcomes) for execution in await queries.executions(6, 10)] == [5]
+
+
 async def test_every_leaf_of_a_busy_state_is_proven(zone: Zone, open_ledger: OpenLedger, dsn: str) -> None:
     async with open_ledger(dsn) as ledger:
         in_memory = memory_ledger(zone)

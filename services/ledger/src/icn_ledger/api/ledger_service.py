@@ -30,9 +30,7 @@ PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500
 BLOCKS_PAGE_SIZE_DEFAULT = 20
 BLOCKS_PAGE_SIZE_MAX = 200
-"""Ids of full blocks: 200 of 4,000 transactions would be 26 MB, so a page also ends by `BLOCK_IDS_MAX`."""
-BLOCK_IDS_MAX = 100_000
-"""Transaction ids in one answer: 3.4 MB of the 8 MB a message may have."""
+"""A page of full blocks is shorter: the source bounds how many transactions it names."""
 PLACE_NUMBER_BYTES = 8
 
 WATCH_BLOCKS = "/icn.ledger.v1.LedgerService/WatchBlocks"
@@ -129,7 +127,7 @@ class LedgerServicer(service_pb2_grpc.LedgerServiceServicer):
         size = check_page_size(request.page_size, BLOCKS_PAGE_SIZE_DEFAULT, BLOCKS_PAGE_SIZE_MAX)
         place = self._tokens.read("blocks", request.page_token, PLACE_NUMBER_BYTES)
         before = None if place is None else int.from_bytes(place, "big")
-        rows = _within(await self._source.blocks(before, size), BLOCK_IDS_MAX)
+        rows = await self._source.blocks(before, size)
         # Every height down to genesis is there.
         last = rows[-1].block.height if rows else 0
         token = self._tokens.write("blocks", _place(last)) if last else ""
@@ -146,7 +144,7 @@ class LedgerServicer(service_pb2_grpc.LedgerServiceServicer):
             value=proven.value,
             state_proof=proven.state_proof,
             header=proven.block.header,
-            descendant_headers=proven.block.descendant_headers,
+            descendant_headers=proven.descendant_headers,
             finalization=proven.block.finalization,
             epochs=[_epoch_step(edge) for edge in proven.edges],
             validator_set=self._validator_set,
@@ -205,18 +203,6 @@ def _epoch_step(edge: EpochEdge) -> service_pb2.EpochStep:
         finalization=edge.finalization,
         next_validator_set=edge.next_validator_set,
     )
-
-
-def _within(rows: Any, ids_max: int) -> list[BlockRow]:
-    """As many rows as hold at most ``ids_max`` transaction ids together, one at least."""
-    kept: list[BlockRow] = []
-    ids = 0
-    for row in rows:
-        ids += len(row.transaction_ids)
-        if kept and ids > ids_max:
-            break
-        kept.append(row)
-    return kept
 
 
 def _place(number: int) -> bytes:

@@ -19,6 +19,9 @@ from icn_ledger.usecases.get_proof import ProofMaterial
 from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
 from icn_ledger.usecases.reads import BlockRow, EntryRow, LeafAt, Place, TransactionRow
 
+TRANSACTIONS_PER_PAGE_MAX = 20_000
+"""In a page of blocks: about 10 MB of rows with receipts, and 0.7 MB of ids in an answer."""
+
 _LEAF = """
     SELECT value, chain.executed_height
     FROM chain, LATERAL (
@@ -171,6 +174,9 @@ class LedgerQueries:
             row = await cursor.fetchone()
             assert row is not None, "genesis is there"
             block = read_block(row)
+            await cursor.execute("SELECT descendant_headers FROM chain")
+            descendants = await cursor.fetchone()
+            assert descendants is not None, "the chain has its row"
             height = block_pb2.BlockHeader.FromString(block.header).executed_height
             await cursor.execute("SELECT provable_from FROM horizon")
             provable_from = await cursor.fetchone()
@@ -181,13 +187,14 @@ class LedgerQueries:
             pages = await fetch_pages(connection, prefixes, height)
             await cursor.execute(_EDGES, {"first": from_epoch, "end": block.epoch, "count": steps_max})
             edges = tuple(_read_edge(edge) for edge in await cursor.fetchall())
-        return ProofMaterial(block, leaves[0][2] if leaves else b"", pages, edges)
+        value = leaves[0][2] if leaves else b""
+        return ProofMaterial(block, tuple(descendants[0]), value, pages, edges)
 
     async def _with_transactions(self, condition: str, parameters: Mapping[str, Any]) -> list[Execution]:
         async with self._database.connection() as connection:
-            blocks: list[ExecutedBlock] = [
-                read_block(row) for row in await _fetch(connection, SELECT_BLOCKS + condition, parameters)
-            ]
+            blocks = _within(
+                [read_block(row) for row in await _fetch(connection, SELECT_BLOCKS + condition, parameters)]
+            )
             heights = [block.height for block in blocks]
             outcomes: dict[int, list[tuple[bytes, bytes]]] = {height: [] for height in heights}
             if heights:
@@ -199,6 +206,16 @@ class LedgerQueries:
     async def _all(self, text: str, parameters: Mapping[str, Any]) -> list[psycopg.rows.TupleRow]:
         async with self._database.connection() as connection:
             return await _fetch(connection, text, parameters)
+
+
+def _within(blocks: list[ExecutedBlock]) -> list[ExecutedBlock]:
+    """As many blocks as hold at most TRANSACTIONS_PER_PAGE_MAX transactions together, one at least."""
+    transactions = 0
+    for position, block in enumerate(blocks):
+        transactions += block.transaction_count
+        if position and transactions > TRANSACTIONS_PER_PAGE_MAX:
+            return blocks[:position]
+    return blocks
 
 
 async def _fetch(

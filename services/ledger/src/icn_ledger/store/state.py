@@ -38,7 +38,7 @@ from icn_ledger.usecases.ports import (
 
 SELECT_BLOCKS = """
     SELECT height, hash, header, time_ms, epoch, state_root, receipts_root, log_root, has_changed_state,
-        next_expiry_time_ms, transaction_count, finalization, descendant_headers
+        next_expiry_time_ms, transaction_count, finalization
     FROM blocks
 """
 
@@ -297,8 +297,7 @@ class StateStore:
 
 def read_block(row: Any) -> ExecutedBlock:
     """A row of `SELECT_BLOCKS`."""
-    block = ExecutedBlock(*row)
-    return replace(block, descendant_headers=tuple(block.descendant_headers))
+    return ExecutedBlock(*row)
 
 
 def _event_statements(rows: OutboxRows) -> Iterator[Statement]:

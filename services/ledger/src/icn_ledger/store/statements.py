@@ -18,7 +18,8 @@ Statement = tuple[str, Mapping[str, Any]]
 # What nearly every block writes, as one statement: each costs the client about 0.2 ms, whatever its rows.
 _WRITE = """
     WITH advanced AS (
-        UPDATE chain SET executed_height = %(height)s, log_frontier = %(log_frontier)s
+        UPDATE chain SET executed_height = %(height)s, log_frontier = %(log_frontier)s,
+            descendant_headers = %(descendant_headers)s
     ), transactions_written AS (
         INSERT INTO transactions (height, index, id, receipt)
         SELECT %(height)s, ordinality - 1, id, receipt
@@ -63,17 +64,17 @@ _INSERT_EDGE = """
 
 INSERT_BLOCK = """
     INSERT INTO blocks (height, hash, header, time_ms, epoch, state_root, receipts_root, log_root,
-        has_changed_state, next_expiry_time_ms, transaction_count, finalization, descendant_headers)
+        has_changed_state, next_expiry_time_ms, transaction_count, finalization)
     VALUES (%(height)s, %(hash)s, %(header)s, %(time_ms)s, %(epoch)s, %(state_root)s, %(receipts_root)s,
         %(log_root)s, %(has_changed_state)s,
         coalesce((SELECT expire_time_ms FROM holds ORDER BY expire_time_ms LIMIT 1), 0),
-        %(transaction_count)s, %(finalization)s, %(descendant_headers)s)
+        %(transaction_count)s, %(finalization)s)
     RETURNING next_expiry_time_ms
 """
 
 INSERT_CHAIN = """
-    INSERT INTO chain (genesis_hash, executed_height, log_frontier)
-    VALUES (%(genesis_hash)s, 0, %(log_frontier)s)
+    INSERT INTO chain (genesis_hash, executed_height, log_frontier, descendant_headers)
+    VALUES (%(genesis_hash)s, 0, %(log_frontier)s, '{}')
 """
 
 
@@ -96,7 +97,6 @@ def block_parameters(block: ExecutedBlock) -> Mapping[str, Any]:
         "has_changed_state": block.has_changed_state,
         "transaction_count": block.transaction_count,
         "finalization": block.finalization,
-        "descendant_headers": ByteaArray(block.descendant_headers),
     }
 
 
@@ -122,6 +122,7 @@ def _write(commit: BlockCommit) -> Statement:
         {
             "height": commit.block.height,
             "log_frontier": commit.log.to_bytes(),
+            "descendant_headers": ByteaArray(commit.descendant_headers),
             "ids": ByteaArray(commit.transaction_ids),
             "receipts": ByteaArray(commit.receipts),
             "entry_transactions": IntegerArray(entry_transactions),

@@ -112,6 +112,11 @@ class Executor:
         # A caller's deadline must not cut a commit in two, so the work is its own task.
         return await asyncio.shield(asyncio.ensure_future(self._execute_alone(final)))
 
+    async def finish(self) -> None:
+        """Return when no block is under way."""
+        async with self._lock:
+            pass
+
     async def _execute_alone(self, final: FinalBlock) -> Execution:
         async with self._lock:
             if self._halted:
@@ -212,12 +217,12 @@ class Executor:
             next_expiry_time_ms=0,
             transaction_count=len(transactions),
             finalization=final.finalization,
-            descendant_headers=final.descendant_headers,
         )
         ids = [transaction.id for transaction in transactions]
         block = await self.state.commit(
             BlockCommit(
                 block=block,
+                descendant_headers=final.descendant_headers,
                 transaction_ids=ids,
                 receipts=receipts,
                 events=outcome.working.events,
@@ -324,13 +329,13 @@ def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[by
         next_expiry_time_ms=0,
         transaction_count=0,
         finalization=b"",
-        descendant_headers=(),
     )
     absent = RecordTables()
     for namespace, identifier, _ in records:
         absent.put(namespace, identifier, None)
     return BlockCommit(
         block=block,
+        descendant_headers=(),
         transaction_ids=(),
         receipts=(),
         events=(),

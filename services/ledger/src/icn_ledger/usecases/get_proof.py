@@ -22,6 +22,8 @@ class ProofMaterial(NamedTuple):
 
     block: ExecutedBlock
     """Newest final block; its header names the root."""
+    descendant_headers: tuple[bytes, ...]
+    """From its child to the block that its finalization names."""
     value: bytes
     """Canonical leaf bytes in that root's state, empty when absent."""
     pages: Mapping[bytes, bytes | None]
@@ -45,6 +47,7 @@ class ProvenLeaf(NamedTuple):
     value: bytes
     state_proof: str
     block: ExecutedBlock
+    descendant_headers: tuple[bytes, ...]
     edges: tuple[EpochEdge, ...]
 
 
@@ -66,7 +69,11 @@ async def get_proof(
     assert tree.root() == root, "the pages of a height hash to the root that its headers name"
     proof = tree.prove(key)
     return ProvenLeaf(
-        material.value, json.dumps(proof.to_dict(), separators=(",", ":")), material.block, material.edges
+        material.value,
+        json.dumps(proof.to_dict(), separators=(",", ":")),
+        material.block,
+        material.descendant_headers,
+        material.edges,
     )
 
 

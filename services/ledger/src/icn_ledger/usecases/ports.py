@@ -62,8 +62,6 @@ class ExecutedBlock:
     transaction_count: int
     finalization: bytes
     """Canonical bytes of the certificate that covers it; empty for genesis."""
-    descendant_headers: tuple[bytes, ...]
-    """From its child to the block that the certificate names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +86,9 @@ class BlockCommit:
 
     block: ExecutedBlock
     """Its ``next_expiry_time_ms`` is filled in by the store."""
+    descendant_headers: tuple[bytes, ...]
+    """From its child to the block that its finalization names. Kept of the newest block only: a thousand blocks
+    that one certificate makes final would each bring those of all others."""
     transaction_ids: Sequence[bytes]
     receipts: Sequence[bytes]
     """Canonical bytes, one per transaction."""

@@ -84,7 +84,7 @@ class Reader(Protocol):
         """A block by height."""
 
     async def blocks(self, before: int | None, count: int) -> Sequence[BlockRow]:
-        """Blocks below a height, descending."""
+        """Blocks below a height, descending; one at least where there are any, fewer when they are full."""
 
 
 async def get_leaf(namespace: Namespace, identifier: bytes, reader: Reader) -> LeafAt:

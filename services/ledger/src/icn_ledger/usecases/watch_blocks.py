@@ -14,6 +14,8 @@ from icn_ledger.usecases.execute_block import Execution
 
 BLOCKS_KEPT = 64
 """Newest blocks in memory; a watcher that is behind by more reads them from the store."""
+TRANSACTIONS_KEPT = 20_000
+"""In these blocks, about 10 MB; the newest block is kept whatever it holds."""
 BLOCKS_PER_READ = 16
 
 
@@ -21,7 +23,7 @@ class ExecutionReader(Protocol):
     """Where older blocks are read."""
 
     async def executions(self, from_height: int, count: int) -> Sequence[Execution]:
-        """Blocks with their receipts from a height on, ascending."""
+        """Blocks with their receipts from a height on, ascending; one at least where there are any."""
 
 
 class BlockFeed:
@@ -30,14 +32,19 @@ class BlockFeed:
     def __init__(self, newest_height: int) -> None:
         self._newest_height = newest_height
         self._recent: dict[int, Execution] = {}
+        self._transactions = 0
         self._next: asyncio.Future[None] | None = None
 
     def publish(self, execution: Execution) -> None:
         """Show a block to everybody who watches."""
         self._newest_height = execution.block.height
         self._recent[execution.block.height] = execution
-        if len(self._recent) > BLOCKS_KEPT:
-            del self._recent[next(iter(self._recent))]
+        self._transactions += len(execution.outcomes)
+        while len(self._recent) > 1 and (
+            len(self._recent) > BLOCKS_KEPT or self._transactions > TRANSACTIONS_KEPT
+        ):
+            oldest = self._recent.pop(next(iter(self._recent)))
+            self._transactions -= len(oldest.outcomes)
         if self._next is not None:
             self._next.set_result(None)
             self._next = None
