@@ -87,8 +87,8 @@ class BlockCommit:
     block: ExecutedBlock
     """Its ``next_expiry_time_ms`` is filled in by the store."""
     descendant_headers: tuple[bytes, ...]
-    """From its child to the block that its finalization names. Kept of the newest block only: a thousand blocks
-    that one certificate makes final would each bring those of all others."""
+    """From its child to the block that its finalization names. Kept of the newest block only: a thousand
+    blocks that one certificate makes final would each bring those of all others."""
     transaction_ids: Sequence[bytes]
     receipts: Sequence[bytes]
     """Canonical bytes, one per transaction."""
