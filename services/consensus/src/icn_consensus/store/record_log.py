@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import secrets
 import struct
 from collections.abc import Iterator
@@ -26,6 +25,10 @@ _HEADER = struct.Struct(">8s32sI16sIQ")
 _RECORD = struct.Struct(">IIQIQ")
 _CHECKED = struct.Struct(">IQIQ")
 """A record's header without the CRC."""
+_SEQUENCE_OFFSET: Final = 8
+"""Of the sequence number in a record."""
+_ZEROS_BYTES: Final = 4096
+_ZEROS: Final = bytes(_ZEROS_BYTES)
 _SUFFIX: Final = ".log"
 _WRITE_PARTS_MAX: Final = 1024
 """Buffers of one writev (IOV_MAX on Linux)."""
@@ -281,17 +284,21 @@ def _frame_at(content: bytes, offset: int) -> _Frame | None:
 def _has_later_record(content: bytes, offset: int, sequence: int) -> bool:
     """Whether a valid record with a later sequence number begins anywhere behind ``offset``.
 
-    Its length is not zero and below 2^25, and the upper six bytes of its sequence number can be few: that
-    rules out nearly every place, long runs of zeros included, without computing a CRC.
+    The upper six bytes of its sequence number can be few, so that a search for them rules nearly every place
+    out; zeros at the end, of which there may be millions, hold no record's beginning.
     """
     sequence_last = sequence + len(content) // _RECORD.size
-    uppers = range(sequence >> 16, (sequence_last >> 16) + 1)
-    upper = b"|".join(re.escape(number.to_bytes(6, "big")) for number in uppers)
-    places = re.compile(rb"(?=(?!\x00{4})[\x00\x01][\s\S]{7}(?:" + upper + rb"))")
-    for place in places.finditer(content, offset + 1):
-        frame = _frame_at(content, place.start())
-        if frame is not None and sequence < frame.sequence <= sequence_last:
-            return True
+    last_begin = len(content)
+    while last_begin >= _ZEROS_BYTES and content.endswith(_ZEROS, 0, last_begin):
+        last_begin -= _ZEROS_BYTES
+    for upper in range(sequence >> 16, (sequence_last >> 16) + 1):
+        prefix = upper.to_bytes(6, "big")
+        at = content.find(prefix, offset + 1 + _SEQUENCE_OFFSET)
+        while 0 <= at < last_begin + _SEQUENCE_OFFSET:
+            frame = _frame_at(content, at - _SEQUENCE_OFFSET)
+            if frame is not None and sequence < frame.sequence <= sequence_last:
+                return True
+            at = content.find(prefix, at + 1)
     return False
 
 
