@@ -112,8 +112,8 @@ def remember(directory: Path) -> None:
     """Note which platform was started last, so that commands in other folders find it. A convenience: where
     the note cannot be written nothing is lost.
     """
-    note = _note()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: a user without a home
+        note = _note()
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(f"{directory.absolute()}\n")
 
@@ -134,7 +134,7 @@ def _remembered() -> Path | None:
     try:
         with _note().open() as file:
             text = file.read(PATH_CHARACTERS_MAX).strip()
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError, RuntimeError):
         return None
     return Path(text) if text else None
 

@@ -41,9 +41,15 @@ CODE: Final = "HOURS"
 SCALE: Final = 2
 FLOOR_MINOR: Final = -500_00
 """Members may owe the others five hundred hours' worth."""
-HOLD_SECONDS: Final = 6
-"""Long enough to capture a part of the hold on a slow machine, short enough to wait for."""
+HOLD_SECONDS_MIN: Final = 4.0
+HOLD_COMMITS: Final = 20
+"""A hold lasts as long as this many payments took to commit, so that a slow machine captures a part in
+time.
+"""
 EXPIRY_SECONDS_MAX: Final = 20.0
+"""How long after its expiry a hold may still stand: an idle chain makes a block at once, a busy machine is
+late.
+"""
 EVENTS_SECONDS_MAX: Final = 60.0
 RESTARTED_SEAT: Final = 2
 TRANSFERS_WITHOUT_IT: Final = 20
@@ -81,6 +87,8 @@ class Story:
         self._unit = new_identifier()
         self._members: dict[str, Member] = {}
         self._founders: dict[str, Identity] = {}
+        self._commit_seconds = 0.0
+        """What a payment took from signing to its receipt."""
 
     def note(self, text: str) -> None:
         """Tell something that is not a step."""
@@ -193,7 +201,9 @@ class Story:
             )
 
     async def _sale(self) -> None:
+        started = time.monotonic()
         outcome = await self._pay("Bruno", "Anna", 120_00)
+        self._commit_seconds = time.monotonic() - started
         anna, bruno = await self._balance("Anna"), await self._balance("Bruno")
         self._show(f"Bruno, who has nothing, buys bread from Anna for {_hours(120_00)}")
         self._check(
@@ -219,7 +229,8 @@ class Story:
 
     async def _hold(self) -> None:
         hold, carla = new_identifier(), self._members["Carla"]
-        expire_time_ms = now_ms() + HOLD_SECONDS * 1000
+        hold_seconds = max(HOLD_SECONDS_MIN, HOLD_COMMITS * self._commit_seconds)
+        expire_time_ms = now_ms() + int(hold_seconds * 1000)
         message = transactions.place_hold(
             hold, carla.account, self._members["Anna"].account, 100_00, expire_time_ms
         )
@@ -238,7 +249,7 @@ class Story:
             f"Anna captures {_hours(30_00)} of it: Carla {_hours(-30_00)}, {_hours(70_00)} still held",
         )
         self._show("nobody sends anything more: the chain is idle until block time passes the hold's expiry")
-        released = await self._wait_for(lambda: self._is_released(hold), EXPIRY_SECONDS_MAX)
+        released = await self._wait_for(lambda: self._is_released(hold), hold_seconds + EXPIRY_SECONDS_MAX)
         leaf = await self._balance("Carla")
         self._check(
             released and (leaf.held_minor, leaf.balance_minor) == (0, -30_00),
