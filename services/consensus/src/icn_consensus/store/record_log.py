@@ -293,12 +293,13 @@ def _has_later_record(content: bytes, offset: int, sequence: int) -> bool:
         last_begin -= _ZEROS_BYTES
     for upper in range(sequence >> 16, (sequence_last >> 16) + 1):
         prefix = upper.to_bytes(6, "big")
-        at = content.find(prefix, offset + 1 + _SEQUENCE_OFFSET)
-        while 0 <= at < last_begin + _SEQUENCE_OFFSET:
+        end = last_begin + _SEQUENCE_OFFSET + len(prefix)
+        at = content.find(prefix, offset + 1 + _SEQUENCE_OFFSET, end)
+        while at >= 0:
             frame = _frame_at(content, at - _SEQUENCE_OFFSET)
             if frame is not None and sequence < frame.sequence <= sequence_last:
                 return True
-            at = content.find(prefix, at + 1)
+            at = content.find(prefix, at + 1, end)
     return False
 
 
