@@ -1,4 +1,4 @@
-"""What a hostile or broken client may send to the gateway, and which reason it gets; none of it has an
+"""What a hostile or broken client may send to the gateway, and which reason it gets; nothing takes effect."""
 effect.
 """
 

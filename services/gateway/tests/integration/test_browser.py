@@ -73,6 +73,20 @@ async def test_no_accessibility_rule_is_broken_and_nothing_runs_over_the_edge(
             assert [text for text in complaints if "400" not in text] == [], path
 
 
+async def test_the_longest_names_and_largest_amounts_fit_a_phone(
+    serve: Any, zone: Any, make: Any, browser: Browser
+) -> None:
+    unit = zone.add_unit(900, "SOLIDARITY-1", scale=9, default_floor_minor=-(2**62) + 1)
+    account = zone.add_account(1, zone.genesis.organizations[0].principal, unit, floor_minor=-(2**62) + 1)
+    zone.add_account(2, make.identifier(77), unit)
+    zone.transfer(account, make.identifier(2), 2**62 - 1)
+    zone.accounts[account].held_minor = 2**62 - 1
+    async with serve() as (client, _):
+        for path in ("/", f"/accounts/{account.hex()}"):
+            page, _ = await open_page(browser, f"{client.base_url}{path}", viewport=PHONE)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+
+
 async def test_the_page_follows_the_zone_without_being_loaded_again(
     serve: Any, zone: Any, make: Any, browser: Browser
 ) -> None:
