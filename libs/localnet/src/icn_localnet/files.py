@@ -80,15 +80,23 @@ def socket_directory(wanted: Path) -> Path:
     Raises:
         PermissionError: the short name belongs to somebody else.
     """
-    if len(os.fsencode(wanted.absolute())) + 1 + SOCKET_NAME_BYTES_MAX <= SOCKET_PATH_BYTES_MAX:
+    if _holds_sockets(wanted.absolute()):
         return make_private_directory(wanted.absolute())
     digest = hashlib.sha256(os.fsencode(wanted.absolute())).hexdigest()[:16]
-    short = Path(tempfile.gettempdir()) / f"icn-{os.geteuid()}-{digest}"
+    name = f"icn-{os.geteuid()}-{digest}"
+    short = Path(tempfile.gettempdir()) / name
+    if not _holds_sockets(short):
+        short = Path("/tmp") / name  # noqa: S108 - checked below to be private and ours
     short.mkdir(mode=0o700, exist_ok=True)
     status = short.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise PermissionError(f"{short} is not a private directory of this user; remove it")
     return short
+
+
+def _holds_sockets(directory: Path) -> bool:
+    """Whether the path leaves room for a socket's name."""
+    return len(os.fsencode(directory)) + 1 + SOCKET_NAME_BYTES_MAX <= SOCKET_PATH_BYTES_MAX
 
 
 def free_port(*, taken: set[int] | None = None) -> int:
