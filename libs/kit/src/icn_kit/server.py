@@ -74,6 +74,9 @@ class GrpcServer:
         self._handlers = _HandlersOfServices(self._interceptor)
         for add_servicer, servicer in services:
             add_servicer(servicer, self._handlers)
+        missing = self._handlers.in_the_older_way - set(self._handlers.by_service)
+        if missing:
+            raise TypeError(f"register {sorted(missing)} with add_registered_method_handlers")
         self._health = _Health(list(self._handlers.by_service))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._handlers)
         _add_reflection(self._handlers)
@@ -132,6 +135,7 @@ class _HandlersOfServices:
     def __init__(self, interceptor: Interceptor) -> None:
         self._interceptor = interceptor
         self.by_service: dict[str, dict[str, Handler]] = {}
+        self.in_the_older_way: set[str] = set()
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: dict[str, Handler]) -> None:
         self.by_service[service_name] = {
@@ -140,7 +144,8 @@ class _HandlersOfServices:
         }
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[Any]) -> None:
-        """Generated code registers everything a second time in this older way; nothing to add."""
+        """Generated code registers everything in this older way too; nothing to add."""
+        self.in_the_older_way.update(handler.service_name() for handler in generic_rpc_handlers)
 
 
 class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]

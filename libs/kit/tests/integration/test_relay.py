@@ -277,13 +277,13 @@ async def test_nats_may_start_after_the_relay(
 async def test_a_rebuild_restores_all(
     database: Database, bus: Bus, service: str, start_relay: StartRelay, add_events: AddEvents
 ) -> None:
-    await add_events(database, 0, 700)
+    await add_events(database, 0, 30)
     relay = start_relay()
-    before = await until_published(bus, service, 700)
+    before = await until_published(bus, service, 30)
     await relay.rebuild()
-    assert await until_published(bus, service, 700) == before
+    assert await until_published(bus, service, 30) == before
     await rebuild(bus, service)
-    assert await until_published(bus, service, 700) == before
+    assert await until_published(bus, service, 30) == before
 
 
 async def test_a_relay_survives_the_loss_of_postgres(

@@ -192,6 +192,15 @@ def test_a_handler_that_would_run_on_a_thread_is_refused() -> None:
         GrpcServer("127.0.0.1:0", [(add_echo, Blocking())])
 
 
+def test_handlers_that_the_layer_would_not_see_are_refused() -> None:
+    def add_in_the_older_way(servicer: Echo, server: Any) -> None:
+        handlers = {"Unary": grpc.unary_unary_rpc_method_handler(servicer.unary)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+
+    with pytest.raises(TypeError, match="add_registered_method_handlers"):
+        GrpcServer("127.0.0.1:0", [(add_in_the_older_way, Echo())])
+
+
 async def test_a_method_left_to_the_generated_base_is_unimplemented() -> None:
     left = (service_pb2_grpc.add_LedgerServiceServicer_to_server, service_pb2_grpc.LedgerServiceServicer())
     server = GrpcServer("127.0.0.1:0", [left])
