@@ -1,6 +1,4 @@
 """What a hostile or broken client may send to the gateway, and which reason it gets; nothing takes effect."""
-effect.
-"""
 
 from __future__ import annotations
 
