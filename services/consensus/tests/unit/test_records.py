@@ -26,7 +26,7 @@ def test_a_record_is_laid_out_as_the_spec_says() -> None:
         b"",
         bytes(20),
         b"\0" + bytes(20),
-        b"\6" + bytes(20),
+        b"\7" + bytes(20),
         b"\3" + bytes(16) + b"\0\0\0\2a",
         b"\3" + bytes(16) + b"\0\0\0\1ab",
     ],

@@ -331,6 +331,33 @@ def test_an_edge_block_may_become_final_through_an_empty_block_after_it() -> Non
     assert handovers > 0
 
 
+def test_who_missed_an_edge_block_joins_after_all_restarted_who_know_it_is_final() -> None:
+    # A block after the edge block, which no block store has, is all that shows the edge block's finality.
+    for seed in (8, 43):  # runs that come to this
+        network = started(4, seed, Conditions(delay_ms=(5, 60), loss_percent=12), epoch_ms=1_500)
+        submit_every(network, 50)
+        network.partition([0, 1, 2], [3])
+        ahead, behind = network.nodes[:3], network.nodes[3]
+
+        def stand_at_an_edge(ahead: list[Node] = ahead, network: Network = network) -> bool:
+            newest = [node.disk.blocks[-1] for node in ahead if node.disk.blocks]
+            closes = network.config(0).closes_epoch
+            ends = [closes(item.block.header) and bool(item.descendant_headers) for item in newest]
+            return ends == [True, True, True]
+
+        assert network.run_for(8_000, until=stand_at_an_edge)
+        epoch = ahead[0].replica.status().epoch
+        for node in ahead:
+            node.crash()
+        network.conditions = Conditions()
+        network.heal()
+        ahead[1].start()
+        ahead[2].start()
+        assert network.run_for(
+            30_000, until=lambda behind=behind, epoch=epoch: behind.replica.status().epoch > epoch
+        )
+
+
 def test_leaders_that_come_next_are_told_once_each_without_the_silent() -> None:
     network = started()
     view = network.nodes[0].replica.status().view

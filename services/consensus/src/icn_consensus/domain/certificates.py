@@ -143,6 +143,8 @@ def remember_finalization(state: State, certificate: Certificate) -> None:
     highest = state.highest_finalization
     if highest is None or (certificate.epoch, certificate.view) > (highest.epoch, highest.view):
         state.highest_finalization = certificate
+    if certificate.epoch < state.epoch and certificate.height > state.chain.final.height:
+        return  # of a block after the edge block, which is no part of the chain
     state.finalizations[certificate.height] = certificate
     while len(state.finalizations) > FINALIZATIONS_MAX:
         del state.finalizations[min(state.finalizations)]

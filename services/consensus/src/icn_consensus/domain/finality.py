@@ -30,16 +30,13 @@ from icn_consensus.domain.block import (
 from icn_consensus.domain.chain import Path
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, FetchFailed
+from icn_consensus.domain.records import Record, RecordKind
 from icn_consensus.domain.state import State
 
-NEAR_HEIGHTS: Final = 4
-"""A finalization this close is linked by fetching blocks by hash; a farther one by pages of final blocks."""
 PAGE_MAX: Final = 64
 """Blocks or certificates taken from one answer."""
 EXECUTION_BACKLOG_MAX: Final = 64
 """Final blocks waiting for execution beyond which no further page is asked for."""
-BODY_PATIENCE_MS: Final = 30
-"""How long a body may still be on its way to us before its voters are asked for it."""
 
 
 class SafetyViolation(Exception):
@@ -140,7 +137,7 @@ def _conclude(state: State, what: FetchBlock | FetchFinalBlocks | FetchCertifica
 
 def _take_page(state: State, blocks: list[Block], finalizations: tuple[bytes, ...]) -> bool:
     """Append linked final blocks; whether any was new and linked."""
-    end = _page_end(state)
+    end = state.reached
     helped = False
     for block in blocks:
         header = block.header
@@ -169,14 +166,6 @@ def _take_page(state: State, blocks: list[Block], finalizations: tuple[bytes, ..
     return helped
 
 
-def _page_end(state: State) -> BlockHeader:
-    """Where the next page begins: after the pages taken since the final block moved, or after that block."""
-    end = state.page_end
-    if end is None or end.height <= state.chain.final.height or state.chain.header(end.hash) is None:
-        return state.chain.final
-    return end
-
-
 def _drop_pages(state: State) -> None:
     """Forget pages that led nowhere: the seat asked before may have made them up."""
     if state.page_end is not None:
@@ -191,10 +180,10 @@ def _fetch_missing(state: State, path: Path, highest: Certificate) -> None:
     if path.missing is None or final.height - state.executed.executed_height > EXECUTION_BACKLOG_MAX:
         return
     signers = [seat for seat, _ in highest.signatures]
-    if highest.height - final.height > NEAR_HEIGHTS:
-        state.need(FetchFinalBlocks(_page_end(state).height + 1), signers)
+    if state.is_catching_up:
+        state.need(FetchFinalBlocks(state.reached.height + 1), signers)
     else:
-        state.need(FetchBlock(path.missing), signers, BODY_PATIENCE_MS)
+        state.need_block(path.missing, signers)
 
 
 def _parse_blocks(state: State, blocks: tuple[bytes, ...]) -> list[Block]:
@@ -235,6 +224,10 @@ def _settle(state: State, path: tuple[Block, ...], certificate: Certificate) -> 
         _report_final(state, header)
     state.chain.final_notarization = notarization
     state.handover = path[count:]
+    for block in state.handover:
+        # Others may need it to see that the edge block is final, also after a restart of all who have it.
+        header = block.header
+        state.persist(Record(RecordKind.BLOCK, header.epoch, header.view, block.data), is_synced=True)
     state.page_end = None
     abandoned = state.chain.prune()
     if abandoned:

@@ -10,7 +10,7 @@ from typing import Final
 from icn_crypto import tags
 
 from icn_consensus.domain import timing
-from icn_consensus.domain.actions import FetchBlock, FetchCertificates, Prepare
+from icn_consensus.domain.actions import FetchCertificates, Prepare
 from icn_consensus.domain.block import (
     CERTIFICATE_BYTES_MAX,
     HEADER_BYTES_MAX,
@@ -27,7 +27,6 @@ from icn_consensus.domain.block import (
     transactions_root,
 )
 from icn_consensus.domain.events import BlockPrepared
-from icn_consensus.domain.finality import BODY_PATIENCE_MS
 from icn_consensus.domain.records import Record, RecordKind
 from icn_consensus.domain.state import Draft, State
 from icn_consensus.domain.validator_set import validator_set_hash
@@ -96,7 +95,7 @@ def _parent(state: State) -> BlockHeader | None:
         path = state.chain.path_to(notarization.block_hash)
         if path.missing is not None:
             signers = [seat for seat, _ in notarization.signatures]
-            state.need(FetchBlock(path.missing), signers, BODY_PATIENCE_MS)
+            state.need_block(path.missing, signers)
             return None
         parent = path.blocks[-1].header if path.blocks else final
     for number in range(parent.view + 1, state.view):

@@ -33,6 +33,8 @@ def restore(config: Config, crypto: Crypto, recovered: Recovered, now_ms: int) -
     if recovered.finalization:
         certificates.remember_finalization(state, parse_certificate(recovered.finalization))
     state.later_records = [decode_record(payload) for payload in recovered.records]
+    if state.is_first_of_epoch:
+        _restore_handover(state)
     apply_records(state)
     while finality.pursue(state):
         apply_records(state)
@@ -64,6 +66,8 @@ def _apply(state: State, record: Record) -> int | None:
     if record.kind == RecordKind.CERTIFICATE:
         _apply_certificate(state, parse_certificate(record.message))
         return record.view + 1
+    if record.kind == RecordKind.BLOCK:
+        return None
     view = state.view_at(record.view)
     bounds = {
         "bytes_max": state.config.block_bytes_max,
@@ -80,6 +84,21 @@ def _apply(state: State, record: Record) -> int | None:
     vote = parse_vote(record.message)
     voting.count_own(state, vote)
     return record.view + 1 if vote.kind == VoteKind.FINALIZE else record.view
+
+
+def _restore_handover(state: State) -> None:
+    """Blocks after the edge block that others may need to see its finality."""
+    final = state.chain.final
+    state.handover = tuple(
+        parse_block(
+            state.config.genesis_hash,
+            record.message,
+            bytes_max=state.config.block_bytes_max,
+            transactions_max=state.config.block_transactions_max,
+        )
+        for record in state.later_records
+        if record.kind == RecordKind.BLOCK and record.epoch == final.epoch and record.view > final.view
+    )
 
 
 def _apply_certificate(state: State, certificate: Certificate) -> None:

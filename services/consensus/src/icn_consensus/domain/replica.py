@@ -28,7 +28,7 @@ from icn_consensus.domain.events import (
     VoteReceived,
 )
 from icn_consensus.domain.ports import Crypto
-from icn_consensus.domain.state import State
+from icn_consensus.domain.state import NEAR_HEIGHTS, State
 
 CERTIFICATES_PAGE_MAX: Final = 64
 
@@ -81,8 +81,7 @@ class Replica:
         """Where this replica stands."""
         state = self._state
         executed = state.executed
-        highest = state.highest_finalization
-        goal = state.chain.final.height if highest is None else max(highest.height, state.chain.final.height)
+        backlog = state.chain.final.height - executed.executed_height
         return Status(
             epoch=state.epoch,
             view=state.view,
@@ -90,7 +89,7 @@ class Replica:
             executed_height=executed.executed_height,
             state_root=executed.state_root,
             block_time_ms=executed.time_ms,
-            is_catching_up=goal - executed.executed_height > finality.NEAR_HEIGHTS,
+            is_catching_up=state.is_catching_up or backlog > NEAR_HEIGHTS,
         )
 
     def next_leaders(self, count: int) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from typing import Final
 from icn_consensus.domain.actions import (
     Action,
     Broadcast,
+    FetchBlock,
     MessageKind,
     Persist,
     Report,
@@ -42,6 +43,10 @@ FUTURE_VIEWS_MAX: Final = 16
 """Votes this far ahead of the current view are kept; others come again when the sender's timer fires."""
 LATER_EPOCH_MESSAGES_MAX: Final = 32
 """Messages per seat kept for the next epoch while the finality of the edge is on its way."""
+NEAR_HEIGHTS: Final = 4
+"""A finalization this close is linked by fetching blocks by hash; a farther one by pages of final blocks."""
+BODY_PATIENCE_MS: Final = 30
+"""How long a body may still be on its way to us before its voters are asked for it."""
 FINALIZATIONS_MAX: Final = 64
 """Finalizations remembered above what the newest final header names."""
 
@@ -143,6 +148,23 @@ class State:
         return self.chain.final.epoch < self.epoch
 
     @property
+    def is_catching_up(self) -> bool:
+        """Whether pages of final blocks are on their way: nothing else needs to be asked for meanwhile."""
+        highest = self.highest_finalization
+        return (
+            highest is not None
+            and highest.epoch >= self.epoch
+            and highest.height - self.reached.height > NEAR_HEIGHTS
+        )
+
+    @property
+    def reached(self) -> BlockHeader:
+        """Where the next page of final blocks begins: after the pages taken, or after the final block."""
+        end, final = self.page_end, self.chain.final
+        is_held = end is not None and end.height > final.height and self.chain.header(end.hash) is not None
+        return end if end is not None and is_held else final
+
+    @property
     def current(self) -> View:
         """The current view."""
         return self.view_at(self.view)
@@ -221,6 +243,11 @@ class State:
         fetch = self.fetcher.need(what, seats, self.now_ms, patience_ms)
         if fetch is not None:
             self.emit(fetch)
+
+    def need_block(self, block_hash: bytes, signers: Iterable[int]) -> None:
+        """Ask for a body, unless it comes with the pages of a catch-up."""
+        if not self.is_catching_up:
+            self.need(FetchBlock(block_hash), signers, BODY_PATIENCE_MS)
 
     def timeout_ms(self) -> int:
         """Time-out of the current view."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from icn_consensus.domain import certificates
-from icn_consensus.domain.actions import FetchBlock, FetchCertificates, Judge, ReportKind
+from icn_consensus.domain.actions import FetchCertificates, Judge, ReportKind
 from icn_consensus.domain.block import (
     Block,
     BlockHeader,
@@ -19,7 +19,7 @@ from icn_consensus.domain.block import (
     VoteKind,
     parse_certificate,
 )
-from icn_consensus.domain.finality import BODY_PATIENCE_MS, is_after_edge
+from icn_consensus.domain.finality import is_after_edge
 from icn_consensus.domain.state import Candidate, State
 from icn_consensus.domain.validator_set import validator_set_hash
 
@@ -133,7 +133,7 @@ def _path_to_parent(state: State, header: BlockHeader, signers: Sequence[int]) -
     if path.leaves_final:
         raise ProposalInvalid("parent does not descend from the final block")
     if path.missing is not None:
-        state.need(FetchBlock(path.missing), signers, BODY_PATIENCE_MS)
+        state.need_block(path.missing, signers)
         raise ProposalWaits("an ancestor is missing")
     return path.blocks
 
