@@ -31,7 +31,7 @@ demo: setup ## play the story on a fresh platform, then stop; the exit status te
 	@$(BIN)/icn demo
 
 test: setup-dev ## pass all tests
-	@$(BIN)/pytest -q -n auto --dist loadgroup
+	@$(BIN)/pytest -q -n auto
 
 check: setup-dev ## format, lint, types, import rules, protos, rules about the repository
 	@$(BIN)/python scripts/check.py

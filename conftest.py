@@ -1,3 +1,27 @@
-"""Fixtures of the whole repository."""
+"""Fixtures of the whole repository, and which tests run on one worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
 
 pytest_plugins = ["icn_localnet.pytest_plugin"]
+
+ON_THE_PLATFORM = ("e2e/", "libs/localnet/tests/integration/test_platform.py")
+"""Tests of these run one after another on one worker, so that there is one platform at a time."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Every test goes to the next free worker, those on the platform to one.
+
+    By path, not by mark: xdist 3.8 writes the group into a private field that pytest 9.2 no longer reads.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class PlatformTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "platform" if nodeid.startswith(ON_THE_PLATFORM) else nodeid
+
+    return PlatformTogether(config, log)

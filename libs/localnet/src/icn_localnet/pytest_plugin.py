@@ -3,7 +3,7 @@
 - ``postgres_server``: a `PostgresServer` for the session.
 - ``database_for(service_package)``: connection string of a fresh database with the service's schema migrated.
 - ``nats_server``: a `NatsServer` for the session.
-- ``platform``: a running platform of four validators; tests that ask for it share one pytest worker.
+- ``platform``: a running platform of four validators; the root conftest keeps its tests on one worker.
 """
 
 from __future__ import annotations
@@ -28,21 +28,10 @@ from icn_localnet.template import cache_directory
 
 DatabaseFor = Callable[[str], str]
 
-PLATFORM_GROUP = "platform"
-"""Tests of this group run on one worker (``--dist loadgroup``), so that there is one platform at a time."""
-
 
 def pytest_configure() -> None:
     """Let commands that tests start with a home of their own share the ready-made cluster."""
     os.environ.setdefault("ICN_CACHE", str(cache_directory()))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that use the platform together."""
-    for item in items:
-        if "platform" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(PLATFORM_GROUP))
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,6 @@ def test_no_process_shows_a_secret_on_its_command_line(platform: PlatformUnderTe
         assert not any(secret in command for secret in secrets)
 
 
-@pytest.mark.xdist_group("platform")
 @pytest.mark.timeout(600)
 def test_a_platform_that_is_killed_leaves_nothing_and_goes_on_where_it_stopped(
     localnet_directory: Path,
