@@ -331,7 +331,7 @@ def spawn_consumer(dsn: str, service: str) -> Iterator[Callable[[str], subproces
     def spawn(url: str) -> subprocess.Popen[str]:
         program = Path(__file__).with_name("consumer_process.py")
         process = subprocess.Popen(
-            [sys.executable, program, dsn, url, service, f"{service}_effects"],
+            [sys.executable, program, dsn, url, service, f"{service}_effects", "3"],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -353,7 +353,9 @@ async def test_a_consumer_killed_in_the_middle_of_an_effect_loses_and_doubles_no
     effects: Effects,
     add_events: AddEvents,
     spawn_consumer: Callable[[str], subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(inbox_module, "ACKNOWLEDGE_SECONDS_MAX", 3.0)
     await add_events(database, 0, 5)
     process = spawn_consumer(nats_server.url)
     assert process.stdout is not None

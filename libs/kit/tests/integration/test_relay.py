@@ -28,6 +28,12 @@ StartRelay = Callable[..., Relay]
 
 
 @pytest.fixture
+def quick_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle relay looks at its stream at every renewal."""
+    monkeypatch.setattr(relay_module, "IDLE_CHECK_SECONDS", 0.1)
+
+
+@pytest.fixture
 async def start_relay(database: Database, bus: Bus, service: str) -> AsyncIterator[StartRelay]:
     started: list[Relay] = []
 
@@ -194,7 +200,12 @@ async def test_an_idle_relay_leaves_postgres_alone(
 
 
 async def test_a_stream_that_is_removed_while_idle_is_filled_again(
-    database: Database, bus: Bus, service: str, start_relay: StartRelay, add_events: AddEvents
+    database: Database,
+    bus: Bus,
+    service: str,
+    start_relay: StartRelay,
+    add_events: AddEvents,
+    quick_checks: None,
 ) -> None:
     await add_events(database, 0, 5)
     start_relay()
@@ -215,7 +226,12 @@ async def test_a_stream_that_is_removed_before_the_next_event_is_filled_from_the
 
 
 async def test_a_stream_that_lost_its_end_gets_it_again(
-    database: Database, bus: Bus, service: str, start_relay: StartRelay, add_events: AddEvents
+    database: Database,
+    bus: Bus,
+    service: str,
+    start_relay: StartRelay,
+    add_events: AddEvents,
+    quick_checks: None,
 ) -> None:
     events = await add_events(database, 0, 5)
     start_relay()
@@ -275,7 +291,12 @@ async def test_nats_may_start_after_the_relay(
 
 
 async def test_a_rebuild_restores_all(
-    database: Database, bus: Bus, service: str, start_relay: StartRelay, add_events: AddEvents
+    database: Database,
+    bus: Bus,
+    service: str,
+    start_relay: StartRelay,
+    add_events: AddEvents,
+    quick_checks: None,
 ) -> None:
     await add_events(database, 0, 30)
     relay = start_relay()
