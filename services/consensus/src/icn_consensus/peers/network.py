@@ -148,6 +148,8 @@ class PeerNetwork:
 
     async def _keep_connected(self, link: _Link) -> None:
         delay_seconds = RECONNECT_SECONDS_FIRST
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine runs in a task"
         while True:
             try:
                 await self._run_stream(link)
@@ -161,6 +163,8 @@ class PeerNetwork:
             if link.is_connected:
                 delay_seconds = RECONNECT_SECONDS_FIRST
                 self._disconnected(link)
+            if task.cancelling():
+                return  # gRPC answers a cancellation that reaches it while a call begins with an error
             # Both ends of a broken pair, and all peers of a restarted one, try at different moments.
             await asyncio.sleep(delay_seconds * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             delay_seconds = min(2 * delay_seconds, RECONNECT_SECONDS_MAX)
