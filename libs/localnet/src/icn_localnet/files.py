@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import itertools
 import os
 import secrets
 import socket
@@ -20,6 +21,8 @@ PORT_FIRST, PORT_LAST = 20_000, 29_999
 """Below the range from which Linux takes the local ports of outgoing connections (32768 on), so that a port
 is still free when the process that owns it starts again."""
 PORT_TRIES_MAX = 2_000
+
+_port_offsets = itertools.count(secrets.randbelow(PORT_LAST - PORT_FIRST + 1))
 
 SECRET_BYTES = 24
 
@@ -102,11 +105,14 @@ def _holds_sockets(directory: Path) -> bool:
 def free_port(*, taken: set[int] | None = None) -> int:
     """A loopback TCP port that nobody listens on, and that is not in ``taken``.
 
+    A process starts somewhere in the range and goes on from there, so that it gives no port twice before its
+    owner listens, and two processes side by side rarely give the same.
+
     Raises:
         NoFreePort: see there.
     """
     for _ in range(PORT_TRIES_MAX):
-        port = PORT_FIRST + secrets.randbelow(PORT_LAST - PORT_FIRST + 1)
+        port = PORT_FIRST + next(_port_offsets) % (PORT_LAST - PORT_FIRST + 1)
         if (taken is None or port not in taken) and is_free(port):
             return port
     raise NoFreePort(f"no free port between {PORT_FIRST} and {PORT_LAST}")

@@ -82,3 +82,7 @@ def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     assert files.free_port(taken={files.PORT_FIRST}) == files.PORT_FIRST + 1
     with pytest.raises(files.NoFreePort):
         files.free_port(taken={files.PORT_FIRST, files.PORT_FIRST + 1})
+
+
+def test_no_port_is_given_twice_before_its_owner_listens() -> None:
+    assert len({files.free_port() for _ in range(200)}) == 200

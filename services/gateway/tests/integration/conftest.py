@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from icn_gateway.events.feed import Feed
 from icn_gateway.peers.validators import Validators
 from icn_kit.channel import ChannelFactory
 from icn_kit.server import GrpcServer
+from icn_localnet.files import free_port
 
 
 def ledger_servicer(zone: Any, seat: FakeValidator) -> LedgerServiceServicer:
@@ -143,13 +143,6 @@ async def validators(fake_validators: list[FakeValidator]) -> AsyncIterator[Vali
     addresses = [ValidatorAddress(item.seat, item.address, item.address) for item in fake_validators]
     yield Validators(addresses, channels)
     await channels.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 Serve = Callable[..., Any]

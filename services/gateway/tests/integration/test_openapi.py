@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from icn_gateway.api.document import openapi_document
 from icn_gateway.api.fields import EXAMPLE_DIGEST, EXAMPLE_ID
 from icn_gateway.api.server import HttpServer
 from icn_gateway.domain.rate_limit import RateLimit
+from icn_localnet.files import free_port
 from schemathesis import GenerationMode
 
 EXAMPLES_MAX = 25
@@ -55,9 +55,7 @@ def add_examples(zone: Any) -> None:
 @pytest.fixture(scope="module")
 def gateway_url(make: Any, genesis_path: Path) -> Iterator[str]:
     """A gateway over a zone in memory, in a thread of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
