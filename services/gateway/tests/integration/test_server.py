@@ -189,6 +189,20 @@ async def test_a_port_that_is_taken_is_said_at_once(zone: Any, make: Any) -> Non
             await server.start()
 
 
+async def test_a_body_that_dribbles_is_given_up(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icn_gateway.api.submitting.BODY_SECONDS_MAX", 0.2)
+    async with serve() as (client, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.write(
+            b"POST /v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+            b"Content-Length: 1000\r\n\r\nabc"
+        )
+        async with asyncio.timeout(15):
+            answer = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
 GARBAGE = [
     b"\x00\x01\x02\r\n\r\n",
     b"GET\r\n\r\n",

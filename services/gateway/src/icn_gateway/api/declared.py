@@ -13,6 +13,7 @@ _DESCRIPTIONS = {
     400: "The request is wrong whatever the state: `reason` and `detail` say what.",
     403: "The transaction is not authorized: signature, key, scope, threshold or payer.",
     404: "There is no such thing.",
+    408: "The body arrived too slowly.",
     409: "The state does not allow it: sequence used or not yet due, or expired.",
     413: "The body is larger than allowed.",
     415: "The body's media type is none of those offered.",
@@ -46,6 +47,6 @@ PROBLEMS_OF_SUBMISSION = {
         media_type="application/json",
         generate_examples=False,
     ),
-    **problems(*_ALWAYS, 403, 409, 413, 415, 422),
+    **problems(*_ALWAYS, 403, 408, 409, 413, 415, 422),
 }
-PROBLEMS_OF_BATCHES = problems(*_ALWAYS, 413, 415)
+PROBLEMS_OF_BATCHES = problems(*_ALWAYS, 408, 413, 415)

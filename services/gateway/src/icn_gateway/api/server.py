@@ -42,7 +42,9 @@ class HttpServer:
             http1_settings=HTTP1Settings(
                 header_read_timeout=HEADER_READ_SECONDS_MAX * 1_000, max_buffer_size=READ_BUFFER_BYTES_MAX
             ),
-            http2_settings=HTTP2Settings(max_concurrent_streams=STREAMS_PER_CONNECTION_MAX),
+            http2_settings=HTTP2Settings(
+                max_concurrent_streams=STREAMS_PER_CONNECTION_MAX, max_headers_size=READ_BUFFER_BYTES_MAX
+            ),
             websockets=False,
             backlog=BACKLOG,
             log_enabled=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -40,6 +41,9 @@ BODY_BYTES_MAX = 128 * 1024
 """The largest transaction in base64, with the JSON around it."""
 BATCH_BODY_BYTES_MAX = 8 * 1024 * 1024
 """Decoded it fits one message to a validator (8 MiB); a thousand transfers with one signature need 0.4 MB."""
+
+BODY_SECONDS_MAX = 20.0
+"""A phone on a bad line sends the largest transaction in it; who dribbles must not hold a place for ever."""
 
 _TRANSACTION_BYTES = f"Canonical bytes of a signed `icn.ledger.v1.Transaction`, 1 to {TRANSACTION_BYTES_MAX}"
 _TRANSACTION = Schema(
@@ -173,7 +177,7 @@ async def submit_batch(
     """
     if _media_type(request) != JSON:
         raise HttpProblem(415, "MEDIA_TYPE_NOT_SUPPORTED", f"the body must be {JSON}")
-    batch = msgspec.json.decode(await request.body(), type=_Batch)
+    batch = msgspec.json.decode(await _body(request), type=_Batch)
     outcomes = await submit_transactions(
         batch.transactions, wait_ms, context.genesis.hash, context.pool, context.ledger
     )
@@ -185,11 +189,21 @@ async def submit_batch(
 async def _read_single(request: AnyRequest) -> bytes:
     match _media_type(request):
         case "application/octet-stream":
-            return await request.body()
+            return await _body(request)
         case "application/json":
-            return msgspec.json.decode(await request.body(), type=_Single).transaction
+            return msgspec.json.decode(await _body(request), type=_Single).transaction
         case _:
             raise HttpProblem(415, "MEDIA_TYPE_NOT_SUPPORTED", f"the body must be {OCTET_STREAM} or {JSON}")
+
+
+async def _body(request: AnyRequest) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await request.body()
+    except TimeoutError:
+        raise HttpProblem(
+            408, "BODY_TOO_SLOW", f"the body must arrive within {BODY_SECONDS_MAX:g} s"
+        ) from None
 
 
 def _media_type(request: AnyRequest) -> str:
