@@ -298,6 +298,7 @@ def open_ledger(zone: Zone) -> OpenLedger:
                 zone.genesis, state, TransactionCache(zone.genesis.hash), executed.append, halts.append
             )
             yield Ledger(zone, state, executor, executed=executed, halts=halts)
+            await state.close()
         finally:
             await database.close()
 

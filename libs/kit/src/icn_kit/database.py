@@ -126,6 +126,7 @@ class Database:
         """A connection outside of the pool, in autocommit mode, for whoever keeps one for long: a listener.
 
         Raises:
+            UnsafeDatabase: as `open`.
             Unavailable: nobody answers (DATABASE_UNAVAILABLE).
         """
         try:
@@ -135,6 +136,7 @@ class Database:
         except psycopg.OperationalError as error:
             raise Unavailable("DATABASE_UNAVAILABLE", f"no connection to Postgres: {error}") from error
         async with connection:
+            await _check_settings(connection)
             yield connection
 
     async def close(self) -> None:

@@ -33,7 +33,7 @@ from icn_ledger.usecases.watch_blocks import BlockFeed
 
 SCHEMA = "ledger"
 STATE_POOL_SIZE = 2
-"""One connection executes, one loads for validation. Readers have a pool of their own."""
+"""One for execution, one for validation, beside the one that writes. Readers have a pool of their own."""
 QUERY_POOL_SIZE = 4
 DRAIN_SECONDS = 3.0
 
@@ -51,6 +51,7 @@ class Service:
         self._databases: list[Database] = []
         self._servers: list[GrpcServer] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._state: StateStore | None = None
         self._executor: Executor | None = None
         self._halted = ""
 
@@ -77,7 +78,7 @@ class Service:
             genesis_records(self._genesis),
             lambda state_root: genesis_header(self._genesis, state_root),
         )
-        state = await StateStore.open(
+        state = self._state = await StateStore.open(
             state_database, make_event_rows(self._genesis.hash), self._genesis.hash, first
         )
         queries = LedgerQueries(query_database)
@@ -126,6 +127,8 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._state is not None:
+            await self._state.close()
         for database in self._databases:
             await database.close()
 

@@ -12,8 +12,9 @@ from icn_kit.errors import FailedPrecondition, Unavailable
 from icn_ledger.domain.records import Namespace
 from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.state import StateStore, WrongGenesis
+from icn_ledger.store.writer import Writer
 from icn_ledger.usecases.execute_block import Execution, FinalBlock, Halted
-from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock
+from icn_ledger.usecases.ports import ExecutedBlock
 
 from services.ledger.tests.conftest import (
     Ledger,
@@ -164,15 +165,15 @@ async def test_a_commit_whose_answer_was_lost_is_found_and_not_repeated(
     expected = await play(memory_ledger(zone), zone, 3)
     blocks = list(Workload(make_zone(), 1).blocks(3))
     async with open_ledger(dsn) as ledger:
-        write = StateStore._write
+        write = Writer.execute
 
-        async def write_and_lose(store: StateStore, commit: BlockCommit, statements: object) -> int:
-            await write(store, commit, statements)
+        async def write_and_lose(writer: Writer, text: str, parameters: object) -> None:
+            await write(writer, text, parameters)
             raise Unavailable("DATABASE_UNAVAILABLE", "made up")
 
         final = FinalBlock(ledger.header(blocks[0], after_ms=BLOCK_MS), blocks[0], b"\x08\x03", ())
         with monkeypatch.context() as patch:
-            patch.setattr(StateStore, "_write", write_and_lose)
+            patch.setattr(Writer, "execute", write_and_lose)
             with pytest.raises(Unavailable):
                 await ledger.executor.execute(final)
         assert await ledger.executor.execute(final) == expected[0]
@@ -230,30 +231,25 @@ async def test_holds_expire_on_an_idle_chain_and_after_a_restart(
         assert leaf is None
 
 
-async def test_a_block_writes_a_constant_number_of_statements(
+async def test_a_block_is_one_statement_whatever_it_holds(
     zone: Zone, open_ledger: OpenLedger, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts: list[int] = []
-    write = StateStore._write
+    texts: list[str] = []
+    write = Writer.execute
 
-    async def counted(store: StateStore, commit: BlockCommit, statements: list[object]) -> int:
-        counts.append(len(statements))
-        return await write(store, commit, statements)
+    async def noted(writer: Writer, text: str, parameters: object) -> None:
+        texts.append(text)
+        await write(writer, text, parameters)
 
-    monkeypatch.setattr(StateStore, "_write", counted)
+    monkeypatch.setattr(Writer, "execute", noted)
     shop = zone.organizations[0]
     async with open_ledger(dsn) as ledger:
-        await ledger.execute(
-            zone.transaction(
-                shop,
-                create_unit(UNIT, floor_minor=-(2**40)),
-                open_account(ANA, UNIT),
-                open_account(BEN, UNIT),
-            )
-        )
+        opening = [create_unit(UNIT, floor_minor=-(2**40)), open_account(ANA, UNIT), open_account(BEN, UNIT)]
+        await ledger.execute(zone.transaction(shop, *opening))
         for transfers in (1, 100):
             await ledger.execute(*[zone.transaction(shop, transfer(ANA, BEN, 1)) for _ in range(transfers)])
-    assert counts[1] == counts[2] == 2
+    assert len(texts) == 3
+    assert texts[1] == texts[2]
 
 
 async def test_newest_is_a_block_of_the_store(zone: Zone, open_ledger: OpenLedger, dsn: str) -> None:

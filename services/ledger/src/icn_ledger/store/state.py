@@ -18,14 +18,9 @@ from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
 from icn_ledger.store.arrays import ByteaArray
 from icn_ledger.store.cache import LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
-from icn_ledger.store.statements import (
-    INSERT_BLOCK,
-    INSERT_CHAIN,
-    Statement,
-    block_parameters,
-    block_statements,
-)
+from icn_ledger.store.statements import INSERT_CHAIN, block_statement
 from icn_ledger.store.versions import fetch_pages, fetch_records
+from icn_ledger.store.writer import Writer
 from icn_ledger.usecases.ports import (
     AnotherExecuted,
     BlockCommit,
@@ -41,13 +36,6 @@ SELECT_BLOCKS = """
         next_expiry_time_ms, transaction_count, finalization
     FROM blocks
 """
-
-_INSERT_EVENTS = """
-    INSERT INTO outbox (id, subject, envelope)
-    SELECT id, convert_from(subject, 'UTF8'), envelope
-    FROM unnest(%(ids)s, %(subjects)s, %(envelopes)s) AS given (id, subject, envelope)
-"""
-
 
 RECENT_BLOCKS = 64
 """Blocks kept for the roots that later headers name."""
@@ -89,6 +77,7 @@ class StateStore:
 
     def __init__(self, database: Database, events: EventRows, newest: ExecutedBlock, log: Log) -> None:
         self._database = database
+        self._writer = Writer(database)
         self._event_rows = events
         self._newest = newest
         self._log = log
@@ -114,17 +103,18 @@ class StateStore:
             cursor = await connection.execute("SELECT genesis_hash FROM chain FOR UPDATE")
             row = await cursor.fetchone()
             if row is None:
-                parameters = {"genesis_hash": genesis_hash, "log_frontier": first.log.to_bytes()}
-                await connection.execute(INSERT_CHAIN, parameters)
-                for text, values in block_statements(first):
-                    await connection.execute(text, values)
-                await connection.execute(INSERT_BLOCK, block_parameters(first.block))
+                await connection.execute(INSERT_CHAIN, {"genesis_hash": genesis_hash})
+                await connection.execute(*block_statement(first, OutboxRows((), (), ())))
             elif row[0] != genesis_hash:
                 raise WrongGenesis(
                     f"the database has the chain of {row[0].hex()}, the genesis file is {genesis_hash.hex()}"
                 )
             newest, log = await _read_position(connection)
         return cls(database, events, newest, log)
+
+    async def close(self) -> None:
+        """Close the connection that writes blocks."""
+        await self._writer.close()
 
     @property
     def newest(self) -> ExecutedBlock:
@@ -201,19 +191,17 @@ class StateStore:
         """Write a block durably, all or nothing, in one round trip."""
         height = commit.block.height
         assert not self._is_uncertain and height == self._newest.height + 1, "settled, and the next height"
-        statements: list[Statement] = [
-            *block_statements(commit),
-            *_event_statements(self._event_rows(commit)),
-        ]
+        block = replace(commit.block, next_expiry_time_ms=await self._next_expiry(commit))
+        commit = replace(commit, block=block)
+        text, parameters = block_statement(commit, self._event_rows(commit))
         async with self._lock:
             self._is_uncertain = True
             try:
-                next_expiry_time_ms = await self._write(commit, statements)
+                await self._writer.execute(text, parameters)
             except psycopg.errors.UniqueViolation as error:
                 raise AnotherExecuted(
                     f"height {height} or one of its rows is there already: {error}"
                 ) from error
-            block = replace(commit.block, next_expiry_time_ms=next_expiry_time_ms)
             changed = commit.changes
             self._recent.add(
                 height,
@@ -256,16 +244,19 @@ class StateStore:
             )
             return dict(await cursor.fetchall())
 
-    async def _write(self, commit: BlockCommit, statements: Sequence[Statement]) -> int:
-        async with self._database.connection() as connection, connection.pipeline():
-            async with connection.transaction():
-                for text, parameters in statements:
-                    await connection.execute(text, parameters)
-                cursor = await connection.execute(INSERT_BLOCK, block_parameters(commit.block))
-            row = await cursor.fetchone()
-            assert row is not None, "RETURNING gives a row"
-            next_expiry_time_ms: int = row[0]
-            return next_expiry_time_ms
+    async def _next_expiry(self, commit: BlockCommit) -> int:
+        """Earliest expiry among the holds that the block leaves open, 0 when there is none."""
+        changed = commit.changes.holds
+        if not changed:
+            return self._newest.next_expiry_time_ms
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT expire_time_ms FROM holds WHERE hold <> ALL(%s) ORDER BY expire_time_ms LIMIT 1",
+                (ByteaArray(list(changed)),),
+            )
+            untouched = [row[0] for row in await cursor.fetchall()]
+        expiries = [hold.expire_time_ms for hold in changed.values() if hold is not None]
+        return min([*untouched, *expiries], default=0)
 
     def _check_height(self, height: int) -> None:
         newest_height = self._newest.height
@@ -298,19 +289,6 @@ class StateStore:
 def read_block(row: Any) -> ExecutedBlock:
     """A row of `SELECT_BLOCKS`."""
     return ExecutedBlock(*row)
-
-
-def _event_statements(rows: OutboxRows) -> Iterator[Statement]:
-    """The same columns that `icn_kit.outbox` fills, packed like all others of a block."""
-    if rows.ids:
-        yield (
-            _INSERT_EVENTS,
-            {
-                "ids": ByteaArray(rows.ids),
-                "subjects": ByteaArray(rows.subjects),
-                "envelopes": ByteaArray(rows.envelopes),
-            },
-        )
 
 
 def _listed(names: RecordNames) -> list[tuple[Namespace, bytes]]:
