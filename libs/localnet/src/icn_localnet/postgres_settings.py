@@ -13,10 +13,10 @@ DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 SETTINGS: Mapping[str, str] = {
     **DURABLE,
     # Small memory: four of these run beside each other on one machine.
-    "shared_buffers": "24MB",
+    "shared_buffers": "64MB",
     "work_mem": "4MB",
     "maintenance_work_mem": "32MB",
-    "wal_buffers": "2MB",
+    "wal_buffers": "8MB",
     "max_connections": "24",
     "max_locks_per_transaction": "32",
     "effective_cache_size": "256MB",

@@ -66,6 +66,7 @@ class Service:
         self._crypto = ConsensusCrypto(key, genesis.hash)
         self._record_log: RecordLog | None = None
         self._database: Database | None = None
+        self._store: BlockStore | None = None
         self._application = ApplicationClient(settings.application_address)
         self._channels = ChannelFactory(settings.tls, long_lived_streams=(CONNECT,))
         self._network: PeerNetwork | None = None
@@ -107,7 +108,7 @@ class Service:
         self._database = await Database.open(
             settings.database_url.get_secret_value(), SCHEMA, pool_size=DATABASE_POOL_SIZE
         )
-        store = await BlockStore.open(self._database, record_log.log_id, record_log.sequence)
+        store = self._store = await BlockStore.open(self._database, record_log.log_id, record_log.sequence)
         recovered = await recover(config, self._application, store, record_log.payloads())
         pool = Pool(settings.pool_transactions_max, settings.pool_bytes_max)
         driver = self._driver = Driver(
@@ -163,6 +164,8 @@ class Service:
             await self._driver.drain(DRAIN_SECONDS)
         await self._channels.close()
         await self._application.close()
+        if self._store is not None:
+            await self._store.close()
         if self._database is not None:
             await self._database.close()
         if self._record_log is not None:

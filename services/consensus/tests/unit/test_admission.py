@@ -44,7 +44,7 @@ class World:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch waits for one turn of the loop, so that no test depends on the machine's speed."""
-    monkeypatch.setattr(admission, "COALESCE_SECONDS", 0)
+    monkeypatch.setattr(admission, "CHECK_INTERVAL_SECONDS", 0)
 
 
 @pytest.fixture

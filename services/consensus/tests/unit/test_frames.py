@@ -67,7 +67,8 @@ async def test_votes_go_before_bulk_and_otherwise_first_in_first_out() -> None:
     box = Outbox()
     for name, is_urgent in ((b"batch 1", False), (b"vote 1", True), (b"batch 2", False), (b"vote 2", True)):
         box.put(name, is_urgent=is_urgent)
-    assert [await box.take() for _ in range(4)] == [b"vote 1", b"vote 2", b"batch 1", b"batch 2"]
+    assert await box.take() == [b"vote 1", b"vote 2"]
+    assert await box.take() == [b"batch 1", b"batch 2"]
 
 
 async def test_a_taker_waits_until_something_is_put() -> None:
@@ -76,14 +77,14 @@ async def test_a_taker_waits_until_something_is_put() -> None:
     await asyncio.sleep(0)
     assert not taking.done()
     box.put(b"vote", is_urgent=True)
-    assert await taking == b"vote"
+    assert await taking == [b"vote"]
 
 
 async def test_a_full_lane_drops_its_oldest_frames_and_says_how_many() -> None:
     box = Outbox()
     dropped = sum(box.put(b"%d" % n, is_urgent=True) for n in range(outbox.LANE_FRAMES_MAX + 3))
     assert dropped == 3
-    assert await box.take() == b"3"
+    assert (await box.take())[0] == b"3"
 
 
 async def test_a_lane_is_bounded_in_bytes_too_but_always_holds_the_newest() -> None:
@@ -94,4 +95,39 @@ async def test_a_lane_is_bounded_in_bytes_too_but_always_holds_the_newest() -> N
     assert box.put(b"y", is_urgent=False) == 1
     box.clear()
     assert box.put(half + half + b"z", is_urgent=False) == 0
-    assert (await box.take())[-1:] == b"z"
+    [frame] = await box.take()
+    assert frame[-1:] == b"z"
+
+
+async def test_a_large_frame_goes_alone_and_small_ones_together_up_to_the_bounds() -> None:
+    box = Outbox()
+    large = b"x" * frames.JOINED_BYTES_MAX
+    for frame in (large, b"a", b"b", large, *[b"v"] * (frames.FRAMES_MAX + 1)):
+        box.put(frame, is_urgent=True)
+    assert await box.take() == [large]
+    assert await box.take() == [b"a", b"b"]
+    assert await box.take() == [large]
+    assert await box.take() == [b"v"] * frames.FRAMES_MAX
+    assert await box.take() == [b"v"]
+
+
+@given(votes=st.lists(st.binary(max_size=300), min_size=1, max_size=20))
+def test_joined_frames_are_read_in_their_order(votes: list[bytes]) -> None:
+    message = frames.joined([frames.message_frame(MessageKind.VOTE, vote) for vote in votes])
+    assert [frame.vote for frame in frames.parse_frames(message)] == votes
+    if len(votes) > 1:
+        with pytest.raises(frames.MalformedFrame, match="where one is expected"):
+            frames.parse_frame(message)
+
+
+def test_as_many_frames_as_allowed_are_read_and_one_more_refused() -> None:
+    vote = frames.message_frame(MessageKind.VOTE, b"v")
+    assert len(frames.parse_frames(frames.joined([vote] * frames.FRAMES_MAX))) == frames.FRAMES_MAX
+    with pytest.raises(frames.MalformedFrame, match="257 frames, at most 256"):
+        frames.parse_frames(frames.joined([vote] * (frames.FRAMES_MAX + 1)))
+
+
+def test_an_empty_frame_among_others_is_refused() -> None:
+    vote = frames.message_frame(MessageKind.VOTE, b"v")
+    with pytest.raises(frames.MalformedFrame, match="an empty frame"):
+        frames.parse_frames(vote + b"\x12\x00")

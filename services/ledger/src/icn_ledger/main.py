@@ -92,7 +92,7 @@ class Service:
             EXECUTED_HEIGHT.set(execution.block.height)
             TRANSACTIONS.inc(len(execution.outcomes))
             feed.publish(execution)
-            pruner.wake()
+            pruner.note_executed()
 
         executor = self._executor = Executor(
             self._genesis, state, TransactionCache(self._genesis.hash), on_executed, self._on_halt

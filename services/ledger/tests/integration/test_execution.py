@@ -9,10 +9,10 @@ import pytest
 from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED, Receipt
 from icn_crypto.state_tree import build, state_key
 from icn_kit.errors import FailedPrecondition, Unavailable
+from icn_kit.writer import Writer
 from icn_ledger.domain.records import Namespace
 from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.state import StateStore, WrongGenesis
-from icn_ledger.store.writer import Writer
 from icn_ledger.usecases.execute_block import Execution, FinalBlock, Halted
 from icn_ledger.usecases.ports import ExecutedBlock
 

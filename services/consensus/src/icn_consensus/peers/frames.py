@@ -16,6 +16,10 @@ from icn_consensus.usecases.ports import FetchRequest
 
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 """As the proto says."""
+FRAMES_MAX: Final = 256
+"""In one message, as the proto says: more events than a turn of the core digests would only wait."""
+JOINED_BYTES_MAX: Final = 64 * 1024
+"""Small frames share a message up to it; what is larger costs little by being one of its own."""
 BATCH_TRANSACTIONS_MAX: Final = 1_000
 """Transactions in one TransactionBatch."""
 BATCH_BYTES_MAX: Final = 1024 * 1024
@@ -23,6 +27,8 @@ BATCH_BYTES_MAX: Final = 1024 * 1024
 
 _FRAME_TAG: Final = b"\x0a"
 """Field 1 of ConnectRequest and ConnectResponse, length-delimited."""
+_FURTHER_TAG: Final = b"\x12"
+"""Field 2 of ConnectRequest."""
 _KIND_TAGS: Final = {
     MessageKind.PROPOSAL: b"\x12",
     MessageKind.VOTE: b"\x1a",
@@ -74,21 +80,45 @@ def request_bytes(frame: peer_pb2.PeerFrame) -> bytes:
     return peer_pb2.ConnectRequest(frame=frame).SerializeToString()
 
 
+def joined(requests: Sequence[bytes]) -> bytes:
+    """One ConnectRequest with the frames of several, each of which holds one."""
+    if len(requests) == 1:
+        return requests[0]
+    return b"".join(
+        (requests[0], *(part for request in requests[1:] for part in (_FURTHER_TAG, request[1:])))
+    )
+
+
 def parse_frame(data: bytes) -> peer_pb2.PeerFrame:
-    """The frame in a ConnectRequest or ConnectResponse.
+    """The only frame in a ConnectRequest or ConnectResponse.
 
     Raises:
-        MalformedFrame: too large, no such message, or no kind set.
+        MalformedFrame: as `parse_frames`, or there are several.
+    """
+    first, *further = parse_frames(data)
+    if further:
+        raise MalformedFrame(f"{1 + len(further)} frames where one is expected")
+    return first
+
+
+def parse_frames(data: bytes) -> list[peer_pb2.PeerFrame]:
+    """The frames in a ConnectRequest, in order.
+
+    Raises:
+        MalformedFrame: too large, no such message, too many frames, or one without its kind.
     """
     if len(data) > FRAME_BYTES_MAX:
         raise MalformedFrame(f"a frame of {len(data)} bytes, at most {FRAME_BYTES_MAX}")
     try:
-        frame = peer_pb2.ConnectRequest.FromString(data).frame
+        request = peer_pb2.ConnectRequest.FromString(data)
     except DecodeError as error:
         raise MalformedFrame("not a frame") from error
-    if frame.WhichOneof("kind") is None:
+    if len(request.further) >= FRAMES_MAX:
+        raise MalformedFrame(f"{1 + len(request.further)} frames, at most {FRAMES_MAX}")
+    frames = [request.frame, *request.further]
+    if any(frame.WhichOneof("kind") is None for frame in frames):
         raise MalformedFrame("an empty frame")
-    return frame
+    return frames
 
 
 def _varint(value: int) -> bytes:

@@ -196,7 +196,7 @@ class PeerNetwork:
     async def _write_until_closed(self, call: Any, link: _Link) -> None:
         async def write() -> None:
             while True:
-                await call.write(await link.outbox.take())
+                await call.write(frames.joined(await link.outbox.take()))
 
         writing = asyncio.ensure_future(write())
         reading = asyncio.ensure_future(
@@ -252,7 +252,8 @@ class PeerNetwork:
         listener = self._listener
         try:
             async for data in requests:
-                listener.on_frame(seat, _parsed(data))
+                for frame in _all_parsed(data):
+                    listener.on_frame(seat, frame)
                 await listener.wait_for_room()
         except asyncio.CancelledError:
             if task in self._replaced:
@@ -283,6 +284,13 @@ class PeerNetwork:
 def _parsed(data: bytes) -> peer_pb2.PeerFrame:
     try:
         return frames.parse_frame(data)
+    except frames.MalformedFrame as error:
+        raise _malformed(str(error)) from error
+
+
+def _all_parsed(data: bytes) -> list[peer_pb2.PeerFrame]:
+    try:
+        return frames.parse_frames(data)
     except frames.MalformedFrame as error:
         raise _malformed(str(error)) from error
 

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import Final
 
+from icn_consensus.peers.frames import FRAMES_MAX, JOINED_BYTES_MAX
+
 LANE_FRAMES_MAX: Final = 2_048
 LANE_BYTES_MAX: Final = 8 * 1024 * 1024
 """Two of the largest frames. All of it is said again when it is still needed (design §4, "Time-outs"), so a
@@ -31,13 +33,16 @@ class Lane:
             dropped += 1
         return dropped
 
-    def take(self) -> bytes | None:
-        """The oldest frame."""
-        if not self._frames:
-            return None
-        frame = self._frames.popleft()
-        self._size_bytes -= len(frame)
-        return frame
+    def take(self, count_max: int, size_bytes_max: int) -> list[bytes]:
+        """The oldest frame, however large, and those behind it within the bounds."""
+        taken: list[bytes] = []
+        while self._frames and len(taken) < count_max:
+            size_bytes_max -= len(self._frames[0])
+            if taken and size_bytes_max < 0:
+                break
+            taken.append(self._frames.popleft())
+            self._size_bytes -= len(taken[-1])
+        return taken
 
     def clear(self) -> None:
         """Forget all frames."""
@@ -58,12 +63,14 @@ class Outbox:
         self._has_frames.set()
         return dropped
 
-    async def take(self) -> bytes:
-        """The next frame to write; waits for one."""
+    async def take(self) -> list[bytes]:
+        """The next frames to write together; waits for one."""
         while True:
-            frame = self._urgent.take() or self._bulk.take()
-            if frame is not None:
-                return frame
+            frames = self._urgent.take(FRAMES_MAX, JOINED_BYTES_MAX) or self._bulk.take(
+                FRAMES_MAX, JOINED_BYTES_MAX
+            )
+            if frames:
+                return frames
             self._has_frames.clear()
             await self._has_frames.wait()
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from icn_kit.database import Database
+from icn_kit.writer import Writer
 
 from icn_consensus.usecases.ports import StoredBlock
 
@@ -17,6 +18,14 @@ PAGE_BYTES_MAX: Final = 3 * 1024 * 1024
 _SELECT: Final = (
     "SELECT height, hash, epoch, view, block, finalization, descendant_headers FROM final_blocks "
 )
+_ADD_ONE: Final = (
+    "WITH bound AS (UPDATE record_log SET sequence = greatest(sequence, %s) WHERE log_id = %b RETURNING 1)"
+    " INSERT INTO final_blocks (height, hash, epoch, view, block, finalization, descendant_headers)"
+    " SELECT %s, %b, %s, %s, %b, %b, %b FROM bound ON CONFLICT (height) DO NOTHING"
+)
+"""One round trip for what happens once a block; it inserts nothing when the log is another or the block is
+there, which `_ADVANCE` tells apart."""
+_ADVANCE: Final = "UPDATE record_log SET sequence = greatest(sequence, %s) WHERE log_id = %b"
 _INSERT: Final = (
     "INSERT INTO final_blocks (height, hash, epoch, view, block, finalization, descendant_headers)"
     " VALUES (%s, %b, %s, %s, %b, %b, %b) ON CONFLICT (height) DO NOTHING"
@@ -32,6 +41,7 @@ class BlockStore:
 
     def __init__(self, database: Database, log_id: bytes) -> None:
         self._database = database
+        self._writer = Writer(database)
         self._log_id = log_id
 
     @classmethod
@@ -83,14 +93,17 @@ class BlockStore:
             )
             for block in blocks
         ]
+        if len(rows) == 1 and await self._writer.execute(_ADD_ONE, (sequence, self._log_id, *rows[0])):
+            return
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(
-                "UPDATE record_log SET sequence = greatest(sequence, %s) WHERE log_id = %b",
-                (sequence, self._log_id),
-            )
+            cursor = await connection.execute(_ADVANCE, (sequence, self._log_id))
             if cursor.rowcount != 1:
                 raise RecordLogStale("the block store belongs to another record log now")
             await cursor.executemany(_INSERT, rows)
+
+    async def close(self) -> None:
+        """Close the connection that writes."""
+        await self._writer.close()
 
     async def newest(self) -> StoredBlock | None:
         """The highest final block; None before the first."""

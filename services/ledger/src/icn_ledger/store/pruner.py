@@ -12,6 +12,8 @@ from icn_ledger.domain.limits import VERSIONED_HEIGHTS
 
 HEIGHTS_PER_TRANSACTION_MAX = 16
 """Keeps a transaction short: sixteen full blocks changed about 200,000 rows."""
+HEIGHTS_PER_WAKING = 16
+"""Versions may be kept for longer than promised; a look at every height cost 6 % of a quiet validator."""
 EDGES_KEPT = 400
 """Epoch edges whose state can still be read: with epochs of a day, a year and a month."""
 RETRY_SECONDS = 5.0
@@ -68,15 +70,19 @@ _STATEMENTS = (
 
 
 class Pruner:
-    """Keeps the horizon 256 heights behind the newest."""
+    """Keeps the horizon 256 heights behind the newest, and HEIGHTS_PER_WAKING more at most."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._wake = asyncio.Event()
+        self._executed = 0
 
-    def wake(self) -> None:
+    def note_executed(self) -> None:
         """Say that a block was executed."""
-        self._wake.set()
+        self._executed += 1
+        if self._executed >= HEIGHTS_PER_WAKING:
+            self._executed = 0
+            self._wake.set()
 
     async def run(self) -> None:
         """Prune for ever, whenever there is something to prune."""

@@ -11,6 +11,7 @@ import psycopg
 from icn_crypto.merkle_log import Log
 from icn_crypto.state_tree import missing_prefixes
 from icn_kit.database import Connection, Database
+from icn_kit.writer import Writer
 
 from icn_ledger.domain.limits import VERSIONED_HEIGHTS
 from icn_ledger.domain.records import Namespace, RecordTables
@@ -20,7 +21,6 @@ from icn_ledger.store.arrays import ByteaArray
 from icn_ledger.store.cache import LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
 from icn_ledger.store.statements import INSERT_CHAIN, block_statement
 from icn_ledger.store.versions import fetch_pages, fetch_records
-from icn_ledger.store.writer import Writer
 from icn_ledger.usecases.ports import (
     AnotherExecuted,
     BlockCommit,

@@ -1,13 +1,14 @@
-"""The one connection that writes blocks: each is a statement in autocommit mode, a single round trip."""
+"""A connection for one statement per block: in autocommit mode, so that each is a single round trip."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 import psycopg
 import structlog
+
 from icn_kit.database import Connection, Database
 from icn_kit.errors import Unavailable
 
@@ -22,8 +23,8 @@ class Writer:
         self._stack = AsyncExitStack()
         self._connection: Connection | None = None
 
-    async def execute(self, text: str, parameters: Mapping[str, Any]) -> None:
-        """Execute a statement; it is committed on return.
+    async def execute(self, text: str, parameters: Mapping[str, Any] | Sequence[Any]) -> int:
+        """Execute a statement; it is committed on return. The answer is how many rows it wrote.
 
         Raises:
             Unavailable: the connection was lost (DATABASE_UNAVAILABLE) or the statement ran into its time-out
@@ -33,7 +34,8 @@ class Writer:
         if self._connection is None:
             self._connection = await self._stack.enter_async_context(self._database.connection_alone())
         try:
-            await self._connection.execute(text, parameters, prepare=True)
+            cursor = await self._connection.execute(text, parameters, prepare=True)
+            return cursor.rowcount
         except psycopg.errors.QueryCanceled as error:
             raise Unavailable("DATABASE_TIMEOUT", "a statement ran into its time-out") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
