@@ -326,7 +326,7 @@ def _trust_profile(reader: _Reader) -> TrustProfile:
 def _limits(reader: _Reader) -> BlockLimits:
     reader.members("block_bytes_max", "block_transactions_max")
     return BlockLimits(
-        bytes_max=reader.member("block_bytes_max").integer(262_144, 8_388_608),
+        bytes_max=reader.member("block_bytes_max").integer(262_144, 4_128_768),
         transactions_max=reader.member("block_transactions_max").integer(1, 65_536),
     )
 

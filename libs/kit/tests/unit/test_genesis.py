@@ -155,7 +155,7 @@ def test_an_epoch_begins_exactly_when_its_span_has_passed(
         ("block_time_distance_ms_max", 100),
         ("block_time_distance_ms_max", 600_000),
         ("limits.block_bytes_max", 262_144),
-        ("limits.block_bytes_max", 8_388_608),
+        ("limits.block_bytes_max", 4_128_768),
         ("limits.block_transactions_max", 1),
         ("limits.block_transactions_max", 65_536),
         ("organizations[0].controller.threshold", 2),

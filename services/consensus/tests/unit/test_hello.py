@@ -128,3 +128,21 @@ def test_a_second_hello_that_differs_from_the_first_is_refused(name: str, value:
     setattr(answer.hello, name, value)
     with pytest.raises(HelloRefused, match="differs from the first"):
         callee.hear(answer, must_answer=True)
+
+
+def test_an_answer_passed_on_by_somebody_in_the_middle_is_refused() -> None:
+    """Dial one validator in the name of another with that one's nonce, and use its answer there."""
+    target = Greeting(identity(3))
+    opening = Greeting(identity(1)).say(0)
+    target.hear(opening, must_answer=False)
+    nonce = target.say(0).hello.nonce
+    for claimed in (0, 3):  # as a third seat, and as the target itself
+        in_the_middle = Greeting(identity(claimed)).say(0)
+        in_the_middle.hello.nonce = nonce
+        victim = Greeting(identity(1))
+        victim.hear(in_the_middle, must_answer=False)
+        answer = victim.say(0)
+        assert answer.hello.answered_nonce == nonce
+        answer.hello.nonce = opening.hello.nonce
+        with pytest.raises(HelloRefused, match="signature is not that of seat 1"):
+            target.hear(answer, must_answer=True)

@@ -19,6 +19,8 @@ from icn_consensus.domain.ports import Crypto
 from icn_consensus.domain.validator_set import ValidatorSet
 
 NONCE_BYTES: Final = 32
+CALLER, CALLEE = 1, 2
+"""Roles in a Hello's preimage."""
 
 
 class HelloRefused(DomainError):
@@ -51,6 +53,8 @@ class Greeting:
         self.final_height = 0
         """As the other side said."""
         self._peer_nonce = b""
+        self._is_caller = False
+        """Whether we spoke first."""
         self.is_proven = False
         """Whether the other side answered our nonce with its seat's key."""
 
@@ -64,8 +68,11 @@ class Greeting:
             final_height=final_height,
         )
         if self._peer_nonce:
+            body = hello_body(identity.seat, self.seat, self._peer_nonce, is_from_caller=self._is_caller)
             hello.answered_nonce = self._peer_nonce
-            hello.signature = identity.crypto.sign(tags.HELLO, hello_body(identity.seat, self._peer_nonce))
+            hello.signature = identity.crypto.sign(tags.HELLO, body)
+        else:
+            self._is_caller = True
         return peer_pb2.PeerFrame(hello=hello)
 
     def hear(self, frame: peer_pb2.PeerFrame, *, must_answer: bool) -> None:
@@ -99,12 +106,17 @@ class Greeting:
         if hello.answered_nonce != self._nonce or len(hello.signature) != SIGNATURE_BYTES:
             raise HelloRefused("the Hello does not answer our nonce")
         public_key = self._identity.validators.public_keys[hello.seat]
-        item = (public_key, tags.HELLO, hello_body(hello.seat, self._nonce), hello.signature)
+        body = hello_body(hello.seat, self._identity.seat, self._nonce, is_from_caller=not self._is_caller)
+        item = (public_key, tags.HELLO, body, hello.signature)
         if not self._identity.crypto.verify([item])[0]:
             raise HelloRefused(f"the signature is not that of seat {hello.seat}", seat=hello.seat)
         self.is_proven = True
 
 
-def hello_body(seat: int, nonce: bytes) -> bytes:
-    """What a Hello's preimage holds: u32be seat ‖ answered nonce."""
-    return seat.to_bytes(4, "big") + nonce
+def hello_body(seat: int, receiver_seat: int, nonce: bytes, *, is_from_caller: bool) -> bytes:
+    """What a Hello's preimage holds: u8 role ‖ u32be seat ‖ u32be receiver's seat ‖ answered nonce.
+
+    Role and receiver keep somebody in the middle from passing one validator's answer on to another.
+    """
+    role = CALLER if is_from_caller else CALLEE
+    return bytes((role,)) + seat.to_bytes(4, "big") + receiver_seat.to_bytes(4, "big") + nonce
