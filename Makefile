@@ -41,8 +41,10 @@ bench: setup-dev ## print the table of what the platform must reach
 
 MINUTES ?= 10
 FIRST_SEED ?= 1000
-campaign: setup-dev ## simulate consensus over new seeds (MINUTES=10 FIRST_SEED=1000)
+KILLS ?= 50
+campaign: setup-dev ## long runs: new seeds of consensus, kills (MINUTES=10 FIRST_SEED=1000 KILLS=50)
 	@$(BIN)/python scripts/campaign.py --minutes $(MINUTES) --first-seed $(FIRST_SEED)
+	@$(BIN)/python scripts/kills.py --kills $(KILLS) --first-seed $(FIRST_SEED)
 
 lock: setup ## resolve requirements*.in into the hashed lock files
 	@$(BIN)/python scripts/lock.py

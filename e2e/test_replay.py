@@ -7,7 +7,6 @@ import gzip
 import importlib.util
 import json
 import os
-import random
 import subprocess
 import sys
 import threading
@@ -23,12 +22,17 @@ HEADER = "id,timeset,transfer_subtype,source,target,weight,token_name,token_addr
 REPLAY_SECONDS_MAX = 240
 
 
-def fold(path: Path) -> tuple[dict[str, int], list[int]]:
-    specification = importlib.util.spec_from_file_location("fold", HERE / "fold.py")
+def module_of(name: str) -> Any:
+    specification = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    return module.fold(str(path))
+    return module
+
+
+def fold(path: Path) -> tuple[dict[str, int], list[int]]:
+    found: tuple[dict[str, int], list[int]] = module_of("fold").fold(str(path))
+    return found
 
 
 def balances_of(path: Path) -> dict[str, int]:
@@ -56,24 +60,8 @@ def check(result: dict[str, Any], file: Path, balances: Path) -> None:
 
 def test_a_file_with_many_chains_of_spending_loses_no_row(icn: Any, federation: Any, tmp_path: Path) -> None:
     seed = 20_260_301
-    chance = random.Random(seed)
-    balances = {f"party-{number}": 0 for number in range(40)}
-    lines = []
-    for number in range(600):
-        rich = [party for party, balance in balances.items() if balance > 0]
-        target = f"party-{chance.randrange(40)}"
-        if not rich or chance.random() < 0.2:
-            source, subtype, amount = "bank", "DISBURSEMENT", chance.randrange(1, 10**9)
-        else:
-            source, subtype = chance.choice(rich), "STANDARD"
-            amount = chance.randrange(1, balances[source] + 1)
-            if source == target:
-                continue
-            balances[source] -= amount
-        balances[target] += amount
-        lines.append(f"{number},t,{subtype},{source},{target},{amount / 10**6:.6f},Test,0x\n")
     file = tmp_path / "rows.csv.gz"
-    file.write_bytes(gzip.compress((HEADER + "".join(lines)).encode()))
+    file.write_bytes(gzip.compress(module_of("chains").chains(seed, 600).encode()))
     out = tmp_path / "balances.csv"
     run = icn("replay", str(file), "--balances", str(out), "--data", str(federation.directory))
     assert run.returncode == 0, f"seed {seed}: {run.stderr}"

@@ -133,14 +133,16 @@ async def test_four_processes_killed_at_once_lose_nothing_that_was_answered(
         processes.start(validator)
     for validator in validators:
         await until_answers(validator)
-    [outcome] = await validators[2].submit([make_transaction(b"ben", 1)])
+    # Within 30 s of the heal (design, P4); a second or two is usual.
+    [outcome] = await validators[2].submit([make_transaction(b"ben", 1)], wait_ms=28_000)
     assert outcome.state == COMMITTED
     for validator in validators:
         async with asyncio.timeout(30):
             while await executed_height(validator) < outcome.height:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         again = await validator.submit(answered)
-        assert {answer.reason for answer in again} == {"ALREADY_EXECUTED"}
+        # Who had not executed them when it was killed has done so since, and still has the receipts.
+        assert all(answer.state == COMMITTED or answer.reason == "ALREADY_EXECUTED" for answer in again)
         assert [answer.height for answer in again] == [answer.height for answer in answers]
 
 

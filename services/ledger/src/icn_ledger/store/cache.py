@@ -40,10 +40,27 @@ class LeastRecentlyUsed(Generic[Key, Value]):
 
     def put(self, key: Key, value: Value) -> None:
         """Remember a value, forgetting the oldest when full."""
-        self._entries.pop(key, None)
-        self._entries[key] = value
-        if len(self._entries) > self._count_max:
-            del self._entries[next(iter(self._entries))]
+        self.put_all({key: value})
+
+    def put_all(self, values: Mapping[Key, Value]) -> None:
+        """Remember values, the last as the most recently used."""
+        entries = self._entries
+        for key, value in values.items():
+            entries.pop(key, None)
+            entries[key] = value
+        while len(entries) > self._count_max:
+            del entries[next(iter(entries))]
+
+    def take(self, keys: Iterable[Key], found: dict[Key, Value]) -> list[Key]:
+        """Put what is known into ``found``, touching it; the answer is what is not known."""
+        entries = self._entries
+        missing = []
+        for key in keys:
+            if key in entries:
+                found[key] = entries[key] = entries.pop(key)
+            else:
+                missing.append(key)
+        return missing
 
     def clear(self) -> None:
         """Forget everything."""
@@ -62,21 +79,12 @@ class RecordCache:
         self, namespace: Namespace, identifiers: Iterable[bytes], found: dict[bytes, Any]
     ) -> list[bytes]:
         """Put what is known into ``found``; the answer is what is not."""
-        table = self._tables[namespace]
-        missing = []
-        for identifier in identifiers:
-            if identifier in table:
-                found[identifier] = table.touch(identifier)
-            else:
-                missing.append(identifier)
-        return missing
+        return self._tables[namespace].take(identifiers, found)
 
     def put(self, records: RecordTables) -> None:
         """Remember records of the newest state."""
         for namespace in Namespace:
-            table = self._tables[namespace]
-            for identifier, record in records.table(namespace).items():
-                table.put(identifier, record)
+            self._tables[namespace].put_all(records.table(namespace))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -92,18 +100,11 @@ class PageCache:
 
     def take(self, prefixes: Iterable[bytes], found: dict[bytes, bytes | None]) -> list[bytes]:
         """Put what is known into ``found``; the answer is what is not."""
-        missing = []
-        for prefix in prefixes:
-            if prefix in self._pages:
-                found[prefix] = self._pages.touch(prefix)
-            else:
-                missing.append(prefix)
-        return missing
+        return self._pages.take(prefixes, found)
 
     def put(self, pages: Mapping[bytes, bytes | None]) -> None:
         """Remember pages of the newest state."""
-        for prefix, page in pages.items():
-            self._pages.put(prefix, page)
+        self._pages.put_all(pages)
 
     def clear(self) -> None:
         """Forget everything."""
