@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
@@ -26,6 +28,8 @@ ROWS_MAX: Final = 2_000_000
 """A row is about 300 bytes in memory; the rest belongs into several files."""
 FIELD_CHARACTERS_MAX: Final = 4_096
 WEIGHT_CHARACTERS_MAX: Final = 64
+_WEIGHT: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+"""A decimal number in ASCII digits; with an exponent, as programs write small and large ones into CSV."""
 _CONTEXT: Final = Context(prec=WEIGHT_CHARACTERS_MAX + SCALE, Emax=200, Emin=-200)
 _STEP: Final = Decimal(1).scaleb(-SCALE)
 
@@ -70,10 +74,10 @@ def minor_units(weight: str) -> int:
     """
     if not 1 <= len(weight) <= WEIGHT_CHARACTERS_MAX:
         raise ValueError(f"must have 1 to {WEIGHT_CHARACTERS_MAX} characters")
+    if _WEIGHT.fullmatch(weight) is None:
+        raise ValueError("is not a decimal number")
     try:
         number = Decimal(weight, _CONTEXT)
-        if not number.is_finite():
-            raise ValueError("is not a number")
         if number.is_signed() and number != 0:
             raise ValueError("is negative")
         if number.adjusted() > len(str(AMOUNT_MINOR_MAX)):
@@ -98,7 +102,9 @@ def read_transfers(path: Path) -> Transfers:
     with _open(path) as file:
         try:
             return _read(file)
-        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ReplayFileInvalid(f"{path}: damaged gzip data: {error}") from error
+        except UnicodeDecodeError as error:
             raise ReplayFileInvalid(f"{path}: {error}") from error
         except ReplayFileInvalid as error:
             raise ReplayFileInvalid(f"{path}, {error}") from error
@@ -115,7 +121,11 @@ def _open(path: Path) -> TextIO:
 def _read(file: TextIO) -> Transfers:
     csv.field_size_limit(FIELD_CHARACTERS_MAX)
     reader = csv.DictReader(file)
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    try:
+        columns = reader.fieldnames or ()
+    except csv.Error as error:
+        raise ReplayFileInvalid(f"line 1: {error}") from error
+    missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise ReplayFileInvalid(f"line 1: column {missing[0]} is missing")
     parties: dict[str, int] = {}

@@ -42,6 +42,10 @@ DOUBTFUL_REASONS: Final = frozenset(
 )
 """Refusals that a validator may give because it has not executed what the sender has seen committed."""
 SEQUENCE_USED: Final = "SEQUENCE_USED"
+EXPIRED: Final = "EXPIRED"
+"""A pool says so by its own clock, while the transaction may still commit elsewhere; only block time past the
+expiry ends it.
+"""
 
 
 class End(Enum):
@@ -365,12 +369,12 @@ class Submitter:
         entry.is_unanswered = False
         if news.state is NewsState.COMMITTED and news.receipt:
             self._settle(entry, Outcome(entry.signed, End.COMMITTED, news.height, news.receipt))
-        elif news.state is NewsState.EXPIRED:
-            self._settle(entry, Outcome(entry.signed, End.EXPIRED, reason="EXPIRED", message=news.message))
-        elif news.state is NewsState.REFUSED:
+        elif news.state is NewsState.REFUSED and news.reason != EXPIRED:
             self._hear_refusal(entry, news, now)
         elif news.state is not NewsState.PENDING:
-            entry.due_at = now + DOUBT_SECONDS  # unknown, or committed without a receipt: ask by id
+            # Unknown, committed without a receipt, or expired by one validator's word: ask by id and by block
+            # time.
+            entry.due_at = now + DOUBT_SECONDS
 
     def _hear_refusal(self, entry: _Entry, news: News, now: float) -> None:
         if news.retry_after_ms > 0:
@@ -424,7 +428,7 @@ class Submitter:
             if entry.signed.transaction_id not in self._entries:
                 continue
             if block_time_ms > entry.expire_time_ms:
-                self._settle(entry, Outcome(entry.signed, End.EXPIRED, reason="EXPIRED"))
+                self._settle(entry, Outcome(entry.signed, End.EXPIRED, reason=EXPIRED))
             else:
                 self._enqueue(entry)
 

@@ -213,6 +213,19 @@ def test_a_file_that_is_no_proof_is_not_valid_and_named_while_the_rest_go_on(tmp
     assert "b.json: field leafIdx" in run.stderr.decode()
 
 
+def test_a_batch_takes_files_whatever_their_names_end_in_but_no_hidden_ones(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    good = json.dumps(inclusion_proof(b"l" * 32, b"s" * 32))
+    for name in ("b", "a.proof", "-", ".hidden", "c.json"):
+        (tmp_path / name).write_text(good)
+    (tmp_path / "notes.txt").write_text("no proof")
+    run = icn("ledger", "verify-proof", "--kind", "inclusion", "--batch", ".", folder=tmp_path)
+    found = [json.loads(line) for line in run.stdout.splitlines()]
+    names = ["-", "a.proof", "b", "c.json", "notes.txt"]
+    assert [(line["file"], line["valid"]) for line in found] == [(name, name != names[-1]) for name in names]
+    assert run.returncode == 1 and "notes.txt: not JSON" in run.stderr.decode()
+
+
 def test_a_proof_is_judged_with_nothing_but_the_genesis_file(
     tmp_path: Path, handed_over: ProofFile, zone: Any
 ) -> None:

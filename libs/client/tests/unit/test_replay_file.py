@@ -41,7 +41,11 @@ def test_weights_are_rounded_half_to_even_at_the_sixth_place(weight: str, expect
 
 
 @pytest.mark.parametrize(
-    "weight", ["", "x", "NaN", "Infinity", "-1", "4611686018427.387905", "1e30", "9" * 65, "1e999999999999"]
+    "weight",
+    [
+        *("", "x", "NaN", "Infinity", "-1", "1_0", " 1", "1\n", ".", "\u0661\u0662", "\uff11"),
+        *("4611686018427.387905", "1e30", "9" * 65, "1e999999999999"),
+    ],
 )
 def test_a_weight_that_the_ledger_cannot_hold_is_refused(weight: str) -> None:
     with pytest.raises(ValueError):
@@ -105,3 +109,25 @@ def test_a_cut_off_archive_is_refused(tmp_path: Path) -> None:
     packed.write_bytes(gzip.compress(write(tmp_path, "1,t,STANDARD,a,b,1,S,0x").read_bytes())[:-9])
     with pytest.raises(ReplayFileInvalid):
         read_transfers(packed)
+
+
+def test_a_damaged_archive_is_refused_and_named(tmp_path: Path) -> None:
+    packed = tmp_path / "rows.csv.gz"
+    content = bytearray(gzip.compress(write(tmp_path, *["1,t,STANDARD,a,b,1,S,0x"] * 50).read_bytes()))
+    content[10] = 0xFF  # the first block's type, which no reader knows
+    packed.write_bytes(content)
+    with pytest.raises(ReplayFileInvalid, match=r"rows\.csv\.gz: damaged gzip data"):
+        read_transfers(packed)
+
+
+def test_a_header_field_that_is_too_long_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("x" * 5_000 + "," + HEADER)
+    with pytest.raises(ReplayFileInvalid, match="line 1: field larger"):
+        read_transfers(path)
+
+
+def test_a_weight_above_what_the_ledger_holds_names_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path, "1,t,STANDARD,a,b,1,S,0x", "2,t,STANDARD,a,b,4611686018427.387905,S,0x")
+    with pytest.raises(ReplayFileInvalid, match="line 3: field weight is more than the ledger can hold"):
+        read_transfers(path)

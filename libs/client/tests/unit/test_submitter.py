@@ -257,6 +257,37 @@ async def test_an_expiry_that_block_time_has_passed_is_definite() -> None:
     assert outcome.end is End.EXPIRED
 
 
+@pytest.mark.parametrize("state", [NewsState.REFUSED, NewsState.EXPIRED])
+async def test_an_expiry_by_a_pool_s_own_clock_does_not_hide_a_commit_elsewhere(state: NewsState) -> None:
+    chain = Chain()
+
+    def hasty(stream: FakeStream, number: int) -> None:
+        stream.tell(number, state, reason="EXPIRED")
+        chain.execute(number)  # a block before the expiry includes it all the same
+
+    (outcome,) = await submit([FakeDoor(chain, hasty)], 1)
+    assert (outcome.end, outcome.receipt) == (End.COMMITTED, b"receipt")
+
+
+@pytest.mark.parametrize("state", [NewsState.REFUSED, NewsState.EXPIRED])
+async def test_an_expiry_by_a_pool_s_own_clock_ends_only_when_block_time_has_passed_it(
+    state: NewsState,
+) -> None:
+    chain = Chain()
+    told = 0
+
+    def hasty(stream: FakeStream, number: int) -> None:
+        nonlocal told
+        told += 1
+        if told > module.DOUBT_TRIES_MAX:
+            chain.time_ms = EXPIRY + 1
+        stream.tell(number, state, reason="EXPIRED")
+
+    (outcome,) = await submit([FakeDoor(chain, hasty)], 1)
+    assert (outcome.end, outcome.reason) == (End.EXPIRED, "EXPIRED")
+    assert told > module.DOUBT_TRIES_MAX
+
+
 async def test_nobody_answering_is_told_with_how_many_outcomes_are_unknown() -> None:
     door = FakeDoor(Chain(), commits, is_away=True)
     with pytest.raises(NobodyAnswers) as told:

@@ -138,7 +138,7 @@ def open_account(
     from icn_client import transactions
 
     account = transactions.new_identifier()
-    message = transactions.open_account(account, identifier(unit, "--unit"))
+    message = transactions.open_account(account, identifier(unit, "--unit", "units"))
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
     outcome, _ = with_connection(directory, lambda connection: _perform(connection, identity, [message]))
@@ -172,7 +172,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show an account: balance, what is held, floor."""
-    wanted = identifier(account, "ACCOUNT")
+    wanted = identifier(account, "ACCOUNT", "accounts")
 
     async def read(connection: Connection) -> tuple[Any, Any]:
         found = await connection.account(wanted)
@@ -199,7 +199,7 @@ def list_accounts(
     as_json: JsonOption = False,
 ) -> None:
     """List accounts by id; with --json one object per line."""
-    wanted = None if owner is None else identifier(owner, "--owner")
+    wanted = None if owner is None else identifier(owner, "--owner", "principals")
 
     async def read(connection: Connection) -> None:
         units: dict[bytes, Any] = {}
@@ -235,7 +235,7 @@ def entries(
     as_json: JsonOption = False,
 ) -> None:
     """Show an account's entries, newest first; with --json one object per line."""
-    wanted = identifier(account, "ACCOUNT")
+    wanted = identifier(account, "ACCOUNT", "accounts")
 
     async def read(connection: Connection) -> tuple[Any, Any]:
         found = await connection.account(wanted)
@@ -287,7 +287,7 @@ def create_unit(  # noqa: PLR0917 - one parameter per option
     from icn_client import transactions
 
     unit = transactions.new_identifier()
-    floor_minor = amount_minor(floor, scale)
+    floor_minor = amount_minor(floor, scale, "--floor", may_be_negative=True)
     if floor_minor > 0:
         raise UsageError("--floor: must be zero or negative")
     directory = platform_directory(data)
@@ -350,8 +350,8 @@ def pay(  # noqa: PLR0917 - one parameter per option
     """Pay: a transfer signed by the acting identity."""
     from icn_client import transactions
 
-    destination = identifier(to, "ACCOUNT")
-    payer = None if source is None else identifier(source, "--from")
+    destination = identifier(to, "ACCOUNT", "accounts")
+    payer = None if source is None else identifier(source, "--from", "accounts")
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
     salt = secrets.token_bytes(MEMO_SALT_BYTES)

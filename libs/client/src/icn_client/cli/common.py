@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AMOUNT_CHARACTERS_MAX: Final = 40
+"""Twice what 2^62 minor units at nine decimal places take; bounds what is read and said again."""
+_AMOUNT: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
+"""What a decimal number is in a signed amount: ASCII digits, no exponent, no separators."""
 
 DataOption = Annotated[
     Path | None,
@@ -123,7 +127,7 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     from icn_kit.errors import DomainError
 
     from icn_client.acting import TransactionRefused
-    from icn_client.submitter import NobodyAnswers
+    from icn_client.submitter import NobodyAnswers, TransactionMalformed
 
     try:
         return uvloop.run(work)
@@ -133,6 +137,8 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
         raise Unreachable(str(error), "NOBODY_ANSWERS") from None
     except TransactionRefused as error:
         raise Refused(str(error), error.reason) from None
+    except TransactionMalformed as error:
+        raise Refused(f"the validator finds it malformed: {error}", "MALFORMED_TRANSACTION") from None
 
 
 def command_error(error: Any) -> CommandError:
@@ -141,9 +147,15 @@ def command_error(error: Any) -> CommandError:
     return kind(f"{error.reason}: {error.message}", error.reason)
 
 
-def identifier(text: str, what: str, length_bytes: int = 16) -> bytes:
-    """An id in hex, with or without its resource name's folder. Raises UsageError."""
-    digits = text.rpartition("/")[2]
+def identifier(text: str, what: str, folder: str, length_bytes: int = 16) -> bytes:
+    """An id in hex, with or without its resource name's folder.
+
+    Raises:
+        UsageError: it is none, or it names a thing of another folder.
+    """
+    named, separator, digits = text.rpartition("/")
+    if separator and named != folder:
+        raise UsageError(f"{what}: {text[:80]!r} is not of {folder}/…")
     try:
         found = bytes.fromhex(digits)
     except ValueError:
@@ -153,18 +165,29 @@ def identifier(text: str, what: str, length_bytes: int = 16) -> bytes:
     return found
 
 
-def amount_minor(text: str, scale: int) -> int:
-    """A decimal amount in the unit's smallest division, exactly. Raises UsageError."""
-    try:
-        if len(text) > AMOUNT_CHARACTERS_MAX:
-            raise InvalidOperation
-        amount = Decimal(text)
-        minor = amount.scaleb(scale)
-        if not amount.is_finite() or minor != minor.to_integral_value():
-            raise UsageError(f"amount: {text!r} has more than {scale} decimal places")
-    except InvalidOperation:
-        raise UsageError(f"amount: {text[:AMOUNT_CHARACTERS_MAX]!r} is not a decimal number") from None
-    return int(minor)
+def amount_minor(text: str, scale: int, what: str = "AMOUNT", *, may_be_negative: bool = False) -> int:
+    """A decimal amount in the unit's smallest division, exactly.
+
+    Raises:
+        UsageError: not a plain decimal number, more than ``scale`` decimal places, or further from zero than
+            the ledger holds.
+    """
+    from icn_client.transactions import AMOUNT_MINOR_MAX
+
+    matched = _AMOUNT.fullmatch(text) if len(text) <= AMOUNT_CHARACTERS_MAX else None
+    if matched is None:
+        raise UsageError(f"{what}: {text[:AMOUNT_CHARACTERS_MAX]!r} is not a decimal number such as 12.50")
+    sign, whole, fraction = matched.group(1), matched.group(2), (matched.group(3) or "").rstrip("0")
+    if sign and not may_be_negative:
+        raise UsageError(f"{what}: {text!r} is negative")
+    if len(fraction) > scale:
+        raise UsageError(f"{what}: {text!r} has more than {scale} decimal places")
+    minor = int(whole + fraction.ljust(scale, "0"))
+    if minor > AMOUNT_MINOR_MAX:
+        raise UsageError(
+            f"{what}: {text} is {sign}{minor} minor units; the ledger ends at {AMOUNT_MINOR_MAX}"
+        )
+    return -minor if sign else minor
 
 
 def show_amount(minor: int, scale: int) -> str:

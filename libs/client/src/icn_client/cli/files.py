@@ -148,7 +148,7 @@ def verify_proof(
         Path | None, typer.Option("--in", metavar="FILE.json", help="The proof; - for standard input.")
     ] = None,
     batch: Annotated[
-        Path | None, typer.Option("--batch", metavar="DIR", help="Every .json file of a folder.")
+        Path | None, typer.Option("--batch", metavar="DIR", help="Every file of a folder that is not hidden.")
     ] = None,
 ) -> None:
     """Check a proof of a log (RFC 9162) or of another chain (ICS-23): {"valid","reason"}.
@@ -168,7 +168,7 @@ def verify_proof(
         faults += fault
     else:
         assert batch is not None, "exactly one is given"
-        for path in _json_files(batch):
+        for path in _batch_files(batch):
             found, fault = _judge(kind, path)
             print_json({"file": path.name, **found})
             faults += fault
@@ -193,9 +193,13 @@ def _judge(kind: str, path: Path) -> tuple[dict[str, Any], bool]:
     return {"valid": False, "reason": "not a proof of this kind", "error": fault}, True
 
 
-def _json_files(folder: Path) -> list[Path]:
+def _batch_files(folder: Path) -> list[Path]:
+    """The regular files of a folder that are not hidden, by name. Raises Refused."""
+    absolute = folder.absolute()  # so that a file named "-" is not taken for standard input
     try:
-        found = sorted(path for path in folder.iterdir() if path.suffix == ".json" and path.is_file())
+        found = sorted(
+            path for path in absolute.iterdir() if not path.name.startswith(".") and path.is_file()
+        )
     except OSError as error:
         raise Refused(f"{folder}: {error.strerror}", "FILE_UNREADABLE") from None
     if len(found) > BATCH_FILES_MAX:

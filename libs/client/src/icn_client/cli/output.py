@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 EXIT_DONE: Final = 0
 EXIT_REFUSED: Final = 1
@@ -72,14 +72,6 @@ def print_text(text: str) -> None:
     """A line of the command's answer for people."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def fail(error: CommandError, *, as_json: bool = False) -> NoReturn:
-    """End with the error's message on stderr and, where JSON is wanted, the reason on stdout."""
-    say(f"icn: {error}")
-    if as_json:
-        print_json({"error": error.reason or "REFUSED", "message": str(error)})
-    raise SystemExit(error.exit_code)
 
 
 def has_colour(stream: Any) -> bool:
