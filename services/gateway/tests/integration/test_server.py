@@ -213,6 +213,12 @@ GARBAGE = [
     + b"\r\n",
     b"POST /v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     b"POST /v1/transactions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST /v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    b"POST /v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+    b"Content-Length: 10\r\n\r\nabc",
+    b"POST /v1/transactions:batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
     b"GET /v1/accounts/\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
     b"BREW / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     b"GET /v1/accounts?page_size=%zz&%&=&owner[]=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",

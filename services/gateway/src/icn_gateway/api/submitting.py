@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Response, post
 from litestar.di import NamedDependency
+from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import (
     Example,
     OpenAPIFormat,
@@ -204,6 +205,9 @@ async def _body(request: AnyRequest) -> bytes:
         raise HttpProblem(
             408, "BODY_TOO_SLOW", f"the body must arrive within {BODY_SECONDS_MAX:g} s"
         ) from None
+    except InternalServerException:
+        # Litestar's word for a body whose length or chunks are not what its headers say.
+        raise HttpProblem(400, "BODY_INCOMPLETE", "the body ended before its end") from None
 
 
 def _media_type(request: AnyRequest) -> str:
