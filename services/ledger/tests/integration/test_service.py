@@ -212,6 +212,7 @@ async def test_records_are_read_by_name(running: Running) -> None:
 
 ABSENT = [
     ("GetAccount", pb.GetAccountRequest(name=f"accounts/{HEX}"), "ACCOUNT_UNKNOWN"),
+    ("ListEntries", pb.ListEntriesRequest(account=f"accounts/{HEX}"), "ACCOUNT_UNKNOWN"),
     ("GetUnit", pb.GetUnitRequest(name=f"units/{HEX}"), "UNIT_UNKNOWN"),
     ("GetController", pb.GetControllerRequest(name=f"principals/{HEX}"), "CONTROLLER_UNKNOWN"),
     ("GetHold", pb.GetHoldRequest(name=f"holds/{HEX}"), "HOLD_UNKNOWN"),

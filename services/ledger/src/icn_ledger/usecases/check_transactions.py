@@ -38,6 +38,9 @@ async def check_transactions(
 ) -> list[TransactionCheck]:
     """Judge each transaction alone on the newest executed state, at the time of the block to come.
 
+    Block time decides what has expired, not our clock: a block that lies as far behind the clock as voters
+    allow may still include what has just expired by it.
+
     Raises:
         InvalidArgument: TOO_MANY_TRANSACTIONS.
     """
@@ -60,9 +63,10 @@ async def check_transactions(
     # The newest block may be a heartbeat old; the next one will have about our clock's time.
     moment = Moment(genesis.epoch_of(newest.time_ms), max(newest.time_ms + 1, clock.now_ms()))
     signatures = Signatures(cache)
-    checks = await _judge_each(read, view, moment, signatures)
+    possible_from_ms = max(newest.time_ms + 1, moment.time_ms - genesis.block_time_distance_ms_max)
+    checks = await _judge_each(read, view, moment, possible_from_ms, signatures)
     while not await signatures.settle():
-        checks = await _judge_each(read, view, moment, signatures)
+        checks = await _judge_each(read, view, moment, possible_from_ms, signatures)
     return await _with_heights(checks, state)
 
 
@@ -83,6 +87,7 @@ async def _judge_each(
     read: Sequence[KnownTransaction | Malformed],
     view: ValidityView,
     moment: Moment,
+    possible_from_ms: int,
     signatures: Signatures,
 ) -> list[TransactionCheck]:
     checks = []
@@ -91,7 +96,8 @@ async def _judge_each(
             checks.append(TransactionCheck(b"", one.reason, one.message, 0, 0))
             continue
         transaction = one.transaction
-        refusal = _refusal(one, view, moment, signatures)
+        time_ms = max(possible_from_ms, min(moment.time_ms, transaction.expire_time_ms))
+        refusal = _refusal(one, view, moment._replace(time_ms=time_ms), signatures)
         reason, message = ("", "") if refusal is None else (refusal.reason, refusal.message)
         checks.append(TransactionCheck(transaction.id, reason, message, transaction.expire_time_ms, 0))
     return checks

@@ -170,9 +170,19 @@ async def test_the_pool_judges_at_the_time_of_the_clock_when_the_chain_was_idle(
     zone: Zone, ledger: Ledger
 ) -> None:
     data = zone.transaction(zone.organizations[0], MOVE)
-    clock = FixedClock(zone.genesis.time_ms + 3_600_001)
+    clock = FixedClock(zone.genesis.time_ms + 3_600_001 + zone.genesis.block_time_distance_ms_max)
     (answer,) = await check_transactions([data], zone.genesis, ledger.state, ledger.cache, clock)
     assert answer.reason == "EXPIRED"
+
+
+async def test_what_a_block_under_way_may_still_include_is_not_called_expired(
+    zone: Zone, ledger: Ledger
+) -> None:
+    data = zone.transaction(zone.organizations[0], MOVE)
+    for late_ms in (1, zone.genesis.block_time_distance_ms_max):
+        clock = FixedClock(zone.genesis.time_ms + 3_600_000 + late_ms)
+        (answer,) = await check_transactions([data], zone.genesis, ledger.state, ledger.cache, clock)
+        assert answer.reason == ""
 
 
 async def test_signatures_are_verified_once_on_the_way_from_the_pool_to_execution(
