@@ -3,14 +3,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
+import psycopg
 import pytest
 from icn.consensus.v1 import service_pb2
 from icn_consensus.main import CannotValidate, build
 from icn_consensus.store.block_store import RecordLogStale
-from icn_consensus.store.record_log import RecordLogInUse
+from icn_consensus.store.record_log import KEY_NOTE_SUFFIX, RecordLogInUse, RecordLogMissing
 from icn_kit.errors import from_rpc_error
 
 from .conftest import Federation, MakeFederation, Validator, until
@@ -299,6 +301,11 @@ class TestStreams:
         assert from_rpc_error(ended.value).reason == "APPLICATION_AWAY"
 
 
+def key_note(validator: Validator) -> Path:
+    key_file = validator.settings.key_file
+    return key_file.with_name(key_file.name + KEY_NOTE_SUFFIX)
+
+
 class TestSigningState:
     """What could make a validator contradict itself keeps it from starting."""
 
@@ -313,7 +320,28 @@ class TestSigningState:
         await validator.submit(lane_of(b"ana", 1))
         await validator.stop()
         shutil.rmtree(validator.settings.record_directory)
+        await self._cannot_start(validator, "there is none here", RecordLogMissing)
+        key_note(validator).unlink()  # as on a read-only volume: then the block store notices
         await self._cannot_start(validator, "not the one that the block store belongs to")
+
+    async def test_a_validator_that_lost_log_and_database_together_does_not_vote_anew(
+        self, federation: Federation, four_databases: list[str]
+    ) -> None:
+        validator = federation.validators[0]
+        await validator.submit(lane_of(b"ana", 1))
+        await validator.stop()
+        shutil.rmtree(validator.settings.record_directory)
+        with psycopg.connect(four_databases[0]) as connection:
+            connection.execute("TRUNCATE consensus.final_blocks, consensus.record_log")
+        await self._cannot_start(validator, "there is none here", RecordLogMissing)
+
+    async def test_another_log_than_the_one_noted_beside_the_key_keeps_the_validator_from_starting(
+        self, federation: Federation
+    ) -> None:
+        validator = federation.validators[0]
+        await validator.stop()
+        key_note(validator).write_text("00" * 16 + "\n")
+        await self._cannot_start(validator, "the log here is", RecordLogMissing)
 
     async def test_an_older_copy_of_the_record_log_keeps_the_validator_from_starting(
         self, federation: Federation
@@ -330,9 +358,11 @@ class TestSigningState:
         copy.rename(validator.settings.record_directory)
         await self._cannot_start(validator, "was durable already")
 
-    async def _cannot_start(self, validator: Validator, why: str) -> None:
+    async def _cannot_start(
+        self, validator: Validator, why: str, error: type[Exception] = RecordLogStale
+    ) -> None:
         service = await build(validator.settings)
-        with pytest.raises(RecordLogStale, match=why):
+        with pytest.raises(error, match=why):
             await service.start()
         await service.drain()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -30,6 +31,8 @@ _SEQUENCE_OFFSET: Final = 8
 _ZEROS_BYTES: Final = 4096
 _ZEROS: Final = bytes(_ZEROS_BYTES)
 _SUFFIX: Final = ".log"
+KEY_NOTE_SUFFIX: Final = ".log-id"
+"""Of the file beside the key that names the log it votes with."""
 _WRITE_PARTS_MAX: Final = 1024
 """Buffers of one writev (IOV_MAX on Linux)."""
 
@@ -40,6 +43,10 @@ class RecordLogDamaged(Exception):
 
 class RecordLogInUse(Exception):
     """Another process holds this log or key."""
+
+
+class RecordLogMissing(Exception):
+    """The key has voted with another log, which is lost or elsewhere. The node must not vote."""
 
 
 class RecordLogFull(Exception):
@@ -93,6 +100,7 @@ class RecordLog:
         Raises:
             RecordLogInUse: another process holds either lock.
             RecordLogDamaged: see docs/spec/wal.md, "Reading at start".
+            RecordLogMissing: see there.
             OSError: the folder or key file cannot be used.
         """
         log = cls(folder, genesis_hash, seat)
@@ -101,7 +109,14 @@ class RecordLog:
             log._lock(folder / "lock", os.O_RDWR | os.O_CREAT)
             if key_file is not None:
                 log._lock(key_file, os.O_RDONLY)
-            log._load()
+            if key_file is None:
+                log._load("")
+            else:
+                note = key_file.with_name(key_file.name + KEY_NOTE_SUFFIX)
+                noted = note.read_text("ascii").strip() if note.exists() else ""
+                log._load(noted)
+                if not noted:
+                    log._note_in(note)
         except BaseException:
             log.close()
             raise
@@ -175,11 +190,35 @@ class RecordLog:
         except BlockingIOError:
             raise RecordLogInUse(f"another process holds {path}") from None
 
-    def _load(self) -> None:
+    def _note_in(self, note: Path) -> None:
+        """Put on disk that the key votes with this log, before it votes.
+
+        Where keys lie on a read-only volume nothing can be noted: the block store notices a lost log then.
+        """
+        temporary = note.with_name(note.name + ".new")
+        try:
+            with temporary.open("w", encoding="ascii") as file:
+                file.write(self.log_id.hex() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                return
+            raise
+        temporary.rename(note)
+        _sync_folder(note.parent)
+
+    def _load(self, expected_log_id: str) -> None:
         paths = sorted(path for path in self._folder.iterdir() if path.suffix == _SUFFIX)
         self._drop_torn_beginning(paths)
         for position, path in enumerate(paths):
             self._load_segment(path, is_last=position == len(paths) - 1)
+        if expected_log_id and self.log_id.hex() != expected_log_id:
+            found = f"the log here is {self.log_id.hex()}" if self._segments else "there is none here"
+            raise RecordLogMissing(
+                f"the key has voted with record log {expected_log_id} and {found}: it might contradict "
+                "itself; without that log the organization has to sign a new consensus key"
+            )
         if not self._segments:
             self.log_id = secrets.token_bytes(LOG_ID_BYTES)
             self._begin_segment()
