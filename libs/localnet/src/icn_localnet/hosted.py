@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import socket
@@ -20,6 +22,9 @@ STOP_SECONDS_MAX = 15.0
 """A service drains for less; what remains is killed, which it must survive anyway."""
 READY_POLL_SECONDS = 0.05
 HEALTH_SECONDS_MAX = 2.0
+LOG_CHARACTERS_READ_MAX = 32_000
+"""Holds the longest traceback of ours, on one line."""
+LAST_CHARACTERS_MAX = 2_000
 
 
 class HostedProcess:
@@ -70,9 +75,9 @@ class HostedProcess:
         deadline = time.monotonic() + START_SECONDS_MAX
         while not is_healthy(self.health):
             if process.poll() is not None:
-                raise ProcessFailed(f"ended with {process.returncode}: {processes.tail(self.log)}")
+                raise ProcessFailed(f"ended with {process.returncode}: {last_words(self.log)}")
             if time.monotonic() > deadline:
-                raise ProcessFailed(f"not ready in {START_SECONDS_MAX} s: {processes.tail(self.log)}")
+                raise ProcessFailed(f"not ready in {START_SECONDS_MAX} s: {last_words(self.log)}")
             time.sleep(READY_POLL_SECONDS)
 
     def stop(self) -> None:
@@ -80,6 +85,17 @@ class HostedProcess:
         if self._process is not None:
             processes.stop(self._process, first=signal.SIGTERM, seconds=STOP_SECONDS_MAX)
             self._process = None
+
+
+def last_words(log: Path) -> str:
+    """Why a process ended: the last line of the exception that it logged last, else the end of its log."""
+    text = processes.tail(log, LOG_CHARACTERS_READ_MAX)
+    for line in reversed(text.splitlines()):
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and (exception := str(entry.get("exception", "")).strip()):
+                return exception.splitlines()[-1]
+    return text[-LAST_CHARACTERS_MAX:]
 
 
 def is_healthy(address: str) -> bool:

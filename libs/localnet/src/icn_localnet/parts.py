@@ -38,11 +38,14 @@ def stages(network: Network) -> list[Stage]:
         for seat in seats
     }
     serving["gateway"] = gateway_process(network, nats, certificates)
+    faulty_max = (len(seats) - 1) // 3
     return [
         Stage({**stores, "nats": nats}, before=[partial(_make_missing, databases)]),
         Stage(
             serving,
             before=[partial(migrate_again, database, SERVICES_WITH_TABLES) for database in databases],
+            spare=frozenset(f"validator-{seat}" for seat in seats),
+            spare_max=faulty_max,
         ),
     ]
 

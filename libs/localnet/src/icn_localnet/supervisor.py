@@ -66,6 +66,9 @@ class Stage:
     parts: Mapping[str, Part]
     before: Sequence[Callable[[], None]] = ()
     """Run side by side on threads before the parts start."""
+    spare: frozenset[str] = frozenset()
+    """Parts of which ``spare_max`` may fail to start; they are tried again like parts that died."""
+    spare_max: int = 0
 
 
 @dataclass
@@ -125,7 +128,7 @@ class Supervisor:
         try:
             for stage in stages:
                 await asyncio.gather(*(asyncio.to_thread(work) for work in stage.before))
-                await self._bring_up([Child(name, part) for name, part in stage.parts.items()])
+                await self._bring_up(stage)
         except BaseException:
             await self.stop()
             raise
@@ -156,8 +159,13 @@ class Supervisor:
             for child in self.children.values()
         }
 
-    async def _bring_up(self, children: list[Child]) -> None:
-        """Start children side by side; returns when all are ready, raises what the first failure was."""
+    async def _bring_up(self, stage: Stage) -> None:
+        """Start a stage's parts side by side; returns when all are ready, or all but the spare that may be
+        away.
+
+        Raises what the first failure of another was.
+        """
+        children = [Child(name, part) for name, part in stage.parts.items()]
         loop = asyncio.get_running_loop()
         self._stages.append(children)
         first_starts = []
@@ -166,7 +174,17 @@ class Supervisor:
             first_start: asyncio.Future[None] = loop.create_future()
             first_starts.append(first_start)
             child.task = asyncio.create_task(self._keep_running(child, first_start), name=child.name)
-        await asyncio.gather(*first_starts)
+        failures = [
+            (child.name, failure)
+            for child, failure in zip(
+                children, await asyncio.gather(*first_starts, return_exceptions=True), strict=True
+            )
+            if failure is not None
+        ]
+        if len(failures) > stage.spare_max or not stage.spare.issuperset(name for name, _ in failures):
+            raise failures[0][1]
+        for name, _ in failures:
+            sys.stderr.write(f"{name} is away, the others go on without it\n")
 
     async def _keep_running(self, child: Child, first_start: asyncio.Future[None]) -> None:
         """Start ``child``, wait for its end, start it again, until cancelled."""
@@ -180,7 +198,6 @@ class Supervisor:
                 await asyncio.to_thread(child.part.stop)
                 if not first_start.done():
                     first_start.set_exception(type(error)(f"{child.name}: {error}"))
-                    return
                 sys.stderr.write(f"{child.name}: {error}\n")
             if time.monotonic() - started_at > STEADY_SECONDS:
                 delay_seconds = RESTART_SECONDS_FIRST

@@ -102,6 +102,37 @@ async def test_a_part_that_does_not_come_up_stops_what_had_come_up(
     assert published.table["first"]["state"] == "stopped"
 
 
+async def test_a_spare_part_that_does_not_come_up_is_tried_again_while_the_others_serve(
+    supervisor: Supervisor, published: Published, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "broken.log"
+    words = '{"event": "process failed", "exception": "Traceback ...\\nNoKey: the key is not there"}'
+    program = tmp_path / "talker.py"
+    program.write_text(f"print({words!r}, flush=True)\nraise SystemExit(1)\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    broken = HostedProcess(["talker"], health="127.0.0.1:1", log=log, environment=environment)
+    spare = frozenset({"first", "broken"})
+    await supervisor.start(
+        [Stage({"first": web_server(tmp_path, "first"), "broken": broken}, spare=spare, spare_max=1)]
+    )
+    assert published.table["first"]["state"] == "running"
+    assert "broken: ended with 1: NoKey: the key is not there" in capfd.readouterr().err
+    async with asyncio.timeout(5):
+        while published.table["broken"]["restarts"] < 2:  # noqa: ASYNC110 - told by a plain callback
+            await asyncio.sleep(0.02)
+
+
+async def test_more_spare_parts_away_than_allowed_stop_what_had_come_up(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    parts = {
+        name: HostedProcess(["module_that_is_not_there"], health="127.0.0.1:1", log=tmp_path / name)
+        for name in ("a", "b")
+    }
+    with pytest.raises(ProcessFailed, match="a: ended with 1"):
+        await supervisor.start([Stage(parts, spare=frozenset(parts), spare_max=1)])
+
+
 async def test_a_part_that_keeps_dying_is_tried_ever_more_slowly_but_at_least_every_four_seconds(
     supervisor: Supervisor, published: Published, tmp_path: Path
 ) -> None:
