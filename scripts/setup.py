@@ -70,7 +70,8 @@ def make_venv():
     asked = "import sys; print('%d.%d' % sys.version_info[:2])"
     if PYTHON.exists():
         answer = subprocess.run([str(PYTHON), "-c", asked], capture_output=True, text=True, check=False)
-        if answer.stdout.strip() == version and (VENV / "bin" / "pip").exists():
+        # Its programs name the folder it was made in: a checkout that was moved or copied needs a new one.
+        if answer.stdout.strip() == version and stamp("place") == str(ROOT):
             return
     say("making .venv with Python " + version)
     shutil.rmtree(VENV, ignore_errors=True)
@@ -78,6 +79,8 @@ def make_venv():
         [sys.executable, "-m", "venv", str(VENV)],
         "venv could not make .venv; if ensurepip is named above, " + ADVICE_VENV,
     )
+    STAMPS.mkdir(exist_ok=True)
+    (STAMPS / "place").write_text(str(ROOT))
 
 
 def install_uv():
