@@ -217,6 +217,10 @@ class Connection:
             return answer
         raise Unavailable("NOBODY_ANSWERS", f"no validator answers: {away}") from away
 
+    def prefer(self, address: ValidatorAddress) -> None:
+        """Ask this validator first from now on."""
+        self._first = self.network.validators.index(address)
+
     async def account(self, account: bytes) -> Account:
         """One account. Raises DomainError (ACCOUNT_UNKNOWN)."""
         request = GetAccountRequest(name=f"accounts/{account.hex()}")

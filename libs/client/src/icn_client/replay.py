@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -44,8 +44,13 @@ AGREEMENT_SECONDS: Final = 120.0
 """How long to wait for every validator to execute the last height: a restart and catching up fit several
 times.
 """
+STRAGGLER_SECONDS: Final = 20.0
+"""How long to wait for the others once a quorum has agreed: a busy validator catches up in a few seconds, and
+one that is away for good must not cost the result.
+"""
 AGREEMENT_POLL_SECONDS: Final = 0.1
-NOTHING_FUNDS_IT: Final = "nothing could fund it, or it moves nothing"
+NOTHING_FUNDS_IT: Final = "nothing could fund it"
+MOVES_NOTHING: Final = "it moves nothing: its amount is zero, or it pays its own party"
 PROBLEMS_SAID_MAX: Final = 20
 """Rows given up that are named one by one."""
 
@@ -55,6 +60,11 @@ Report = Callable[[str, int, int, str], None]
 
 class ReplayFailed(Exception):
     """The replay could not be finished; the message says which row or step, and why."""
+
+    def __init__(self, message: str, result: Result | None = None) -> None:
+        super().__init__(message)
+        self.result = result
+        """What came of the rows, where they were all settled; root, sum and balances may be missing."""
 
 
 @dataclass(slots=True)
@@ -72,8 +82,10 @@ class Result:
     rows: int
     committed: int
     refused: int
-    sum_minor: int
-    root: bytes
+    sum_minor: int | None
+    """None where the balances could not be read."""
+    root: bytes | None
+    """None where no quorum of the validators agrees."""
     height: int
     seconds: float
     registration_seconds: float
@@ -83,6 +95,8 @@ class Result:
     """Party and balance in minor units, in the order in which the parties first appear."""
     problems: list[str] = field(default_factory=list)
     """Why rows were given up, at most PROBLEMS_SAID_MAX."""
+    missing: list[str] = field(default_factory=list)
+    """Validators that had not executed the last height when a quorum's root was taken."""
 
     def to_dict(self) -> dict[str, Any]:
         """As the command prints it."""
@@ -90,8 +104,8 @@ class Result:
             "rows": self.rows,
             "committed": self.committed,
             "refused": self.refused,
-            "sum": str(self.sum_minor),
-            "root": self.root.hex(),
+            "sum": None if self.sum_minor is None else str(self.sum_minor),
+            "root": None if self.root is None else self.root.hex(),
             "seconds": round(self.seconds, 3),
             "per_second": round(self.committed / self.seconds, 1) if self.seconds else 0.0,
             "registration_seconds": round(self.registration_seconds, 3),
@@ -107,10 +121,10 @@ async def replay(
     """Register the parties, send every row, and check that the validators agree on what came of it.
 
     Raises:
-        ReplayFailed: a step of the registration or a row was refused for a reason that is not funds, or the
-            validators do not agree.
+        ReplayFailed: a step of the registration or a row was refused for a reason that is not funds; or, with
+            the result so far, no quorum of the validators agrees, or the balances could not be read.
         NobodyAnswers: no validator answered for a minute.
-        DomainError: a read was refused.
+        DomainError: a read of the registration was refused.
     """
     async with Submitter(connection.doors()) as submitter:
         started = time.perf_counter()
@@ -123,22 +137,28 @@ async def replay(
         seconds = time.perf_counter() - started
         failovers = submitter.failovers
     height = max(run.height, registration.height)
-    root = await agreed_root(connection, height)
-    balances = await _balances(connection, registration.unit, parties)
-    return Result(
+    result = Result(
         rows=len(transfers.rows),
         committed=run.schedule.committed,
         refused=len(run.schedule.given_up),
-        sum_minor=sum(balances),
-        root=root,
+        sum_minor=None,
+        root=None,
         height=height,
         seconds=seconds,
         registration_seconds=registration_seconds,
         retries=run.schedule.retries,
         failovers=failovers,
-        balances=list(zip(transfers.parties, balances, strict=True)),
+        balances=[],
         problems=run.problems,
     )
+    try:
+        result.root, result.missing = await quorum_root(connection, height)
+        balances = await _balances(connection, registration.unit, parties)
+    except (ReplayFailed, DomainError) as error:
+        raise ReplayFailed(str(error), result) from error
+    result.sum_minor = sum(balances)
+    result.balances = list(zip(transfers.parties, balances, strict=True))
+    return result
 
 
 async def agreed_root(connection: Connection, height: int) -> bytes:
@@ -147,23 +167,49 @@ async def agreed_root(connection: Connection, height: int) -> bytes:
     Raises:
         ReplayFailed: two roots differ, or a validator has not come so far in AGREEMENT_SECONDS.
     """
+    root, missing = await _common_root(connection, height, len(connection.network.validators))
+    assert not missing, "every validator was waited for"
+    return root
+
+
+async def quorum_root(connection: Connection, height: int) -> tuple[bytes, list[str]]:
+    """The state root after a height by a quorum of the validators, and the names of those that had not come
+    so far STRAGGLER_SECONDS after it; reads go to one of the quorum from then on.
+
+    Raises:
+        ReplayFailed: two roots differ, or there is no quorum in AGREEMENT_SECONDS.
+    """
+    return await _common_root(connection, height, 2 * len(connection.network.validators) // 3 + 1)
+
+
+async def _common_root(connection: Connection, height: int, wanted: int) -> tuple[bytes, list[str]]:
+    validators = connection.network.validators
     deadline = time.monotonic() + AGREEMENT_SECONDS
+    has_enough = False
     found: dict[int, bytes] = {}
     while True:
-        for address in connection.network.validators:
-            if address.seat not in found:
-                root = await _root_at(connection, address, height)
-                if root is not None:
-                    found[address.seat] = root
+        left = [address for address in validators if address.seat not in found]
+        roots = await asyncio.gather(*(_root_at(connection, address, height) for address in left))
+        for address, root in zip(left, roots, strict=True):
+            if root is not None:
+                found[address.seat] = root
         if len(set(found.values())) > 1:
-            roots = ", ".join(f"seat {seat} {root.hex()}" for seat, root in sorted(found.items()))
-            raise ReplayFailed(f"the validators disagree on the state after height {height}: {roots}")
-        if len(found) == len(connection.network.validators):
-            return found.popitem()[1]
-        if time.monotonic() > deadline:
-            missing = [address.name for address in connection.network.validators if address.seat not in found]
-            raise ReplayFailed(f"not every validator has executed height {height}: {', '.join(missing)}")
+            told = ", ".join(f"seat {seat} {root.hex()}" for seat, root in sorted(found.items()))
+            raise ReplayFailed(f"the validators disagree on the state after height {height}: {told}")
+        if len(found) >= wanted and not has_enough:
+            has_enough = True
+            deadline = time.monotonic() + STRAGGLER_SECONDS
+        if len(found) == len(validators) or time.monotonic() > deadline:
+            break
         await asyncio.sleep(AGREEMENT_POLL_SECONDS)
+    missing = [address.name for address in validators if address.seat not in found]
+    if not has_enough:
+        raise ReplayFailed(
+            f"{len(found)} of {len(validators)} validators have executed height {height}, "
+            f"{wanted} are needed; missing: {', '.join(missing)}"
+        )
+    connection.prefer(next(address for address in validators if address.seat in found))
+    return next(iter(found.values())), missing
 
 
 async def _root_at(connection: Connection, address: ValidatorAddress, height: int) -> bytes | None:
@@ -311,7 +357,8 @@ class _Run:
                 sequence = actor.next_sequence
                 actor.next_sequence += 1
                 self._send(row, sequence)
-            self._note_given_up(self.schedule.given_up[given_up:], NOTHING_FUNDS_IT)
+            for row in self.schedule.given_up[given_up:]:
+                self._note_given_up(row, MOVES_NOTHING if row.moves_nothing else NOTHING_FUNDS_IT)
             if not self._under_way:
                 assert self.schedule.is_done, "with nothing under way every row is settled"
                 return
@@ -342,12 +389,11 @@ class _Run:
             self.schedule.refused_row(row)
         else:
             self.schedule.impossible_row(row)
-            self._note_given_up([row], str(refusal(receipt)))
+            self._note_given_up(row, str(refusal(receipt)))
 
-    def _note_given_up(self, rows: Iterable[Row], why: str) -> None:
-        for row in rows:
-            if len(self.problems) < PROBLEMS_SAID_MAX:
-                self.problems.append(f"line {row.line}: {why}")
+    def _note_given_up(self, row: Row, why: str) -> None:
+        if len(self.problems) < PROBLEMS_SAID_MAX:
+            self.problems.append(f"line {row.line}: {why}")
 
 
 def _groups(messages: Sequence[Any]) -> list[Sequence[Any]]:

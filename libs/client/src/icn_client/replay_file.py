@@ -50,7 +50,12 @@ class Row:
     """Party that pays, as an index into `Transfers.parties`."""
     target: int
     amount_minor: int
-    """Zero or more; a row of zero moves nothing and cannot be sent."""
+    """Zero or more."""
+
+    @property
+    def moves_nothing(self) -> bool:
+        """Whether the ledger has no such transfer: nothing is paid, or a party pays itself."""
+        return self.amount_minor == 0 or self.source == self.target
 
 
 @dataclass(frozen=True, slots=True)

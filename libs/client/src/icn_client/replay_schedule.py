@@ -134,7 +134,7 @@ class Schedule:
         while self._next < len(self._rows):
             row = self._rows[self._next]
             self._next += 1
-            if row.amount_minor == 0 or row.source == row.target:
+            if row.moves_nothing:
                 self.given_up.append(row)  # the ledger has no such transfer
                 continue
             party = self._parties[row.source]

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from icn_client.cli.output import Refused
+from icn_client.cli.platform import _balances_file
 from icn_client.proof_file import ProofFile
 from icn_crypto.suites import SigningKey, Suite
 
@@ -289,6 +291,30 @@ def test_a_broken_file_of_transactions_is_refused_before_any_platform_starts(tmp
     assert (run.returncode, run.stdout) == (1, b"")
     assert "line 2: field weight" in run.stderr.decode()
     assert time.monotonic() - started < 30
+
+
+def test_a_place_for_balances_that_cannot_be_written_is_refused_before_any_platform_starts(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "rows.csv").write_text("transfer_subtype,source,target,weight\nSTANDARD,a,b,1\n")
+    for place in ("missing/out.csv", "."):
+        run = icn("replay", "rows.csv", "--balances", place, folder=tmp_path)
+        assert (run.returncode, run.stdout) == (1, b"")
+        assert run.stderr.decode().startswith(f"icn: {place}: ") and run.stderr.count(b"\n") == 1
+
+
+def test_balances_take_their_name_only_at_the_end_and_leave_nothing_beside_it(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    out.write_text("before")
+    with pytest.raises(Refused), _balances_file(out) as file:
+        assert file is not None and file.write("half")
+        raise Refused("the replay failed")
+    assert out.read_text() == "before"
+    with _balances_file(out) as file:
+        assert file is not None and file.write("whole")
+        assert out.read_text() == "before"
+    assert out.read_text() == "whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
 def test_output_into_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:

@@ -143,3 +143,17 @@ def test_rows_that_move_nothing_are_given_up_without_being_sent() -> None:
     assert schedule.next_row() is None
     assert schedule.is_done
     assert [row.number for row in schedule.given_up] == [0, 1]
+
+
+def test_an_early_unfunded_row_takes_later_funding_as_the_documentation_says() -> None:
+    issuer, b, c, d = range(4)
+    funded = rows((issuer, b, 5), (b, c, 6), (b, d, 5), (issuer, b, 1))
+    for seed in range(50):
+        schedule = Schedule(funded, 4, {issuer})
+        assert schedule.next_row() is funded[0]
+        schedule.committed_row(funded[0])
+        platform = Platform(frozenset({issuer}), seed)
+        platform.balances.update({b: 5})
+        platform.run(schedule, window=10)
+        assert [row.number for row in schedule.given_up] == [2], f"seed {seed}"
+        assert platform.balances[c] == 6 and platform.balances[d] == 0, f"seed {seed}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 import typer
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 VALIDATORS_MIN, VALIDATORS_MAX = 4, 50
 PORT_MAX: Final = 65_535
 TIMED_OUT_SECONDS: Final = 3.0
+NAME_CHARACTERS_KEPT: Final = 50
+"""Of a file's name in that of the file written beside it, which must stay below the 255 bytes of a name."""
 
 ValidatorsOption = Annotated[
     int,
@@ -258,21 +262,28 @@ def replay(
         raise Refused(str(error), "FILE_INVALID") from None
     except OSError as error:
         raise Refused(f"{file}: {error.strerror or error}", "FILE_UNREADABLE") from None
-    try:
-        directory = find_running(data)
-    except NoPlatform as error:
-        if data is not None:
-            raise Unreachable(str(error), "NO_PLATFORM") from None
-        say("no platform runs on this machine: starting a fresh one for this replay")
-        with fresh_platform() as platform:
-            result = _replay_on(platform.directory, transfers)
-    else:
-        result = _replay_on(directory, transfers)
+    with _balances_file(balances) as balances_out:
+        try:
+            directory = find_running(data)
+        except NoPlatform as error:
+            if data is not None:
+                raise Unreachable(str(error), "NO_PLATFORM") from None
+            say("no platform runs on this machine: starting a fresh one for this replay")
+            with fresh_platform() as platform:
+                result = _replay_on(platform.directory, transfers)
+        else:
+            result = _replay_on(directory, transfers)
+        _tell_result(result, len(transfers.parties))
+        if balances is not None and balances_out is not None:
+            _write_balances(balances_out, balances, result)
+
+
+def _tell_result(result: Result, parties: int) -> None:
     for problem in result.problems:
         say(f"given up: {problem}")
-    if balances is not None:
-        _write_balances(balances, result)
-    say(f"registration took {result.registration_seconds:.2f} s for {len(transfers.parties)} parties")
+    if result.missing:
+        say(f"not waited for any longer, a quorum agrees on the root: {', '.join(result.missing)}")
+    say(f"registration took {result.registration_seconds:.2f} s for {parties} parties")
     print_json(result.to_dict())
 
 
@@ -303,19 +314,57 @@ def _replay_on(directory: Path, transfers: Any) -> Result:
         try:
             return run_async(work())
         except ReplayFailed as error:
+            shown.close()
+            if error.result is not None:
+                _tell_result(error.result, len(transfers.parties))
             raise Refused(str(error), "REPLAY_FAILED") from None
 
 
-def _write_balances(path: Path, result: Result) -> None:
+@contextmanager
+def _balances_file(path: Path | None) -> Iterator[TextIO | None]:
+    """A file to write balances to that takes its name only at the end; it is opened now, so that a path that
+    cannot be written is known before anything is sent. Raises Refused.
+    """
+    if path is None:
+        yield None
+        return
+    with _refusing_unwritable(path):
+        final = path.resolve()
+        is_replaced = final.is_file() or not final.exists()  # a device is written as it is
+        if final.exists() and not os.access(final, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        opened = (
+            final.with_name(f".{final.name[:NAME_CHARACTERS_KEPT]}.{os.getpid()}") if is_replaced else final
+        )
+        file = opened.open("w", newline="", encoding="utf-8")
+    try:
+        yield file
+        with _refusing_unwritable(path):
+            file.close()
+            if is_replaced:
+                opened.replace(final)
+    finally:
+        with suppress(OSError):
+            file.close()
+        if is_replaced:
+            opened.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refusing_unwritable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror or error}", "FILE_UNWRITABLE") from None
+
+
+def _write_balances(file: TextIO, path: Path, result: Result) -> None:
     import csv
 
-    try:
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("party", "balance"))
-            writer.writerows(result.balances)
-    except OSError as error:
-        raise Refused(f"{path}: {error.strerror}", "FILE_UNWRITABLE") from None
+    with _refusing_unwritable(path):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("party", "balance"))
+        writer.writerows(result.balances)
 
 
 def status(data: DataOption = None, as_json: JsonOption = False) -> None:
