@@ -9,10 +9,13 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from icn_client.cli.main import app
 from icn_client.cli.output import Refused
 from icn_client.cli.platform import _balances_file
 from icn_client.proof_file import ProofFile
@@ -44,6 +47,33 @@ def icn(
 def lines(run: subprocess.CompletedProcess[bytes]) -> list[Any]:
     assert run.returncode == 0, run.stderr
     return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def leaf_commands() -> list[tuple[str, Any]]:
+    """Every command that does something, with the words that call it."""
+    left: list[tuple[str, Any]] = [("icn", typer.main.get_command(app))]
+    found = []
+    while left:
+        words, command = left.pop()
+        if hasattr(command, "commands"):
+            left += [(f"{words} {name}", inner) for name, inner in command.commands.items()]
+        else:
+            found.append((words, command))
+    return sorted(found, key=lambda one: one[0])
+
+
+def test_every_command_has_examples_of_itself_in_its_help() -> None:
+    found = leaf_commands()
+    assert len(found) > 20
+    for words, command in found:
+        shown = command.get_help(typer.Context(command, info_name=words))
+        assert "Examples:" in shown, words
+        assert f"  {words}" in shown.partition("Examples:")[2], words
+
+
+def test_the_version_is_the_package_s(tmp_path: Path) -> None:
+    run = icn("--version", folder=tmp_path)
+    assert (run.returncode, run.stdout.decode()) == (0, f"icn {version('icn-client')}\n")
 
 
 def test_help_names_every_command_and_shows_examples(tmp_path: Path) -> None:
@@ -126,11 +156,106 @@ def test_a_file_that_cannot_be_read_is_exit_1_and_named(tmp_path: Path, argument
     assert "Traceback" not in run.stderr.decode()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["jcs", "PATH"],
+        ["crypto", "verify", "--batch", "PATH"],
+        ["ledger", "verify-proof", "--kind", "inclusion", "--in", "PATH"],
+        ["proof", "verify", "PATH", "--genesis", "PATH"],
+        ["replay", "PATH"],
+        ["account", "admit", "PATH", "--as", "anna"],
+    ],
+)
+def test_a_folder_where_a_file_is_wanted_is_exit_1_and_no_usage_error(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    run = icn(*(text.replace("PATH", "folder") for text in arguments), folder=tmp_path)
+    assert run.returncode == 1
+    assert run.stderr.decode().startswith("icn: folder: ") and run.stderr.count(b"\n") == 1
+
+
+def test_a_file_where_a_folder_is_wanted_is_exit_1(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("{}")
+    run = icn("ledger", "verify-proof", "--kind", "inclusion", "--batch", "file", folder=tmp_path)
+    assert (run.returncode, run.stderr.decode()) == (1, "icn: file: Not a directory\n")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read every file")
+def test_a_file_without_permission_is_exit_1_and_no_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "closed").write_text("{}")
+    (tmp_path / "closed").chmod(0)
+    run = icn("jcs", "closed", folder=tmp_path)
+    assert (run.returncode, run.stderr.decode()) == (1, "icn: closed: Permission denied\n")
+
+
+def test_no_path_is_checked_by_the_parser_which_would_make_it_a_usage_error() -> None:
+    found = [
+        (parameter.name, parameter.type.readable)
+        for _, command in leaf_commands()
+        for parameter in command.params
+        if hasattr(parameter.type, "readable")
+    ]
+    assert len(found) > 10 and not any(is_readable for _, is_readable in found)
+
+
+@pytest.mark.parametrize(
+    ("redirected", "told"),
+    [
+        ("crypto verify --batch - <&-", "icn: -: standard input is closed"),
+        ("jcs - <&-", "icn: -: standard input is closed"),
+        ("jcs in.json > /dev/full", "icn: standard output: No space left on device"),
+        ("crypto verify --batch in.json > /dev/full", "icn: standard output: No space left on device"),
+        ("keys list > /dev/full", "icn: standard output: No space left on device"),
+        ("--help > /dev/full", "icn: standard output: No space left on device"),
+        ("jcs in.json >&-", "icn: standard output is closed"),
+        ("jcs missing.json 2>&-", ""),
+    ],
+)
+def test_a_closed_input_and_a_full_or_closed_output_are_one_sentence(
+    tmp_path: Path, redirected: str, told: str
+) -> None:
+    (tmp_path / "in.json").write_text("{}")
+    run = subprocess.run(
+        f"{' '.join(ICN)} {redirected}",
+        shell=True,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stderr.rstrip("\n").split("\n")[-1] == told
+    assert "Traceback" not in run.stderr and "Exception" not in run.stderr
+
+
 def test_jcs_prints_canonical_bytes_and_nothing_after_them(tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text('{ "b": 1.0, "a": [1e3, "\\u00e9"] }\n')
     run = icn("jcs", "in.json", folder=tmp_path)
     assert (run.returncode, run.stdout) == (0, '{"a":[1000,"é"],"b":1}'.encode())
     assert icn("jcs", "-", folder=tmp_path, text=b'{"a":1, "a":2}').returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"a":[1,{"b":"\\ud800"}]}', "at /a/1/b: a string holds a surrogate"),
+        ('{"a":{"\\udc00":1}}', "at /a: the member name"),
+        ('{"a/b":[0,1e400]}', "at /a~1b/1: number 1e400"),
+        ("[NaN]", "at /0: number NaN"),
+        ('[{"a":1,"a":2}]', "at /0: member 'a' stands twice"),
+        ('"\\ud800"', "at the top: a string"),
+        ('{"a":\n [1,]}', "line 2 column"),
+    ],
+)
+def test_a_refusal_of_jcs_says_where_the_fault_stands(tmp_path: Path, text: str, told: str) -> None:
+    run = icn("jcs", "-", folder=tmp_path, text=text.encode())
+    assert (run.returncode, run.stdout) == (1, b"")
+    assert run.stderr.decode().startswith(f"icn: -: {told}"), run.stderr
+    assert run.stderr.count(b"\n") == 1
 
 
 def test_jcs_imports_nothing_that_is_slow(tmp_path: Path) -> None:
@@ -159,12 +284,68 @@ def test_crypto_verify_answers_line_by_line(tmp_path: Path) -> None:
     assert lines(icn("crypto", "verify", "--batch", "-", folder=tmp_path, text=text)) == answers
 
 
-def test_crypto_names_the_line_that_cannot_be_read(tmp_path: Path) -> None:
-    for text in (b'{"alg":"ed25519"}', b"{}\n{", b"[]"):
-        run = icn("crypto", "verify", "--batch", "-", folder=tmp_path, text=text)
-        assert (run.returncode, run.stdout) == (1, b"")
-        assert "line 1" in run.stderr.decode() or "line 2" in run.stderr.decode()
+def test_a_bad_line_of_a_batch_is_not_valid_and_named_and_loses_no_other(tmp_path: Path) -> None:
+    key = SigningKey.generate(Suite.ED25519)
+    good = {"alg": "ed25519", "pk": key.public_key.hex(), "msg": "00", "sig": key.sign(b"\0").hex()}
+    made = [
+        json.dumps(line)
+        for line in (
+            good,
+            {**good, "sig": good["sig"][:-1]},
+            {**good, "sig": "zz"},
+            {**good, "alg": "rot13"},
+            {**good, "ctx": "00"},
+            {"alg": "ed25519"},
+        )
+    ]
+    made += [made[0][:-1] + ',"msg":"00"}', made[0]]
+    run = icn("crypto", "verify", "--batch", "-", folder=tmp_path, text="\n".join(made).encode())
+    assert [line["valid"] for line in lines(run)] == [True, *[False] * 6, True]
+    told = run.stderr.decode()
+    for fault in ("3: sig", "4: alg", "5: ctx", "6: pk", "7: msg: stands twice"):
+        assert f"line {fault}" in told
+    assert "Traceback" not in told
+
+
+def test_a_line_that_is_no_json_object_is_exit_1_after_the_answers_of_the_others(tmp_path: Path) -> None:
+    key = SigningKey.generate(Suite.ED25519)
+    good = json.dumps(
+        {"alg": "ed25519", "pk": key.public_key.hex(), "msg": "00", "sig": key.sign(b"\0").hex()}
+    ).encode()
+    for bad in (b"{", b"[]", b"\xff", b""):
+        run = icn("crypto", "verify", "--batch", "-", folder=tmp_path, text=b"\n".join([good, bad, good]))
+        assert run.returncode == 1
+        answers = [json.loads(line)["valid"] for line in run.stdout.splitlines()]
+        assert answers == [True, False, True]
+        assert "-: line 2: not" in run.stderr.decode()
     assert lines(icn("crypto", "verify", "--batch", "-", folder=tmp_path, text=b"")) == []
+
+
+@pytest.mark.parametrize("command", ["public", "decaps"])
+def test_a_bad_line_of_seeds_gives_an_error_that_names_the_field_and_loses_no_other(
+    tmp_path: Path, command: str
+) -> None:
+    good = json.dumps({"alg": "x25519", "seed": "11" * 32, "ct": "09" + "00" * 31})
+    made = [good, good.replace("11", "zz"), '{"alg":"x25519","ct":""}', "[]", '{"alg":"x","alg":"x"}', good]
+    run = icn("crypto", command, "--batch", "-", folder=tmp_path, text="\n".join(made).encode())
+    first, *bad, last = lines(run)
+    assert first == last and "error" not in first
+    errors = [answer["error"] for answer in bad]
+    assert errors[0].startswith("seed: ") and errors[1].startswith("seed: ")
+    assert errors[2:] == ["not a JSON object", "alg: stands twice in one object"]
+    run = icn("crypto", command, "--batch", "-", folder=tmp_path, text=f"{good}\n{{\n{good}".encode())
+    assert run.returncode == 1 and run.stdout.count(b"\n") == 3 and b"line 2: not JSON" in run.stderr
+
+
+def test_many_bad_lines_are_answered_in_order_and_only_the_first_are_named(tmp_path: Path) -> None:
+    key = SigningKey.generate(Suite.ED25519)
+    good = json.dumps(
+        {"alg": "ed25519", "pk": key.public_key.hex(), "msg": "00", "sig": key.sign(b"\0").hex()}
+    )
+    made = [good if number % 3 else '{"alg":"none"}' for number in range(2_000)]
+    run = icn("crypto", "verify", "--batch", "-", folder=tmp_path, text="\n".join(made).encode())
+    assert [line["valid"] for line in lines(run)] == [bool(number % 3) for number in range(2_000)]
+    assert "and 647 more such lines" in run.stderr.decode()
 
 
 def test_crypto_public_and_decaps_fit_each_other(tmp_path: Path) -> None:

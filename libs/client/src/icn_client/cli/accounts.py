@@ -41,6 +41,39 @@ Examples:
   icn account open --unit UNIT --as anna
   icn account entries ACCOUNT
 """
+_ADMIT_EXAMPLES = """\b
+Examples:
+  icn account admit anna.public.json --as sunrise-bakery
+"""
+_OPEN_EXAMPLES = """\b
+Examples:
+  icn account open --unit UNIT --as anna
+"""
+_SHOW_EXAMPLES = """\b
+Examples:
+  icn account show ACCOUNT
+  icn account show accounts/6d6f… --json
+"""
+_LIST_EXAMPLES = """\b
+Examples:
+  icn account list
+  icn account list --owner PRINCIPAL --json
+"""
+_ENTRIES_EXAMPLES = """\b
+Examples:
+  icn account entries ACCOUNT
+  icn account entries ACCOUNT --limit 5 --json
+"""
+_UNIT_CREATE_EXAMPLES = """\b
+Examples:
+  icn unit create HOURS --as sunrise-bakery
+  icn unit create HOURS --as sunrise-bakery --scale 2 --floor -40
+"""
+_UNIT_LIST_EXAMPLES = """\b
+Examples:
+  icn unit list
+  icn unit list --json
+"""
 _PAY_EXAMPLES = """\b
 Examples:
   icn pay ACCOUNT 12.50 --as anna
@@ -57,17 +90,17 @@ def register(app: typer.Typer) -> None:
         help="Members and their accounts.",
         epilog=_EXAMPLES,
     )
-    accounts.command("admit")(admit)
-    accounts.command("open")(open_account)
-    accounts.command("show")(show)
-    accounts.command("list")(list_accounts)
-    accounts.command("entries")(entries)
+    accounts.command("admit", epilog=_ADMIT_EXAMPLES)(admit)
+    accounts.command("open", epilog=_OPEN_EXAMPLES)(open_account)
+    accounts.command("show", epilog=_SHOW_EXAMPLES)(show)
+    accounts.command("list", epilog=_LIST_EXAMPLES)(list_accounts)
+    accounts.command("entries", epilog=_ENTRIES_EXAMPLES)(entries)
     app.add_typer(accounts, name="account")
     units = typer.Typer(
         no_args_is_help=True, suggest_commands=False, rich_markup_mode=None, help="Units of account."
     )
-    units.command("create")(create_unit)
-    units.command("list")(list_units)
+    units.command("create", epilog=_UNIT_CREATE_EXAMPLES)(create_unit)
+    units.command("list", epilog=_UNIT_LIST_EXAMPLES)(list_units)
     app.add_typer(units, name="unit")
     app.command("pay", epilog=_PAY_EXAMPLES)(pay)
 
@@ -91,7 +124,10 @@ def _done(outcome: Any, as_json: bool, shown: dict[str, Any], text: str) -> None
 
 def admit(
     public_part: Annotated[
-        Path, typer.Argument(metavar="PUBLIC.json", help="What `icn keys export` printed for the member.")
+        Path,
+        typer.Argument(
+            metavar="PUBLIC.json", help="What `icn keys export` printed for the member.", readable=False
+        ),
     ],
     acting: AsOption,
     keystore: KeystoreOption = None,

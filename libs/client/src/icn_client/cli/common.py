@@ -30,6 +30,7 @@ DataOption = Annotated[
         "--data",
         metavar="DIR",
         help="Directory of the platform; by default the one that runs (ICN_DATA, .icn, the last started).",
+        readable=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
@@ -42,6 +43,7 @@ KeystoreOption = Annotated[
         "--keystore",
         metavar="DIR",
         help="Folder of identities; by default ICN_KEYSTORE or the user's data folder.",
+        readable=False,
     ),
 ]
 
@@ -55,7 +57,7 @@ def ask_passphrase(text: str) -> str:
 
 def prompt() -> Callable[[str], str] | None:
     """How to ask for a passphrase; None where nobody sits at a terminal."""
-    return ask_passphrase if sys.stdin.isatty() else None
+    return ask_passphrase if sys.stdin is not None and sys.stdin.isatty() else None
 
 
 def personal_keystore(folder: Path | None) -> Keystore:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, print_json_lines, say
+from icn_client.cli.output import (
+    EXIT_REFUSED,
+    Refused,
+    UsageError,
+    print_bytes,
+    print_json,
+    print_json_lines,
+    say,
+)
 
 STANDARD_INPUT = Path("-")
 FILE_BYTES_MAX = 256 * 1024 * 1024
@@ -18,12 +27,38 @@ FILE_BYTES_MAX = 256 * 1024 * 1024
 PROOF_BYTES_MAX = 16 * 1024 * 1024
 """A thousand hashes in base64 are 45 KB; a published vector is less."""
 BATCH_FILES_MAX = 1_000_000
+FAULTS_SAID_MAX = 20
+"""Lines that cannot be read are named one by one up to here."""
+CHUNK_LINES = 512
+"""Lines answered together once one of a file cannot be; what is left of them is copied for each such line."""
+Answer = Callable[[Sequence[object]], Sequence[Any]]
 
 BatchOption = Annotated[
     Path,
-    typer.Option("--batch", metavar="FILE.jsonl", help="One JSON object per line; - for standard input."),
+    typer.Option(
+        "--batch",
+        metavar="FILE.jsonl",
+        help="One JSON object per line; - for standard input.",
+        readable=False,
+    ),
 ]
 
+_JCS_EXAMPLES = """\b
+Examples:
+  icn jcs genesis.json | sha256sum
+"""
+_VERIFY_EXAMPLES = """\b
+Examples:
+  icn crypto verify --batch signatures.jsonl
+"""
+_DECAPS_EXAMPLES = """\b
+Examples:
+  icn crypto decaps --batch ciphertexts.jsonl
+"""
+_PUBLIC_EXAMPLES = """\b
+Examples:
+  icn crypto public --batch seeds.jsonl
+"""
 _LEDGER_EXAMPLES = """\b
 Examples:
   icn ledger verify-proof --kind inclusion --in proof.json
@@ -33,14 +68,14 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add `jcs`, `crypto` and `ledger`."""
-    app.command("jcs")(jcs)
+    app.command("jcs", epilog=_JCS_EXAMPLES)(jcs)
     crypto = _group("Signatures and keys, by the engine that the services use.")
-    crypto.command("verify")(crypto_verify)
-    crypto.command("decaps")(crypto_decaps)
-    crypto.command("public")(crypto_public)
+    crypto.command("verify", epilog=_VERIFY_EXAMPLES)(crypto_verify)
+    crypto.command("decaps", epilog=_DECAPS_EXAMPLES)(crypto_decaps)
+    crypto.command("public", epilog=_PUBLIC_EXAMPLES)(crypto_public)
     app.add_typer(crypto, name="crypto")
     ledger = _group("Proofs of other ledgers and logs.", _LEDGER_EXAMPLES)
-    ledger.command("verify-proof")(verify_proof)
+    ledger.command("verify-proof", epilog=_LEDGER_EXAMPLES)(verify_proof)
     app.add_typer(ledger, name="ledger")
 
 
@@ -54,6 +89,8 @@ def read_file(path: Path, bytes_max: int) -> bytes:
     """The bytes of a file, or of standard input for ``-``. Raises Refused."""
     try:
         if path == STANDARD_INPUT:
+            if sys.stdin is None:
+                raise Refused("-: standard input is closed", "FILE_UNREADABLE")
             content = sys.stdin.buffer.read(bytes_max + 1)
         else:
             with path.open("rb") as file:
@@ -66,39 +103,51 @@ def read_file(path: Path, bytes_max: int) -> bytes:
 
 
 def jcs(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A JSON file; - for standard input.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A JSON file; - for standard input.", readable=False)
+    ],
 ) -> None:
-    """Print a JSON file in the canonical form of RFC 8785, nothing after it.
-
-    \b
-    Example:
-      icn jcs genesis.json | sha256sum
-    """
+    """Print a JSON file in the canonical form of RFC 8785, nothing after it."""
     from icn_crypto.jcs import canonicalize_text
 
     content = read_file(file, FILE_BYTES_MAX)
     try:
         canonical = canonicalize_text(content)
     except ValueError as error:
-        raise Refused(f"{file}: {error}", "NOT_JSON") from None
-    sys.stdout.buffer.write(canonical)
-    sys.stdout.buffer.flush()
+        from icn_client.json_fault import find_fault
+
+        raise Refused(f"{file}: {find_fault(content) or error}", "NOT_JSON") from None
+    print_bytes(canonical)
 
 
 def crypto_verify(batch: BatchOption) -> None:
     """Verify signatures: lines {"alg","pk","msg","sig","ctx"?} in hex, one {"valid"} each, in order.
 
-    alg: ed25519, ed25519-zip215 (the chain's own rule), ml-dsa-44, ml-dsa-65, ml-dsa-87.
+    alg: ed25519, ed25519-zip215 (the chain's own rule), ml-dsa-44, ml-dsa-65, ml-dsa-87. A line that cannot
+    be read is not valid, and named on stderr; exit 1 where one is no JSON object.
     """
     from icn_crypto.batch import verify_lines
 
-    _answer_lines(batch, verify_lines)
+    lines = _read_lines(batch)
+    faults = 0
+    answers: list[dict[str, Any]] = []
+    for number, answer in enumerate(_answer_each(verify_lines, lines), start=1):
+        if isinstance(answer, LineFault):
+            faults += 1
+            if faults <= FAULTS_SAID_MAX:
+                say(f"icn: {batch}: line {number}: {answer.message}")
+        answers.append({"valid": False} if isinstance(answer, LineFault) else answer)
+    if faults > FAULTS_SAID_MAX:
+        say(f"icn: {batch}: and {faults - FAULTS_SAID_MAX} more such lines")
+    print_json_lines(answers)
+    if any(isinstance(line, LineFault) and not line.is_object for line in lines):
+        raise SystemExit(EXIT_REFUSED)
 
 
 def crypto_decaps(batch: BatchOption) -> None:
     """Decapsulate: lines {"alg","seed"|"sk","ct"} in hex, one {"shared"} or {"error"} each, in order.
 
-    alg: ml-kem-768, ml-kem-1024, x25519 (ct is the peer's public key).
+    alg: ml-kem-768, ml-kem-1024, x25519 (ct is the peer's public key). Exit 1 where a line is not JSON.
     """
     from icn_crypto.batch import decapsulate_lines
 
@@ -106,35 +155,104 @@ def crypto_decaps(batch: BatchOption) -> None:
 
 
 def crypto_public(batch: BatchOption) -> None:
-    """Public keys from seeds: lines {"alg","seed"} in hex, one {"pk"} or {"error"} each, in order."""
+    """Public keys from seeds: lines {"alg","seed"} in hex, one {"pk"} or {"error"} each, in order.
+
+    Exit 1 where a line is not JSON.
+    """
     from icn_crypto.batch import public_key_lines
 
     _answer_lines(batch, public_key_lines)
 
 
-def _answer_lines(path: Path, answer: Callable[[Sequence[object]], Sequence[Any]]) -> None:
+@dataclass(frozen=True, slots=True)
+class LineFault:
+    """Why one line has no answer."""
+
+    message: str
+    """Names the field, where there is one."""
+    is_json: bool = True
+    is_object: bool = True
+
+
+def _answer_lines(path: Path, answer: Answer) -> None:
+    lines = _read_lines(path)
+    print_json_lines(
+        {"error": one.message} if isinstance(one, LineFault) else one for one in _answer_each(answer, lines)
+    )
+    broken = [
+        (number, line)
+        for number, line in enumerate(lines, start=1)
+        if isinstance(line, LineFault) and not line.is_json
+    ]
+    for number, line in broken[:FAULTS_SAID_MAX]:
+        say(f"icn: {path}: line {number}: {line.message}")
+    if broken:
+        raise SystemExit(EXIT_REFUSED)
+
+
+def _answer_each(answer: Answer, lines: Sequence[object]) -> list[Any]:
+    """An answer or a `LineFault` for each line; a line that cannot be answered costs the others nothing."""
     from icn_crypto.batch import InvalidLine
 
     try:
-        print_json_lines(answer(read_json_lines(path)))
-    except InvalidLine as error:
-        raise Refused(f"{path}: {error}", "LINE_INVALID") from None
+        return list(answer(lines))
+    except InvalidLine:
+        pass
+    found: list[Any] = []
+    for start in range(0, len(lines), CHUNK_LINES):
+        left = list(lines[start : start + CHUNK_LINES])
+        while left:
+            try:
+                found += answer(left)
+                break
+            except InvalidLine as error:
+                position = error.line - 1
+                fault = left[position]
+                found += answer(left[:position])
+                found.append(
+                    fault if isinstance(fault, LineFault) else LineFault(str(error.__cause__ or error))
+                )
+                left = left[position + 1 :]
+    return found
 
 
-def read_json_lines(path: Path) -> list[object]:
-    """The values of a file with one JSON value per line; an empty last line does not count. Raises
-    Refused.
+def _read_lines(path: Path) -> list[object]:
+    """The objects of a file with one JSON object per line, a `LineFault` where there is none; an empty last
+    line does not count. Raises Refused.
     """
+    from icn_crypto.batch import LINES_MAX
+
     lines = read_file(path, FILE_BYTES_MAX).split(b"\n")
     if not lines[-1].strip():
         lines.pop()
-    values = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            values.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise Refused(f"{path}: line {number}: not JSON: {error}", "LINE_INVALID") from None
-    return values
+    if len(lines) > LINES_MAX:
+        raise Refused(f"{path}: line {LINES_MAX + 1}: a file has at most {LINES_MAX} lines", "LINE_INVALID")
+    return [_read_line(line) for line in lines]
+
+
+def _read_line(line: bytes) -> object:
+    try:
+        value = json.loads(line, object_pairs_hook=_members)
+    except _MemberTwice as error:
+        return LineFault(str(error))
+    except (ValueError, RecursionError) as error:
+        return LineFault(f"not JSON: {error}", is_json=False, is_object=False)
+    if not isinstance(value, dict):
+        return LineFault("not a JSON object", is_object=False)
+    return value
+
+
+class _MemberTwice(ValueError):
+    pass
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in members if names.count(name) > 1)
+        raise _MemberTwice(f"{twice}: stands twice in one object")
+    return members
 
 
 def verify_proof(
@@ -145,10 +263,14 @@ def verify_proof(
         ),
     ],
     file: Annotated[
-        Path | None, typer.Option("--in", metavar="FILE.json", help="The proof; - for standard input.")
+        Path | None,
+        typer.Option("--in", metavar="FILE.json", help="The proof; - for standard input.", readable=False),
     ] = None,
     batch: Annotated[
-        Path | None, typer.Option("--batch", metavar="DIR", help="Every file of a folder that is not hidden.")
+        Path | None,
+        typer.Option(
+            "--batch", metavar="DIR", help="Every file of a folder that is not hidden.", readable=False
+        ),
     ] = None,
 ) -> None:
     """Check a proof of a log (RFC 9162) or of another chain (ICS-23): {"valid","reason"}.

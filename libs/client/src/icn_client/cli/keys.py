@@ -22,6 +22,25 @@ Examples:
 The passphrase is asked for, or read from the file that ICN_PASSPHRASE_FILE names, or from ICN_PASSPHRASE.
 """
 
+_NEW_EXAMPLES = """\b
+Examples:
+  icn keys new anna
+  ICN_PASSPHRASE_FILE=secret icn keys new sunrise-bakery --post-quantum
+"""
+_LIST_EXAMPLES = """\b
+Examples:
+  icn keys list
+  icn keys list --keystore DIR --json
+"""
+_SHOW_EXAMPLES = """\b
+Examples:
+  icn keys show anna
+"""
+_EXPORT_EXAMPLES = """\b
+Examples:
+  icn keys export anna > anna.public.json
+"""
+
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
@@ -32,10 +51,10 @@ def register(app: typer.Typer) -> None:
         help="Identities in a local encrypted keystore.",
         epilog=_EXAMPLES,
     )
-    group.command("new")(new)
-    group.command("list")(list_identities)
-    group.command("show")(show)
-    group.command("export")(export)
+    group.command("new", epilog=_NEW_EXAMPLES)(new)
+    group.command("list", epilog=_LIST_EXAMPLES)(list_identities)
+    group.command("show", epilog=_SHOW_EXAMPLES)(show)
+    group.command("export", epilog=_EXPORT_EXAMPLES)(export)
     app.add_typer(group, name="keys")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -14,7 +17,9 @@ from icn_client.cli.output import (
     EXIT_REFUSED,
     EXIT_UNREACHABLE,
     CommandError,
+    print_text,
     say,
+    silence_stdout,
 )
 
 EXAMPLES = """\b
@@ -43,13 +48,28 @@ proofs.register(app)
 files.register(app)
 
 
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        print_text(f"icn {version('icn-client')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
     """The Inter-Cooperative Network: mutual credit among cooperatives, with a proof of every balance."""
 
 
 def main() -> None:
     """Run the command and exit: 0 done, 1 refused, 2 usage, 3 unreachable."""
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows less, and nothing fails
@@ -61,8 +81,13 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None
     except BrokenPipeError:
-        # The reader of our output is gone; without this Python complains again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_stdout()  # the reader of our output is gone
+        raise SystemExit(EXIT_REFUSED) from None
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise  # a socket's, say: not about a file or the output, so it is our bug
+        silence_stdout()
+        say(f"icn: {error.filename or 'standard output'}: {error.strerror}")
         raise SystemExit(EXIT_REFUSED) from None
     except Exception as error:
         _end_of_call(error)

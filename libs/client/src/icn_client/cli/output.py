@@ -6,9 +6,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 EXIT_DONE: Final = 0
 EXIT_REFUSED: Final = 1
@@ -56,22 +56,48 @@ def say(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on a line of stdout."""
-    sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
-    sys.stdout.flush()
+    """One JSON value on a line of stdout. Raises Refused."""
+    print_text(json.dumps(value, separators=(",", ":")))
 
 
-def print_json_lines(values: Sequence[Any]) -> None:
-    """One JSON value per line of stdout."""
+def print_json_lines(values: Iterable[Any]) -> None:
+    """One JSON value per line of stdout. Raises Refused."""
     encode = json.JSONEncoder(separators=(",", ":")).encode
-    sys.stdout.writelines(f"{encode(value)}\n" for value in values)
-    sys.stdout.flush()
+    with _writing() as stdout:
+        stdout.writelines(f"{encode(value)}\n" for value in values)
 
 
 def print_text(text: str) -> None:
-    """A line of the command's answer for people."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """A line of the command's answer for people. Raises Refused."""
+    with _writing() as stdout:
+        stdout.write(text + "\n")
+
+
+def print_bytes(content: bytes) -> None:
+    """Exactly these bytes on stdout. Raises Refused."""
+    with _writing() as stdout:
+        stdout.buffer.write(content)
+
+
+@contextmanager
+def _writing() -> Iterator[TextIO]:
+    """Stdout, flushed at the end. A reader that went away is left to `main`."""
+    if sys.stdout is None:
+        raise Refused("standard output is closed", "OUTPUT_UNWRITABLE")
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence_stdout()
+        raise Refused(f"standard output: {error.strerror}", "OUTPUT_UNWRITABLE") from None
+
+
+def silence_stdout() -> None:
+    """Drop what stdout still holds; without this Python complains when it flushes at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def has_colour(stream: Any) -> bool:
@@ -81,7 +107,7 @@ def has_colour(stream: Any) -> bool:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on stdout; plain columns where it is no terminal, so that it can be cut and sorted."""
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
 
@@ -90,8 +116,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             shown.add_row(*row)
         Console(no_color=not has_colour(sys.stdout), highlight=False).print(shown)
         return
-    for line in (columns, *rows):
-        print_text("\t".join(line))
+    print_text("\n".join("\t".join(line) for line in (columns, *rows)))
 
 
 class Progress:

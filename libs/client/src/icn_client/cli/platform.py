@@ -50,6 +50,16 @@ Examples:
   icn up
   icn up --validators 7 --data /srv/icn --port 8080
 """
+_DEMO_EXAMPLES = """\b
+Examples:
+  icn demo
+  icn demo --keep --port 8080
+"""
+_STATUS_EXAMPLES = """\b
+Examples:
+  icn status
+  icn status --data /srv/icn --json
+"""
 _REPLAY_EXAMPLES = """\b
 Examples:
   icn replay transfers.csv.gz
@@ -60,16 +70,21 @@ Examples:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("up", epilog=_UP_EXAMPLES)(up)
-    app.command("demo")(demo)
+    app.command("demo", epilog=_DEMO_EXAMPLES)(demo)
     app.command("replay", epilog=_REPLAY_EXAMPLES)(replay)
-    app.command("status")(status)
+    app.command("status", epilog=_STATUS_EXAMPLES)(status)
 
 
 def up(
     validators: ValidatorsOption = VALIDATORS_MIN,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="Where it keeps everything; by default ICN_DATA or .icn."),
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Where it keeps everything; by default ICN_DATA or .icn.",
+            readable=False,
+        ),
     ] = None,
     port: PortOption = None,
     as_json: JsonOption = False,
@@ -198,7 +213,12 @@ def demo(
     ] = False,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="A new directory for it; by default a temporary one."),
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="A new directory for it; by default a temporary one.",
+            readable=False,
+        ),
     ] = None,
     port: PortOption = None,
     as_json: JsonOption = False,
@@ -241,10 +261,14 @@ def demo(
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(metavar="FILE.csv[.gz]", help="The transaction file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.csv[.gz]", help="The transaction file.", readable=False)
+    ],
     balances: Annotated[
         Path | None,
-        typer.Option("--balances", metavar="OUT.csv", help="Write party,balance in minor units."),
+        typer.Option(
+            "--balances", metavar="OUT.csv", help="Write party,balance in minor units.", readable=False
+        ),
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,

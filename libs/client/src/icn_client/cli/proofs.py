@@ -10,11 +10,20 @@ import typer
 
 from icn_client.cli.common import DataOption, platform_directory, with_connection
 from icn_client.cli.files import read_file
-from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, say
+from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_bytes, print_json, say
 
 _EXAMPLES = """\b
 Examples:
   icn proof fetch accounts/6d6f… --out balance.json
+  icn proof verify balance.json --genesis genesis.json
+"""
+_FETCH_EXAMPLES = """\b
+Examples:
+  icn proof fetch accounts/6d6f… --out balance.json
+  icn proof fetch units/91c2… > unit.json
+"""
+_VERIFY_EXAMPLES = """\b
+Examples:
   icn proof verify balance.json --genesis genesis.json
 """
 NAMES = ("accounts", "units", "principals", "holds", "anchors", "allowances")
@@ -29,8 +38,8 @@ def register(app: typer.Typer) -> None:
         help="Proofs of balances, units, keys and holds.",
         epilog=_EXAMPLES,
     )
-    group.command("fetch")(fetch)
-    group.command("verify")(verify)
+    group.command("fetch", epilog=_FETCH_EXAMPLES)(fetch)
+    group.command("verify", epilog=_VERIFY_EXAMPLES)(verify)
     app.add_typer(group, name="proof")
 
 
@@ -42,13 +51,12 @@ def fetch(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write it; stdout without.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write it; stdout without.", readable=False),
     ] = None,
     data: DataOption = None,
 ) -> None:
     """Fetch a proof that a leaf is, or is not, in the newest state that a final header names."""
-    import sys
-
     if name.partition("/")[0] not in NAMES:
         raise UsageError(f"{name!r}: a proof is of {', '.join(f'{folder}/…' for folder in NAMES)}")
     from icn_client.light import ProofInvalid
@@ -62,8 +70,7 @@ def fetch(
             f"the platform answered with a proof that does not hold: {error}", "PROOF_INVALID"
         ) from None
     if out is None:
-        sys.stdout.buffer.write(content + b"\n")
-        sys.stdout.buffer.flush()
+        print_bytes(content + b"\n")
         return
     try:
         out.write_bytes(content)
@@ -73,10 +80,17 @@ def fetch(
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A proof as `icn proof fetch` writes it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A proof as `icn proof fetch` writes it.", readable=False)
+    ],
     genesis: Annotated[
         Path,
-        typer.Option("--genesis", metavar="GENESIS", help="The zone's genesis file: all that is trusted."),
+        typer.Option(
+            "--genesis",
+            metavar="GENESIS",
+            help="The zone's genesis file: all that is trusted.",
+            readable=False,
+        ),
     ],
 ) -> None:
     """Check a proof offline and print what it shows. Exit 0 when it holds, 1 when not."""
