@@ -12,26 +12,24 @@ import argparse
 import csv
 import importlib.util
 import json
-import os
 import random
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from icn_localnet.platform import RunningPlatform
+from icn_client.platforms import found_network, without_secrets
+from icn_localnet.platform import RunningPlatform, launch
 
 ROOT = Path(__file__).resolve().parent.parent
 ICN = ROOT / ".venv" / "bin" / "icn"
 ROWS = 1_500
 REPLAY_SECONDS_MAX = 300
-READY_SECONDS_MAX = 120
 PAUSE_SECONDS_MAX = 3.0
 """Between two kills: long enough that some fall on a platform at work and some on one that recovers."""
 KILLS_MAX = 10_000
@@ -47,7 +45,10 @@ def main() -> int:
         parser.error(f"--kills: 1 to {KILLS_MAX}")
     killed: Counter[str] = Counter()
     seed = options.first_seed
-    with tempfile.TemporaryDirectory(prefix="icn-kills-") as folder, platform(Path(folder)) as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="icn-kills-") as folder,
+        platform(Path(folder) / "data") as running,
+    ):
         while killed.total() < options.kills:
             problem = play(running, Path(folder), seed, killed, options.kills)
             if problem:
@@ -123,26 +124,15 @@ def icn(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def platform(folder: Path) -> Iterator[RunningPlatform]:
+def platform(directory: Path) -> Iterator[RunningPlatform]:
     """A fresh platform, stopped at the end."""
-    data, log = folder / "data", folder / "up.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [ICN, "up", "--data", str(data)],
-            stdout=stream,
-            stderr=stream,
-            env={**os.environ, "ICN_DATA": str(data)},
-        )
+    network = found_network(directory, validators=4)
+    with without_secrets():
+        running = launch(network)
     try:
-        deadline = time.monotonic() + READY_SECONDS_MAX
-        while "http://" not in log.read_text():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"the platform did not start: {log.read_text()[-2000:]}")
-            time.sleep(0.2)
-        yield RunningPlatform(data)
+        yield running
     finally:
-        process.terminate()
-        process.wait(timeout=60)
+        running.stop()
 
 
 if __name__ == "__main__":
