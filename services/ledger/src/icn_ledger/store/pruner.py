@@ -20,8 +20,8 @@ RETRY_SECONDS = 5.0
 
 _POSITION = "SELECT horizon.provable_from, chain.executed_height FROM horizon, chain"
 
-# Each version is found by its key. Without statistics of a young table Postgres would rather read and sort all
-# of it for every few heights: ten times the work, and half of the rate of a busy ledger.
+# Each version is found by its key. Without statistics of a young table Postgres would rather read and sort
+# all of it for every few heights: twice the work of all other statements of a busy ledger together.
 _BY_KEY = """
     SELECT set_config(name, 'off', true)
     FROM unnest(
