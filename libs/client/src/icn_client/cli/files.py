@@ -247,12 +247,12 @@ class _MemberTwice(ValueError):
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in members if names.count(name) > 1)
+    from icn_crypto.jcs import repeated_member
+
+    twice = repeated_member(pairs)
+    if twice is not None:
         raise _MemberTwice(f"{twice}: stands twice in one object")
-    return members
+    return dict(pairs)
 
 
 def verify_proof(

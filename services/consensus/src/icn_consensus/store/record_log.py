@@ -18,7 +18,7 @@ LOG_ID_BYTES: Final = 16
 SEGMENT_BYTES_MAX: Final = 16 * 1024 * 1024
 """Pruning works by the whole file; at 1,500 transfers a second this is about half a minute."""
 PAYLOAD_BYTES_MAX: Final = 16 * 1024 * 1024
-"""The largest block (8 MiB) with its vote, twice over."""
+"""The largest block (4 MiB) with its vote, four times over."""
 LOG_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 """Without finality nothing can be pruned; the node stops before it fills the disk."""
 
