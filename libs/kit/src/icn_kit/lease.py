@@ -12,7 +12,12 @@ import asyncio
 import contextlib
 
 from nats.js import api
-from nats.js.errors import BucketNotFoundError, KeyWrongLastSequenceError, NoStreamResponseError
+from nats.js.errors import (
+    BucketNotFoundError,
+    KeyNotFoundError,
+    KeyWrongLastSequenceError,
+    NoStreamResponseError,
+)
 from nats.js.kv import KeyValue
 
 from icn_kit.bus import BUS_FAILURES, Bus, check_not_cancelled
@@ -51,8 +56,8 @@ class Lease:
         asked_at = asyncio.get_running_loop().time()
         try:
             self._revision = await (await self._open()).create(self._name, self._holder)
-        except KeyWrongLastSequenceError:
-            return False
+        except (KeyWrongLastSequenceError, KeyNotFoundError):
+            return False  # not found: it ran out while the client looked who has it
         except NoStreamResponseError:
             self._bucket = None  # wiped: made anew by the next try
             return False

@@ -20,6 +20,7 @@ from icn_kit.relay import BATCH_BYTES_MAX, OutboxRestored, Relay, rebuild
 from icn_localnet.nats import NatsServer
 from icn_localnet.postgres import PostgresServer
 from icn_localnet.pytest_plugin import DatabaseFor
+from nats.js.kv import KeyValue
 from structlog.testing import capture_logs
 
 from .conftest import AddEvents, MakeEvent, heights, stream_of, until, until_published
@@ -523,6 +524,22 @@ async def test_a_lease_has_one_holder_until_it_is_released_or_runs_out(bus: Bus,
         await first.renew_if_due()
     await first.release()
     assert not await first.acquire(), "releasing what was lost takes nothing from the new holder"
+
+
+async def test_a_lease_that_runs_out_while_another_asks_is_taken_by_the_next_try(
+    bus: Bus, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Lease(bus, f"test.{service}", holder) for holder in ("first", "second"))
+    assert await first.acquire()
+    look = KeyValue._get
+
+    async def look_too_late(bucket: KeyValue, key: str, revision: int | None = None) -> KeyValue.Entry:
+        await bus.streams.purge_stream("KV_icn_leases", subject=f"$KV.icn_leases.{key}")
+        return await look(bucket, key, revision)
+
+    monkeypatch.setattr(KeyValue, "_get", look_too_late)
+    assert not await second.acquire()
+    assert await second.acquire()
 
 
 def test_ids_differ_within_a_batch() -> None:
