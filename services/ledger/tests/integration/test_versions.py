@@ -6,16 +6,29 @@ import json
 
 import pytest
 from icn.consensus.v1.block_pb2 import BlockHeader
-from icn_crypto.state_tree import Proof, state_key, verify_absence, verify_inclusion
+from icn_crypto.state_tree import (
+    Proof,
+    StateTree,
+    missing_prefixes,
+    state_key,
+    verify_absence,
+    verify_inclusion,
+)
 from icn_kit.database import Database
 from icn_kit.errors import FailedPrecondition
 from icn_ledger.domain.limits import VERSIONED_HEIGHTS
-from icn_ledger.domain.records import Namespace
+from icn_ledger.domain.records import Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.store.cache import RECENT_HEIGHTS
 from icn_ledger.store.pruner import HEIGHTS_PER_TRANSACTION_MAX, Pruner
 from icn_ledger.store.queries import LedgerQueries
-from icn_ledger.store.versions import fetch_pages, fetch_records
+from icn_ledger.store.versions import (
+    fetch_leaf_bytes,
+    fetch_leaf_bytes_at_edge,
+    fetch_pages,
+    fetch_replaced,
+    records_of,
+)
 from icn_ledger.usecases.get_proof import get_proof
 from icn_ledger.usecases.ports import StateBehind, StatePruned
 
@@ -197,15 +210,33 @@ async def test_epoch_steps_are_given_from_the_epoch_that_is_asked_for(
             assert edge.finalization
 
 
-async def history(ledger: Ledger, names: RecordNames, database: Database) -> dict[int, object]:
-    """Records and root page of every height, as the database has them."""
+async def history(ledger: Ledger, names: RecordNames, first: int = 0) -> dict[int, RecordTables]:
+    """Records of every height from the first on, as the database has them; each height's tree is checked."""
     wanted = [(namespace, name) for namespace in Namespace for name in names.names(namespace)]
     found = {}
-    async with database.connection() as connection:
-        for height in range(ledger.state.newest.height + 1):
-            records = await fetch_records(connection, wanted, height)
-            found[height] = (records, await fetch_pages(connection, [b""], height))
+    async with ledger.state._database.connection() as connection:
+        for height in range(first, ledger.state.newest.height + 1):
+            found[height] = records_of(wanted, await fetch_leaf_bytes(connection, wanted, height))
+            changes = {
+                state_key(*leaf): value for leaf, value in (await fetch_replaced(connection, height)).items()
+            }
+            pages: dict[bytes, bytes | None] = {}
+            while missing := missing_prefixes(pages, list(changes)):
+                pages.update(await fetch_pages(connection, missing))
+            block = await ledger.state.block_at(height)
+            assert block is not None
+            if changes:
+                assert StateTree(pages).update(changes).root == block.state_root
+            else:
+                assert block.state_root == ledger.state.newest.state_root
     return found
+
+
+async def at_edge(ledger: Ledger, names: RecordNames, epoch: int) -> RecordTables:
+    """Records in the state that an epoch's edge names."""
+    wanted = [(namespace, name) for namespace in Namespace for name in names.names(namespace)]
+    async with ledger.state._database.connection() as connection:
+        return records_of(wanted, await fetch_leaf_bytes_at_edge(connection, wanted, epoch))
 
 
 async def test_pruning_keeps_what_can_be_read_and_the_edges(
@@ -227,7 +258,8 @@ async def test_pruning_keeps_what_can_be_read_and_the_edges(
         await ledger.execute(zone.transaction(shop, void_hold(HOLD), time_ms=time_ms))
         while ledger.state.newest.height < VERSIONED_HEIGHTS + 60:
             await move(ledger, zone)
-        before = await history(ledger, names, database)
+        before = await history(ledger, names)
+        assert await at_edge(ledger, names, 0) == before[10]
         pruner = Pruner(database)
         rounds = 0
         while await pruner.prune():
@@ -235,17 +267,11 @@ async def test_pruning_keeps_what_can_be_read_and_the_edges(
         oldest = ledger.state.newest.height - VERSIONED_HEIGHTS - 1
         assert rounds == -(-oldest // HEIGHTS_PER_TRANSACTION_MAX)
         assert query("SELECT provable_from FROM horizon") == [(oldest,)]
-        after = await history(ledger, names, database)
-        kept = [10, *range(oldest, ledger.state.newest.height + 1)]
-        for height in kept:
-            assert after[height] == before[height], height
-        assert after[10][0].holds[HOLD] is not None
-        versions = query(
-            "SELECT height FROM leaves WHERE namespace = 3 AND identifier = %s AND height < %s",
-            ANA,
-            oldest,
-        )
-        assert versions == [(10,)]
+        for height, records in (await history(ledger, names, oldest)).items():
+            assert records == before[height], height
+        assert before[10].holds[HOLD] is not None
+        assert await at_edge(ledger, names, 0) == before[10]
+        assert query("SELECT min(height) FROM replaced") == [(oldest + 1,)]
         # Reads at the promised borders go on, also of what was pruned beside them.
         await ledger.state.load_validity(lanes_of(zone), ledger.state.newest.height - VERSIONED_HEIGHTS)
         with pytest.raises(StatePruned):
@@ -253,7 +279,89 @@ async def test_pruning_keeps_what_can_be_read_and_the_edges(
         assert not await pruner.prune()
 
 
-async def test_a_record_that_went_before_the_horizon_leaves_no_row(
+async def test_edges_show_what_they_showed_however_often_and_late_is_pruned(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the ledger in memory, over epochs in which records come, change, go and come again."""
+    monkeypatch.setattr("icn_ledger.store.pruner.VERSIONED_HEIGHTS", 3)
+    in_memory = memory_ledger(zone)
+    names, shown = RecordNames(), {}
+    async with open_ledger(dsn) as ledger:
+        pruner = Pruner(ledger.state._database)
+        for number, transactions in enumerate(Workload(zone, 11).blocks(40)):
+            named = in_memory.state.newest
+            epoch = zone.genesis.epoch_of(named.time_ms)
+            after_ms = zone.genesis.epoch_ms if number % 5 == 4 else BLOCK_MS
+            await in_memory.execute(*transactions, after_ms=after_ms)
+            await ledger.execute(*transactions, after_ms=after_ms)
+            if zone.genesis.epoch_of(ledger.state.newest.time_ms) != epoch:
+                shown[epoch] = in_memory.state.records[named.height]
+            for namespace, name, _ in in_memory.state.records[-1]:
+                names.names(namespace).add(name)
+            if number % 7 == 0:
+                await pruner.prune()
+            for edge, records in shown.items():
+                assert without_absent(await at_edge(ledger, names, edge)) == without_absent(records)
+        assert len(shown) >= 8
+        while await pruner.prune():
+            pass
+        for edge, records in shown.items():
+            assert without_absent(await at_edge(ledger, names, edge)) == without_absent(records)
+
+
+def without_absent(records: RecordTables) -> dict[tuple[Namespace, bytes], object]:
+    return {(namespace, name): record for namespace, name, record in records if record is not None}
+
+
+async def test_an_edge_shows_the_hold_that_ended_and_came_again_after_it(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icn_ledger.store.pruner.VERSIONED_HEIGHTS", 1)
+    shop, names = zone.organizations[0], RecordNames(holds={HOLD})
+    async with open_ledger(dsn) as ledger:
+
+        async def hold(amount: int) -> None:
+            time_ms = ledger.state.newest.time_ms
+            message = place_hold(HOLD, ANA, BEN, amount, time_ms + 86_400_000)
+            await ledger.execute(zone.transaction(shop, message, time_ms=time_ms))
+
+        async def void(**changes: int) -> None:
+            time_ms = ledger.state.newest.time_ms
+            await ledger.execute(zone.transaction(shop, void_hold(HOLD), time_ms=time_ms), **changes)
+
+        await opened(ledger, zone)
+        await hold(5)
+        await ledger.execute(after_ms=zone.genesis.epoch_ms // 2)
+        await move(ledger, zone, after_ms=zone.genesis.epoch_ms // 2)
+        await void()
+        await hold(7)
+        await void()
+        shown = await at_edge(ledger, names, 0)
+        assert shown.holds[HOLD] is not None
+        assert shown.holds[HOLD].remaining_minor == 5
+        for _ in range(4):
+            await ledger.execute()
+        while await Pruner(ledger.state._database).prune():
+            pass
+        assert await at_edge(ledger, names, 0) == shown
+
+
+async def test_edges_older_than_the_kept_ones_are_forgotten(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icn_ledger.store.pruner.VERSIONED_HEIGHTS", 1)
+    monkeypatch.setattr("icn_ledger.store.pruner.EDGES_KEPT", 2)
+    async with open_ledger(dsn) as ledger:
+        await opened(ledger, zone)
+        for _ in range(6):
+            await move(ledger, zone, after_ms=zone.genesis.epoch_ms)
+            await move(ledger, zone)
+        while await Pruner(ledger.state._database).prune():
+            pass
+        assert query("SELECT DISTINCT epoch FROM leaves_at_edges ORDER BY epoch") == [(3,), (4,)]
+
+
+async def test_a_record_that_goes_leaves_the_newest_state(
     zone: Zone, open_ledger: OpenLedger, dsn: str, query: Query
 ) -> None:
     shop = zone.organizations[0]
@@ -261,17 +369,16 @@ async def test_a_record_that_went_before_the_horizon_leaves_no_row(
         await opened(ledger, zone)
         expiry = ledger.state.newest.time_ms + 30 * 86_400_000
         await ledger.execute(zone.transaction(shop, place_hold(HOLD, ANA, BEN, 5, expiry)))
+        assert query("SELECT height FROM leaves WHERE namespace = 4") == [(2,)]
         await ledger.execute(zone.transaction(shop, void_hold(HOLD)))
-        assert query("SELECT height, value IS NULL FROM leaves WHERE namespace = 4 ORDER BY height") == [
-            (2, False),
-            (3, True),
-        ]
-        while ledger.state.newest.height < VERSIONED_HEIGHTS + 4:
-            await ledger.execute()
-        while await Pruner(ledger.state._database).prune():
-            pass
         assert query("SELECT count(*) FROM leaves WHERE namespace = 4") == [(0,)]
-        assert query("SELECT count(*) FROM tree_pages WHERE page IS NULL") == [(0,)]
+        names = RecordNames(holds={HOLD})
+        assert [records.holds[HOLD] is None for records in (await history(ledger, names)).values()] == [
+            True,
+            True,
+            False,
+            True,
+        ]
 
 
 async def test_a_header_that_names_a_pruned_state_proves_nothing(

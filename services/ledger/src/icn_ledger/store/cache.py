@@ -67,6 +67,10 @@ class LeastRecentlyUsed(Generic[Key, Value]):
         self._entries.clear()
 
 
+PageCache = LeastRecentlyUsed[bytes, bytes | None]
+"""The newest version of pages of the state tree by prefix, absence included; PAGES_MAX of them."""
+
+
 class RecordCache:
     """The newest version of records, absence included."""
 
@@ -90,25 +94,6 @@ class RecordCache:
         """Forget everything."""
         for table in self._tables.values():
             table.clear()
-
-
-class PageCache:
-    """The newest version of pages of the state tree, absence included."""
-
-    def __init__(self, count_max: int = PAGES_MAX) -> None:
-        self._pages: LeastRecentlyUsed[bytes, bytes | None] = LeastRecentlyUsed(count_max)
-
-    def take(self, prefixes: Iterable[bytes], found: dict[bytes, bytes | None]) -> list[bytes]:
-        """Put what is known into ``found``; the answer is what is not."""
-        return self._pages.take(prefixes, found)
-
-    def put(self, pages: Mapping[bytes, bytes | None]) -> None:
-        """Remember pages of the newest state."""
-        self._pages.put_all(pages)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._pages.clear()
 
 
 class RecentChanges:

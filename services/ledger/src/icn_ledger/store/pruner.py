@@ -1,4 +1,4 @@
-"""Removes versions that nothing can read any more, in the background. Source: docs/spec/ledger-store.md."""
+"""Forgets what blocks replaced, in the background. Source: docs/spec/ledger-store.md, "How far back"."""
 
 from __future__ import annotations
 
@@ -13,69 +13,40 @@ from icn_ledger.domain.limits import VERSIONED_HEIGHTS
 HEIGHTS_PER_TRANSACTION_MAX = 16
 """Keeps a transaction short: sixteen full blocks changed about 200,000 rows."""
 HEIGHTS_PER_WAKING = 16
-"""Versions may be kept for longer than promised; a look at every height cost 6 % of a quiet validator."""
+"""Heights may be kept for longer than promised; a look at every height cost 6 % of a quiet validator."""
 EDGES_KEPT = 400
 """Epoch edges whose state can still be read: with epochs of a day, a year and a month."""
 RETRY_SECONDS = 5.0
 
 _POSITION = "SELECT horizon.provable_from, chain.executed_height FROM horizon, chain"
 
-# Each version is found by its key. Without statistics of a young table Postgres would rather read and sort
-# all of it for every few heights: twice the work of all other statements of a busy ledger together.
-_BY_KEY = """
-    SELECT set_config(name, 'off', true)
-    FROM unnest(
-        ARRAY['enable_mergejoin', 'enable_hashjoin', 'enable_seqscan', 'enable_bitmapscan']
-    ) AS setting (name)
+# What an edge shows outlives its height: kept under the newest edge that shows it, absence included.
+_KEEP_AT_EDGES = """
+    INSERT INTO leaves_at_edges (namespace, identifier, epoch, value)
+    SELECT version.namespace, version.identifier, edge.epoch, version.value
+    FROM replaced
+    CROSS JOIN LATERAL (
+        SELECT epoch, executed_height FROM epoch_edges
+        WHERE executed_height < replaced.height ORDER BY epoch DESC LIMIT 1
+    ) AS edge
+    CROSS JOIN LATERAL unnest(
+        replaced.namespaces, replaced.identifiers, replaced.written_at, replaced.leaf_values
+    ) AS version (namespace, identifier, height, value)
+    WHERE replaced.height <= %(last)s AND coalesce(version.height, 0) <= edge.executed_height
+    ORDER BY replaced.height
+    ON CONFLICT DO NOTHING
 """
+
+_FORGET_OLD_EDGES = """
+    DELETE FROM leaves_at_edges
+    WHERE epoch <= (SELECT max(epoch) FROM epoch_edges WHERE executed_height < %(last)s) - %(edges)s
+"""
+
+_FORGET = "DELETE FROM replaced WHERE height <= %(last)s"
 
 _ADVANCE = "UPDATE horizon SET provable_from = %(last)s"
 
-# A version goes when a newer one is at or below the oldest height to be read, unless an edge shows it.
-_DELETE = """
-    DELETE FROM {table} AS version USING {table} AS newer
-    WHERE newer.height > %(first)s AND newer.height <= %(last)s
-        AND {same_version_newer} AND version.height < newer.height
-        AND NOT EXISTS (
-            SELECT FROM epoch_edges AS edge
-            WHERE edge.epoch > (SELECT max(epoch) FROM epoch_edges) - %(edges)s
-                AND edge.executed_height >= version.height AND edge.executed_height < newer.height
-                AND NOT EXISTS (
-                    SELECT FROM {table} AS between_them
-                    WHERE {same_version_between} AND between_them.height > version.height
-                        AND between_them.height <= edge.executed_height
-                )
-        )
-"""
-
-# A null says that what was there before went; without anything before it, it says nothing.
-_DELETE_NULLS = """
-    DELETE FROM {table} AS version
-    WHERE version.height > %(first)s AND version.height <= %(last)s AND version.{value} IS NULL
-        AND NOT EXISTS (
-            SELECT FROM {table} AS older WHERE {same_version_older} AND older.height < version.height
-        )
-"""
-
 _log = structlog.get_logger(__name__)
-
-
-def _statements(table: str, keys: tuple[str, ...], value: str) -> tuple[str, str]:
-    def same(other: str) -> str:
-        return " AND ".join(f"version.{key} = {other}.{key}" for key in keys)
-
-    return (
-        _DELETE.format(
-            table=table, same_version_newer=same("newer"), same_version_between=same("between_them")
-        ),
-        _DELETE_NULLS.format(table=table, value=value, same_version_older=same("older")),
-    )
-
-
-_STATEMENTS = (
-    *_statements("leaves", ("namespace", "identifier"), "value"),
-    *_statements("tree_pages", ("prefix",), "page"),
-)
 
 
 class Pruner:
@@ -118,9 +89,6 @@ class Pruner:
             last = min(first + HEIGHTS_PER_TRANSACTION_MAX, executed_height - VERSIONED_HEIGHTS - 1)
             if last <= first:
                 return False
-            await connection.execute(_BY_KEY)
-            span = {"first": first, "last": last, "edges": EDGES_KEPT}
-            for statement in _STATEMENTS:
-                await connection.execute(statement, span)
-            await connection.execute(_ADVANCE, span)
+            for statement in (_KEEP_AT_EDGES, _FORGET_OLD_EDGES, _FORGET, _ADVANCE):
+                await connection.execute(statement, {"last": last, "edges": EDGES_KEPT})
         return True

@@ -7,13 +7,14 @@ from typing import Any
 
 import psycopg
 from icn.consensus.v1 import block_pb2
+from icn_crypto.state_tree import missing_prefixes, state_key
 from icn_kit.database import Connection, Database
 
 from icn_ledger.domain.leaves import decode_leaf
 from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.records import Account, Hold, Namespace
 from icn_ledger.store.state import SELECT_BLOCKS, read_block
-from icn_ledger.store.versions import fetch_leaf_bytes, fetch_pages
+from icn_ledger.store.versions import fetch_leaf_bytes, fetch_pages, fetch_replaced
 from icn_ledger.usecases.execute_block import Execution
 from icn_ledger.usecases.get_proof import ProofMaterial
 from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
@@ -23,36 +24,28 @@ TRANSACTIONS_PER_PAGE_MAX = 20_000
 """In a page of blocks: about 10 MB of rows with receipts, and 0.7 MB of ids in an answer."""
 
 _LEAF = """
-    SELECT value, chain.executed_height
-    FROM chain, LATERAL (
-        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = %(identifier)s
-        ORDER BY height DESC LIMIT 1
-    ) AS version
-    WHERE value IS NOT NULL
+    SELECT leaves.value, chain.executed_height FROM leaves, chain
+    WHERE leaves.namespace = %(namespace)s AND leaves.identifier = %(identifier)s
 """
 
-# A list's own table says which records there are; they never go, so their newest version has a value.
+# A list's own table says which records there are; they never go.
 _ACCOUNTS = """
-    SELECT version.value, chain.executed_height
+    SELECT leaves.value, chain.executed_height
     FROM chain, (
         SELECT account FROM accounts WHERE account > %(after)s ORDER BY account LIMIT %(count)s
-    ) AS listed, LATERAL (
-        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = listed.account
-        ORDER BY height DESC LIMIT 1
-    ) AS version
+    ) AS listed
+    JOIN leaves ON leaves.namespace = %(namespace)s AND leaves.identifier = listed.account
     ORDER BY listed.account
 """
 
 _ACCOUNTS_OF_OWNER = _ACCOUNTS.replace("WHERE account >", "WHERE owner = %(owner)s AND account >")
 
 _UNITS = """
-    SELECT version.value, chain.executed_height
+    SELECT leaves.value, chain.executed_height
     FROM chain, (
         SELECT unit FROM units WHERE unit > %(after)s ORDER BY unit LIMIT %(count)s
-    ) AS listed, LATERAL (
-        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = listed.unit
-        ORDER BY height DESC LIMIT 1
-    ) AS version
+    ) AS listed
+    JOIN leaves ON leaves.namespace = %(namespace)s AND leaves.identifier = listed.unit
     ORDER BY listed.unit
 """
 
@@ -70,13 +63,7 @@ _ENTRIES = """
 
 _ENTRIES_OF_ACCOUNT = _ENTRIES.replace("WHERE (height", "WHERE account = %(account)s AND (height")
 
-_WHOLE = """
-    SELECT namespace, value FROM (
-        SELECT DISTINCT ON (namespace, identifier) namespace, value FROM leaves
-        WHERE namespace = %(account)s OR namespace = %(hold)s
-        ORDER BY namespace, identifier, height DESC
-    ) AS newest WHERE value IS NOT NULL
-"""
+_WHOLE = "SELECT namespace, value FROM leaves WHERE namespace = %(account)s OR namespace = %(hold)s"
 
 _TRANSACTION = """
     SELECT transactions.height, transactions.index, transactions.receipt, blocks.time_ms
@@ -163,7 +150,7 @@ class LedgerQueries:
         )
 
     async def proof_material(
-        self, namespace: Namespace, identifier: bytes, prefixes: list[bytes], from_epoch: int, steps_max: int
+        self, namespace: Namespace, identifier: bytes, from_epoch: int, steps_max: int
     ) -> ProofMaterial | None:
         """Material for a proof; None when no final header names a state that is still kept."""
         async with self._database.connection() as connection:
@@ -174,21 +161,23 @@ class LedgerQueries:
             row = await cursor.fetchone()
             assert row is not None, "genesis is there"
             block = read_block(row)
-            await cursor.execute("SELECT descendant_headers FROM chain")
-            descendants = await cursor.fetchone()
-            assert descendants is not None, "the chain has its row"
+            await cursor.execute("SELECT chain.descendant_headers, horizon.provable_from FROM chain, horizon")
+            position = await cursor.fetchone()
+            assert position is not None, "both tables have their row"
+            descendants, provable_from = position
             height = block_pb2.BlockHeader.FromString(block.header).executed_height
-            await cursor.execute("SELECT provable_from FROM horizon")
-            provable_from = await cursor.fetchone()
-            assert provable_from is not None, "the migration wrote it"
-            if block.height == 0 or height < provable_from[0]:
+            if block.height == 0 or height < provable_from:
                 return None
             leaves = await fetch_leaf_bytes(connection, [(namespace, identifier)], height)
-            pages = await fetch_pages(connection, prefixes, height)
+            replaced = await fetch_replaced(connection, height)
+            keys = [state_key(*leaf) for leaf in ((namespace, identifier), *replaced)]
+            pages: dict[bytes, bytes | None] = {}
+            while missing := missing_prefixes(pages, keys):
+                pages.update(await fetch_pages(connection, missing))
             await cursor.execute(_EDGES, {"first": from_epoch, "end": block.epoch, "count": steps_max})
             edges = tuple(_read_edge(edge) for edge in await cursor.fetchall())
         value = leaves[0][2] if leaves else b""
-        return ProofMaterial(block, tuple(descendants[0]), value, pages, edges)
+        return ProofMaterial(block, tuple(descendants), value, pages, replaced, edges)
 
     async def _with_transactions(self, condition: str, parameters: Mapping[str, Any]) -> list[Execution]:
         async with self._database.connection() as connection:

@@ -18,9 +18,9 @@ from icn_ledger.domain.records import Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
 from icn_ledger.store.arrays import ByteaArray
-from icn_ledger.store.cache import LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
+from icn_ledger.store.cache import PAGES_MAX, LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
 from icn_ledger.store.statements import INSERT_CHAIN, block_statement
-from icn_ledger.store.versions import fetch_pages, fetch_records
+from icn_ledger.store.versions import fetch_leaf_bytes, fetch_newest_leaf_bytes, fetch_pages, records_of
 from icn_ledger.usecases.ports import (
     AnotherExecuted,
     BlockCommit,
@@ -82,7 +82,7 @@ class StateStore:
         self._newest = newest
         self._log = log
         self._records = RecordCache()
-        self._pages = PageCache()
+        self._pages = PageCache(PAGES_MAX)
         self._recent = RecentChanges()
         self._blocks: LeastRecentlyUsed[int, ExecutedBlock] = LeastRecentlyUsed(RECENT_BLOCKS)
         self._is_uncertain = False
@@ -155,8 +155,9 @@ class StateStore:
             async with self._lock:
                 self._check_height(height)
                 if not self._recent.reaches(height, self._newest.height):
+                    wanted = _listed(names)
                     async with self._database.connection() as connection:
-                        records = await fetch_records(connection, _listed(names), height)
+                        records = records_of(wanted, await fetch_leaf_bytes(connection, wanted, height))
                     return ValidityView(records.controllers, records.allowances)
                 # What was taken before the lock may be of an older height by now.
                 records = RecordTables()
@@ -170,8 +171,8 @@ class StateStore:
         known = KnownPages(self._pages)
         while missing := missing_prefixes(known, keys):
             async with self._lock, self._database.connection() as connection:
-                found = await fetch_pages(connection, missing, self._newest.height)
-                self._pages.put(found)
+                found = await fetch_pages(connection, missing)
+                self._pages.put_all(found)
             known.add(found)
         return known
 
@@ -209,7 +210,7 @@ class StateStore:
                 {identifier: commit.before.allowances[identifier] for identifier in changed.allowances},
             )
             self._records.put(changed)
-            self._pages.put(commit.pages)
+            self._pages.put_all(commit.pages)
             self._blocks.put(self._newest.height, self._newest)
             self._newest, self._log = block, commit.log
             self._is_uncertain = False
@@ -280,7 +281,7 @@ class StateStore:
         if not missing:
             return
         async with self._database.connection() as connection:
-            loaded = await fetch_records(connection, missing, self._newest.height)
+            loaded = records_of(missing, await fetch_newest_leaf_bytes(connection, missing))
         self._records.put(loaded)
         for namespace in Namespace:
             records.table(namespace).update(loaded.table(namespace))

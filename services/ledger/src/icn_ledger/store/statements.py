@@ -44,14 +44,40 @@ _ENTRIES = """
     )
 """
 
+# All parts of a statement see the rows as they were before it.
 _LEAVES = """
-    leaves_written AS (
+    leaves_replaced AS (
+        INSERT INTO replaced (height, namespaces, identifiers, written_at, leaf_values)
+        SELECT %(height)s, %(namespaces)s, %(identifiers)s,
+            array_agg(leaf.height ORDER BY ordinality), array_agg(leaf.value ORDER BY ordinality)
+        FROM unnest(%(namespaces)s, %(identifiers)s) WITH ORDINALITY
+            AS given (namespace, identifier, ordinality)
+        LEFT JOIN LATERAL (
+            SELECT height, value FROM leaves
+            WHERE leaves.namespace = given.namespace AND leaves.identifier = given.identifier
+            LIMIT 1
+        ) AS leaf ON true
+    ), leaves_written AS (
         INSERT INTO leaves (namespace, identifier, height, value)
         SELECT namespace, identifier, %(height)s, value
         FROM unnest(%(namespaces)s, %(identifiers)s, %(values)s) AS given (namespace, identifier, value)
+        WHERE value IS NOT NULL
+        ON CONFLICT (namespace, identifier) DO UPDATE SET height = excluded.height, value = excluded.value
     ), pages_written AS (
-        INSERT INTO tree_pages (prefix, height, page)
-        SELECT prefix, %(height)s, page FROM unnest(%(prefixes)s, %(pages)s) AS given (prefix, page)
+        INSERT INTO tree_pages (prefix, page)
+        SELECT prefix, page FROM unnest(%(prefixes)s, %(pages)s) AS given (prefix, page)
+        WHERE page IS NOT NULL
+        ON CONFLICT (prefix) DO UPDATE SET page = excluded.page
+    )
+"""
+
+_GONE = """
+    leaves_gone AS (
+        DELETE FROM leaves USING unnest(%(gone_namespaces)s, %(gone_identifiers)s)
+            AS given (namespace, identifier)
+        WHERE leaves.namespace = given.namespace AND leaves.identifier = given.identifier
+    ), pages_gone AS (
+        DELETE FROM tree_pages WHERE prefix = ANY(%(gone_prefixes)s)
     )
 """
 
@@ -113,6 +139,7 @@ def block_statement(commit: BlockCommit, events: OutboxRows) -> tuple[str, Mappi
         (_TRANSACTIONS, _transactions(commit)),
         (_ENTRIES, _entries(commit)),
         (_LEAVES, _leaves(commit)),
+        (_GONE, _gone(commit)),
         (_ACCOUNTS, _accounts(commit)),
         (_UNITS, _units(commit)),
         (_HOLDS, _holds(commit)),
@@ -190,6 +217,17 @@ def _leaves(commit: BlockCommit) -> dict[str, Any]:
         "values": ByteaArray([value for _, _, value in commit.leaves]),
         "prefixes": ByteaArray(list(commit.pages)),
         "pages": ByteaArray(list(commit.pages.values())),
+    }
+
+
+def _gone(commit: BlockCommit) -> dict[str, Any]:
+    leaves = [(namespace, identifier) for namespace, identifier, value in commit.leaves if value is None]
+    if not leaves:
+        return {}  # without a leaf that goes, no page goes
+    return {
+        "gone_namespaces": SmallintArray([namespace for namespace, _ in leaves]),
+        "gone_identifiers": ByteaArray([identifier for _, identifier in leaves]),
+        "gone_prefixes": ByteaArray([prefix for prefix, page in commit.pages.items() if page is None]),
     }
 
 

@@ -1,4 +1,7 @@
-"""Reading versioned rows: the value of a record or page after a height. Source: docs/spec/ledger-store.md."""
+"""Reading the state as it is and as it was: the newest leaves, and what later blocks replaced.
+
+Source: docs/spec/ledger-store.md, "How far back".
+"""
 
 from __future__ import annotations
 
@@ -8,68 +11,127 @@ from typing import Any
 from icn_kit.database import Connection
 
 from icn_ledger.domain.leaves import decode_leaf
-from icn_ledger.domain.records import Namespace, RecordTables
+from icn_ledger.domain.records import Key, Namespace, RecordTables
 from icn_ledger.store.arrays import ByteaArray, SmallintArray
 
-_LEAVES = """
-    SELECT wanted.namespace, wanted.identifier, version.value
+# The first block after a height that replaced a leaf has what it was then.
+_REPLACED = """
+    SELECT DISTINCT ON (version.namespace, version.identifier)
+        version.namespace, version.identifier, version.value
+    FROM replaced, unnest(replaced.namespaces, replaced.identifiers, replaced.leaf_values)
+        AS version (namespace, identifier, value)
+    WHERE replaced.height > %(height)s
+    ORDER BY version.namespace, version.identifier, replaced.height
+"""
+
+_NEWEST_LEAVES = """
+    SELECT wanted.namespace, wanted.identifier, leaf.value
     FROM unnest(%(namespaces)s, %(identifiers)s) AS wanted (namespace, identifier)
     CROSS JOIN LATERAL (
         SELECT value FROM leaves
         WHERE leaves.namespace = wanted.namespace AND leaves.identifier = wanted.identifier
-            AND leaves.height <= %(height)s
-        ORDER BY leaves.height DESC LIMIT 1
-    ) AS version
-    WHERE version.value IS NOT NULL
+        LIMIT 1
+    ) AS leaf
+"""
+
+_LEAVES = """
+    SELECT wanted.namespace, wanted.identifier,
+        CASE WHEN older.identifier IS NULL THEN leaves.value ELSE older.value END AS value
+    FROM unnest(%(namespaces)s, %(identifiers)s) AS wanted (namespace, identifier)
+    LEFT JOIN leaves USING (namespace, identifier)
+    LEFT JOIN (_REPLACED) AS older USING (namespace, identifier)
+""".replace("_REPLACED", _REPLACED)
+
+# An edge below the horizon shows what the first edge at or after it kept, or what it shows at the horizon.
+_LEAVES_AT_EDGE = """
+    SELECT DISTINCT ON (wanted.namespace, wanted.identifier)
+        wanted.namespace, wanted.identifier, version.value
+    FROM unnest(%(namespaces)s, %(identifiers)s) AS wanted (namespace, identifier)
+    JOIN leaves_at_edges AS version USING (namespace, identifier)
+    WHERE version.epoch >= %(epoch)s
+    ORDER BY wanted.namespace, wanted.identifier, version.epoch
 """
 
 _PAGES = """
     SELECT wanted.prefix, version.page
     FROM unnest(%(prefixes)s) AS wanted (prefix)
     CROSS JOIN LATERAL (
-        SELECT page FROM tree_pages
-        WHERE tree_pages.prefix = wanted.prefix AND tree_pages.height <= %(height)s
-        ORDER BY tree_pages.height DESC LIMIT 1
+        SELECT page FROM tree_pages WHERE tree_pages.prefix = wanted.prefix LIMIT 1
     ) AS version
-    WHERE version.page IS NOT NULL
 """
 
+LeafBytes = list[tuple[Namespace, bytes, bytes]]
+"""Namespace, identifier, canonical bytes; in any order."""
 
-async def fetch_leaf_bytes(
-    connection: Connection, wanted: Sequence[tuple[Namespace, bytes]], height: int
-) -> list[tuple[Namespace, bytes, bytes]]:
-    """Canonical leaf bytes after ``height`` of those that are there, in any order."""
+
+async def fetch_newest_leaf_bytes(connection: Connection, wanted: Sequence[Key]) -> LeafBytes:
+    """Canonical leaf bytes of the newest state, of those that are there."""
+    return await _fetch(connection, _NEWEST_LEAVES, _named(wanted))
+
+
+async def fetch_leaf_bytes(connection: Connection, wanted: Sequence[Key], height: int) -> LeafBytes:
+    """Canonical leaf bytes after ``height``, which is not below the horizon, of those that were there."""
+    return await _fetch(connection, _LEAVES, {**_named(wanted), "height": height})
+
+
+async def fetch_leaf_bytes_at_edge(connection: Connection, wanted: Sequence[Key], epoch: int) -> LeafBytes:
+    """Canonical leaf bytes in the state that the edge of a kept epoch names, of those that were there."""
     cursor = connection.cursor(binary=True)
     await cursor.execute(
-        _LEAVES,
-        {
-            "namespaces": SmallintArray([namespace for namespace, _ in wanted]),
-            "identifiers": ByteaArray([identifier for _, identifier in wanted]),
-            "height": height,
-        },
+        "SELECT greatest(executed_height, provable_from) FROM epoch_edges, horizon WHERE epoch = %s", (epoch,)
     )
+    row = await cursor.fetchone()
+    assert row is not None, "the epoch has ended"
+    await cursor.execute(_LEAVES_AT_EDGE, {**_named(wanted), "epoch": epoch})
+    kept = {(namespace, identifier): value for namespace, identifier, value in await cursor.fetchall()}
+    others = [key for key in wanted if key not in kept]
+    found = [(namespace, identifier, value) for (namespace, identifier), value in kept.items() if value]
+    return _read(found) + await fetch_leaf_bytes(connection, others, row[0])
+
+
+async def fetch_replaced(connection: Connection, height: int) -> dict[Key, bytes | None]:
+    """What every leaf that changed since was after ``height``, None for those that were absent."""
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(_REPLACED, {"height": height})
     rows: list[Any] = await cursor.fetchall()
-    return [(Namespace(namespace), identifier, value) for namespace, identifier, value in rows]
+    return {(Namespace(namespace), identifier): value for namespace, identifier, value in rows}
 
 
-async def fetch_records(
-    connection: Connection, wanted: Sequence[tuple[Namespace, bytes]], height: int
-) -> RecordTables:
-    """Records after ``height``, None for those that are absent."""
+def records_of(wanted: Sequence[Key], found: LeafBytes) -> RecordTables:
+    """The records that were wanted, None for those that were not found."""
     records = RecordTables()
     for namespace, identifier in wanted:
         records.put(namespace, identifier, None)
-    for namespace, identifier, value in await fetch_leaf_bytes(connection, wanted, height):
+    for namespace, identifier, value in found:
         records.put(namespace, identifier, decode_leaf(namespace, value))
     return records
 
 
-async def fetch_pages(
-    connection: Connection, prefixes: Sequence[bytes], height: int
-) -> dict[bytes, bytes | None]:
-    """Pages after ``height``, None for those that are absent."""
+async def fetch_pages(connection: Connection, prefixes: Sequence[bytes]) -> dict[bytes, bytes | None]:
+    """Pages of the newest tree, None for those that are absent."""
     pages: dict[bytes, bytes | None] = dict.fromkeys(prefixes)
     cursor = connection.cursor(binary=True)
-    await cursor.execute(_PAGES, {"prefixes": ByteaArray(prefixes), "height": height})
+    await cursor.execute(_PAGES, {"prefixes": ByteaArray(prefixes)})
     pages.update(await cursor.fetchall())
     return pages
+
+
+def _named(wanted: Sequence[Key]) -> dict[str, Any]:
+    return {
+        "namespaces": SmallintArray([namespace for namespace, _ in wanted]),
+        "identifiers": ByteaArray([identifier for _, identifier in wanted]),
+    }
+
+
+async def _fetch(connection: Connection, text: str, parameters: dict[str, Any]) -> LeafBytes:
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(text, parameters)
+    return _read(await cursor.fetchall())
+
+
+def _read(rows: Sequence[Any]) -> LeafBytes:
+    return [
+        (Namespace(namespace), identifier, value)
+        for namespace, identifier, value in rows
+        if value is not None
+    ]

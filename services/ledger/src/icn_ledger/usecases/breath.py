@@ -9,6 +9,9 @@ from typing import TypeVar
 ITEMS_PER_BREATH = 128
 """About 5 ms of work on transactions between two turns of the event loop."""
 
+LEAVES_ON_LOOP_MAX = 1_000
+"""Above it the tree is hashed on a thread: about 20 ms of the event loop."""
+
 Item = TypeVar("Item")
 
 

@@ -26,7 +26,7 @@ from icn_ledger.domain.receipts import encode_receipt, receipts_root
 from icn_ledger.domain.records import Namespace, RecordTables
 from icn_ledger.domain.refusals import InvariantBroken, Malformed
 from icn_ledger.domain.touched import touched_behind, touched_directly
-from icn_ledger.usecases.breath import in_breaths
+from icn_ledger.usecases.breath import LEAVES_ON_LOOP_MAX, in_breaths
 from icn_ledger.usecases.ports import (
     AnotherExecuted,
     BlockCommit,
@@ -43,10 +43,6 @@ CERTIFICATE_BYTES_MAX = 8_192
 """Fifty signatures with their seats."""
 DESCENDANTS_MAX = 10_000
 """As many as a proof may carry (docs/spec/proof.md)."""
-LEAVES_ON_LOOP_MAX = 1_000
-"""Above it the tree is hashed on a thread: about 20 ms of the event loop."""
-
-
 STATE_KEYS_KEPT = 32_768
 """A key costs as much as hashing two nodes; the same records change again and again. About 8 MB."""
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from icn.consensus.v1 import block_pb2
-from icn_crypto.state_tree import ROOT_PREFIX, StateTree, state_key
+from icn_crypto.state_tree import StateTree, state_key
 from icn_kit.errors import FailedPrecondition
 
-from icn_ledger.domain.records import Namespace
+from icn_ledger.domain.records import Key, Namespace
+from icn_ledger.usecases.breath import LEAVES_ON_LOOP_MAX
 from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
 
 EPOCH_STEPS_MAX = 4_096
@@ -27,7 +29,9 @@ class ProofMaterial(NamedTuple):
     value: bytes
     """Canonical leaf bytes in that root's state, empty when absent."""
     pages: Mapping[bytes, bytes | None]
-    """Pages of that state on the way to the key."""
+    """Pages of the newest state on the way to the key and to every leaf replaced since."""
+    replaced: Mapping[Key, bytes | None]
+    """What each leaf that changed since was in that root's state, None for those that were absent."""
     edges: tuple[EpochEdge, ...]
     """From the wanted epoch to the block's, ascending."""
 
@@ -36,7 +40,7 @@ class ProofSource(Protocol):
     """Where proofs are read."""
 
     async def proof_material(
-        self, namespace: Namespace, identifier: bytes, prefixes: list[bytes], from_epoch: int, steps_max: int
+        self, namespace: Namespace, identifier: bytes, from_epoch: int, steps_max: int
     ) -> ProofMaterial | None:
         """Material for a proof; None when no final header names a state that is still kept."""
 
@@ -60,14 +64,17 @@ async def get_proof(
         FailedPrecondition: PROOF_NOT_READY: no block after genesis is final yet, or the newest final header
             names a state that is no longer kept; a later block will do.
     """
-    key = state_key(namespace, identifier)
-    material = await source.proof_material(namespace, identifier, _prefixes(key), from_epoch, EPOCH_STEPS_MAX)
+    material = await source.proof_material(namespace, identifier, from_epoch, EPOCH_STEPS_MAX)
     if material is None:
         raise FailedPrecondition("PROOF_NOT_READY", "no final header names a state that is kept; try later")
-    tree = StateTree(material.pages)
+    # On a thread when blocks were full: the tree takes back all that they changed.
+    if len(material.replaced) > LEAVES_ON_LOOP_MAX:
+        tree = await asyncio.to_thread(_earlier_tree, material)
+    else:
+        tree = _earlier_tree(material)
     root = block_pb2.BlockHeader.FromString(material.block.header).state_root
     assert tree.root() == root, "the pages of a height hash to the root that its headers name"
-    proof = tree.prove(key)
+    proof = tree.prove(state_key(namespace, identifier))
     return ProvenLeaf(
         material.value,
         json.dumps(proof.to_dict(), separators=(",", ":")),
@@ -77,7 +84,7 @@ async def get_proof(
     )
 
 
-def _prefixes(key: bytes) -> list[bytes]:
-    """Every page that may lie on the way: one per nibble; those that are not there cost nothing."""
-    nibbles = bytes(nibble for byte in key for nibble in (byte >> 4, byte & 15))
-    return [ROOT_PREFIX, *(nibbles[:depth] for depth in range(1, len(nibbles)))]
+def _earlier_tree(material: ProofMaterial) -> StateTree:
+    """The tree as it was before the replaced leaves changed."""
+    changes = {state_key(*leaf): value for leaf, value in material.replaced.items()}
+    return StateTree({**material.pages, **StateTree(material.pages).update(changes).pages})

@@ -42,8 +42,8 @@ def test_an_absent_record_is_known_to_be_absent() -> None:
 
 
 def test_an_absent_page_is_known_to_be_absent() -> None:
-    cache = PageCache()
-    cache.put({b"": b"page", b"\x01": None})
+    cache = PageCache(3)
+    cache.put_all({b"": b"page", b"\x01": None})
     found: dict[bytes, bytes | None] = {}
     assert cache.take([b"", b"\x01", b"\x02"], found) == [b"\x02"]
     assert found == {b"": b"page", b"\x01": None}
