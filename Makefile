@@ -43,8 +43,8 @@ MINUTES ?= 10
 FIRST_SEED ?= 1000
 KILLS ?= 50
 campaign: setup-dev ## long runs: new seeds of consensus, kills (MINUTES=10 FIRST_SEED=1000 KILLS=50)
-	@$(BIN)/python scripts/campaign.py --minutes $(MINUTES) --first-seed $(FIRST_SEED)
-	@$(BIN)/python scripts/kills.py --kills $(KILLS) --first-seed $(FIRST_SEED)
+	@$(BIN)/python -m scripts.campaign --minutes $(MINUTES) --first-seed $(FIRST_SEED)
+	@$(BIN)/python -m scripts.kills --kills $(KILLS) --first-seed $(FIRST_SEED)
 
 lock: setup ## resolve requirements*.in into the hashed lock files
 	@$(BIN)/python scripts/lock.py

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import importlib.util
 import json
 import os
 import subprocess
@@ -15,24 +14,14 @@ from typing import Any
 
 import pytest
 
+from e2e.chains import chains
+from e2e.fold import fold
+
 HERE = Path(__file__).parent
 SHARED = Path(os.environ.get("ICN_SHARED_DATA") or HERE.parent.parent / "shared" / "data")
 SARAFU = SHARED / "sarafu" / "sarafu-10k.csv.gz"
 HEADER = "id,timeset,transfer_subtype,source,target,weight,token_name,token_address\n"
 REPLAY_SECONDS_MAX = 240
-
-
-def module_of(name: str) -> Any:
-    specification = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-def fold(path: Path) -> tuple[dict[str, int], list[int]]:
-    found: tuple[dict[str, int], list[int]] = module_of("fold").fold(str(path))
-    return found
 
 
 def balances_of(path: Path) -> dict[str, int]:
@@ -49,7 +38,7 @@ def test_the_fold_is_short_and_imports_nothing_of_ours() -> None:
 
 
 def check(result: dict[str, Any], file: Path, balances: Path) -> None:
-    expected, refused = fold(file)
+    expected, refused = fold(str(file))
     assert refused == [], "the file's own order pays for every row"
     assert balances_of(balances) == expected
     assert result["committed"] == result["rows"] > 0
@@ -61,7 +50,7 @@ def check(result: dict[str, Any], file: Path, balances: Path) -> None:
 def test_a_file_with_many_chains_of_spending_loses_no_row(icn: Any, federation: Any, tmp_path: Path) -> None:
     seed = 20_260_301
     file = tmp_path / "rows.csv.gz"
-    file.write_bytes(gzip.compress(module_of("chains").chains(seed, 600).encode()))
+    file.write_bytes(gzip.compress(chains(seed, 600).encode()))
     out = tmp_path / "balances.csv"
     run = icn("replay", str(file), "--balances", str(out), "--data", str(federation.directory))
     assert run.returncode == 0, f"seed {seed}: {run.stderr}"

@@ -1,4 +1,5 @@
-"""Runs the consensus simulation over ever new seeds for some minutes (`make campaign`).
+"""Runs the consensus simulation over ever new seeds for some minutes (`make campaign`, or ``python -m
+scripts.campaign``).
 
 The last line is JSON with what was run. A seed that breaks an invariant ends the campaign with exit status 1
 and the command that plays it again.
@@ -7,16 +8,18 @@ and the command that plays it again.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-RUNS = ROOT / "services" / "consensus" / "tests" / "unit" / "test_simplex_seeds.py"
+from services.consensus.tests.unit.test_simplex_seeds import (
+    test_honest_seats_agree_and_resume as honest_seats,
+)
+from services.consensus.tests.unit.test_simplex_seeds import (
+    test_honest_seats_agree_and_resume_though_f_seats_lie as lying_seats,
+)
+
 MINUTES_MAX = 24 * 60
 HONEST_PER_LYING = 2
 """Of three seeds, one has seats that lie; as in the runs that every test does."""
@@ -31,11 +34,10 @@ def main() -> int:
     options = parser.parse_args()
     if not 0 < options.minutes <= MINUTES_MAX:
         parser.error(f"--minutes: more than 0, at most {MINUTES_MAX}")
-    honest, lying = scenarios()
     deadline = time.monotonic() + 60 * options.minutes
     seed, done = options.first_seed, 0
     while time.monotonic() < deadline and done < options.seeds:
-        scenario = lying if seed % (HONEST_PER_LYING + 1) == 0 else honest
+        scenario = lying_seats if seed % (HONEST_PER_LYING + 1) == 0 else honest_seats
         try:
             scenario(seed)
         except Exception:  # noqa: BLE001 - whatever a seed finds is what the campaign is for
@@ -46,18 +48,6 @@ def main() -> int:
         seed, done = seed + 1, done + 1
     print(json.dumps({"first_seed": options.first_seed, "seeds": done, "violation": None}))
     return 0
-
-
-def scenarios() -> tuple[Callable[[int], None], Callable[[int], None]]:
-    """The runs of the tests: honest seats, and up to f that lie."""
-    specification = importlib.util.spec_from_file_location("simplex_seeds", RUNS)
-    assert specification is not None and specification.loader is not None, "a path with a .py at its end"
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return (
-        module.test_honest_seats_agree_and_resume,
-        module.test_honest_seats_agree_and_resume_though_f_seats_lie,
-    )
 
 
 if __name__ == "__main__":

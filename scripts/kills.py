@@ -1,4 +1,5 @@
-"""Kills processes of a platform while transaction files are replayed on it (`make campaign`).
+"""Kills processes of a platform while transaction files are replayed on it (`make campaign`, or
+``python -m scripts.kills``).
 
 Each round replays a made-up file and kills processes one after another with SIGKILL, a random one at a random
 moment, the next when the last is back, so that never more than one of four validators is away. After every
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.util
 import json
 import random
 import subprocess
@@ -21,10 +21,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from icn_client.platforms import found_network, without_secrets
 from icn_localnet.platform import RunningPlatform, launch
+
+from e2e.chains import chains
+from e2e.fold import fold
 
 ROOT = Path(__file__).resolve().parent.parent
 ICN = ROOT / ".venv" / "bin" / "icn"
@@ -68,7 +70,7 @@ def main() -> int:
 def play(running: RunningPlatform, folder: Path, seed: int, killed: Counter[str], kills: int) -> str:
     """One round; what was wrong, empty when it held."""
     file, balances = folder / f"{seed}.csv", folder / f"{seed}-balances.csv"
-    file.write_text(helper("chains").chains(seed, ROWS))
+    file.write_text(chains(seed, ROWS))
     is_done = threading.Event()
     chance = random.Random(seed)  # noqa: S311 - a seed that is printed
     killing = threading.Thread(target=kill, args=(running, chance, is_done, killed, kills))
@@ -83,7 +85,7 @@ def play(running: RunningPlatform, folder: Path, seed: int, killed: Counter[str]
     result = json.loads(run.stdout.splitlines()[-1])
     if result["committed"] != result["rows"] or result["sum"] != "0":
         return f"rows are missing: {result}"
-    expected, _ = helper("fold").fold(str(file))
+    expected, _ = fold(str(file))
     with balances.open(newline="") as stream:
         found = {row["party"]: int(row["balance"]) for row in csv.DictReader(stream)}
     return "" if found == expected else "balances differ from the fold"
@@ -101,15 +103,6 @@ def kill(
         name = chance.choice(sorted(running.processes()))
         running.kill_process(name)
         killed[name] += 1
-
-
-def helper(name: str) -> Any:
-    """A module of e2e/."""
-    specification = importlib.util.spec_from_file_location(name, ROOT / "e2e" / f"{name}.py")
-    assert specification is not None and specification.loader is not None, "a path with a .py at its end"
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 def icn(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

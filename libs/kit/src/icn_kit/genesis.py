@@ -23,6 +23,8 @@ from icn_crypto.suites import PUBLIC_KEY_BYTES, InvalidPublicKey, Suite, check_p
 PROTOCOL_VERSION = 1
 GENESIS_BYTES_MAX = 4 * 1024 * 1024
 """256 organizations with four keys each stay below it."""
+BLOCK_BYTES_MAX = 4_128_768
+"""A message between validators holds 4 MiB, a block and 64 KiB around it."""
 INTEGER_MAX = 2**53 - 1
 """Largest integer that every JSON reader keeps exactly (RFC 7493)."""
 ALLOWANCE_MAX = 2**40
@@ -326,7 +328,7 @@ def _trust_profile(reader: _Reader) -> TrustProfile:
 def _limits(reader: _Reader) -> BlockLimits:
     reader.members("block_bytes_max", "block_transactions_max")
     return BlockLimits(
-        bytes_max=reader.member("block_bytes_max").integer(262_144, 4_128_768),
+        bytes_max=reader.member("block_bytes_max").integer(262_144, BLOCK_BYTES_MAX),
         transactions_max=reader.member("block_transactions_max").integer(1, 65_536),
     )
 

@@ -27,7 +27,6 @@ from icn_consensus.domain.config import Config
 from icn_consensus.domain.replica import Status
 from icn_consensus.domain.validator_set import parse_validator_set
 from icn_consensus.peers.application import ApplicationClient
-from icn_consensus.peers.frames import FRAME_BYTES_MAX
 from icn_consensus.peers.hello import Identity
 from icn_consensus.peers.network import PeerNetwork
 from icn_consensus.settings import ConsensusSettings
@@ -42,8 +41,6 @@ from icn_consensus.usecases.recover import recover
 DATABASE_POOL_SIZE: Final = 2
 """One connection stores, one reads for peers that catch up."""
 DRAIN_SECONDS: Final = 3.0
-BLOCK_BYTES_MAX: Final = FRAME_BYTES_MAX - 64 * 1024
-"""A proposal is one frame: its block, signature and field tags."""
 
 _log = structlog.get_logger(__name__)
 
@@ -202,10 +199,6 @@ async def build(settings: ConsensusSettings, stop: Stop | None = None, clock: Cl
         raise CannotValidate(f"the key in {settings.key_file} is not that of seat {settings.seat}")
     if not settings.peers.keys() | {settings.seat} == set(range(seats)):
         raise CannotValidate(f"addresses of seats {sorted(settings.peers)}, but the zone has {seats} seats")
-    if genesis.limits.bytes_max > BLOCK_BYTES_MAX:
-        raise CannotValidate(
-            f"blocks of {genesis.limits.bytes_max} bytes do not fit into a frame, at most {BLOCK_BYTES_MAX}"
-        )
     return Service(genesis, key, settings, stop or Stop(), clock or SystemClock())
 
 

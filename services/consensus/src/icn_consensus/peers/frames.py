@@ -10,12 +10,13 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 from icn.consensus.v1 import peer_pb2
+from icn_kit.genesis import BLOCK_BYTES_MAX
 
 from icn_consensus.domain.actions import MessageKind
 from icn_consensus.usecases.ports import FetchRequest
 
-FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
-"""As the proto says."""
+FRAME_BYTES_MAX: Final = BLOCK_BYTES_MAX + 64 * 1024
+"""As the proto says, 4 MiB. A proposal is one frame: its block, signature and field tags."""
 FRAMES_MAX: Final = 256
 """In one message, as the proto says: more events than a turn of the core digests would only wait."""
 JOINED_BYTES_MAX: Final = 64 * 1024
