@@ -74,9 +74,9 @@ class LedgerServicer(service_pb2_grpc.LedgerServiceServicer):
         size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
         listing = f"entries of {account.hex()}"
         place = self._tokens.read(listing, request.page_token, 2 * PLACE_NUMBER_BYTES)
-        if account:
-            await get_leaf(Namespace.ACCOUNT, account, self._source)
         rows = await self._source.entries(account, None if place is None else _numbers(place), size + 1)
+        if account and not rows:
+            await get_leaf(Namespace.ACCOUNT, account, self._source)  # nothing yet, or no such account
         token = ""
         if len(rows) > size:
             last = rows[size - 1]
