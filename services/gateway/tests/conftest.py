@@ -85,6 +85,7 @@ class FakeZone:
     controllers: dict[bytes, state.ControllerLeaf] = field(default_factory=dict)
     holds: dict[bytes, state.HoldLeaf] = field(default_factory=dict)
     allowances: dict[bytes, state.AllowanceLeaf] = field(default_factory=dict)
+    recoveries: dict[bytes, state.RecoveryLeaf] = field(default_factory=dict)
     transactions: dict[bytes, ledger.GetTransactionResponse] = field(default_factory=dict)
     blocks: list[ledger.BlockSummary] = field(default_factory=list)
     proofs: dict[str, ledger.GetProofResponse] = field(default_factory=dict)
@@ -146,6 +147,10 @@ class FakeZone:
         self._called("get_allowance")
         leaf = _look_up(self.allowances, organization, "ALLOWANCE_UNKNOWN")
         return ledger.GetAllowanceResponse(allowance=leaf)
+
+    async def get_recovery(self, name: str) -> ledger.GetRecoveryResponse:
+        self._called("get_recovery")
+        return ledger.GetRecoveryResponse(recovery=_look_up(self.recoveries, name, "RECOVERY_UNKNOWN"))
 
     async def get_transaction(self, name: str) -> ledger.GetTransactionResponse:
         self._called("get_transaction")
@@ -371,6 +376,17 @@ def trading_zone(genesis_path: Path) -> FakeZone:
         payer=organizations[0].principal,
     )
     made.accounts[accounts[0]].held_minor = 700
+    lost, guardian = (organization.principal for organization in organizations[:2])
+    made.controllers[lost].recovery.guardian = guardian
+    made.controllers[lost].recovery.delay_ms = 1_209_600_000
+    made.recoveries[lost] = state.RecoveryLeaf(
+        principal=lost,
+        threshold=1,
+        keys=made.controllers[guardian].keys,
+        guardian=guardian,
+        ready_time_ms=GENESIS_TIME_MS + 1_209_600_000,
+        payer=guardian,
+    )
     made.proofs[f"accounts/{accounts[0].hex()}"] = ledger.GetProofResponse(
         namespace=3,
         identifier=accounts[0],

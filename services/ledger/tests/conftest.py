@@ -313,15 +313,48 @@ def block_hash(zone: Zone, header: bytes) -> bytes:
 # Messages, each a line where a test wants one.
 
 
-def open_controller(member: Member, threshold: int = 1, keys: Sequence[Any] | None = None) -> pb.Message:
+def guarded_by(guardian: Member, delay_ms: int = HOUR_MS) -> pb.RecoveryPolicy:
+    return pb.RecoveryPolicy(guardian=guardian.principal, delay_ms=delay_ms)
+
+
+def open_controller(
+    member: Member,
+    threshold: int = 1,
+    keys: Sequence[Any] | None = None,
+    recovery: pb.RecoveryPolicy | None = None,
+) -> pb.Message:
     registered = sorted_keys(*(member.keys if keys is None else keys))
     return pb.Message(
-        open_controller=pb.OpenController(principal=member.principal, threshold=threshold, keys=registered)
+        open_controller=pb.OpenController(
+            principal=member.principal, threshold=threshold, keys=registered, recovery=recovery
+        )
     )
 
 
-def update_controller(threshold: int, *keys: tuple[TestKey, pb.KeyScope | None] | TestKey) -> pb.Message:
-    return pb.Message(update_controller=pb.UpdateController(threshold=threshold, keys=sorted_keys(*keys)))
+def update_controller(
+    threshold: int,
+    *keys: tuple[TestKey, pb.KeyScope | None] | TestKey,
+    recovery: pb.RecoveryPolicy | None = None,
+) -> pb.Message:
+    return pb.Message(
+        update_controller=pb.UpdateController(threshold=threshold, keys=sorted_keys(*keys), recovery=recovery)
+    )
+
+
+def start_recovery(
+    principal: bytes, threshold: int, *keys: tuple[TestKey, pb.KeyScope | None] | TestKey
+) -> pb.Message:
+    return pb.Message(
+        start_recovery=pb.StartRecovery(principal=principal, threshold=threshold, keys=sorted_keys(*keys))
+    )
+
+
+def cancel_recovery(principal: bytes) -> pb.Message:
+    return pb.Message(cancel_recovery=pb.CancelRecovery(principal=principal))
+
+
+def complete_recovery(principal: bytes) -> pb.Message:
+    return pb.Message(complete_recovery=pb.CompleteRecovery(principal=principal))
 
 
 def create_unit(unit: bytes, floor_minor: int = 0, code: str = "HOUR", scale: int = 2) -> pb.Message:

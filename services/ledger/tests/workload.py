@@ -18,8 +18,11 @@ from services.ledger.tests.conftest import (
     TestKey,
     Zone,
     anchor,
+    cancel_recovery,
     capture_hold,
+    complete_recovery,
     create_unit,
+    guarded_by,
     identifier,
     make_zone,
     memory_ledger,
@@ -28,6 +31,7 @@ from services.ledger.tests.conftest import (
     place_hold,
     set_allowance,
     set_floor,
+    start_recovery,
     transfer,
     update_controller,
     void_hold,
@@ -58,7 +62,13 @@ class Workload:
         """The first two open what the others use."""
         yield self.block(
             (self.shop, [create_unit(UNIT, floor_minor=-1_000)]),
-            (self.shop, [open_controller(member) for member in self.members]),
+            (
+                self.shop,
+                [
+                    open_controller(member, recovery=guarded_by(self.shop, 5 * BLOCK_MS))
+                    for member in self.members
+                ],
+            ),
         )
         yield self.block(
             *[
@@ -78,7 +88,11 @@ class Workload:
     def drawn(self) -> tuple[Member, list[pb.Message]]:
         draw = self.random
         kind = draw.choice(
-            ["transfer"] * 6 + ["hold"] * 3 + ["end"] * 3 + ["floor", "anchor", "open", "zone", "key"]
+            ["transfer"] * 6
+            + ["hold"] * 3
+            + ["end"] * 3
+            + ["recovery"] * 2
+            + ["floor", "anchor", "open", "zone", "key"]
         )
         number = draw.randrange(MEMBERS)
         member = self.members[number]
@@ -110,7 +124,18 @@ class Workload:
             return self.zone.authority, [
                 set_allowance(organization, state_leaves=draw.randrange(100), **bounds)
             ]
-        return member, [update_controller(1, member.keys[0], TestKey(f"more {draw.randrange(5)}"))]
+        keys = member.keys[0], TestKey(f"more {draw.randrange(5)}")
+        if kind == "recovery":
+            principal = member.principal
+            return draw.choice(
+                [
+                    (self.shop, [start_recovery(principal, 1, *keys)]),
+                    (draw.choice([self.shop, member]), [cancel_recovery(principal)]),
+                    (self.shop, [complete_recovery(principal)]),
+                ]
+            )
+        policy = guarded_by(self.shop, 5 * BLOCK_MS) if draw.randrange(4) else None
+        return member, [update_controller(1, *keys, recovery=policy)]
 
 
 async def print_roots(seed: int, blocks: int) -> None:

@@ -36,6 +36,7 @@ from icn.ledger.v1.service_pb2 import (
     GetControllerRequest,
     GetProofRequest,
     GetProofResponse,
+    GetRecoveryRequest,
     GetTransactionRequest,
     GetUnitRequest,
     ListAccountsRequest,
@@ -237,6 +238,11 @@ class Connection:
         """A controller's leaf. Raises DomainError (CONTROLLER_UNKNOWN)."""
         request = GetControllerRequest(name=f"principals/{principal.hex()}")
         return (await self.read(lambda stub: stub.GetController(request))).controller
+
+    async def recovery(self, principal: bytes) -> Any:
+        """The leaf of a principal's recovery that is under way. Raises DomainError (RECOVERY_UNKNOWN)."""
+        request = GetRecoveryRequest(name=f"recoveries/{principal.hex()}")
+        return (await self.read(lambda stub: stub.GetRecovery(request))).recovery
 
     async def allowance(self, organization: bytes) -> Any:
         """An organization's allowance leaf. Raises DomainError (ALLOWANCE_UNKNOWN)."""

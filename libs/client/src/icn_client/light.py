@@ -17,6 +17,7 @@ from icn.ledger.v1.state_pb2 import (
     AnchorLeaf,
     ControllerLeaf,
     HoldLeaf,
+    RecoveryLeaf,
     UnitLeaf,
     ZoneLeaf,
 )
@@ -72,6 +73,7 @@ NAMESPACES: Final[Mapping[int, _Namespace]] = {
     5: _Namespace("anchor", AnchorLeaf, "digest"),
     6: _Namespace("allowance", AllowanceLeaf, "organization"),
     7: _Namespace("zone", ZoneLeaf, None),
+    8: _Namespace("recovery", RecoveryLeaf, "principal"),
 }
 """Leaves by namespace (docs/spec/transaction.md, "Leaves and namespaces")."""
 

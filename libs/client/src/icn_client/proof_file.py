@@ -33,7 +33,7 @@ DESCENDANTS_MAX: Final = 10_000
 """In the whole file: a finalization covers two blocks under load, more only after an outage."""
 
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
-_IDENTIFIER_BYTES: Final = {1: 16, 2: 16, 3: 16, 4: 16, 5: 32, 6: 16, 7: 0}
+_IDENTIFIER_BYTES: Final = {1: 16, 2: 16, 3: 16, 4: 16, 5: 32, 6: 16, 7: 0, 8: 16}
 
 
 class ProofMalformed(ValueError):
@@ -170,7 +170,7 @@ def parse_proof_file(content: bytes) -> ProofFile:
         raise ProofMalformed(f"format: must be {FORMAT}")
     namespace = members["namespace"]
     if not isinstance(namespace, int) or isinstance(namespace, bool) or namespace not in _IDENTIFIER_BYTES:
-        raise ProofMalformed("namespace: must be 1 to 7")
+        raise ProofMalformed("namespace: must be 1 to 8")
     try:
         state_proof = Proof.from_dict(members["state_proof"])
     except InvalidProof as error:

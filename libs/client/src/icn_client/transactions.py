@@ -13,7 +13,9 @@ from typing import Final
 from icn.ledger.v1.transaction_pb2 import (
     AllowanceLimits,
     Anchor,
+    CancelRecovery,
     CaptureHold,
+    CompleteRecovery,
     ControllerKey,
     CreateUnit,
     KeyScope,
@@ -22,9 +24,11 @@ from icn.ledger.v1.transaction_pb2 import (
     OpenController,
     PlaceHold,
     PublicKey,
+    RecoveryPolicy,
     SetAllowance,
     SetFloor,
     Signature,
+    StartRecovery,
     Transaction,
     TransactionBody,
     Transfer,
@@ -160,7 +164,8 @@ def key_scope(
     """What a scoped key may sign.
 
     Args:
-        message_kinds: names of ``Message.kind``, such as ``transfer``; never ``update_controller``.
+        message_kinds: names of ``Message.kind``, such as ``transfer``; never ``update_controller``,
+            ``start_recovery`` or ``complete_recovery``.
         amount_minor_max: 0 means no limit.
         accounts: none means every account of the principal.
         expire_time_ms: last block time, unix milliseconds; 0 means no end.
@@ -181,16 +186,48 @@ def _ascending(keys: Iterable[ControllerKey]) -> list[ControllerKey]:
     return sorted(keys, key=identifier)
 
 
-def open_controller(principal: bytes, threshold: int, keys: Iterable[ControllerKey]) -> Message:
+def recovery_policy(guardian: bytes, delay_ms: int) -> RecoveryPolicy:
+    """Another principal may replace lost keys, ``delay_ms`` (1 to 366 days) after announcing new ones."""
+    return RecoveryPolicy(guardian=guardian, delay_ms=delay_ms)
+
+
+def open_controller(
+    principal: bytes, threshold: int, keys: Iterable[ControllerKey], recovery: RecoveryPolicy | None = None
+) -> Message:
     """Creates a principal; the acting principal becomes its sponsor. Keys are put in order."""
     return Message(
-        open_controller=OpenController(principal=principal, threshold=threshold, keys=_ascending(keys))
+        open_controller=OpenController(
+            principal=principal, threshold=threshold, keys=_ascending(keys), recovery=recovery
+        )
     )
 
 
-def update_controller(threshold: int, keys: Iterable[ControllerKey]) -> Message:
-    """Replaces the acting principal's keys and threshold. Keys are put in order."""
-    return Message(update_controller=UpdateController(threshold=threshold, keys=_ascending(keys)))
+def update_controller(
+    threshold: int, keys: Iterable[ControllerKey], recovery: RecoveryPolicy | None = None
+) -> Message:
+    """Replaces the acting principal's keys, threshold and recovery policy, and cancels a recovery under way.
+    Keys are put in order.
+    """
+    return Message(
+        update_controller=UpdateController(threshold=threshold, keys=_ascending(keys), recovery=recovery)
+    )
+
+
+def start_recovery(principal: bytes, threshold: int, keys: Iterable[ControllerKey]) -> Message:
+    """Announces new keys for a principal; only its guardian may. Keys are put in order."""
+    return Message(
+        start_recovery=StartRecovery(principal=principal, threshold=threshold, keys=_ascending(keys))
+    )
+
+
+def cancel_recovery(principal: bytes) -> Message:
+    """Ends a recovery without effect; the principal itself and its guardian may."""
+    return Message(cancel_recovery=CancelRecovery(principal=principal))
+
+
+def complete_recovery(principal: bytes) -> Message:
+    """Puts announced keys in force after the delay; only the guardian may."""
+    return Message(complete_recovery=CompleteRecovery(principal=principal))
 
 
 def create_unit(unit: bytes, code: str, scale: int, default_floor_minor: int = 0) -> Message:

@@ -24,6 +24,11 @@ MESSAGES = {
     "update_controller": transactions.update_controller(
         1, [transactions.controller_key(KEYS[0].public_keys)]
     ),
+    "start_recovery": transactions.start_recovery(
+        ID, 2, [transactions.controller_key(key.public_keys) for key in KEYS]
+    ),
+    "cancel_recovery": transactions.cancel_recovery(ID),
+    "complete_recovery": transactions.complete_recovery(ID),
     "create_unit": transactions.create_unit(ID, "HOURS", 2, -50_000),
     "open_account": transactions.open_account(ID, b"u" * 16),
     "set_floor": transactions.set_floor(ID, transactions.FLOOR_NONE_MINOR),
@@ -93,9 +98,18 @@ def test_a_key_with_both_suites_can_sign_with_either() -> None:
 
 
 def test_controller_keys_are_put_in_order_of_their_ids() -> None:
-    listed = MESSAGES["open_controller"].open_controller.keys
-    found = [entry.public_keys[0].public_key for entry in listed]
-    assert found == [key.public_keys[Suite.ED25519] for key in sorted(KEYS, key=lambda key: key.key_id)]
+    for listed in (MESSAGES["open_controller"].open_controller, MESSAGES["start_recovery"].start_recovery):
+        found = [entry.public_keys[0].public_key for entry in listed.keys]
+        assert found == [key.public_keys[Suite.ED25519] for key in sorted(KEYS, key=lambda key: key.key_id)]
+
+
+def test_a_recovery_policy_is_there_only_when_given() -> None:
+    policy = transactions.recovery_policy(b"g" * 16, 5)
+    opened = transactions.open_controller(ID, 1, [], policy).open_controller
+    updated = transactions.update_controller(1, [], policy).update_controller
+    assert opened.recovery == updated.recovery == policy
+    assert not transactions.open_controller(ID, 1, []).open_controller.HasField("recovery")
+    assert not transactions.update_controller(1, []).update_controller.HasField("recovery")
 
 
 def test_a_scope_names_message_kinds_by_number() -> None:

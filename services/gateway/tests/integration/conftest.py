@@ -52,6 +52,9 @@ def ledger_servicer(zone: Any, seat: FakeValidator) -> LedgerServiceServicer:
         async def GetAllowance(self, request: Any, _context: Any) -> Any:
             return await seat.answer(zone.get_allowance(request.organization))
 
+        async def GetRecovery(self, request: Any, _context: Any) -> Any:
+            return await seat.answer(zone.get_recovery(request.name))
+
         async def GetTransaction(self, request: Any, _context: Any) -> Any:
             return await seat.answer(zone.get_transaction(request.name))
 

@@ -46,6 +46,7 @@ def add_examples(zone: Any) -> None:
         zone.controllers,
         zone.holds,
         zone.allowances,
+        zone.recoveries,
         zone.transactions,
     ):
         table[digest if table is zone.transactions else example] = next(iter(table.values()))

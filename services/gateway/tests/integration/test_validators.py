@@ -32,6 +32,8 @@ async def test_every_read_travels_both_ways(validators: Validators, zone: Any, m
     assert await validators.get_hold(hold) == await zone.get_hold(hold)
     allowance = await validators.get_allowance(f"principals/{principal}")
     assert allowance == await zone.get_allowance(f"principals/{principal}")
+    recovery = f"recoveries/{zone.genesis.organizations[0].principal.hex()}"
+    assert await validators.get_recovery(recovery) == await zone.get_recovery(recovery)
     found = await validators.get_transaction(f"transactions/{transaction}")
     assert found == await zone.get_transaction(f"transactions/{transaction}")
     assert await validators.get_block("blocks/1") == await zone.get_block("blocks/1")

@@ -33,13 +33,19 @@ from icn_localnet.pytest_plugin import Templates
 
 from services.ledger.tests.conftest import (
     FixedClock,
+    TestKey,
     Zone,
     block_hash,
+    cancel_recovery,
+    complete_recovery,
     create_unit,
+    guarded_by,
     identifier,
     open_account,
+    open_controller,
     place_hold,
     set_floor,
+    start_recovery,
     transfer,
     void_hold,
 )
@@ -210,6 +216,32 @@ async def test_records_are_read_by_name(running: Running) -> None:
     assert (hold.remaining_minor, hold.expire_time_ms) == (5, expiry)
 
 
+async def test_a_recovery_is_read_by_its_principal_and_proven_until_it_ends(running: Running) -> None:
+    zone = running.zone
+    shop = zone.organizations[0]
+    ana, key = zone.member("ana", shop), TestKey("new key of ana")
+    await running.execute(zone.transaction(shop, open_controller(ana, recovery=guarded_by(shop, 5_000))))
+    await running.execute(zone.transaction(shop, start_recovery(ana.principal, 1, key)))
+    name = f"recoveries/{ana.principal.hex()}"
+    found = (await running.ledger.GetRecovery(pb.GetRecoveryRequest(name=name))).recovery
+    assert (found.principal, found.guardian, list(found.keys)) == (
+        ana.principal,
+        shop.principal,
+        [key.message()],
+    )
+    controller = (
+        await running.ledger.GetController(pb.GetControllerRequest(name=f"principals/{ana.principal.hex()}"))
+    ).controller
+    assert (controller.recovery.guardian, controller.recovery.delay_ms) == (shop.principal, 5_000)
+    await running.execute()
+    proof = await running.ledger.GetProof(pb.GetProofRequest(name=name))
+    assert (proof.namespace, proof.identifier) == (8, ana.principal)
+    assert proof.value == found.SerializeToString(deterministic=True)
+    await running.execute(zone.transaction(ana, cancel_recovery(ana.principal)))
+    call = running.ledger.GetRecovery(pb.GetRecoveryRequest(name=name))
+    assert await refuse(call, grpc.StatusCode.NOT_FOUND) == "RECOVERY_UNKNOWN"
+
+
 ABSENT = [
     ("GetAccount", pb.GetAccountRequest(name=f"accounts/{HEX}"), "ACCOUNT_UNKNOWN"),
     ("ListEntries", pb.ListEntriesRequest(account=f"accounts/{HEX}"), "ACCOUNT_UNKNOWN"),
@@ -217,6 +249,7 @@ ABSENT = [
     ("GetController", pb.GetControllerRequest(name=f"principals/{HEX}"), "CONTROLLER_UNKNOWN"),
     ("GetHold", pb.GetHoldRequest(name=f"holds/{HEX}"), "HOLD_UNKNOWN"),
     ("GetAllowance", pb.GetAllowanceRequest(organization=f"principals/{HEX}"), "ALLOWANCE_UNKNOWN"),
+    ("GetRecovery", pb.GetRecoveryRequest(name=f"recoveries/{HEX}"), "RECOVERY_UNKNOWN"),
     ("GetTransaction", pb.GetTransactionRequest(name=f"transactions/{HEX * 2}"), "TRANSACTION_UNKNOWN"),
     ("GetBlock", pb.GetBlockRequest(name="blocks/1"), "BLOCK_UNKNOWN"),
     ("GetBlock", pb.GetBlockRequest(name=f"blocks/{2**62}"), "BLOCK_UNKNOWN"),
@@ -249,6 +282,7 @@ async def test_a_wrong_name_is_an_invalid_argument_everywhere(running: Running) 
             ledger.GetController(pb.GetControllerRequest(name=name)),
             ledger.GetHold(pb.GetHoldRequest(name=name)),
             ledger.GetAllowance(pb.GetAllowanceRequest(organization=name)),
+            ledger.GetRecovery(pb.GetRecoveryRequest(name=name)),
             ledger.GetTransaction(pb.GetTransactionRequest(name=name)),
             ledger.GetBlock(pb.GetBlockRequest(name=name)),
             ledger.GetProof(pb.GetProofRequest(name=name)),
@@ -542,6 +576,13 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
         zone.transaction(shop, set_floor(ANA, -5)),
         zone.transaction(shop, transfer(ANA, BEN, 1_000)),
     )
+    eve, key = zone.member("eve", shop), TestKey("new key of eve")
+    await running.execute(
+        zone.transaction(shop, open_controller(eve, recovery=guarded_by(shop, 1))),
+        zone.transaction(shop, start_recovery(eve.principal, 1, key), cancel_recovery(eve.principal)),
+        zone.transaction(shop, start_recovery(eve.principal, 1, key)),
+    )
+    await running.execute(zone.transaction(shop, complete_recovery(eve.principal)))
     envelopes = [
         EventEnvelope.FromString(row[0]) for row in query("SELECT envelope FROM outbox ORDER BY position")
     ]
@@ -553,6 +594,10 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
         "hold_released",
         "floor_changed",
         "transaction_refused",
+        "recovery_started",
+        "recovery_cancelled",
+        "recovery_started",
+        "recovery_completed",
     ]
     positions: dict[int, int] = {}
     for envelope in envelopes:
@@ -564,7 +609,12 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
     moved = events_pb2.TransferCommitted.FromString(envelopes[2].payload)
     assert (moved.source, moved.destination, moved.amount_minor, moved.unit) == (ANA, BEN, 1, UNIT)
     assert envelopes[2].aggregate == f"accounts/{ANA.hex()}"
-    refused = events_pb2.TransactionRefused.FromString(envelopes[-1].payload)
+    cancelled = events_pb2.RecoveryCancelled.FromString(envelopes[-3].payload)
+    assert (cancelled.recovery.principal, cancelled.cancelled_by) == (eve.principal, shop.principal)
+    completed = events_pb2.RecoveryCompleted.FromString(envelopes[-1].payload)
+    assert list(completed.recovery.keys) == [key.message()]
+    assert {envelope.aggregate for envelope in envelopes[-4:]} == {f"principals/{eve.principal.hex()}"}
+    refused = events_pb2.TransactionRefused.FromString(envelopes[-5].payload)
     assert refused.receipt.reason == "CREDIT_LIMIT_EXCEEDED"
     for _ in range(400):
         state = await bus.stream_state("ledger")

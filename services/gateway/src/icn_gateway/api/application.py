@@ -51,6 +51,7 @@ API_ROUTES: tuple[Any, ...] = (
     reading.get_principal,
     reading.get_hold,
     reading.get_allowance,
+    reading.get_recovery,
     reading.list_blocks,
     reading.get_block,
     reading.get_proof,

@@ -164,6 +164,13 @@ async def get_principal(principal_id: Identifier, context: NamedDependency[Conte
     return translate.principal(response.controller, context.names)
 
 
+@get("/v1/recoveries/{principal_id:str}", responses=PROBLEMS_OF_READS, tags=["Principals"])
+async def get_recovery(principal_id: Identifier, context: NamedDependency[Context]) -> views.Recovery:
+    """New keys announced for this principal. 404 with reason RECOVERY_UNKNOWN: no recovery is under way."""
+    response = await context.ledger.get_recovery(f"recoveries/{principal_id}")
+    return translate.recovery(response.recovery)
+
+
 @get("/v1/holds/{hold_id:str}", responses=PROBLEMS_OF_READS, tags=["Accounts"])
 async def get_hold(hold_id: Identifier, context: NamedDependency[Context]) -> views.Hold:
     """One open hold. 404 with reason HOLD_UNKNOWN: captured, voided, expired, or never placed."""
@@ -207,7 +214,9 @@ async def get_proof(
     kind: Annotated[
         ProofKind,
         PathParameter(
-            description="What to prove: an account, unit, principal (its keys), hold, anchor or allowance.",
+            description=(
+                "What to prove: an account, unit, principal (its keys), hold, anchor, allowance or recovery."
+            ),
             examples=[Example(value="accounts")],
         ),
     ],

@@ -79,6 +79,21 @@ def principal(leaf: state_pb2.ControllerLeaf, names: Mapping[bytes, str]) -> vie
         keys=[_key(key) for key in leaf.keys],
         sponsor=leaf.sponsor.hex() or None,
         lanes=[views.Lane(lane=lane.lane, last_sequence=lane.last_sequence) for lane in leaf.lanes],
+        recovery=views.RecoveryPolicy(guardian=leaf.recovery.guardian.hex(), delay_ms=leaf.recovery.delay_ms)
+        if leaf.HasField("recovery")
+        else None,
+    )
+
+
+def recovery(leaf: state_pb2.RecoveryLeaf) -> views.Recovery:
+    """A recovery that is under way."""
+    return views.Recovery(
+        principal=leaf.principal.hex(),
+        guardian=leaf.guardian.hex(),
+        threshold=leaf.threshold,
+        keys=[_key(key) for key in leaf.keys],
+        ready_time_ms=leaf.ready_time_ms,
+        payer=leaf.payer.hex(),
     )
 
 

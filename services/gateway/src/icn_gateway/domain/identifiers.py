@@ -27,6 +27,7 @@ class ProofKind(StrEnum):
     HOLDS = "holds"
     ANCHORS = "anchors"
     ALLOWANCES = "allowances"
+    RECOVERIES = "recoveries"
 
 
 def require_hexadecimal(text: str, characters: int) -> str:

@@ -102,6 +102,10 @@ class Validators:
             ledger.GetAllowanceRequest(organization=organization), ledger.GetAllowanceResponse
         )
 
+    async def get_recovery(self, name: str) -> ledger.GetRecoveryResponse:
+        """See `LedgerReader`."""
+        return await self._read(ledger.GetRecoveryRequest(name=name), ledger.GetRecoveryResponse)
+
     async def get_transaction(self, name: str) -> ledger.GetTransactionResponse:
         """See `LedgerReader`."""
         return await self._read(ledger.GetTransactionRequest(name=name), ledger.GetTransactionResponse)

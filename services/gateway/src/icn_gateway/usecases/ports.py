@@ -19,6 +19,7 @@ from icn.ledger.v1.service_pb2 import (
     GetControllerResponse,
     GetHoldResponse,
     GetProofResponse,
+    GetRecoveryResponse,
     GetTransactionResponse,
     GetUnitResponse,
     ListAccountsResponse,
@@ -63,6 +64,10 @@ class LedgerReader(Protocol):
 
     async def get_allowance(self, organization: str) -> GetAllowanceResponse:
         """One organization's allowance."""
+        ...
+
+    async def get_recovery(self, name: str) -> GetRecoveryResponse:
+        """A principal's recovery that is under way."""
         ...
 
     async def get_transaction(self, name: str) -> GetTransactionResponse:

@@ -89,6 +89,21 @@ async def test_a_principal_shows_its_keys_by_id_and_the_name_of_genesis(
     assert document["lanes"] == [{"lane": 0, "last_sequence": 3}]
 
 
+async def test_a_recovery_shows_its_keys_and_when_they_are_ready(
+    client: httpx.AsyncClient, zone: Any
+) -> None:
+    lost, guardian = (organization.principal.hex() for organization in zone.genesis.organizations[:2])
+    policy = (await client.get(f"/v1/principals/{lost}")).json()["recovery"]
+    assert policy == {"guardian": guardian, "delay_ms": 1_209_600_000}
+    assert (await client.get(f"/v1/principals/{guardian}")).json()["recovery"] is None
+    document = (await client.get(f"/v1/recoveries/{lost}")).json()
+    assert (document["principal"], document["guardian"], document["threshold"]) == (lost, guardian, 1)
+    keys = (await client.get(f"/v1/principals/{guardian}")).json()["keys"]
+    assert document["keys"] == keys
+    leaf = zone.recoveries[bytes.fromhex(lost)]
+    assert (document["ready_time_ms"], document["payer"]) == (leaf.ready_time_ms, guardian)
+
+
 async def test_units_holds_and_allowances_are_read(client: httpx.AsyncClient, zone: Any) -> None:
     assert [unit["code"] for unit in (await client.get("/v1/units")).json()["units"]] == ["HOURS", "RIVER"]
     unit = (await client.get(f"/v1/units/{101:032x}")).json()
@@ -157,6 +172,7 @@ async def test_the_client_finds_nothing_wrong_with_the_members_of_a_proof(client
         (f"/v1/principals/{999:032x}", "CONTROLLER_UNKNOWN"),
         (f"/v1/holds/{999:032x}", "HOLD_UNKNOWN"),
         (f"/v1/allowances/{999:032x}", "ALLOWANCE_UNKNOWN"),
+        (f"/v1/recoveries/{999:032x}", "RECOVERY_UNKNOWN"),
         (f"/v1/transactions/{999:064x}", "TRANSACTION_UNKNOWN"),
         ("/v1/blocks/999", "BLOCK_UNKNOWN"),
         ("/v1/nothing", "ROUTE_UNKNOWN"),

@@ -111,6 +111,11 @@ class LedgerServicer(service_pb2_grpc.LedgerServiceServicer):
         leaf = await get_leaf(Namespace.ALLOWANCE, identifier, self._source)
         return service_pb2.GetAllowanceResponse(allowance=state_pb2.AllowanceLeaf.FromString(leaf.value))
 
+    async def GetRecovery(self, request: Any, _context: Any) -> service_pb2.GetRecoveryResponse:
+        identifier = parse_identifier(request.name, "recoveries")
+        leaf = await get_leaf(Namespace.RECOVERY, identifier, self._source)
+        return service_pb2.GetRecoveryResponse(recovery=state_pb2.RecoveryLeaf.FromString(leaf.value))
+
     async def GetTransaction(self, request: Any, _context: Any) -> service_pb2.GetTransactionResponse:
         identifier = parse_identifier(request.name, "transactions", DIGEST_BYTES)
         row = await get_transaction(identifier, self._source)

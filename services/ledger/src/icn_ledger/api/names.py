@@ -21,6 +21,7 @@ _PROVABLE: dict[str, tuple[Namespace, int]] = {
     "holds": (Namespace.HOLD, IDENTIFIER_BYTES),
     "anchors": (Namespace.ANCHOR, DIGEST_BYTES),
     "allowances": (Namespace.ALLOWANCE, IDENTIFIER_BYTES),
+    "recoveries": (Namespace.RECOVERY, IDENTIFIER_BYTES),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from icn_ledger.domain.records import Account, Hold
+from icn_ledger.domain.records import Account, Hold, Recovery
 from icn_ledger.domain.refusals import Figures
 
 
@@ -76,4 +76,37 @@ class FloorChanged(NamedTuple):
     floor_minor: int
 
 
-Event = Movement | TransactionRefused | AccountOpened | HoldPlaced | HoldReleased | FloorChanged
+class RecoveryStarted(NamedTuple):
+    """New keys were announced for a principal."""
+
+    tenant: bytes
+    """The principal's sponsor, or itself: where the member is at home, not who pays for the recovery."""
+    recovery: Recovery
+
+
+class RecoveryCancelled(NamedTuple):
+    """Announced keys will not be put in force."""
+
+    tenant: bytes
+    recovery: Recovery
+    cancelled_by: bytes
+
+
+class RecoveryCompleted(NamedTuple):
+    """Announced keys are in force."""
+
+    tenant: bytes
+    recovery: Recovery
+
+
+Event = (
+    Movement
+    | TransactionRefused
+    | AccountOpened
+    | HoldPlaced
+    | HoldReleased
+    | FloorChanged
+    | RecoveryStarted
+    | RecoveryCancelled
+    | RecoveryCompleted
+)

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from icn.ledger.v1 import state_pb2
-from icn_crypto.suites import InvalidPublicKey, check_public_key
-
 from icn_ledger.domain import refusals
 from icn_ledger.domain.authority import find_fault
+from icn_ledger.domain.controllers import (
+    cancel_recovery,
+    complete_recovery,
+    open_controller,
+    start_recovery,
+    update_controller,
+)
 from icn_ledger.domain.events import (
     AccountOpened,
     FloorChanged,
@@ -24,7 +28,9 @@ from icn_ledger.domain.events import (
 from icn_ledger.domain.holds import capture_hold, place_hold, release, void_hold
 from icn_ledger.domain.messages import (
     AnchorDigest,
+    CancelRecovery,
     CaptureHold,
+    CompleteRecovery,
     CreateUnit,
     Message,
     OpenAccount,
@@ -32,6 +38,7 @@ from icn_ledger.domain.messages import (
     PlaceHold,
     SetAllowance,
     SetFloor,
+    StartRecovery,
     Transaction,
     Transfer,
     UpdateController,
@@ -44,7 +51,6 @@ from icn_ledger.domain.records import (
     Allowance,
     Anchor,
     Controller,
-    ControllerKey,
     RecordTables,
     Unit,
 )
@@ -120,59 +126,6 @@ def _check_authority(transaction: Transaction, controller: Controller, time_ms: 
     if fault is not None:
         reason = refusals.KEY_REVOKED if fault.reason == refusals.KEY_UNKNOWN else fault.reason
         raise Refused(reason, *fault.figures)
-
-
-def _check_keys(keys: Sequence[ControllerKey]) -> None:
-    try:
-        for key in keys:
-            for suite, public_key in key.public_keys:
-                check_public_key(suite, public_key)
-    except InvalidPublicKey as error:
-        raise Refused(refusals.INVALID_KEY) from error
-
-
-def _open_controller(
-    working: WorkingSet,
-    transaction: Transaction,
-    message: OpenController,
-    _context: BlockContext,
-    _index: int,
-) -> None:
-    controllers = working.now.controllers
-    if controllers[message.principal] is not None:
-        raise Refused(refusals.PRINCIPAL_EXISTS)
-    _check_keys(message.keys)
-    if working.now.allowances[transaction.principal] is None:
-        raise Refused(refusals.SPONSOR_NOT_ORGANIZATION)
-    sponsor = transaction.principal
-    head = message.head + state_pb2.ControllerLeaf(sponsor=sponsor).SerializeToString(deterministic=True)
-    opened = Controller(message.principal, message.threshold, message.keys, sponsor, (), head)
-    working.put(controllers, message.principal, opened)
-    occupy(working, transaction.payer, 1)
-
-
-def _update_controller(
-    working: WorkingSet,
-    transaction: Transaction,
-    message: UpdateController,
-    _context: BlockContext,
-    _index: int,
-) -> None:
-    controllers = working.now.controllers
-    controller = controllers[transaction.principal]
-    assert controller is not None, "it signed this transaction"
-    _check_keys(message.keys)
-    principal = state_pb2.ControllerLeaf(principal=controller.principal)
-    sponsor = state_pb2.ControllerLeaf(sponsor=controller.sponsor)
-    head = b"".join(
-        (
-            principal.SerializeToString(deterministic=True),
-            message.head,
-            sponsor.SerializeToString(deterministic=True),
-        )
-    )
-    updated = controller._replace(threshold=message.threshold, keys=message.keys, head=head)
-    working.put(controllers, controller.principal, updated)
 
 
 def _create_unit(
@@ -272,8 +225,8 @@ def _set_allowance(
 
 
 _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext, int], None]] = {
-    OpenController: _open_controller,
-    UpdateController: _update_controller,
+    OpenController: open_controller,
+    UpdateController: update_controller,
     CreateUnit: _create_unit,
     OpenAccount: _open_account,
     SetFloor: _set_floor,
@@ -283,4 +236,7 @@ _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext
     VoidHold: void_hold,
     AnchorDigest: _anchor,
     SetAllowance: _set_allowance,
+    StartRecovery: start_recovery,
+    CancelRecovery: cancel_recovery,
+    CompleteRecovery: complete_recovery,
 }

@@ -20,7 +20,8 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
 
     Raises:
         InvariantBroken: Σ balances of a unit moved, held is not the sum of the holds, a balance changed by
-            something else than its postings, or receipts and transactions differ in number.
+            something else than its postings, receipts and transactions differ in number, or a recovery is not
+            by the guardian of the controller.
     """
     if len(outcome.receipts) != transactions:
         raise InvariantBroken(f"{len(outcome.receipts)} receipts for {transactions} transactions")
@@ -57,6 +58,7 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     _check_rest("postings", posted)
     _check_rest("holds", held)
     _check_sums(sums)
+    _check_recoveries(outcome.working.now)
 
 
 def check_state(accounts: Iterable[Account], holds: Iterable[Hold]) -> None:
@@ -83,6 +85,13 @@ def _check_account(account: Account) -> None:
         raise InvariantBroken(
             f"{account.account.hex()} stands at {account.balance_minor}, held {account.held_minor}"
         )
+
+
+def _check_recoveries(now: RecordTables) -> None:
+    for principal, recovery in now.recoveries.items():
+        controller = now.controllers[principal]
+        if recovery is not None and (controller is None or not controller.is_guarded_by(recovery.guardian)):
+            raise InvariantBroken(f"the recovery of {principal.hex()} is not by its guardian")
 
 
 def _check_rest(what: str, rest: dict[bytes, int]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from icn.ledger.v1 import state_pb2, transaction_pb2
 
-from icn_ledger.domain.parsing import controller_keys
+from icn_ledger.domain.parsing import controller_keys, recovery_policy
 from icn_ledger.domain.records import (
     Account,
     Allowance,
@@ -17,6 +17,7 @@ from icn_ledger.domain.records import (
     Hold,
     Namespace,
     Record,
+    Recovery,
     Unit,
     Zone,
 )
@@ -32,27 +33,36 @@ def decode_leaf(namespace: Namespace, leaf: bytes) -> Record:
     return _DECODERS[namespace](leaf)
 
 
-def controller_head(leaf_without_lanes: state_pb2.ControllerLeaf) -> bytes:
-    """What `Controller.head` holds: lanes are the last field, so a leaf is its head, then its lanes."""
-    assert not leaf_without_lanes.lanes, "the head has no lanes"
-    return leaf_without_lanes.SerializeToString(deterministic=True)
+def controller_head(leaf_without_rest: state_pb2.ControllerLeaf) -> bytes:
+    """What `Controller.head` holds: lanes and recovery are the last fields, so a leaf is its head, then
+    these.
+    """
+    assert not leaf_without_rest.lanes, "the head has no lanes"
+    assert not leaf_without_rest.HasField("recovery"), "nor a recovery policy"
+    return leaf_without_rest.SerializeToString(deterministic=True)
 
 
 def _encode_controller(controller: Controller) -> bytes:
-    lanes = state_pb2.ControllerLeaf(
-        lanes=[state_pb2.Lane(lane=lane, last_sequence=sequence) for lane, sequence in controller.lanes]
+    policy = controller.recovery
+    rest = state_pb2.ControllerLeaf(
+        lanes=[state_pb2.Lane(lane=lane, last_sequence=sequence) for lane, sequence in controller.lanes],
+        recovery=policy
+        and transaction_pb2.RecoveryPolicy(guardian=policy.guardian, delay_ms=policy.delay_ms),
     )
-    return controller.head + lanes.SerializeToString(deterministic=True)
+    return controller.head + rest.SerializeToString(deterministic=True)
 
 
 def _decode_controller(leaf: bytes) -> Controller:
     message = state_pb2.ControllerLeaf.FromString(leaf)
     lanes = tuple((lane.lane, lane.last_sequence) for lane in message.lanes)
+    policy = recovery_policy(message)
     message.ClearField("lanes")
+    message.ClearField("recovery")
     return Controller(
         message.principal,
         message.threshold,
         controller_keys(message.keys),
+        policy,
         message.sponsor,
         lanes,
         controller_head(message),
@@ -187,6 +197,27 @@ def _decode_zone(leaf: bytes) -> Zone:
     return Zone(message.authority, message.protocol_version, message.validator_set_hash)
 
 
+def _encode_recovery(recovery: Recovery) -> bytes:
+    rest = state_pb2.RecoveryLeaf(
+        guardian=recovery.guardian, ready_time_ms=recovery.ready_time_ms, payer=recovery.payer
+    )
+    return recovery.head + rest.SerializeToString(deterministic=True)
+
+
+def _decode_recovery(leaf: bytes) -> Recovery:
+    message = state_pb2.RecoveryLeaf.FromString(leaf)
+    head = state_pb2.RecoveryLeaf(principal=message.principal, threshold=message.threshold, keys=message.keys)
+    return Recovery(
+        message.principal,
+        message.threshold,
+        controller_keys(message.keys),
+        message.guardian,
+        message.ready_time_ms,
+        message.payer,
+        head.SerializeToString(deterministic=True),
+    )
+
+
 _ENCODERS = cast(
     dict[Namespace, Callable[[Any], bytes]],
     {
@@ -197,6 +228,7 @@ _ENCODERS = cast(
         Namespace.ANCHOR: _encode_anchor,
         Namespace.ALLOWANCE: _encode_allowance,
         Namespace.ZONE: _encode_zone,
+        Namespace.RECOVERY: _encode_recovery,
     },
 )
 
@@ -208,4 +240,5 @@ _DECODERS: dict[Namespace, Callable[[bytes], Record]] = {
     Namespace.ANCHOR: _decode_anchor,
     Namespace.ALLOWANCE: _decode_allowance,
     Namespace.ZONE: _decode_zone,
+    Namespace.RECOVERY: _decode_recovery,
 }

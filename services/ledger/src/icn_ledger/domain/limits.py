@@ -16,6 +16,10 @@ EXPIRY_AHEAD_MS_MAX: Final = 86_400_000
 """How far ahead of block time a transaction may expire: 24 h."""
 HOLD_AHEAD_MS_MAX: Final = 31_622_400_000
 """How far ahead of block time a hold may expire: 366 days."""
+RECOVERY_DELAY_MS_MAX: Final = 31_622_400_000
+"""Longest time to object to a recovery: 366 days."""
+RECOVERY_LAPSE_MS: Final = 2_592_000_000
+"""How long after its ready time a recovery may be completed: 30 days."""
 QUANTITY_MAX: Final = 2**62
 """Largest amount, absolute balance, held, time and sequence: a sum of two stays inside signed 64 bits."""
 NO_FLOOR: Final = -QUANTITY_MAX

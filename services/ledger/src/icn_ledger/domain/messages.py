@@ -8,7 +8,7 @@ from typing import NamedTuple
 from icn_crypto import tags
 from icn_crypto.hashing import preimage
 
-from icn_ledger.domain.records import AllowanceLimits, ControllerKey
+from icn_ledger.domain.records import AllowanceLimits, ControllerKey, RecoveryPolicy
 
 
 class OpenController(NamedTuple):
@@ -17,15 +17,17 @@ class OpenController(NamedTuple):
     principal: bytes
     threshold: int
     keys: tuple[ControllerKey, ...]
+    recovery: RecoveryPolicy | None
     head: bytes
     """Canonical bytes of fields 1 to 3 of the leaf to be; the sponsor follows."""
 
 
 class UpdateController(NamedTuple):
-    """Replaces the acting principal's keys and threshold."""
+    """Replaces the acting principal's keys, threshold and recovery policy."""
 
     threshold: int
     keys: tuple[ControllerKey, ...]
+    recovery: RecoveryPolicy | None
     head: bytes
     """Canonical bytes of fields 2 and 3 of the leaf to be."""
 
@@ -99,6 +101,28 @@ class SetAllowance(NamedTuple):
     limits: AllowanceLimits
 
 
+class StartRecovery(NamedTuple):
+    """Announces new keys for a principal."""
+
+    principal: bytes
+    threshold: int
+    keys: tuple[ControllerKey, ...]
+    head: bytes
+    """Canonical bytes of fields 1 to 3 of the leaf to be."""
+
+
+class CancelRecovery(NamedTuple):
+    """Ends a recovery without effect."""
+
+    principal: bytes
+
+
+class CompleteRecovery(NamedTuple):
+    """Puts announced keys in force."""
+
+    principal: bytes
+
+
 Message = (
     OpenController
     | UpdateController
@@ -111,6 +135,9 @@ Message = (
     | VoidHold
     | AnchorDigest
     | SetAllowance
+    | StartRecovery
+    | CancelRecovery
+    | CompleteRecovery
 )
 
 KIND_NUMBERS: dict[type[Message], int] = {
@@ -125,13 +152,19 @@ KIND_NUMBERS: dict[type[Message], int] = {
     VoidHold: 9,
     AnchorDigest: 10,
     SetAllowance: 11,
+    StartRecovery: 12,
+    CancelRecovery: 13,
+    CompleteRecovery: 14,
 }
 """Field numbers of ``Message.kind``, as key scopes name them."""
 
 LEAF_MAKERS: frozenset[type[Message]] = frozenset(
-    {OpenController, CreateUnit, OpenAccount, PlaceHold, AnchorDigest}
+    {OpenController, CreateUnit, OpenAccount, PlaceHold, AnchorDigest, StartRecovery}
 )
 """Kinds that may each create one leaf in any state; SetAllowance does so only for a new organization."""
+
+THRESHOLD_KINDS: frozenset[type[Message]] = frozenset({UpdateController, StartRecovery, CompleteRecovery})
+"""Kinds that replace keys, and so are never in a key's scope."""
 
 
 class Signature(NamedTuple):

@@ -21,8 +21,11 @@ from icn_ledger.domain import limits
 from icn_ledger.domain.messages import (
     KIND_NUMBERS,
     LEAF_MAKERS,
+    THRESHOLD_KINDS,
     AnchorDigest,
+    CancelRecovery,
     CaptureHold,
+    CompleteRecovery,
     CreateUnit,
     Message,
     OpenAccount,
@@ -31,21 +34,23 @@ from icn_ledger.domain.messages import (
     SetAllowance,
     SetFloor,
     Signature,
+    StartRecovery,
     Transaction,
     Transfer,
     UpdateController,
     VoidHold,
 )
-from icn_ledger.domain.records import AllowanceLimits, ControllerKey, KeyScope
+from icn_ledger.domain.records import AllowanceLimits, ControllerKey, KeyScope, RecoveryPolicy
 from icn_ledger.domain.refusals import Malformed
 
 _UNIT_CODE = re.compile(r"[A-Z0-9-]{2,12}\Z")
 _TOPIC = re.compile(r"[a-z0-9./-]{1,64}\Z")
 _SIGNATURE_BYTES: dict[int, int] = {int(suite): length for suite, length in SIGNATURE_BYTES.items()}
 _PUBLIC_KEY_BYTES: dict[int, int] = {int(suite): length for suite, length in PUBLIC_KEY_BYTES.items()}
-_SCOPEABLE_KINDS = frozenset(KIND_NUMBERS.values()) - {KIND_NUMBERS[UpdateController]}
+_SCOPEABLE_KINDS = frozenset(KIND_NUMBERS.values()) - {KIND_NUMBERS[kind] for kind in THRESHOLD_KINDS}
 
 ProtoKeys = RepeatedCompositeFieldContainer[transaction_pb2.ControllerKey]
+WithPolicy = transaction_pb2.OpenController | transaction_pb2.UpdateController | state_pb2.ControllerLeaf
 
 
 def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
@@ -68,11 +73,15 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
     if not 1 <= len(body.messages) <= limits.MESSAGES_MAX:
         raise Malformed(f"{len(body.messages)} messages, allowed 1 to {limits.MESSAGES_MAX}")
     messages = tuple([_message(message) for message in body.messages])
+    principal = _check_identifier(body.principal, "principal")
+    for message in messages:
+        if type(message) is UpdateController:
+            _check_guardian(message.recovery, principal)
     return Transaction(
         id=domain_hash(tags.TRANSACTION_ID, genesis_hash, body_bytes),
         body=body_bytes,
         size_bytes=len(data),
-        principal=_check_identifier(body.principal, "principal"),
+        principal=principal,
         payer=_check_identifier(body.payer, "payer"),
         lane=lane,
         sequence=sequence,
@@ -99,6 +108,13 @@ def controller_keys(keys: ProtoKeys | Sequence[transaction_pb2.ControllerKey]) -
         )
         for key in keys
     )
+
+
+def recovery_policy(message: WithPolicy) -> RecoveryPolicy | None:
+    """The policy as a value; no rule is checked."""
+    if not message.HasField("recovery"):
+        return None
+    return RecoveryPolicy(message.recovery.guardian, message.recovery.delay_ms)
 
 
 def _check_identifier(value: bytes, name: str) -> bytes:
@@ -172,15 +188,17 @@ def _transfer(message: transaction_pb2.Transfer) -> Transfer:
 
 def _open_controller(message: transaction_pb2.OpenController) -> OpenController:
     principal = _check_identifier(message.principal, "principal")
-    keys = _checked_keys(message.threshold, message.keys)
-    head = state_pb2.ControllerLeaf(principal=principal, threshold=message.threshold, keys=message.keys)
-    return OpenController(principal, message.threshold, keys, head.SerializeToString(deterministic=True))
+    keys, head = _announced(principal, message.threshold, message.keys)
+    recovery = _checked_policy(message)
+    _check_guardian(recovery, principal)
+    return OpenController(principal, message.threshold, keys, recovery, head)
 
 
 def _update_controller(message: transaction_pb2.UpdateController) -> UpdateController:
     keys = _checked_keys(message.threshold, message.keys)
     head = state_pb2.ControllerLeaf(threshold=message.threshold, keys=message.keys)
-    return UpdateController(message.threshold, keys, head.SerializeToString(deterministic=True))
+    recovery = _checked_policy(message)
+    return UpdateController(message.threshold, keys, recovery, head.SerializeToString(deterministic=True))
 
 
 def _create_unit(message: transaction_pb2.CreateUnit) -> CreateUnit:
@@ -241,6 +259,41 @@ def _set_allowance(message: transaction_pb2.SetAllowance) -> SetAllowance:
     if max(bounds) > limits.ALLOWANCE_MAX:
         raise Malformed(f"a limit of {max(bounds)}, the highest is 2^40")
     return SetAllowance(message.organization, bounds)
+
+
+def _start_recovery(message: transaction_pb2.StartRecovery) -> StartRecovery:
+    principal = _check_identifier(message.principal, "principal")
+    keys, head = _announced(principal, message.threshold, message.keys)
+    return StartRecovery(principal, message.threshold, keys, head)
+
+
+def _cancel_recovery(message: transaction_pb2.CancelRecovery) -> CancelRecovery:
+    return CancelRecovery(_check_identifier(message.principal, "principal"))
+
+
+def _complete_recovery(message: transaction_pb2.CompleteRecovery) -> CompleteRecovery:
+    return CompleteRecovery(_check_identifier(message.principal, "principal"))
+
+
+def _announced(principal: bytes, threshold: int, keys: ProtoKeys) -> tuple[tuple[ControllerKey, ...], bytes]:
+    """Keys of a principal, with the canonical bytes of fields 1 to 3 of a leaf that holds them."""
+    checked = _checked_keys(threshold, keys)
+    head = state_pb2.ControllerLeaf(principal=principal, threshold=threshold, keys=keys)
+    return checked, head.SerializeToString(deterministic=True)
+
+
+def _checked_policy(message: WithPolicy) -> RecoveryPolicy | None:
+    policy = recovery_policy(message)
+    if policy is not None:
+        _check_identifier(policy.guardian, "guardian")
+        if not 1 <= policy.delay_ms <= limits.RECOVERY_DELAY_MS_MAX:
+            raise Malformed(f"delay_ms {policy.delay_ms}, allowed 1 to {limits.RECOVERY_DELAY_MS_MAX}")
+    return policy
+
+
+def _check_guardian(policy: RecoveryPolicy | None, principal: bytes) -> None:
+    if policy is not None and policy.guardian == principal:
+        raise Malformed("a principal is not its own guardian")
 
 
 def _checked_keys(threshold: int, keys: ProtoKeys) -> tuple[ControllerKey, ...]:
@@ -312,4 +365,7 @@ _READERS: dict[str, Callable[[Any], Message]] = {
     "void_hold": _void_hold,
     "anchor": _anchor,
     "set_allowance": _set_allowance,
+    "start_recovery": _start_recovery,
+    "cancel_recovery": _cancel_recovery,
+    "complete_recovery": _complete_recovery,
 }

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from icn_ledger.domain.limits import RECOVERY_LAPSE_MS
+
 
 class Namespace(IntEnum):
     """Which kind of record a leaf is. Numbers are part of the state key."""
@@ -23,6 +25,7 @@ class Namespace(IntEnum):
     ANCHOR = 5
     ALLOWANCE = 6
     ZONE = 7
+    RECOVERY = 8
 
 
 class KeyScope(NamedTuple):
@@ -55,6 +58,15 @@ class ControllerKey(NamedTuple):
         return None
 
 
+class RecoveryPolicy(NamedTuple):
+    """Who may replace a principal's keys when they are lost."""
+
+    guardian: bytes
+    """Another principal."""
+    delay_ms: int
+    """Block time between announcing new keys and putting them in force, in which the principal may object."""
+
+
 class Controller(NamedTuple):
     """Who may sign for a principal, and how far its lanes have come."""
 
@@ -62,12 +74,15 @@ class Controller(NamedTuple):
     threshold: int
     keys: tuple[ControllerKey, ...]
     """Ascending by key id."""
+    recovery: RecoveryPolicy | None
+    """None: nobody can recover it."""
     sponsor: bytes
     """Principal whose allowance pays; empty for those of genesis."""
     lanes: tuple[tuple[int, int], ...]
     """(lane, last sequence consumed), ascending by lane."""
     head: bytes
-    """Canonical bytes of the leaf without its lanes, so that using a sequence does not encode keys again."""
+    """Canonical bytes of the leaf without lanes and recovery, so that using a sequence does not encode keys
+    again."""
 
     def last_sequence(self, lane: int) -> int:
         """The last number consumed in ``lane``; 0 when it was never used."""
@@ -82,7 +97,13 @@ class Controller(NamedTuple):
             lanes: tuple[tuple[int, int], ...] = ((lane, sequence),)
         else:
             lanes = tuple(sorted({**dict(self.lanes), lane: sequence}.items()))
-        return Controller(self.principal, self.threshold, self.keys, self.sponsor, lanes, self.head)
+        return Controller(
+            self.principal, self.threshold, self.keys, self.recovery, self.sponsor, lanes, self.head
+        )
+
+    def is_guarded_by(self, principal: bytes) -> bool:
+        """Whether the principal is its guardian."""
+        return self.recovery is not None and self.recovery.guardian == principal
 
     def find_key(self, key_id: bytes) -> ControllerKey | None:
         """The key of that id; at most sixteen are compared."""
@@ -191,7 +212,29 @@ class Zone(NamedTuple):
     """Of the set for the next epoch."""
 
 
-Record = Controller | Unit | Account | Hold | Anchor | Allowance | Zone
+class Recovery(NamedTuple):
+    """New keys for a principal, announced by its guardian and not yet in force."""
+
+    principal: bytes
+    threshold: int
+    keys: tuple[ControllerKey, ...]
+    """Ascending by key id."""
+    guardian: bytes
+    """Always the one that the controller names."""
+    ready_time_ms: int
+    """First block time at which the keys may be put in force."""
+    payer: bytes
+    """Organization whose allowance the leaf occupies."""
+    head: bytes
+    """Canonical bytes of fields 1 to 3, which are those of a controller's leaf too."""
+
+    @property
+    def lapse_time_ms(self) -> int:
+        """Last block time at which the keys may be put in force."""
+        return self.ready_time_ms + RECOVERY_LAPSE_MS
+
+
+Record = Controller | Unit | Account | Hold | Anchor | Allowance | Zone | Recovery
 
 Key = tuple[Namespace, bytes]
 """Names a record; the zone's identifier is empty."""
@@ -213,6 +256,7 @@ class RecordTables:
     anchors: dict[bytes, Anchor | None] = field(default_factory=dict)
     allowances: dict[bytes, Allowance | None] = field(default_factory=dict)
     zones: dict[bytes, Zone | None] = field(default_factory=dict)
+    recoveries: dict[bytes, Recovery | None] = field(default_factory=dict)
 
     def table(self, namespace: Namespace) -> dict[bytes, Any]:
         """The table of one namespace."""
@@ -224,6 +268,7 @@ class RecordTables:
             self.anchors,
             self.allowances,
             self.zones,
+            self.recoveries,
         )[namespace - 1]
 
     def copy(self) -> RecordTables:

@@ -39,6 +39,11 @@ HOLD_AMOUNT_EXCEEDED: Final = "HOLD_AMOUNT_EXCEEDED"
 HOLD_EXPIRY_OUT_OF_RANGE: Final = "HOLD_EXPIRY_OUT_OF_RANGE"
 ANCHOR_EXISTS: Final = "ANCHOR_EXISTS"
 NOT_ZONE_AUTHORITY: Final = "NOT_ZONE_AUTHORITY"
+NOT_GUARDIAN: Final = "NOT_GUARDIAN"
+RECOVERY_PENDING: Final = "RECOVERY_PENDING"
+RECOVERY_UNKNOWN: Final = "RECOVERY_UNKNOWN"
+RECOVERY_NOT_READY: Final = "RECOVERY_NOT_READY"
+RECOVERY_LAPSED: Final = "RECOVERY_LAPSED"
 
 Figures = tuple[tuple[str, int], ...]
 """Numbers that were compared, by name, in the order that the specification fixes for the reason."""

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 
 from icn_ledger.domain.messages import (
     AnchorDigest,
+    CancelRecovery,
     CaptureHold,
+    CompleteRecovery,
     CreateUnit,
     OpenAccount,
     OpenController,
     PlaceHold,
     SetAllowance,
     SetFloor,
+    StartRecovery,
     Transaction,
     Transfer,
+    UpdateController,
     VoidHold,
 )
 from icn_ledger.domain.records import ZONE_IDENTIFIER, Namespace, RecordTables
@@ -32,6 +36,7 @@ class RecordNames:
     anchors: set[bytes] = field(default_factory=set)
     allowances: set[bytes] = field(default_factory=set)
     zones: set[bytes] = field(default_factory=set)
+    recoveries: set[bytes] = field(default_factory=set)
 
     def names(self, namespace: Namespace) -> set[bytes]:
         """The identifiers of one namespace."""
@@ -43,6 +48,7 @@ class RecordNames:
             self.anchors,
             self.allowances,
             self.zones,
+            self.recoveries,
         )[namespace - 1]
 
 
@@ -83,27 +89,48 @@ def touched_directly(transactions: Iterable[Transaction], due_holds: Iterable[by
                     names.units.add(message.unit)
                 case AnchorDigest():
                     names.anchors.add(message.digest)
-                case OpenController():
-                    names.controllers.add(message.principal)
-                    names.allowances.add(transaction.principal)
                 case SetAllowance():
                     names.controllers.add(message.organization)
                     names.allowances.add(message.organization)
                     names.zones.add(ZONE_IDENTIFIER)
                 case _:
-                    pass  # UpdateController changes the acting principal's, which is there already
+                    _add_of_controllers(names, transaction.principal, message)
     return names
+
+
+def _add_of_controllers(
+    names: RecordNames,
+    acting: bytes,
+    message: OpenController | UpdateController | StartRecovery | CancelRecovery | CompleteRecovery,
+) -> None:
+    """Add what a message about keys names; the controller of the acting principal is there already."""
+    match message:
+        case OpenController():
+            names.controllers.add(message.principal)
+            names.allowances.add(acting)
+        case UpdateController():
+            names.recoveries.add(acting)
+        case _:
+            names.controllers.add(message.principal)
+            names.recoveries.add(message.principal)
+    if isinstance(message, OpenController | UpdateController) and message.recovery is not None:
+        names.controllers.add(message.recovery.guardian)
 
 
 def touched_behind(
     transactions: Iterable[Transaction], names: RecordNames, loaded: RecordTables
 ) -> RecordNames:
-    """What only the records of `touched_directly` lead to: a hold's accounts and payer, an account's unit."""
+    """What only the records of `touched_directly` lead to: a hold's accounts and payer, an account's unit, a
+    recovery's payer.
+    """
     behind = RecordNames()
     for hold in loaded.holds.values():
         if hold is not None:
             behind.accounts.update((hold.source, hold.destination))
             behind.allowances.add(hold.payer)
+    behind.allowances.update(
+        recovery.payer for recovery in loaded.recoveries.values() if recovery is not None
+    )
     if any(isinstance(message, SetFloor) for transaction in transactions for message in transaction.messages):
         behind.units.update(account.unit for account in loaded.accounts.values() if account is not None)
     for namespace in Namespace:

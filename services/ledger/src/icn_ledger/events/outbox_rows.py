@@ -16,11 +16,14 @@ from icn_ledger.domain.events import (
     HoldPlaced,
     HoldReleased,
     Movement,
+    RecoveryCancelled,
+    RecoveryCompleted,
+    RecoveryStarted,
     TransactionRefused,
 )
 from icn_ledger.domain.leaves import encode_leaf
 from icn_ledger.domain.receipts import encode_receipt
-from icn_ledger.domain.records import Namespace
+from icn_ledger.domain.records import Namespace, Recovery
 from icn_ledger.usecases.ports import BlockCommit, EventRows, OutboxRows
 
 SCHEMA_VERSION = 1
@@ -135,6 +138,46 @@ def _floor_changed(event: FloorChanged, commit: BlockCommit) -> _Written:
     return "icn.ledger.v1.floor_changed", event.payer, aggregate, message.SerializeToString()
 
 
+def _recovery_started(event: RecoveryStarted, commit: BlockCommit) -> _Written:
+    message = events_pb2.RecoveryStarted(height=commit.block.height, recovery=_recovery_leaf(event.recovery))
+    return (
+        "icn.ledger.v1.recovery_started",
+        event.tenant,
+        f"principals/{event.recovery.principal.hex()}",
+        message.SerializeToString(),
+    )
+
+
+def _recovery_cancelled(event: RecoveryCancelled, commit: BlockCommit) -> _Written:
+    message = events_pb2.RecoveryCancelled(
+        height=commit.block.height,
+        recovery=_recovery_leaf(event.recovery),
+        cancelled_by=event.cancelled_by,
+    )
+    return (
+        "icn.ledger.v1.recovery_cancelled",
+        event.tenant,
+        f"principals/{event.recovery.principal.hex()}",
+        message.SerializeToString(),
+    )
+
+
+def _recovery_completed(event: RecoveryCompleted, commit: BlockCommit) -> _Written:
+    message = events_pb2.RecoveryCompleted(
+        height=commit.block.height, recovery=_recovery_leaf(event.recovery)
+    )
+    return (
+        "icn.ledger.v1.recovery_completed",
+        event.tenant,
+        f"principals/{event.recovery.principal.hex()}",
+        message.SerializeToString(),
+    )
+
+
+def _recovery_leaf(recovery: Recovery) -> state_pb2.RecoveryLeaf:
+    return state_pb2.RecoveryLeaf.FromString(encode_leaf(Namespace.RECOVERY, recovery))
+
+
 _WRITERS: dict[type[Event], Callable[[Any, BlockCommit], _Written]] = {
     Movement: _movement,
     TransactionRefused: _transaction_refused,
@@ -142,4 +185,7 @@ _WRITERS: dict[type[Event], Callable[[Any, BlockCommit], _Written]] = {
     HoldPlaced: _hold_placed,
     HoldReleased: _hold_released,
     FloorChanged: _floor_changed,
+    RecoveryStarted: _recovery_started,
+    RecoveryCancelled: _recovery_cancelled,
+    RecoveryCompleted: _recovery_completed,
 }

@@ -16,6 +16,7 @@ _UNKNOWN: dict[Namespace, str] = {
     Namespace.ACCOUNT: "ACCOUNT_UNKNOWN",
     Namespace.HOLD: "HOLD_UNKNOWN",
     Namespace.ALLOWANCE: "ALLOWANCE_UNKNOWN",
+    Namespace.RECOVERY: "RECOVERY_UNKNOWN",
 }
 
 
@@ -88,7 +89,7 @@ class Reader(Protocol):
 
 
 async def get_leaf(namespace: Namespace, identifier: bytes, reader: Reader) -> LeafAt:
-    """GetAccount, GetUnit, GetController, GetHold, GetAllowance.
+    """GetAccount, GetUnit, GetController, GetHold, GetAllowance, GetRecovery.
 
     Raises:
         NotFound: ACCOUNT_UNKNOWN and so on.

@@ -53,6 +53,7 @@ def test_a_wrong_name_is_refused(name: str) -> None:
         (f"holds/{HEX}", Namespace.HOLD),
         (f"anchors/{HEX}{HEX}", Namespace.ANCHOR),
         (f"allowances/{HEX}", Namespace.ALLOWANCE),
+        (f"recoveries/{HEX}", Namespace.RECOVERY),
     ],
 )
 def test_every_provable_name_is_read(name: str, namespace: Namespace) -> None:

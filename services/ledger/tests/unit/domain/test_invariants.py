@@ -8,7 +8,7 @@ from icn_ledger.domain.execution import BlockExecution, BlockOutcome
 from icn_ledger.domain.invariants import check_block, check_state
 from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.posting import BlockContext
-from icn_ledger.domain.records import Account, Hold, RecordTables
+from icn_ledger.domain.records import Account, Controller, Hold, RecordTables, Recovery, RecoveryPolicy
 from icn_ledger.domain.refusals import InvariantBroken
 
 from services.ledger.tests.conftest import identifier
@@ -81,6 +81,20 @@ def test_held_without_a_hold_and_a_hold_without_held_are_found() -> None:
     with pytest.raises(InvariantBroken, match="holds of"):
         check(two_accounts(), RecordTables(holds={HOLD: hold(5)}))
     check(two_accounts(), RecordTables(accounts={A: account(A, held_minor=5)}, holds={HOLD: hold(5)}))
+
+
+@pytest.mark.parametrize(("guardian", "is_right"), [(A, True), (B, False), (None, False)])
+def test_a_recovery_that_is_not_by_the_guardian_is_found(guardian: bytes | None, is_right: bool) -> None:
+    policy = None if guardian is None else RecoveryPolicy(guardian, 1)
+    loaded = RecordTables(
+        controllers={UNIT: Controller(UNIT, 1, (), policy, b"", (), b"")},
+        recoveries={UNIT: Recovery(UNIT, 1, (), A, 1, A, b"")},
+    )
+    if is_right:
+        check(loaded, RecordTables())
+        return
+    with pytest.raises(InvariantBroken, match="not by its guardian"):
+        check(loaded, RecordTables())
 
 
 def test_a_missing_receipt_is_found() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from icn.ledger.v1 import state_pb2
+from icn.ledger.v1 import state_pb2, transaction_pb2
 from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash
 from icn_crypto.suites import Suite
 from icn_crypto.wire import parse_canonical
 from icn_ledger.domain.events import Movement, Receipt
 from icn_ledger.domain.genesis_state import genesis_records
 from icn_ledger.domain.leaves import controller_head, decode_leaf, encode_leaf
-from icn_ledger.domain.limits import QUANTITY_MAX
+from icn_ledger.domain.limits import QUANTITY_MAX, RECOVERY_DELAY_MS_MAX
 from icn_ledger.domain.parsing import controller_keys
 from icn_ledger.domain.receipts import encode_receipt, receipts_root
 from icn_ledger.domain.records import (
@@ -24,6 +24,8 @@ from icn_ledger.domain.records import (
     Hold,
     Namespace,
     Record,
+    Recovery,
+    RecoveryPolicy,
     Unit,
     Zone,
 )
@@ -38,6 +40,7 @@ MESSAGES = {
     Namespace.ANCHOR: state_pb2.AnchorLeaf,
     Namespace.ALLOWANCE: state_pb2.AllowanceLeaf,
     Namespace.ZONE: state_pb2.ZoneLeaf,
+    Namespace.RECOVERY: state_pb2.RecoveryLeaf,
 }
 ids = st.binary(min_size=16, max_size=16)
 quantities = st.integers(0, QUANTITY_MAX)
@@ -78,18 +81,26 @@ def test_a_leaf_is_canonical_and_reads_back(drawn: tuple[Namespace, Record]) -> 
     assert decode_leaf(namespace, leaf) == record
 
 
-@given(st.dictionaries(st.integers(0, 15), st.integers(1, QUANTITY_MAX)))
-def test_a_controller_is_its_head_and_then_its_lanes(lanes: dict[int, int]) -> None:
-    from icn.ledger.v1 import transaction_pb2
+SCOPE = transaction_pb2.KeyScope(message_kinds=[6], amount_minor_max=5, accounts=[identifier("a")])
+KEYS = sorted_keys(TestKey("one", (Suite.ED25519, Suite.ML_DSA_65)), (TestKey("two"), SCOPE))
+policies = st.none() | st.builds(RecoveryPolicy, ids, st.integers(1, RECOVERY_DELAY_MS_MAX))
 
-    scope = transaction_pb2.KeyScope(message_kinds=[6], amount_minor_max=5, accounts=[identifier("a")])
-    keys = sorted_keys(TestKey("one", (Suite.ED25519, Suite.ML_DSA_65)), (TestKey("two"), scope))
+
+def test_every_namespace_has_its_message() -> None:
+    assert set(MESSAGES) == set(Namespace)
+
+
+@given(st.dictionaries(st.integers(0, 15), st.integers(1, QUANTITY_MAX)), policies)
+def test_a_controller_is_its_head_and_then_its_lanes_and_its_policy(
+    lanes: dict[int, int], policy: RecoveryPolicy | None
+) -> None:
+    keys = KEYS
     head = controller_head(
         state_pb2.ControllerLeaf(
             principal=identifier("ana"), threshold=1, keys=keys, sponsor=identifier("shop")
         )
     )
-    controller = Controller(identifier("ana"), 1, controller_keys(keys), identifier("shop"), (), head)
+    controller = Controller(identifier("ana"), 1, controller_keys(keys), policy, identifier("shop"), (), head)
     for lane, sequence in lanes.items():
         controller = controller.consume(lane, sequence)
     leaf = encode_leaf(Namespace.CONTROLLER, controller)
@@ -98,6 +109,18 @@ def test_a_controller_is_its_head_and_then_its_lanes(lanes: dict[int, int]) -> N
     assert decode_leaf(Namespace.CONTROLLER, leaf) == controller
     for lane in range(16):
         assert controller.last_sequence(lane) == lanes.get(lane, 0)
+
+
+@given(ids, ids, ids, quantities)
+def test_a_recovery_is_canonical_and_its_head_is_that_of_the_controller_to_be(
+    principal: bytes, guardian: bytes, payer: bytes, ready_time_ms: int
+) -> None:
+    head = controller_head(state_pb2.ControllerLeaf(principal=principal, threshold=1, keys=KEYS))
+    recovery = Recovery(principal, 1, controller_keys(KEYS), guardian, ready_time_ms, payer, head)
+    leaf = encode_leaf(Namespace.RECOVERY, recovery)
+    message = parse_canonical(state_pb2.RecoveryLeaf, leaf, 10_000)
+    assert (message.guardian, message.ready_time_ms, list(message.keys)) == (guardian, ready_time_ms, KEYS)
+    assert decode_leaf(Namespace.RECOVERY, leaf) == recovery
 
 
 def test_every_genesis_record_reads_back() -> None:

@@ -11,8 +11,8 @@ from icn.ledger.v1 import transaction_pb2 as pb
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_crypto.suites import Suite
-from icn_ledger.domain.limits import NO_FLOOR, QUANTITY_MAX, TRANSACTION_BYTES_MAX
-from icn_ledger.domain.messages import Transfer
+from icn_ledger.domain.limits import NO_FLOOR, QUANTITY_MAX, RECOVERY_DELAY_MS_MAX, TRANSACTION_BYTES_MAX
+from icn_ledger.domain.messages import KIND_NUMBERS, Transfer
 from icn_ledger.domain.parsing import parse_transaction
 from icn_ledger.domain.refusals import MALFORMED_TRANSACTION, Malformed
 
@@ -21,7 +21,9 @@ from services.ledger.tests.conftest import (
     TestKey,
     Zone,
     anchor,
+    cancel_recovery,
     capture_hold,
+    complete_recovery,
     create_unit,
     identifier,
     make_zone,
@@ -29,6 +31,8 @@ from services.ledger.tests.conftest import (
     place_hold,
     set_allowance,
     set_floor,
+    sorted_keys,
+    start_recovery,
     transfer,
     void_hold,
 )
@@ -77,9 +81,37 @@ def test_garbage_is_malformed_and_nothing_else(data: bytes) -> None:
     refuse(data)
 
 
-@given(st.data())
-def test_a_changed_byte_is_malformed_or_another_transaction(data: st.DataObject) -> None:
-    original = signed(ZONE, transfer(A, B, 5))
+POLICY = pb.RecoveryPolicy(guardian=B, delay_ms=1)
+ONE_KEY = sorted_keys(TestKey("one"))
+EVERY_KIND = [
+    pb.Message(open_controller=pb.OpenController(principal=A, threshold=1, keys=ONE_KEY, recovery=POLICY)),
+    pb.Message(update_controller=pb.UpdateController(threshold=1, keys=ONE_KEY, recovery=POLICY)),
+    create_unit(A),
+    open_account(A, B),
+    set_floor(A, -1),
+    transfer(A, B, 5),
+    place_hold(C, A, B, 5, 1),
+    capture_hold(C, 1),
+    void_hold(C),
+    anchor(bytes(32)),
+    set_allowance(A, state_leaves=1),
+    start_recovery(A, 1, TestKey("one")),
+    cancel_recovery(A),
+    complete_recovery(A),
+]
+
+
+def test_every_kind_is_read_and_has_its_number() -> None:
+    fields = pb.Message.DESCRIPTOR.fields_by_name
+    for message in EVERY_KIND:
+        (read,) = parse_transaction(signed(ZONE, message), ZONE.genesis.hash).messages
+        assert KIND_NUMBERS[type(read)] == fields[message.WhichOneof("kind") or ""].number
+    assert {message.WhichOneof("kind") for message in EVERY_KIND} == set(fields)
+
+
+@given(st.sampled_from(EVERY_KIND), st.data())
+def test_a_changed_byte_is_malformed_or_another_transaction(message: pb.Message, data: st.DataObject) -> None:
+    original = signed(ZONE, message)
     position = data.draw(st.integers(0, len(original) - 1))
     value = data.draw(st.integers(0, 255).filter(lambda value: value != original[position]))
     changed = original[:position] + bytes([value]) + original[position + 1 :]
@@ -204,6 +236,14 @@ def test_the_highest_lane_is_accepted() -> None:
         set_allowance(A, bytes_per_epoch=2**40 + 1),
         set_allowance(A, signatures_per_epoch=2**40 + 1),
         pb.Message(set_allowance=pb.SetAllowance(organization=A)),
+        start_recovery(SHORT, 1, TestKey("one")),
+        start_recovery(A, 0, TestKey("one")),
+        start_recovery(A, 2, TestKey("one")),
+        start_recovery(A, 1),
+        start_recovery(A, 1, (TestKey("one"), pb.KeyScope(message_kinds=[6]))),
+        cancel_recovery(SHORT),
+        cancel_recovery(b""),
+        complete_recovery(bytes(17)),
     ],
 )
 def test_a_message_outside_of_its_limits_is_refused(message: pb.Message) -> None:
@@ -233,6 +273,40 @@ def test_a_message_at_its_limits_is_accepted(message: pb.Message) -> None:
 
 def controller(threshold: int, *keys: pb.ControllerKey) -> pb.Message:
     return pb.Message(open_controller=pb.OpenController(principal=A, threshold=threshold, keys=keys))
+
+
+def with_policy(guardian: bytes, delay_ms: int) -> list[pb.Message]:
+    """A controller opened and one updated with this policy."""
+    policy = pb.RecoveryPolicy(guardian=guardian, delay_ms=delay_ms)
+    return [
+        pb.Message(
+            open_controller=pb.OpenController(principal=A, threshold=1, keys=ONE_KEY, recovery=policy)
+        ),
+        pb.Message(update_controller=pb.UpdateController(threshold=1, keys=ONE_KEY, recovery=policy)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("guardian", "delay_ms"), [(SHORT, 1), (b"", 1), (B, 0), (B, RECOVERY_DELAY_MS_MAX + 1), (b"", 0)]
+)
+def test_a_policy_outside_of_its_limits_is_refused(guardian: bytes, delay_ms: int) -> None:
+    for message in with_policy(guardian, delay_ms):
+        refuse(signed(ZONE, message))
+
+
+@pytest.mark.parametrize("delay_ms", [1, RECOVERY_DELAY_MS_MAX])
+def test_a_policy_at_its_limits_is_accepted(delay_ms: int) -> None:
+    accept(*with_policy(B, delay_ms))
+
+
+def test_nobody_is_their_own_guardian() -> None:
+    acting = ZONE.organizations[0].principal
+    opening, updating = with_policy(A, 1)
+    assert "its own guardian" in refuse(signed(ZONE, opening))
+    accept(updating)
+    opening, updating = with_policy(acting, 1)
+    assert "its own guardian" in refuse(signed(ZONE, updating))
+    accept(opening)
 
 
 def ascending(*keys: TestKey, scope: pb.KeyScope | None = None) -> list[pb.ControllerKey]:
@@ -294,6 +368,8 @@ def test_public_keys_of_a_wrong_shape_are_refused(public_keys: list[pb.PublicKey
         pb.KeyScope(message_kinds=[2]),
         pb.KeyScope(message_kinds=[0]),
         pb.KeyScope(message_kinds=[12]),
+        pb.KeyScope(message_kinds=[14]),
+        pb.KeyScope(message_kinds=[15]),
         pb.KeyScope(message_kinds=[7, 6]),
         pb.KeyScope(message_kinds=[6, 6]),
         pb.KeyScope(message_kinds=[6], amount_minor_max=QUANTITY_MAX + 1),
@@ -308,6 +384,11 @@ def test_a_scope_outside_of_its_limits_is_refused(scope: pb.KeyScope) -> None:
     keys = [MANY[0].message(), MANY[1].message(scope)]
     keys.sort(key=lambda key: MANY[0].key_id if not key.HasField("scope") else MANY[1].key_id)
     refuse(signed(ZONE, controller(1, *keys)))
+
+
+def test_a_scope_may_name_every_kind_that_replaces_no_keys() -> None:
+    scope = pb.KeyScope(message_kinds=[1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13])
+    accept(controller(1, *sorted_keys(MANY[0], (MANY[1], scope))))
 
 
 def test_signatures_ascend_and_no_key_signs_twice() -> None:

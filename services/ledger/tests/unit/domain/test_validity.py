@@ -28,7 +28,9 @@ from services.ledger.tests.conftest import (
     Member,
     TestKey,
     anchor,
+    cancel_recovery,
     capture_hold,
+    complete_recovery,
     create_unit,
     identifier,
     make_zone,
@@ -38,6 +40,7 @@ from services.ledger.tests.conftest import (
     set_allowance,
     set_floor,
     sorted_keys,
+    start_recovery,
     transfer,
     update_controller,
     void_hold,
@@ -62,7 +65,7 @@ def registered(
     keys: list[Any] | None = None,
 ) -> Controller:
     values = controller_keys(sorted_keys(*(who.keys if keys is None else keys)))
-    return Controller(who.principal, threshold, values, SHOP.principal, lanes, b"")
+    return Controller(who.principal, threshold, values, None, SHOP.principal, lanes, b"")
 
 
 def allowance(limits: AllowanceLimits = PLENTY, **changes: int) -> Allowance:
@@ -234,6 +237,18 @@ def test_a_scoped_key_may_capture_up_to_its_amount() -> None:
     assert verdict(data, state) == "KEY_SCOPE_EXCEEDED"
 
 
+def test_a_scoped_key_may_veto_where_its_scope_says_so() -> None:
+    ana = member()
+    phone = TestKey("phone")
+    state = view(registered(ana, keys=[ana.keys[0], (phone, pb.KeyScope(message_kinds=[13]))]))
+    for message, reason in (
+        (cancel_recovery(ana.principal), ""),
+        (complete_recovery(ana.principal), "KEY_SCOPE_EXCEEDED"),
+        (start_recovery(ana.principal, 1, TestKey("new")), "KEY_SCOPE_EXCEEDED"),
+    ):
+        assert verdict(ZONE.transaction(ana, message, keys=[phone], sequence=1), state) == reason
+
+
 def test_a_scoped_key_ends_after_its_last_block_time() -> None:
     ana = member()
     scoped = TestKey("scoped")
@@ -336,6 +351,9 @@ def test_what_ancestors_use_counts_in_their_epoch_and_leaves_in_every_epoch() ->
         ([open_account(A, B)], 1),
         ([place_hold(C, A, B, 1, 1)], 1),
         ([anchor(bytes(32))], 1),
+        ([start_recovery(A, 1, TestKey("new"))], 1),
+        ([cancel_recovery(A)], 0),
+        ([complete_recovery(A)], 0),
         ([set_allowance(A, state_leaves=1)], 1),
         ([set_allowance(SHOP.principal, state_leaves=1)], 0),
         ([set_allowance(A), set_allowance(A)], 1),

@@ -14,7 +14,16 @@ from icn_gateway.api.views.chain import (
     ValidatorStatus,
 )
 from icn_gateway.api.views.common import Health, Problem, UnitReference, View
-from icn_gateway.api.views.principals import Allowance, Key, KeyScope, Lane, Principal, PublicKey
+from icn_gateway.api.views.principals import (
+    Allowance,
+    Key,
+    KeyScope,
+    Lane,
+    Principal,
+    PublicKey,
+    Recovery,
+    RecoveryPolicy,
+)
 from icn_gateway.api.views.transactions import (
     BatchOutcome,
     BatchOutcomes,
@@ -52,6 +61,8 @@ __all__ = [
     "ProofFile",
     "PublicKey",
     "Receipt",
+    "Recovery",
+    "RecoveryPolicy",
     "Transaction",
     "Unit",
     "UnitPage",

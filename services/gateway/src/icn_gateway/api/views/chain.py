@@ -155,7 +155,7 @@ class ProofFile(View):
 
     format: Annotated[Literal["icn/proof/v1"], Meta(description="What this is.", examples=["icn/proof/v1"])]
     genesis: Annotated[Digest, Meta(description="Genesis hash of the zone it is of.")]
-    namespace: Annotated[int, Meta(ge=1, le=7, description="Namespace of the leaf.", examples=[3])]
+    namespace: Annotated[int, Meta(ge=1, le=8, description="Namespace of the leaf.", examples=[3])]
     identifier: Annotated[Hex, Meta(description="Key of the leaf in it.")]
     value: Annotated[Hex, Meta(description="The leaf; empty: it is proven that there is none.")]
     state_proof: Annotated[

@@ -48,6 +48,37 @@ class Lane(View):
     ]
 
 
+class RecoveryPolicy(View):
+    """Who may replace a principal's keys when they are lost."""
+
+    guardian: Annotated[PrincipalId, Meta(description="Another principal.")]
+    delay_ms: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=31_622_400_000,
+            description="Milliseconds between announcing new keys and putting them in force.",
+            examples=[1_209_600_000],
+        ),
+    ]
+
+
+class Recovery(View):
+    """New keys that a guardian has announced and that are not yet in force."""
+
+    principal: Annotated[PrincipalId, Meta(description="Whose keys will be replaced.")]
+    guardian: Annotated[PrincipalId, Meta(description="Who announced them.")]
+    threshold: Annotated[
+        int, Meta(ge=1, description="How many of the new unscoped keys must sign.", examples=[1])
+    ]
+    keys: Annotated[list[Key], Meta(description="The new keys, ascending by key id.")]
+    ready_time_ms: Annotated[
+        TimeMs,
+        Meta(description="First block time at which they may be put in force; the last is 30 days later."),
+    ]
+    payer: Annotated[PrincipalId, Meta(description="Organization whose allowance it occupies.")]
+
+
 class Principal(View):
     """Who may act, with the keys behind it."""
 
@@ -76,6 +107,7 @@ class Principal(View):
         | None
     )
     lanes: Annotated[list[Lane], Meta(description="Lanes used so far, ascending.")]
+    recovery: Annotated[RecoveryPolicy | None, Meta(description="Null: nobody can recover it.")]
 
 
 class Allowance(View):

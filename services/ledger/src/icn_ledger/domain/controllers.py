@@ -1,0 +1,205 @@
+"""Who may sign: opened by a sponsor, updated by the principal, recovered by its guardian.
+
+Source: docs/spec/transaction.md, "Execution" and "Recovery".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from icn.ledger.v1 import state_pb2
+from icn_crypto.suites import InvalidPublicKey, check_public_key
+
+from icn_ledger.domain import refusals
+from icn_ledger.domain.events import RecoveryCancelled, RecoveryCompleted, RecoveryStarted
+from icn_ledger.domain.messages import (
+    CancelRecovery,
+    CompleteRecovery,
+    OpenController,
+    StartRecovery,
+    Transaction,
+    UpdateController,
+)
+from icn_ledger.domain.posting import BlockContext, occupy
+from icn_ledger.domain.records import Controller, ControllerKey, Recovery, RecoveryPolicy
+from icn_ledger.domain.refusals import Refused
+from icn_ledger.domain.working_set import WorkingSet
+
+
+def open_controller(
+    working: WorkingSet,
+    transaction: Transaction,
+    message: OpenController,
+    _context: BlockContext,
+    _index: int,
+) -> None:
+    """Create a principal that the acting one sponsors."""
+    controllers = working.now.controllers
+    if controllers[message.principal] is not None:
+        raise Refused(refusals.PRINCIPAL_EXISTS)
+    _check_keys(message.keys)
+    if working.now.allowances[transaction.principal] is None:
+        raise Refused(refusals.SPONSOR_NOT_ORGANIZATION)
+    _check_guardian(working, message.recovery)
+    sponsor = transaction.principal
+    head = message.head + _sponsor_field(sponsor)
+    opened = Controller(
+        message.principal, message.threshold, message.keys, message.recovery, sponsor, (), head
+    )
+    working.put(controllers, message.principal, opened)
+    occupy(working, transaction.payer, 1)
+
+
+def update_controller(
+    working: WorkingSet,
+    transaction: Transaction,
+    message: UpdateController,
+    _context: BlockContext,
+    _index: int,
+) -> None:
+    """Replace the acting principal's keys and policy; who can sign this needs no recovery."""
+    controller = _controller(working, transaction.principal)
+    _check_keys(message.keys)
+    _check_guardian(working, message.recovery)
+    principal = state_pb2.ControllerLeaf(principal=controller.principal).SerializeToString(deterministic=True)
+    updated = controller._replace(
+        threshold=message.threshold,
+        keys=message.keys,
+        recovery=message.recovery,
+        head=principal + message.head + _sponsor_field(controller.sponsor),
+    )
+    working.put(working.now.controllers, controller.principal, updated)
+    recovery = working.now.recoveries[controller.principal]
+    if recovery is not None:
+        _cancel(working, controller, recovery, transaction.principal)
+
+
+def start_recovery(
+    working: WorkingSet,
+    transaction: Transaction,
+    message: StartRecovery,
+    context: BlockContext,
+    _index: int,
+) -> None:
+    """Announce new keys for a principal that the acting one guards."""
+    controller = working.now.controllers[message.principal]
+    if controller is None:
+        raise Refused(refusals.CONTROLLER_UNKNOWN)
+    policy = controller.recovery
+    if policy is None or policy.guardian != transaction.principal:
+        raise Refused(refusals.NOT_GUARDIAN)
+    recoveries = working.now.recoveries
+    before = recoveries[message.principal]
+    if before is not None and context.time_ms <= before.lapse_time_ms:
+        raise Refused(refusals.RECOVERY_PENDING, *_ready_and_now(before, context))
+    _check_keys(message.keys)
+    if before is not None:
+        _cancel(working, controller, before, transaction.principal)
+    recovery = Recovery(
+        message.principal,
+        message.threshold,
+        message.keys,
+        policy.guardian,
+        context.time_ms + policy.delay_ms,
+        transaction.payer,
+        message.head,
+    )
+    working.put(recoveries, message.principal, recovery)
+    occupy(working, transaction.payer, 1)
+    working.events.append(RecoveryStarted(_tenant(controller), recovery))
+
+
+def cancel_recovery(
+    working: WorkingSet,
+    transaction: Transaction,
+    message: CancelRecovery,
+    _context: BlockContext,
+    _index: int,
+) -> None:
+    """End a recovery: the veto of the principal, or the guardian's change of mind."""
+    recovery = _pending(working, message.principal)
+    if transaction.principal not in (recovery.principal, recovery.guardian):
+        raise Refused(refusals.NOT_GUARDIAN)
+    _cancel(working, _controller(working, recovery.principal), recovery, transaction.principal)
+
+
+def complete_recovery(
+    working: WorkingSet,
+    transaction: Transaction,
+    message: CompleteRecovery,
+    context: BlockContext,
+    _index: int,
+) -> None:
+    """Put announced keys in force, in the time allowed for it."""
+    recovery = _pending(working, message.principal)
+    if transaction.principal != recovery.guardian:
+        raise Refused(refusals.NOT_GUARDIAN)
+    if context.time_ms < recovery.ready_time_ms:
+        raise Refused(refusals.RECOVERY_NOT_READY, *_ready_and_now(recovery, context))
+    if context.time_ms > recovery.lapse_time_ms:
+        raise Refused(
+            refusals.RECOVERY_LAPSED,
+            ("lapse_time_ms", recovery.lapse_time_ms),
+            ("block_time_ms", context.time_ms),
+        )
+    controller = _controller(working, recovery.principal)
+    recovered = controller._replace(
+        threshold=recovery.threshold,
+        keys=recovery.keys,
+        head=recovery.head + _sponsor_field(controller.sponsor),
+    )
+    working.put(working.now.controllers, recovery.principal, recovered)
+    _end(working, recovery)
+    working.events.append(RecoveryCompleted(_tenant(controller), recovery))
+
+
+def _check_keys(keys: Sequence[ControllerKey]) -> None:
+    try:
+        for key in keys:
+            for suite, public_key in key.public_keys:
+                check_public_key(suite, public_key)
+    except InvalidPublicKey as error:
+        raise Refused(refusals.INVALID_KEY) from error
+
+
+def _check_guardian(working: WorkingSet, policy: RecoveryPolicy | None) -> None:
+    """A guardian that is not there would be found out only when it is needed."""
+    if policy is not None and working.now.controllers[policy.guardian] is None:
+        raise Refused(refusals.CONTROLLER_UNKNOWN)
+
+
+def _controller(working: WorkingSet, principal: bytes) -> Controller:
+    controller = working.now.controllers[principal]
+    assert controller is not None, "it acts or is being recovered, and controllers never go"
+    return controller
+
+
+def _pending(working: WorkingSet, principal: bytes) -> Recovery:
+    recovery = working.now.recoveries[principal]
+    if recovery is None:
+        raise Refused(refusals.RECOVERY_UNKNOWN)
+    return recovery
+
+
+def _cancel(working: WorkingSet, controller: Controller, recovery: Recovery, cancelled_by: bytes) -> None:
+    _end(working, recovery)
+    working.events.append(RecoveryCancelled(_tenant(controller), recovery, cancelled_by))
+
+
+def _end(working: WorkingSet, recovery: Recovery) -> None:
+    working.put(working.now.recoveries, recovery.principal, None)
+    occupy(working, recovery.payer, -1)
+
+
+def _tenant(controller: Controller) -> bytes:
+    """The organization where the principal is at home."""
+    return controller.sponsor or controller.principal
+
+
+def _sponsor_field(sponsor: bytes) -> bytes:
+    """Canonical bytes of the leaf's field, which follows those of the keys."""
+    return state_pb2.ControllerLeaf(sponsor=sponsor).SerializeToString(deterministic=True)
+
+
+def _ready_and_now(recovery: Recovery, context: BlockContext) -> refusals.Figures:
+    return ("ready_time_ms", recovery.ready_time_ms), ("block_time_ms", context.time_ms)
