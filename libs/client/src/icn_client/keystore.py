@@ -88,9 +88,13 @@ class Identity:
     """Ascending by key id."""
 
     @classmethod
-    def generate(cls, name: str, suites: Iterable[Suite] = (Suite.ED25519,)) -> Identity:
-        """A new identity with one new key."""
-        return cls(name, secrets.token_bytes(IDENTIFIER_BYTES), 1, (KeyPair.generate(suites),))
+    def generate(
+        cls, name: str, suites: Iterable[Suite] = (Suite.ED25519,), principal: bytes | None = None
+    ) -> Identity:
+        """One new key, of a new principal or of one whose keys are lost."""
+        if principal is None:
+            principal = secrets.token_bytes(IDENTIFIER_BYTES)
+        return cls(name, principal, 1, (KeyPair.generate(suites),))
 
 
 def is_name(name: str) -> bool:

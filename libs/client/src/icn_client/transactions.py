@@ -45,6 +45,8 @@ FLOOR_NONE_MINOR: Final = -(2**62)
 AMOUNT_MINOR_MAX: Final = 2**62
 MESSAGES_MAX: Final = 16
 LANES: Final = 16
+RECOVERY_LAPSE_MS: Final = 30 * 24 * 60 * 60 * 1000
+"""How long after its ready time a recovery may be completed."""
 EXPIRY_MS: Final = 10 * 60 * 1000
 """How far ahead a transaction expires unless told otherwise: long enough for any outage a client waits
 out.
@@ -179,11 +181,13 @@ def key_scope(
     )
 
 
-def _ascending(keys: Iterable[ControllerKey]) -> list[ControllerKey]:
-    def identifier(key: ControllerKey) -> bytes:
-        return key_id({Suite(entry.suite): entry.public_key for entry in key.public_keys})
+def controller_key_id(key: ControllerKey) -> bytes:
+    """Id of a key as a controller lists it, 16 bytes."""
+    return key_id({Suite(entry.suite): entry.public_key for entry in key.public_keys})
 
-    return sorted(keys, key=identifier)
+
+def _ascending(keys: Iterable[ControllerKey]) -> list[ControllerKey]:
+    return sorted(keys, key=controller_key_id)
 
 
 def recovery_policy(guardian: bytes, delay_ms: int) -> RecoveryPolicy:

@@ -87,6 +87,7 @@ def test_help_names_every_command_and_shows_examples(tmp_path: Path) -> None:
         "status",
         "keys",
         "account",
+        "recovery",
         "unit",
         "pay",
         "proof",
@@ -119,6 +120,13 @@ def test_a_typo_is_a_usage_error_with_a_suggestion(tmp_path: Path, typed: list[s
         ["ledger", "verify-proof", "--kind", "inclusion", "--in", "x", "--batch", "y"],
         ["proof", "verify", "x"],
         ["keys", "new", "Not A Name"],
+        ["keys", "new", "anna", "--for", "not-an-id"],
+        ["recovery", "guardian", "not-an-id", "--as", "anna"],
+        ["recovery", "guardian", "none", "--as", "anna", "--delay", "soon"],
+        ["recovery", "guardian", "00" * 16, "--as", "anna", "--delay", "367d"],
+        ["recovery", "cancel", "accounts/" + "00" * 16, "--as", "anna"],
+        ["recovery", "complete", "00" * 15, "--as", "anna"],
+        ["recovery", "show", "nobody"],
         ["account", "show", "not-an-id"],
         ["pay", "not-an-id", "1", "--as", "anna"],
         ["proof", "fetch", "ballots/00"],
@@ -130,7 +138,10 @@ def test_a_command_called_wrongly_is_exit_2(tmp_path: Path, arguments: list[str]
     assert run.stderr
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["account", "list"], ["account", "show", "00" * 16]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["account", "list"], ["account", "show", "00" * 16], ["recovery", "show", "00" * 16]],
+)
 def test_no_platform_is_exit_3_with_one_sentence(tmp_path: Path, arguments: list[str]) -> None:
     run = icn(*arguments, folder=tmp_path)
     assert (run.returncode, run.stdout) == (3, b"")
@@ -165,6 +176,7 @@ def test_a_file_that_cannot_be_read_is_exit_1_and_named(tmp_path: Path, argument
         ["proof", "verify", "PATH", "--genesis", "PATH"],
         ["replay", "PATH"],
         ["account", "admit", "PATH", "--as", "anna"],
+        ["recovery", "start", "PATH", "--as", "anna"],
     ],
 )
 def test_a_folder_where_a_file_is_wanted_is_exit_1_and_no_usage_error(
@@ -456,6 +468,37 @@ def test_keys_are_made_listed_and_exported_without_their_secrets(tmp_path: Path)
     assert made["principal"] in shown
     again = icn("keys", "new", "anna", folder=tmp_path, ICN_PASSPHRASE="a passphrase")
     assert again.returncode == 1 and b"exists already" in again.stderr
+
+
+def test_a_new_key_can_be_made_for_a_principal_whose_own_are_lost(tmp_path: Path) -> None:
+    lost = "7f" * 16
+    for name, text in (("anna", lost), ("again", f"principals/{lost}")):
+        run = icn(
+            "keys", "new", name, "--for", text, "--json", folder=tmp_path, ICN_PASSPHRASE="a passphrase"
+        )
+        (made,) = lines(run)
+        assert (made["principal"], made["threshold"], len(made["keys"])) == (lost, 1, 1)
+    (listed,) = lines(icn("keys", "list", "--json", folder=tmp_path))
+    assert len({one["keys"][0]["key_id"] for one in listed["identities"]}) == 2
+
+
+PUBLIC_PART = '{"principal": "' + "00" * 16 + '", "threshold": 1, "keys": []}'
+
+
+@pytest.mark.parametrize("options", [["--guardian", ""], ["--guardian", "bakery"], ["--delay", "0d"]])
+def test_a_policy_out_of_form_is_exit_2_and_named(tmp_path: Path, options: list[str]) -> None:
+    (tmp_path / "anna.json").write_text(PUBLIC_PART)
+    run = icn("account", "admit", "anna.json", "--as", "bakery", *options, folder=tmp_path)
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert run.stderr.decode().startswith(f"icn: {options[0]}: ")
+
+
+def test_a_public_part_that_is_none_is_named_and_exit_1(tmp_path: Path) -> None:
+    (tmp_path / "anna.json").write_text('{"principal": "00", "threshold": 1}')
+    for command in (("account", "admit"), ("recovery", "start")):
+        run = icn(*command, "anna.json", "--as", "anna", folder=tmp_path)
+        assert (run.returncode, run.stdout) == (1, b"")
+        assert run.stderr.decode().startswith("icn: anna.json: not a public part of an identity")
 
 
 def test_without_a_passphrase_and_a_terminal_no_key_is_made(tmp_path: Path) -> None:

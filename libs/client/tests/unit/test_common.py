@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from icn_client.cli.common import amount_minor, identifier, run_async
+from hypothesis import given
+from hypothesis import strategies as st
+from icn_client.cli.common import (
+    DURATION_MS_MAX,
+    amount_minor,
+    duration_ms,
+    identifier,
+    run_async,
+    show_duration,
+)
 from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError
 from icn_client.submitter import TransactionMalformed
 
@@ -84,3 +93,52 @@ def test_a_transaction_that_a_validator_finds_malformed_is_refused_in_one_senten
         run_async(work())
     assert (told.value.reason, told.value.exit_code) == ("MALFORMED_TRANSACTION", EXIT_REFUSED)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("1s", 1_000),
+        ("90m", 5_400_000),
+        ("36h", 129_600_000),
+        ("14d", 1_209_600_000),
+        ("366d", DURATION_MS_MAX),
+        ("0014d", 1_209_600_000),
+    ],
+)
+def test_a_duration_is_read_exactly(text: str, milliseconds: int) -> None:
+    assert duration_ms(text, "--delay") == milliseconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "14",
+        "d",
+        "0d",
+        "-1d",
+        "1.5d",
+        "14 d",
+        "1d1h",
+        "367d",
+        "31622401s",
+        "9999999999d",
+        "9" * 99,
+        "1w",
+        "\u0661d",
+        "1d\n",
+    ],
+)
+def test_what_is_no_duration_up_to_a_year_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match="--delay"):
+        duration_ms(text, "--delay")
+
+
+@given(st.integers(1, 366 * 24 * 60 * 60))
+def test_a_shown_duration_reads_back(seconds: int) -> None:
+    assert duration_ms(show_duration(seconds * 1_000), "--delay") == seconds * 1_000
+
+
+def test_a_duration_of_no_whole_second_is_shown_in_milliseconds() -> None:
+    assert show_duration(1_500) == "1500 ms"

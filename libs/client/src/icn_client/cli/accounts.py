@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,17 +21,22 @@ from icn_client.cli.common import (
     show_amount,
     with_connection,
 )
-from icn_client.cli.files import read_file
-from icn_client.cli.output import Refused, UsageError, print_json, print_text, table
+from icn_client.cli.output import UsageError, print_json, print_text, table
+from icn_client.cli.signing import (
+    DELAY_DEFAULT,
+    NO_GUARDIAN,
+    DelayOption,
+    perform_as,
+    policy_of,
+    print_done,
+    read_public_part,
+)
 
 if TYPE_CHECKING:
-    from icn_client.acting import Actor
     from icn_client.connection import Connection
-    from icn_client.keystore import Identity
 
 ENTRIES_DEFAULT = 20
 ENTRIES_MAX = 500
-PUBLIC_PART_BYTES_MAX = 262_144
 MEMO_SALT_BYTES = 16
 
 _EXAMPLES = """\b
@@ -44,6 +48,7 @@ Examples:
 _ADMIT_EXAMPLES = """\b
 Examples:
   icn account admit anna.public.json --as sunrise-bakery
+  icn account admit anna.public.json --as sunrise-bakery --guardian PRINCIPAL --delay 30d
 """
 _OPEN_EXAMPLES = """\b
 Examples:
@@ -105,24 +110,7 @@ def register(app: typer.Typer) -> None:
     app.command("pay", epilog=_PAY_EXAMPLES)(pay)
 
 
-async def _perform(connection: Connection, identity: Identity, messages: list[Any]) -> tuple[Any, Any]:
-    """Sign and send one transaction of an identity; returns its outcome and receipt."""
-    from icn_client.acting import actor_of, perform
-    from icn_client.submitter import Submitter
-
-    actor: Actor = await actor_of(connection, identity)
-    async with Submitter(connection.doors()) as submitter:
-        return await perform(submitter, actor, messages)
-
-
-def _done(outcome: Any, as_json: bool, shown: dict[str, Any], text: str) -> None:
-    if as_json:
-        print_json({**shown, "transaction": outcome.signed.transaction_id.hex(), "height": outcome.height})
-    else:
-        print_text(f"{text} (height {outcome.height}, transaction {outcome.signed.transaction_id.hex()})")
-
-
-def admit(
+def admit(  # noqa: PLR0917 - one parameter per option
     public_part: Annotated[
         Path,
         typer.Argument(
@@ -130,37 +118,30 @@ def admit(
         ),
     ],
     acting: AsOption,
+    guardian: Annotated[
+        str | None,
+        typer.Option(
+            "--guardian",
+            metavar="PRINCIPAL|none",
+            help="Who may give the member new keys when the old are lost; by default the acting co-op.",
+        ),
+    ] = None,
+    delay: DelayOption = DELAY_DEFAULT,
     keystore: KeystoreOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Admit a member: the acting co-op becomes the sponsor whose allowance pays."""
+    """Admit a member: the acting co-op becomes the sponsor whose allowance pays, and the guardian."""
     from icn_client import transactions
 
-    principal, threshold, keys = _read_public_part(public_part)
+    principal, threshold, keys = read_public_part(public_part)
+    named = policy_of(NO_GUARDIAN if guardian is None else guardian, delay, "--guardian")
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
-    message = transactions.open_controller(
-        principal, threshold, [transactions.controller_key(key) for key in keys]
-    )
-    outcome, _ = with_connection(directory, lambda connection: _perform(connection, identity, [message]))
-    _done(outcome, as_json, {"principal": principal.hex()}, f"admitted principals/{principal.hex()}")
-
-
-def _read_public_part(path: Path) -> tuple[bytes, int, list[dict[Any, bytes]]]:
-    from icn_kit.genesis import SUITE_NAMES
-
-    suites = {name: suite for suite, name in SUITE_NAMES.items()}
-    content = read_file(path, PUBLIC_PART_BYTES_MAX)
-    try:
-        document = json.loads(content)
-        keys = [
-            {suites[suite]: bytes.fromhex(public_key) for suite, public_key in key["public_keys"].items()}
-            for key in document["keys"]
-        ]
-        return bytes.fromhex(document["principal"]), int(document["threshold"]), keys
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Refused(f"{path}: not a public part of an identity: {error!r}", "PUBLIC_PART_INVALID") from None
+    policy = policy_of(identity.principal.hex(), delay, "--guardian") if guardian is None else named
+    message = transactions.open_controller(principal, threshold, keys, policy)
+    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
+    print_done(outcome, as_json, {"principal": principal.hex()}, f"admitted principals/{principal.hex()}")
 
 
 def open_account(
@@ -177,8 +158,8 @@ def open_account(
     message = transactions.open_account(account, identifier(unit, "--unit", "units"))
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
-    outcome, _ = with_connection(directory, lambda connection: _perform(connection, identity, [message]))
-    _done(outcome, as_json, {"account": account.hex()}, f"opened accounts/{account.hex()}")
+    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
+    print_done(outcome, as_json, {"account": account.hex()}, f"opened accounts/{account.hex()}")
 
 
 def _account_document(account: Any, unit: Any) -> dict[str, Any]:
@@ -330,11 +311,11 @@ def create_unit(  # noqa: PLR0917 - one parameter per option
     identity = open_identity(acting, keystore, directory)
     outcome, _ = with_connection(
         directory,
-        lambda connection: _perform(
+        lambda connection: perform_as(
             connection, identity, [transactions.create_unit(unit, code, scale, floor_minor)]
         ),
     )
-    _done(outcome, as_json, {"unit": unit.hex()}, f"created units/{unit.hex()}")
+    print_done(outcome, as_json, {"unit": unit.hex()}, f"created units/{unit.hex()}")
 
 
 def list_units(data: DataOption = None, as_json: JsonOption = False) -> None:
@@ -401,7 +382,7 @@ def pay(  # noqa: PLR0917 - one parameter per option
             raise UsageError("AMOUNT: must be more than zero")
         paying = payer or await _only_account(connection, identity.principal, target.leaf.unit)
         message = transactions.transfer(paying, destination, minor, memo_hash)
-        outcome, receipt = await _perform(connection, identity, [message])
+        outcome, receipt = await perform_as(connection, identity, [message])
         return unit, outcome, receipt
 
     unit, outcome, receipt = with_connection(directory, work)
@@ -415,7 +396,7 @@ def pay(  # noqa: PLR0917 - one parameter per option
     if memo is not None:
         shown["memo_salt"] = salt.hex()
     text = f"paid {show_amount(-posting.amount_minor, unit.scale)} {unit.code}, balance now "
-    _done(outcome, as_json, shown, text + show_amount(posting.balance_minor, unit.scale))
+    print_done(outcome, as_json, shown, text + show_amount(posting.balance_minor, unit.scale))
 
 
 async def _only_account(connection: Connection, owner: bytes, unit: bytes) -> bytes:

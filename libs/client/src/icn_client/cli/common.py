@@ -24,6 +24,10 @@ AMOUNT_CHARACTERS_MAX: Final = 40
 _AMOUNT: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 """What a decimal number is in a signed amount: ASCII digits, no exponent, no separators."""
 
+_DURATION: Final = re.compile(r"([0-9]{1,10})([dhms])")
+_UNITS_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
+DURATION_MS_MAX: Final = 366 * 86_400_000
+
 DataOption = Annotated[
     Path | None,
     typer.Option(
@@ -190,6 +194,27 @@ def amount_minor(text: str, scale: int, what: str = "AMOUNT", *, may_be_negative
             f"{what}: {text} is {sign}{minor} minor units; the ledger ends at {AMOUNT_MINOR_MAX}"
         )
     return -minor if sign else minor
+
+
+def duration_ms(text: str, what: str) -> int:
+    """A time such as ``14d``, ``36h``, ``90m`` or ``30s`` in milliseconds, exactly.
+
+    Raises:
+        UsageError: it is none, or not from one second to 366 days.
+    """
+    matched = _DURATION.fullmatch(text) if text.isascii() else None
+    found = 0 if matched is None else int(matched.group(1)) * _UNITS_MS[matched.group(2)]
+    if not 1 <= found <= DURATION_MS_MAX:
+        raise UsageError(f"{what}: {text[:40]!r} is not a time such as 14d, 36h, 90m or 30s, up to 366d")
+    return found
+
+
+def show_duration(duration: int) -> str:
+    """Milliseconds as people write them, in the largest unit that says them exactly."""
+    for name, unit_ms in _UNITS_MS.items():
+        if duration % unit_ms == 0:
+            return f"{duration // unit_ms}{name}"
+    return f"{duration} ms"
 
 
 def show_amount(minor: int, scale: int) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icn_client.cli.common import JsonOption, KeystoreOption, personal_keystore, prompt
+from icn_client.cli.common import JsonOption, KeystoreOption, identifier, personal_keystore, prompt
 from icn_client.cli.output import Refused, UsageError, print_json, print_text, say, table
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _NEW_EXAMPLES = """\b
 Examples:
   icn keys new anna
   ICN_PASSPHRASE_FILE=secret icn keys new sunrise-bakery --post-quantum
+  icn keys new anna --for PRINCIPAL             after a loss
 """
 _LIST_EXAMPLES = """\b
 Examples:
@@ -63,6 +64,14 @@ def new(
     post_quantum: Annotated[
         bool, typer.Option("--post-quantum", help="Also make an ML-DSA-65 key, as organizations have.")
     ] = False,
+    principal: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="PRINCIPAL",
+            help="Principal that the key is for, whose own are lost (`icn recovery`); without it a new one.",
+        ),
+    ] = None,
     keystore: KeystoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,16 +83,17 @@ def new(
     store = personal_keystore(keystore)
     if not is_name(name):
         raise UsageError(f"{name!r} is not a name: use up to 63 lower-case letters, digits and hyphens")
+    known = None if principal is None else identifier(principal, "--for", "principals")
     try:
         if store.path(name).exists():
             raise Refused(f"{store.path(name)} exists already", "IDENTITY_EXISTS")
         passphrase = passphrase_from_environment(store.folder) or _new_passphrase()
         suites = (Suite.ED25519, Suite.ML_DSA_65) if post_quantum else (Suite.ED25519,)
-        path = store.add(Identity.generate(name, suites), passphrase)
+        path = store.add(Identity.generate(name, suites, known), passphrase)
         public = store.public(name)
     except KeystoreError as error:
         raise Refused(str(error), "KEYSTORE") from None
-    say(f"{path}: keep a copy; without the file and its passphrase the identity is lost")
+    say(f"{path}: keep a copy; without the file and its passphrase only a guardian can help (icn recovery)")
     _show(public, as_json)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from icn_client.cli import accounts, files, keys, platform, proofs
+from icn_client.cli import accounts, files, keys, platform, proofs, recovery
 from icn_client.cli.output import (
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
@@ -44,6 +44,7 @@ app = typer.Typer(
 platform.register(app)
 keys.register(app)
 accounts.register(app)
+recovery.register(app)
 proofs.register(app)
 files.register(app)
 

@@ -26,7 +26,7 @@ _VERIFY_EXAMPLES = """\b
 Examples:
   icn proof verify balance.json --genesis genesis.json
 """
-NAMES = ("accounts", "units", "principals", "holds", "anchors", "allowances")
+NAMES = ("accounts", "units", "principals", "holds", "anchors", "allowances", "recoveries")
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +47,8 @@ def fetch(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="accounts/ID, units/ID, principals/ID, holds/ID, anchors/DIGEST."
+            metavar="NAME",
+            help="accounts/ID, units/ID, principals/ID, holds/ID, recoveries/ID, anchors/DIGEST.",
         ),
     ],
     out: Annotated[

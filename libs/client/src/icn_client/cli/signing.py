@@ -1,0 +1,81 @@
+"""What the commands that sign for an identity share: a transaction, its answer, public parts, policies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icn_client.cli.common import duration_ms, identifier
+from icn_client.cli.files import read_file
+from icn_client.cli.output import Refused, print_json, print_text
+
+if TYPE_CHECKING:
+    from icn_client.acting import Actor
+    from icn_client.connection import Connection
+    from icn_client.keystore import Identity
+
+PUBLIC_PART_BYTES_MAX = 262_144
+NO_GUARDIAN = "none"
+DELAY_DEFAULT = "14d"
+"""Long enough for a holiday, and for a veto to be paid for in one of several epochs."""
+
+DelayOption = Annotated[
+    str,
+    typer.Option(
+        "--delay",
+        metavar="TIME",
+        help="How long the member can object to new keys, such as 14d, 36h, 90m or 30s; up to 366d.",
+    ),
+]
+
+
+async def perform_as(connection: Connection, identity: Identity, messages: list[Any]) -> tuple[Any, Any]:
+    """Sign and send one transaction of an identity; returns its outcome and receipt."""
+    from icn_client.acting import actor_of, perform
+    from icn_client.submitter import Submitter
+
+    actor: Actor = await actor_of(connection, identity)
+    async with Submitter(connection.doors()) as submitter:
+        return await perform(submitter, actor, messages)
+
+
+def print_done(outcome: Any, as_json: bool, shown: dict[str, Any], text: str) -> None:
+    """Say what a committed transaction did."""
+    if as_json:
+        print_json({**shown, "transaction": outcome.signed.transaction_id.hex(), "height": outcome.height})
+    else:
+        print_text(f"{text} (height {outcome.height}, transaction {outcome.signed.transaction_id.hex()})")
+
+
+def read_public_part(path: Path) -> tuple[bytes, int, list[Any]]:
+    """Principal, threshold and controller keys of what `icn keys export` printed. Raises Refused."""
+    from icn_kit.genesis import SUITE_NAMES
+
+    from icn_client.transactions import controller_key
+
+    suites = {name: suite for suite, name in SUITE_NAMES.items()}
+    content = read_file(path, PUBLIC_PART_BYTES_MAX)
+    try:
+        document = json.loads(content)
+        keys = [
+            controller_key(
+                {suites[suite]: bytes.fromhex(public) for suite, public in key["public_keys"].items()}
+            )
+            for key in document["keys"]
+        ]
+        return bytes.fromhex(document["principal"]), int(document["threshold"]), keys
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused(f"{path}: not a public part of an identity: {error!r}", "PUBLIC_PART_INVALID") from None
+
+
+def policy_of(guardian: str, delay: str, what: str) -> Any:
+    """The recovery policy that a guardian's id, or ``none``, and a delay stand for. Raises UsageError."""
+    from icn_client.transactions import recovery_policy
+
+    delay_ms = duration_ms(delay, "--delay")
+    if guardian == NO_GUARDIAN:
+        return None
+    return recovery_policy(identifier(guardian, what, "principals"), delay_ms)
