@@ -483,22 +483,43 @@ def test_a_new_key_can_be_made_for_a_principal_whose_own_are_lost(tmp_path: Path
 
 
 PUBLIC_PART = '{"principal": "' + "00" * 16 + '", "threshold": 1, "keys": []}'
+ONE_KEY = '[{"public_keys": {"ed25519": "00"}}]'
 
 
 @pytest.mark.parametrize("options", [["--guardian", ""], ["--guardian", "bakery"], ["--delay", "0d"]])
 def test_a_policy_out_of_form_is_exit_2_and_named(tmp_path: Path, options: list[str]) -> None:
-    (tmp_path / "anna.json").write_text(PUBLIC_PART)
+    (tmp_path / "anna.json").write_text(PUBLIC_PART.replace("[]", ONE_KEY))
     run = icn("account", "admit", "anna.json", "--as", "bakery", *options, folder=tmp_path)
     assert (run.returncode, run.stdout) == (2, b"")
     assert run.stderr.decode().startswith(f"icn: {options[0]}: ")
 
 
-def test_a_public_part_that_is_none_is_named_and_exit_1(tmp_path: Path) -> None:
-    (tmp_path / "anna.json").write_text('{"principal": "00", "threshold": 1}')
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "[" * 100_000,
+        '{"principal": "00", "threshold": 1}',
+        PUBLIC_PART.replace('"threshold": 1, ', ""),
+        PUBLIC_PART,
+        PUBLIC_PART.replace("00", "", 1).replace("[]", ONE_KEY),
+        *[
+            PUBLIC_PART.replace(": 1,", f": {threshold},").replace("[]", ONE_KEY)
+            for threshold in ("-1", "0", "2", "1e3", "Infinity", "true", "null", '"1"')
+        ],
+        PUBLIC_PART.replace("[]", '[{"public_keys": {}}]'),
+        PUBLIC_PART.replace("[]", '[{"public_keys": {"rsa": "00"}}]'),
+        PUBLIC_PART.replace("[]", '{"public_keys": 1}'),
+    ],
+)
+def test_a_public_part_that_is_none_is_named_and_exit_1(tmp_path: Path, text: str) -> None:
+    (tmp_path / "anna.json").write_text(text)
     for command in (("account", "admit"), ("recovery", "start")):
         run = icn(*command, "anna.json", "--as", "anna", folder=tmp_path)
         assert (run.returncode, run.stdout) == (1, b"")
         assert run.stderr.decode().startswith("icn: anna.json: not a public part of an identity")
+        assert run.stderr.count(b"\n") == 1
 
 
 def test_without_a_passphrase_and_a_terminal_no_key_is_made(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from icn_client.keystore import Identity
 
 PUBLIC_PART_BYTES_MAX = 262_144
+IDENTIFIER_BYTES = 16
 NO_GUARDIAN = "none"
 DELAY_DEFAULT = "14d"
 """Long enough for a holiday, and for a veto to be paid for in one of several epochs."""
@@ -52,23 +53,29 @@ def print_done(outcome: Any, as_json: bool, shown: dict[str, Any], text: str) ->
 
 def read_public_part(path: Path) -> tuple[bytes, int, list[Any]]:
     """Principal, threshold and controller keys of what `icn keys export` printed. Raises Refused."""
+    content = read_file(path, PUBLIC_PART_BYTES_MAX)
+    try:
+        document = json.loads(content)
+        principal, threshold = bytes.fromhex(document["principal"]), document["threshold"]
+        keys = [_controller_key(key["public_keys"]) for key in document["keys"]]
+        if len(principal) != IDENTIFIER_BYTES:
+            raise ValueError(f"principal has {len(principal)} bytes, must have {IDENTIFIER_BYTES}")
+        if type(threshold) is not int or not 1 <= threshold <= len(keys):
+            raise ValueError(f"threshold must be 1 to the number of keys, {len(keys)}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Refused(f"{path}: not a public part of an identity: {error!r}", "PUBLIC_PART_INVALID") from None
+    return principal, threshold, keys
+
+
+def _controller_key(public_keys: Any) -> Any:
     from icn_kit.genesis import SUITE_NAMES
 
     from icn_client.transactions import controller_key
 
     suites = {name: suite for suite, name in SUITE_NAMES.items()}
-    content = read_file(path, PUBLIC_PART_BYTES_MAX)
-    try:
-        document = json.loads(content)
-        keys = [
-            controller_key(
-                {suites[suite]: bytes.fromhex(public) for suite, public in key["public_keys"].items()}
-            )
-            for key in document["keys"]
-        ]
-        return bytes.fromhex(document["principal"]), int(document["threshold"]), keys
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Refused(f"{path}: not a public part of an identity: {error!r}", "PUBLIC_PART_INVALID") from None
+    if not public_keys:
+        raise ValueError("a key has no public key")
+    return controller_key({suites[name]: bytes.fromhex(public) for name, public in public_keys.items()})
 
 
 def policy_of(guardian: str, delay: str, what: str) -> Any:
