@@ -20,9 +20,9 @@ from icn_client.transactions import Signed
 
 BATCH_TRANSACTIONS_MAX: Final = 250
 """Per streamed message: fills in under 200 ms at 1,500 a second, and an eighth of a leader's block."""
-WINDOW_DEFAULT: Final = 2_000
-"""Outstanding transactions: five proposals of the usual 400, so that validators never run dry. With more,
-each waits longer, and what depends on it with it: 4,000 replayed 4 % slower (four interleaved pairs)."""
+WINDOW_DEFAULT: Final = 3_000
+"""Outstanding transactions: four proposals of the usual 700, so that validators never run dry. With more,
+each waits longer, and what depends on it with it."""
 RESEND_SECONDS: Final = 10.0
 """A transaction with no news for so long is asked by id and, if nobody has it, sent again."""
 RETRY_SECONDS_MAX: Final = 5.0

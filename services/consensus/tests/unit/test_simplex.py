@@ -317,8 +317,8 @@ def test_an_idle_federation_skips_epochs_and_goes_on_in_the_right_one() -> None:
 
 
 def test_an_edge_block_may_become_final_through_an_empty_block_after_it() -> None:
-    handovers = 0
-    for seed in range(4):
+    for seed in (8, 9, 16, 17):  # runs that come to this
+        handovers = 0
         network = started(4, seed, Conditions(delay_ms=(5, 60), loss_percent=12), epoch_ms=700)
         submit_every(network, 50)
         network.run_for(10_000)
@@ -328,12 +328,12 @@ def test_an_edge_block_may_become_final_through_an_empty_block_after_it() -> Non
         for item in network.nodes[0].disk.blocks:
             if config.closes_epoch(item.block.header):
                 handovers += bool(item.descendant_headers)
-    assert handovers > 0
+        assert handovers > 0
 
 
 def test_who_missed_an_edge_block_joins_after_all_restarted_who_know_it_is_final() -> None:
     # A block after the edge block, which no block store has, is all that shows the edge block's finality.
-    for seed in (8, 43):  # runs that come to this
+    for seed in (4, 5, 23):  # runs that come to this
         network = started(4, seed, Conditions(delay_ms=(5, 60), loss_percent=12), epoch_ms=1_500)
         submit_every(network, 50)
         network.partition([0, 1, 2], [3])
@@ -393,3 +393,15 @@ def test_a_run_follows_from_its_seed_whatever_the_hash_seed() -> None:
         for hash_seed in ("0", "1", "4242")
     }
     assert len(outputs) == 1
+
+
+def test_slow_leaders_are_waited_for_once_their_pace_is_known() -> None:
+    # Preparing takes longer than all the rest of a view, as on a machine that is busy executing.
+    network = started(4, 1, Conditions(prepare_ms=(300, 300)))
+    submit_every(network, 50)
+    network.run_for(15_000)
+    before = [len(reports(node, ReportKind.TIMED_OUT)) for node in network.nodes]
+    heights = network.heights()
+    network.run_for(10_000)
+    assert [len(reports(node, ReportKind.TIMED_OUT)) for node in network.nodes] == before
+    assert min(network.heights()) > max(heights) + 20

@@ -126,7 +126,7 @@ def accept(state: State, certificate: Certificate, except_seat: int | None = Non
     if certificate.kind == VoteKind.NOTARIZE:
         state.attendance.reset(state.leader(certificate.view))
         if view.proposal is not None and view.proposal.block.hash == certificate.block_hash:
-            state.pacemaker.observe(state.now_ms - view.proposal_seen_at_ms)
+            state.pacemaker.observe(state.now_ms - view.timed_since_ms)
         state.emit(Notarized(certificate.block_hash, certificate.height, certificate.view))
     elif certificate.kind == VoteKind.FINALIZE:
         remember_finalization(state, certificate)

@@ -14,7 +14,7 @@ TIMEOUT_MS_MAX: Final = 8_000
 """A healed network resumes within 30 s: three views at most, the first two with faulty leaders."""
 MEDIAN_FACTOR: Final = 4
 SAMPLES_MAX: Final = 32
-"""Proposal-to-notarization times remembered: enough for a steady median, few enough to follow a change."""
+"""Lengths of views remembered: enough for a steady median, few enough to follow a change."""
 VIEWS_IN_FLIGHT: Final = 2
 """A view is entered before the one ahead of it is final; only further ones count as without finalization."""
 DOUBLINGS_MAX: Final = 5
@@ -22,14 +22,14 @@ DOUBLINGS_MAX: Final = 5
 
 
 class Pacemaker:
-    """Observed proposal-to-notarization times, and the time-out that follows from them."""
+    """Observed lengths of views, and the time-out that follows from them."""
 
     def __init__(self) -> None:
         self._samples_ms: deque[int] = deque(maxlen=SAMPLES_MAX)
         self._base_ms = TIMEOUT_MS_MIN
 
     def observe(self, duration_ms: int) -> None:
-        """A proposal was notarized, or its view nullified, this long after it was seen."""
+        """A view's proposal was notarized, or nullified, this long after `View.timed_since_ms`."""
         self._samples_ms.append(duration_ms)
         ascending = sorted(self._samples_ms)
         median_ms = ascending[len(ascending) // 2]

@@ -34,7 +34,7 @@ from icn_consensus.domain.voting import cast
 
 TRANSACTION_OVERHEAD_BYTES: Final = 4
 """Field tag and length of a transaction in a block, at most."""
-PROPOSAL_TRANSACTIONS_MAX: Final = 400
+PROPOSAL_TRANSACTIONS_MAX: Final = 700
 """What this replica proposes at once; others may propose up to the genesis limit. A small machine judges and
 executes these in less than the shortest time-out, so a busy zone does not time its own leaders out."""
 
@@ -189,8 +189,8 @@ def _publish(state: State, draft: Draft, transactions: tuple[bytes, ...]) -> boo
     signature = state.crypto.sign(tags.PROPOSAL, body_of_proposal(header, draft.parent.view))
     proposal = build_proposal(block, draft.parent.view, state.seat, signature)
     view = state.view_at(state.view)
-    view.own_proposal = view.proposal = proposal
-    view.proposal_seen_at_ms = state.now_ms
+    view.own_proposal = proposal
+    state.note_proposal(view, proposal)
     record = Record(RecordKind.PROPOSAL, state.epoch, state.view, proposal.data)
     state.persist(record, is_synced=False)  # durable with the vote that follows, before either is sent
     cast(state, VoteKind.NOTARIZE, state.view, header.height, header.hash)

@@ -150,8 +150,7 @@ def _take(state: State, proposal: Proposal) -> None:
         return
     state.attendance.hear(seat, state.view)
     if view.proposal is None:
-        view.proposal = proposal
-        view.proposal_seen_at_ms = state.now_ms
+        state.note_proposal(view, proposal)
         return
     view.accused.add(seat)
     evidence = proposal_evidence(view.proposal, proposal)

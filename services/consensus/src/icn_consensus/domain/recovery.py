@@ -75,8 +75,8 @@ def _apply(state: State, record: Record) -> int | None:
     }
     if record.kind == RecordKind.PROPOSAL:
         proposal = parse_proposal(state.config.genesis_hash, record.message, **bounds)
-        view.own_proposal = view.proposal = proposal
-        view.proposal_seen_at_ms = state.now_ms
+        view.own_proposal = proposal
+        state.note_proposal(view, proposal)
         state.chain.add(proposal.block)
         return record.view
     if record.block:

@@ -96,4 +96,4 @@ def _end_turn(state: State) -> None:
     if view.proposal is not None:
         # It would have taken at least this long. Without it a network too slow for its time-out stays so:
         # what times out is never notarized, and only quick proposals would be observed.
-        state.pacemaker.observe(state.now_ms - view.proposal_seen_at_ms)
+        state.pacemaker.observe(state.now_ms - view.timed_since_ms)

@@ -249,6 +249,15 @@ class State:
         if not self.is_catching_up:
             self.need(FetchBlock(block_hash), signers, BODY_PATIENCE_MS)
 
+    def note_proposal(self, view: View, proposal: Proposal) -> None:
+        """Keep the first proposal of the current view. Its length counts from the start of the timer, except
+        where the block is empty: its leader may have waited on purpose, for as long as the time-out lets it.
+        """
+        view.proposal = proposal
+        view.proposal_seen_at_ms = view.timed_since_ms = self.now_ms
+        if proposal.block.transactions and self.armed_at_ms is not None:
+            view.timed_since_ms = self.armed_at_ms
+
     def timeout_ms(self) -> int:
         """Time-out of the current view."""
         return self.pacemaker.timeout_ms(self.view - self.chain.final.view)

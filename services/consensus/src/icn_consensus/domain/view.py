@@ -27,6 +27,8 @@ class View:
     proposal: Proposal | None = None
     """First proposal with its leader's valid signature; later different ones are evidence only."""
     proposal_seen_at_ms: int = 0
+    timed_since_ms: int = 0
+    """From when its length is measured, once there is a proposal."""
     votes: dict[VoteKind, dict[int, Vote]] = field(default_factory=_by_kind)
     """By seat; verified only once a quorum agrees."""
     verified: set[Said] = field(default_factory=set)
