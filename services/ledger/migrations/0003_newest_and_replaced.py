@@ -88,6 +88,8 @@ STATEMENTS = (
     """,
     "DROP TABLE tree_pages",
     "ALTER TABLE newest_pages RENAME TO tree_pages",
+    "ALTER TABLE chain ADD COLUMN pages_height bigint NOT NULL DEFAULT 0",
+    "UPDATE chain SET pages_height = executed_height",
 )
 
 

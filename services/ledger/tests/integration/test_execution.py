@@ -87,13 +87,51 @@ async def test_the_tree_built_anew_from_the_leaves_has_the_stored_root(
 ) -> None:
     async with open_ledger(dsn) as ledger:
         executions = await play(ledger, zone, 30)
+        unwritten = ledger.state._position.unwritten
     leaves = {
         state_key(namespace, identifier_): value
         for namespace, identifier_, value in query("SELECT namespace, identifier, value FROM leaves")
     }
     rebuilt = build(leaves)
     assert rebuilt.root == executions[-1].block.state_root
-    assert dict(query("SELECT prefix, page FROM tree_pages")) == rebuilt.pages
+    pages = {**dict(query("SELECT prefix, page FROM tree_pages")), **unwritten}
+    assert {prefix: page for prefix, page in pages.items() if page is not None} == rebuilt.pages
+    assert len(unwritten) > 0
+    async with open_ledger(dsn) as ledger:
+        assert ledger.state._position.unwritten == unwritten
+
+
+@pytest.mark.parametrize("heights", [1, 15, 16, 17, 33])
+async def test_pages_are_written_every_sixteen_heights_and_made_up_for_after_a_restart(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, query: Query, heights: int
+) -> None:
+    async with open_ledger(dsn) as ledger:
+        await play(ledger, zone, heights)
+        unwritten = ledger.state._position.unwritten
+    assert query("SELECT pages_height FROM chain") == [(heights // 16 * 16,)]
+    assert (unwritten == {}) == (heights % 16 == 0)
+    async with open_ledger(dsn) as ledger:
+        assert ledger.state._position.unwritten == unwritten
+
+
+async def test_pages_are_written_at_once_when_many_have_changed(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icn_ledger.store.state.PAGES_BEHIND_MAX", 0)
+    async with open_ledger(dsn) as ledger:
+        await play(ledger, zone, 3)
+    assert query("SELECT pages_height FROM chain") == [(3,)]
+
+
+async def test_a_tree_with_another_root_is_not_built_upon(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, query: Query
+) -> None:
+    async with open_ledger(dsn) as ledger:
+        await play(ledger, zone, 20)
+    query("UPDATE leaves SET value = value || 'x' WHERE height = 20")
+    with pytest.raises(AssertionError, match="another root"):
+        async with open_ledger(dsn):
+            pass
 
 
 async def test_an_executed_height_gives_its_first_answer_also_after_a_restart(

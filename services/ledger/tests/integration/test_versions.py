@@ -9,7 +9,6 @@ from icn.consensus.v1.block_pb2 import BlockHeader
 from icn_crypto.state_tree import (
     Proof,
     StateTree,
-    missing_prefixes,
     state_key,
     verify_absence,
     verify_inclusion,
@@ -25,8 +24,7 @@ from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.versions import (
     fetch_leaf_bytes,
     fetch_leaf_bytes_at_edge,
-    fetch_pages,
-    fetch_replaced,
+    fetch_tree,
     records_of,
 )
 from icn_ledger.usecases.get_proof import get_proof
@@ -217,18 +215,10 @@ async def history(ledger: Ledger, names: RecordNames, first: int = 0) -> dict[in
     async with ledger.state._database.connection() as connection:
         for height in range(first, ledger.state.newest.height + 1):
             found[height] = records_of(wanted, await fetch_leaf_bytes(connection, wanted, height))
-            changes = {
-                state_key(*leaf): value for leaf, value in (await fetch_replaced(connection, height)).items()
-            }
-            pages: dict[bytes, bytes | None] = {}
-            while missing := missing_prefixes(pages, list(changes)):
-                pages.update(await fetch_pages(connection, missing))
+            pages, changes = await fetch_tree(connection, height, [bytes(32)])
             block = await ledger.state.block_at(height)
             assert block is not None
-            if changes:
-                assert StateTree(pages).update(changes).root == block.state_root
-            else:
-                assert block.state_root == ledger.state.newest.state_root
+            assert StateTree(pages).update(changes).root == block.state_root
     return found
 
 

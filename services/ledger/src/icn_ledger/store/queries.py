@@ -7,14 +7,14 @@ from typing import Any
 
 import psycopg
 from icn.consensus.v1 import block_pb2
-from icn_crypto.state_tree import missing_prefixes, state_key
+from icn_crypto.state_tree import state_key
 from icn_kit.database import Connection, Database
 
 from icn_ledger.domain.leaves import decode_leaf
 from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.records import Account, Hold, Namespace
 from icn_ledger.store.state import SELECT_BLOCKS, read_block
-from icn_ledger.store.versions import fetch_leaf_bytes, fetch_pages, fetch_replaced
+from icn_ledger.store.versions import fetch_leaf_bytes, fetch_tree
 from icn_ledger.usecases.execute_block import Execution
 from icn_ledger.usecases.get_proof import ProofMaterial
 from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
@@ -169,15 +169,11 @@ class LedgerQueries:
             if block.height == 0 or height < provable_from:
                 return None
             leaves = await fetch_leaf_bytes(connection, [(namespace, identifier)], height)
-            replaced = await fetch_replaced(connection, height)
-            keys = [state_key(*leaf) for leaf in ((namespace, identifier), *replaced)]
-            pages: dict[bytes, bytes | None] = {}
-            while missing := missing_prefixes(pages, keys):
-                pages.update(await fetch_pages(connection, missing))
+            pages, changes = await fetch_tree(connection, height, [state_key(namespace, identifier)])
             await cursor.execute(_EDGES, {"first": from_epoch, "end": block.epoch, "count": steps_max})
             edges = tuple(_read_edge(edge) for edge in await cursor.fetchall())
         value = leaves[0][2] if leaves else b""
-        return ProofMaterial(block, tuple(descendants), value, pages, replaced, edges)
+        return ProofMaterial(block, tuple(descendants), value, pages, changes, edges)
 
     async def _with_transactions(self, condition: str, parameters: Mapping[str, Any]) -> list[Execution]:
         async with self._database.connection() as connection:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from icn_crypto.merkle_log import Log
-from icn_crypto.state_tree import missing_prefixes
+from icn_crypto.state_tree import StateTree, missing_prefixes
 from icn_kit.database import Connection, Database
 from icn_kit.writer import Writer
 
@@ -20,7 +20,13 @@ from icn_ledger.domain.validity import ValidityView
 from icn_ledger.store.arrays import ByteaArray
 from icn_ledger.store.cache import PAGES_MAX, LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
 from icn_ledger.store.statements import INSERT_CHAIN, block_statement
-from icn_ledger.store.versions import fetch_leaf_bytes, fetch_newest_leaf_bytes, fetch_pages, records_of
+from icn_ledger.store.versions import (
+    fetch_leaf_bytes,
+    fetch_newest_leaf_bytes,
+    fetch_pages,
+    fetch_tree,
+    records_of,
+)
 from icn_ledger.usecases.ports import (
     AnotherExecuted,
     BlockCommit,
@@ -37,6 +43,12 @@ SELECT_BLOCKS = """
     FROM blocks
 """
 
+PAGES_BEHIND_HEIGHTS = 16
+"""Pages of the tree are written every so many heights: most that a block changes the next changes again."""
+PAGES_BEHIND_MAX = 8_192
+"""Or when so many have changed, about 10 MB."""
+ANY_KEY = bytes(32)
+"""Leads to the page at the top, which has the root."""
 RECENT_BLOCKS = 64
 """Blocks kept for the roots that later headers name."""
 
@@ -46,9 +58,10 @@ class WrongGenesis(RuntimeError):
 
 
 class KnownPages(Mapping[bytes, bytes | None]):
-    """Pages that a set of keys leads through, taken from the cache as they are asked for."""
+    """Pages that a set of keys leads through, taken from memory as they are asked for."""
 
-    def __init__(self, cache: PageCache) -> None:
+    def __init__(self, unwritten: Mapping[bytes, bytes | None], cache: PageCache) -> None:
+        self._unwritten = unwritten
         self._cache = cache
         self._pages: dict[bytes, bytes | None] = {}
 
@@ -56,6 +69,9 @@ class KnownPages(Mapping[bytes, bytes | None]):
         if prefix in self._pages:
             return True
         assert isinstance(prefix, bytes), "prefixes are bytes"
+        if prefix in self._unwritten:
+            self._pages[prefix] = self._unwritten[prefix]
+            return True
         return not self._cache.take((prefix,), self._pages)
 
     def __getitem__(self, prefix: bytes) -> bytes | None:
@@ -72,15 +88,25 @@ class KnownPages(Mapping[bytes, bytes | None]):
         self._pages.update(pages)
 
 
+class _Position(NamedTuple):
+    """Where the chain stands."""
+
+    newest: ExecutedBlock
+    log: Log
+    pages_height: int
+    """Whose tree the written pages are."""
+    unwritten: Mapping[bytes, bytes | None]
+    """Pages changed since, None for those that went."""
+
+
 class StateStore:
     """Implements `usecases.ports.State`. Made by `open`."""
 
-    def __init__(self, database: Database, events: EventRows, newest: ExecutedBlock, log: Log) -> None:
+    def __init__(self, database: Database, events: EventRows, position: _Position) -> None:
         self._database = database
         self._writer = Writer(database)
         self._event_rows = events
-        self._newest = newest
-        self._log = log
+        self._position = position
         self._records = RecordCache()
         self._pages = PageCache(PAGES_MAX)
         self._recent = RecentChanges()
@@ -104,13 +130,13 @@ class StateStore:
             row = await cursor.fetchone()
             if row is None:
                 await connection.execute(INSERT_CHAIN, {"genesis_hash": genesis_hash})
-                await connection.execute(*block_statement(first, OutboxRows((), (), ())))
+                await connection.execute(*block_statement(first, OutboxRows((), (), ()), first.pages, 0))
             elif row[0] != genesis_hash:
                 raise WrongGenesis(
                     f"the database has the chain of {row[0].hex()}, the genesis file is {genesis_hash.hex()}"
                 )
-            newest, log = await _read_position(connection)
-        return cls(database, events, newest, log)
+            position = await _read_position(connection)
+        return cls(database, events, position)
 
     async def close(self) -> None:
         """Close the connection that writes blocks."""
@@ -119,12 +145,12 @@ class StateStore:
     @property
     def newest(self) -> ExecutedBlock:
         """The block executed last."""
-        return self._newest
+        return self._position.newest
 
     @property
     def log(self) -> Log:
         """Block log up to `newest`; a copy."""
-        return self._log.copy()
+        return self._position.log.copy()
 
     async def settle(self) -> None:
         """After a commit whose outcome is unknown, read where the chain stands and forget the caches."""
@@ -132,7 +158,7 @@ class StateStore:
             return
         async with self._lock:
             async with self._database.connection() as connection:
-                self._newest, self._log = await _read_position(connection)
+                self._position = await _read_position(connection)
             self._records.clear()
             self._pages.clear()
             self._recent.clear()
@@ -151,10 +177,10 @@ class StateStore:
         """Controllers and allowances as they were after ``height``."""
         self._check_height(height)
         records = RecordTables()
-        if not self._recent.reaches(height, self._newest.height) or self._take(names, records):
+        if not self._recent.reaches(height, self.newest.height) or self._take(names, records):
             async with self._lock:
                 self._check_height(height)
-                if not self._recent.reaches(height, self._newest.height):
+                if not self._recent.reaches(height, self.newest.height):
                     wanted = _listed(names)
                     async with self._database.connection() as connection:
                         records = records_of(wanted, await fetch_leaf_bytes(connection, wanted, height))
@@ -168,7 +194,7 @@ class StateStore:
 
     async def load_pages(self, keys: Sequence[bytes]) -> KnownPages:
         """Every page of the newest tree that lies on the way to the keys."""
-        known = KnownPages(self._pages)
+        known = KnownPages(self._position.unwritten, self._pages)
         while missing := missing_prefixes(known, keys):
             async with self._lock, self._database.connection() as connection:
                 found = await fetch_pages(connection, missing)
@@ -178,7 +204,7 @@ class StateStore:
 
     async def due_holds(self, time_ms: int, count_max: int) -> list[bytes]:
         """Open holds that expire at or before the time, by expiry, then id."""
-        next_expiry = self._newest.next_expiry_time_ms
+        next_expiry = self.newest.next_expiry_time_ms
         if next_expiry == 0 or next_expiry > time_ms:
             return []
         async with self._database.connection() as connection:
@@ -191,10 +217,15 @@ class StateStore:
     async def commit(self, commit: BlockCommit) -> ExecutedBlock:
         """Write a block durably, all or nothing, in one round trip."""
         height = commit.block.height
-        assert not self._is_uncertain and height == self._newest.height + 1, "settled, and the next height"
+        assert not self._is_uncertain and height == self.newest.height + 1, "settled, and the next height"
         block = replace(commit.block, next_expiry_time_ms=await self._next_expiry(commit))
         commit = replace(commit, block=block)
-        text, parameters = block_statement(commit, self._event_rows(commit))
+        position = self._position
+        unwritten, pages_height = {**position.unwritten, **commit.pages}, position.pages_height
+        pages: Mapping[bytes, bytes | None] = {}
+        if height - pages_height >= PAGES_BEHIND_HEIGHTS or len(unwritten) > PAGES_BEHIND_MAX:
+            pages, unwritten, pages_height = unwritten, {}, height
+        text, parameters = block_statement(commit, self._event_rows(commit), pages, pages_height)
         async with self._lock:
             self._is_uncertain = True
             try:
@@ -211,15 +242,15 @@ class StateStore:
             )
             self._records.put(changed)
             self._pages.put_all(commit.pages)
-            self._blocks.put(self._newest.height, self._newest)
-            self._newest, self._log = block, commit.log
+            self._blocks.put(height - 1, position.newest)
+            self._position = _Position(block, commit.log, pages_height, unwritten)
             self._is_uncertain = False
         return block
 
     async def block_at(self, height: int) -> ExecutedBlock | None:
         """An executed block, None above the newest."""
-        if height == self._newest.height:
-            return self._newest
+        if height == self.newest.height:
+            return self.newest
         if height in self._blocks:
             return self._blocks.touch(height)
         async with self._database.connection() as connection:
@@ -249,7 +280,7 @@ class StateStore:
         """Earliest expiry among the holds that the block leaves open, 0 when there is none."""
         changed = commit.changes.holds
         if not changed:
-            return self._newest.next_expiry_time_ms
+            return self.newest.next_expiry_time_ms
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "SELECT expire_time_ms FROM holds WHERE hold <> ALL(%s) ORDER BY expire_time_ms LIMIT 1",
@@ -260,7 +291,7 @@ class StateStore:
         return min([*untouched, *expiries], default=0)
 
     def _check_height(self, height: int) -> None:
-        newest_height = self._newest.height
+        newest_height = self.newest.height
         if height > newest_height:
             raise StateBehind(height, newest_height)
         if height < newest_height - VERSIONED_HEIGHTS:
@@ -296,12 +327,17 @@ def _listed(names: RecordNames) -> list[tuple[Namespace, bytes]]:
     return [(namespace, identifier) for namespace in Namespace for identifier in names.names(namespace)]
 
 
-async def _read_position(connection: Connection) -> tuple[ExecutedBlock, Log]:
-    cursor = await connection.execute("SELECT log_frontier FROM chain")
+async def _read_position(connection: Connection) -> _Position:
+    """Where the chain stands; raises AssertionError when the pages are not those of the leaves."""
+    cursor = await connection.execute("SELECT log_frontier, pages_height FROM chain")
     row = await cursor.fetchone()
     assert row is not None, "open wrote it"
-    log = Log.from_bytes(row[0])
+    frontier, pages_height = row
     cursor = await connection.execute(SELECT_BLOCKS + "ORDER BY height DESC LIMIT 1")
     block = await cursor.fetchone()
     assert block is not None, "genesis is there"
-    return read_block(block), log
+    newest = read_block(block)
+    pages, changes = await fetch_tree(connection, newest.height, [ANY_KEY])
+    update = StateTree(pages).update(changes)
+    assert update.root == newest.state_root, f"the tree at height {newest.height} has another root"
+    return _Position(newest, Log.from_bytes(frontier), pages_height, update.pages)

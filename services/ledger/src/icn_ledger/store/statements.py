@@ -20,7 +20,7 @@ INSERT_CHAIN = """
 _ADVANCE = """
     advanced AS (
         UPDATE chain SET executed_height = %(height)s, log_frontier = %(log_frontier)s,
-            descendant_headers = %(descendant_headers)s
+            descendant_headers = %(descendant_headers)s, pages_height = %(pages_height)s
     )
 """
 
@@ -63,19 +63,23 @@ _LEAVES = """
         FROM unnest(%(namespaces)s, %(identifiers)s, %(values)s) AS given (namespace, identifier, value)
         WHERE value IS NOT NULL
         ON CONFLICT (namespace, identifier) DO UPDATE SET height = excluded.height, value = excluded.value
-    ), pages_written AS (
-        INSERT INTO tree_pages (prefix, page)
-        SELECT prefix, page FROM unnest(%(prefixes)s, %(pages)s) AS given (prefix, page)
-        WHERE page IS NOT NULL
-        ON CONFLICT (prefix) DO UPDATE SET page = excluded.page
     )
 """
 
-_GONE = """
+_LEAVES_GONE = """
     leaves_gone AS (
         DELETE FROM leaves USING unnest(%(gone_namespaces)s, %(gone_identifiers)s)
             AS given (namespace, identifier)
         WHERE leaves.namespace = given.namespace AND leaves.identifier = given.identifier
+    )
+"""
+
+_PAGES = """
+    pages_written AS (
+        INSERT INTO tree_pages (prefix, page)
+        SELECT prefix, page FROM unnest(%(prefixes)s, %(pages)s) AS given (prefix, page)
+        WHERE page IS NOT NULL
+        ON CONFLICT (prefix) DO UPDATE SET page = excluded.page
     ), pages_gone AS (
         DELETE FROM tree_pages WHERE prefix = ANY(%(gone_prefixes)s)
     )
@@ -131,15 +135,25 @@ _BLOCK = """
 """
 
 
-def block_statement(commit: BlockCommit, events: OutboxRows) -> tuple[str, Mapping[str, Any]]:
-    """Text and parameters; there are few texts, so that the server keeps them prepared."""
+def block_statement(
+    commit: BlockCommit, events: OutboxRows, pages: Mapping[bytes, bytes | None], pages_height: int
+) -> tuple[str, Mapping[str, Any]]:
+    """Text and parameters; there are few texts, so that the server keeps them prepared.
+
+    Args:
+        commit: the block.
+        events: its events.
+        pages: pages of the state tree to write, None for those that went; none of them to write none.
+        pages_height: whose tree the written pages are, then.
+    """
     parts = [_ADVANCE]
-    parameters = _block_parameters(commit)
+    parameters = {**_block_parameters(commit), "pages_height": pages_height}
     for part, values in (
         (_TRANSACTIONS, _transactions(commit)),
         (_ENTRIES, _entries(commit)),
         (_LEAVES, _leaves(commit)),
-        (_GONE, _gone(commit)),
+        (_LEAVES_GONE, _leaves_gone(commit)),
+        (_PAGES, _pages(pages)),
         (_ACCOUNTS, _accounts(commit)),
         (_UNITS, _units(commit)),
         (_HOLDS, _holds(commit)),
@@ -215,19 +229,26 @@ def _leaves(commit: BlockCommit) -> dict[str, Any]:
         "namespaces": SmallintArray([namespace for namespace, _, _ in commit.leaves]),
         "identifiers": ByteaArray([identifier for _, identifier, _ in commit.leaves]),
         "values": ByteaArray([value for _, _, value in commit.leaves]),
-        "prefixes": ByteaArray(list(commit.pages)),
-        "pages": ByteaArray(list(commit.pages.values())),
     }
 
 
-def _gone(commit: BlockCommit) -> dict[str, Any]:
-    leaves = [(namespace, identifier) for namespace, identifier, value in commit.leaves if value is None]
-    if not leaves:
-        return {}  # without a leaf that goes, no page goes
+def _leaves_gone(commit: BlockCommit) -> dict[str, Any]:
+    gone = [(namespace, identifier) for namespace, identifier, value in commit.leaves if value is None]
+    if not gone:
+        return {}
     return {
-        "gone_namespaces": SmallintArray([namespace for namespace, _ in leaves]),
-        "gone_identifiers": ByteaArray([identifier for _, identifier in leaves]),
-        "gone_prefixes": ByteaArray([prefix for prefix, page in commit.pages.items() if page is None]),
+        "gone_namespaces": SmallintArray([namespace for namespace, _ in gone]),
+        "gone_identifiers": ByteaArray([identifier for _, identifier in gone]),
+    }
+
+
+def _pages(pages: Mapping[bytes, bytes | None]) -> dict[str, Any]:
+    if not pages:
+        return {}
+    return {
+        "prefixes": ByteaArray(list(pages)),
+        "pages": ByteaArray(list(pages.values())),
+        "gone_prefixes": ByteaArray([prefix for prefix, page in pages.items() if page is None]),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from icn_crypto.state_tree import missing_prefixes, state_key
 from icn_kit.database import Connection
 
 from icn_ledger.domain.leaves import decode_leaf
@@ -22,6 +23,12 @@ _REPLACED = """
         AS version (namespace, identifier, value)
     WHERE replaced.height > %(height)s
     ORDER BY version.namespace, version.identifier, replaced.height
+"""
+
+_REPLACED_NAMES = """
+    SELECT DISTINCT version.namespace, version.identifier
+    FROM replaced, unnest(replaced.namespaces, replaced.identifiers) AS version (namespace, identifier)
+    WHERE replaced.height > %(height)s
 """
 
 _NEWEST_LEAVES = """
@@ -89,12 +96,28 @@ async def fetch_leaf_bytes_at_edge(connection: Connection, wanted: Sequence[Key]
     return _read(found) + await fetch_leaf_bytes(connection, others, row[0])
 
 
-async def fetch_replaced(connection: Connection, height: int) -> dict[Key, bytes | None]:
-    """What every leaf that changed since was after ``height``, None for those that were absent."""
+async def fetch_tree(
+    connection: Connection, height: int, keys: Sequence[bytes] = ()
+) -> tuple[dict[bytes, bytes | None], dict[bytes, bytes | None]]:
+    """What the tree after ``height``, which is not below the horizon, is made of.
+
+    Returns:
+        The written pages on the way to ``keys`` and to every leaf that may differ between their tree and the
+        wanted one, by prefix; and those leaves as they were, by state key, None for absent ones.
+    """
     cursor = connection.cursor(binary=True)
-    await cursor.execute(_REPLACED, {"height": height})
-    rows: list[Any] = await cursor.fetchall()
-    return {(Namespace(namespace), identifier): value for namespace, identifier, value in rows}
+    await cursor.execute("SELECT pages_height FROM chain")
+    row = await cursor.fetchone()
+    assert row is not None, "the chain has its row"
+    await cursor.execute(_REPLACED_NAMES, {"height": min(height, row[0])})
+    differing: list[Any] = await cursor.fetchall()
+    changes: dict[bytes, bytes | None] = {state_key(*leaf): None for leaf in differing}
+    for namespace, identifier, value in await fetch_leaf_bytes(connection, differing, height):
+        changes[state_key(namespace, identifier)] = value
+    pages: dict[bytes, bytes | None] = {}
+    while missing := missing_prefixes(pages, [*keys, *changes]):
+        pages.update(await fetch_pages(connection, missing))
+    return pages, changes
 
 
 def records_of(wanted: Sequence[Key], found: LeafBytes) -> RecordTables:
@@ -108,7 +131,7 @@ def records_of(wanted: Sequence[Key], found: LeafBytes) -> RecordTables:
 
 
 async def fetch_pages(connection: Connection, prefixes: Sequence[bytes]) -> dict[bytes, bytes | None]:
-    """Pages of the newest tree, None for those that are absent."""
+    """Written pages, None for those that are absent."""
     pages: dict[bytes, bytes | None] = dict.fromkeys(prefixes)
     cursor = connection.cursor(binary=True)
     await cursor.execute(_PAGES, {"prefixes": ByteaArray(prefixes)})

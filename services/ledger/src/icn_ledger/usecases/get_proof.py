@@ -11,7 +11,7 @@ from icn.consensus.v1 import block_pb2
 from icn_crypto.state_tree import StateTree, state_key
 from icn_kit.errors import FailedPrecondition
 
-from icn_ledger.domain.records import Key, Namespace
+from icn_ledger.domain.records import Namespace
 from icn_ledger.usecases.breath import LEAVES_ON_LOOP_MAX
 from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
 
@@ -29,9 +29,9 @@ class ProofMaterial(NamedTuple):
     value: bytes
     """Canonical leaf bytes in that root's state, empty when absent."""
     pages: Mapping[bytes, bytes | None]
-    """Pages of the newest state on the way to the key and to every leaf replaced since."""
-    replaced: Mapping[Key, bytes | None]
-    """What each leaf that changed since was in that root's state, None for those that were absent."""
+    """Pages of a tree near it, on the way to the key and to every leaf that may differ."""
+    changes: Mapping[bytes, bytes | None]
+    """What these leaves are in that root's state by state key, None for those that are absent."""
     edges: tuple[EpochEdge, ...]
     """From the wanted epoch to the block's, ascending."""
 
@@ -67,11 +67,10 @@ async def get_proof(
     material = await source.proof_material(namespace, identifier, from_epoch, EPOCH_STEPS_MAX)
     if material is None:
         raise FailedPrecondition("PROOF_NOT_READY", "no final header names a state that is kept; try later")
-    # On a thread when blocks were full: the tree takes back all that they changed.
-    if len(material.replaced) > LEAVES_ON_LOOP_MAX:
-        tree = await asyncio.to_thread(_earlier_tree, material)
+    if len(material.changes) > LEAVES_ON_LOOP_MAX:
+        tree = await asyncio.to_thread(_changed_tree, material)
     else:
-        tree = _earlier_tree(material)
+        tree = _changed_tree(material)
     root = block_pb2.BlockHeader.FromString(material.block.header).state_root
     assert tree.root() == root, "the pages of a height hash to the root that its headers name"
     proof = tree.prove(state_key(namespace, identifier))
@@ -84,7 +83,6 @@ async def get_proof(
     )
 
 
-def _earlier_tree(material: ProofMaterial) -> StateTree:
-    """The tree as it was before the replaced leaves changed."""
-    changes = {state_key(*leaf): value for leaf, value in material.replaced.items()}
-    return StateTree({**material.pages, **StateTree(material.pages).update(changes).pages})
+def _changed_tree(material: ProofMaterial) -> StateTree:
+    changed = StateTree(material.pages).update(material.changes)
+    return StateTree({**material.pages, **changed.pages})
