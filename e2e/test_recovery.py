@@ -14,7 +14,7 @@ from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn_client.connection import NetworkFile
 from icn_client.events import read_events
 
-DELAY_SECONDS = 10
+DELAY_SECONDS = 15
 """Long enough for a command on a busy machine, short enough to be waited for."""
 
 

@@ -331,14 +331,12 @@ def open_controller(
     )
 
 
-def update_controller(
-    threshold: int,
-    *keys: tuple[TestKey, pb.KeyScope | None] | TestKey,
-    recovery: pb.RecoveryPolicy | None = None,
-) -> pb.Message:
-    return pb.Message(
-        update_controller=pb.UpdateController(threshold=threshold, keys=sorted_keys(*keys), recovery=recovery)
-    )
+def update_controller(threshold: int, *keys: tuple[TestKey, pb.KeyScope | None] | TestKey) -> pb.Message:
+    return pb.Message(update_controller=pb.UpdateController(threshold=threshold, keys=sorted_keys(*keys)))
+
+
+def set_recovery(recovery: pb.RecoveryPolicy | None) -> pb.Message:
+    return pb.Message(set_recovery=pb.SetRecovery(recovery=recovery))
 
 
 def start_recovery(

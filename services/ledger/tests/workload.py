@@ -31,6 +31,7 @@ from services.ledger.tests.conftest import (
     place_hold,
     set_allowance,
     set_floor,
+    set_recovery,
     start_recovery,
     transfer,
     update_controller,
@@ -134,8 +135,9 @@ class Workload:
                     (self.shop, [complete_recovery(principal)]),
                 ]
             )
-        policy = guarded_by(self.shop, 5 * BLOCK_MS) if draw.randrange(4) else None
-        return member, [update_controller(1, *keys, recovery=policy)]
+        if draw.randrange(2):
+            return member, [update_controller(1, *keys)]
+        return member, [set_recovery(guarded_by(self.shop, 5 * BLOCK_MS) if draw.randrange(4) else None)]
 
 
 async def print_roots(seed: int, blocks: int) -> None:

@@ -27,6 +27,7 @@ from icn.ledger.v1.transaction_pb2 import (
     RecoveryPolicy,
     SetAllowance,
     SetFloor,
+    SetRecovery,
     Signature,
     StartRecovery,
     Transaction,
@@ -167,7 +168,7 @@ def key_scope(
 
     Args:
         message_kinds: names of ``Message.kind``, such as ``transfer``; never ``update_controller``,
-            ``start_recovery`` or ``complete_recovery``.
+            ``start_recovery``, ``complete_recovery`` or ``set_recovery``.
         amount_minor_max: 0 means no limit.
         accounts: none means every account of the principal.
         expire_time_ms: last block time, unix milliseconds; 0 means no end.
@@ -206,15 +207,15 @@ def open_controller(
     )
 
 
-def update_controller(
-    threshold: int, keys: Iterable[ControllerKey], recovery: RecoveryPolicy | None = None
-) -> Message:
-    """Replaces the acting principal's keys, threshold and recovery policy, and cancels a recovery under way.
-    Keys are put in order.
-    """
-    return Message(
-        update_controller=UpdateController(threshold=threshold, keys=_ascending(keys), recovery=recovery)
-    )
+def update_controller(threshold: int, keys: Iterable[ControllerKey]) -> Message:
+    """Replaces the acting principal's keys and threshold, and cancels a recovery under way. Keys are put in
+    order."""
+    return Message(update_controller=UpdateController(threshold=threshold, keys=_ascending(keys)))
+
+
+def set_recovery(recovery: RecoveryPolicy | None) -> Message:
+    """Replaces the acting principal's recovery policy, and cancels a recovery under way; its keys stay."""
+    return Message(set_recovery=SetRecovery(recovery=recovery))
 
 
 def start_recovery(principal: bytes, threshold: int, keys: Iterable[ControllerKey]) -> Message:

@@ -29,6 +29,7 @@ MESSAGES = {
     ),
     "cancel_recovery": transactions.cancel_recovery(ID),
     "complete_recovery": transactions.complete_recovery(ID),
+    "set_recovery": transactions.set_recovery(transactions.recovery_policy(b"g" * 16, 5)),
     "create_unit": transactions.create_unit(ID, "HOURS", 2, -50_000),
     "open_account": transactions.open_account(ID, b"u" * 16),
     "set_floor": transactions.set_floor(ID, transactions.FLOOR_NONE_MINOR),
@@ -106,10 +107,9 @@ def test_controller_keys_are_put_in_order_of_their_ids() -> None:
 def test_a_recovery_policy_is_there_only_when_given() -> None:
     policy = transactions.recovery_policy(b"g" * 16, 5)
     opened = transactions.open_controller(ID, 1, [], policy).open_controller
-    updated = transactions.update_controller(1, [], policy).update_controller
-    assert opened.recovery == updated.recovery == policy
+    assert opened.recovery == transactions.set_recovery(policy).set_recovery.recovery == policy
     assert not transactions.open_controller(ID, 1, []).open_controller.HasField("recovery")
-    assert not transactions.update_controller(1, []).update_controller.HasField("recovery")
+    assert not transactions.set_recovery(None).set_recovery.HasField("recovery")
 
 
 def test_a_scope_names_message_kinds_by_number() -> None:

@@ -122,8 +122,10 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def connection_alone(self) -> AsyncIterator[Connection]:
+    async def connection_alone(self, application_name: str | None = None) -> AsyncIterator[Connection]:
         """A connection outside of the pool, in autocommit mode, for whoever keeps one for long: a listener.
+
+        ``application_name`` is what the server calls it in its list of sessions.
 
         Raises:
             UnsafeDatabase: as `open`.
@@ -131,7 +133,11 @@ class Database:
         """
         try:
             connection = await psycopg.AsyncConnection.connect(
-                self.dsn, autocommit=True, connect_timeout=CONNECT_SECONDS_MAX, options=self._options
+                self.dsn,
+                autocommit=True,
+                connect_timeout=CONNECT_SECONDS_MAX,
+                options=self._options,
+                application_name=application_name,
             )
         except psycopg.OperationalError as error:
             raise Unavailable("DATABASE_UNAVAILABLE", f"no connection to Postgres: {error}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -15,11 +17,22 @@ from icn_kit.errors import Unavailable
 _log = structlog.get_logger(__name__)
 
 
+END_SECONDS = 10.0
+"""A server ends a statement within milliseconds, unless its disk hangs."""
+END_POLL_SECONDS = 0.05
+
+_END = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = %(name)s AND usename = current_user
+"""
+
+
 class Writer:
     """A connection of its own, made again after it was lost."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._name = f"icn-writer-{secrets.token_hex(8)}"
         self._stack = AsyncExitStack()
         self._connection: Connection | None = None
 
@@ -32,7 +45,9 @@ class Writer:
             psycopg.Error: the statement was refused and changed nothing.
         """
         if self._connection is None:
-            self._connection = await self._stack.enter_async_context(self._database.connection_alone())
+            self._connection = await self._stack.enter_async_context(
+                self._database.connection_alone(application_name=self._name)
+            )
         try:
             cursor = await self._connection.execute(text, parameters, prepare=True)
             return cursor.rowcount
@@ -44,6 +59,22 @@ class Writer:
             _log.warning("connection of the writer lost", error=str(error))
             await self.close()
             raise Unavailable("DATABASE_UNAVAILABLE", "the connection to Postgres was lost") from error
+
+    async def end(self, connection: Connection) -> None:
+        """After an outcome that is unknown: return once the server has ended what this writer left behind, so
+        that nothing of it is committed any more.
+
+        Raises:
+            Unavailable: it did not end in END_SECONDS (DATABASE_BUSY).
+        """
+        await self.close()
+        for _ in range(round(END_SECONDS / END_POLL_SECONDS)):
+            await connection.execute("SELECT pg_stat_clear_snapshot()")
+            cursor = await connection.execute(_END, {"name": self._name})
+            if await cursor.fetchone() is None:
+                return
+            await asyncio.sleep(END_POLL_SECONDS)
+        raise Unavailable("DATABASE_BUSY", f"the server has not ended a lost statement in {END_SECONDS} s")
 
     async def close(self) -> None:
         """Disconnect; the next statement connects again."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,6 +13,7 @@ from icn_crypto.state_tree import build, state_key
 from icn_kit.errors import FailedPrecondition, Unavailable
 from icn_kit.writer import Writer
 from icn_ledger.domain.records import Namespace
+from icn_ledger.domain.touched import RecordNames
 from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.state import StateStore, WrongGenesis
 from icn_ledger.usecases.execute_block import Execution, FinalBlock, Halted
@@ -82,6 +85,12 @@ async def test_a_restart_before_every_block_comes_to_the_same_roots(
             assert await ledger.execute(*transactions, after_ms=BLOCK_MS) == expected[number]
 
 
+def pages_of(query: Query, unwritten: Mapping[bytes, bytes | None]) -> dict[object, object]:
+    """The newest tree: the written pages and what has changed since."""
+    pages = {**dict(query("SELECT prefix, page FROM tree_pages")), **unwritten}
+    return {prefix: page for prefix, page in pages.items() if page is not None}
+
+
 async def test_the_tree_built_anew_from_the_leaves_has_the_stored_root(
     zone: Zone, open_ledger: OpenLedger, dsn: str, query: Query
 ) -> None:
@@ -94,11 +103,10 @@ async def test_the_tree_built_anew_from_the_leaves_has_the_stored_root(
     }
     rebuilt = build(leaves)
     assert rebuilt.root == executions[-1].block.state_root
-    pages = {**dict(query("SELECT prefix, page FROM tree_pages")), **unwritten}
-    assert {prefix: page for prefix, page in pages.items() if page is not None} == rebuilt.pages
+    assert pages_of(query, unwritten) == rebuilt.pages
     assert len(unwritten) > 0
     async with open_ledger(dsn) as ledger:
-        assert ledger.state._position.unwritten == unwritten
+        assert pages_of(query, ledger.state._position.unwritten) == rebuilt.pages
 
 
 @pytest.mark.parametrize("heights", [1, 15, 16, 17, 33])
@@ -110,8 +118,9 @@ async def test_pages_are_written_every_sixteen_heights_and_made_up_for_after_a_r
         unwritten = ledger.state._position.unwritten
     assert query("SELECT pages_height FROM chain") == [(heights // 16 * 16,)]
     assert (unwritten == {}) == (heights % 16 == 0)
+    expected = pages_of(query, unwritten)
     async with open_ledger(dsn) as ledger:
-        assert ledger.state._position.unwritten == unwritten
+        assert pages_of(query, ledger.state._position.unwritten) == expected
 
 
 async def test_pages_are_written_at_once_when_many_have_changed(
@@ -189,6 +198,69 @@ async def test_a_connection_killed_inside_the_transaction_leaves_nothing_and_the
         assert await ledger.executor.execute(final) == expected[2]
         assert await ledger.execute(*blocks[3], after_ms=BLOCK_MS) == expected[3]
         assert ledger.halts == []
+
+
+async def test_a_statement_that_the_server_still_runs_is_ended_before_the_block_is_executed_again(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is lost on this side only; the other side would commit as soon as a lock is free."""
+    expected = await play(memory_ledger(zone), zone, 2)
+    blocks = list(Workload(make_zone(), 1).blocks(2))
+    async with open_ledger(dsn) as ledger:
+        await ledger.execute(*blocks[0], after_ms=BLOCK_MS)
+        running: list[asyncio.Task[object]] = []
+        writer = ledger.state._writer
+        write = writer.execute
+
+        async def lose(text: str, parameters: Any) -> int:
+            running.append(asyncio.create_task(write(text, parameters)))
+            await _wait_until_blocked(dsn)
+            raise Unavailable("DATABASE_UNAVAILABLE", "the connection to Postgres was lost")
+
+        async def stay() -> None:
+            """The connection is not closed from this side."""
+
+        monkeypatch.setattr(writer, "execute", lose)
+        monkeypatch.setattr(writer, "close", stay)
+        with psycopg.connect(dsn, options="-c search_path=ledger") as blocker:
+            blocker.execute("LOCK TABLE blocks IN SHARE ROW EXCLUSIVE MODE")
+            with pytest.raises(Unavailable):
+                await ledger.execute(*blocks[1], after_ms=BLOCK_MS)
+            await ledger.state.settle()
+        with pytest.raises(Unavailable):
+            await running[0]
+        monkeypatch.undo()
+        await writer.close()
+        assert query("SELECT executed_height FROM chain") == [(1,)]
+        assert await ledger.execute(*blocks[1], after_ms=BLOCK_MS) == expected[1]
+        assert ledger.halts == []
+
+
+async def test_a_height_is_judged_by_its_own_records_also_while_the_last_commit_is_in_doubt(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = zone.organizations[0]
+    names = RecordNames(controllers={shop.principal}, allowances={shop.principal})
+    async with open_ledger(dsn) as ledger:
+        await ledger.execute(zone.transaction(shop, create_unit(UNIT)))
+        before = await ledger.state.load_validity(names, 1)
+        writer = ledger.state._writer
+        write = writer.execute
+
+        async def write_and_lose(text: str, parameters: Any) -> int:
+            await write(text, parameters)
+            raise Unavailable("DATABASE_UNAVAILABLE", "the connection to Postgres was lost")
+
+        monkeypatch.setattr(writer, "execute", write_and_lose)
+        with pytest.raises(Unavailable):
+            await ledger.execute(zone.transaction(shop, create_unit(identifier("other unit"))))
+        monkeypatch.undo()
+        ledger.state._records.clear()
+        assert await ledger.state.load_validity(names, 1) == before
+        await ledger.state.settle()
+        assert ledger.state.newest.height == 2
+        assert await ledger.state.load_validity(names, 2) != before
+        assert await ledger.state.load_validity(names, 1) == before
 
 
 async def test_a_commit_whose_answer_was_lost_is_found_and_not_repeated(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import psycopg
 import pytest
 from icn.consensus.v1.block_pb2 import BlockHeader
 from icn_crypto.state_tree import (
@@ -18,6 +19,7 @@ from icn_kit.errors import FailedPrecondition
 from icn_ledger.domain.limits import VERSIONED_HEIGHTS
 from icn_ledger.domain.records import Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
+from icn_ledger.store import queries as queries_module
 from icn_ledger.store.cache import RECENT_HEIGHTS
 from icn_ledger.store.pruner import HEIGHTS_PER_TRANSACTION_MAX, Pruner
 from icn_ledger.store.queries import LedgerQueries
@@ -173,6 +175,40 @@ async def test_a_page_of_full_blocks_is_shorter(
         assert [row.block.height for row in await queries.blocks(6, 10)] == [5, 4, 3]
         assert [execution.block.height for execution in await queries.executions(3, 10)] == [3, 4, 5]
         assert [len(execution.outcomes) for execution in await queries.executions(6, 10)] == [5]
+
+
+PLANS = {
+    "_ACCOUNTS": {"namespace": 3, "after": b"", "count": 51},
+    "_ACCOUNTS_OF_OWNER": {"namespace": 3, "owner": bytes(16), "after": b"", "count": 51},
+    "_UNITS": {"namespace": 2, "after": b"", "count": 51},
+    "_ENTRIES": {"height": 2**62, "index": 0, "count": 51},
+    "_ENTRIES_OF_ACCOUNT": {"account": ANA, "height": 2**62, "index": 0, "count": 51},
+    "_LEAF": {"namespace": 3, "identifier": ANA},
+    "_TRANSACTION": {"id": bytes(32)},
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+async def test_a_plan_made_while_tables_were_small_finds_rows_by_their_keys(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, name: str
+) -> None:
+    async with open_ledger(dsn) as ledger:
+        await opened(ledger, zone)
+    text, parameters = getattr(queries_module, name), PLANS[name]
+    async with await psycopg.AsyncConnection.connect(
+        dsn, autocommit=True, options="-c search_path=ledger -c plan_cache_mode=force_generic_plan"
+    ) as connection:
+        cursor = await connection.execute("EXPLAIN (FORMAT JSON) " + text, parameters, prepare=True)
+        row = await cursor.fetchone()
+        assert row is not None
+    nodes, waiting = [], [row[0][0]["Plan"]]
+    while waiting:
+        node = waiting.pop()
+        nodes.append((node["Node Type"], node.get("Relation Name")))
+        waiting += node.get("Plans", ())
+    read = [relation for kind, relation in nodes if kind in {"Seq Scan", "Bitmap Heap Scan"}]
+    assert set(read) <= {"chain"}, nodes
+    assert not [kind for kind, _ in nodes if kind in {"Hash Join", "Merge Join"}], nodes
 
 
 async def test_every_leaf_of_a_busy_state_is_proven(zone: Zone, open_ledger: OpenLedger, dsn: str) -> None:

@@ -103,9 +103,7 @@ def guardian(  # noqa: PLR0917 - one parameter per option
     identity = open_identity(acting, keystore, directory)
 
     async def work(connection: Connection) -> tuple[Any, Any]:
-        controller = await connection.controller(identity.principal)
-        message = transactions.update_controller(controller.threshold, controller.keys, policy)
-        return await perform_as(connection, identity, [message])
+        return await perform_as(connection, identity, [transactions.set_recovery(policy)])
 
     outcome, _ = with_connection(directory, work)
     shown = {"principal": identity.principal.hex(), **_policy_document(policy)}

@@ -255,8 +255,9 @@ class State:
         """
         view.proposal = proposal
         view.proposal_seen_at_ms = view.timed_since_ms = self.now_ms
-        if proposal.block.transactions and self.armed_at_ms is not None:
-            view.timed_since_ms = self.armed_at_ms
+        started_at_ms = self.armed_at_ms if self.fired_at_ms is None else self.fired_at_ms
+        if proposal.block.transactions and started_at_ms is not None:
+            view.timed_since_ms = started_at_ms
 
     def timeout_ms(self) -> int:
         """Time-out of the current view."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
@@ -51,6 +52,8 @@ class LedgerServicer(service_pb2_grpc.LedgerServiceServicer):
         self._feed = feed
         self._tokens = PageTokens(genesis_hash)
         self._validator_set = validator_set
+        self._proving = asyncio.Lock()
+        """Many proofs at once would keep the event loop from consensus."""
 
     async def GetAccount(self, request: Any, _context: Any) -> service_pb2.GetAccountResponse:
         identifier = parse_identifier(request.name, "accounts")
@@ -144,7 +147,8 @@ class LedgerServicer(service_pb2_grpc.LedgerServiceServicer):
         namespace, identifier = parse_provable(request.name)
         if request.from_epoch > QUANTITY_MAX:
             raise InvalidArgument("EPOCH_OUT_OF_RANGE", f"from_epoch {request.from_epoch} is above 2^62")
-        proven = await get_proof(namespace, identifier, request.from_epoch, self._source)
+        async with self._proving:
+            proven = await get_proof(namespace, identifier, request.from_epoch, self._source)
         return service_pb2.GetProofResponse(
             namespace=int(namespace),
             identifier=identifier,

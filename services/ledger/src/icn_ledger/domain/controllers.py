@@ -16,6 +16,7 @@ from icn_ledger.domain.messages import (
     CancelRecovery,
     CompleteRecovery,
     OpenController,
+    SetRecovery,
     StartRecovery,
     Transaction,
     UpdateController,
@@ -44,7 +45,7 @@ def open_controller(
     sponsor = transaction.principal
     head = message.head + _sponsor_field(sponsor)
     opened = Controller(
-        message.principal, message.threshold, message.keys, message.recovery, sponsor, (), head
+        message.principal, message.threshold, message.keys, message.recovery, False, sponsor, (), head
     )
     working.put(controllers, message.principal, opened)
     occupy(working, transaction.payer, 1)
@@ -57,21 +58,29 @@ def update_controller(
     _context: BlockContext,
     _index: int,
 ) -> None:
-    """Replace the acting principal's keys and policy; who can sign this needs no recovery."""
-    controller = _controller(working, transaction.principal)
+    """Replace the acting principal's keys; who can sign this needs no recovery."""
+    controller = _unrecovered(working, transaction.principal)
     _check_keys(message.keys)
-    _check_guardian(working, message.recovery)
     principal = state_pb2.ControllerLeaf(principal=controller.principal).SerializeToString(deterministic=True)
     updated = controller._replace(
         threshold=message.threshold,
         keys=message.keys,
-        recovery=message.recovery,
         head=principal + message.head + _sponsor_field(controller.sponsor),
     )
     working.put(working.now.controllers, controller.principal, updated)
-    recovery = working.now.recoveries[controller.principal]
-    if recovery is not None:
-        _cancel(working, controller, recovery, transaction.principal)
+
+
+def set_recovery(
+    working: WorkingSet,
+    transaction: Transaction,
+    message: SetRecovery,
+    _context: BlockContext,
+    _index: int,
+) -> None:
+    """Replace the acting principal's recovery policy."""
+    controller = _unrecovered(working, transaction.principal)
+    _check_guardian(working, message.recovery)
+    working.put(working.now.controllers, controller.principal, controller._replace(recovery=message.recovery))
 
 
 def start_recovery(
@@ -94,7 +103,7 @@ def start_recovery(
         raise Refused(refusals.RECOVERY_PENDING, *_ready_and_now(before, context))
     _check_keys(message.keys)
     if before is not None:
-        _cancel(working, controller, before, transaction.principal)
+        _cancel(working, before, transaction.principal)
     recovery = Recovery(
         message.principal,
         message.threshold,
@@ -105,6 +114,7 @@ def start_recovery(
         message.head,
     )
     working.put(recoveries, message.principal, recovery)
+    working.put(working.now.controllers, message.principal, controller._replace(is_being_recovered=True))
     occupy(working, transaction.payer, 1)
     working.events.append(RecoveryStarted(_tenant(controller), recovery))
 
@@ -120,7 +130,7 @@ def cancel_recovery(
     recovery = _pending(working, message.principal)
     if transaction.principal not in (recovery.principal, recovery.guardian):
         raise Refused(refusals.NOT_GUARDIAN)
-    _cancel(working, _controller(working, recovery.principal), recovery, transaction.principal)
+    _cancel(working, recovery, transaction.principal)
 
 
 def complete_recovery(
@@ -142,14 +152,13 @@ def complete_recovery(
             ("lapse_time_ms", recovery.lapse_time_ms),
             ("block_time_ms", context.time_ms),
         )
-    controller = _controller(working, recovery.principal)
+    controller = _end(working, recovery)
     recovered = controller._replace(
         threshold=recovery.threshold,
         keys=recovery.keys,
         head=recovery.head + _sponsor_field(controller.sponsor),
     )
     working.put(working.now.controllers, recovery.principal, recovered)
-    _end(working, recovery)
     working.events.append(RecoveryCompleted(_tenant(controller), recovery))
 
 
@@ -174,6 +183,14 @@ def _controller(working: WorkingSet, principal: bytes) -> Controller:
     return controller
 
 
+def _unrecovered(working: WorkingSet, principal: bytes) -> Controller:
+    """The acting principal's controller, after a recovery under way was cancelled."""
+    recovery = working.now.recoveries[principal]
+    if recovery is not None:
+        _cancel(working, recovery, principal)
+    return _controller(working, principal)
+
+
 def _pending(working: WorkingSet, principal: bytes) -> Recovery:
     recovery = working.now.recoveries[principal]
     if recovery is None:
@@ -181,14 +198,18 @@ def _pending(working: WorkingSet, principal: bytes) -> Recovery:
     return recovery
 
 
-def _cancel(working: WorkingSet, controller: Controller, recovery: Recovery, cancelled_by: bytes) -> None:
-    _end(working, recovery)
+def _cancel(working: WorkingSet, recovery: Recovery, cancelled_by: bytes) -> None:
+    controller = _end(working, recovery)
     working.events.append(RecoveryCancelled(_tenant(controller), recovery, cancelled_by))
 
 
-def _end(working: WorkingSet, recovery: Recovery) -> None:
+def _end(working: WorkingSet, recovery: Recovery) -> Controller:
+    """Take a recovery away; the answer is the controller without it."""
     working.put(working.now.recoveries, recovery.principal, None)
     occupy(working, recovery.payer, -1)
+    controller = _controller(working, recovery.principal)._replace(is_being_recovered=False)
+    working.put(working.now.controllers, recovery.principal, controller)
+    return controller
 
 
 def _tenant(controller: Controller) -> bytes:

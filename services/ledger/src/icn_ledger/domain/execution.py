@@ -15,6 +15,7 @@ from icn_ledger.domain.controllers import (
     cancel_recovery,
     complete_recovery,
     open_controller,
+    set_recovery,
     start_recovery,
     update_controller,
 )
@@ -38,6 +39,7 @@ from icn_ledger.domain.messages import (
     PlaceHold,
     SetAllowance,
     SetFloor,
+    SetRecovery,
     StartRecovery,
     Transaction,
     Transfer,
@@ -239,4 +241,5 @@ _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext
     StartRecovery: start_recovery,
     CancelRecovery: cancel_recovery,
     CompleteRecovery: complete_recovery,
+    SetRecovery: set_recovery,
 }

@@ -94,7 +94,7 @@ def _controller(principal: bytes, threshold: int, keys: Sequence[genesis_file.Ke
         )
         for key in keys
     )
-    return Controller(principal, threshold, values, None, b"", (), controller_head(leaf))
+    return Controller(principal, threshold, values, None, False, b"", (), controller_head(leaf))
 
 
 def _allowance(organization: bytes, allowance: genesis_file.Allowance) -> Allowance:

@@ -92,6 +92,8 @@ def _check_recoveries(now: RecordTables) -> None:
         controller = now.controllers[principal]
         if recovery is not None and (controller is None or not controller.is_guarded_by(recovery.guardian)):
             raise InvariantBroken(f"the recovery of {principal.hex()} is not by its guardian")
+        if controller is not None and controller.is_being_recovered != (recovery is not None):
+            raise InvariantBroken(f"the controller of {principal.hex()} has its recovery wrong")
 
 
 def _check_rest(what: str, rest: dict[bytes, int]) -> None:

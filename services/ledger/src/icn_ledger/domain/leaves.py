@@ -48,6 +48,7 @@ def _encode_controller(controller: Controller) -> bytes:
         lanes=[state_pb2.Lane(lane=lane, last_sequence=sequence) for lane, sequence in controller.lanes],
         recovery=policy
         and transaction_pb2.RecoveryPolicy(guardian=policy.guardian, delay_ms=policy.delay_ms),
+        is_being_recovered=controller.is_being_recovered,
     )
     return controller.head + rest.SerializeToString(deterministic=True)
 
@@ -58,11 +59,14 @@ def _decode_controller(leaf: bytes) -> Controller:
     policy = recovery_policy(message)
     message.ClearField("lanes")
     message.ClearField("recovery")
+    is_being_recovered = message.is_being_recovered
+    message.ClearField("is_being_recovered")
     return Controller(
         message.principal,
         message.threshold,
         controller_keys(message.keys),
         policy,
+        is_being_recovered,
         message.sponsor,
         lanes,
         controller_head(message),

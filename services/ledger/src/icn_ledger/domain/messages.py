@@ -23,11 +23,10 @@ class OpenController(NamedTuple):
 
 
 class UpdateController(NamedTuple):
-    """Replaces the acting principal's keys, threshold and recovery policy."""
+    """Replaces the acting principal's keys and threshold."""
 
     threshold: int
     keys: tuple[ControllerKey, ...]
-    recovery: RecoveryPolicy | None
     head: bytes
     """Canonical bytes of fields 2 and 3 of the leaf to be."""
 
@@ -123,6 +122,12 @@ class CompleteRecovery(NamedTuple):
     principal: bytes
 
 
+class SetRecovery(NamedTuple):
+    """Replaces the acting principal's recovery policy."""
+
+    recovery: RecoveryPolicy | None
+
+
 Message = (
     OpenController
     | UpdateController
@@ -138,6 +143,7 @@ Message = (
     | StartRecovery
     | CancelRecovery
     | CompleteRecovery
+    | SetRecovery
 )
 
 KIND_NUMBERS: dict[type[Message], int] = {
@@ -155,6 +161,7 @@ KIND_NUMBERS: dict[type[Message], int] = {
     StartRecovery: 12,
     CancelRecovery: 13,
     CompleteRecovery: 14,
+    SetRecovery: 15,
 }
 """Field numbers of ``Message.kind``, as key scopes name them."""
 
@@ -163,7 +170,9 @@ LEAF_MAKERS: frozenset[type[Message]] = frozenset(
 )
 """Kinds that may each create one leaf in any state; SetAllowance does so only for a new organization."""
 
-THRESHOLD_KINDS: frozenset[type[Message]] = frozenset({UpdateController, StartRecovery, CompleteRecovery})
+THRESHOLD_KINDS: frozenset[type[Message]] = frozenset(
+    {UpdateController, StartRecovery, CompleteRecovery, SetRecovery}
+)
 """Kinds that replace keys, and so are never in a key's scope."""
 
 

@@ -33,6 +33,7 @@ from icn_ledger.domain.messages import (
     PlaceHold,
     SetAllowance,
     SetFloor,
+    SetRecovery,
     Signature,
     StartRecovery,
     Transaction,
@@ -50,7 +51,7 @@ _PUBLIC_KEY_BYTES: dict[int, int] = {int(suite): length for suite, length in PUB
 _SCOPEABLE_KINDS = frozenset(KIND_NUMBERS.values()) - {KIND_NUMBERS[kind] for kind in THRESHOLD_KINDS}
 
 ProtoKeys = RepeatedCompositeFieldContainer[transaction_pb2.ControllerKey]
-WithPolicy = transaction_pb2.OpenController | transaction_pb2.UpdateController | state_pb2.ControllerLeaf
+WithPolicy = transaction_pb2.OpenController | transaction_pb2.SetRecovery | state_pb2.ControllerLeaf
 
 
 def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
@@ -75,7 +76,7 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
     messages = tuple([_message(message) for message in body.messages])
     principal = _check_identifier(body.principal, "principal")
     for message in messages:
-        if type(message) is UpdateController:
+        if type(message) is SetRecovery:
             _check_guardian(message.recovery, principal)
     return Transaction(
         id=domain_hash(tags.TRANSACTION_ID, genesis_hash, body_bytes),
@@ -197,8 +198,7 @@ def _open_controller(message: transaction_pb2.OpenController) -> OpenController:
 def _update_controller(message: transaction_pb2.UpdateController) -> UpdateController:
     keys = _checked_keys(message.threshold, message.keys)
     head = state_pb2.ControllerLeaf(threshold=message.threshold, keys=message.keys)
-    recovery = _checked_policy(message)
-    return UpdateController(message.threshold, keys, recovery, head.SerializeToString(deterministic=True))
+    return UpdateController(message.threshold, keys, head.SerializeToString(deterministic=True))
 
 
 def _create_unit(message: transaction_pb2.CreateUnit) -> CreateUnit:
@@ -269,6 +269,10 @@ def _start_recovery(message: transaction_pb2.StartRecovery) -> StartRecovery:
 
 def _cancel_recovery(message: transaction_pb2.CancelRecovery) -> CancelRecovery:
     return CancelRecovery(_check_identifier(message.principal, "principal"))
+
+
+def _set_recovery(message: transaction_pb2.SetRecovery) -> SetRecovery:
+    return SetRecovery(_checked_policy(message))
 
 
 def _complete_recovery(message: transaction_pb2.CompleteRecovery) -> CompleteRecovery:
@@ -368,4 +372,5 @@ _READERS: dict[str, Callable[[Any], Message]] = {
     "start_recovery": _start_recovery,
     "cancel_recovery": _cancel_recovery,
     "complete_recovery": _complete_recovery,
+    "set_recovery": _set_recovery,
 }

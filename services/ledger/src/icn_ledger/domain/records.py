@@ -76,13 +76,14 @@ class Controller(NamedTuple):
     """Ascending by key id."""
     recovery: RecoveryPolicy | None
     """None: nobody can recover it."""
+    is_being_recovered: bool
+    """Whether a recovery of it is announced."""
     sponsor: bytes
     """Principal whose allowance pays; empty for those of genesis."""
     lanes: tuple[tuple[int, int], ...]
     """(lane, last sequence consumed), ascending by lane."""
     head: bytes
-    """Canonical bytes of the leaf without lanes and recovery, so that using a sequence does not encode keys
-    again."""
+    """Canonical bytes of the leaf up to its lanes, so that using a sequence does not encode keys again."""
 
     def last_sequence(self, lane: int) -> int:
         """The last number consumed in ``lane``; 0 when it was never used."""
@@ -98,7 +99,14 @@ class Controller(NamedTuple):
         else:
             lanes = tuple(sorted({**dict(self.lanes), lane: sequence}.items()))
         return Controller(
-            self.principal, self.threshold, self.keys, self.recovery, self.sponsor, lanes, self.head
+            self.principal,
+            self.threshold,
+            self.keys,
+            self.recovery,
+            self.is_being_recovered,
+            self.sponsor,
+            lanes,
+            self.head,
         )
 
     def is_guarded_by(self, principal: bytes) -> bool:

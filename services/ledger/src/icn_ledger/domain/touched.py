@@ -16,6 +16,7 @@ from icn_ledger.domain.messages import (
     PlaceHold,
     SetAllowance,
     SetFloor,
+    SetRecovery,
     StartRecovery,
     Transaction,
     Transfer,
@@ -101,19 +102,24 @@ def touched_directly(transactions: Iterable[Transaction], due_holds: Iterable[by
 def _add_of_controllers(
     names: RecordNames,
     acting: bytes,
-    message: OpenController | UpdateController | StartRecovery | CancelRecovery | CompleteRecovery,
+    message: OpenController
+    | UpdateController
+    | SetRecovery
+    | StartRecovery
+    | CancelRecovery
+    | CompleteRecovery,
 ) -> None:
     """Add what a message about keys names; the controller of the acting principal is there already."""
     match message:
         case OpenController():
             names.controllers.add(message.principal)
             names.allowances.add(acting)
-        case UpdateController():
+        case UpdateController() | SetRecovery():
             names.recoveries.add(acting)
         case _:
             names.controllers.add(message.principal)
             names.recoveries.add(message.principal)
-    if isinstance(message, OpenController | UpdateController) and message.recovery is not None:
+    if isinstance(message, OpenController | SetRecovery) and message.recovery is not None:
         names.controllers.add(message.recovery.guardian)
 
 

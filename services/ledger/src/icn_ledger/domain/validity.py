@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from icn_ledger.domain import limits
 from icn_ledger.domain.authority import find_fault
-from icn_ledger.domain.messages import Transaction
+from icn_ledger.domain.messages import CancelRecovery, Transaction
 from icn_ledger.domain.records import Allowance, Controller
 from icn_ledger.domain.refusals import (
     ALLOWANCE_EXCEEDED,
@@ -45,6 +45,8 @@ class Door(NamedTuple):
 
 BLOCK_DOOR = Door(limits.COFACTORED_ONLY_PER_BLOCK_MAX, 0)
 POOL_DOOR = Door(0, limits.SEQUENCE_AHEAD_MAX)
+VETO_LANE = 0
+"""The lane on which a principal's objection needs no allowance: one, so that it cannot be multiplied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,9 @@ def judge(
         raise NotValid(SIGNATURE_INVALID, "a signature does not verify")
     if verdict.cofactored_only and use.cofactored_only + verdict.cofactored_only > door.cofactored_only_max:
         raise NotValid(SIGNATURE_INVALID, "too many signatures verify only with the cofactor")
-    charge = _check_allowance(transaction, view, allowance, use)
+    charge = _charge(transaction, view)
+    if not _is_veto(transaction, controller, use):
+        _check_allowance(charge, allowance, use.charged(transaction.payer), use.epoch)
     return charge._replace(cofactored_only=verdict.cofactored_only) if verdict.cofactored_only else charge
 
 
@@ -225,13 +229,28 @@ def _check_sequence(transaction: Transaction, controller: Controller, use: Use, 
         raise NotValid(SEQUENCE_GAP, f"sequence {transaction.sequence}, the lane stands at {last}")
 
 
-def _check_allowance(transaction: Transaction, view: ValidityView, allowance: Allowance, use: Use) -> Charge:
+def _charge(transaction: Transaction, view: ValidityView) -> Charge:
     charge = Charge(transaction.size_bytes, len(transaction.signatures), transaction.leaves_made_max)
     if transaction.organizations_set:
         new = sum(view.allowances[organization] is None for organization in transaction.organizations_set)
         charge = charge._replace(leaves=charge.leaves + new)
-    pending = use.charged(transaction.payer)
-    is_current = allowance.epoch == use.epoch
+    return charge
+
+
+def _is_veto(transaction: Transaction, controller: Controller, use: Use) -> bool:
+    """Whether it does nothing but take back the announced recovery of its own principal, at most one of them
+    unexecuted: who guards the principal may set or use up the allowance that would pay for its objection."""
+    return (
+        controller.is_being_recovered
+        and transaction.messages == (CancelRecovery(transaction.principal),)
+        and transaction.lane == VETO_LANE
+        and use.last_sequence(transaction.principal, VETO_LANE) is None
+        and transaction.sequence == controller.last_sequence(VETO_LANE) + 1
+    )
+
+
+def _check_allowance(charge: Charge, allowance: Allowance, pending: Charge, epoch: int) -> None:
+    is_current = allowance.epoch == epoch
     bounds = allowance.limits
     used_bytes = (allowance.used_bytes if is_current else 0) + pending.size_bytes
     if used_bytes + charge.size_bytes > bounds.bytes_per_epoch:
@@ -243,7 +262,6 @@ def _check_allowance(transaction: Transaction, view: ValidityView, allowance: Al
     # A transaction that makes no leaf is not stopped by a limit that was lowered below what is occupied.
     if charge.leaves and used_leaves + charge.leaves > bounds.state_leaves:
         raise _exceeded("state leaves", used_leaves, charge.leaves, bounds.state_leaves)
-    return charge
 
 
 def _exceeded(name: str, used: int, more: int, limit: int) -> NotValid:

@@ -28,36 +28,44 @@ _LEAF = """
     WHERE leaves.namespace = %(namespace)s AND leaves.identifier = %(identifier)s
 """
 
+# LATERAL with a limit keeps each row's look-up by its key, also in a plan that was made while the tables were
+# small and is used for as long as the connection lasts.
+
 # A list's own table says which records there are; they never go.
 _ACCOUNTS = """
-    SELECT leaves.value, chain.executed_height
+    SELECT leaf.value, chain.executed_height
     FROM chain, (
         SELECT account FROM accounts WHERE account > %(after)s ORDER BY account LIMIT %(count)s
-    ) AS listed
-    JOIN leaves ON leaves.namespace = %(namespace)s AND leaves.identifier = listed.account
+    ) AS listed, LATERAL (
+        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = listed.account LIMIT 1
+    ) AS leaf
     ORDER BY listed.account
 """
 
 _ACCOUNTS_OF_OWNER = _ACCOUNTS.replace("WHERE account >", "WHERE owner = %(owner)s AND account >")
 
 _UNITS = """
-    SELECT leaves.value, chain.executed_height
+    SELECT leaf.value, chain.executed_height
     FROM chain, (
         SELECT unit FROM units WHERE unit > %(after)s ORDER BY unit LIMIT %(count)s
-    ) AS listed
-    JOIN leaves ON leaves.namespace = %(namespace)s AND leaves.identifier = listed.unit
+    ) AS listed, LATERAL (
+        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = listed.unit LIMIT 1
+    ) AS leaf
     ORDER BY listed.unit
 """
 
 _ENTRIES = """
     SELECT listed.height, listed.index, listed.account, listed.counter_account, listed.amount_minor,
-        listed.balance_minor, listed.memo_hash, transactions.id, blocks.time_ms
+        listed.balance_minor, listed.memo_hash, cause.id, block.time_ms
     FROM (
         SELECT * FROM entries WHERE (height, index) < (%(height)s, %(index)s)
         ORDER BY height DESC, index DESC LIMIT %(count)s
-    ) AS listed
-    JOIN transactions ON transactions.height = listed.height AND transactions.index = transaction_index
-    JOIN blocks ON blocks.height = listed.height
+    ) AS listed, LATERAL (
+        SELECT id FROM transactions
+        WHERE transactions.height = listed.height AND transactions.index = listed.transaction_index LIMIT 1
+    ) AS cause, LATERAL (
+        SELECT time_ms FROM blocks WHERE blocks.height = listed.height LIMIT 1
+    ) AS block
     ORDER BY listed.height DESC, listed.index DESC
 """
 

@@ -22,7 +22,6 @@ from icn_ledger.store.cache import PAGES_MAX, LeastRecentlyUsed, PageCache, Rece
 from icn_ledger.store.statements import INSERT_CHAIN, block_statement
 from icn_ledger.store.versions import (
     fetch_leaf_bytes,
-    fetch_newest_leaf_bytes,
     fetch_pages,
     fetch_tree,
     records_of,
@@ -158,6 +157,7 @@ class StateStore:
             return
         async with self._lock:
             async with self._database.connection() as connection:
+                await self._writer.end(connection)
                 self._position = await _read_position(connection)
             self._records.clear()
             self._pages.clear()
@@ -312,7 +312,8 @@ class StateStore:
         if not missing:
             return
         async with self._database.connection() as connection:
-            loaded = records_of(missing, await fetch_newest_leaf_bytes(connection, missing))
+            # By height: after a lost answer the database may be one ahead of what this store knows.
+            loaded = records_of(missing, await fetch_leaf_bytes(connection, missing, self.newest.height))
         self._records.put(loaded)
         for namespace in Namespace:
             records.table(namespace).update(loaded.table(namespace))

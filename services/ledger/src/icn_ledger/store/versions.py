@@ -31,21 +31,15 @@ _REPLACED_NAMES = """
     WHERE replaced.height > %(height)s
 """
 
-_NEWEST_LEAVES = """
-    SELECT wanted.namespace, wanted.identifier, leaf.value
+_LEAVES = """
+    SELECT wanted.namespace, wanted.identifier,
+        CASE WHEN older.identifier IS NULL THEN newest.value ELSE older.value END AS value
     FROM unnest(%(namespaces)s, %(identifiers)s) AS wanted (namespace, identifier)
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         SELECT value FROM leaves
         WHERE leaves.namespace = wanted.namespace AND leaves.identifier = wanted.identifier
         LIMIT 1
-    ) AS leaf
-"""
-
-_LEAVES = """
-    SELECT wanted.namespace, wanted.identifier,
-        CASE WHEN older.identifier IS NULL THEN leaves.value ELSE older.value END AS value
-    FROM unnest(%(namespaces)s, %(identifiers)s) AS wanted (namespace, identifier)
-    LEFT JOIN leaves USING (namespace, identifier)
+    ) AS newest ON true
     LEFT JOIN (_REPLACED) AS older USING (namespace, identifier)
 """.replace("_REPLACED", _REPLACED)
 
@@ -69,11 +63,6 @@ _PAGES = """
 
 LeafBytes = list[tuple[Namespace, bytes, bytes]]
 """Namespace, identifier, canonical bytes; in any order."""
-
-
-async def fetch_newest_leaf_bytes(connection: Connection, wanted: Sequence[Key]) -> LeafBytes:
-    """Canonical leaf bytes of the newest state, of those that are there."""
-    return await _fetch(connection, _NEWEST_LEAVES, _named(wanted))
 
 
 async def fetch_leaf_bytes(connection: Connection, wanted: Sequence[Key], height: int) -> LeafBytes:

@@ -87,7 +87,7 @@ def test_held_without_a_hold_and_a_hold_without_held_are_found() -> None:
 def test_a_recovery_that_is_not_by_the_guardian_is_found(guardian: bytes | None, is_right: bool) -> None:
     policy = None if guardian is None else RecoveryPolicy(guardian, 1)
     loaded = RecordTables(
-        controllers={UNIT: Controller(UNIT, 1, (), policy, b"", (), b"")},
+        controllers={UNIT: Controller(UNIT, 1, (), policy, True, b"", (), b"")},
         recoveries={UNIT: Recovery(UNIT, 1, (), A, 1, A, b"")},
     )
     if is_right:

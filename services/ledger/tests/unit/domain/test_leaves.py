@@ -100,7 +100,9 @@ def test_a_controller_is_its_head_and_then_its_lanes_and_its_policy(
             principal=identifier("ana"), threshold=1, keys=keys, sponsor=identifier("shop")
         )
     )
-    controller = Controller(identifier("ana"), 1, controller_keys(keys), policy, identifier("shop"), (), head)
+    controller = Controller(
+        identifier("ana"), 1, controller_keys(keys), policy, policy is not None, identifier("shop"), (), head
+    )
     for lane, sequence in lanes.items():
         controller = controller.consume(lane, sequence)
     leaf = encode_leaf(Namespace.CONTROLLER, controller)

@@ -31,6 +31,7 @@ from services.ledger.tests.conftest import (
     place_hold,
     set_allowance,
     set_floor,
+    set_recovery,
     sorted_keys,
     start_recovery,
     transfer,
@@ -85,7 +86,7 @@ POLICY = pb.RecoveryPolicy(guardian=B, delay_ms=1)
 ONE_KEY = sorted_keys(TestKey("one"))
 EVERY_KIND = [
     pb.Message(open_controller=pb.OpenController(principal=A, threshold=1, keys=ONE_KEY, recovery=POLICY)),
-    pb.Message(update_controller=pb.UpdateController(threshold=1, keys=ONE_KEY, recovery=POLICY)),
+    pb.Message(update_controller=pb.UpdateController(threshold=1, keys=ONE_KEY)),
     create_unit(A),
     open_account(A, B),
     set_floor(A, -1),
@@ -98,6 +99,7 @@ EVERY_KIND = [
     start_recovery(A, 1, TestKey("one")),
     cancel_recovery(A),
     complete_recovery(A),
+    set_recovery(POLICY),
 ]
 
 
@@ -276,13 +278,13 @@ def controller(threshold: int, *keys: pb.ControllerKey) -> pb.Message:
 
 
 def with_policy(guardian: bytes, delay_ms: int) -> list[pb.Message]:
-    """A controller opened and one updated with this policy."""
+    """A controller opened with this policy, and one that gets it."""
     policy = pb.RecoveryPolicy(guardian=guardian, delay_ms=delay_ms)
     return [
         pb.Message(
             open_controller=pb.OpenController(principal=A, threshold=1, keys=ONE_KEY, recovery=policy)
         ),
-        pb.Message(update_controller=pb.UpdateController(threshold=1, keys=ONE_KEY, recovery=policy)),
+        pb.Message(set_recovery=pb.SetRecovery(recovery=policy)),
     ]
 
 

@@ -27,7 +27,9 @@ from services.ledger.tests.conftest import (
     identifier,
     make_zone,
     open_controller,
+    set_allowance,
     set_floor,
+    set_recovery,
     start_recovery,
     transfer,
     update_controller,
@@ -45,9 +47,7 @@ class Guarded(Scene):
 
     async def set_up(self) -> Guarded:
         await super().set_up()
-        await self.applied(
-            self.ana, update_controller(1, *self.ana.keys, recovery=guarded_by(self.shop, DELAY_MS))
-        )
+        await self.applied(self.ana, set_recovery(guarded_by(self.shop, DELAY_MS)))
         return self
 
     @property
@@ -122,21 +122,28 @@ async def test_the_principal_vetoes_and_nothing_has_changed(scene: Guarded) -> N
 async def test_the_phone_alone_vetoes_when_its_scope_says_so(scene: Guarded) -> None:
     phone = TestKey("phone")
     scope = pb.KeyScope(message_kinds=[13])
-    policy = guarded_by(scene.shop, DELAY_MS)
-    await scene.applied(scene.ana, update_controller(1, *scene.ana.keys, (phone, scope), recovery=policy))
+    await scene.applied(scene.ana, update_controller(1, *scene.ana.keys, (phone, scope)))
     await scene.applied(scene.shop, start_recovery(LOST, 1, NEW))
     await scene.applied(scene.ana, cancel_recovery(LOST), keys=[phone])
     assert scene.recovery is None
 
 
-async def test_an_update_by_the_principal_cancels_what_is_under_way(scene: Guarded) -> None:
+async def test_new_keys_or_another_policy_by_the_principal_cancel_what_is_under_way(scene: Guarded) -> None:
     leaves = scene.leaves_used()
-    await scene.applied(scene.shop, start_recovery(LOST, 1, NEW))
-    pending = scene.recovery
-    policy = guarded_by(scene.ben, DELAY_MS)
-    await scene.applied(scene.ana, update_controller(1, *scene.ana.keys, recovery=policy))
-    assert scene.events() == [RecoveryCancelled(scene.shop.principal, pending, LOST)]
-    assert (scene.recovery, scene.leaves_used()) == (None, leaves)
+    policy = scene.controller.recovery
+    for message in (
+        update_controller(1, *scene.ana.keys, TestKey("second")),
+        set_recovery(guarded_by(scene.ben, DELAY_MS)),
+    ):
+        assert scene.controller.recovery == policy, "new keys leave the policy"
+        await scene.applied(scene.shop, start_recovery(LOST, 1, NEW))
+        assert scene.controller.is_being_recovered
+        pending = scene.recovery
+        await scene.applied(scene.ana, message)
+        assert scene.events() == [RecoveryCancelled(scene.shop.principal, pending, LOST)]
+        assert (scene.recovery, scene.leaves_used()) == (None, leaves)
+        assert not scene.controller.is_being_recovered
+    assert len(scene.controller.keys) == 2, "another policy leaves the keys"
     await scene.refused("NOT_GUARDIAN", scene.shop, start_recovery(LOST, 1, NEW))
     await scene.applied(scene.ben, start_recovery(LOST, 1, NEW))
 
@@ -196,7 +203,7 @@ async def test_a_guardian_must_be_there_and_is_the_last_to_be_asked_for(scene: G
     await scene.refused("CONTROLLER_UNKNOWN", scene.shop, open_controller(eve, recovery=nobody))
     await scene.refused("PRINCIPAL_EXISTS", scene.shop, open_controller(scene.ben, recovery=nobody))
     await scene.refused("SPONSOR_NOT_ORGANIZATION", scene.ben, open_controller(eve, recovery=nobody))
-    await scene.refused("CONTROLLER_UNKNOWN", scene.ana, update_controller(1, NEW, recovery=nobody))
+    await scene.refused("CONTROLLER_UNKNOWN", scene.ana, set_recovery(nobody))
     # One that an earlier message of the same transaction opens is there.
     adam = scene.zone.member("adam", scene.shop)
     await scene.applied(scene.shop, open_controller(eve), open_controller(adam, recovery=guarded_by(eve, 1)))
@@ -250,9 +257,7 @@ async def test_what_the_old_key_signed_for_the_same_block_is_refused_after_compl
 async def test_every_step_is_told_where_the_member_is_at_home(scene: Guarded) -> None:
     """Also when the guardian is another than the sponsor, who does not pay for it."""
     other = scene.zone.organizations[1]
-    await scene.applied(
-        scene.ana, update_controller(1, *scene.ana.keys, recovery=guarded_by(other, DELAY_MS))
-    )
+    await scene.applied(scene.ana, set_recovery(guarded_by(other, DELAY_MS)))
     await scene.applied(other, start_recovery(LOST, 1, NEW))
     started = scene.recovery
     assert started is not None
@@ -265,7 +270,7 @@ async def test_every_step_is_told_where_the_member_is_at_home(scene: Guarded) ->
 
 async def test_a_founding_co_op_is_recovered_by_the_zones_authority_and_told_itself(scene: Guarded) -> None:
     shop, authority = scene.shop, scene.zone.authority
-    await scene.applied(shop, update_controller(1, *shop.keys, recovery=guarded_by(authority, 1)))
+    await scene.applied(shop, set_recovery(guarded_by(authority, 1)))
     await scene.applied(authority, start_recovery(shop.principal, 1, NEW))
     assert [event.tenant for event in scene.events()] == [shop.principal]
     await scene.applied(authority, complete_recovery(shop.principal))
@@ -281,6 +286,18 @@ async def test_the_leaf_says_what_was_announced(scene: Guarded) -> None:
     assert (leaf.principal, leaf.threshold, leaf.guardian, leaf.payer) == (LOST, 1, shop, shop)
     assert list(leaf.keys) == [NEW.message()]
     assert leaf.ready_time_ms == scene.ledger.state.newest.time_ms + DELAY_MS
+
+
+async def test_a_guardian_that_takes_the_allowance_away_does_not_keep_the_veto_out(scene: Guarded) -> None:
+    shop, authority = scene.shop, scene.zone.authority
+    await scene.applied(shop, set_recovery(guarded_by(authority, DELAY_MS)))
+    nothing = set_allowance(shop.principal, bytes_per_epoch=0, signatures_per_epoch=0, state_leaves=0)
+    await scene.applied(authority, nothing, start_recovery(shop.principal, 1, NEW))
+    await scene.applied(shop, cancel_recovery(shop.principal))
+    controller = scene.ledger.state.records[-1].controllers[shop.principal]
+    assert controller is not None
+    assert not controller.is_being_recovered
+    await scene.refused("RECOVERY_UNKNOWN", authority, complete_recovery(shop.principal), after_ms=DELAY_MS)
 
 
 @dataclass
@@ -322,8 +339,12 @@ class Model:
         self.key, self.ready_ms = self.announced, None
         return ""
 
-    def update(self, key: int, guardian: str | None) -> str:
-        self.key, self.guardian, self.ready_ms = key, guardian, None
+    def update(self, key: int) -> str:
+        self.key, self.ready_ms = key, None
+        return ""
+
+    def set_guardian(self, guardian: str | None) -> str:
+        self.guardian, self.ready_ms = guardian, None
         return ""
 
 
@@ -391,11 +412,15 @@ class RecoveryMachine(RuleBasedStateMachine):
         refused = self.play(actor, complete_recovery(LOST), moment)
         assert refused == self.model.complete(actor, self.scene.ledger.state.newest.time_ms)
 
-    @rule(key=keys, guardian=st.sampled_from([None, "shop", "shop", "other", "ben"]), moment=moments)
-    def update(self, key: int, guardian: str | None, moment: int | None) -> None:
+    @rule(key=keys, moment=moments)
+    def update(self, key: int, moment: int | None) -> None:
+        message = update_controller(1, self.keys[key])
+        assert self.play("ana", message, moment) == self.model.update(key)
+
+    @rule(guardian=st.sampled_from([None, "shop", "shop", "other", "ben"]), moment=moments)
+    def set_guardian(self, guardian: str | None, moment: int | None) -> None:
         policy = None if guardian is None else guarded_by(self.actors[guardian], DELAY_MS)
-        message = update_controller(1, self.keys[key], recovery=policy)
-        assert self.play("ana", message, moment) == self.model.update(key, guardian)
+        assert self.play("ana", set_recovery(policy), moment) == self.model.set_guardian(guardian)
 
     @invariant()
     def the_ledger_stands_where_the_model_does(self) -> None:
@@ -406,6 +431,7 @@ class RecoveryMachine(RuleBasedStateMachine):
         guardian = None if model.guardian is None else self.actors[model.guardian].principal
         assert (controller.recovery and controller.recovery.guardian) == guardian
         assert (recovery and recovery.ready_time_ms) == model.ready_ms
+        assert controller.is_being_recovered == (model.ready_ms is not None)
         for namespace, record in ((Namespace.CONTROLLER, controller), (Namespace.RECOVERY, recovery)):
             assert record is None or decode_leaf(namespace, encode_leaf(namespace, record)) == record
         assert self.leaves() == self.others_leaves + (recovery is not None)

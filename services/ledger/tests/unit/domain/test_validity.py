@@ -65,7 +65,7 @@ def registered(
     keys: list[Any] | None = None,
 ) -> Controller:
     values = controller_keys(sorted_keys(*(who.keys if keys is None else keys)))
-    return Controller(who.principal, threshold, values, None, SHOP.principal, lanes, b"")
+    return Controller(who.principal, threshold, values, None, False, SHOP.principal, lanes, b"")
 
 
 def allowance(limits: AllowanceLimits = PLENTY, **changes: int) -> Allowance:
@@ -316,6 +316,34 @@ def test_bytes_and_signatures_fit_exactly_or_are_refused() -> None:
         (AllowanceLimits(len(data), 1, 0), "ALLOWANCE_EXCEEDED"),
     ):
         assert verdict(data, view(registered(ana), shop=allowance(limits))) == reason
+
+
+def test_a_veto_needs_no_cover_once_per_lane_zero_while_a_recovery_is_announced() -> None:
+    ana = member()
+    veto = [cancel_recovery(ana.principal)]
+    announced = registered(ana)._replace(is_being_recovered=True)
+    nothing = allowance(AllowanceLimits(0, 0, 0))
+
+    def reason(controller: Controller, messages: list[pb.Message], lane: int = 0) -> str:
+        data = ZONE.transaction(ana, *messages, sequence=1, lane=lane)
+        return verdict(data, view(controller, shop=nothing))
+
+    assert reason(announced, veto) == ""
+    assert reason(registered(ana), veto) == "ALLOWANCE_EXCEEDED"
+    assert reason(announced, [cancel_recovery(A)]) == "ALLOWANCE_EXCEEDED"
+    assert reason(announced, [*veto, transfer(A, B, 5)]) == "ALLOWANCE_EXCEEDED"
+    assert reason(announced, veto, lane=1) == "ALLOWANCE_EXCEEDED"
+    unexecuted = Use.after([Use(0, {(ana.principal, 0): 1}, {})], 0)
+    second = ZONE.transaction(ana, *veto, sequence=2)
+    assert verdict(second, view(announced, shop=nothing), use=unexecuted) == "ALLOWANCE_EXCEEDED"
+    charged = judge(
+        parse_transaction(ZONE.transaction(ana, *veto, sequence=1), ZONE.genesis.hash),
+        view(announced, shop=nothing),
+        Use(0),
+        NOW,
+        verdict_of=lambda _transaction, _controller: VALID,
+    )
+    assert charged.signatures == 1
 
 
 def test_what_was_used_in_this_epoch_counts_and_in_an_earlier_one_does_not() -> None:

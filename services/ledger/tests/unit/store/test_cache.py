@@ -9,7 +9,7 @@ A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
 
 
 def controller(last: int) -> Controller:
-    return Controller(A, 1, (), None, b"", ((0, last),), b"")
+    return Controller(A, 1, (), None, False, b"", ((0, last),), b"")
 
 
 def test_what_was_untouched_for_longest_goes_first() -> None:
