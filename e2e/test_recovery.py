@@ -128,7 +128,7 @@ def test_a_recovery_under_way_is_shown_and_proven(
     answer("recovery", "start", anna.public_part(), "--as", "bakery")
     text = icn("recovery", "show", anna.principal, *data).stdout
     (key_id,) = answer("recovery", "show", anna.principal)["pending"]["keys"]
-    assert f"new key    {key_id}\n" in text and ", after 10s\n" in text
+    assert f"new key    {key_id}\n" in text and f", after {DELAY_SECONDS}s\n" in text
     proof, genesis = str(tmp_path / "recovery.json"), str(federation.directory / "genesis.json")
     anna.run("proof", "fetch", f"recoveries/{anna.principal}", "--out", proof, *data)
     statement = json.loads(anna.run("proof", "verify", proof, "--genesis", genesis))["statement"]
