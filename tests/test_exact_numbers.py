@@ -8,6 +8,7 @@ from pathlib import Path
 AGREED = (
     "libs/crypto/src",
     "libs/kit/src/icn_kit/genesis.py",
+    "libs/tally/src",
     "services/consensus/src/icn_consensus/domain",
     "services/ledger/src/icn_ledger/domain",
 )

@@ -93,6 +93,7 @@ def test_help_names_every_command_and_shows_examples(tmp_path: Path) -> None:
         "proof",
         "ledger",
         "crypto",
+        "vote",
         "jcs",
         "Examples:",
     ]:
@@ -118,6 +119,10 @@ def test_a_typo_is_a_usage_error_with_a_suggestion(tmp_path: Path, typed: list[s
         ["ledger", "verify-proof", "--kind", "exclusion", "--in", "x"],
         ["ledger", "verify-proof", "--kind", "inclusion"],
         ["ledger", "verify-proof", "--kind", "inclusion", "--in", "x", "--batch", "y"],
+        ["vote", "count", "--in", "x"],
+        ["vote", "count", "--method", "meek", "--in", "x"],
+        ["vote", "count", "--method", "scottish-stv", "--in", "x", "--format", "csv"],
+        ["vote", "count", "--method", "scottish-stv", "--in", "x", "--seats", "0"],
         ["proof", "verify", "x"],
         ["keys", "new", "Not A Name"],
         ["keys", "new", "anna", "--for", "not-an-id"],
@@ -158,6 +163,8 @@ def test_no_platform_is_exit_3_with_one_sentence(tmp_path: Path, arguments: list
         ["replay", "missing.csv"],
         ["keys", "show", "nobody"],
         ["ledger", "verify-proof", "--kind", "inclusion", "--batch", "missing"],
+        ["vote", "count", "--method", "scottish-stv", "--in", "missing.blt"],
+        ["vote", "count", "--method", "scottish-stv", "--in", "missing", "--jsonl"],
     ],
 )
 def test_a_file_that_cannot_be_read_is_exit_1_and_named(tmp_path: Path, arguments: list[str]) -> None:
@@ -173,6 +180,7 @@ def test_a_file_that_cannot_be_read_is_exit_1_and_named(tmp_path: Path, argument
         ["jcs", "PATH"],
         ["crypto", "verify", "--batch", "PATH"],
         ["ledger", "verify-proof", "--kind", "inclusion", "--in", "PATH"],
+        ["vote", "count", "--method", "scottish-stv", "--in", "PATH"],
         ["proof", "verify", "PATH", "--genesis", "PATH"],
         ["replay", "PATH"],
         ["account", "admit", "PATH", "--as", "anna"],

@@ -9,7 +9,7 @@ from typing import Final
 HASH_BYTES: Final = 32
 
 NO_GENESIS: Final = bytes(HASH_BYTES)
-"""In place of the genesis hash before there is one: tags GENESIS, KEY, VALIDATOR_SET, STATE_KEY."""
+"""In place of the genesis hash before there is one: tags GENESIS, KEY, VALIDATOR_SET, STATE_KEY, LOT."""
 
 
 def sha256(data: bytes) -> bytes:

@@ -30,6 +30,8 @@ VALIDATOR_SET: Final = "icn/validator-set/v1"
 """Hash of a validator set; made before a genesis exists."""
 STATE_KEY: Final = "icn/state-key/v1"
 """Key of a leaf in the state tree; made before a genesis exists."""
+LOT: Final = "icn/lot/v1"
+"""Place of a candidate in the order of lots; ballots know no genesis."""
 GENESIS: Final = "icn/genesis/v1"
 """Hash of the genesis document; made before a genesis exists."""
 
@@ -46,6 +48,7 @@ ALL: Final = (
     KEY,
     VALIDATOR_SET,
     STATE_KEY,
+    LOT,
     GENESIS,
 )
 """Every tag in use; no two are equal."""

@@ -69,17 +69,18 @@ Examples:
 def register(app: typer.Typer) -> None:
     """Add `jcs`, `crypto` and `ledger`."""
     app.command("jcs", epilog=_JCS_EXAMPLES)(jcs)
-    crypto = _group("Signatures and keys, by the engine that the services use.")
+    crypto = group("Signatures and keys, by the engine that the services use.")
     crypto.command("verify", epilog=_VERIFY_EXAMPLES)(crypto_verify)
     crypto.command("decaps", epilog=_DECAPS_EXAMPLES)(crypto_decaps)
     crypto.command("public", epilog=_PUBLIC_EXAMPLES)(crypto_public)
     app.add_typer(crypto, name="crypto")
-    ledger = _group("Proofs of other ledgers and logs.", _LEDGER_EXAMPLES)
+    ledger = group("Proofs of other ledgers and logs.", _LEDGER_EXAMPLES)
     ledger.command("verify-proof", epilog=_LEDGER_EXAMPLES)(verify_proof)
     app.add_typer(ledger, name="ledger")
 
 
-def _group(text: str, examples: str | None = None) -> typer.Typer:
+def group(text: str, examples: str | None = None) -> typer.Typer:
+    """Several commands under one word."""
     return typer.Typer(
         no_args_is_help=True, suggest_commands=False, rich_markup_mode=None, help=text, epilog=examples
     )
@@ -290,7 +291,7 @@ def verify_proof(
         faults += fault
     else:
         assert batch is not None, "exactly one is given"
-        for path in _batch_files(batch):
+        for path in batch_files(batch):
             found, fault = _judge(kind, path)
             print_json({"file": path.name, **found})
             faults += fault
@@ -315,7 +316,7 @@ def _judge(kind: str, path: Path) -> tuple[dict[str, Any], bool]:
     return {"valid": False, "reason": "not a proof of this kind", "error": fault}, True
 
 
-def _batch_files(folder: Path) -> list[Path]:
+def batch_files(folder: Path) -> list[Path]:
     """The regular files of a folder that are not hidden, by name. Raises Refused."""
     absolute = folder.absolute()  # so that a file named "-" is not taken for standard input
     try:

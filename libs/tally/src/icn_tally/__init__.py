@@ -1,0 +1,1 @@
+"""Ballots and exact counts that anybody can repeat. Pure: no I/O."""

@@ -1,0 +1,26 @@
+"""What can be wrong with what a count is given."""
+
+from __future__ import annotations
+
+
+class InvalidFile(ValueError):
+    """A file of ballots cannot be read."""
+
+    def __init__(self, line: int, fault: str) -> None:
+        super().__init__(f"line {line}: {fault}")
+        self.line = line
+        """Counted from 1."""
+        self.fault = fault
+
+
+class InvalidBallots(ValueError):
+    """Ballots break a rule of the model, or a rule of counting cannot count them."""
+
+
+class InvalidParameter(ValueError):
+    """A parameter of a rule is missing, unknown or out of its limits."""
+
+    def __init__(self, name: str, fault: str) -> None:
+        super().__init__(f"{name}: {fault}")
+        self.name = name
+        self.fault = fault
