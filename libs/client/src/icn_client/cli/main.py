@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from icn_client.cli import accounts, files, keys, platform, proofs, recovery, votes
+from icn_client.cli import accounts, files, keys, platform, proofs, recovery, reputation, votes
 from icn_client.cli.output import (
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
@@ -47,6 +47,7 @@ accounts.register(app)
 recovery.register(app)
 proofs.register(app)
 files.register(app)
+reputation.register(app)
 votes.register(app)
 
 

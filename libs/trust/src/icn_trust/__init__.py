@@ -1,0 +1,1 @@
+"""Evidence, seeded trust scores, their explanations. Pure: no I/O."""
