@@ -42,7 +42,7 @@ def main() -> int:
             scenario(seed)
         except Exception:  # noqa: BLE001 - whatever a seed finds is what the campaign is for
             traceback.print_exc()
-            print(f"play it again: .venv/bin/python scripts/campaign.py --first-seed {seed} --seeds 1")
+            print(f"play it again: .venv/bin/python -m scripts.campaign --first-seed {seed} --seeds 1")
             print(json.dumps({"first_seed": options.first_seed, "seeds": done + 1, "violation": seed}))
             return 1
         seed, done = seed + 1, done + 1
