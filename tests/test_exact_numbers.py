@@ -7,6 +7,7 @@ from pathlib import Path
 
 AGREED = (
     "libs/crypto/src",
+    "libs/wasm/src",
     "libs/kit/src/icn_kit/genesis.py",
     "libs/tally/src",
     "services/consensus/src/icn_consensus/domain",

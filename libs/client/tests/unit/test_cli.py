@@ -95,6 +95,7 @@ def test_help_names_every_command_and_shows_examples(tmp_path: Path) -> None:
         "crypto",
         "vote",
         "jcs",
+        "vm",
         "Examples:",
     ]:
         assert name in shown
@@ -135,6 +136,8 @@ def test_a_typo_is_a_usage_error_with_a_suggestion(tmp_path: Path, typed: list[s
         ["account", "show", "not-an-id"],
         ["pay", "not-an-id", "1", "--as", "anna"],
         ["proof", "fetch", "ballots/00"],
+        ["vm", "query", "contracts/00", "{}"],
+        ["vm", "execute", "contracts/00", "{}", "--home", "x", "--gas", "-1"],
     ],
 )
 def test_a_command_called_wrongly_is_exit_2(tmp_path: Path, arguments: list[str]) -> None:
@@ -165,6 +168,7 @@ def test_no_platform_is_exit_3_with_one_sentence(tmp_path: Path, arguments: list
         ["ledger", "verify-proof", "--kind", "inclusion", "--batch", "missing"],
         ["vote", "count", "--method", "scottish-stv", "--in", "missing.blt"],
         ["vote", "count", "--method", "scottish-stv", "--in", "missing", "--jsonl"],
+        ["vm", "store", "missing.wasm", "--home", "contracts"],
     ],
 )
 def test_a_file_that_cannot_be_read_is_exit_1_and_named(tmp_path: Path, arguments: list[str]) -> None:

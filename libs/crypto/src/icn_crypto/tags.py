@@ -34,6 +34,8 @@ LOT: Final = "icn/lot/v1"
 """Place of a candidate in the order of lots; ballots know no genesis."""
 GENESIS: Final = "icn/genesis/v1"
 """Hash of the genesis document; made before a genesis exists."""
+CONTRACT: Final = "icn/contract/v1"
+"""Address of a contract."""
 
 ALL: Final = (
     TRANSACTION,
@@ -50,5 +52,6 @@ ALL: Final = (
     STATE_KEY,
     LOT,
     GENESIS,
+    CONTRACT,
 )
 """Every tag in use; no two are equal."""

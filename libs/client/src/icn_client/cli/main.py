@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from icn_client.cli import accounts, files, keys, platform, proofs, recovery, reputation, votes
+from icn_client.cli import accounts, contracts, files, keys, platform, proofs, recovery, reputation, votes
 from icn_client.cli.output import (
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
@@ -49,6 +49,7 @@ proofs.register(app)
 files.register(app)
 reputation.register(app)
 votes.register(app)
+contracts.register(app)
 
 
 def _show_version(is_wanted: bool) -> None:
