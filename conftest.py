@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,20 @@ pytest_plugins = ["icn_localnet.pytest_plugin"]
 
 ON_THE_PLATFORM = ("e2e/", "libs/localnet/tests/integration/test_platform.py")
 """Tests of these run one after another on one worker, so that there is one platform at a time."""
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """A folder of official vectors or real data by name; skips the test where it is missing."""
+    root = Path(os.environ.get("ICN_SHARED_DATA", Path(__file__).resolve().parent.parent / "shared" / "data"))
+
+    def folder(name: str) -> Path:
+        path = root / name
+        if not path.is_dir():
+            pytest.skip(f"{name} is not at {root}; set ICN_SHARED_DATA")
+        return path
+
+    return folder
 
 
 @pytest.hookimpl(optionalhook=True)
