@@ -15,6 +15,7 @@ from icn_client.cli.common import (
     JsonOption,
     KeystoreOption,
     amount_minor,
+    command_group,
     identifier,
     open_identity,
     platform_directory,
@@ -88,22 +89,14 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add both groups and `pay`."""
-    accounts = typer.Typer(
-        no_args_is_help=True,
-        suggest_commands=False,
-        rich_markup_mode=None,
-        help="Members and their accounts.",
-        epilog=_EXAMPLES,
-    )
+    accounts = command_group("Members and their accounts.", _EXAMPLES)
     accounts.command("admit", epilog=_ADMIT_EXAMPLES)(admit)
     accounts.command("open", epilog=_OPEN_EXAMPLES)(open_account)
     accounts.command("show", epilog=_SHOW_EXAMPLES)(show)
     accounts.command("list", epilog=_LIST_EXAMPLES)(list_accounts)
     accounts.command("entries", epilog=_ENTRIES_EXAMPLES)(entries)
     app.add_typer(accounts, name="account")
-    units = typer.Typer(
-        no_args_is_help=True, suggest_commands=False, rich_markup_mode=None, help="Units of account."
-    )
+    units = command_group("Units of account.")
     units.command("create", epilog=_UNIT_CREATE_EXAMPLES)(create_unit)
     units.command("list", epilog=_UNIT_LIST_EXAMPLES)(list_units)
     app.add_typer(units, name="unit")

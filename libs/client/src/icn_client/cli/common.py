@@ -52,6 +52,13 @@ KeystoreOption = Annotated[
 ]
 
 
+def command_group(text: str, examples: str | None = None) -> typer.Typer:
+    """Several commands under one word."""
+    return typer.Typer(
+        no_args_is_help=True, suggest_commands=False, rich_markup_mode=None, help=text, epilog=examples
+    )
+
+
 def ask_passphrase(text: str) -> str:
     """Ask the person at the terminal without showing what is typed."""
     import getpass

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from icn_client.cli.common import command_group
 from icn_client.cli.files import read_file
 from icn_client.cli.output import EXIT_REFUSED, UsageError, print_json, say
 
@@ -64,12 +65,7 @@ AddressArgument = Annotated[str, typer.Argument(metavar="ADDR", help="The contra
 
 def register(app: typer.Typer) -> None:
     """Add `vm`."""
-    vm = typer.Typer(
-        no_args_is_help=True,
-        suggest_commands=False,
-        rich_markup_mode=None,
-        help="Contracts in a folder, by the engine that the chain's nodes run.",
-    )
+    vm = command_group("Contracts in a folder, by the engine that the chain's nodes run.")
     vm.command("store", epilog=_STORE_EXAMPLES)(store)
     vm.command("instantiate", epilog=_INSTANTIATE_EXAMPLES)(instantiate)
     vm.command("execute", epilog=_EXECUTE_EXAMPLES)(execute)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from icn_client.cli.common import command_group
 from icn_client.cli.output import (
     EXIT_REFUSED,
     Refused,
@@ -69,21 +70,14 @@ Examples:
 def register(app: typer.Typer) -> None:
     """Add `jcs`, `crypto` and `ledger`."""
     app.command("jcs", epilog=_JCS_EXAMPLES)(jcs)
-    crypto = group("Signatures and keys, by the engine that the services use.")
+    crypto = command_group("Signatures and keys, by the engine that the services use.")
     crypto.command("verify", epilog=_VERIFY_EXAMPLES)(crypto_verify)
     crypto.command("decaps", epilog=_DECAPS_EXAMPLES)(crypto_decaps)
     crypto.command("public", epilog=_PUBLIC_EXAMPLES)(crypto_public)
     app.add_typer(crypto, name="crypto")
-    ledger = group("Proofs of other ledgers and logs.", _LEDGER_EXAMPLES)
+    ledger = command_group("Proofs of other ledgers and logs.", _LEDGER_EXAMPLES)
     ledger.command("verify-proof", epilog=_LEDGER_EXAMPLES)(verify_proof)
     app.add_typer(ledger, name="ledger")
-
-
-def group(text: str, examples: str | None = None) -> typer.Typer:
-    """Several commands under one word."""
-    return typer.Typer(
-        no_args_is_help=True, suggest_commands=False, rich_markup_mode=None, help=text, epilog=examples
-    )
 
 
 def read_file(path: Path, bytes_max: int) -> bytes:

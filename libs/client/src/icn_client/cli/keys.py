@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icn_client.cli.common import JsonOption, KeystoreOption, identifier, personal_keystore, prompt
+from icn_client.cli.common import (
+    JsonOption,
+    KeystoreOption,
+    command_group,
+    identifier,
+    personal_keystore,
+    prompt,
+)
 from icn_client.cli.output import Refused, UsageError, print_json, print_text, say, table
 
 if TYPE_CHECKING:
@@ -45,13 +52,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(
-        no_args_is_help=True,
-        suggest_commands=False,
-        rich_markup_mode=None,
-        help="Identities in a local encrypted keystore.",
-        epilog=_EXAMPLES,
-    )
+    group = command_group("Identities in a local encrypted keystore.", _EXAMPLES)
     group.command("new", epilog=_NEW_EXAMPLES)(new)
     group.command("list", epilog=_LIST_EXAMPLES)(list_identities)
     group.command("show", epilog=_SHOW_EXAMPLES)(show)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from icn_client.cli.common import DataOption, platform_directory, with_connection
+from icn_client.cli.common import DataOption, command_group, platform_directory, with_connection
 from icn_client.cli.files import read_file
 from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_bytes, print_json, say
 
@@ -31,13 +31,7 @@ NAMES = ("accounts", "units", "principals", "holds", "anchors", "allowances", "r
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(
-        no_args_is_help=True,
-        suggest_commands=False,
-        rich_markup_mode=None,
-        help="Proofs of balances, units, keys and holds.",
-        epilog=_EXAMPLES,
-    )
+    group = command_group("Proofs of balances, units, keys and holds.", _EXAMPLES)
     group.command("fetch", epilog=_FETCH_EXAMPLES)(fetch)
     group.command("verify", epilog=_VERIFY_EXAMPLES)(verify)
     app.add_typer(group, name="proof")

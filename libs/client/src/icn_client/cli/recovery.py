@@ -13,6 +13,7 @@ from icn_client.cli.common import (
     DataOption,
     JsonOption,
     KeystoreOption,
+    command_group,
     identifier,
     open_identity,
     platform_directory,
@@ -70,13 +71,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(
-        no_args_is_help=True,
-        suggest_commands=False,
-        rich_markup_mode=None,
-        help="New keys for who lost theirs, by a guardian, after a delay.",
-        epilog=_EXAMPLES,
-    )
+    group = command_group("New keys for who lost theirs, by a guardian, after a delay.", _EXAMPLES)
     group.command("guardian", epilog=_GUARDIAN_EXAMPLES)(guardian)
     group.command("start", epilog=_START_EXAMPLES)(start)
     group.command("cancel", epilog=_CANCEL_EXAMPLES)(cancel)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from icn_client.cli.common import command_group
 from icn_client.cli.files import FILE_BYTES_MAX, read_file
 from icn_client.cli.output import Refused, UsageError, print_json_lines, progress, say
 
@@ -26,14 +27,8 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add `reputation`."""
-    group = typer.Typer(
-        no_args_is_help=True,
-        suggest_commands=False,
-        rich_markup_mode=None,
-        help="Reputation, explained and predicted.",
-        epilog=_EXAMPLES,
-        callback=lambda: None,  # so that the only command keeps its name
-    )
+    group = command_group("Reputation, explained and predicted.", _EXAMPLES)
+    group.callback()(lambda: None)  # so that the only command keeps its name
     group.command("replay", epilog=_EXAMPLES)(replay)
     app.add_typer(group, name="reputation")
 

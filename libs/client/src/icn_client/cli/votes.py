@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icn_client.cli.files import FILE_BYTES_MAX, STANDARD_INPUT, batch_files, group, read_file
+from icn_client.cli.common import command_group
+from icn_client.cli.files import FILE_BYTES_MAX, STANDARD_INPUT, batch_files, read_file
 from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, progress, say
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add `vote`."""
-    vote = group("Counts of ballots that anybody can repeat.", _COUNT_EXAMPLES)
+    vote = command_group("Counts of ballots that anybody can repeat.", _COUNT_EXAMPLES)
     # With one command alone, its name would not be asked for.
     vote.callback()(_vote)
     vote.command("count", epilog=_COUNT_EXAMPLES)(vote_count)
