@@ -175,7 +175,10 @@ def _message(message: transaction_pb2.Message) -> Message:
     kind = message.WhichOneof("kind")
     if kind is None:
         raise Malformed("a message has no kind")
-    return _READERS[kind](getattr(message, kind))
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise Malformed(f"{kind} is not in force at this protocol version")
+    return reader(getattr(message, kind))
 
 
 def _transfer(message: transaction_pb2.Transfer) -> Transfer:
