@@ -1,0 +1,91 @@
+"""The guided story of `icn demo`: what a federation does on its platform, each step with a check that can
+fail.
+
+The story holds the members' and founding co-ops' keys; the platform runs in other processes and never sees
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from icn_kit.errors import DomainError
+
+from icn_client.acting import TransactionRefused
+from icn_client.connection import Connection, NetworkFile
+from icn_client.platforms import open_founders
+from icn_client.replay import ReplayFailed
+from icn_client.story import loss, proofs, spine
+from icn_client.story.stage import Stage, StoryFailed
+from icn_client.submitter import NobodyAnswers, Submitter
+
+if TYPE_CHECKING:
+    from icn_localnet.network import NetworkOptions
+    from icn_localnet.platform import RunningPlatform
+
+__all__ = ["Story", "StoryFailed", "options"]
+
+STEPS: Final[Sequence[tuple[str, Callable[[Stage], Awaitable[None]]]]] = (
+    ("Four founding co-ops seat the validators", spine.founding),
+    ("Members open accounts", spine.onboarding),
+    ("A sale on credit", spine.sale),
+    ("A sale refused at the floor", spine.refusal),
+    ("A hold: placed, captured in part, expired on an idle chain", spine.hold),
+    ("A validator is killed and the federation goes on", loss.kill),
+    ("It returns and catches up", loss.catching_up),
+    ("A balance proven offline with only the genesis file", proofs.balance),
+    ("NATS loses everything and is rebuilt", loss.events),
+)
+
+
+def options() -> NetworkOptions:
+    """Genesis of the story's federation."""
+    from icn_localnet.network import NetworkOptions
+
+    return NetworkOptions(zone="Valley federation")
+
+
+class Story:
+    """Plays on a platform that has just come up."""
+
+    def __init__(self, platform: RunningPlatform, tell: Callable[[str], None]) -> None:
+        self._platform = platform
+        self._tell = tell
+        self._steps: list[dict[str, Any]] = []
+        self.network = NetworkFile.load(platform.directory)
+
+    def note(self, text: str) -> None:
+        """Tell something that is not a step."""
+        self._tell(text)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """The steps that held so far, with what each showed."""
+        return self._steps
+
+    async def play(self) -> None:
+        """Play every step.
+
+        Raises:
+            StoryFailed: a check did not hold.
+        """
+        opened = await asyncio.to_thread(open_founders, self._platform.directory)
+        founders = {identity.name: identity for identity in opened}
+        async with (
+            Connection(self.network) as connection,
+            Submitter(connection.doors()) as submitter,
+        ):
+            stage = Stage(
+                self._platform, self.network, self._tell, connection, submitter, founders, steps=self._steps
+            )
+            for number, (title, step) in enumerate(STEPS, 1):
+                self._tell(f"\n{number}. {title}")
+                started = time.monotonic()
+                self._steps.append({"step": title, "shown": []})
+                try:
+                    await step(stage)
+                except (DomainError, TransactionRefused, ReplayFailed, NobodyAnswers, TimeoutError) as error:
+                    raise StoryFailed(f"step {number}, {title}: {error}") from error
+                self._steps[-1]["seconds"] = round(time.monotonic() - started, 2)
