@@ -8,33 +8,50 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from icn.ledger.v1.transaction_pb2 import (
+    AdmitMember,
     AllowanceLimits,
     Anchor,
+    ApplyForMembership,
     CancelRecovery,
     CaptureHold,
+    CastBallot,
     CompleteRecovery,
+    ContractAccount,
+    ContractCall,
     ControllerKey,
+    Countersignature,
     CreateUnit,
+    Electorate,
+    EnactDecision,
+    EndMembership,
+    ExecuteContract,
+    InstantiateContract,
     KeyScope,
+    LeafName,
     Message,
     OpenAccount,
     OpenController,
+    OpenPoll,
     PlaceHold,
     PublicKey,
     RecoveryPolicy,
     SetAllowance,
     SetFloor,
     SetRecovery,
+    SetZoneAuthority,
     Signature,
     StartRecovery,
+    StoreCode,
     Transaction,
     TransactionBody,
     Transfer,
     UpdateController,
     VoidHold,
+    VouchForApplicant,
 )
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, preimage
@@ -235,10 +252,19 @@ def complete_recovery(principal: bytes) -> Message:
     return Message(complete_recovery=CompleteRecovery(principal=principal))
 
 
-def create_unit(unit: bytes, code: str, scale: int, default_floor_minor: int = 0) -> Message:
-    """Creates a unit; the acting principal issues it and sets floors."""
+def create_unit(
+    unit: bytes, code: str, scale: int, default_floor_minor: int = 0, authority: bytes = b""
+) -> Message:
+    """Creates a unit that the acting principal issues. Floors are set by ``authority``, a principal or an
+    authority such as a federation; by the issuer where it is empty."""
     return Message(
-        create_unit=CreateUnit(unit=unit, code=code, scale=scale, default_floor_minor=default_floor_minor)
+        create_unit=CreateUnit(
+            unit=unit,
+            code=code,
+            scale=scale,
+            default_floor_minor=default_floor_minor,
+            authority=authority,
+        )
     )
 
 
@@ -292,7 +318,12 @@ def anchor(digest: bytes, topic: str) -> Message:
 
 
 def set_allowance(
-    organization: bytes, *, bytes_per_epoch: int, signatures_per_epoch: int, state_leaves: int
+    organization: bytes,
+    *,
+    bytes_per_epoch: int,
+    signatures_per_epoch: int,
+    state_leaves: int,
+    fuel_per_epoch: int = 0,
 ) -> Message:
     """Sets what an organization may use; only the zone authority may."""
     return Message(
@@ -302,6 +333,110 @@ def set_allowance(
                 bytes_per_epoch=bytes_per_epoch,
                 signatures_per_epoch=signatures_per_epoch,
                 state_leaves=state_leaves,
+                fuel_per_epoch=fuel_per_epoch,
             ),
         )
     )
+
+
+def enact_decision(decision: bytes, countersignatures: Iterable[Countersignature]) -> Message:
+    """Carries out a decision on the strength of its countersignatures, which are put in order
+    (`icn_client.decisions` makes both)."""
+    ordered: list[Countersignature] = sorted(countersignatures, key=attrgetter("signer"))
+    return Message(enact_decision=EnactDecision(decision=decision, countersignatures=ordered))
+
+
+def apply_for_membership(organization: bytes) -> Message:
+    """Asks an organization, a principal or an authority, to take the acting principal in."""
+    return Message(apply_for_membership=ApplyForMembership(organization=organization))
+
+
+def vouch_for_applicant(organization: bytes, applicant: bytes) -> Message:
+    """Speaks for an applicant; the acting principal is an active member of the organization."""
+    return Message(vouch_for_applicant=VouchForApplicant(organization=organization, applicant=applicant))
+
+
+def admit_member(applicant: bytes) -> Message:
+    """Makes an applicant a member of the acting principal."""
+    return Message(admit_member=AdmitMember(applicant=applicant))
+
+
+def end_membership(organization: bytes, member: bytes) -> Message:
+    """Ends a membership; the acting principal is the member or the organization."""
+    return Message(end_membership=EndMembership(organization=organization, member=member))
+
+
+def open_poll(
+    poll: bytes,
+    organization: bytes,
+    document: bytes,
+    close_time_ms: int,
+    electorate: Electorate = Electorate.ELECTORATE_MEMBERS,
+) -> Message:
+    """Opens a poll among an organization's members.
+
+    Args:
+        poll: `new_identifier`.
+        organization: a principal or an authority.
+        document: digest of what is asked and how it is counted, 32 bytes.
+        close_time_ms: first block time at which no ballot is taken any more, unix milliseconds.
+        electorate: whose ballots are taken.
+    """
+    return Message(
+        open_poll=OpenPoll(
+            poll=poll,
+            organization=organization,
+            electorate=electorate,
+            document=document,
+            close_time_ms=close_time_ms,
+        )
+    )
+
+
+def cast_ballot(poll: bytes, commitment: bytes, through: bytes = b"") -> Message:
+    """Commits the acting principal to a ballot (32 bytes), or to this one instead of an earlier one.
+    ``through`` names its organization where members of members vote."""
+    return Message(cast_ballot=CastBallot(poll=poll, commitment=commitment, through=through))
+
+
+def set_zone_authority(authority: bytes) -> Message:
+    """Hands the setting of allowances to a principal or an authority; only the zone authority may."""
+    return Message(set_zone_authority=SetZoneAuthority(authority=authority))
+
+
+def store_code(code: bytes) -> Message:
+    """Stores the WebAssembly of contracts; the transaction's only message."""
+    return Message(store_code=StoreCode(code=code))
+
+
+def contract_call(
+    message: bytes,
+    fuel_limit: int,
+    *,
+    funds: Iterable[Transfer] = (),
+    declared: Iterable[LeafName] = (),
+) -> ContractCall:
+    """What is asked of a contract.
+
+    Args:
+        message: JSON that the contract reads.
+        fuel_limit: where the call is stopped, and what it is charged.
+        funds: moved to the contract before the call.
+        declared: leaves it may see and accounts it may pay to.
+    """
+    return ContractCall(message=message, fuel_limit=fuel_limit, funds=funds, declared=declared)
+
+
+def instantiate_contract(
+    contract: bytes, code: bytes, call: ContractCall, accounts: Iterable[ContractAccount] = ()
+) -> Message:
+    """Makes a contract (`new_identifier`) from stored code, named by its SHA-256; the transaction's only
+    message."""
+    return Message(
+        instantiate_contract=InstantiateContract(contract=contract, code=code, accounts=accounts, call=call)
+    )
+
+
+def execute_contract(contract: bytes, call: ContractCall) -> Message:
+    """Calls a contract; the transaction's only message."""
+    return Message(execute_contract=ExecuteContract(contract=contract, call=call))

@@ -35,6 +35,7 @@ def test_a_balance_is_proven_from_genesis_over_two_epochs(handed_over: ProofFile
             "balance_minor": "500",
             "held_minor": "0",
             "floor_minor": "-50000",
+            "given_minor": "0",
         },
         "height": 5,
         "trust": "genesis",

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from icn.ledger.v1.transaction_pb2 import Message, Transaction, TransactionBody
+from icn.ledger.v1.transaction_pb2 import (
+    Countersignature,
+    LeafName,
+    Message,
+    Transaction,
+    TransactionBody,
+)
 from icn_client import transactions
 from icn_client.transactions import KeyPair
 from icn_crypto import tags
@@ -16,6 +22,7 @@ from icn_crypto.wire import parse_canonical
 GENESIS_HASH = bytes(range(32))
 ID = b"i" * 16
 KEYS = [KeyPair.generate() for _ in range(3)]
+CALL = transactions.contract_call(b"{}", 1_000, declared=[LeafName(namespace=3, identifier=ID)])
 
 MESSAGES = {
     "open_controller": transactions.open_controller(
@@ -41,6 +48,19 @@ MESSAGES = {
     "set_allowance": transactions.set_allowance(
         ID, bytes_per_epoch=2**40, signatures_per_epoch=1, state_leaves=0
     ),
+    "enact_decision": transactions.enact_decision(
+        b"decision", [Countersignature(signer=bytes([9 - index]) * 16) for index in range(3)]
+    ),
+    "apply_for_membership": transactions.apply_for_membership(ID),
+    "vouch_for_applicant": transactions.vouch_for_applicant(ID, b"a" * 16),
+    "admit_member": transactions.admit_member(ID),
+    "end_membership": transactions.end_membership(ID, b"a" * 16),
+    "open_poll": transactions.open_poll(ID, b"o" * 16, b"d" * 32, 5),
+    "cast_ballot": transactions.cast_ballot(ID, b"c" * 32, b"o" * 16),
+    "set_zone_authority": transactions.set_zone_authority(ID),
+    "store_code": transactions.store_code(b"\0asm"),
+    "instantiate_contract": transactions.instantiate_contract(ID, b"c" * 32, CALL),
+    "execute_contract": transactions.execute_contract(ID, CALL),
 }
 
 
@@ -102,6 +122,11 @@ def test_controller_keys_are_put_in_order_of_their_ids() -> None:
     for listed in (MESSAGES["open_controller"].open_controller, MESSAGES["start_recovery"].start_recovery):
         found = [entry.public_keys[0].public_key for entry in listed.keys]
         assert found == [key.public_keys[Suite.ED25519] for key in sorted(KEYS, key=lambda key: key.key_id)]
+
+
+def test_countersignatures_are_put_in_order_of_their_signers() -> None:
+    signers = [entry.signer[0] for entry in MESSAGES["enact_decision"].enact_decision.countersignatures]
+    assert signers == [7, 8, 9]
 
 
 def test_a_recovery_policy_is_there_only_when_given() -> None:
