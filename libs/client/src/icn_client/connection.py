@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Final, Self, TypeVar, cast
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message as ProtoMessage
 from icn.consensus.v1.service_pb2 import (
     SUBMIT_STATE_COMMITTED,
     SUBMIT_STATE_EXPIRED,
@@ -55,7 +56,14 @@ from icn_client.submitter import DoorClosed, News, NewsState, TransactionMalform
 
 NETWORK_FORMAT: Final = 1
 STREAM: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
-READS: Final = ("/icn.ledger.v1.LedgerService/", "/icn.consensus.v1.ConsensusService/GetStatus")
+SERVICES: Final = ("identity", "governance", "marketplace", "reputation")
+"""What the host runs beside the validators; each answers at an address of its own."""
+REPEATABLE: Final = (
+    "/icn.ledger.v1.LedgerService/",
+    "/icn.consensus.v1.ConsensusService/GetStatus",
+    *(f"/icn.{name}.v1.{name.capitalize()}Service/" for name in SERVICES),
+)
+"""Reads, and commands, which have one effect however often they are sent."""
 CALL_SECONDS: Final = 10.0
 OPEN_SECONDS: Final = 3.0
 """A validator on the same machine or continent answers in this time or counts as away."""
@@ -66,6 +74,7 @@ PAGES_MAX: Final = 20_000
 """Ten million accounts; a list that goes on longer is not read to its end by a command."""
 
 T = TypeVar("T")
+M = TypeVar("M", bound=ProtoMessage)
 
 _STATES: Final = {
     SUBMIT_STATE_PENDING: NewsState.PENDING,
@@ -99,6 +108,8 @@ class NetworkFile:
     gateway_url: str
     tls: TlsFiles | None
     supervisor_pid: int | None
+    services: Mapping[str, str]
+    """Address of each service of the host, by name."""
     document: dict[str, Any]
 
     @classmethod
@@ -137,6 +148,7 @@ class NetworkFile:
                     *(directory / tls[name] for name in ("certificate", "key", "authority")),
                 ),
                 supervisor_pid=document.get("supervisor_pid"),
+                services={name: item["address"] for name, item in document.get("services", {}).items()},
                 document=document,
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -163,7 +175,10 @@ class Connection:
     def __init__(self, network: NetworkFile) -> None:
         self.network = network
         self._channels = ChannelFactory(
-            network.tls, idempotent_methods=READS, long_lived_streams=(STREAM,), call_seconds=CALL_SECONDS
+            network.tls,
+            idempotent_methods=REPEATABLE,
+            long_lived_streams=(STREAM,),
+            call_seconds=CALL_SECONDS,
         )
         self._first = 0
 
@@ -190,13 +205,43 @@ class Connection:
         """Stub of a validator's LedgerService."""
         return self._channels.stub(LedgerServiceStub, address.ledger)
 
+    def service(self, make: Callable[[grpc.aio.Channel], T], name: str) -> T:
+        """Stub of a service of the host: ``connection.service(MarketplaceServiceStub, "marketplace")``.
+
+        Its calls raise grpc's errors; `ask` turns them into domain errors.
+
+        Raises:
+            Unavailable: this network has no such service (SERVICE_UNKNOWN).
+        """
+        return self._channels.stub(make, self._service_address(name))
+
+    async def call_service(self, method: str, request: ProtoMessage, response_type: type[M]) -> M:
+        """Call ``/icn.<service>.v1.<Service>/<Method>``.
+
+        Raises:
+            DomainError: the service's refusal, or Unavailable when it does not answer.
+        """
+        channel = self._channels.channel(self._service_address(method.split(".")[1]))
+        call = channel.unary_unary(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response_type.FromString,
+        )
+        return await ask(call(request))
+
+    def _service_address(self, name: str) -> str:
+        address = self.network.services.get(name)
+        if address is None:
+            raise Unavailable("SERVICE_UNKNOWN", f"this network has no service {name}", service=name)
+        return address
+
     async def status(self, address: ValidatorAddress, seconds: float = OPEN_SECONDS) -> GetStatusResponse:
         """Where a validator stands.
 
         Raises:
             DomainError: it does not answer.
         """
-        return await _answered(self.consensus(address).GetStatus(GetStatusRequest(), timeout=seconds))
+        return await ask(self.consensus(address).GetStatus(GetStatusRequest(), timeout=seconds))
 
     async def read(self, call: Callable[[Any], Awaitable[T]]) -> T:
         """Ask the ledger of one validator, of the next if that one is away.
@@ -208,7 +253,7 @@ class Connection:
         for offset in range(len(self.network.validators)):
             position = (self._first + offset) % len(self.network.validators)
             try:
-                answer = await _answered(call(self.ledger(self.network.validators[position])))
+                answer = await ask(call(self.ledger(self.network.validators[position])))
             except DomainError as error:
                 if not _is_away(error):
                     raise
@@ -289,7 +334,7 @@ class Connection:
         """
         request = GetBlockRequest(name=f"blocks/{height}")
         try:
-            answer = await _answered(self.ledger(address).GetBlock(request))
+            answer = await ask(self.ledger(address).GetBlock(request))
         except NotFound:
             return None
         found: BlockSummary = answer.block
@@ -364,7 +409,7 @@ class ValidatorDoor:
         """Ask the validator's ledger by id."""
         request = GetTransactionRequest(name=f"transactions/{transaction_id.hex()}")
         try:
-            found = await _answered(self._connection.ledger(self._address).GetTransaction(request))
+            found = await ask(self._connection.ledger(self._address).GetTransaction(request))
         except NotFound:
             return None
         except DomainError as error:
@@ -459,7 +504,12 @@ def _list_units(request: ListUnitsRequest, stub: Any) -> Awaitable[Any]:
     return cast("Awaitable[Any]", stub.ListUnits(request))
 
 
-async def _answered(call: Awaitable[T]) -> T:
+async def ask(call: Awaitable[T]) -> T:
+    """The answer of a call.
+
+    Raises:
+        DomainError: the refusal that it ended with.
+    """
     try:
         return await call
     except grpc.RpcError as error:

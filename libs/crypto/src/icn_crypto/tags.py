@@ -36,6 +36,18 @@ GENESIS: Final = "icn/genesis/v1"
 """Hash of the genesis document; made before a genesis exists."""
 CONTRACT: Final = "icn/contract/v1"
 """Address of a contract."""
+COMMAND: Final = "icn/command/v1"
+"""Signing a command's body."""
+COMMAND_ID: Final = "icn/command-id/v1"
+"""A command's id: hash of the body, signatures left out."""
+DECISION: Final = "icn/decision/v1"
+"""Countersigning a decision."""
+DECISION_ID: Final = "icn/decision-id/v1"
+"""A decision's id."""
+BALLOT: Final = "icn/ballot/v1"
+"""Commitment to a ballot."""
+CONTRACT_EVENTS: Final = "icn/contract-events/v1"
+"""Hash of what a contract call told in events."""
 
 ALL: Final = (
     TRANSACTION,
@@ -53,5 +65,11 @@ ALL: Final = (
     LOT,
     GENESIS,
     CONTRACT,
+    COMMAND,
+    COMMAND_ID,
+    DECISION,
+    DECISION_ID,
+    BALLOT,
+    CONTRACT_EVENTS,
 )
 """Every tag in use; no two are equal."""
