@@ -72,12 +72,7 @@ class Person:
 
 def make_genesis(founders: list[Person]) -> Genesis:
     """Four founders who may use all they want."""
-    plenty = {
-        "bytes_per_epoch": 2**40,
-        "signatures_per_epoch": 2**40,
-        "state_leaves": 2**40,
-        "fuel_per_epoch": 2**50,
-    }
+    plenty = {"bytes_per_epoch": 2**40, "signatures_per_epoch": 2**40, "state_leaves": 2**40}
     return parse_genesis(
         json.dumps(
             {

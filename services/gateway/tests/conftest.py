@@ -25,11 +25,11 @@ from icn_gateway.domain.rate_limit import RateLimit
 from icn_gateway.events.feed import Feed
 from icn_gateway.settings import REPOSITORY_WEB
 from icn_gateway.usecases.list_validators import ValidatorWatch
-from icn_gateway.usecases.ports import ValidatorReport
 from icn_gateway.usecases.submit_transactions import transaction_id
 from icn_gateway.usecases.units import UnitCatalog
 from icn_kit.errors import InvalidArgument, NotFound
 from icn_kit.genesis import Genesis, load_genesis
+from icn_kit.validators import ValidatorReport
 from icn_localnet.network import Founder, create_network
 
 FOUNDERS = ("Mill Street Bakery", "River Farm", "Tool Library", "Harbour Weavers", "Night Bus")
@@ -361,12 +361,11 @@ def trading_zone(genesis_path: Path) -> FakeZone:
         made.allowances[organization.principal] = state.AllowanceLeaf(
             organization=organization.principal,
             limits=transaction.AllowanceLimits(
-                bytes_per_epoch=2**20, signatures_per_epoch=1_000, state_leaves=50, fuel_per_epoch=10**9
+                bytes_per_epoch=2**20, signatures_per_epoch=1_000, state_leaves=50
             ),
             used_bytes=300,
             used_signatures=1,
             used_state_leaves=2,
-            used_fuel=10**6,
         )
     made.holds[identifier(40)] = state.HoldLeaf(
         hold=identifier(40),
@@ -415,7 +414,7 @@ def make_context(zone: FakeZone, feed: Feed | None = None, ports: Any = None) ->
         pool=source,
         validators=ValidatorWatch(source),
         units=UnitCatalog(source),
-        feed=Feed({}) if feed is None else feed,
+        feed=Feed(None) if feed is None else feed,
     )
 
 

@@ -32,12 +32,7 @@ GENESIS_TIME_MS = 1_700_000_000_000
 EPOCH_MS = 86_400_000
 HOUR_MS = 3_600_000
 SUITES = (Suite.ED25519, Suite.ML_DSA_65)
-PLENTY = {
-    "bytes_per_epoch": 2**40,
-    "signatures_per_epoch": 2**40,
-    "state_leaves": 2**40,
-    "fuel_per_epoch": 2**50,
-}
+PLENTY = {"bytes_per_epoch": 2**40, "signatures_per_epoch": 2**40, "state_leaves": 2**40}
 
 
 def identifier(name: str) -> bytes:
@@ -141,7 +136,7 @@ class Zone:
 
 def make_zone(allowance: dict[str, int] | None = None) -> Zone:
     """The same zone every time."""
-    allowance = {**PLENTY, **(allowance or {})}
+    allowance = allowance or PLENTY
     organizations, entries, validators = [], [], []
     for seat in range(4):
         name = f"co-op {seat}"

@@ -101,7 +101,7 @@ class Consumer:
         self._bus = bus
         self._service = service
         self._stream = stream_name(service)
-        self._name = name
+        self.name = name
         self._subjects = list(subjects)
         self._handler = handler
 
@@ -118,7 +118,7 @@ class Consumer:
                 check_not_cancelled()
                 failures += 1
                 if failures % REPORT_EVERY == 1:
-                    _log.warning("consumer interrupted", consumer=self._name, error=str(error))
+                    _log.warning("consumer interrupted", consumer=self.name, error=str(error))
                 await asyncio.sleep(min(0.1 * 2**failures, UNAVAILABLE_SECONDS_MAX))
 
     async def replay_dead_letters(self) -> tuple[int, int]:
@@ -126,7 +126,7 @@ class Consumer:
         did not."""
         handled = left = 0
         sequence = 1
-        subject = f"{DEAD_LETTER_SUBJECT}.{self._service}.{self._name}"
+        subject = f"{DEAD_LETTER_SUBJECT}.{self._service}.{self.name}"
         while True:
             try:
                 letter = await self._bus.streams.get_msg(
@@ -139,7 +139,7 @@ class Consumer:
                 await self._try(parse_envelope(letter.data or b""))
             except Exception as error:  # noqa: BLE001 - whatever the handler raises: it stays where it is
                 _log.warning(
-                    "dead letter failed again", consumer=self._name, sequence=letter.seq, error=str(error)
+                    "dead letter failed again", consumer=self.name, sequence=letter.seq, error=str(error)
                 )
                 left += 1
             else:
@@ -153,7 +153,7 @@ class Consumer:
         await self._bus.streams.add_consumer(
             self._stream,
             api.ConsumerConfig(
-                durable_name=self._name,
+                durable_name=self.name,
                 filter_subjects=self._subjects,
                 ack_policy=api.AckPolicy.EXPLICIT,
                 ack_wait=ACKNOWLEDGE_SECONDS_MAX,
@@ -175,7 +175,7 @@ class Consumer:
         async with self._bus.inbox() as answers:
             while True:
                 await self._bus.send(
-                    f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}", request, answers.subject
+                    f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self.name}", request, answers.subject
                 )
                 async for message in _answers(answers):
                     yield message
@@ -196,14 +196,12 @@ class Consumer:
             except Unavailable as error:
                 waits += 1
                 if waits % REPORT_EVERY == 1:
-                    _log.warning(
-                        "event waits", consumer=self._name, event_id=event.id.hex(), error=str(error)
-                    )
+                    _log.warning("event waits", consumer=self.name, event_id=event.id.hex(), error=str(error))
                 await self._wait(message, min(0.1 * 2**waits, UNAVAILABLE_SECONDS_MAX))
             except Exception as error:  # noqa: BLE001 - the edge: logged, tried again, then put aside
                 tries += 1
                 _log.error(
-                    "event failed", consumer=self._name, event_id=event.id.hex(), tries=tries, exc_info=error
+                    "event failed", consumer=self.name, event_id=event.id.hex(), tries=tries, exc_info=error
                 )
                 if tries > len(RETRY_SECONDS):
                     reason = error.reason if isinstance(error, DomainError) else type(error).__name__
@@ -211,13 +209,13 @@ class Consumer:
                     return
                 await self._wait(message, RETRY_SECONDS[tries - 1])
             else:
-                EVENTS.labels(self._name, "handled" if is_first else "repeated").inc()
+                EVENTS.labels(self.name, "handled" if is_first else "repeated").inc()
                 await message.ack()
                 return
 
     async def _try(self, event: EventEnvelope) -> bool:
         async with self._database.transaction() as connection:
-            return await handle_once(connection, self._name, event, self._handler)
+            return await handle_once(connection, self.name, event, self._handler)
 
     async def _wait(self, message: Msg, seconds: float) -> None:
         await message.in_progress()
@@ -230,10 +228,10 @@ class Consumer:
             "Icn-Stream": self._stream,
             "Icn-Sequence": str(message.metadata.sequence.stream),
         }
-        await self._bus.publish_dead_letter(self._service, self._name, message.data, headers)
+        await self._bus.publish_dead_letter(self._service, self.name, message.data, headers)
         await message.ack()
-        EVENTS.labels(self._name, "dead").inc()
-        _log.error("event put aside", consumer=self._name, reason=reason, error=str(error), **headers)
+        EVENTS.labels(self.name, "dead").inc()
+        _log.error("event put aside", consumer=self.name, reason=reason, error=str(error), **headers)
 
 
 async def _answers(answers: Subscription) -> AsyncIterator[Msg]:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
 
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from icn_kit.preference import SEATS_MAX, ValidatorAddress
+from icn_kit.tls import TlsFiles
+
+Address = Annotated[str, Field(min_length=3, max_length=256)]
+"""``host:port`` or ``unix:/path``."""
 
 
 class ServiceSettings(BaseSettings):
@@ -30,3 +39,89 @@ class ServiceSettings(BaseSettings):
         if service:
             cls.model_config["env_prefix"] = f"ICN_{service.upper()}_"
             cls.model_config["env_nested_delimiter"] = "__"
+
+
+class ValidatorSettings(BaseModel):
+    """Where one validator listens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seat: Annotated[int, Field(ge=0, lt=SEATS_MAX)]
+    consensus: Address
+    """Of its ConsensusService."""
+    ledger: Address
+    """Of its LedgerService."""
+    server_name: str = ""
+    """Name in its certificate, where it differs from the host."""
+
+
+class HostedSettings(ServiceSettings):
+    """What every service of the host is told; it is given no key of anybody but its own TLS key.
+
+    A service names itself and adds what is its own::
+
+        class IdentitySettings(HostedSettings, service="identity"): ...
+    """
+
+    genesis: Path
+    """The zone's genesis file."""
+    validators: Annotated[tuple[ValidatorSettings, ...], Field(min_length=1, max_length=SEATS_MAX)]
+    """As JSON: ``[{"seat": 0, "consensus": "127.0.0.1:7001", "ledger": "127.0.0.1:7001"}, …]``."""
+    database_url: SecretStr
+    """The host's Postgres, as the role and schema of the service's name."""
+    address: Address
+    """Where the service listens."""
+    services: Mapping[str, Address] = {}
+    """Addresses of the services of the host by name, as JSON, this one included."""
+
+    nats_url: str
+    """``nats://host:port``."""
+    nats_user: str = ""
+    nats_password: SecretStr = SecretStr("")
+
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_authority: Path | None = None
+    """Mutual TLS towards callers and called: all three or none."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Private door for metrics and probes; 0 takes a free port."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        seats = [validator.seat for validator in self.validators]
+        if len(set(seats)) != len(seats):
+            raise ValueError("validators: a seat is listed twice")
+        tls_files(self.tls_certificate, self.tls_key, self.tls_authority)
+        return self
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """Files for mutual TLS, None for plain text over loopback."""
+        return tls_files(self.tls_certificate, self.tls_key, self.tls_authority)
+
+    @property
+    def validator_addresses(self) -> tuple[ValidatorAddress, ...]:
+        """Where the validators listen."""
+        return validator_addresses(self.validators)
+
+
+def validator_addresses(validators: tuple[ValidatorSettings, ...]) -> tuple[ValidatorAddress, ...]:
+    """The settings as `icn_kit.validators` wants them."""
+    return tuple(
+        ValidatorAddress(validator.seat, validator.consensus, validator.ledger, validator.server_name)
+        for validator in validators
+    )
+
+
+def tls_files(certificate: Path | None, key: Path | None, authority: Path | None) -> TlsFiles | None:
+    """The three files together, None where there are none.
+
+    Raises:
+        ValueError: some are given and some are not.
+    """
+    if certificate and key and authority:
+        return TlsFiles(certificate, key, authority)
+    if certificate or key or authority:
+        raise ValueError("tls_certificate, tls_key and tls_authority go together")
+    return None

@@ -13,6 +13,7 @@ from icn_kit.channel import ChannelFactory
 from icn_kit.genesis import GENESIS_BYTES_MAX, parse_genesis
 from icn_kit.lifecycle import Stop, run_service
 from icn_kit.telemetry import MetricsServer, configure_logging
+from icn_kit.validators import WATCH_BLOCKS, Validators
 
 from icn_gateway.api.application import build_application
 from icn_gateway.api.context import Context
@@ -20,10 +21,8 @@ from icn_gateway.api.edge import Edge
 from icn_gateway.api.pages import Website
 from icn_gateway.api.server import HttpServer
 from icn_gateway.domain.rate_limit import RateLimit
-from icn_gateway.events.documents import EVENT_FILES
 from icn_gateway.events.feed import Feed
-from icn_gateway.events.stream import ServiceStream
-from icn_gateway.peers.validators import Validators
+from icn_gateway.events.stream import LedgerStream
 from icn_gateway.settings import GatewaySettings
 from icn_gateway.usecases.list_validators import ValidatorWatch
 from icn_gateway.usecases.units import UnitCatalog
@@ -44,12 +43,10 @@ class Gateway:
         self._stop = stop
         with settings.genesis.open("rb") as file:
             genesis_file = file.read(GENESIS_BYTES_MAX + 1)
-        self._channels = ChannelFactory(settings.tls)
+        self._channels = ChannelFactory(settings.tls, long_lived_streams=(WATCH_BLOCKS,))
         self._validators = Validators(settings.addresses, self._channels)
         self._bus = bus
-        self._feed = Feed(
-            {} if bus is None else {service: ServiceStream(bus, service) for service in EVENT_FILES}
-        )
+        self._feed = Feed(None if bus is None else LedgerStream(bus))
         context = Context(
             genesis=parse_genesis(genesis_file),
             genesis_file=genesis_file,

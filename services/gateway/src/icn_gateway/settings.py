@@ -5,31 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from icn_kit.settings import ServiceSettings
+from icn_kit.preference import SEATS_MAX, ValidatorAddress
+from icn_kit.settings import ServiceSettings, ValidatorSettings, tls_files, validator_addresses
 from icn_kit.tls import TlsFiles
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
-from icn_gateway.domain.preference import SEATS_MAX, ValidatorAddress
 from icn_gateway.domain.rate_limit import REQUESTS_BURST, REQUESTS_PER_SECOND
 
 REPOSITORY_WEB = Path(__file__).parents[4] / "web"
 """Where templates and style sheets are in a checkout; an image says where it has put them."""
-
-Address = Annotated[str, Field(min_length=3, max_length=256)]
-
-
-class ValidatorSettings(BaseModel):
-    """Where one validator listens."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seat: Annotated[int, Field(ge=0, lt=SEATS_MAX)]
-    consensus: Address
-    """``host:port`` or ``unix:/path`` of its ConsensusService."""
-    ledger: Address
-    """The same for its LedgerService."""
-    server_name: str = ""
-    """Name in its certificate, where it differs from the host."""
 
 
 class GatewaySettings(ServiceSettings, service="gateway"):
@@ -65,22 +49,15 @@ class GatewaySettings(ServiceSettings, service="gateway"):
         seats = [validator.seat for validator in self.validators]
         if len(set(seats)) != len(seats):
             raise ValueError("validators: a seat is listed twice")
-        files = (self.tls_certificate, self.tls_key, self.tls_authority)
-        if any(files) and not all(files):
-            raise ValueError("tls_certificate, tls_key and tls_authority go together")
+        tls_files(self.tls_certificate, self.tls_key, self.tls_authority)
         return self
 
     @property
     def tls(self) -> TlsFiles | None:
         """Files for mutual TLS, None for plain text over loopback."""
-        if self.tls_certificate and self.tls_key and self.tls_authority:
-            return TlsFiles(self.tls_certificate, self.tls_key, self.tls_authority)
-        return None
+        return tls_files(self.tls_certificate, self.tls_key, self.tls_authority)
 
     @property
     def addresses(self) -> tuple[ValidatorAddress, ...]:
         """Where the validators listen."""
-        return tuple(
-            ValidatorAddress(validator.seat, validator.consensus, validator.ledger, validator.server_name)
-            for validator in self.validators
-        )
+        return validator_addresses(self.validators)

@@ -14,11 +14,11 @@ from icn.consensus.v1 import service_pb2 as consensus
 from icn.consensus.v1.service_pb2_grpc import ConsensusServiceServicer, add_ConsensusServiceServicer_to_server
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceServicer, add_LedgerServiceServicer_to_server
 from icn_gateway.api.server import HttpServer
-from icn_gateway.domain.preference import ValidatorAddress
 from icn_gateway.events.feed import Feed
-from icn_gateway.peers.validators import Validators
 from icn_kit.channel import ChannelFactory
+from icn_kit.preference import ValidatorAddress
 from icn_kit.server import GrpcServer
+from icn_kit.validators import Validators
 from icn_localnet.files import free_port
 
 
@@ -157,7 +157,7 @@ def serve(zone: Any, make: Any) -> Serve:
 
     @asynccontextmanager
     async def serve_(feed: Feed | None = None, ports: Any = None) -> AsyncIterator[Any]:
-        events = Feed({}) if feed is None else feed
+        events = Feed(None) if feed is None else feed
         server = HttpServer(make.edge(make.context(zone, events, ports)), "127.0.0.1", port := free_port())
         await server.start()
         try:

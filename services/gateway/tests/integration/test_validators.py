@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from icn_gateway.domain.preference import ValidatorAddress
-from icn_gateway.peers import validators as module
-from icn_gateway.peers.validators import Validators
+from icn_kit import validators as module
 from icn_kit.channel import ChannelFactory
 from icn_kit.errors import DeadlineExceeded, InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from icn_kit.preference import ValidatorAddress
+from icn_kit.validators import Validators
 
 ACCOUNT = f"accounts/{10:032x}"
 

@@ -497,6 +497,15 @@ async def test_watchers_see_old_blocks_and_new_ones(running: Running) -> None:
     stream.cancel()
 
 
+async def test_who_only_follows_the_time_is_spared_receipts_and_ids(running: Running) -> None:
+    await running.fill()
+    stream = running.ledger.WatchBlocks(pb.WatchBlocksRequest(from_height=5, without_receipts=True))
+    seen = await stream.read()
+    assert (seen.block.height, len(seen.receipts), len(seen.block.transaction_ids)) == (5, 0, 0)
+    assert seen.block.header
+    stream.cancel()
+
+
 async def test_a_drain_ends_watchers_and_refuses_new_calls(running: Running) -> None:
     stream = running.ledger.WatchBlocks(pb.WatchBlocksRequest())
     reading = asyncio.create_task(stream.read())

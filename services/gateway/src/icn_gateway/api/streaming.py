@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from litestar import get
@@ -17,11 +17,8 @@ from icn_gateway.domain.events import (
     CURSOR_CHARACTERS_MAX,
     SUBJECT_CHARACTERS_MAX,
     CommittedEvent,
-    Cursor,
     FeedSignal,
-    format_cursors,
-    may_be_of,
-    parse_cursors,
+    parse_cursor,
     subject_filter,
 )
 
@@ -44,7 +41,7 @@ LastEventId = Annotated[
     HeaderParameter(
         name="last-event-id",
         description="The `id` of the last event seen; browsers send it by themselves.",
-        pattern="^(([a-z]{1,16}:)?[0-9]{1,19}-[0-9a-f]{32}(,|$))*$",
+        pattern="^([0-9]{1,19}-[0-9a-f]{32})?$",
         max_length=CURSOR_CHARACTERS_MAX,
     ),
 ]
@@ -57,9 +54,8 @@ LastEventId = Annotated[
     tags=["Events"],
     response_description=(
         "A stream without end. `data` of each event is one JSON object: `id`, `subject`, `height`, "
-        "`aggregate`, `tenant` and `payload`, the fields of its message in its service's `events.proto`: "
-        "bytes in hex, 64-bit numbers as decimal strings. Its `id` says where the client stands in every "
-        "stream it follows. An event named `gap` says that events may have "
+        "`aggregate`, `tenant` and `payload`, the fields of its message in `icn/ledger/v1/events.proto`: "
+        "bytes in hex, 64-bit numbers as decimal strings. An event named `gap` says that events may have "
         "been lost to this client: read the state anew."
     ),
 )
@@ -71,44 +67,26 @@ async def stream_events(
     Continues after Last-Event-ID where it is still kept. A client that reads too slowly is cut off and may
     resume.
     """
-    wants = subject_filter(subject)
-    cursors = {
-        service: cursor for service, cursor in context.feed.newest().items() if may_be_of(subject, service)
-    }
-    if last_event_id:
-        cursors |= {
-            service: cursor for service, cursor in parse_cursors(last_event_id).items() if service in cursors
-        }
-    following = context.feed.follow(wants, cursors)
+    cursor = parse_cursor(last_event_id) if last_event_id else None
+    following = context.feed.follow(subject_filter(subject), cursor)
     return Stream(
-        _frames(following, cursors),
+        _frames(following),
         media_type=EVENT_STREAM,
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
 
 
-async def _frames(
-    following: AsyncIterator[CommittedEvent | FeedSignal], cursors: dict[str, Cursor]
-) -> AsyncIterator[bytes]:
-    # An id without data is no event, and is remembered all the same: who never saw one resumes from here.
-    yield b"retry: %d\n%s\n" % (RETRY_MS, _identifier(cursors))
-    told = dict(cursors)
+async def _frames(following: AsyncIterator[CommittedEvent | FeedSignal]) -> AsyncIterator[bytes]:
+    yield b"retry: %d\n\n" % RETRY_MS
     async for item in following:
-        if isinstance(item, CommittedEvent):
-            told[item.service] = item.cursor
-        yield frame(item, told)
+        yield frame(item)
 
 
-def _identifier(cursors: Mapping[str, Cursor]) -> bytes:
-    return b"id: %s\n" % format_cursors(cursors).encode() if cursors else b""
-
-
-def frame(item: CommittedEvent | FeedSignal, told: Mapping[str, Cursor]) -> bytes:
-    """One event, or what stands between events, as the wire has it. ``told``: where the client then
-    stands."""
+def frame(item: CommittedEvent | FeedSignal) -> bytes:
+    """One event, or what stands between events, as the wire has it."""
     match item:
         case CommittedEvent():
-            return b"%sdata: %s\n\n" % (_identifier(told), item.document)
+            return b"id: %s\ndata: %s\n\n" % (item.cursor.encode(), item.document)
         case FeedSignal.GAP:
             return b"event: gap\ndata: {}\n\n"
         case FeedSignal.HEARTBEAT:

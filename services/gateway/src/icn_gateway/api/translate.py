@@ -13,10 +13,10 @@ from icn.ledger.v1 import service_pb2, state_pb2, transaction_pb2
 from icn_crypto.suites import Suite, key_id
 from icn_kit.errors import ErrorKind, RemoteError
 from icn_kit.genesis import Genesis
+from icn_kit.validators import ValidatorReport
 
 from icn_gateway.api import views
 from icn_gateway.domain.outcome import Outcome, OutcomeState
-from icn_gateway.usecases.ports import ValidatorReport
 
 PROOF_FORMAT: Final = "icn/proof/v1"
 MALFORMED_ANSWER = "MALFORMED_ANSWER"
@@ -137,11 +137,9 @@ def allowance(leaf: state_pb2.AllowanceLeaf) -> views.Allowance:
         bytes_per_epoch=leaf.limits.bytes_per_epoch,
         signatures_per_epoch=leaf.limits.signatures_per_epoch,
         state_leaves=leaf.limits.state_leaves,
-        fuel_per_epoch=leaf.limits.fuel_per_epoch,
         used_bytes=leaf.used_bytes,
         used_signatures=leaf.used_signatures,
         used_state_leaves=leaf.used_state_leaves,
-        used_fuel=leaf.used_fuel,
     )
 
 

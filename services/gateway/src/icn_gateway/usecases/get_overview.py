@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from icn.ledger.v1.service_pb2 import BlockSummary
 from icn.ledger.v1.state_pb2 import UnitLeaf
 from icn_kit.errors import DomainError
+from icn_kit.validators import ValidatorReport
 
 from icn_gateway.usecases.list_validators import ValidatorWatch
-from icn_gateway.usecases.ports import LedgerReader, ValidatorReport
+from icn_gateway.usecases.ports import LedgerReader
 from icn_gateway.usecases.read_accounts import AccountPage, list_accounts
 from icn_gateway.usecases.units import UnitCatalog
 

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from icn_gateway.usecases.ports import ValidatorReport, ValidatorStatuses
+from icn_kit.validators import ValidatorReport
+
+from icn_gateway.usecases.ports import ValidatorStatuses
 
 STATUS_SECONDS = 0.5
 """How old an answer may be that is given to several askers; a block takes about as long."""

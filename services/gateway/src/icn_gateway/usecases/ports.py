@@ -7,11 +7,10 @@ when no validator could be reached, ``DeadlineExceeded`` when time ran out.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
-from icn.consensus.v1.service_pb2 import GetStatusResponse, SubmitOutcome
+from icn.consensus.v1.service_pb2 import SubmitOutcome
 from icn.ledger.v1.service_pb2 import (
     GetAccountResponse,
     GetAllowanceResponse,
@@ -27,6 +26,7 @@ from icn.ledger.v1.service_pb2 import (
     ListEntriesResponse,
     ListUnitsResponse,
 )
+from icn_kit.validators import ValidatorReport
 
 from icn_gateway.domain.events import CommittedEvent, Cursor, FeedSignal
 
@@ -95,15 +95,6 @@ class TransactionPool(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ValidatorReport:
-    """What one validator said of itself just now."""
-
-    seat: int
-    status: GetStatusResponse | None
-    """None when it could not be reached."""
-
-
 class ValidatorStatuses(Protocol):
     """Where every validator stands."""
 
@@ -113,22 +104,13 @@ class ValidatorStatuses(Protocol):
 
 
 class EventFeed(Protocol):
-    """Committed events as they come, of every stream there is."""
-
-    def newest(self) -> dict[str, Cursor]:
-        """The newest event of each stream, by service."""
-        ...
-
-    def recent(self, wants: Callable[[str], bool], count_max: int) -> list[CommittedEvent]:
-        """Of each stream the newest events whose subject ``wants`` accepts, newest first, at most
-        ``count_max`` of each."""
-        ...
+    """Committed events as they come."""
 
     def follow(
-        self, wants: Callable[[str], bool], cursors: Mapping[str, Cursor]
+        self, wants: Callable[[str], bool], cursor: Cursor | None
     ) -> AsyncIterator[CommittedEvent | FeedSignal]:
-        """Events whose subject ``wants`` accepts, of each stream those after its cursor first; ends when the
-        reader is too slow or the process drains.
+        """Events whose subject ``wants`` accepts, after ``cursor`` if given; ends when the reader is too
+        slow or the process drains.
 
         Raises:
             ResourceExhausted: TOO_MANY_STREAMS.

@@ -167,6 +167,10 @@ class LedgerServicer(service_pb2_grpc.LedgerServiceServicer):
         if request.from_height > QUANTITY_MAX:
             raise InvalidArgument("HEIGHT_OUT_OF_RANGE", f"from_height {request.from_height} is above 2^62")
         async for execution in self._feed.watch(request.from_height, self._source):
+            if request.without_receipts:
+                summary = _summary(BlockRow(execution.block, []))
+                yield service_pb2.WatchBlocksResponse(block=summary)
+                continue
             row = BlockRow(execution.block, [identifier for identifier, _ in execution.outcomes])
             yield service_pb2.WatchBlocksResponse(
                 block=_summary(row),

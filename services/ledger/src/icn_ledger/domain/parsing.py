@@ -257,15 +257,10 @@ def _set_allowance(message: transaction_pb2.SetAllowance) -> SetAllowance:
     if not message.HasField("limits"):
         raise Malformed("limits are missing")
     bounds = AllowanceLimits(
-        message.limits.bytes_per_epoch,
-        message.limits.signatures_per_epoch,
-        message.limits.state_leaves,
-        message.limits.fuel_per_epoch,
+        message.limits.bytes_per_epoch, message.limits.signatures_per_epoch, message.limits.state_leaves
     )
-    if max(bounds[:3]) > limits.ALLOWANCE_MAX:
-        raise Malformed(f"a limit of {max(bounds[:3])}, the highest is 2^40")
-    if bounds.fuel_per_epoch > limits.FUEL_ALLOWANCE_MAX:
-        raise Malformed(f"fuel_per_epoch {bounds.fuel_per_epoch}, the highest is 2^50")
+    if max(bounds) > limits.ALLOWANCE_MAX:
+        raise Malformed(f"a limit of {max(bounds)}, the highest is 2^40")
     return SetAllowance(message.organization, bounds)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from icn_gateway.domain.preference import (
+from icn_kit.preference import (
     HEIGHTS_BEHIND_MAX,
     SUSPECT_SECONDS_MAX,
     SUSPECT_SECONDS_MIN,

@@ -1,0 +1,85 @@
+"""Block time goes forward, whoever tells it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from icn.consensus.v1.block_pb2 import BlockHeader
+from icn.ledger.v1.service_pb2 import BlockSummary, ListBlocksResponse, WatchBlocksResponse
+from icn_kit import block_clock
+from icn_kit.block_clock import BlockClock, BlockMoment
+from icn_kit.errors import Unavailable
+
+
+def block(height: int) -> BlockSummary:
+    header = BlockHeader(height=height, time_ms=height * 1_000)
+    return BlockSummary(height=height, header=header.SerializeToString())
+
+
+class Source:
+    """Blocks that the test hands out; None breaks the stream."""
+
+    def __init__(self, newest: int) -> None:
+        self.newest = newest
+        self.coming: asyncio.Queue[int | None] = asyncio.Queue()
+        self.watched_from: list[int] = []
+
+    async def list_blocks(self, page_size: int, page_token: str) -> ListBlocksResponse:
+        assert (page_size, page_token) == (1, "")
+        return ListBlocksResponse(blocks=[block(self.newest)])
+
+    async def watch_blocks(self, from_height: int) -> AsyncIterator[WatchBlocksResponse]:
+        self.watched_from.append(from_height)
+        while (height := await self.coming.get()) is not None:
+            yield WatchBlocksResponse(block=block(height))
+        raise Unavailable("DRAINING", "the server is stopping")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block_clock, "RETRY_SECONDS_MIN", 0.001)
+
+
+async def test_it_starts_at_the_newest_block_and_follows() -> None:
+    source = Source(newest=7)
+    clock = BlockClock(source)
+    running = asyncio.create_task(clock.run())
+    async with asyncio.timeout(5):
+        assert await clock.now() == BlockMoment(7, 7_000)
+        source.coming.put_nowait(8)
+        assert await clock.wait_for_height(8) == BlockMoment(8, 8_000)
+        assert source.watched_from == [8]
+    running.cancel()
+
+
+async def test_it_goes_on_where_the_stream_broke_and_never_goes_back() -> None:
+    source = Source(newest=7)
+    clock = BlockClock(source)
+    running = asyncio.create_task(clock.run())
+    async with asyncio.timeout(5):
+        await clock.now()
+        source.newest = 5  # another validator, which is behind
+        source.coming.put_nowait(None)
+        source.coming.put_nowait(6)
+        source.coming.put_nowait(9)
+        assert (await clock.wait_for_height(8)).height == 9
+        assert clock.newest == BlockMoment(9, 9_000)
+        assert source.watched_from == [8, 8]
+    running.cancel()
+
+
+async def test_who_waits_for_a_time_is_woken_at_the_first_block_that_has_reached_it() -> None:
+    source = Source(newest=1)
+    clock = BlockClock(source)
+    assert clock.newest is None
+    running = asyncio.create_task(clock.run())
+    waiting = asyncio.create_task(clock.wait_for_time(3_000))
+    async with asyncio.timeout(5):
+        source.coming.put_nowait(2)
+        await clock.wait_for_height(2)
+        assert not waiting.done()
+        source.coming.put_nowait(3)
+        assert (await waiting).height == 3
+    running.cancel()
