@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from icn.ledger.v1 import service_pb2, service_pb2_grpc, state_pb2
 from icn_kit.errors import InvalidArgument
+from icn_kit.pages import PageTokens, check_page_size
 
-from icn_ledger.api.names import check_page_size, parse_height, parse_identifier, parse_provable
-from icn_ledger.api.page_tokens import PageTokens
+from icn_ledger.api.names import parse_height, parse_identifier, parse_provable
 from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_ledger.domain.records import Namespace
 from icn_ledger.usecases.get_proof import ProofSource, get_proof

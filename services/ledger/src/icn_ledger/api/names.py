@@ -64,19 +64,3 @@ def parse_height(name: str) -> int:
     if match is None or int(match[1]) > QUANTITY_MAX:
         raise _malformed(name, "blocks/ and a height without leading zeros")
     return int(match[1])
-
-
-def check_page_size(page_size: int, default: int, largest: int) -> int:
-    """The page size wanted; 0 means the default.
-
-    Raises:
-        InvalidArgument: PAGE_SIZE_OUT_OF_RANGE.
-    """
-    if page_size > largest:
-        raise InvalidArgument(
-            "PAGE_SIZE_OUT_OF_RANGE",
-            f"page_size {page_size}, the largest is {largest}",
-            page_size=page_size,
-            page_size_max=largest,
-        )
-    return page_size or default

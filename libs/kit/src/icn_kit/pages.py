@@ -1,6 +1,6 @@
-"""Cursors of lists: where a page ended, bound to the list it is of.
+"""Pages of lists: how long they are, and cursors that say where one ended, bound to the list it is of.
 
-A token is base64url of checksum ‖ place. The checksum covers genesis hash, list and filter: every validator
+A token is base64url of checksum ‖ place. The checksum covers genesis hash, list and filter: every process
 takes every other's tokens, and one that was changed or belongs to another list is refused. It is no secret: a
 forged one would only begin a page elsewhere.
 """
@@ -53,3 +53,19 @@ class PageTokens:
         return sha256(self.genesis_hash + len(name).to_bytes(4, "big") + name + place).digest()[
             :_CHECKSUM_BYTES
         ]
+
+
+def check_page_size(page_size: int, default: int, largest: int) -> int:
+    """The page size wanted; 0 means the default.
+
+    Raises:
+        InvalidArgument: PAGE_SIZE_OUT_OF_RANGE.
+    """
+    if page_size > largest:
+        raise InvalidArgument(
+            "PAGE_SIZE_OUT_OF_RANGE",
+            f"page_size {page_size}, the largest is {largest}",
+            page_size=page_size,
+            page_size_max=largest,
+        )
+    return page_size or default
