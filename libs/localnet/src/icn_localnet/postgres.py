@@ -303,6 +303,8 @@ class PostgresServer:
                 sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(role, role),
                 sql.SQL("REVOKE CREATE ON DATABASE {} FROM {}").format(sql.Identifier(database), role),
                 sql.SQL("ALTER ROLE {} SET search_path = {}").format(role, role),
+                # Its operator classes are found by type, so they need no place in anybody's search path.
+                sql.SQL("CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA public"),
             ):
                 connection.execute(statement)
         return self.dsn(service, database)

@@ -38,6 +38,7 @@ from services.ledger.tests.conftest import (
     Zone,
     block_hash,
     cancel_recovery,
+    capture_hold,
     complete_recovery,
     create_unit,
     guarded_by,
@@ -584,6 +585,7 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
     expiry = zone.genesis.time_ms + 60_000
     await running.execute(
         zone.transaction(shop, place_hold(HOLD, ANA, BEN, 5, expiry)),
+        zone.transaction(shop, capture_hold(HOLD, 2)),
         zone.transaction(shop, void_hold(HOLD)),
         zone.transaction(shop, set_floor(ANA, -5)),
         zone.transaction(shop, transfer(ANA, BEN, 1_000)),
@@ -603,6 +605,8 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
         *["account_opened"] * 2,
         *["transfer_committed"] * 5,
         "hold_placed",
+        "transfer_committed",
+        "hold_captured",
         "hold_released",
         "floor_changed",
         "transaction_refused",
@@ -621,6 +625,13 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
     moved = events_pb2.TransferCommitted.FromString(envelopes[2].payload)
     assert (moved.source, moved.destination, moved.amount_minor, moved.unit) == (ANA, BEN, 1, UNIT)
     assert envelopes[2].aggregate == f"accounts/{ANA.hex()}"
+    captured = events_pb2.HoldCaptured.FromString(envelopes[9].payload)
+    assert (captured.hold, captured.amount_minor, captured.remaining_minor) == (HOLD, 2, 3)
+    assert (
+        captured.transaction_id
+        == events_pb2.TransferCommitted.FromString(envelopes[8].payload).transaction_id
+    )
+    assert envelopes[9].aggregate == f"holds/{HOLD.hex()}"
     cancelled = events_pb2.RecoveryCancelled.FromString(envelopes[-3].payload)
     assert (cancelled.recovery.principal, cancelled.cancelled_by) == (eve.principal, shop.principal)
     completed = events_pb2.RecoveryCompleted.FromString(envelopes[-1].payload)

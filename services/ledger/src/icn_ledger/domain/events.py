@@ -59,6 +59,16 @@ class HoldPlaced(NamedTuple):
     hold: Hold
 
 
+class HoldCaptured(NamedTuple):
+    """A payee took part or all of a hold; a `Movement` tells of the same."""
+
+    transaction_index: int
+    """Position of its transaction in the block."""
+    hold: Hold
+    """As it stood before."""
+    amount_minor: int
+
+
 class HoldReleased(NamedTuple):
     """A hold that ended with something left."""
 
@@ -104,6 +114,7 @@ Event = (
     | TransactionRefused
     | AccountOpened
     | HoldPlaced
+    | HoldCaptured
     | HoldReleased
     | FloorChanged
     | RecoveryStarted

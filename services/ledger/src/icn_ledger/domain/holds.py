@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icn_ledger.domain import refusals
-from icn_ledger.domain.events import HoldPlaced, HoldReleased
+from icn_ledger.domain.events import HoldCaptured, HoldPlaced, HoldReleased
 from icn_ledger.domain.limits import HOLD_AHEAD_MS_MAX, QUANTITY_MAX
 from icn_ledger.domain.messages import CaptureHold, PlaceHold, Transaction, VoidHold
 from icn_ledger.domain.posting import BlockContext, check_credit, check_debit, occupy, post
@@ -92,6 +92,7 @@ def capture_hold(
         captured_minor=message.amount_minor,
         hold=hold.hold,
     )
+    working.events.append(HoldCaptured(index, hold, message.amount_minor))
 
 
 def void_hold(

@@ -13,6 +13,7 @@ from icn_ledger.domain.events import (
     AccountOpened,
     Event,
     FloorChanged,
+    HoldCaptured,
     HoldPlaced,
     HoldReleased,
     Movement,
@@ -117,6 +118,22 @@ def _hold_placed(event: HoldPlaced, commit: BlockCommit) -> _Written:
     return "icn.ledger.v1.hold_placed", event.hold.payer, aggregate, message.SerializeToString()
 
 
+def _hold_captured(event: HoldCaptured, commit: BlockCommit) -> _Written:
+    hold = event.hold
+    message = events_pb2.HoldCaptured(
+        height=commit.block.height,
+        block_time_ms=commit.block.time_ms,
+        transaction_id=commit.transaction_ids[event.transaction_index],
+        hold=hold.hold,
+        source=hold.source,
+        destination=hold.destination,
+        amount_minor=event.amount_minor,
+        remaining_minor=hold.remaining_minor - event.amount_minor,
+    )
+    aggregate = f"holds/{hold.hold.hex()}"
+    return "icn.ledger.v1.hold_captured", hold.payer, aggregate, message.SerializeToString()
+
+
 def _hold_released(event: HoldReleased, commit: BlockCommit) -> _Written:
     message = events_pb2.HoldReleased(
         height=commit.block.height,
@@ -183,6 +200,7 @@ _WRITERS: dict[type[Event], Callable[[Any, BlockCommit], _Written]] = {
     TransactionRefused: _transaction_refused,
     AccountOpened: _account_opened,
     HoldPlaced: _hold_placed,
+    HoldCaptured: _hold_captured,
     HoldReleased: _hold_released,
     FloorChanged: _floor_changed,
     RecoveryStarted: _recovery_started,
