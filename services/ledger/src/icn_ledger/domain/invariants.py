@@ -19,18 +19,20 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     """Check that a block's changes keep every sum.
 
     Raises:
-        InvariantBroken: Σ balances of a unit moved, held is not the sum of the holds, a balance changed by
-            something else than its postings, receipts and transactions differ in number, or a recovery is not
-            by the guardian of the controller.
+        InvariantBroken: Σ balances of a unit moved, held is not the sum of the holds, a balance or what was
+            given changed by something else than its postings, receipts and transactions differ in number, or
+            a recovery is not by the guardian of the controller.
     """
     if len(outcome.receipts) != transactions:
         raise InvariantBroken(f"{len(outcome.receipts)} receipts for {transactions} transactions")
     before = outcome.working.loaded
     posted: dict[bytes, int] = defaultdict(int)
+    given: dict[bytes, int] = defaultdict(int)
     for event in outcome.working.events:
         if type(event) is Movement:
             posted[event.source] -= event.amount_minor
             posted[event.destination] += event.amount_minor
+            given[event.source] += event.amount_minor
     held: dict[bytes, int] = defaultdict(int)
     for identifier, hold in changes.holds.items():
         previous = before.holds[identifier]
@@ -43,16 +45,18 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
         if account is None:
             raise InvariantBroken(f"account {identifier.hex()} is gone")
         previous_account = before.accounts[identifier]
-        balance_before, held_before = (
-            (0, 0)
+        balance_before, held_before, given_before = (
+            (0, 0, 0)
             if previous_account is None
-            else (previous_account.balance_minor, previous_account.held_minor)
+            else (previous_account.balance_minor, previous_account.held_minor, previous_account.given_minor)
         )
         moved = account.balance_minor - balance_before
         sums[account.unit] += moved
         _check_account(account)
         if moved != posted.pop(identifier, 0):
             raise InvariantBroken(f"balance of {identifier.hex()} moved by {moved}, not by its postings")
+        if account.given_minor != min(given_before + given.get(identifier, 0), QUANTITY_MAX):
+            raise InvariantBroken(f"{identifier.hex()} has given {account.given_minor}, not its debits")
         if account.held_minor - held_before != held.pop(identifier, 0):
             raise InvariantBroken(f"held of {identifier.hex()} is not the sum of its holds")
     _check_rest("postings", posted)

@@ -104,6 +104,7 @@ def _encode_account(account: Account) -> bytes:
         balance_minor=account.balance_minor,
         held_minor=account.held_minor,
         floor_minor=account.floor_minor,
+        given_minor=account.given_minor,
     ).SerializeToString(deterministic=True)
 
 
@@ -116,6 +117,7 @@ def _decode_account(leaf: bytes) -> Account:
         message.balance_minor,
         message.held_minor,
         message.floor_minor,
+        message.given_minor,
     )
 
 

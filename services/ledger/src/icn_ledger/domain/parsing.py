@@ -43,6 +43,14 @@ from icn_ledger.domain.messages import (
 )
 from icn_ledger.domain.records import AllowanceLimits, ControllerKey, KeyScope, RecoveryPolicy
 from icn_ledger.domain.refusals import Malformed
+from icn_ledger.domain.static_rules import (
+    check_amount,
+    check_digest,
+    check_floor,
+    check_identifier,
+    check_time,
+    check_two_accounts,
+)
 
 _UNIT_CODE = re.compile(r"[A-Z0-9-]{2,12}\Z")
 _TOPIC = re.compile(r"[a-z0-9./-]{1,64}\Z")
@@ -74,7 +82,7 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
     if not 1 <= len(body.messages) <= limits.MESSAGES_MAX:
         raise Malformed(f"{len(body.messages)} messages, allowed 1 to {limits.MESSAGES_MAX}")
     messages = tuple([_message(message) for message in body.messages])
-    principal = _check_identifier(body.principal, "principal")
+    principal = check_identifier(body.principal, "principal")
     for message in messages:
         if type(message) is SetRecovery:
             _check_guardian(message.recovery, principal)
@@ -83,10 +91,10 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
         body=body_bytes,
         size_bytes=len(data),
         principal=principal,
-        payer=_check_identifier(body.payer, "payer"),
+        payer=check_identifier(body.payer, "payer"),
         lane=lane,
         sequence=sequence,
-        expire_time_ms=_check_time(body.expire_time_ms, "expire_time_ms"),
+        expire_time_ms=check_time(body.expire_time_ms, "expire_time_ms"),
         messages=messages,
         signatures=_signatures(envelope.signatures),
         leaves_made_max=sum([type(message) in LEAF_MAKERS for message in messages]),
@@ -118,37 +126,6 @@ def recovery_policy(message: WithPolicy) -> RecoveryPolicy | None:
     return RecoveryPolicy(message.recovery.guardian, message.recovery.delay_ms)
 
 
-def _check_identifier(value: bytes, name: str) -> bytes:
-    if len(value) != limits.IDENTIFIER_BYTES:
-        raise Malformed(f"{name} has {len(value)} bytes, must have {limits.IDENTIFIER_BYTES}")
-    return value
-
-
-def _check_time(value: int, name: str) -> int:
-    if value > limits.QUANTITY_MAX:
-        raise Malformed(f"{name} {value} is above 2^62")
-    return value
-
-
-def _check_amount(value: int) -> int:
-    if not 1 <= value <= limits.QUANTITY_MAX:
-        raise Malformed(f"amount_minor {value}, allowed 1 to 2^62")
-    return value
-
-
-def _check_floor(value: int, name: str) -> int:
-    if not limits.NO_FLOOR <= value <= 0:
-        raise Malformed(f"{name} {value}, allowed -2^62 to 0")
-    return value
-
-
-def _check_two_accounts(source: bytes, destination: bytes) -> None:
-    _check_identifier(source, "source")
-    _check_identifier(destination, "destination")
-    if source == destination:
-        raise Malformed("source and destination are the same account")
-
-
 def _signatures(
     signatures: RepeatedCompositeFieldContainer[transaction_pb2.Signature],
 ) -> tuple[Signature, ...]:
@@ -158,7 +135,7 @@ def _signatures(
     previous = b""
     for signature in signatures:
         value = Signature(signature.suite, signature.key_id, signature.signature)
-        _check_identifier(value.key_id, "key_id")
+        check_identifier(value.key_id, "key_id")
         if value.key_id <= previous:
             raise Malformed("signatures must ascend by key id, no key twice")
         previous = value.key_id
@@ -183,15 +160,15 @@ def _message(message: transaction_pb2.Message) -> Message:
 
 def _transfer(message: transaction_pb2.Transfer) -> Transfer:
     value = Transfer(message.source, message.destination, message.amount_minor, message.memo_hash)
-    _check_two_accounts(value.source, value.destination)
-    _check_amount(value.amount_minor)
+    check_two_accounts(value.source, value.destination)
+    check_amount(value.amount_minor)
     if value.memo_hash and len(value.memo_hash) != limits.DIGEST_BYTES:
         raise Malformed(f"memo_hash has {len(value.memo_hash)} bytes, must have none or 32")
     return value
 
 
 def _open_controller(message: transaction_pb2.OpenController) -> OpenController:
-    principal = _check_identifier(message.principal, "principal")
+    principal = check_identifier(message.principal, "principal")
     keys, head = _announced(principal, message.threshold, message.keys)
     recovery = _checked_policy(message)
     _check_guardian(recovery, principal)
@@ -205,55 +182,54 @@ def _update_controller(message: transaction_pb2.UpdateController) -> UpdateContr
 
 
 def _create_unit(message: transaction_pb2.CreateUnit) -> CreateUnit:
-    _check_identifier(message.unit, "unit")
+    check_identifier(message.unit, "unit")
     if _UNIT_CODE.match(message.code) is None:
         raise Malformed("code must be 2 to 12 characters A-Z, 0-9 or hyphen")
     if message.scale > limits.SCALE_MAX:
         raise Malformed(f"scale {message.scale}, the highest is {limits.SCALE_MAX}")
-    floor_minor = _check_floor(message.default_floor_minor, "default_floor_minor")
+    floor_minor = check_floor(message.default_floor_minor, "default_floor_minor")
     return CreateUnit(message.unit, message.code, message.scale, floor_minor)
 
 
 def _open_account(message: transaction_pb2.OpenAccount) -> OpenAccount:
-    return OpenAccount(_check_identifier(message.account, "account"), _check_identifier(message.unit, "unit"))
+    return OpenAccount(check_identifier(message.account, "account"), check_identifier(message.unit, "unit"))
 
 
 def _set_floor(message: transaction_pb2.SetFloor) -> SetFloor:
     return SetFloor(
-        _check_identifier(message.account, "account"), _check_floor(message.floor_minor, "floor_minor")
+        check_identifier(message.account, "account"), check_floor(message.floor_minor, "floor_minor")
     )
 
 
 def _place_hold(message: transaction_pb2.PlaceHold) -> PlaceHold:
-    _check_identifier(message.hold, "hold")
-    _check_two_accounts(message.source, message.destination)
+    check_identifier(message.hold, "hold")
+    check_two_accounts(message.source, message.destination)
     return PlaceHold(
         message.hold,
         message.source,
         message.destination,
-        _check_amount(message.amount_minor),
-        _check_time(message.expire_time_ms, "expire_time_ms"),
+        check_amount(message.amount_minor),
+        check_time(message.expire_time_ms, "expire_time_ms"),
     )
 
 
 def _capture_hold(message: transaction_pb2.CaptureHold) -> CaptureHold:
-    return CaptureHold(_check_identifier(message.hold, "hold"), _check_amount(message.amount_minor))
+    return CaptureHold(check_identifier(message.hold, "hold"), check_amount(message.amount_minor))
 
 
 def _void_hold(message: transaction_pb2.VoidHold) -> VoidHold:
-    return VoidHold(_check_identifier(message.hold, "hold"))
+    return VoidHold(check_identifier(message.hold, "hold"))
 
 
 def _anchor(message: transaction_pb2.Anchor) -> AnchorDigest:
-    if len(message.digest) != limits.DIGEST_BYTES:
-        raise Malformed(f"digest has {len(message.digest)} bytes, must have {limits.DIGEST_BYTES}")
+    check_digest(message.digest, "digest")
     if _TOPIC.match(message.topic) is None:
         raise Malformed("topic must be 1 to 64 characters a-z, 0-9, dot, slash or hyphen")
     return AnchorDigest(message.digest, message.topic)
 
 
 def _set_allowance(message: transaction_pb2.SetAllowance) -> SetAllowance:
-    _check_identifier(message.organization, "organization")
+    check_identifier(message.organization, "organization")
     if not message.HasField("limits"):
         raise Malformed("limits are missing")
     bounds = AllowanceLimits(
@@ -265,13 +241,13 @@ def _set_allowance(message: transaction_pb2.SetAllowance) -> SetAllowance:
 
 
 def _start_recovery(message: transaction_pb2.StartRecovery) -> StartRecovery:
-    principal = _check_identifier(message.principal, "principal")
+    principal = check_identifier(message.principal, "principal")
     keys, head = _announced(principal, message.threshold, message.keys)
     return StartRecovery(principal, message.threshold, keys, head)
 
 
 def _cancel_recovery(message: transaction_pb2.CancelRecovery) -> CancelRecovery:
-    return CancelRecovery(_check_identifier(message.principal, "principal"))
+    return CancelRecovery(check_identifier(message.principal, "principal"))
 
 
 def _set_recovery(message: transaction_pb2.SetRecovery) -> SetRecovery:
@@ -279,7 +255,7 @@ def _set_recovery(message: transaction_pb2.SetRecovery) -> SetRecovery:
 
 
 def _complete_recovery(message: transaction_pb2.CompleteRecovery) -> CompleteRecovery:
-    return CompleteRecovery(_check_identifier(message.principal, "principal"))
+    return CompleteRecovery(check_identifier(message.principal, "principal"))
 
 
 def _announced(principal: bytes, threshold: int, keys: ProtoKeys) -> tuple[tuple[ControllerKey, ...], bytes]:
@@ -292,7 +268,7 @@ def _announced(principal: bytes, threshold: int, keys: ProtoKeys) -> tuple[tuple
 def _checked_policy(message: WithPolicy) -> RecoveryPolicy | None:
     policy = recovery_policy(message)
     if policy is not None:
-        _check_identifier(policy.guardian, "guardian")
+        check_identifier(policy.guardian, "guardian")
         if not 1 <= policy.delay_ms <= limits.RECOVERY_DELAY_MS_MAX:
             raise Malformed(f"delay_ms {policy.delay_ms}, allowed 1 to {limits.RECOVERY_DELAY_MS_MAX}")
     return policy
@@ -344,10 +320,10 @@ def _check_scope(scope: transaction_pb2.KeyScope) -> None:
     if len(accounts) > limits.SCOPE_ACCOUNTS_MAX or not _is_ascending(accounts):
         raise Malformed(f"accounts of a scope must ascend, at most {limits.SCOPE_ACCOUNTS_MAX}")
     for account in accounts:
-        _check_identifier(account, "account of a scope")
+        check_identifier(account, "account of a scope")
     if scope.amount_minor_max > limits.QUANTITY_MAX:
         raise Malformed("amount_minor_max is above 2^62")
-    _check_time(scope.expire_time_ms, "expire_time_ms of a scope")
+    check_time(scope.expire_time_ms, "expire_time_ms of a scope")
 
 
 def _is_ascending(values: Sequence[Any]) -> bool:

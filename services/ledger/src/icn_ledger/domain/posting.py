@@ -82,6 +82,7 @@ def post(
     source_balance_minor = source.balance_minor - amount_minor
     destination_balance_minor = destination.balance_minor + amount_minor
     assert source_balance_minor >= -QUANTITY_MAX, "no floor is below that, nor was it at the hold's placing"
+    given_minor = source.given_minor + amount_minor
     # Written out, since NamedTuple._replace costs three times as much.
     debited = Account(
         source.account,
@@ -90,6 +91,7 @@ def post(
         source_balance_minor,
         source.held_minor - captured_minor,
         source.floor_minor,
+        given_minor if given_minor <= QUANTITY_MAX else QUANTITY_MAX,
     )
     credited = Account(
         destination.account,
@@ -98,6 +100,7 @@ def post(
         destination_balance_minor,
         destination.held_minor,
         destination.floor_minor,
+        destination.given_minor,
     )
     working.put(accounts, source.account, debited)
     working.put(accounts, destination.account, credited)

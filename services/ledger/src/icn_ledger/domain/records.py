@@ -145,6 +145,8 @@ class Account(NamedTuple):
     """Sum of its open holds."""
     floor_minor: int
     """Lowest balance − held a voluntary debit may leave."""
+    given_minor: int = 0
+    """Sum of everything ever debited, at most 2^62."""
 
 
 class Hold(NamedTuple):
@@ -249,6 +251,18 @@ Key = tuple[Namespace, bytes]
 
 ZONE_IDENTIFIER = b""
 
+TABLES: dict[Namespace, str] = {
+    Namespace.CONTROLLER: "controllers",
+    Namespace.UNIT: "units",
+    Namespace.ACCOUNT: "accounts",
+    Namespace.HOLD: "holds",
+    Namespace.ANCHOR: "anchors",
+    Namespace.ALLOWANCE: "allowances",
+    Namespace.ZONE: "zones",
+    Namespace.RECOVERY: "recoveries",
+}
+"""What the table of a namespace is called in `RecordTables` and in `touched.RecordNames`."""
+
 
 @dataclass(slots=True)
 class RecordTables:
@@ -268,20 +282,12 @@ class RecordTables:
 
     def table(self, namespace: Namespace) -> dict[bytes, Any]:
         """The table of one namespace."""
-        return (
-            self.controllers,
-            self.units,
-            self.accounts,
-            self.holds,
-            self.anchors,
-            self.allowances,
-            self.zones,
-            self.recoveries,
-        )[namespace - 1]
+        table: dict[bytes, Any] = getattr(self, TABLES[namespace])
+        return table
 
     def copy(self) -> RecordTables:
         """Tables of their own with the same records."""
-        return RecordTables(*(dict(self.table(namespace)) for namespace in Namespace))
+        return RecordTables(**{name: dict(getattr(self, name)) for name in TABLES.values()})
 
     def put(self, namespace: Namespace, identifier: bytes, record: Record | None) -> None:
         """Set one record, or its absence."""

@@ -23,7 +23,7 @@ from icn_ledger.domain.messages import (
     UpdateController,
     VoidHold,
 )
-from icn_ledger.domain.records import ZONE_IDENTIFIER, Namespace, RecordTables
+from icn_ledger.domain.records import TABLES, ZONE_IDENTIFIER, Namespace, RecordTables
 
 
 @dataclass(slots=True)
@@ -41,16 +41,8 @@ class RecordNames:
 
     def names(self, namespace: Namespace) -> set[bytes]:
         """The identifiers of one namespace."""
-        return (
-            self.controllers,
-            self.units,
-            self.accounts,
-            self.holds,
-            self.anchors,
-            self.allowances,
-            self.zones,
-            self.recoveries,
-        )[namespace - 1]
+        names: set[bytes] = getattr(self, TABLES[namespace])
+        return names
 
 
 def touched_by_validity(transactions: Iterable[Transaction]) -> RecordNames:

@@ -129,7 +129,7 @@ async def test_a_set_floor_needs_the_units_authority_and_is_never_refused_for_th
     await scene.refused("NOT_UNIT_AUTHORITY", scene.ana, set_floor(ANA, -1_000))
     await scene.refused("ACCOUNT_UNKNOWN", scene.shop, set_floor(identifier("nobody"), -1))
     await scene.applied(scene.shop, set_floor(ANA, -10))
-    assert scene.account(ANA) == Account(ANA, scene.ana.principal, UNIT, -80, 0, -10)
+    assert scene.account(ANA) == Account(ANA, scene.ana.principal, UNIT, -80, 0, -10, 80)
 
 
 async def test_a_balance_below_a_raised_floor_may_only_rise(scene: Scene) -> None:
@@ -225,7 +225,7 @@ async def test_a_hold_is_placed_captured_in_part_and_ends_at_zero(scene: Scene) 
     assert figures == {"remaining_minor": 35, "amount_minor": 36}
     await scene.applied(scene.ben, capture_hold(HOLD, 35))
     assert scene.ledger.state.records[-1].holds[HOLD] is None
-    assert scene.account(ANA) == Account(ANA, scene.ana.principal, UNIT, -60, 0, -100)
+    assert scene.account(ANA) == Account(ANA, scene.ana.principal, UNIT, -60, 0, -100, 60)
     assert scene.balances() == (-60, 60)
     assert scene.leaves_used() == before
 
@@ -289,12 +289,26 @@ async def test_only_the_payee_captures_or_voids(scene: Scene) -> None:
         await scene.refused("HOLD_UNKNOWN", scene.ben, message)
 
 
+async def test_what_was_given_grows_with_every_debit_and_never_shrinks(scene: Scene) -> None:
+    await scene.applied(scene.ana, transfer(ANA, BEN, 30))
+    await scene.applied(scene.ben, transfer(BEN, ANA, 50))
+    await scene.applied(scene.ana, place_hold(HOLD, ANA, BEN, 60, scene.now_ms + 60_000))
+    assert (scene.account(ANA).given_minor, scene.account(BEN).given_minor) == (30, 50), (
+        "a hold moves nothing"
+    )
+    await scene.applied(scene.ben, capture_hold(HOLD, 20))
+    await scene.applied(scene.ben, void_hold(HOLD))
+    assert (scene.account(ANA).given_minor, scene.account(BEN).given_minor) == (50, 50)
+    await scene.refused("CREDIT_LIMIT_EXCEEDED", scene.ana, transfer(ANA, BEN, 1_000))
+    assert scene.account(ANA).given_minor == 50
+
+
 async def test_voiding_gives_back_what_is_left(scene: Scene) -> None:
     before = scene.leaves_used()
     await scene.applied(scene.ana, place_hold(HOLD, ANA, BEN, 60, scene.now_ms + 60_000))
     await scene.applied(scene.ben, capture_hold(HOLD, 10))
     await scene.applied(scene.ben, void_hold(HOLD))
-    assert scene.account(ANA) == Account(ANA, scene.ana.principal, UNIT, -10, 0, -100)
+    assert scene.account(ANA) == Account(ANA, scene.ana.principal, UNIT, -10, 0, -100, 10)
     assert scene.leaves_used() == before
     await scene.refused("HOLD_UNKNOWN", scene.ben, void_hold(HOLD))
 

@@ -17,7 +17,7 @@ UNIT, A, B, HOLD = (identifier(name) for name in ("unit", "a", "b", "hold"))
 
 
 def account(name: bytes, balance_minor: int = 0, held_minor: int = 0) -> Account:
-    return Account(name, identifier("owner"), UNIT, balance_minor, held_minor, -100)
+    return Account(name, identifier("owner"), UNIT, balance_minor, held_minor, -100, max(0, -balance_minor))
 
 
 def hold(remaining_minor: int) -> Hold:
@@ -48,6 +48,31 @@ def two_accounts() -> RecordTables:
 def test_a_transfer_that_adds_up_passes() -> None:
     changed = RecordTables(accounts={A: account(A, -5), B: account(B, 5)})
     check(two_accounts(), changed, movement(5))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_right"),
+    [
+        (0, 5, True),
+        (0, 4, False),
+        (0, 0, False),
+        (7, 12, True),
+        (QUANTITY_MAX - 5, QUANTITY_MAX, True),
+        (QUANTITY_MAX - 4, QUANTITY_MAX, True),
+        (QUANTITY_MAX, QUANTITY_MAX, True),
+        (QUANTITY_MAX - 4, QUANTITY_MAX + 1, False),
+    ],
+)
+def test_what_was_given_is_the_sum_of_debits_up_to_its_bound(before: int, after: int, is_right: bool) -> None:
+    loaded = RecordTables(
+        accounts={A: account(A)._replace(given_minor=before), B: account(B)}, holds={HOLD: None}
+    )
+    changed = RecordTables(accounts={A: account(A, -5)._replace(given_minor=after), B: account(B, 5)})
+    if is_right:
+        check(loaded, changed, movement(5))
+        return
+    with pytest.raises(InvariantBroken, match="has given"):
+        check(loaded, changed, movement(5))
 
 
 def test_credit_out_of_nothing_is_found() -> None:

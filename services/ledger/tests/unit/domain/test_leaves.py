@@ -49,7 +49,10 @@ records = st.one_of(
     st.tuples(
         st.just(Namespace.UNIT), st.builds(Unit, ids, st.just("HOUR"), st.integers(0, 9), ids, ids, balances)
     ),
-    st.tuples(st.just(Namespace.ACCOUNT), st.builds(Account, ids, ids, ids, balances, quantities, balances)),
+    st.tuples(
+        st.just(Namespace.ACCOUNT),
+        st.builds(Account, ids, ids, ids, balances, quantities, balances, quantities),
+    ),
     st.tuples(st.just(Namespace.HOLD), st.builds(Hold, ids, ids, ids, quantities, quantities, ids)),
     st.tuples(
         st.just(Namespace.ANCHOR),
