@@ -9,6 +9,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 HERE = Path(__file__).parent
+DESCRIPTORS = "descriptors.binpb"
+"""In the package `icn`: every file's descriptor with its comments, a google.protobuf.FileDescriptorSet."""
 
 
 class GenerateStubs(BuildHookInterface):  # type: ignore[type-arg]
@@ -29,11 +31,13 @@ def generate(target: Path) -> None:
     from grpc_tools import protoc
 
     shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    (target / "icn").mkdir(parents=True)
     sources = sorted(str(path.relative_to(HERE)) for path in (HERE / "icn").rglob("*.proto"))
     well_known = Path(grpc_tools.__file__).parent / "_proto"
     arguments = ["protoc", f"-I{HERE}", f"-I{well_known}"]
     arguments += [f"--{kind}_out={target}" for kind in ("python", "pyi", "grpc_python")]
+    # Stubs carry no comments; whoever documents an interface for people reads them from here.
+    arguments += [f"--descriptor_set_out={target / 'icn' / DESCRIPTORS}", "--include_source_info"]
     if protoc.main([*arguments, *sources]) != 0:
         raise SystemExit("protoc refused the files above")
     for package in {Path(source).parent for source in sources}:

@@ -7,7 +7,7 @@
   const SETTLE_MS = 700; // several events of one block make one refresh
   const REST_MS = 2000;
   const FAULT_MS = 15000;
-  const EVENTS = "/v1/events?subject=icn.ledger.v1.%3E";
+  const EVENTS = "/v1/events?subject=icn.%3E";
 
   const parts = document.querySelectorAll("[data-refresh]");
   if (!parts.length || !window.fetch || !window.DOMParser) return;

@@ -414,7 +414,7 @@ def make_context(zone: FakeZone, feed: Feed | None = None, ports: Any = None) ->
         pool=source,
         validators=ValidatorWatch(source),
         units=UnitCatalog(source),
-        feed=Feed(None) if feed is None else feed,
+        feed=Feed({}) if feed is None else feed,
     )
 
 

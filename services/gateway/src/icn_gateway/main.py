@@ -21,8 +21,9 @@ from icn_gateway.api.edge import Edge
 from icn_gateway.api.pages import Website
 from icn_gateway.api.server import HttpServer
 from icn_gateway.domain.rate_limit import RateLimit
+from icn_gateway.events.documents import EVENT_FILES
 from icn_gateway.events.feed import Feed
-from icn_gateway.events.stream import LedgerStream
+from icn_gateway.events.stream import ServiceStream
 from icn_gateway.settings import GatewaySettings
 from icn_gateway.usecases.list_validators import ValidatorWatch
 from icn_gateway.usecases.units import UnitCatalog
@@ -46,7 +47,9 @@ class Gateway:
         self._channels = ChannelFactory(settings.tls, long_lived_streams=(WATCH_BLOCKS,))
         self._validators = Validators(settings.addresses, self._channels)
         self._bus = bus
-        self._feed = Feed(None if bus is None else LedgerStream(bus))
+        self._feed = Feed(
+            {} if bus is None else {service: ServiceStream(bus, service) for service in EVENT_FILES}
+        )
         context = Context(
             genesis=parse_genesis(genesis_file),
             genesis_file=genesis_file,

@@ -157,7 +157,7 @@ def serve(zone: Any, make: Any) -> Serve:
 
     @asynccontextmanager
     async def serve_(feed: Feed | None = None, ports: Any = None) -> AsyncIterator[Any]:
-        events = Feed(None) if feed is None else feed
+        events = Feed({}) if feed is None else feed
         server = HttpServer(make.edge(make.context(zone, events, ports)), "127.0.0.1", port := free_port())
         await server.start()
         try:

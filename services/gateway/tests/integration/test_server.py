@@ -40,7 +40,7 @@ class QueueSource:
 @pytest.fixture
 async def told() -> AsyncIterator[tuple[Feed, QueueSource]]:
     source = QueueSource()
-    feed = Feed(source, heartbeat_seconds=0.2)
+    feed = Feed({"ledger": source}, heartbeat_seconds=0.2)
     task = asyncio.create_task(feed.run())
     yield feed, source
     task.cancel()

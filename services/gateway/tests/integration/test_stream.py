@@ -12,7 +12,7 @@ from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2
 from icn_gateway.domain.events import CommittedEvent, subject_filter
 from icn_gateway.events.feed import Feed
-from icn_gateway.events.stream import LedgerStream
+from icn_gateway.events.stream import ServiceStream
 from icn_kit.bus import Bus, OutgoingEvent
 from icn_kit.envelope import serialize_envelope
 from icn_localnet.nats import NatsServer
@@ -56,7 +56,7 @@ async def take(source: AsyncIterator[Any], count: int) -> list[int | None]:
 
 async def test_what_is_stored_comes_first_and_then_what_happens(bus: Bus) -> None:
     await publish(bus, range(1, 4), 0)
-    async with aclosing(LedgerStream(bus).read(100)) as source:
+    async with aclosing(ServiceStream(bus, "ledger").read(100)) as source:
         assert await take(source, 3) == [1, 2, 3]
         await publish(bus, range(4, 6), 3)
         assert await take(source, 2) == [4, 5]
@@ -64,12 +64,12 @@ async def test_what_is_stored_comes_first_and_then_what_happens(bus: Bus) -> Non
 
 async def test_only_the_tail_is_read_and_said_to_be_one(bus: Bus) -> None:
     await publish(bus, range(1, 11), 0)
-    async with aclosing(LedgerStream(bus).read(3)) as source:
+    async with aclosing(ServiceStream(bus, "ledger").read(3)) as source:
         assert await take(source, 4) == [None, 8, 9, 10]
 
 
 async def test_an_empty_stream_is_waited_on(bus: Bus) -> None:
-    async with aclosing(LedgerStream(bus, idle_seconds=0.1).read(3)) as source:
+    async with aclosing(ServiceStream(bus, "ledger", idle_seconds=0.1).read(3)) as source:
         waiting = asyncio.ensure_future(anext(source))
         await asyncio.sleep(0.5)
         assert not waiting.done()
@@ -80,19 +80,19 @@ async def test_an_empty_stream_is_waited_on(bus: Bus) -> None:
 async def test_what_is_no_event_is_passed_over(bus: Bus) -> None:
     await bus.streams.publish(SUBJECT, b"\xff\xff not an envelope")
     await publish(bus, range(1, 2), 1)
-    async with aclosing(LedgerStream(bus).read(10)) as source:
+    async with aclosing(ServiceStream(bus, "ledger").read(10)) as source:
         assert await take(source, 1) == [1]
 
 
 async def test_a_missing_stream_is_a_lost_connection_not_a_crash(bus: Bus) -> None:
     await bus.delete_stream("ledger")
     with pytest.raises(ConnectionError):
-        await take(LedgerStream(bus).read(10), 1)
+        await take(ServiceStream(bus, "ledger").read(10), 1)
 
 
 async def test_a_wiped_stream_is_noticed_while_it_is_quiet(bus: Bus) -> None:
     await publish(bus, range(1, 2), 0)
-    async with aclosing(LedgerStream(bus, idle_seconds=0.2).read(10)) as source:
+    async with aclosing(ServiceStream(bus, "ledger", idle_seconds=0.2).read(10)) as source:
         assert await take(source, 1) == [1]
         await bus.delete_stream("ledger")
         await bus.ensure_stream("ledger")
@@ -104,9 +104,9 @@ async def test_followers_live_through_a_wipe_and_a_rebuild_without_repeats(
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("icn_gateway.events.feed.RECONNECT_SECONDS_MIN", 0.05)
-    feed = Feed(LedgerStream(bus, idle_seconds=0.2))
+    feed = Feed({"ledger": ServiceStream(bus, "ledger", idle_seconds=0.2)})
     running = asyncio.create_task(feed.run())
-    following = feed.follow(subject_filter("icn.>"), None)
+    following = feed.follow(subject_filter("icn.>"), {})
     seen: list[int] = []
 
     async def follow() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated
 
 from litestar import get
@@ -17,8 +17,11 @@ from icn_gateway.domain.events import (
     CURSOR_CHARACTERS_MAX,
     SUBJECT_CHARACTERS_MAX,
     CommittedEvent,
+    Cursor,
     FeedSignal,
-    parse_cursor,
+    format_cursors,
+    may_be_of,
+    parse_cursors,
     subject_filter,
 )
 
@@ -41,7 +44,7 @@ LastEventId = Annotated[
     HeaderParameter(
         name="last-event-id",
         description="The `id` of the last event seen; browsers send it by themselves.",
-        pattern="^([0-9]{1,19}-[0-9a-f]{32})?$",
+        pattern="^(([a-z]{1,16}:)?[0-9]{1,19}-[0-9a-f]{32}(,|$))*$",
         max_length=CURSOR_CHARACTERS_MAX,
     ),
 ]
@@ -54,8 +57,9 @@ LastEventId = Annotated[
     tags=["Events"],
     response_description=(
         "A stream without end. `data` of each event is one JSON object: `id`, `subject`, `height`, "
-        "`aggregate`, `tenant` and `payload`, the fields of its message in `icn/ledger/v1/events.proto`: "
-        "bytes in hex, 64-bit numbers as decimal strings. An event named `gap` says that events may have "
+        "`aggregate`, `tenant` and `payload`, the fields of its message in its service's `events.proto`: "
+        "bytes in hex, 64-bit numbers as decimal strings. Its `id` says where the client stands in every "
+        "stream it follows. An event named `gap` says that events may have "
         "been lost to this client: read the state anew."
     ),
 )
@@ -67,26 +71,44 @@ async def stream_events(
     Continues after Last-Event-ID where it is still kept. A client that reads too slowly is cut off and may
     resume.
     """
-    cursor = parse_cursor(last_event_id) if last_event_id else None
-    following = context.feed.follow(subject_filter(subject), cursor)
+    wants = subject_filter(subject)
+    cursors = {
+        service: cursor for service, cursor in context.feed.newest().items() if may_be_of(subject, service)
+    }
+    if last_event_id:
+        cursors |= {
+            service: cursor for service, cursor in parse_cursors(last_event_id).items() if service in cursors
+        }
+    following = context.feed.follow(wants, cursors)
     return Stream(
-        _frames(following),
+        _frames(following, cursors),
         media_type=EVENT_STREAM,
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
 
 
-async def _frames(following: AsyncIterator[CommittedEvent | FeedSignal]) -> AsyncIterator[bytes]:
-    yield b"retry: %d\n\n" % RETRY_MS
+async def _frames(
+    following: AsyncIterator[CommittedEvent | FeedSignal], cursors: dict[str, Cursor]
+) -> AsyncIterator[bytes]:
+    # An id without data is no event, and is remembered all the same: who never saw one resumes from here.
+    yield b"retry: %d\n%s\n" % (RETRY_MS, _identifier(cursors))
+    told = dict(cursors)
     async for item in following:
-        yield frame(item)
+        if isinstance(item, CommittedEvent):
+            told[item.service] = item.cursor
+        yield frame(item, told)
 
 
-def frame(item: CommittedEvent | FeedSignal) -> bytes:
-    """One event, or what stands between events, as the wire has it."""
+def _identifier(cursors: Mapping[str, Cursor]) -> bytes:
+    return b"id: %s\n" % format_cursors(cursors).encode() if cursors else b""
+
+
+def frame(item: CommittedEvent | FeedSignal, told: Mapping[str, Cursor]) -> bytes:
+    """One event, or what stands between events, as the wire has it. ``told``: where the client then
+    stands."""
     match item:
         case CommittedEvent():
-            return b"id: %s\ndata: %s\n\n" % (item.cursor.encode(), item.document)
+            return b"%sdata: %s\n\n" % (_identifier(told), item.document)
         case FeedSignal.GAP:
             return b"event: gap\ndata: {}\n\n"
         case FeedSignal.HEARTBEAT:

@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import cache
-from operator import attrgetter
-from typing import Any
 
 import msgspec
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from icn.kit.v1.envelope_pb2 import EventEnvelope
-from icn.ledger.v1 import events_pb2
+from icn.ledger.v1 import events_pb2 as ledger
 
+from icn_gateway.domain.documents import Dialect, message_document
 from icn_gateway.domain.events import CommittedEvent
 
 IDENTIFIER_BYTES = 16
 
-_Reader = Callable[[Message], Any]
+EVENT_FILES: dict[str, FileDescriptor] = {"ledger": ledger.DESCRIPTOR}
+"""Every service that publishes, with the file that describes its events."""
 
-_64_BIT = frozenset(
-    {
-        FieldDescriptor.TYPE_INT64,
-        FieldDescriptor.TYPE_UINT64,
-        FieldDescriptor.TYPE_SINT64,
-        FieldDescriptor.TYPE_FIXED64,
-        FieldDescriptor.TYPE_SFIXED64,
+
+def _classes(files: dict[str, FileDescriptor]) -> dict[str, tuple[str, type[Message]]]:
+    """Service and message by subject: ``TransferCommitted`` is ``icn.ledger.v1.transfer_committed``."""
+    return {
+        f"{file.package}.{re.sub('(?<!^)(?=[A-Z])', '_', name).lower()}": (
+            service,
+            GetMessageClass(descriptor),
+        )
+        for service, file in files.items()
+        for name, descriptor in file.message_types_by_name.items()
     }
-)
 
 
-def _subject(event: str) -> str:
-    """The subject of an event's message: ``TransferCommitted`` is ``icn.ledger.v1.transfer_committed``."""
-    return f"{events_pb2.DESCRIPTOR.package}.{re.sub('(?<!^)(?=[A-Z])', '_', event).lower()}"
-
-
-_CLASS_OF_SUBJECT: dict[str, type[Message]] = {
-    _subject(name): GetMessageClass(descriptor)
-    for name, descriptor in events_pb2.DESCRIPTOR.message_types_by_name.items()
-}
+_CLASS_OF_SUBJECT = _classes(EVENT_FILES)
 
 
 def committed_event(envelope: EventEnvelope) -> CommittedEvent | None:
@@ -48,7 +40,7 @@ def committed_event(envelope: EventEnvelope) -> CommittedEvent | None:
 
     A newer service may publish what an older gateway has never heard of: that is no fault.
     """
-    payload_class = _CLASS_OF_SUBJECT.get(envelope.subject)
+    service, payload_class = _CLASS_OF_SUBJECT.get(envelope.subject, ("", None))
     if payload_class is None or len(envelope.id) != IDENTIFIER_BYTES:
         return None
     try:
@@ -61,46 +53,12 @@ def committed_event(envelope: EventEnvelope) -> CommittedEvent | None:
         "height": envelope.height,
         "aggregate": envelope.aggregate,
         "tenant": envelope.tenant.hex(),
-        "payload": message_document(payload),
+        "payload": message_document(payload, Dialect.EVENT),
     }
     return CommittedEvent(
         identifier=envelope.id.hex(),
+        service=service,
         subject=envelope.subject,
         height=envelope.height,
         document=msgspec.json.encode(document),
     )
-
-
-def message_document(message: Message) -> dict[str, Any]:
-    """Every field by its proto name: bytes in hex, 64-bit numbers as decimal strings, an absent message as
-    null."""
-    return {name: read(message) for name, read in _readers(message.DESCRIPTOR)}
-
-
-@cache
-def _readers(descriptor: Any) -> tuple[tuple[str, _Reader], ...]:
-    """How each field of a message is read: asking the descriptor at every event costs three times as much."""
-    return tuple((field.name, _reader(field)) for field in descriptor.fields)
-
-
-def _reader(field: Any) -> _Reader:
-    get: Callable[[Message], Any] = attrgetter(field.name)
-    convert = _converter(field)
-    if field.is_repeated:
-        return lambda message: [convert(item) for item in get(message)]
-    if field.message_type is not None:
-        return lambda message: convert(get(message)) if message.HasField(field.name) else None
-    return lambda message: convert(get(message))
-
-
-def _converter(field: Any) -> Callable[[Any], Any]:
-    if field.message_type is not None:
-        return message_document
-    if field.type == FieldDescriptor.TYPE_BYTES:
-        return bytes.hex
-    if field.type in _64_BIT:
-        return str
-    if field.enum_type is not None:
-        names = {number: known.name.lower() for number, known in field.enum_type.values_by_number.items()}
-        return lambda number: names.get(number, str(number))
-    return lambda value: value

@@ -1,9 +1,9 @@
-"""One reader of the bus for any number of clients; each client has a queue that cannot grow without end."""
+"""One reader per stream for any number of clients; each client has a queue that cannot grow without end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,7 +13,15 @@ from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn_kit.errors import ResourceExhausted
 from prometheus_client import Counter, Gauge
 
-from icn_gateway.domain.events import EVENTS_KEPT_MAX, CommittedEvent, Cursor, FeedSignal, RecentEvents
+from icn_gateway.domain.events import (
+    DISORDER_MS,
+    EVENTS_KEPT_MAX,
+    LEDGER,
+    CommittedEvent,
+    Cursor,
+    FeedSignal,
+    RecentEvents,
+)
 from icn_gateway.events.documents import committed_event
 
 CLIENTS_MAX = 256
@@ -73,76 +81,101 @@ class _Client:
 
 
 class Feed:
-    """Keeps the newest events and hands each new one to the clients that want it."""
+    """Keeps the newest events of each stream and hands each new one to the clients that want it.
+
+    Args:
+        sources: one per service that publishes; none without a bus, and then there are no events.
+    """
 
     def __init__(
         self,
-        source: EventSource | None,
+        sources: Mapping[str, EventSource],
         *,
         kept_max: int = EVENTS_KEPT_MAX,
         clients_max: int = CLIENTS_MAX,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         stream_seconds_max: float = STREAM_SECONDS_MAX,
     ) -> None:
-        self._source = source
+        self._sources = dict(sources)
         self._kept_max = kept_max
         self._clients_max = clients_max
         self._heartbeat_seconds = heartbeat_seconds
         self._stream_seconds_max = stream_seconds_max
-        self._recent = RecentEvents(kept_max)
+        self._recent = {
+            service: RecentEvents(kept_max, disorder=0 if service == LEDGER else DISORDER_MS)
+            for service in sources
+        }
         self._clients: set[_Client] = set()
         self._is_draining = False
 
     async def run(self) -> None:
         """Read the bus until cancelled; connects again after every fault. Without a bus there is nothing to
         do."""
-        if self._source is None:
-            return
+        async with asyncio.TaskGroup() as reading:
+            for service, source in self._sources.items():
+                reading.create_task(self._read(service, source), name=f"events of {service}")
+
+    async def _read(self, service: str, source: EventSource) -> None:
         wait_seconds = RECONNECT_SECONDS_MIN
         while True:
             try:
-                async with aclosing(self._source.read(self._kept_max)) as envelopes:  # type: ignore[type-var]
+                async with aclosing(source.read(self._kept_max)) as envelopes:  # type: ignore[type-var]
                     async for envelope in envelopes:
                         wait_seconds = RECONNECT_SECONDS_MIN
-                        self._take(envelope)
+                        self._take(service, envelope)
             except ConnectionError as error:
-                _log.warning("events interrupted", error=str(error), again_in_seconds=wait_seconds)
+                _log.warning(
+                    "events interrupted", stream=service, error=str(error), again_in_seconds=wait_seconds
+                )
             await asyncio.sleep(wait_seconds)
             wait_seconds = min(2 * wait_seconds, RECONNECT_SECONDS_MAX)
 
-    def _take(self, envelope: EventEnvelope | None) -> None:
+    def _take(self, service: str, envelope: EventEnvelope | None) -> None:
+        recent = self._recent[service]
         if envelope is None:
-            self._recent.mark_incomplete()
+            recent.mark_incomplete()
             return
         event = committed_event(envelope)
-        if event is None or not self._recent.add(event):
+        if event is None or event.service != service or not recent.add(event):
             return
         EVENTS.inc()
         for client in self._clients:
             client.offer(event)
 
+    def newest(self) -> dict[str, Cursor]:
+        """See `icn_gateway.usecases.ports.EventFeed`."""
+        return {service: recent.newest for service, recent in self._recent.items()}
+
+    def recent(self, wants: Callable[[str], bool], count_max: int) -> list[CommittedEvent]:
+        """See `icn_gateway.usecases.ports.EventFeed`."""
+        return [event for recent in self._recent.values() for event in recent.newest_first(wants, count_max)]
+
     def follow(
-        self, wants: Callable[[str], bool], cursor: Cursor | None
+        self, wants: Callable[[str], bool], cursors: Mapping[str, Cursor]
     ) -> AsyncIterator[CommittedEvent | FeedSignal]:
         """See `icn_gateway.usecases.ports.EventFeed`."""
         if self._is_draining or len(self._clients) >= self._clients_max:
             raise ResourceExhausted("TOO_MANY_STREAMS", "this process serves no more event streams")
-        return self._follow(_Client(wants), cursor)
+        return self._follow(_Client(wants), cursors)
 
     async def _follow(
-        self, client: _Client, cursor: Cursor | None
+        self, client: _Client, cursors: Mapping[str, Cursor]
     ) -> AsyncIterator[CommittedEvent | FeedSignal]:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._stream_seconds_max
         # Registered before the past is read, with nothing awaited between: no event is lost or told twice.
         self._clients.add(client)
         CLIENTS.inc()
-        missed = None if cursor is None else self._recent.since(cursor)
+        missed = [
+            self._recent[service].since(cursor)
+            for service, cursor in cursors.items()
+            if service in self._recent
+        ]
         try:
-            if missed is not None:
-                if missed.has_gap:
-                    yield FeedSignal.GAP
-                for event in missed.events:
+            if any(past.has_gap for past in missed):
+                yield FeedSignal.GAP
+            for past in missed:
+                for event in past.events:
                     if client.wants(event.subject):
                         yield event
             while (now := loop.time()) < ends_at:

@@ -1,4 +1,4 @@
-"""The ledger's stream on JetStream as a source of envelopes."""
+"""A service's stream on JetStream as a source of envelopes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from icn_kit.errors import Unavailable
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-SERVICE = "ledger"
-SUBJECTS = "icn.ledger.v1.>"
 IDLE_SECONDS = 5.0
 """After so long without an event the consumer is looked after: a wiped or restarted store takes it away
 silently."""
@@ -25,14 +23,15 @@ PENDING_BYTES_MAX = 16 * 1024 * 1024
 _log = structlog.get_logger(__name__)
 
 
-class LedgerStream:
+class ServiceStream:
     """Reads the newest part of the stream, then what comes. Implements `icn_gateway.events.feed.EventSource`.
 
     Not `Bus.subscribe`, which starts with the next event: who reconnects to a new process still resumes.
     """
 
-    def __init__(self, bus: Bus, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(self, bus: Bus, service: str, idle_seconds: float = IDLE_SECONDS) -> None:
         self._bus = bus
+        self._service = service
         self._idle_seconds = idle_seconds
 
     async def read(self, tail_max: int) -> AsyncIterator[EventEnvelope | None]:
@@ -46,13 +45,13 @@ class LedgerStream:
             raise ConnectionError(str(error) or type(error).__name__) from error
 
     async def _read(self, streams: JetStreamContext, tail_max: int) -> AsyncIterator[EventEnvelope | None]:
-        name = stream_name(SERVICE)
+        name = stream_name(self._service)
         made = await streams.stream_info(name)
         first = max(made.state.first_seq, made.state.last_seq - tail_max + 1, 1)
         if first > 1:
             yield None
         subscription = await streams.subscribe(
-            SUBJECTS,
+            f"icn.{self._service}.v1.>",
             stream=name,
             ordered_consumer=True,
             config=ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=first),

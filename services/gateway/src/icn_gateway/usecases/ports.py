@@ -7,7 +7,7 @@ when no validator could be reached, ``DeadlineExceeded`` when time ran out.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 from icn.consensus.v1.service_pb2 import SubmitOutcome
@@ -104,13 +104,22 @@ class ValidatorStatuses(Protocol):
 
 
 class EventFeed(Protocol):
-    """Committed events as they come."""
+    """Committed events as they come, of every stream there is."""
+
+    def newest(self) -> dict[str, Cursor]:
+        """The newest event of each stream, by service."""
+        ...
+
+    def recent(self, wants: Callable[[str], bool], count_max: int) -> list[CommittedEvent]:
+        """Of each stream the newest events whose subject ``wants`` accepts, newest first, at most
+        ``count_max`` of each."""
+        ...
 
     def follow(
-        self, wants: Callable[[str], bool], cursor: Cursor | None
+        self, wants: Callable[[str], bool], cursors: Mapping[str, Cursor]
     ) -> AsyncIterator[CommittedEvent | FeedSignal]:
-        """Events whose subject ``wants`` accepts, after ``cursor`` if given; ends when the reader is too
-        slow or the process drains.
+        """Events whose subject ``wants`` accepts, of each stream those after its cursor first; ends when the
+        reader is too slow or the process drains.
 
         Raises:
             ResourceExhausted: TOO_MANY_STREAMS.

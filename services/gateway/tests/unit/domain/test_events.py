@@ -4,10 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from icn_gateway.domain.events import (
+    DISORDER_MS,
     CommittedEvent,
     Cursor,
     RecentEvents,
-    parse_cursor,
+    format_cursors,
+    may_be_of,
+    parse_cursors,
     subject_filter,
 )
 from icn_kit.errors import InvalidArgument
@@ -15,18 +18,31 @@ from icn_kit.errors import InvalidArgument
 
 def event(number: int, height: int | None = None) -> CommittedEvent:
     return CommittedEvent(
-        f"{number:032x}", "icn.ledger.v1.transfer_committed", number if height is None else height, b"{}"
+        f"{number:032x}",
+        "ledger",
+        "icn.ledger.v1.transfer_committed",
+        number if height is None else height,
+        b"{}",
+    )
+
+
+def event_of_service(number: int, time_ms: int) -> CommittedEvent:
+    """One that no block carries: its id, a UUIDv7, says when it was made."""
+    return CommittedEvent(
+        f"{time_ms:012x}7000{number:016x}", "marketplace", "icn.marketplace.v1.offer_published", 0, b"{}"
     )
 
 
 def cursor_of(number: int, height: int | None = None) -> Cursor:
-    return parse_cursor(event(number, height).cursor)
+    return event(number, height).cursor
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**128 - 1))
 def test_a_cursor_survives_the_way_through_a_browser(height: int, number: int) -> None:
-    parsed = parse_cursor(event(number, height).cursor)
-    assert parsed == Cursor(height, f"{number:032x}")
+    cursors = {"ledger": event(number, height).cursor}
+    assert parse_cursors(format_cursors(cursors)) == cursors
+    cursors["marketplace"] = event_of_service(number % 2**64, 1_790_000_000_000).cursor
+    assert parse_cursors(format_cursors(cursors)) == cursors
 
 
 @pytest.mark.parametrize(
@@ -41,11 +57,15 @@ def test_a_cursor_survives_the_way_through_a_browser(height: int, number: int) -
         "-1-" + "0" * 32,
         "7-" + "0" * 32 + "\n",
         "9" * 99,
+        "7-" + "0" * 32 + ",",
+        "ledger:7-" + "0" * 32 + ",8-" + "0" * 32,
+        "Ledger:7-" + "0" * 32,
+        ",".join(f"{letter}:{'9' * 19}-{'0' * 32}" for letter in "abcdefghij"),
     ],
 )
 def test_a_cursor_that_is_not_ours_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument) as refusal:
-        parse_cursor(text)
+        parse_cursors(text)
     assert refusal.value.reason == "MALFORMED_EVENT_ID"
 
 
@@ -145,3 +165,44 @@ def test_a_subject_of_another_form_is_refused(pattern: str) -> None:
     with pytest.raises(InvalidArgument) as refusal:
         subject_filter(pattern)
     assert refusal.value.reason == "MALFORMED_SUBJECT"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "service", "may_be"),
+    [
+        ("icn.>", "marketplace", True),
+        ("icn.ledger.>", "ledger", True),
+        ("icn.ledger.v1.>", "ledger", True),
+        ("icn.ledger.v1.>", "ledge", False),
+        ("icn.ledger.v1.hold_placed", "ledger", True),
+        ("icn.ledger.v1.hold_placed", "marketplace", False),
+    ],
+)
+def test_a_client_follows_the_streams_its_subject_can_be_of(pattern: str, service: str, may_be: bool) -> None:
+    assert may_be_of(pattern, service) is may_be
+
+
+def test_an_event_published_late_is_told_although_later_ones_were_forgotten() -> None:
+    recent = RecentEvents(kept_max=2, disorder=DISORDER_MS)
+    for number in range(1, 5):
+        recent.add(event_of_service(number, 1_790_000_100_000 + number))
+    assert recent.add(event_of_service(9, 1_790_000_100_000 - DISORDER_MS + 10))
+    assert not recent.add(event_of_service(10, 1_790_000_000_000))
+
+
+def test_a_client_of_another_process_resumes_a_services_stream_without_losing_a_late_one() -> None:
+    recent = RecentEvents(disorder=DISORDER_MS)
+    recent.mark_incomplete()
+    start = 1_790_000_000_000
+    for number in range(4):
+        recent.add(event_of_service(number, start + number * DISORDER_MS))
+    missed = recent.since(event_of_service(99, start + 3 * DISORDER_MS).cursor)
+    assert not missed.has_gap
+    assert [found.identifier[-1] for found in missed.events] == ["2", "3"]
+
+
+def test_who_has_seen_everything_misses_nothing() -> None:
+    recent = RecentEvents()
+    assert recent.since(recent.newest).events == ()
+    recent.add(event(1))
+    assert recent.since(recent.newest).events == ()

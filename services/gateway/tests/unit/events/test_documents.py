@@ -5,6 +5,7 @@ import json
 import pytest
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2, state_pb2
+from icn_gateway.domain.events import format_cursors
 from icn_gateway.events.documents import committed_event
 
 
@@ -37,7 +38,7 @@ def test_a_transfer_reads_as_json_with_exact_numbers_and_hex() -> None:
     assert document["payload"]["amount_minor"] == "4611686018427387904"
     assert document["payload"]["source"] == "0a" * 16
     assert document["payload"]["hold"] == ""
-    assert event.cursor == "12-" + "07" * 16
+    assert format_cursors({event.service: event.cursor}) == "12-" + "07" * 16
 
 
 def test_a_refusal_shows_its_receipt_with_status_and_figures_by_name() -> None:
