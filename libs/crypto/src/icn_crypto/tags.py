@@ -48,6 +48,16 @@ BALLOT: Final = "icn/ballot/v1"
 """Commitment to a ballot."""
 CONTRACT_EVENTS: Final = "icn/contract-events/v1"
 """Hash of what a contract call told in events."""
+POLL_DOCUMENT: Final = "icn/poll-document/v1"
+"""Digest of the document that a poll is about."""
+LOT_COMMITMENT: Final = "icn/lot-commitment/v1"
+"""Commitment of a teller to a secret."""
+LOT_BEACON: Final = "icn/lot-beacon/v1"
+"""What the tellers' secrets and the ballots' commitments make together."""
+POLL_RESULT: Final = "icn/poll-result/v1"
+"""Digest of a poll's result."""
+DECISION_TEXT: Final = "icn/decision-text/v1"
+"""Digest of the text of a decision without a poll."""
 
 ALL: Final = (
     TRANSACTION,
@@ -71,5 +81,10 @@ ALL: Final = (
     DECISION_ID,
     BALLOT,
     CONTRACT_EVENTS,
+    POLL_DOCUMENT,
+    LOT_COMMITMENT,
+    LOT_BEACON,
+    POLL_RESULT,
+    DECISION_TEXT,
 )
 """Every tag in use; no two are equal."""
