@@ -72,7 +72,12 @@ class Person:
 
 def make_genesis(founders: list[Person]) -> Genesis:
     """Four founders who may use all they want."""
-    plenty = {"bytes_per_epoch": 2**40, "signatures_per_epoch": 2**40, "state_leaves": 2**40}
+    plenty = {
+        "bytes_per_epoch": 2**40,
+        "signatures_per_epoch": 2**40,
+        "state_leaves": 2**40,
+        "fuel_per_epoch": 2**50,
+    }
     return parse_genesis(
         json.dumps(
             {

@@ -145,7 +145,12 @@ def make_keys(count: int) -> list[dict[Suite, SigningKey]]:
 def make_zone() -> Zone:
     organization_keys = make_keys(4)
     consensus_keys = make_keys(4)
-    allowance = {"bytes_per_epoch": 10**9, "signatures_per_epoch": 10**6, "state_leaves": 10**6}
+    allowance = {
+        "bytes_per_epoch": 10**9,
+        "signatures_per_epoch": 10**6,
+        "state_leaves": 10**6,
+        "fuel_per_epoch": 10**9,
+    }
     principals = [bytes([seat + 1]) * 16 for seat in range(4)]
     public = [{suite: key.public_key for suite, key in keys.items()} for keys in organization_keys]
     document = {

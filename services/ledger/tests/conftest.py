@@ -32,7 +32,12 @@ GENESIS_TIME_MS = 1_700_000_000_000
 EPOCH_MS = 86_400_000
 HOUR_MS = 3_600_000
 SUITES = (Suite.ED25519, Suite.ML_DSA_65)
-PLENTY = {"bytes_per_epoch": 2**40, "signatures_per_epoch": 2**40, "state_leaves": 2**40}
+PLENTY = {
+    "bytes_per_epoch": 2**40,
+    "signatures_per_epoch": 2**40,
+    "state_leaves": 2**40,
+    "fuel_per_epoch": 2**50,
+}
 
 
 def identifier(name: str) -> bytes:
@@ -136,7 +141,7 @@ class Zone:
 
 def make_zone(allowance: dict[str, int] | None = None) -> Zone:
     """The same zone every time."""
-    allowance = allowance or PLENTY
+    allowance = {**PLENTY, **(allowance or {})}
     organizations, entries, validators = [], [], []
     for seat in range(4):
         name = f"co-op {seat}"

@@ -301,6 +301,7 @@ class _Registration:
             ),
             signatures_per_epoch=_raised(current.limits.signatures_per_epoch, signatures),
             state_leaves=_raised(current.limits.state_leaves, 2 * parties + 64),
+            fuel_per_epoch=current.limits.fuel_per_epoch,
         )
         await self._apply("allowance", [(authority, [message])])
 

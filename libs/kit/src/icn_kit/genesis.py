@@ -28,6 +28,7 @@ BLOCK_BYTES_MAX = 4_128_768
 INTEGER_MAX = 2**53 - 1
 """Largest integer that every JSON reader keeps exactly (RFC 7493)."""
 ALLOWANCE_MAX = 2**40
+FUEL_ALLOWANCE_MAX = 2**50
 NAME_CHARACTERS_MAX = 64
 IDENTIFIER_BYTES = 16
 VALIDATORS_MIN, VALIDATORS_MAX = 4, 50
@@ -70,6 +71,7 @@ class Allowance:
     bytes_per_epoch: int
     signatures_per_epoch: int
     state_leaves: int
+    fuel_per_epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,11 +336,12 @@ def _limits(reader: _Reader) -> BlockLimits:
 
 
 def _allowance(reader: _Reader) -> Allowance:
-    reader.members("bytes_per_epoch", "signatures_per_epoch", "state_leaves")
+    reader.members("bytes_per_epoch", "signatures_per_epoch", "state_leaves", "fuel_per_epoch")
     return Allowance(
         bytes_per_epoch=reader.member("bytes_per_epoch").integer(0, ALLOWANCE_MAX),
         signatures_per_epoch=reader.member("signatures_per_epoch").integer(0, ALLOWANCE_MAX),
         state_leaves=reader.member("state_leaves").integer(0, ALLOWANCE_MAX),
+        fuel_per_epoch=reader.member("fuel_per_epoch").integer(0, FUEL_ALLOWANCE_MAX),
     )
 
 

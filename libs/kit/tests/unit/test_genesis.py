@@ -34,7 +34,12 @@ def organization(number: int, keys: list[int]) -> Document:
         "principal": bytes([number]).hex() * 16,
         "name": f"Co-op {number}",
         "controller": {"threshold": 1, "keys": sorted(entries, key=lambda entry: str(entry["key_id"]))},
-        "allowance": {"bytes_per_epoch": 2**40, "signatures_per_epoch": 1_000, "state_leaves": 0},
+        "allowance": {
+            "bytes_per_epoch": 2**40,
+            "signatures_per_epoch": 1_000,
+            "state_leaves": 0,
+            "fuel_per_epoch": 0,
+        },
     }
 
 
@@ -64,7 +69,12 @@ def _valid() -> Document:
             "principal": "ff" * 16,
             "threshold": 3,
             "key_ids": sorted(item["controller"]["keys"][0]["key_id"] for item in organizations),
-            "allowance": {"bytes_per_epoch": 0, "signatures_per_epoch": 0, "state_leaves": 0},
+            "allowance": {
+                "bytes_per_epoch": 0,
+                "signatures_per_epoch": 0,
+                "state_leaves": 0,
+                "fuel_per_epoch": 0,
+            },
         },
     }
 
@@ -160,6 +170,7 @@ def test_an_epoch_begins_exactly_when_its_span_has_passed(
         ("limits.block_transactions_max", 65_536),
         ("organizations[0].controller.threshold", 2),
         ("organizations[0].allowance.state_leaves", 2**40),
+        ("organizations[0].allowance.fuel_per_epoch", 2**50),
         ("zone_authority.threshold", 4),
         ("zone", "x" * 64),
         ("trust_profile", "independent"),
@@ -225,6 +236,7 @@ def test_the_limits_themselves_are_allowed(document: Document, place: str, value
         ),
         ("organizations[1].allowance.state_leaves", -1, "organizations[1].allowance.state_leaves"),
         ("organizations[1].allowance.state_leaves", 2**40 + 1, "organizations[1].allowance.state_leaves"),
+        ("organizations[1].allowance.fuel_per_epoch", 2**50 + 1, "organizations[1].allowance.fuel_per_epoch"),
         ("zone_authority.principal", "01" * 16, "zone_authority.principal"),
         ("zone_authority.threshold", 0, "zone_authority.threshold"),
         ("zone_authority.threshold", 5, "zone_authority.threshold"),

@@ -44,7 +44,10 @@ NETWORK_FORMAT = 1
 """Of network.json; a reader refuses another one."""
 
 GENEROUS = Allowance(
-    bytes_per_epoch=64 * 1024 * 1024 * 1024, signatures_per_epoch=1_000_000_000, state_leaves=100_000_000
+    bytes_per_epoch=64 * 1024 * 1024 * 1024,
+    signatures_per_epoch=1_000_000_000,
+    state_leaves=100_000_000,
+    fuel_per_epoch=100_000_000_000_000,
 )
 """A network on one machine is for trying things out; its members are not the ones to protect it from."""
 
@@ -333,4 +336,5 @@ def _allowance_document(allowance: Allowance) -> dict[str, int]:
         "bytes_per_epoch": allowance.bytes_per_epoch,
         "signatures_per_epoch": allowance.signatures_per_epoch,
         "state_leaves": allowance.state_leaves,
+        "fuel_per_epoch": allowance.fuel_per_epoch,
     }

@@ -100,7 +100,7 @@ class BlockExecution:
         # The charge and the sequence stay whatever the messages do, so they come before `begin`.
         now.controllers[transaction.principal] = controller.consume(transaction.lane, transaction.sequence)
         now.allowances[transaction.payer] = allowance.charge(
-            context.epoch, transaction.size_bytes, len(transaction.signatures)
+            context.epoch, transaction.size_bytes, len(transaction.signatures), transaction.fuel_limit
         )
         working.begin()
         events_before = len(working.events)

@@ -99,6 +99,9 @@ def _controller(principal: bytes, threshold: int, keys: Sequence[genesis_file.Ke
 
 def _allowance(organization: bytes, allowance: genesis_file.Allowance) -> Allowance:
     bounds = AllowanceLimits(
-        allowance.bytes_per_epoch, allowance.signatures_per_epoch, allowance.state_leaves
+        allowance.bytes_per_epoch,
+        allowance.signatures_per_epoch,
+        allowance.state_leaves,
+        allowance.fuel_per_epoch,
     )
     return Allowance(organization, bounds, 0, 0, 0, 0)

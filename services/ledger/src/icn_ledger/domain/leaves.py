@@ -166,11 +166,13 @@ def _encode_allowance(allowance: Allowance) -> bytes:
             bytes_per_epoch=allowance.limits.bytes_per_epoch,
             signatures_per_epoch=allowance.limits.signatures_per_epoch,
             state_leaves=allowance.limits.state_leaves,
+            fuel_per_epoch=allowance.limits.fuel_per_epoch,
         ),
         epoch=allowance.epoch,
         used_bytes=allowance.used_bytes,
         used_signatures=allowance.used_signatures,
         used_state_leaves=allowance.used_state_leaves,
+        used_fuel=allowance.used_fuel,
     ).SerializeToString(deterministic=True)
 
 
@@ -182,11 +184,13 @@ def _decode_allowance(leaf: bytes) -> Allowance:
             message.limits.bytes_per_epoch,
             message.limits.signatures_per_epoch,
             message.limits.state_leaves,
+            message.limits.fuel_per_epoch,
         ),
         message.epoch,
         message.used_bytes,
         message.used_signatures,
         message.used_state_leaves,
+        message.used_fuel,
     )
 
 

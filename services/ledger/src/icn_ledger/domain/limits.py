@@ -25,9 +25,12 @@ QUANTITY_MAX: Final = 2**62
 NO_FLOOR: Final = -QUANTITY_MAX
 """The floor that no balance can pass."""
 ALLOWANCE_MAX: Final = 2**40
+FUEL_ALLOWANCE_MAX: Final = 2**50
 
 COFACTORED_ONLY_PER_BLOCK_MAX: Final = 8
 """Each such signature costs 2 ms without the native module."""
+FUEL_PER_BLOCK_MAX: Final = 1_000_000_000
+"""Of the limits that a block's contract calls set: at most about a second of one core."""
 HOLDS_RELEASED_PER_BLOCK_MAX: Final = 1_000
 """Due holds that one block releases; the rest follow in the next, so that a block stays short."""
 SEQUENCE_AHEAD_MAX: Final = 10_000

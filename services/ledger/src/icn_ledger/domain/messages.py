@@ -206,6 +206,8 @@ class Transaction:
     """Leaves its messages may create, those of SetAllowance left out."""
     organizations_set: tuple[bytes, ...]
     """Organizations that its SetAllowance messages name, each once; for a new one another leaf is made."""
+    fuel_limit: int = 0
+    """Fuel its contract call may use, and is charged; 0 for all other transactions."""
 
     def signing_preimage(self, genesis_hash: bytes) -> bytes:
         """What each signature is over."""

@@ -233,10 +233,15 @@ def _set_allowance(message: transaction_pb2.SetAllowance) -> SetAllowance:
     if not message.HasField("limits"):
         raise Malformed("limits are missing")
     bounds = AllowanceLimits(
-        message.limits.bytes_per_epoch, message.limits.signatures_per_epoch, message.limits.state_leaves
+        message.limits.bytes_per_epoch,
+        message.limits.signatures_per_epoch,
+        message.limits.state_leaves,
+        message.limits.fuel_per_epoch,
     )
-    if max(bounds) > limits.ALLOWANCE_MAX:
-        raise Malformed(f"a limit of {max(bounds)}, the highest is 2^40")
+    if max(bounds[:3]) > limits.ALLOWANCE_MAX:
+        raise Malformed(f"a limit of {max(bounds[:3])}, the highest is 2^40")
+    if bounds.fuel_per_epoch > limits.FUEL_ALLOWANCE_MAX:
+        raise Malformed(f"fuel_per_epoch {bounds.fuel_per_epoch}, the highest is 2^50")
     return SetAllowance(message.organization, bounds)
 
 

@@ -178,6 +178,7 @@ class AllowanceLimits(NamedTuple):
     bytes_per_epoch: int
     signatures_per_epoch: int
     state_leaves: int
+    fuel_per_epoch: int = 0
 
 
 class Allowance(NamedTuple):
@@ -186,17 +187,18 @@ class Allowance(NamedTuple):
     organization: bytes
     limits: AllowanceLimits
     epoch: int
-    """Epoch of the two counts below; in a later one they start at 0."""
+    """Epoch of the counts of bytes, signatures and fuel; in a later one they start at 0."""
     used_bytes: int
     used_signatures: int
     used_state_leaves: int
     """Leaves occupied now."""
+    used_fuel: int = 0
 
-    def charge(self, epoch: int, size_bytes: int, signatures: int) -> Allowance:
+    def charge(self, epoch: int, size_bytes: int, signatures: int, fuel: int = 0) -> Allowance:
         """The allowance after a transaction was included in a block of ``epoch``."""
         if epoch != self.epoch:
             return Allowance(
-                self.organization, self.limits, epoch, size_bytes, signatures, self.used_state_leaves
+                self.organization, self.limits, epoch, size_bytes, signatures, self.used_state_leaves, fuel
             )
         return Allowance(
             self.organization,
@@ -205,6 +207,7 @@ class Allowance(NamedTuple):
             self.used_bytes + size_bytes,
             self.used_signatures + signatures,
             self.used_state_leaves,
+            self.used_fuel + fuel,
         )
 
     def occupy(self, leaves: int) -> Allowance:

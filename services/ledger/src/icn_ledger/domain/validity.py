@@ -18,6 +18,7 @@ from icn_ledger.domain.messages import CancelRecovery, Transaction
 from icn_ledger.domain.records import Allowance, Controller
 from icn_ledger.domain.refusals import (
     ALLOWANCE_EXCEEDED,
+    BLOCK_FUEL_EXCEEDED,
     CONTROLLER_UNKNOWN,
     EXPIRED,
     EXPIRY_TOO_FAR,
@@ -76,6 +77,7 @@ class Charge(NamedTuple):
     leaves: int
     cofactored_only: int = 0
     """Signatures that count against the block's bound, not against an allowance."""
+    fuel: int = 0
 
 
 _NO_CHARGE = Charge(0, 0, 0)
@@ -92,6 +94,8 @@ class Use:
     """By payer."""
     cofactored_only: int = 0
     """Such signatures among them."""
+    fuel: int = 0
+    """Of the block's own contract calls, by their limits."""
     before: Use | None = None
     """What the unexecuted ancestors of the block use, while it is judged."""
 
@@ -99,7 +103,7 @@ class Use:
     def after(cls, ancestors: Iterable[Use], epoch: int) -> Use:
         """The empty use of a block of ``epoch`` behind its unexecuted ancestors, oldest first.
 
-        Of ancestors, bytes and signatures count per epoch, leaves and lanes whatever the epoch.
+        Of ancestors, bytes, signatures and fuel count per epoch, leaves and lanes whatever the epoch.
         """
         before = cls(epoch)
         for ancestor in ancestors:
@@ -125,6 +129,7 @@ class Use:
             before.size_bytes + own.size_bytes,
             before.signatures + own.signatures,
             before.leaves + own.leaves,
+            fuel=before.fuel + own.fuel,
         )
 
     def alone(self) -> Use:
@@ -135,6 +140,7 @@ class Use:
         """Count a transaction that was judged valid."""
         self.lanes[transaction.principal, transaction.lane] = transaction.sequence
         self.cofactored_only += charge.cofactored_only
+        self.fuel += charge.fuel
         self._add(transaction.payer, charge)
 
     def _add(self, payer: bytes, charge: Charge) -> None:
@@ -144,6 +150,7 @@ class Use:
                 before.size_bytes + charge.size_bytes,
                 before.signatures + charge.signatures,
                 before.leaves + charge.leaves,
+                fuel=before.fuel + charge.fuel,
             )
         self.charges[payer] = charge
 
@@ -198,6 +205,11 @@ def judge(
     charge = _charge(transaction, view)
     if not _is_veto(transaction, controller, use):
         _check_allowance(charge, allowance, use.charged(transaction.payer), use.epoch)
+    if charge.fuel and use.fuel + charge.fuel > limits.FUEL_PER_BLOCK_MAX:
+        raise NotValid(
+            BLOCK_FUEL_EXCEEDED,
+            f"fuel: {use.fuel} used, {charge.fuel} more, the limit is {limits.FUEL_PER_BLOCK_MAX}",
+        )
     return charge._replace(cofactored_only=verdict.cofactored_only) if verdict.cofactored_only else charge
 
 
@@ -230,7 +242,12 @@ def _check_sequence(transaction: Transaction, controller: Controller, use: Use, 
 
 
 def _charge(transaction: Transaction, view: ValidityView) -> Charge:
-    charge = Charge(transaction.size_bytes, len(transaction.signatures), transaction.leaves_made_max)
+    charge = Charge(
+        transaction.size_bytes,
+        len(transaction.signatures),
+        transaction.leaves_made_max,
+        fuel=transaction.fuel_limit,
+    )
     if transaction.organizations_set:
         new = sum(view.allowances[organization] is None for organization in transaction.organizations_set)
         charge = charge._replace(leaves=charge.leaves + new)
@@ -258,6 +275,9 @@ def _check_allowance(charge: Charge, allowance: Allowance, pending: Charge, epoc
     used_signatures = (allowance.used_signatures if is_current else 0) + pending.signatures
     if used_signatures + charge.signatures > bounds.signatures_per_epoch:
         raise _exceeded("signatures", used_signatures, charge.signatures, bounds.signatures_per_epoch)
+    used_fuel = (allowance.used_fuel if is_current else 0) + pending.fuel
+    if charge.fuel and used_fuel + charge.fuel > bounds.fuel_per_epoch:
+        raise _exceeded("fuel", used_fuel, charge.fuel, bounds.fuel_per_epoch)
     used_leaves = allowance.used_state_leaves + pending.leaves
     # A transaction that makes no leaf is not stopped by a limit that was lowered below what is occupied.
     if charge.leaves and used_leaves + charge.leaves > bounds.state_leaves:

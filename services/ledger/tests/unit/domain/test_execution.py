@@ -361,7 +361,7 @@ async def test_only_the_zones_authority_sets_allowances(scene: Scene) -> None:
     await scene.refused("CONTROLLER_UNKNOWN", scene.zone.authority, set_allowance(identifier("nobody")))
     await scene.applied(scene.zone.authority, set_allowance(scene.ana.principal, state_leaves=5))
     made = scene.ledger.state.records[-1].allowances[scene.ana.principal]
-    assert (made.limits, made.used_state_leaves) == ((0, 0, 5), 0)
+    assert (made.limits, made.used_state_leaves) == ((0, 0, 5, 0), 0)
 
 
 async def test_setting_an_allowance_again_keeps_what_is_used(scene: Scene) -> None:
@@ -369,7 +369,7 @@ async def test_setting_an_allowance_again_keeps_what_is_used(scene: Scene) -> No
     before = scene.ledger.state.records[-1].allowances[shop]
     await scene.applied(scene.zone.authority, set_allowance(shop, bytes_per_epoch=1, state_leaves=2))
     after = scene.ledger.state.records[-1].allowances[shop]
-    assert after.limits == (1, 0, 2)
+    assert after.limits == (1, 0, 2, 0)
     assert after[2:] == before[2:]
 
 

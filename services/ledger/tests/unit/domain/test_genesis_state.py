@@ -12,9 +12,9 @@ from icn_ledger.domain.records import ZONE_IDENTIFIER, Zone
 
 from services.ledger.tests.conftest import GENESIS_TIME_MS, first_commit, make_zone
 
-GOLDEN_GENESIS_HASH = "406a221b7b59ff6ceb0155c44ab30dfa76c41682412bcdb577f969221b66271e"
-GOLDEN_STATE_ROOT = "635e24005df2c9ed00187ec7e8526f24f310d82875237509cf35fe2e936391b6"
-GOLDEN_HEADER_HASH = "d242d922a4bad8f373ff2950b59d5aa307e0330f7f220cf4dfc1d9945a7da33e"
+GOLDEN_GENESIS_HASH = "eee5bf9c108e2fd5e6f878a83d46300d450791a47af460be08ed0afc7e01663b"
+GOLDEN_STATE_ROOT = "8bfd0e75cddba3dd52c229374f283ad0e681a4cf8d169780b8855a029fb60a35"
+GOLDEN_HEADER_HASH = "9fc42ce7ef8b21515830255c13a1005bd75699bb5a1b592171d20f1521610782"
 
 
 def test_the_roots_of_a_genesis_never_change() -> None:

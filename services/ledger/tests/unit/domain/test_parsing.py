@@ -238,6 +238,7 @@ def test_the_highest_lane_is_accepted() -> None:
         anchor(bytes(32), topic="A"),
         set_allowance(SHORT, state_leaves=1),
         set_allowance(A, state_leaves=2**40 + 1),
+        set_allowance(A, fuel_per_epoch=2**50 + 1),
         set_allowance(A, bytes_per_epoch=2**40 + 1),
         set_allowance(A, signatures_per_epoch=2**40 + 1),
         pb.Message(set_allowance=pb.SetAllowance(organization=A)),
@@ -268,7 +269,13 @@ def test_a_message_outside_of_its_limits_is_refused(message: pb.Message) -> None
         create_unit(A, floor_minor=NO_FLOOR, scale=9, code="H-"),
         create_unit(A, code="HOURSHOURSHO"),
         anchor(bytes(32), topic="a" * 64),
-        set_allowance(A, state_leaves=2**40, bytes_per_epoch=2**40, signatures_per_epoch=2**40),
+        set_allowance(
+            A,
+            state_leaves=2**40,
+            bytes_per_epoch=2**40,
+            signatures_per_epoch=2**40,
+            fuel_per_epoch=2**50,
+        ),
         pb.Message(set_allowance=pb.SetAllowance(organization=A, limits=pb.AllowanceLimits())),
     ],
 )

@@ -1,4 +1,4 @@
-"""Validity rules 2 to 9, each at its exact border, and the order they are asked in."""
+"""Validity rules 2 to 10, each at its exact border, and the order they are asked in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from icn.ledger.v1 import transaction_pb2 as pb
-from icn_ledger.domain.limits import EXPIRY_AHEAD_MS_MAX, SEQUENCE_AHEAD_MAX
+from icn_ledger.domain.limits import EXPIRY_AHEAD_MS_MAX, FUEL_PER_BLOCK_MAX, SEQUENCE_AHEAD_MAX
+from icn_ledger.domain.messages import Transaction
 from icn_ledger.domain.parsing import controller_keys, parse_transaction
 from icn_ledger.domain.records import Allowance, AllowanceLimits, Controller
 from icn_ledger.domain.refusals import NotValid
@@ -433,3 +434,57 @@ def test_the_first_rule_that_fails_gives_the_reason() -> None:
     assert reason(known, bad, keys=ana.keys[:1]) == "THRESHOLD_NOT_MET"
     assert reason(known, bad, keys=ana.keys) == "SIGNATURE_INVALID"
     assert reason(known, VALID) == "ALLOWANCE_EXCEEDED"
+
+
+def fuelled(limit: int, sequence: int = 1) -> tuple[Member, Transaction]:
+    """A transaction that asks for fuel, as contract calls do."""
+    ana = member()
+    data = ZONE.transaction(ana, transfer(A, B, 5), sequence=sequence)
+    transaction = parse_transaction(data, ZONE.genesis.hash)
+    transaction.fuel_limit = limit
+    return ana, transaction
+
+
+def fuel_reason(
+    transaction: Transaction, state: ValidityView, use: Use, moment: Moment = NOW, door: Door = BLOCK_DOOR
+) -> str:
+    try:
+        charge = judge(transaction, state, use, moment, verdict_of=lambda *_: VALID, door=door)
+    except NotValid as refusal:
+        return refusal.reason
+    assert charge.fuel == transaction.fuel_limit
+    return ""
+
+
+def test_a_fuel_limit_fits_the_allowance_exactly_or_is_refused() -> None:
+    ana, transaction = fuelled(500)
+    for limit, used, epoch, reason in (
+        (500, 0, 0, ""),
+        (499, 0, 0, "ALLOWANCE_EXCEEDED"),
+        (500, 1, 0, "ALLOWANCE_EXCEEDED"),
+        (500, 1, 1, ""),
+    ):
+        shop = allowance(AllowanceLimits(2**40, 2**40, 2**40, limit), used_fuel=used)
+        state = view(registered(ana), shop=shop)
+        assert fuel_reason(transaction, state, Use(epoch), Moment(epoch, NOW.time_ms)) == reason
+
+
+def test_fuel_of_unexecuted_ancestors_counts_in_their_epoch() -> None:
+    ana, transaction = fuelled(500)
+    state = view(registered(ana), shop=allowance(AllowanceLimits(2**40, 2**40, 2**40, 999)))
+    before = [Use(0, {}, {SHOP.principal: Charge(0, 0, 0, fuel=500)})]
+    assert fuel_reason(transaction, state, Use.after(before, 0)) == "ALLOWANCE_EXCEEDED"
+    assert fuel_reason(transaction, state, Use.after(before, 1), Moment(1, NOW.time_ms)) == ""
+
+
+def test_fuel_limits_of_a_block_are_bounded_and_those_of_its_ancestors_do_not_count() -> None:
+    ana, transaction = fuelled(500)
+    rich = AllowanceLimits(2**40, 2**40, 2**40, 2**50)
+    state = view(registered(ana), shop=allowance(rich))
+    for others, reason in ((FUEL_PER_BLOCK_MAX - 500, ""), (FUEL_PER_BLOCK_MAX - 499, "BLOCK_FUEL_EXCEEDED")):
+        use = Use(0)
+        _, other = fuelled(others)
+        other.principal = A
+        use.include(other, Charge(1, 1, 0, fuel=others))
+        assert fuel_reason(transaction, state, use) == reason
+        assert fuel_reason(transaction, state, Use.after([use.alone()], 0)) == ""
