@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from icn_wasm.assembly import assemble
 from icn_wasm.engine import Code, Engine, EntryPoint, Outcome
-from icn_wasm.messages import Caller, Environment
+from icn_wasm.messages import Caller, Coin, Environment
 
 GAS = 100_000_000
 ENVIRONMENT = Environment("icn-test", 7, 1_700_000_000_000_000_000, "contracts/0000", 2)
@@ -40,15 +40,21 @@ class Contract:
         self.engine = engine
         self.code = Code.of(content)
         self.storage = Memory()
+        self.balances: dict[tuple[str, str], int] | None = None
         engine.check(self.code)
 
     def call(
-        self, entry_point: EntryPoint, message: bytes = b"{}", sender: str = "anna", gas_limit: int = GAS
+        self,
+        entry_point: EntryPoint,
+        message: bytes = b"{}",
+        sender: str = "anna",
+        gas_limit: int = GAS,
+        *funds: Coin,
     ) -> Outcome:
-        caller = None if entry_point is EntryPoint.QUERY else Caller(sender)
+        caller = None if entry_point is EntryPoint.QUERY else Caller(sender, funds)
         before = dict(self.storage)
         outcome = self.engine.run(
-            entry_point, self.code, ENVIRONMENT, caller, message, self.storage, gas_limit
+            entry_point, self.code, ENVIRONMENT, caller, message, self.storage, gas_limit, self.balances
         )
         assert dict(self.storage) == before, "only the caller applies writes"
         if outcome.stopped is not None:
@@ -60,11 +66,15 @@ class Contract:
                 self.storage[write.key] = write.value
         return outcome
 
-    def instantiate(self, message: bytes = b"{}", sender: str = "anna", gas_limit: int = GAS) -> Outcome:
-        return self.call(EntryPoint.INSTANTIATE, message, sender, gas_limit)
+    def instantiate(
+        self, message: bytes = b"{}", sender: str = "anna", gas_limit: int = GAS, *funds: Coin
+    ) -> Outcome:
+        return self.call(EntryPoint.INSTANTIATE, message, sender, gas_limit, *funds)
 
-    def execute(self, message: bytes = b"{}", sender: str = "anna", gas_limit: int = GAS) -> Outcome:
-        return self.call(EntryPoint.EXECUTE, message, sender, gas_limit)
+    def execute(
+        self, message: bytes = b"{}", sender: str = "anna", gas_limit: int = GAS, *funds: Coin
+    ) -> Outcome:
+        return self.call(EntryPoint.EXECUTE, message, sender, gas_limit, *funds)
 
     def query(self, message: bytes = b"{}", gas_limit: int = GAS) -> Outcome:
         return self.call(EntryPoint.QUERY, message, gas_limit=gas_limit)

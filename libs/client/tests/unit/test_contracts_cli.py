@@ -61,7 +61,7 @@ def test_a_contract_is_stored_made_called_and_asked(vm: Vm) -> None:
     address = made["data"]
     assert made["events"][0]["type"] == "instantiate"
     assert made["events"][0]["attributes"][0] == {"key": "_contract_address", "value": address}
-    paid = vm("execute", address, '{"pay_in":{"amount":"50"}}', "--sender", "anna", "--funds", "50hours")
+    paid = vm("execute", address, '{"pay_in":{}}', "--sender", "anna", "--funds", "50hours")
     assert paid["data"] is None
     assert paid["events"][0]["attributes"][1] == {"key": "pay_in", "value": "50"}
     vm("execute", address, '{"ask":{"amount":"40"}}', "--sender", "ben")
@@ -79,18 +79,22 @@ def test_the_same_commands_give_the_same_answers_in_another_folder(tmp_path: Pat
         code = vm("store", str(vm.file))
         made = [vm("instantiate", code["data"], START) for _ in range(2)]
         assert made[0]["data"] != made[1]["data"]
-        return [code, *made, vm("execute", made[1]["data"], '{"pay_in":{"amount":"5"}}', "--sender", "ben")]
+        return [
+            code,
+            *made,
+            vm("execute", made[1]["data"], '{"pay_in":{}}', "--sender", "ben", "--funds", "5hours"),
+        ]
 
     assert told(tmp_path / "one") == told(tmp_path / "two")
 
 
 def test_a_refused_call_changes_no_contract(vm: Vm, fund: str) -> None:
     before = vm.files()
-    refused = vm("execute", fund, '{"pay_in":{"amount":"5"}}', "--sender", "zoe", code=1)
+    refused = vm("execute", fund, '{"pay_in":{}}', "--sender", "zoe", code=1)
     assert refused["error"] == "CONTRACT_ERROR: not a member"
     assert int(refused["gas_used"]) > 500_000
-    short = vm("execute", fund, '{"pay_in":{"amount":"5"}}', "--sender", "ben", "--gas", "550000", code=1)
-    assert (short["error"], short["gas_used"]) == ("OUT_OF_GAS: the gas limit is reached", "550000")
+    short = vm("execute", fund, '{"pay_in":{}}', "--sender", "ben", "--gas", "510000", code=1)
+    assert (short["error"], short["gas_used"]) == ("OUT_OF_GAS: the gas limit is reached", "510000")
     assert vm.files() == before
 
 
@@ -142,7 +146,7 @@ def test_a_damaged_folder_is_said_and_left_alone(vm: Vm, fund: str) -> None:
 def test_what_a_crash_left_beside_a_file_does_not_matter(vm: Vm, fund: str) -> None:
     path = vm.home / f"{fund}.json"
     path.with_name(f".{path.name}.new").write_bytes(b"half of")
-    vm("execute", fund, '{"pay_in":{"amount":"5"}}', "--sender", "ben")
+    vm("execute", fund, '{"pay_in":{}}', "--sender", "ben", "--funds", "5hours")
     assert vm("query", fund, '{"fund":{}}')["data"]["pool"] == "5"
 
 

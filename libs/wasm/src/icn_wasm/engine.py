@@ -29,7 +29,7 @@ from icn_wasm.messages import (
 )
 from icn_wasm.module import I64
 from icn_wasm.refusals import CodeReason, CodeRefused, EngineFault, Stopped, StopReason
-from icn_wasm.storage import Overlay, StorageView, Write
+from icn_wasm.storage import Balances, Overlay, StorageView, Write
 
 WASMTIME_VERSION: Final = "50.0.1"
 """Fuel is counted by it, so it is protocol: another version is another chain."""
@@ -108,10 +108,24 @@ class Engine:
                 self._answers(name, is_wide=I64 in kind.results),
             )
 
-    def check(self, code: Code) -> int:
-        """The gas of storing the code, whose compiled module is kept. Raises CodeRefused."""
+    @property
+    def modules_kept(self) -> int:
+        """Compiled modules in memory."""
+        return len(self._modules)
+
+    def knows(self, checksum: bytes) -> bool:
+        """Whether the compiled module is in memory."""
+        return checksum in self._modules
+
+    def check(self, code: Code, gas_limit: int | None = None) -> int:
+        """The gas of storing the code, whose compiled module is kept.
+
+        Raises:
+            CodeRefused: it is not code that this engine runs.
+            Stopped: OUT_OF_GAS: storing it costs more than the limit. Nothing was compiled.
+        """
         with _RUNNING:
-            return self._module(code)[1]
+            return self._module(code, gas_limit)[1]
 
     def run(  # noqa: PLR0917 - a call has these parts
         self,
@@ -122,8 +136,10 @@ class Engine:
         message: bytes,
         view: StorageView,
         gas_limit: int,
+        balances: Balances | None = None,
     ) -> Outcome:
-        """Run one call of code that was accepted. ``caller`` is None for a query.
+        """Run one call of code that was accepted. ``caller`` is None for a query, ``balances`` where there is
+        no ledger.
 
         Raises:
             CodeRefused: the code was never accepted.
@@ -143,7 +159,8 @@ class Engine:
         except Stopped as stopped:
             return Outcome(first_gas, stopped=stopped)
         with _RUNNING:
-            return self._run(entry_point, code, environment, inputs, view, gas_limit, gas_limit - first_gas)
+            fuel = gas_limit - first_gas
+            return self._run(entry_point, code, environment, inputs, view, gas_limit, fuel, balances)
 
     def _run(  # noqa: PLR0917 - a call has these parts
         self,
@@ -154,6 +171,7 @@ class Engine:
         view: StorageView,
         gas_limit: int,
         fuel: int,
+        balances: Balances | None,
     ) -> Outcome:
         module, _ = self._module(code)
         store = wasmtime.Store(self._engine)
@@ -171,7 +189,7 @@ class Engine:
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             raise EngineFault(f"no instance could be made: {error}") from error
         guest = Guest(store, exports["memory"], exports["allocate"])
-        self._host = Host(guest, storage, is_query=entry_point is EntryPoint.QUERY)
+        self._host = Host(guest, storage, balances, is_query=entry_point is EntryPoint.QUERY)
         try:
             result = _call(entry_point, exports, store, guest, inputs)
             answer = guest.read(result, limits.RESULT_BYTES_MAX, limits.OUTPUT_GAS_PER_BYTE)
@@ -202,13 +220,15 @@ class Engine:
 
         return answer
 
-    def _module(self, code: Code) -> tuple[wasmtime.Module, int]:
-        """The compiled module, and the gas of storing it. Raises CodeRefused."""
+    def _module(self, code: Code, gas_limit: int | None = None) -> tuple[wasmtime.Module, int]:
+        """The compiled module, and the gas of storing it. Raises CodeRefused, Stopped."""
         known = self._modules.get(code.checksum)
         if known is not None:
             self._modules.move_to_end(code.checksum)
+            _check_gas(known[1], gas_limit)
             return known
         counted, gas = admit(code.content)
+        _check_gas(gas, gas_limit)
         try:
             wasmtime.Module.validate(self._engine, code.content)
             module = wasmtime.Module(self._engine, counted)
@@ -218,6 +238,11 @@ class Engine:
         while len(self._modules) > self._modules_cached_max:
             self._modules.popitem(last=False)
         return module, gas
+
+
+def _check_gas(gas: int, gas_limit: int | None) -> None:
+    if gas_limit is not None and gas > gas_limit:
+        raise Stopped(StopReason.OUT_OF_GAS, f"storing costs {gas}, the limit is {gas_limit}")
 
 
 def _configuration() -> wasmtime.Config:

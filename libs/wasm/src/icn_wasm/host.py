@@ -14,7 +14,7 @@ from icn_wasm.addresses import address_fault
 from icn_wasm.guest import Guest
 from icn_wasm.json_text import NotContractJson, encode, parse
 from icn_wasm.refusals import Stopped, StopReason
-from icn_wasm.storage import Overlay, Pair
+from icn_wasm.storage import Balances, Overlay, Pair
 
 _HOLDS: Final = 0
 _DOES_NOT_HOLD: Final = 1
@@ -33,10 +33,11 @@ _DESCENDING: Final = 2
 class Host:
     """Answers the host calls of one call."""
 
-    def __init__(self, guest: Guest, storage: Overlay, *, is_query: bool) -> None:
+    def __init__(self, guest: Guest, storage: Overlay, balances: Balances | None, *, is_query: bool) -> None:
         self.stopped: Stopped | None = None
         self._guest = guest
         self._storage = storage
+        self._balances = balances
         self._is_query = is_query
         self._calls = 0
         self._iterators: list[Iterator[Pair]] = []
@@ -207,9 +208,26 @@ class Host:
         except NotContractJson as error:
             answer = {"invalid_request": {"error": str(error), "request": base64.b64encode(content).decode()}}
         else:
+            match wanted:
+                case {"bank": {"balance": {"address": str(owner), "denom": str(unit), **more}}} if (
+                    not more and self._balances is not None
+                ):
+                    return self._guest.put(_balance(self._balances, owner, unit))
             kind = next(iter(wanted), "") if isinstance(wanted, dict) else ""
             answer = {"unsupported_request": {"kind": kind[: limits.NAME_BYTES_MAX]}}
         return self._guest.put(encode({"error": answer}))
+
+
+def _balance(balances: Balances, owner: str, unit: str) -> bytes:
+    """The answer about an account. An account that was not declared ends the call: with an error instead,
+    whoever calls could make a contract take a balance for nothing by leaving a declaration out."""
+    amount_minor = balances.get((owner, unit))
+    if amount_minor is None:
+        raise Stopped(
+            StopReason.KEY_UNDECLARED, f"the balance of {owner[:64]} in {unit[:64]} is not declared"
+        )
+    content = encode({"amount": {"denom": unit, "amount": str(amount_minor)}})
+    return encode({"ok": {"ok": base64.b64encode(content).decode()}})
 
 
 def _ed25519_fault(signatures: list[bytes], keys: list[bytes]) -> int:

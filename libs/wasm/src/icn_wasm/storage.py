@@ -19,6 +19,14 @@ class KeyUndeclared(LookupError):
     """A view raises this for a key that the transaction did not declare; the call stops."""
 
 
+class Balances(Protocol):
+    """What a call may see of accounts on the ledger: what its transaction declares, and nothing else."""
+
+    def get(self, account: tuple[str, str], /) -> int | None:
+        """What the owner could spend of the unit, (owner, unit) given; None where it was not declared."""
+        ...
+
+
 class StorageView(Protocol):
     """One contract's storage before the call. It does not change while the call runs.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from typing import Any
@@ -16,6 +17,7 @@ from icn_wasm import limits
 from icn_wasm.addresses import address_fault, contract_address
 from icn_wasm.assembly import assemble
 from icn_wasm.host import _parts, _sections
+from icn_wasm.refusals import StopReason
 
 IMPORTS = """
 (import "env" "ed25519_verify" (func $ed25519 (param i32 i32 i32) (result i32)))
@@ -38,9 +40,10 @@ EXECUTE = '(func (export "execute") (param i32 i32 i32) (result i32) {} (call $d
 START = '(func (export "instantiate") (param i32 i32 i32) (result i32) (call $done))'
 
 
-def asked(deploy: Any, call: str, **inputs: bytes) -> Any:
+def asked(deploy: Any, call: str, balances: dict[tuple[str, str], int] | None = None, **inputs: bytes) -> Any:
     """Execute with these inputs under their names; the outcome."""
     deployed = deploy(assemble(READ + EXECUTE.format(call) + START, imports=IMPORTS))
+    deployed.balances = balances
     deployed.storage.update({name.encode(): content for name, content in inputs.items()})
     outcomes = [deployed.execute(gas_limit=limits.GAS_MAX) for _ in range(2)]
     assert outcomes[0].gas_used == outcomes[1].gas_used
@@ -166,9 +169,32 @@ def test_addresses_of_contracts_differ_by_zone_code_and_number() -> None:
     assert all(address_fault(address.encode()) is None for address in made)
 
 
-def test_nothing_can_be_asked_of_the_ledger_yet(deploy: Any) -> None:
+def test_nothing_but_balances_can_be_asked_of_the_ledger(deploy: Any) -> None:
     call = "(call $stated (call $chain (call $input 'a')))"
     answer = json.loads(asked(deploy, call, a=b'{"bank":{"supply":{}}}').writes[0].value)
     assert answer == {"error": {"unsupported_request": {"kind": "bank"}}}
     answer = json.loads(asked(deploy, call, a=b"?").writes[0].value)
     assert list(answer["error"]) == ["invalid_request"]
+
+
+BALANCE = b'{"bank":{"balance":{"address":"a1","denom":"b2"}}}'
+STATED = "(call $stated (call $chain (call $input 'a')))"
+
+
+def test_a_declared_balance_is_answered_and_another_one_stops_the_call(deploy: Any) -> None:
+    for balances, expected in (
+        ({("a1", "b2"): 70}, {"amount": {"denom": "b2", "amount": "70"}}),
+        ({("a1", "c3"): 70}, None),
+        ({}, None),
+    ):
+        outcome = asked(deploy, STATED, balances=balances, a=BALANCE)
+        if expected is None:
+            assert outcome.stopped.reason == StopReason.KEY_UNDECLARED
+        else:
+            answer = json.loads(outcome.writes[0].value)
+            assert json.loads(base64.b64decode(answer["ok"]["ok"])) == expected
+
+
+def test_without_a_ledger_there_are_no_balances(deploy: Any) -> None:
+    answer = json.loads(asked(deploy, STATED, a=BALANCE).writes[0].value)
+    assert answer == {"error": {"unsupported_request": {"kind": "bank"}}}

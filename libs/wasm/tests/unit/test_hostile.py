@@ -13,7 +13,7 @@ import wasmtime
 from icn_wasm import limits
 from icn_wasm.assembly import assemble, contract
 from icn_wasm.engine import Code, Engine
-from icn_wasm.refusals import CodeReason, CodeRefused, StopReason
+from icn_wasm.refusals import CodeReason, CodeRefused, Stopped, StopReason
 
 EXECUTE = '(func (export "execute") (param i32 i32 i32) (result i32) {})'
 QUERY = '(func (export "query") (param i32 i32) (result i32) {})'
@@ -458,3 +458,18 @@ def test_the_machines_own_stack_overflow_is_no_outcome_of_a_contract() -> None:
     from icn_wasm import engine as module
 
     assert wasmtime.TrapCode.STACK_OVERFLOW not in module._TRAPS
+
+
+def test_code_that_costs_more_than_the_limit_is_not_compiled() -> None:
+    engine = Engine()
+    code = Code.of(contract("counter"))
+    gas = Engine().check(code)
+    for _ in range(10):
+        with pytest.raises(Stopped) as stopped:
+            engine.check(code, gas - 1)
+        assert stopped.value.reason == StopReason.OUT_OF_GAS
+        assert not engine.knows(code.checksum)
+    assert engine.check(code, gas) == gas
+    assert engine.knows(code.checksum)
+    with pytest.raises(Stopped):
+        engine.check(code, gas - 1)  # that it is compiled already must not show
