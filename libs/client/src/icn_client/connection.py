@@ -54,7 +54,7 @@ from icn_client.light import verify_proof
 from icn_client.proof_file import from_response
 from icn_client.submitter import DoorClosed, News, NewsState, TransactionMalformed
 
-NETWORK_FORMAT: Final = 1
+NETWORK_FORMAT: Final = 2
 STREAM: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
 SERVICES: Final = ("identity", "governance", "marketplace", "reputation")
 """What the host runs beside the validators; each answers at an address of its own."""
@@ -148,7 +148,7 @@ class NetworkFile:
                     *(directory / tls[name] for name in ("certificate", "key", "authority")),
                 ),
                 supervisor_pid=document.get("supervisor_pid"),
-                services={name: item["address"] for name, item in document.get("services", {}).items()},
+                services={name: item["address"] for name, item in document["services"].items()},
                 document=document,
             )
         except (KeyError, TypeError, ValueError) as error:

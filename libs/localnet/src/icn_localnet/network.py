@@ -9,6 +9,8 @@
     DIR/validator-0/record/    what it sent, on disk before it was sent
     DIR/validator-0/tls/       its certificate
     DIR/shared/{nats,gateway,client,authority}/
+    DIR/shared/postgres/       Postgres of the services of the host
+    DIR/shared/{identity,governance,marketplace,reputation}/
 """
 
 from __future__ import annotations
@@ -40,8 +42,11 @@ from icn_kit.genesis import (
 
 from icn_localnet import files
 
-NETWORK_FORMAT = 1
+NETWORK_FORMAT = 2
 """Of network.json; a reader refuses another one."""
+
+SERVICES = ("identity", "governance", "marketplace", "reputation")
+"""What the host runs beside the validators: each a process, all on one Postgres server."""
 
 GENEROUS = Allowance(
     bytes_per_epoch=64 * 1024 * 1024 * 1024,
@@ -97,16 +102,37 @@ class ValidatorAddresses:
     """LedgerService, mutual TLS."""
     metrics: str
     """Plain HTTP: /metrics, /healthz."""
+    vm_metrics: str
+    """The same of its vm."""
+
+
+@dataclass(slots=True)
+class ServiceAddresses:
+    """Where a service of the host listens, ``host:port`` each."""
+
+    address: str
+    """Its gRPC service, mutual TLS."""
+    metrics: str
+    """Plain HTTP: /metrics, /healthz."""
 
 
 class Network:
     """An existing network directory. Made by `create_network` or `Network.load`."""
 
     def __init__(
-        self, directory: Path, validators: list[ValidatorAddresses], gateway: str, metrics: str, nats: str
+        self,
+        directory: Path,
+        validators: list[ValidatorAddresses],
+        services: dict[str, ServiceAddresses],
+        *,
+        gateway: str,
+        metrics: str,
+        nats: str,
     ) -> None:
         self.directory = directory.absolute()
         self.validators = validators
+        self.services = services
+        """By name, SERVICES in this order."""
         self.gateway = gateway
         """``host:port`` of the gateway's door."""
         self.gateway_metrics = metrics
@@ -134,9 +160,20 @@ class Network:
             validators = [
                 ValidatorAddresses(**{name: item[name] for name in names}) for item in document["validators"]
             ]
+            services = {
+                name: ServiceAddresses(
+                    document["services"][name]["address"], document["services"][name]["metrics"]
+                )
+                for name in SERVICES
+            }
             gateway = document["gateway"]
             network = cls(
-                directory, validators, gateway["address"], gateway["metrics"], document["nats"]["address"]
+                directory,
+                validators,
+                services,
+                gateway=gateway["address"],
+                metrics=gateway["metrics"],
+                nats=document["nats"]["address"],
             )
             network.processes = document["processes"]
             network.ready_pid = document["ready_pid"]
@@ -183,6 +220,10 @@ class Network:
             validator.consensus = keep_or_replace(validator.consensus)
             validator.ledger = keep_or_replace(validator.ledger)
             validator.metrics = keep_or_replace(validator.metrics)
+            validator.vm_metrics = keep_or_replace(validator.vm_metrics)
+        for service in self.services.values():
+            service.address = keep_or_replace(service.address)
+            service.metrics = keep_or_replace(service.metrics)
         self.gateway = keep_or_replace(self.gateway)
         self.gateway_metrics = keep_or_replace(self.gateway_metrics)
         self.nats = keep_or_replace(self.nats)
@@ -197,6 +238,10 @@ class Network:
             "genesis_hash": self.genesis.hash.hex(),
             "gateway": {"url": self.gateway_url, "address": self.gateway, "metrics": self.gateway_metrics},
             "nats": {"address": self.nats},
+            "services": {
+                name: {"address": service.address, "metrics": service.metrics}
+                for name, service in self.services.items()
+            },
             "validators": [
                 {name: getattr(validator, name) for name in ValidatorAddresses.__slots__}
                 for validator in self.validators
@@ -258,9 +303,11 @@ def create_network(
                 consensus=_new_address(),
                 ledger=_new_address(),
                 metrics=_new_address(),
+                vm_metrics=_new_address(),
             )
             for seat in genesis.validators
         ],
+        services={name: ServiceAddresses(_new_address(), _new_address()) for name in SERVICES},
         gateway=_new_address(),
         metrics=_new_address(),
         nats=_new_address(),

@@ -15,13 +15,17 @@ from icn_localnet.certificates import Authority
 from icn_localnet.hosted import HostedProcess
 from icn_localnet.nats import USER as NATS_USER
 from icn_localnet.nats import NatsServer
-from icn_localnet.network import Network
+from icn_localnet.network import SERVICES, Network
 from icn_localnet.postgres import PostgresServer
 from icn_localnet.supervisor import Part, Stage
 from icn_localnet.template import is_made, make_clusters, migrate_again
 
-SERVICES_WITH_TABLES = ("icn_consensus", "icn_ledger")
+VALIDATOR_PACKAGES = ("icn_consensus", "icn_ledger", "icn_vm")
 """Packages whose schema every validator's Postgres holds."""
+SHARED_PACKAGES = tuple(f"icn_{name}" for name in SERVICES)
+"""Packages whose schema the shared Postgres holds."""
+SHARED_POSTGRES = {"max_connections": "64"}
+"""Five or six per service and its migrations, with room for those who look."""
 SECRETS_OF_MEMBERS = ("ICN_PASSPHRASE", "ICN_PASSPHRASE_FILE", "ICN_KEYSTORE")
 """What opens a person's keystore does not reach the platform's processes."""
 
@@ -31,21 +35,31 @@ def stages(network: Network) -> list[Stage]:
     certificates = issue_certificates(network)
     seats = range(len(network.validators))
     databases = [PostgresServer(network.validator_directory(seat) / "postgres") for seat in seats]
+    shared = PostgresServer(network.shared_directory / "postgres", settings=SHARED_POSTGRES)
     nats = NatsServer(network.shared_directory / "nats", port=port_of(network.nats))
     stores: dict[str, Part] = {f"postgres-{seat}": database for seat, database in enumerate(databases)}
     serving: dict[str, Part] = {
         f"validator-{seat}": validator_process(network, seat, databases[seat], nats, certificates)
         for seat in seats
     }
+    for seat in seats:
+        serving[f"vm-{seat}"] = VmProcess(network, seat, databases[seat])
+    for name in network.services:
+        serving[name] = ServiceProcess(network, name, shared, nats, certificates[name])
     serving["gateway"] = gateway_process(network, nats, certificates)
-    faulty_max = (len(seats) - 1) // 3
     return [
-        Stage({**stores, "nats": nats}, before=[partial(_make_missing, databases)]),
+        Stage(
+            {**stores, "postgres-shared": shared, "nats": nats},
+            before=[partial(_make_missing, databases, shared)],
+        ),
         Stage(
             serving,
-            before=[partial(migrate_again, database, SERVICES_WITH_TABLES) for database in databases],
-            spare=frozenset(f"validator-{seat}" for seat in seats),
-            spare_max=faulty_max,
+            before=[
+                *(partial(migrate_again, database, VALIDATOR_PACKAGES) for database in databases),
+                partial(migrate_again, shared, SHARED_PACKAGES),
+            ],
+            spare={f"{kind}-{seat}": seat for kind in ("validator", "vm") for seat in seats},
+            spare_max=(len(seats) - 1) // 3,
         ),
     ]
 
@@ -60,7 +74,7 @@ def issue_certificates(network: Network) -> dict[str, TlsFiles]:
         )
         for validator in network.validators
     }
-    for name in ("gateway", "client"):
+    for name in ("gateway", "client", *network.services):
         issued[name] = authority.issue(name, network.shared_directory / name / "tls")
     return issued
 
@@ -101,11 +115,10 @@ def validator_document(
     """What `icn_localnet.validator` reads: the settings of ledger and consensus of one seat."""
     addresses = network.validators[seat]
     directory = network.validator_directory(seat)
-    application = f"unix:{files.socket_directory(directory / 'run') / 'application.sock'}"
     tls = certificates[f"validator-{seat}"]
     shared = {
         "genesis": str(network.genesis_path),
-        "application_address": application,
+        "application_address": socket_of(network, seat, "application"),
         "tls_certificate": str(tls.certificate),
         "tls_key": str(tls.key),
         "tls_authority": str(tls.authority),
@@ -121,6 +134,7 @@ def validator_document(
             "nats_user": NATS_USER,
             "nats_password": nats.password,
             "name": f"validator-{seat}",
+            "vm_address": socket_of(network, seat, "vm"),
         },
         "consensus": {
             **shared,
@@ -145,21 +159,80 @@ def validator_process(
     return ValidatorProcess(network, seat, database, nats, certificates)
 
 
+def socket_of(network: Network, seat: int, name: str) -> str:
+    """Address of a socket between the processes of one validator."""
+    return f"unix:{files.socket_directory(network.validator_directory(seat) / 'run') / f'{name}.sock'}"
+
+
+class VmProcess(HostedProcess):
+    """The vm of one seat. It stays when its validator is killed, and starts again by itself."""
+
+    def __init__(self, network: Network, seat: int, database: PostgresServer) -> None:
+        self._database = database
+        self._address = socket_of(network, seat, "vm")
+        metrics = network.validators[seat].vm_metrics
+        super().__init__(
+            ["icn_vm.main"],
+            health=metrics,
+            log=network.validator_directory(seat) / "vm.log",
+            environment={**_environment(), **_door("VM", metrics)},
+        )
+
+    def prepare(self) -> None:
+        """Fill in what is known only once the database is made."""
+        self.environment["ICN_VM_ADDRESS"] = self._address
+        self.environment["ICN_VM_DATABASE_URL"] = self._database.dsn("vm")
+
+
+class ServiceProcess(HostedProcess):
+    """A service of the host, told everything through its environment."""
+
+    def __init__(
+        self, network: Network, name: str, database: PostgresServer, nats: NatsServer, tls: TlsFiles
+    ) -> None:
+        self._name = name
+        self._database = database
+        self._nats = nats
+        addresses = network.services[name]
+        settings = {
+            "GENESIS": str(network.genesis_path),
+            "VALIDATORS": _validators(network),
+            "SERVICES": _services(network),
+            "ADDRESS": addresses.address,
+            "TLS_CERTIFICATE": str(tls.certificate),
+            "TLS_KEY": str(tls.key),
+            "TLS_AUTHORITY": str(tls.authority),
+        }
+        super().__init__(
+            [f"icn_{name}.main"],
+            health=addresses.metrics,
+            log=files.make_private_directory(network.shared_directory / name) / f"{name}.log",
+            environment={
+                **_environment(),
+                **{f"ICN_{name.upper()}_{key}": value for key, value in settings.items()},
+                **_door(name.upper(), addresses.metrics),
+            },
+        )
+
+    def prepare(self) -> None:
+        """Fill in what is known only once database and NATS are made."""
+        prefix = f"ICN_{self._name.upper()}_"
+        self.environment[f"{prefix}DATABASE_URL"] = self._database.dsn(self._name)
+        self.environment[f"{prefix}NATS_URL"] = self._nats.address
+        self.environment[f"{prefix}NATS_USER"] = NATS_USER
+        self.environment[f"{prefix}NATS_PASSWORD"] = self._nats.password
+
+
 def gateway_process(network: Network, nats: NatsServer, certificates: dict[str, TlsFiles]) -> HostedProcess:
     """The gateway, told everything through its environment."""
     tls = certificates["gateway"]
-    validators = [
-        {"seat": validator.seat, "consensus": validator.consensus, "ledger": validator.ledger}
-        for validator in network.validators
-    ]
     settings = {
         "GENESIS": str(network.genesis_path),
-        "VALIDATORS": json.dumps(validators),
+        "VALIDATORS": _validators(network),
+        "SERVICES": _services(network),
         "NATS_URL": nats.url,
         "HOST": network.gateway.rpartition(":")[0],
         "PORT": str(port_of(network.gateway)),
-        "METRICS_HOST": network.gateway_metrics.rpartition(":")[0],
-        "METRICS_PORT": str(port_of(network.gateway_metrics)),
         "TLS_CERTIFICATE": str(tls.certificate),
         "TLS_KEY": str(tls.key),
         "TLS_AUTHORITY": str(tls.authority),
@@ -169,7 +242,7 @@ def gateway_process(network: Network, nats: NatsServer, certificates: dict[str, 
         ["icn_gateway.main"],
         health=network.gateway_metrics,
         log=files.make_private_directory(network.shared_directory / "gateway") / "gateway.log",
-        environment={**_environment(), **environment},
+        environment={**_environment(), **environment, **_door("GATEWAY", network.gateway_metrics)},
     )
 
 
@@ -182,5 +255,27 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in SECRETS_OF_MEMBERS}
 
 
-def _make_missing(databases: Sequence[PostgresServer]) -> None:
-    make_clusters([database for database in databases if not is_made(database)], SERVICES_WITH_TABLES)
+def _door(prefix: str, metrics: str) -> dict[str, str]:
+    """Settings of the door for metrics and probes."""
+    host, _, port = metrics.rpartition(":")
+    return {f"ICN_{prefix}_METRICS_HOST": host, f"ICN_{prefix}_METRICS_PORT": port}
+
+
+def _validators(network: Network) -> str:
+    """The setting VALIDATORS of whoever asks all of them."""
+    return json.dumps(
+        [
+            {"seat": validator.seat, "consensus": validator.consensus, "ledger": validator.ledger}
+            for validator in network.validators
+        ]
+    )
+
+
+def _services(network: Network) -> str:
+    """The setting SERVICES."""
+    return json.dumps({name: service.address for name, service in network.services.items()})
+
+
+def _make_missing(databases: Sequence[PostgresServer], shared: PostgresServer) -> None:
+    make_clusters([database for database in databases if not is_made(database)], VALIDATOR_PACKAGES)
+    make_clusters([] if is_made(shared) else [shared], SHARED_PACKAGES)

@@ -3,6 +3,7 @@
 - ``postgres_server``: a `PostgresServer` for the session.
 - ``database_for(service_package)``: connection string of a fresh database with the service's schema migrated.
 - ``nats_server``: a `NatsServer` for the session.
+- ``hosted_settings(service_package)``: settings of a service of the host, as a mapping, over the above.
 - ``platform``: a running platform of four validators; the root conftest keeps its tests on one worker.
 """
 
@@ -14,12 +15,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit import migrate
 from psycopg import sql
 
+from icn_localnet.nats import USER as NATS_USER
 from icn_localnet.nats import NatsServer
 from icn_localnet.network import Founder, NetworkOptions, create_network
 from icn_localnet.platform import RunningPlatform, launch
@@ -119,6 +122,37 @@ def database_for(database_templates: Templates) -> Iterator[DatabaseFor]:
     yield make
     for database in copies:
         database_templates.drop(database)
+
+
+HostedSettingsFor = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def zone_directory(localnet_directory: Path) -> Path:
+    """The files of a network of four that nobody runs; its ``genesis.json`` is what services read."""
+    founders = [FounderKeys.generate(name).founder for name in ("Bakery", "Housing", "Farm", "Workshop")]
+    return create_network(localnet_directory / "zone", founders).directory
+
+
+@pytest.fixture
+def hosted_settings(
+    database_for: DatabaseFor, nats_server: NatsServer, zone_directory: Path
+) -> HostedSettingsFor:
+    """Call it with a package (``icn_identity``) for the settings of the service with a fresh database, in
+    plain text on a free port, where no validator answers."""
+
+    def make(package: str) -> dict[str, Any]:
+        return {
+            "genesis": zone_directory / "genesis.json",
+            "validators": [{"seat": 0, "consensus": "127.0.0.1:1", "ledger": "127.0.0.1:1"}],
+            "database_url": database_for(package),
+            "address": "127.0.0.1:0",
+            "nats_url": nats_server.address,
+            "nats_user": NATS_USER,
+            "nats_password": nats_server.password,
+        }
+
+    return make
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,11 @@ class Stage:
     parts: Mapping[str, Part]
     before: Sequence[Callable[[], None]] = ()
     """Run side by side on threads before the parts start."""
-    spare: frozenset[str] = frozenset()
-    """Parts of which ``spare_max`` may fail to start; they are tried again like parts that died."""
+    spare: Mapping[str, int] = field(default_factory=dict)
+    """Parts that may fail to start, with the seat they belong to; they are tried again like parts that
+    died."""
     spare_max: int = 0
+    """Of how many seats."""
 
 
 @dataclass
@@ -160,8 +162,8 @@ class Supervisor:
         }
 
     async def _bring_up(self, stage: Stage) -> None:
-        """Start a stage's parts side by side; returns when all are ready, or all but the spare that may be
-        away.
+        """Start a stage's parts side by side; returns when all are ready, or all but those of the seats that
+        may be away.
 
         Raises what the first failure of another was.
         """
@@ -181,7 +183,8 @@ class Supervisor:
             )
             if failure is not None
         ]
-        if len(failures) > stage.spare_max or not stage.spare.issuperset(name for name, _ in failures):
+        seats = {stage.spare.get(name) for name, _ in failures}
+        if None in seats or len(seats) > stage.spare_max:
             raise failures[0][1]
         for name, _ in failures:
             sys.stderr.write(f"{name} is away, the others go on without it\n")

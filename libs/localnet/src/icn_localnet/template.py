@@ -25,8 +25,8 @@ from icn_localnet.postgres import ADMINISTRATOR, DATABASE, PostgresServer
 from icn_localnet.postgres_binaries import PostgresBinaries
 
 COPIES_AT_ONCE = 4
-TEMPLATES_KEPT = 3
-"""Of earlier revisions, for switching between branches; each takes about 60 MB."""
+TEMPLATES_KEPT = 6
+"""Two of each revision (validators' and shared), and earlier ones for switching branches; 60 MB each."""
 MIGRATION_SECONDS_MAX = 300.0
 MARK = "migrated"
 """File beside a cluster that holds the key of the template it is level with."""

@@ -10,14 +10,22 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from icn_localnet import processes
 from icn_localnet.hosted import is_healthy
-from icn_localnet.network import Network, create_network
+from icn_localnet.network import SERVICES, Network, create_network
 from icn_localnet.platform import RunningPlatform, launch
 from icn_localnet.pytest_plugin import FounderKeys, PlatformUnderTest
 
-PARTS = {"nats", "gateway", *(f"{kind}-{seat}" for kind in ("postgres", "validator") for seat in range(4))}
+PARTS = {
+    "nats",
+    "gateway",
+    "postgres-shared",
+    *SERVICES,
+    *(f"{kind}-{seat}" for kind in ("postgres", "validator", "vm") for seat in range(4)),
+}
 
 
 @contextlib.contextmanager
@@ -37,14 +45,19 @@ def test_every_part_is_a_process_of_its_own_and_healthy(platform: PlatformUnderT
     assert {part["state"] for part in table.values()} == {"running"}
     assert len({part["pid"] for part in table.values()}) == len(PARTS)
     network = platform.network
-    for address in (network.gateway_metrics, *(validator.metrics for validator in network.validators)):
+    for address in (
+        network.gateway_metrics,
+        *(validator.metrics for validator in network.validators),
+        *(validator.vm_metrics for validator in network.validators),
+        *(service.metrics for service in network.services.values()),
+    ):
         assert is_healthy(address)
     with urllib.request.urlopen(platform.gateway_url, timeout=10) as answer:
         assert answer.status == 200
 
 
 def test_what_is_killed_comes_back_and_the_others_never_notice(platform: PlatformUnderTest) -> None:
-    for name in ("validator-1", "postgres-2", "nats", "gateway"):
+    for name in ("validator-1", "postgres-2", "nats", "gateway", "vm-1", "marketplace", "postgres-shared"):
         with untouched(platform, name):
             before = platform.pid(name)
             platform.kill_process(name)
@@ -61,6 +74,23 @@ def test_a_validator_that_is_kept_down_stays_down_until_it_is_started(platform: 
         finally:
             platform.start(3)
         assert is_healthy(platform.network.validators[3].metrics)
+
+
+def test_every_service_answers_a_member_at_the_address_that_the_network_names(
+    platform: PlatformUnderTest,
+) -> None:
+    network = platform.network
+    tls = network.directory / "shared" / "client" / "tls"
+    credentials = grpc.ssl_channel_credentials(
+        (tls / "authority.pem").read_bytes(),
+        (tls / "key.pem").read_bytes(),
+        (tls / "certificate.pem").read_bytes(),
+    )
+    for service in network.services.values():
+        with grpc.secure_channel(service.address, credentials) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_validators_have_servers_and_passwords_of_their_own(platform: PlatformUnderTest) -> None:
@@ -80,11 +110,13 @@ def test_validators_have_servers_and_passwords_of_their_own(platform: PlatformUn
 def test_no_process_shows_a_secret_on_its_command_line(platform: PlatformUnderTest) -> None:
     network = platform.network
     secrets = [(network.shared_directory / "nats" / "password").read_text()]
+    shared = (network.shared_directory / "postgres" / "passwords.json").read_text()
+    secrets += [part for part in shared.split('"') if len(part) >= 24]
     for seat in range(4):
         for name in ("postgres/passwords.json", "keys/consensus.json"):
             text = (network.validator_directory(seat) / name).read_text()
             secrets += [part for part in text.split('"') if len(part) >= 24]
-    assert len(secrets) > 8
+    assert len(secrets) > 12
     for part in platform.processes().values():
         command = Path(f"/proc/{part['pid']}/cmdline").read_text()
         assert not any(secret in command for secret in secrets)

@@ -111,7 +111,7 @@ async def test_a_spare_part_that_does_not_come_up_is_tried_again_while_the_other
     program.write_text(f"print({words!r}, flush=True)\nraise SystemExit(1)\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     broken = HostedProcess(["talker"], health="127.0.0.1:1", log=log, environment=environment)
-    spare = frozenset({"first", "broken"})
+    spare = {"first": 0, "broken": 1}
     await supervisor.start(
         [Stage({"first": web_server(tmp_path, "first"), "broken": broken}, spare=spare, spare_max=1)]
     )
@@ -130,7 +130,17 @@ async def test_more_spare_parts_away_than_allowed_stop_what_had_come_up(
         for name in ("a", "b")
     }
     with pytest.raises(ProcessFailed, match="a: ended with 1"):
-        await supervisor.start([Stage(parts, spare=frozenset(parts), spare_max=1)])
+        await supervisor.start([Stage(parts, spare={"a": 0, "b": 1}, spare_max=1)])
+
+
+async def test_all_parts_of_one_seat_may_be_away(supervisor: Supervisor, tmp_path: Path) -> None:
+    broken = {
+        name: HostedProcess(["module_that_is_not_there"], health="127.0.0.1:1", log=tmp_path / name)
+        for name in ("a", "b")
+    }
+    parts = {**broken, "first": web_server(tmp_path, "first")}
+    await supervisor.start([Stage(parts, spare={"a": 3, "b": 3}, spare_max=1)])
+    assert supervisor.table()["first"]["state"] == "running"
 
 
 async def test_a_part_that_keeps_dying_is_tried_ever_more_slowly_but_at_least_every_four_seconds(

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.genesis import GenesisInvalid, TrustProfile
-from icn_localnet.network import Founder, Network, NetworkInvalid, NetworkOptions, create_network
+from icn_localnet.network import (
+    SERVICES,
+    Founder,
+    Network,
+    NetworkInvalid,
+    NetworkOptions,
+    create_network,
+)
 
 
 def founder(number: int) -> Founder:
@@ -23,6 +30,8 @@ def test_a_new_network_is_read_back_as_it_was_made(tmp_path: Path) -> None:
     read = Network.load(tmp_path / "net")
     assert read.genesis == made.genesis
     assert read.validators == made.validators
+    assert read.services == made.services
+    assert list(read.services) == list(SERVICES)
     assert (read.gateway, read.gateway_metrics, read.nats) == (made.gateway, made.gateway_metrics, made.nats)
     assert read.processes == {}
     assert read.ready_pid is None
@@ -95,7 +104,7 @@ def test_addresses_are_kept_unless_somebody_else_listens_there(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "validators": [{}], "gateway": {}, "nats": {}}']
+    "text", ["", "[]", "{}", '{"format": 1}', '{"format": 2, "validators": [{}], "gateway": {}, "nats": {}}']
 )
 def test_a_directory_of_something_else_is_refused_with_a_reason(tmp_path: Path, text: str) -> None:
     (tmp_path / "network.json").write_text(text)

@@ -23,8 +23,24 @@ def network(tmp_path: Path) -> Network:
 
 def test_what_stores_starts_before_what_serves(network: Network) -> None:
     stores, serving = parts.stages(network)
-    assert list(stores.parts) == ["postgres-0", "postgres-1", "postgres-2", "postgres-3", "nats"]
-    assert list(serving.parts) == ["validator-0", "validator-1", "validator-2", "validator-3", "gateway"]
+    seats = range(4)
+    assert list(stores.parts) == [*(f"postgres-{seat}" for seat in seats), "postgres-shared", "nats"]
+    assert list(serving.parts) == [
+        *(f"validator-{seat}" for seat in seats),
+        *(f"vm-{seat}" for seat in seats),
+        "identity",
+        "governance",
+        "marketplace",
+        "reputation",
+        "gateway",
+    ]
+
+
+def test_a_platform_starts_without_one_seat_and_its_vm_but_not_without_a_service(network: Network) -> None:
+    serving = parts.stages(network)[1]
+    assert serving.spare_max == 1
+    assert {name for name, seat in serving.spare.items() if seat == 2} == {"validator-2", "vm-2"}
+    assert set(serving.parts) - set(serving.spare) == {*network.services, "gateway"}
 
 
 def test_what_opens_a_keystore_does_not_reach_the_platform(
@@ -52,6 +68,25 @@ def test_every_validator_knows_the_others_and_only_its_own_database(
         assert document["ledger"]["database_url"].endswith(f"validator-{seat}/postgres")
         text = json.dumps(document)
         assert not any(f"validator-{other}/" in text for other in others)
+        assert document["ledger"]["vm_address"] == parts.socket_of(network, seat, "vm")
+
+
+def test_a_service_is_told_of_the_others_and_gets_its_own_database(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgresServer, "dsn", lambda self, role: f"{role}@{self.directory}")
+    nats = NatsServer(network.shared_directory / "nats", port=4222)
+    nats.directory.mkdir(parents=True)
+    database = PostgresServer(network.shared_directory / "postgres")
+    tls = parts.issue_certificates(network)["identity"]
+    process = parts.ServiceProcess(network, "identity", database, nats, tls)
+    process.prepare()
+    environment = process.environment
+    assert environment["ICN_IDENTITY_DATABASE_URL"] == f"identity@{database.directory}"
+    assert json.loads(environment["ICN_IDENTITY_SERVICES"]) == {
+        name: addresses.address for name, addresses in network.services.items()
+    }
+    assert len(json.loads(environment["ICN_IDENTITY_VALIDATORS"])) == 4
 
 
 def test_a_validators_settings_are_readable_by_their_owner_only(

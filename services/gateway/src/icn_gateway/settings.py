@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from icn_kit.preference import SEATS_MAX, ValidatorAddress
-from icn_kit.settings import ServiceSettings, ValidatorSettings, tls_files, validator_addresses
+from icn_kit.settings import Address, ServiceSettings, ValidatorSettings, tls_files, validator_addresses
 from icn_kit.tls import TlsFiles
 from pydantic import Field, SecretStr, model_validator
 
@@ -23,6 +24,8 @@ class GatewaySettings(ServiceSettings, service="gateway"):
     """The zone's genesis file."""
     validators: Annotated[tuple[ValidatorSettings, ...], Field(min_length=1, max_length=SEATS_MAX)]
     """As JSON: ``[{"seat": 0, "consensus": "127.0.0.1:7001", "ledger": "127.0.0.1:7001"}, …]``."""
+    services: Mapping[str, Address] = {}
+    """Addresses of the services of the host by name, as JSON: ``{"marketplace": "127.0.0.1:7101", …}``."""
     nats_url: str = ""
     """``nats://host:port``; empty: no live events, everything else works."""
     nats_user: str = ""

@@ -22,6 +22,9 @@ class LedgerSettings(ServiceSettings, service="ledger"):
     address: Annotated[str, Field(min_length=3, max_length=256)]
     """Where LedgerService listens, ``host:port``."""
 
+    vm_address: str = ""
+    """Where its vm listens: ``unix:/path``; empty: contract calls cannot be executed."""
+
     nats_url: str = ""
     """``nats://host:port``; empty: events stay in the outbox."""
     nats_user: str = ""

@@ -1,0 +1,1 @@
+"""Organizations, offices and bylaws; proposals from draft to enactment."""

@@ -1,0 +1,1 @@
+"""Values, rules and state transitions; pure."""

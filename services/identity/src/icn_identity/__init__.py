@@ -1,0 +1,1 @@
+"""Names, keys and credentials: DIDs, memberships and offices as credentials, permission tuples."""

@@ -1,0 +1,1 @@
+"""What the cooperatives share and trade: resources, bookings, offers, agreements."""

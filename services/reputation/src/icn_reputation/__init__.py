@@ -1,0 +1,1 @@
+"""Evidence of settled and failed commitments as explained scores."""

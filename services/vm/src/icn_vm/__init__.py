@@ -1,0 +1,1 @@
+"""Runs contracts for the ledger of the same node."""
