@@ -22,6 +22,7 @@ from icn_ledger.domain.genesis_state import genesis_header, genesis_records
 from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.store.state import StateStore
 from icn_ledger.usecases.branches import BranchCache
+from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
 from icn_ledger.usecases.execute_block import Execution, Executor, FinalBlock, initial_commit
 from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock
 from icn_ledger.usecases.transaction_cache import TransactionCache
@@ -267,13 +268,18 @@ class Ledger:
         return await self.executor.execute(FinalBlock(header, transactions, b"\x08\x03", descendants))
 
 
-def memory_ledger(zone: Zone) -> Ledger:
+def memory_ledger(zone: Zone, contracts: ContractEngine | None = None) -> Ledger:
     """A ledger in memory."""
     state = MemoryState(first_commit(zone.genesis))
     executed: list[Execution] = []
     halts: list[str] = []
     executor = Executor(
-        zone.genesis, state, TransactionCache(zone.genesis.hash), executed.append, halts.append
+        zone.genesis,
+        state,
+        TransactionCache(zone.genesis.hash),
+        executed.append,
+        halts.append,
+        contracts or NoVm(),
     )
     return Ledger(zone, state, executor, executed=executed, halts=halts)
 
@@ -406,6 +412,52 @@ def void_hold(hold: bytes) -> pb.Message:
 
 def anchor(digest: bytes, topic: str = "minutes") -> pb.Message:
     return pb.Message(anchor=pb.Anchor(digest=digest, topic=topic))
+
+
+def store_code(code: bytes) -> pb.Message:
+    return pb.Message(store_code=pb.StoreCode(code=code))
+
+
+FUEL = 50_000_000
+
+
+def contract_call(
+    message: bytes,
+    funds: Sequence[tuple[bytes, bytes, int]] = (),
+    declared: Sequence[bytes] = (),
+    fuel_limit: int = FUEL,
+) -> pb.ContractCall:
+    return pb.ContractCall(
+        message=message,
+        fuel_limit=fuel_limit,
+        funds=[
+            pb.Transfer(source=source, destination=destination, amount_minor=amount_minor)
+            for source, destination, amount_minor in funds
+        ],
+        declared=[pb.LeafName(namespace=3, identifier=account) for account in sorted(declared)],
+    )
+
+
+def instantiate(
+    contract: bytes,
+    code: bytes,
+    message: bytes = b"{}",
+    *,
+    accounts: Sequence[tuple[bytes, bytes]] = (),
+    **call: Any,
+) -> pb.Message:
+    opened = [pb.ContractAccount(account=account, unit=unit) for account, unit in accounts]
+    return pb.Message(
+        instantiate_contract=pb.InstantiateContract(
+            contract=contract, code=code, accounts=opened, call=contract_call(message, **call)
+        )
+    )
+
+
+def execute(contract: bytes, message: bytes = b"{}", **call: Any) -> pb.Message:
+    return pb.Message(
+        execute_contract=pb.ExecuteContract(contract=contract, call=contract_call(message, **call))
+    )
 
 
 def set_allowance(organization: bytes, **limits: int) -> pb.Message:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from icn_crypto.merkle_log import Log
-from icn_ledger.domain.records import Namespace, RecordTables
+from icn_ledger.domain.records import ContractEntry, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
 from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock, StateBehind
@@ -52,6 +52,13 @@ class MemoryState:
 
     async def load(self, names: RecordNames) -> RecordTables:
         return self._load(names, len(self.records) - 1)
+
+    async def load_storage(self, contract: bytes) -> dict[bytes, ContractEntry]:
+        return {
+            identifier: entry
+            for identifier, entry in sorted(self.records[-1].contract_entries.items())
+            if entry is not None and identifier.startswith(contract)
+        }
 
     async def load_validity(self, names: RecordNames, height: int) -> ValidityView:
         if height >= len(self.records):

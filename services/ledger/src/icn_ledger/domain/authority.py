@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from icn_ledger.domain.contract_messages import ExecuteContract, InstantiateContract
 from icn_ledger.domain.messages import KIND_NUMBERS, CaptureHold, Message, PlaceHold, Transaction, Transfer
 from icn_ledger.domain.records import Controller, KeyScope
 from icn_ledger.domain.refusals import KEY_SCOPE_EXCEEDED, KEY_UNKNOWN, THRESHOLD_NOT_MET, Figures
@@ -72,6 +73,14 @@ def _excess(message: Message, scope: KeyScope) -> str | None:
     kind = KIND_NUMBERS[type(message)]
     if kind not in scope.message_kinds:
         return f"message kind {kind} is outside the key's scope"
+    if isinstance(message, InstantiateContract | ExecuteContract):
+        return next(
+            filter(None, (_excess_of_debit(transfer, scope) for transfer in message.call.funds)), None
+        )
+    return _excess_of_debit(message, scope)
+
+
+def _excess_of_debit(message: Message, scope: KeyScope) -> str | None:
     if (
         isinstance(message, Transfer | PlaceHold | CaptureHold)
         and scope.amount_minor_max

@@ -36,7 +36,7 @@ def open_controller(
 ) -> None:
     """Create a principal that the acting one sponsors."""
     controllers = working.now.controllers
-    if controllers[message.principal] is not None:
+    if controllers[message.principal] is not None or working.now.contracts[message.principal] is not None:
         raise Refused(refusals.PRINCIPAL_EXISTS)
     _check_keys(message.keys)
     if working.now.allowances[transaction.principal] is None:

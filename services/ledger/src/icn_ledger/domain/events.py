@@ -27,6 +27,34 @@ class Movement(NamedTuple):
     """Empty for a transfer."""
 
 
+class ContractResult(NamedTuple):
+    """What a contract transaction left besides its postings."""
+
+    fuel_used: int
+    data: bytes = b""
+    events: bytes = b""
+    """Hash of its events; empty for none."""
+
+
+class ContractEvent(NamedTuple):
+    """An event that a contract wrote."""
+
+    type: str
+    attributes: tuple[tuple[str, str], ...]
+    """Key and value."""
+
+
+class ContractCalled(NamedTuple):
+    """A contract was made or executed, with effect."""
+
+    transaction_index: int
+    payer: bytes
+    contract: bytes
+    sender: bytes
+    fuel_used: int
+    events: tuple[ContractEvent, ...]
+
+
 class Receipt(NamedTuple):
     """What became of a transaction."""
 
@@ -36,6 +64,8 @@ class Receipt(NamedTuple):
     message_index: int
     figures: Figures
     movements: tuple[Movement, ...]
+    contract: ContractResult | None = None
+    """None for native transactions."""
 
 
 class TransactionRefused(NamedTuple):
@@ -120,4 +150,5 @@ Event = (
     | RecoveryStarted
     | RecoveryCancelled
     | RecoveryCompleted
+    | ContractCalled
 )

@@ -76,7 +76,28 @@ class BlockExecution:
     def __init__(self, context: BlockContext, loaded: RecordTables) -> None:
         self._context = context
         self._working = WorkingSet(loaded)
-        self._receipts: list[Receipt] = []
+        self._receipts: list[Receipt | None] = []
+        self._deferred: list[tuple[int, Transaction]] = []
+
+    @property
+    def context(self) -> BlockContext:
+        """The block."""
+        return self._context
+
+    @property
+    def working(self) -> WorkingSet:
+        """Its records as they are now."""
+        return self._working
+
+    @property
+    def contract_transactions(self) -> Sequence[tuple[int, Transaction]]:
+        """Those that run after all native ones, charged already, with their positions in the block."""
+        return self._deferred
+
+    def settle(self, index: int, receipt: Receipt) -> None:
+        """Take the receipt of a contract transaction."""
+        assert self._receipts[index] is None, "each is settled once"
+        self._receipts[index] = receipt
 
     def release_due(self, due: Sequence[bytes]) -> None:
         """Release the holds that are due, in the order given."""
@@ -90,7 +111,7 @@ class BlockExecution:
             release(working, hold, is_expired=True)
 
     def execute(self, transaction: Transaction) -> None:
-        """Charge the transaction, then apply its messages or leave a refusal."""
+        """Charge the transaction, then apply its messages or leave a refusal; one of contracts only waits."""
         working, now = self._working, self._working.now
         context = self._context
         index = len(self._receipts)
@@ -102,11 +123,15 @@ class BlockExecution:
         now.allowances[transaction.payer] = allowance.charge(
             context.epoch, transaction.size_bytes, len(transaction.signatures), transaction.fuel_limit
         )
+        if transaction.is_of_contracts:
+            self._receipts.append(None)
+            self._deferred.append((index, transaction))
+            return
         working.begin()
         events_before = len(working.events)
         message_index = 0
         try:
-            _check_authority(transaction, controller, context.time_ms)
+            check_authority(transaction, controller, context.time_ms)
             for message_index, message in enumerate(transaction.messages):  # noqa: B007 - read by the refusal
                 _APPLY[type(message)](working, transaction, message, context, index)
         except Refused as refusal:
@@ -120,10 +145,13 @@ class BlockExecution:
 
     def finish(self) -> BlockOutcome:
         """What the block left."""
-        return BlockOutcome(self._context, self._receipts, self._working)
+        receipts = [receipt for receipt in self._receipts if receipt is not None]
+        assert len(receipts) == len(self._receipts), "every contract transaction was settled"
+        return BlockOutcome(self._context, receipts, self._working)
 
 
-def _check_authority(transaction: Transaction, controller: Controller, time_ms: int) -> None:
+def check_authority(transaction: Transaction, controller: Controller, time_ms: int) -> None:
+    """Ask rules 6 and 7 of validity again, on the state of this moment."""
     fault = find_fault(transaction, controller, time_ms)
     if fault is not None:
         reason = refusals.KEY_REVOKED if fault.reason == refusals.KEY_UNKNOWN else fault.reason

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from icn_ledger.domain.events import Movement
 from icn_ledger.domain.execution import BlockOutcome
-from icn_ledger.domain.limits import QUANTITY_MAX
+from icn_ledger.domain.limits import IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_ledger.domain.records import Account, Hold, RecordTables
 from icn_ledger.domain.refusals import InvariantBroken
 
@@ -63,6 +63,7 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     _check_rest("holds", held)
     _check_sums(sums)
     _check_recoveries(outcome.working.now)
+    _check_contracts(before, changes)
 
 
 def check_state(accounts: Iterable[Account], holds: Iterable[Hold]) -> None:
@@ -98,6 +99,27 @@ def _check_recoveries(now: RecordTables) -> None:
             raise InvariantBroken(f"the recovery of {principal.hex()} is not by its guardian")
         if controller is not None and controller.is_being_recovered != (recovery is not None):
             raise InvariantBroken(f"the controller of {principal.hex()} has its recovery wrong")
+
+
+def _check_contracts(before: RecordTables, changes: RecordTables) -> None:
+    """What a contract's leaf says of its storage moves with the entries."""
+    entries: dict[bytes, int] = defaultdict(int)
+    size_bytes: dict[bytes, int] = defaultdict(int)
+    for identifier, entry in changes.contract_entries.items():
+        contract, key = identifier[:IDENTIFIER_BYTES], identifier[IDENTIFIER_BYTES:]
+        for sign, version in ((1, entry), (-1, before.contract_entries[identifier])):
+            if version is not None:
+                entries[contract] += sign
+                size_bytes[contract] += sign * (len(key) + len(version.value))
+    for identifier, leaf in changes.contracts.items():
+        if leaf is None:
+            raise InvariantBroken(f"contract {identifier.hex()} is gone")
+        previous = before.contracts[identifier]
+        entries[identifier] -= leaf.storage_entries - (0 if previous is None else previous.storage_entries)
+        size_bytes[identifier] -= leaf.storage_bytes - (0 if previous is None else previous.storage_bytes)
+    for contract, count in entries.items():
+        if count or size_bytes[contract]:
+            raise InvariantBroken(f"the leaf of contract {contract.hex()} has its storage wrong")
 
 
 def _check_rest(what: str, rest: dict[bytes, int]) -> None:

@@ -13,6 +13,9 @@ from icn_ledger.domain.records import (
     Allowance,
     AllowanceLimits,
     Anchor,
+    Code,
+    Contract,
+    ContractEntry,
     Controller,
     Hold,
     Namespace,
@@ -228,6 +231,42 @@ def _decode_recovery(leaf: bytes) -> Recovery:
     )
 
 
+def _encode_code(code: Code) -> bytes:
+    return state_pb2.CodeLeaf(code=code.code, stored_by=code.stored_by).SerializeToString(deterministic=True)
+
+
+def _decode_code(leaf: bytes) -> Code:
+    message = state_pb2.CodeLeaf.FromString(leaf)
+    return Code(message.code, message.stored_by)
+
+
+def _encode_contract(contract: Contract) -> bytes:
+    return state_pb2.ContractLeaf(
+        contract=contract.contract,
+        code=contract.code,
+        made_by=contract.made_by,
+        storage_entries=contract.storage_entries,
+        storage_bytes=contract.storage_bytes,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_contract(leaf: bytes) -> Contract:
+    message = state_pb2.ContractLeaf.FromString(leaf)
+    return Contract(
+        message.contract, message.code, message.made_by, message.storage_entries, message.storage_bytes
+    )
+
+
+def _encode_contract_entry(entry: ContractEntry) -> bytes:
+    leaf = state_pb2.ContractEntryLeaf(value=entry.value, payer=entry.payer)
+    return leaf.SerializeToString(deterministic=True)
+
+
+def _decode_contract_entry(leaf: bytes) -> ContractEntry:
+    message = state_pb2.ContractEntryLeaf.FromString(leaf)
+    return ContractEntry(message.value, message.payer)
+
+
 _ENCODERS = cast(
     dict[Namespace, Callable[[Any], bytes]],
     {
@@ -239,6 +278,9 @@ _ENCODERS = cast(
         Namespace.ALLOWANCE: _encode_allowance,
         Namespace.ZONE: _encode_zone,
         Namespace.RECOVERY: _encode_recovery,
+        Namespace.CODE: _encode_code,
+        Namespace.CONTRACT: _encode_contract,
+        Namespace.CONTRACT_ENTRY: _encode_contract_entry,
     },
 )
 
@@ -251,4 +293,7 @@ _DECODERS: dict[Namespace, Callable[[bytes], Record]] = {
     Namespace.ALLOWANCE: _decode_allowance,
     Namespace.ZONE: _decode_zone,
     Namespace.RECOVERY: _decode_recovery,
+    Namespace.CODE: _decode_code,
+    Namespace.CONTRACT: _decode_contract,
+    Namespace.CONTRACT_ENTRY: _decode_contract_entry,
 }

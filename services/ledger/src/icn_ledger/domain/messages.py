@@ -8,6 +8,7 @@ from typing import NamedTuple
 from icn_crypto import tags
 from icn_crypto.hashing import preimage
 
+from icn_ledger.domain.contract_messages import ExecuteContract, InstantiateContract, StoreCode
 from icn_ledger.domain.records import AllowanceLimits, ControllerKey, RecoveryPolicy
 
 
@@ -144,6 +145,9 @@ Message = (
     | CancelRecovery
     | CompleteRecovery
     | SetRecovery
+    | StoreCode
+    | InstantiateContract
+    | ExecuteContract
 )
 
 KIND_NUMBERS: dict[type[Message], int] = {
@@ -162,6 +166,9 @@ KIND_NUMBERS: dict[type[Message], int] = {
     CancelRecovery: 13,
     CompleteRecovery: 14,
     SetRecovery: 15,
+    StoreCode: 24,
+    InstantiateContract: 25,
+    ExecuteContract: 26,
 }
 """Field numbers of ``Message.kind``, as key scopes name them."""
 
@@ -207,7 +214,12 @@ class Transaction:
     organizations_set: tuple[bytes, ...]
     """Organizations that its SetAllowance messages name, each once; for a new one another leaf is made."""
     fuel_limit: int = 0
-    """Fuel its contract call may use, and is charged; 0 for all other transactions."""
+    """Fuel its contract message may use, and is charged; 0 for all other transactions."""
+
+    @property
+    def is_of_contracts(self) -> bool:
+        """Whether it runs after all native transactions of its block."""
+        return self.fuel_limit > 0
 
     def signing_preimage(self, genesis_hash: bytes) -> bytes:
         """What each signature is over."""

@@ -18,6 +18,8 @@ from icn_crypto.suites import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Suite, key_id
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
 
 from icn_ledger.domain import limits
+from icn_ledger.domain.contract_messages import fuel_limit, leaves_made_max
+from icn_ledger.domain.contract_parsing import contract_readers, lone_contract_message
 from icn_ledger.domain.messages import (
     KIND_NUMBERS,
     LEAF_MAKERS,
@@ -86,6 +88,7 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
     for message in messages:
         if type(message) is SetRecovery:
             _check_guardian(message.recovery, principal)
+    contract_message = lone_contract_message(messages)
     return Transaction(
         id=domain_hash(tags.TRANSACTION_ID, genesis_hash, body_bytes),
         body=body_bytes,
@@ -97,8 +100,13 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
         expire_time_ms=check_time(body.expire_time_ms, "expire_time_ms"),
         messages=messages,
         signatures=_signatures(envelope.signatures),
-        leaves_made_max=sum([type(message) in LEAF_MAKERS for message in messages]),
+        leaves_made_max=(
+            sum([type(message) in LEAF_MAKERS for message in messages])
+            if contract_message is None
+            else leaves_made_max(contract_message)
+        ),
         organizations_set=_organizations_set(messages),
+        fuel_limit=0 if contract_message is None else fuel_limit(contract_message),
     )
 
 
@@ -357,4 +365,5 @@ _READERS: dict[str, Callable[[Any], Message]] = {
     "cancel_recovery": _cancel_recovery,
     "complete_recovery": _complete_recovery,
     "set_recovery": _set_recovery,
+    **contract_readers(_transfer),
 }

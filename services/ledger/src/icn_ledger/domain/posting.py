@@ -36,11 +36,18 @@ def check_debit(
     working: WorkingSet, transaction: Transaction, message: Transfer | PlaceHold
 ) -> tuple[Account, Account]:
     """Source and destination of a voluntary debit that the limit allows."""
+    return check_debit_by(transaction.principal, working, message)
+
+
+def check_debit_by(
+    owner: bytes, working: WorkingSet, message: Transfer | PlaceHold
+) -> tuple[Account, Account]:
+    """The same where ``owner`` acts, a contract for instance."""
     accounts = working.now.accounts
     source, destination = accounts[message.source], accounts[message.destination]
     if source is None or destination is None:
         raise Refused(refusals.ACCOUNT_UNKNOWN)
-    if source.owner != transaction.principal:
+    if source.owner != owner:
         raise Refused(refusals.NOT_ACCOUNT_OWNER)
     if source.unit != destination.unit:
         raise Refused(refusals.UNIT_MISMATCH)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from icn.ledger.v1 import state_pb2
 from icn_crypto.merkle_log import leaf_hash, tree_root
 
-from icn_ledger.domain.events import Movement, Receipt
+from icn_ledger.domain.events import ContractResult, Movement, Receipt
 
 _APPLIED = state_pb2.RECEIPT_STATUS_APPLIED
 _REFUSED = state_pb2.RECEIPT_STATUS_REFUSED
@@ -45,12 +45,22 @@ def encode_receipt(receipt: Receipt) -> bytes:
             reason=receipt.reason,
             message_index=receipt.message_index,
             figures=[state_pb2.Figure(name=name, value=value) for name, value in receipt.figures],
+            contract=_contract_result(receipt.contract),
         )
     else:
         message = state_pb2.Receipt(
-            transaction_id=receipt.transaction_id, status=_APPLIED, postings=postings(receipt.movements)
+            transaction_id=receipt.transaction_id,
+            status=_APPLIED,
+            postings=postings(receipt.movements),
+            contract=_contract_result(receipt.contract),
         )
     return message.SerializeToString(deterministic=True)
+
+
+def _contract_result(result: ContractResult | None) -> state_pb2.ContractResult | None:
+    if result is None:
+        return None
+    return state_pb2.ContractResult(fuel_used=result.fuel_used, data=result.data, events=result.events)
 
 
 def receipts_root(encoded: Sequence[bytes]) -> bytes:

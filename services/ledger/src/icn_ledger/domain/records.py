@@ -26,6 +26,9 @@ class Namespace(IntEnum):
     ALLOWANCE = 6
     ZONE = 7
     RECOVERY = 8
+    CODE = 14
+    CONTRACT = 15
+    CONTRACT_ENTRY = 16
 
 
 class KeyScope(NamedTuple):
@@ -247,7 +250,46 @@ class Recovery(NamedTuple):
         return self.ready_time_ms + RECOVERY_LAPSE_MS
 
 
-Record = Controller | Unit | Account | Hold | Anchor | Allowance | Zone | Recovery
+class Code(NamedTuple):
+    """The code of contracts."""
+
+    code: bytes
+    stored_by: bytes
+
+
+class Contract(NamedTuple):
+    """A contract: a principal without keys, which owns accounts."""
+
+    contract: bytes
+    code: bytes
+    """SHA-256."""
+    made_by: bytes
+    storage_entries: int
+    storage_bytes: int
+    """Of keys and values."""
+
+
+class ContractEntry(NamedTuple):
+    """One entry of a contract's storage; its identifier is contract ‖ key."""
+
+    value: bytes
+    payer: bytes
+    """Organization whose allowance the leaf occupies."""
+
+
+Record = (
+    Controller
+    | Unit
+    | Account
+    | Hold
+    | Anchor
+    | Allowance
+    | Zone
+    | Recovery
+    | Code
+    | Contract
+    | ContractEntry
+)
 
 Key = tuple[Namespace, bytes]
 """Names a record; the zone's identifier is empty."""
@@ -263,6 +305,9 @@ TABLES: dict[Namespace, str] = {
     Namespace.ALLOWANCE: "allowances",
     Namespace.ZONE: "zones",
     Namespace.RECOVERY: "recoveries",
+    Namespace.CODE: "codes",
+    Namespace.CONTRACT: "contracts",
+    Namespace.CONTRACT_ENTRY: "contract_entries",
 }
 """What the table of a namespace is called in `RecordTables` and in `touched.RecordNames`."""
 
@@ -282,6 +327,9 @@ class RecordTables:
     allowances: dict[bytes, Allowance | None] = field(default_factory=dict)
     zones: dict[bytes, Zone | None] = field(default_factory=dict)
     recoveries: dict[bytes, Recovery | None] = field(default_factory=dict)
+    codes: dict[bytes, Code | None] = field(default_factory=dict)
+    contracts: dict[bytes, Contract | None] = field(default_factory=dict)
+    contract_entries: dict[bytes, ContractEntry | None] = field(default_factory=dict)
 
     def table(self, namespace: Namespace) -> dict[bytes, Any]:
         """The table of one namespace."""

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from icn_ledger.domain.contract_messages import (
+    ContractMessage,
+    ExecuteContract,
+    InstantiateContract,
+    StoreCode,
+)
 from icn_ledger.domain.messages import (
     AnchorDigest,
     CancelRecovery,
@@ -38,6 +44,9 @@ class RecordNames:
     allowances: set[bytes] = field(default_factory=set)
     zones: set[bytes] = field(default_factory=set)
     recoveries: set[bytes] = field(default_factory=set)
+    codes: set[bytes] = field(default_factory=set)
+    contracts: set[bytes] = field(default_factory=set)
+    contract_entries: set[bytes] = field(default_factory=set)
 
     def names(self, namespace: Namespace) -> set[bytes]:
         """The identifiers of one namespace."""
@@ -86,6 +95,8 @@ def touched_directly(transactions: Iterable[Transaction], due_holds: Iterable[by
                     names.controllers.add(message.organization)
                     names.allowances.add(message.organization)
                     names.zones.add(ZONE_IDENTIFIER)
+                case StoreCode() | InstantiateContract() | ExecuteContract():
+                    _add_of_contracts(names, message)
                 case _:
                     _add_of_controllers(names, transaction.principal, message)
     return names
@@ -105,6 +116,7 @@ def _add_of_controllers(
     match message:
         case OpenController():
             names.controllers.add(message.principal)
+            names.contracts.add(message.principal)
             names.allowances.add(acting)
         case UpdateController() | SetRecovery():
             names.recoveries.add(acting)
@@ -113,6 +125,24 @@ def _add_of_controllers(
             names.recoveries.add(message.principal)
     if isinstance(message, OpenController | SetRecovery) and message.recovery is not None:
         names.controllers.add(message.recovery.guardian)
+
+
+def _add_of_contracts(names: RecordNames, message: ContractMessage) -> None:
+    """Add what a contract message names. Storage is loaded when the contract runs: only then is it known
+    whether it will."""
+    match message:
+        case StoreCode():
+            names.codes.add(message.code_hash)
+            return
+        case InstantiateContract():
+            names.controllers.add(message.contract)
+            names.codes.add(message.code)
+            names.accounts.update(account.account for account in message.accounts)
+            names.units.update(account.unit for account in message.accounts)
+    names.contracts.add(message.contract)
+    names.accounts.update(message.call.declared)
+    for transfer in message.call.funds:
+        names.accounts.update((transfer.source, transfer.destination))
 
 
 def touched_behind(

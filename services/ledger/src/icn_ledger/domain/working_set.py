@@ -21,6 +21,18 @@ class WorkingSet:
         self._journal: list[tuple[dict[bytes, Any], bytes, Any]] = []
         self._events_before = 0
 
+    def add_loaded(self, records: RecordTables) -> None:
+        """Take in records that were loaded later; those that are here already stay as they are."""
+        for namespace in Namespace:
+            loaded, now = self.loaded.table(namespace), self.now.table(namespace)
+            for identifier, record in records.table(namespace).items():
+                if identifier not in loaded:
+                    loaded[identifier] = now[identifier] = record
+
+    def note_absent(self, namespace: Namespace, identifier: bytes) -> None:
+        """Take in that there is no such record, which was not loaded by its name."""
+        self.loaded.table(namespace)[identifier] = self.now.table(namespace)[identifier] = None
+
     def begin(self) -> None:
         """From here on, `rollback` takes back."""
         self._journal.clear()

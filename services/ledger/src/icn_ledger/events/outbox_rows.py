@@ -9,8 +9,10 @@ from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2, state_pb2
 from icn_kit.envelope import ledger_event_id
 
+from icn_ledger.domain.contracts import event_message
 from icn_ledger.domain.events import (
     AccountOpened,
+    ContractCalled,
     Event,
     FloorChanged,
     HoldCaptured,
@@ -191,6 +193,19 @@ def _recovery_completed(event: RecoveryCompleted, commit: BlockCommit) -> _Writt
     )
 
 
+def _contract_called(event: ContractCalled, commit: BlockCommit) -> _Written:
+    message = events_pb2.ContractCalled(
+        height=commit.block.height,
+        transaction_id=commit.transaction_ids[event.transaction_index],
+        contract=event.contract,
+        sender=event.sender,
+        fuel_used=event.fuel_used,
+        events=[event_message(own) for own in event.events],
+    )
+    aggregate = f"contracts/{event.contract.hex()}"
+    return "icn.ledger.v1.contract_called", event.payer, aggregate, message.SerializeToString()
+
+
 def _recovery_leaf(recovery: Recovery) -> state_pb2.RecoveryLeaf:
     return state_pb2.RecoveryLeaf.FromString(encode_leaf(Namespace.RECOVERY, recovery))
 
@@ -206,4 +221,5 @@ _WRITERS: dict[type[Event], Callable[[Any, BlockCommit], _Written]] = {
     RecoveryStarted: _recovery_started,
     RecoveryCancelled: _recovery_cancelled,
     RecoveryCompleted: _recovery_completed,
+    ContractCalled: _contract_called,
 }

@@ -67,16 +67,20 @@ class LeastRecentlyUsed(Generic[Key, Value]):
         self._entries.clear()
 
 
+_NOT_CACHED = frozenset({Namespace.CODE, Namespace.CONTRACT_ENTRY})
+
 PageCache = LeastRecentlyUsed[bytes, bytes | None]
 """The newest version of pages of the state tree by prefix, absence included; PAGES_MAX of them."""
 
 
 class RecordCache:
-    """The newest version of records, absence included."""
+    """The newest version of records, absence included. Code and storage of contracts, up to
+    64 KiB a record, are not kept."""
 
     def __init__(self, count_max: int = RECORDS_MAX) -> None:
         self._tables: dict[Namespace, LeastRecentlyUsed[bytes, Record | None]] = {
-            namespace: LeastRecentlyUsed(count_max) for namespace in Namespace
+            namespace: LeastRecentlyUsed(0 if namespace in _NOT_CACHED else count_max)
+            for namespace in Namespace
         }
 
     def take(

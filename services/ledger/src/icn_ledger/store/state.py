@@ -14,7 +14,7 @@ from icn_kit.database import Connection, Database
 from icn_kit.writer import Writer
 
 from icn_ledger.domain.limits import VERSIONED_HEIGHTS
-from icn_ledger.domain.records import Namespace, RecordTables
+from icn_ledger.domain.records import ContractEntry, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
 from icn_ledger.store.arrays import ByteaArray
@@ -23,6 +23,7 @@ from icn_ledger.store.statements import INSERT_CHAIN, block_statement
 from icn_ledger.store.versions import (
     fetch_leaf_bytes,
     fetch_pages,
+    fetch_storage,
     fetch_tree,
     records_of,
 )
@@ -172,6 +173,11 @@ class StateStore:
             async with self._lock:
                 await self._load_missing(names, records)
         return records
+
+    async def load_storage(self, contract: bytes) -> dict[bytes, ContractEntry]:
+        """Every entry of a contract's storage in the newest state, ascending."""
+        async with self._lock, self._database.connection() as connection:
+            return await fetch_storage(connection, contract)
 
     async def load_validity(self, names: RecordNames, height: int) -> ValidityView:
         """Controllers and allowances as they were after ``height``."""

@@ -6,13 +6,14 @@ Source: docs/spec/ledger-store.md, "How far back".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from icn_crypto.state_tree import missing_prefixes, state_key
 from icn_kit.database import Connection
 
+from icn_ledger.domain.contract_limits import KEY_BYTES_MAX
 from icn_ledger.domain.leaves import decode_leaf
-from icn_ledger.domain.records import Key, Namespace, RecordTables
+from icn_ledger.domain.records import ContractEntry, Key, Namespace, RecordTables
 from icn_ledger.store.arrays import ByteaArray, SmallintArray
 
 # The first block after a height that replaced a leaf has what it was then.
@@ -61,6 +62,12 @@ _PAGES = """
     ) AS version
 """
 
+_STORAGE = """
+    SELECT identifier, value FROM leaves
+    WHERE namespace = %(namespace)s AND identifier >= %(first)s AND identifier < %(end)s
+    ORDER BY identifier
+"""
+
 LeafBytes = list[tuple[Namespace, bytes, bytes]]
 """Namespace, identifier, canonical bytes; in any order."""
 
@@ -68,6 +75,19 @@ LeafBytes = list[tuple[Namespace, bytes, bytes]]
 async def fetch_leaf_bytes(connection: Connection, wanted: Sequence[Key], height: int) -> LeafBytes:
     """Canonical leaf bytes after ``height``, which is not below the horizon, of those that were there."""
     return await _fetch(connection, _LEAVES, {**_named(wanted), "height": height})
+
+
+async def fetch_storage(connection: Connection, contract: bytes) -> dict[bytes, ContractEntry]:
+    """The newest version of every entry of a contract's storage by identifier (contract ‖ key), ascending."""
+    cursor = connection.cursor(binary=True)
+    end = contract + b"\xff" * (KEY_BYTES_MAX + 1)
+    await cursor.execute(
+        _STORAGE, {"namespace": int(Namespace.CONTRACT_ENTRY), "first": contract, "end": end}
+    )
+    return {
+        identifier: cast(ContractEntry, decode_leaf(Namespace.CONTRACT_ENTRY, value))
+        for identifier, value in await cursor.fetchall()
+    }
 
 
 async def fetch_leaf_bytes_at_edge(connection: Connection, wanted: Sequence[Key], epoch: int) -> LeafBytes:

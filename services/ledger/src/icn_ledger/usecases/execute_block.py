@@ -27,6 +27,7 @@ from icn_ledger.domain.records import Namespace, RecordTables
 from icn_ledger.domain.refusals import InvariantBroken, Malformed
 from icn_ledger.domain.touched import touched_behind, touched_directly
 from icn_ledger.usecases.breath import LEAVES_ON_LOOP_MAX, in_breaths
+from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
 from icn_ledger.usecases.ports import (
     AnotherExecuted,
     BlockCommit,
@@ -35,6 +36,7 @@ from icn_ledger.usecases.ports import (
     Pages,
     State,
 )
+from icn_ledger.usecases.run_contracts import run_contracts
 from icn_ledger.usecases.transaction_cache import TransactionCache
 
 HEADER_BYTES_MAX = 1_024
@@ -85,6 +87,8 @@ class Executor:
     """Told of every block after its commit; must not raise."""
     on_halt: Callable[[str], None]
     """Told once why execution stopped for good."""
+    contracts: ContractEngine = field(default_factory=NoVm)
+    """Where contracts run."""
     _source: _CurrentPages = field(init=False)
     _tree: StateTree = field(init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -103,7 +107,7 @@ class Executor:
             FailedPrecondition: HEIGHT_GAP: not the next height; BLOCK_CONFLICT: another block was executed at
                 this height, or the block does not extend the one executed last.
             Halted: an invariant broke or another process executes on this database; the node has to stop.
-            Unavailable: the database went away; the same call may be made again.
+            Unavailable: the database or the vm went away; the same call may be made again.
         """
         # A caller's deadline must not cut a commit in two, so the work is its own task.
         return await asyncio.shield(asyncio.ensure_future(self._execute_alone(final)))
@@ -256,6 +260,7 @@ class Executor:
         execution.release_due(due)
         async for transaction in in_breaths(transactions):
             execution.execute(transaction)
+        await run_contracts(execution, self.state, self.contracts, self.genesis.hash)
         return execution.finish()
 
     async def _update_tree(self, leaves: Sequence[tuple[Namespace, bytes, bytes | None]]) -> Update:

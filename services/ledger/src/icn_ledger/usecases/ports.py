@@ -10,7 +10,7 @@ from icn_crypto.merkle_log import Log
 from icn_kit.errors import DomainError, ErrorKind
 
 from icn_ledger.domain.events import Event
-from icn_ledger.domain.records import Namespace, RecordTables
+from icn_ledger.domain.records import ContractEntry, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
 
@@ -151,6 +151,10 @@ class State(Protocol):
             StateBehind: the height is not executed.
             StatePruned: it lies more than 256 heights back.
         """
+
+    async def load_storage(self, contract: bytes) -> dict[bytes, ContractEntry]:
+        """Every entry of a contract's storage in the newest state by identifier (contract ‖ key),
+        ascending."""
 
     async def load_pages(self, keys: Sequence[bytes]) -> Pages:
         """Every page of the newest tree that lies on the way to the keys."""

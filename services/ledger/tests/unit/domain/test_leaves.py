@@ -9,7 +9,7 @@ from icn.ledger.v1 import state_pb2, transaction_pb2
 from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash
 from icn_crypto.suites import Suite
 from icn_crypto.wire import parse_canonical
-from icn_ledger.domain.events import Movement, Receipt
+from icn_ledger.domain.events import ContractResult, Movement, Receipt
 from icn_ledger.domain.genesis_state import genesis_records
 from icn_ledger.domain.leaves import controller_head, decode_leaf, encode_leaf
 from icn_ledger.domain.limits import QUANTITY_MAX, RECOVERY_DELAY_MS_MAX
@@ -20,6 +20,9 @@ from icn_ledger.domain.records import (
     Allowance,
     AllowanceLimits,
     Anchor,
+    Code,
+    Contract,
+    ContractEntry,
     Controller,
     Hold,
     Namespace,
@@ -41,6 +44,9 @@ MESSAGES = {
     Namespace.ALLOWANCE: state_pb2.AllowanceLeaf,
     Namespace.ZONE: state_pb2.ZoneLeaf,
     Namespace.RECOVERY: state_pb2.RecoveryLeaf,
+    Namespace.CODE: state_pb2.CodeLeaf,
+    Namespace.CONTRACT: state_pb2.ContractLeaf,
+    Namespace.CONTRACT_ENTRY: state_pb2.ContractEntryLeaf,
 }
 ids = st.binary(min_size=16, max_size=16)
 quantities = st.integers(0, QUANTITY_MAX)
@@ -58,6 +64,12 @@ records = st.one_of(
         st.just(Namespace.ANCHOR),
         st.builds(Anchor, st.binary(min_size=32, max_size=32), st.just("a"), ids, quantities, quantities),
     ),
+    st.tuples(st.just(Namespace.CODE), st.builds(Code, st.binary(min_size=1), ids)),
+    st.tuples(
+        st.just(Namespace.CONTRACT),
+        st.builds(Contract, ids, st.binary(min_size=32, max_size=32), ids, st.integers(0, 4_096), quantities),
+    ),
+    st.tuples(st.just(Namespace.CONTRACT_ENTRY), st.builds(ContractEntry, st.binary(min_size=1), ids)),
     st.tuples(
         st.just(Namespace.ALLOWANCE),
         st.builds(
@@ -140,6 +152,8 @@ def test_every_genesis_record_reads_back() -> None:
     [
         Receipt(bytes(32), "", 0, (), ()),
         Receipt(bytes(32), "CREDIT_LIMIT_EXCEEDED", 3, (("balance_minor", -5), ("floor_minor", 0)), ()),
+        Receipt(bytes(32), "", 0, (), (), ContractResult(5, b"data", bytes(32))),
+        Receipt(bytes(32), "OUT_OF_GAS", 0, (), (), ContractResult(0)),
         Receipt(bytes(32), "", 0, (), (Movement(0, b"", b"a" * 16, b"b" * 16, b"", 5, -5, 0, b"", b""),)),
     ],
 )

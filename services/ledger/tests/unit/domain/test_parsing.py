@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -25,7 +26,9 @@ from services.ledger.tests.conftest import (
     capture_hold,
     complete_recovery,
     create_unit,
+    execute,
     identifier,
+    instantiate,
     make_zone,
     open_account,
     place_hold,
@@ -34,6 +37,7 @@ from services.ledger.tests.conftest import (
     set_recovery,
     sorted_keys,
     start_recovery,
+    store_code,
     transfer,
     void_hold,
 )
@@ -100,6 +104,9 @@ EVERY_KIND = [
     cancel_recovery(A),
     complete_recovery(A),
     set_recovery(POLICY),
+    store_code(b"code"),
+    instantiate(A, sha256(b"code").digest(), b"{}", accounts=[(B, C)], funds=[(C, B, 5)], declared=[A, C]),
+    execute(A, b"{}", funds=[(C, B, 5)], declared=[A, C]),
 ]
 
 
@@ -450,3 +457,88 @@ def test_a_transaction_of_65536_bytes_is_read_and_one_byte_more_is_not() -> None
     parse_transaction(exact, ZONE.genesis.hash)
     assert "at most 65536" in refuse(bytes(TRANSACTION_BYTES_MAX + 1))
     assert "at most" not in refuse(bytes(TRANSACTION_BYTES_MAX))
+
+
+def call_changed(**changes: Any) -> pb.Message:
+    message = execute(A, b"{}", funds=[(C, B, 5)], declared=[A, C])
+    for name, value in changes.items():
+        field = getattr(message.execute_contract.call, name)
+        if isinstance(value, list):
+            del field[:]
+            field.extend(value)
+        else:
+            setattr(message.execute_contract.call, name, value)
+    return message
+
+
+def leaf(identifier: bytes, namespace: int = 3) -> pb.LeafName:
+    return pb.LeafName(namespace=namespace, identifier=identifier)
+
+
+ACCOUNTS = sorted([A, B, C])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        store_code(b""),
+        store_code(bytes(61_441)),
+        instantiate(SHORT, bytes(32)),
+        instantiate(A, bytes(31)),
+        instantiate(A, bytes(32), accounts=[(identifier(str(n)), identifier(f"u{n}")) for n in range(9)]),
+        instantiate(A, bytes(32), accounts=[(B, A), (B, C)]),
+        instantiate(A, bytes(32), accounts=[(B, A), (C, A)]),
+        pb.Message(execute_contract=pb.ExecuteContract(contract=A)),
+        execute(SHORT),
+        execute(A, bytes(16_385)),
+        execute(A, fuel_limit=0),
+        execute(A, fuel_limit=1_000_000_001),
+        call_changed(funds=[pb.Transfer(source=A, destination=A, amount_minor=5)]),
+        call_changed(funds=[pb.Transfer(source=A, destination=B, amount_minor=0)]),
+        call_changed(funds=[pb.Transfer(source=one, destination=B, amount_minor=5) for one in (A, C)]),
+        call_changed(
+            funds=[pb.Transfer(source=A, destination=identifier(str(n)), amount_minor=5) for n in range(9)]
+        ),
+        call_changed(declared=[leaf(SHORT)]),
+        call_changed(declared=[leaf(A, 1)]),
+        call_changed(declared=[leaf(A), leaf(A)]),
+        call_changed(declared=[leaf(ACCOUNTS[1]), leaf(ACCOUNTS[0])]),
+        call_changed(declared=[leaf(number.to_bytes(16, "big")) for number in range(17)]),
+    ],
+)
+def test_a_contract_message_outside_its_bounds_is_malformed(message: pb.Message) -> None:
+    refuse(signed(ZONE, message))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        store_code(bytes(61_440)),
+        execute(A, bytes(16_384)),
+        execute(A, fuel_limit=1),
+        execute(A, fuel_limit=1_000_000_000),
+        call_changed(declared=[leaf(number.to_bytes(16, "big")) for number in range(16)]),
+        call_changed(
+            funds=[pb.Transfer(source=A, destination=identifier(str(n)), amount_minor=5) for n in range(8)]
+        ),
+    ],
+)
+def test_a_contract_message_at_its_bounds_is_read(message: pb.Message) -> None:
+    assert parse_transaction(signed(ZONE, message), ZONE.genesis.hash).is_of_contracts
+
+
+@pytest.mark.parametrize("message", [store_code(b"code"), instantiate(A, bytes(32)), execute(A)])
+def test_a_contract_message_stands_alone(message: pb.Message) -> None:
+    assert "alone" in refuse(signed(ZONE, message, transfer(A, B, 5)))
+    assert "alone" in refuse(signed(ZONE, transfer(A, B, 5), message))
+
+
+def test_what_a_contract_transaction_is_charged_follows_from_its_bytes() -> None:
+    def read(message: pb.Message) -> tuple[int, int]:
+        transaction = parse_transaction(signed(ZONE, message), ZONE.genesis.hash)
+        return transaction.fuel_limit, transaction.leaves_made_max
+
+    assert read(store_code(bytes(1_000))) == (20_000_000, 1)
+    assert read(instantiate(A, bytes(32), accounts=[(B, C)], fuel_limit=7)) == (7, 66)
+    assert read(execute(A, fuel_limit=7)) == (7, 64)
+    assert read(transfer(A, B, 5)) == (0, 0)
