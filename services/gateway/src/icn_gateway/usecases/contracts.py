@@ -10,15 +10,19 @@ from types import MappingProxyType
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from icn.governance.v1 import service_pb2 as governance
 from icn.kit.v1.command_pb2 import SignedCommand
 from icn.ledger.v1 import service_pb2 as ledger
+from icn.marketplace.v1 import service_pb2 as marketplace
 from icn.reputation.v1 import service_pb2 as reputation
 
 LEDGER = "ledger"
 
 SERVICES: Mapping[str, ServiceDescriptor] = MappingProxyType(
     {
+        "governance": governance.DESCRIPTOR.services_by_name["GovernanceService"],
         "ledger": ledger.DESCRIPTOR.services_by_name["LedgerService"],
+        "marketplace": marketplace.DESCRIPTOR.services_by_name["MarketplaceService"],
         "reputation": reputation.DESCRIPTOR.services_by_name["ReputationService"],
     }
 )

@@ -38,7 +38,7 @@ READS = (
         method("ledger", "ListMemberships"),
         (
             only_of("organization", "organization", "principals", "Members of this organization"),
-            only_of("member", "member", "principals", "Organizations of this member"),
+            only_of("member", "member", "principals", "Organizations of this member", ""),
             *_PAGING,
         ),
         check=_one_of_two,

@@ -11,14 +11,12 @@ _RESOURCE = "Resource"
 _TIMES = (
     whole(
         "from_time_ms",
-        "from_time_ms",
         "Only those that end after this, unix milliseconds; 0: no bound.",
         HEIGHT_MAX,
         0,
         0,
     ),
     whole(
-        "until_time_ms",
         "until_time_ms",
         "Only those that start before this, unix milliseconds; 0: no bound.",
         HEIGHT_MAX,
@@ -62,8 +60,8 @@ READS = (
         method("marketplace", "FindFreeSlot"),
         (
             identifier("resource_id", "resource", "resources", _RESOURCE),
-            whole("minutes", "minutes", "Its length, minutes.", 43_200, None, 60),
-            whole("from_time_ms", "from_time_ms", "Earliest start, unix milliseconds; 0: now.", HEIGHT_MAX, 0, 0),
+            whole("minutes", "Its length, minutes.", 43_200, None, 60),
+            whole("from_time_ms", "Earliest start, unix milliseconds; 0: now.", HEIGHT_MAX, 0, 0),
         ),
     ),
     Read(

@@ -29,7 +29,13 @@ READS = (
         "Reputation",
         method("reputation", "ListScores"),
         (
-            word("dimension", "dimension", f"{_DIMENSION}; absent for all of one principal.", "delivery", default=""),
+            word(
+                "dimension",
+                "dimension",
+                f"{_DIMENSION}; absent for all of one principal.",
+                "delivery",
+                default="",
+            ),
             only_of("principal", "principal", "principals", "Only of this principal"),
             *_PAGING,
         ),
@@ -43,7 +49,13 @@ READS = (
         (
             identifier("principal_id", "principal", "principals", "Principal"),
             word("dimension", "dimension", f"{_DIMENSION}.", "delivery"),
-            whole("contributions_max", "contributions_max", "Contributions to name, 1 to 100; 0: 20.", 100, 0, 20),
+            whole(
+                "contributions_max",
+                "Contributions to name, 1 to 100; 0: 20.",
+                100,
+                0,
+                20,
+            ),
         ),
     ),
     Read(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 from icn_kit.errors import InvalidArgument
 from litestar import Response, get
@@ -26,7 +27,7 @@ from icn_gateway.api.fields import (
     PAGE_TOKEN_CHARACTERS_MAX,
 )
 from icn_gateway.api.problems import AnyRequest
-from icn_gateway.domain.documents import message_document
+from icn_gateway.domain.documents import UNSPECIFIED, Dialect, enum_names, message_document
 from icn_gateway.usecases.contracts import Method
 
 _PATH_PARAMETER = re.compile(r"\{([a-z_]+):str\}")
@@ -69,9 +70,7 @@ class Parameter:
                 parameter=self.name,
             )
         if self.whole_max is not None and int(text) > self.whole_max:
-            raise InvalidArgument(
-                "INVALID_ARGUMENT", f"{self.name}: {self.description}", parameter=self.name
-            )
+            raise InvalidArgument("INVALID_ARGUMENT", f"{self.name}: {self.description}", parameter=self.name)
         return self.convert(text)
 
 
@@ -137,7 +136,13 @@ def handler(read: Read) -> Any:
 def identifier(name: str, field: str, collection: str, what: str) -> Parameter:
     """16 bytes in hex that name something of a collection; an empty ``collection`` leaves it as it is."""
     return Parameter(
-        name, field, f"{what}, 16 bytes in lower-case hex.", "[0-9a-f]{32}", 32, EXAMPLE_ID, _named(collection)
+        name,
+        field,
+        f"{what}, 16 bytes in lower-case hex.",
+        "[0-9a-f]{32}",
+        32,
+        EXAMPLE_ID,
+        _named(collection),
     )
 
 
@@ -154,7 +159,7 @@ def digest(name: str, field: str, collection: str, what: str) -> Parameter:
     )
 
 
-def only_of(name: str, field: str, collection: str, what: str) -> Parameter:
+def only_of(name: str, field: str, collection: str, what: str, example: str = EXAMPLE_ID) -> Parameter:
     """A filter: 16 bytes in hex; absent for all."""
     return Parameter(
         name,
@@ -162,7 +167,7 @@ def only_of(name: str, field: str, collection: str, what: str) -> Parameter:
         f"{what}, 16 bytes in lower-case hex; absent for all.",
         "([0-9a-f]{32})?",
         32,
-        EXAMPLE_ID,
+        example,
         _named(collection),
         default="",
     )
@@ -175,12 +180,12 @@ def flag(name: str, field: str, what: str) -> Parameter:
     )
 
 
-def whole(name: str, field: str, what: str, largest: int, default: int | None, example: int) -> Parameter:
-    """A whole number that is not negative."""
+def whole(name: str, what: str, largest: int, default: int | None, example: int) -> Parameter:
+    """A whole number that is not negative, of a field of the same name."""
     digits = len(str(largest))
     return Parameter(
         name,
-        field,
+        name,
         what,
         f"(0|[1-9][0-9]{{0,{digits - 1}}})",
         digits,
@@ -195,6 +200,22 @@ def word(name: str, field: str, what: str, example: str, *, default: str | None 
     """A short name such as a dimension's."""
     pattern = "[a-z][a-z0-9_.-]{0,63}" if default is None else "([a-z][a-z0-9_.-]{0,63})?"
     return Parameter(name, field, what, pattern, 64, example, default=default)
+
+
+def choice(name: str, field: str, what: str, enum: EnumDescriptor) -> Parameter:
+    """One value of an enum by its name in REST; absent for all."""
+    numbers = {text: number for number, text in enum_names(enum, Dialect.REST).items() if text != UNSPECIFIED}
+    words = "|".join(numbers)
+    return Parameter(
+        name,
+        field,
+        f"{what}: {', '.join(f'`{text}`' for text in numbers)}; absent for all.",
+        f"({words})?",
+        max(map(len, numbers)),
+        next(iter(numbers)),
+        lambda text: numbers.get(text, 0),
+        default="",
+    )
 
 
 def paging(largest: int) -> tuple[Parameter, Parameter]:
