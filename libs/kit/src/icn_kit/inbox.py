@@ -50,6 +50,11 @@ Handler = Callable[[EventEnvelope, Connection], Awaitable[None]]
 happen twice."""
 
 
+Listener = Callable[[EventEnvelope], Awaitable[None]]
+"""Told of an event whose effect is committed, also when it was a repeat; for memories over the effect, and
+must not fail."""
+
+
 def create_inbox_statements() -> tuple[str, ...]:
     """What a service's migration executes, in its own schema, to get an inbox."""
     return (
@@ -83,6 +88,7 @@ class Consumer:
         name: of the consumer, unique on the bus: ``<consuming service>_<purpose>``. It remembers how far
             it is.
         subjects: which events; wildcards as in NATS.
+        on_handled: awaited after the commit, before the next event.
 
     Any number of processes may run the same consumer: NATS hands out one event at a time.
     """
@@ -96,6 +102,7 @@ class Consumer:
         name: str,
         subjects: Sequence[str],
         handler: Handler,
+        on_handled: Listener | None = None,
     ) -> None:
         self._database = database
         self._bus = bus
@@ -104,6 +111,7 @@ class Consumer:
         self.name = name
         self._subjects = list(subjects)
         self._handler = handler
+        self._on_handled = on_handled
 
     async def run(self) -> None:
         """Consume for ever, through losses of NATS and of Postgres."""
@@ -215,7 +223,10 @@ class Consumer:
 
     async def _try(self, event: EventEnvelope) -> bool:
         async with self._database.transaction() as connection:
-            return await handle_once(connection, self.name, event, self._handler)
+            is_first = await handle_once(connection, self.name, event, self._handler)
+        if self._on_handled is not None:
+            await self._on_handled(event)
+        return is_first
 
     async def _wait(self, message: Msg, seconds: float) -> None:
         await message.in_progress()
