@@ -1,7 +1,7 @@
 """What a permission check costs: ``python benches/permissions.py [TUPLES]``. The bar is 20 CPU-µs.
 
-Co-ops in eight federations: every person is a member of one to three co-ops, some hold offices, every co-op is
-a member of a federation. Checks are drawn at random, about half of them answered with no.
+Co-ops in eight federations: every person is a member of one to three co-ops, some hold offices, every co-op
+is a member of a federation. Checks are drawn at random, about half of them answered with no.
 """
 
 from __future__ import annotations
