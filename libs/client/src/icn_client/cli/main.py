@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from icn_client.cli import accounts, contracts, files, keys, platform, proofs, recovery, reputation, votes
+from icn_client.cli import (
+    accounts,
+    contracts,
+    files,
+    identities,
+    keys,
+    platform,
+    proofs,
+    recovery,
+    reputation,
+    votes,
+)
 from icn_client.cli.output import (
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
@@ -47,6 +58,7 @@ accounts.register(app)
 recovery.register(app)
 proofs.register(app)
 files.register(app)
+identities.register(app)
 reputation.register(app)
 votes.register(app)
 contracts.register(app)
