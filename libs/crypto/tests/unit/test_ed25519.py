@@ -279,3 +279,49 @@ def test_canonical_points_are_those_that_read_back_as_themselves(encoded: bytes)
 def test_of_the_small_order_encodings_eight_are_canonical() -> None:
     canonical = [encoded for encoded in SMALL_ORDER if ed25519.has_canonical_points(encoded, encoded)]
     assert sorted(canonical) == sorted(curve.compress(point) for point in TORSION)
+
+
+def strictly_by_definition(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """The strict rule as docs/spec/cryptography.md says it."""
+    r = curve.decompress(signature[:32])
+    return (
+        exact_verdict(public_key, message, signature) is Verdict.VALID
+        and r is not None
+        and not curve.is_identity(r)
+        and ed25519.has_canonical_points(public_key, signature)
+    )
+
+
+@settings(max_examples=60)
+@given(scalars, st.integers(0, L - 1), torsion, st.none() | st.integers(0, 511))
+def test_the_strict_rule_is_what_it_says_for_registered_keys(
+    key_scalar: int, nonce: int, nonce_torsion: int, flipped: int | None
+) -> None:
+    public_key, message, signature = crafted(key_scalar, nonce, 0, nonce_torsion, b"m")
+    if flipped is not None:
+        signature = (int.from_bytes(signature, "little") ^ 1 << flipped).to_bytes(64, "little")
+    strict = ed25519.is_strictly_valid(public_key, message, signature)
+    assert strict is strictly_by_definition(public_key, message, signature)
+
+
+def test_the_strict_rule_refuses_the_identity_and_every_other_encoding_of_r() -> None:
+    """The identity is the one R of small order with which a registered key has a VALID verdict."""
+    key = curve.compress(curve.multiply(3, B))
+    verdicts = set()
+    for r in [*SMALL_ORDER, (P + 3).to_bytes(32, "little")]:
+        k = int.from_bytes(hashlib.sha512(r + key + b"m").digest(), "little") % L
+        signature = r + (k * 3 % L).to_bytes(32, "little")
+        verdicts.add(exact_verdict(key, b"m", signature))
+        assert not ed25519.is_strictly_valid(key, b"m", signature)
+        assert not strictly_by_definition(key, b"m", signature)
+    assert Verdict.VALID in verdicts
+
+
+def test_the_strict_rule_refuses_wrong_lengths_and_large_scalars() -> None:
+    key = SigningKey.from_seed(Suite.ED25519, bytes(32))
+    signature = key.sign(b"m")
+    assert ed25519.is_strictly_valid(key.public_key, b"m", signature)
+    large = (int.from_bytes(signature[32:], "little") + L).to_bytes(32, "little")
+    assert not ed25519.is_strictly_valid(key.public_key, b"m", signature[:32] + large)
+    assert not ed25519.is_strictly_valid(key.public_key[:31], b"m", signature)
+    assert not ed25519.is_strictly_valid(key.public_key, b"m", signature + b"\x00")

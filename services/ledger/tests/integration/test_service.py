@@ -610,10 +610,12 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
         "hold_released",
         "floor_changed",
         "transaction_refused",
+        "controller_opened",
         "recovery_started",
         "recovery_cancelled",
         "recovery_started",
         "recovery_completed",
+        "controller_changed",
     ]
     positions: dict[int, int] = {}
     for envelope in envelopes:
@@ -632,12 +634,12 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
         == events_pb2.TransferCommitted.FromString(envelopes[8].payload).transaction_id
     )
     assert envelopes[9].aggregate == f"holds/{HOLD.hex()}"
-    cancelled = events_pb2.RecoveryCancelled.FromString(envelopes[-3].payload)
+    cancelled = events_pb2.RecoveryCancelled.FromString(envelopes[-4].payload)
     assert (cancelled.recovery.principal, cancelled.cancelled_by) == (eve.principal, shop.principal)
-    completed = events_pb2.RecoveryCompleted.FromString(envelopes[-1].payload)
+    completed = events_pb2.RecoveryCompleted.FromString(envelopes[-2].payload)
     assert list(completed.recovery.keys) == [key.message()]
-    assert {envelope.aggregate for envelope in envelopes[-4:]} == {f"principals/{eve.principal.hex()}"}
-    refused = events_pb2.TransactionRefused.FromString(envelopes[-5].payload)
+    assert {envelope.aggregate for envelope in envelopes[-6:]} == {f"principals/{eve.principal.hex()}"}
+    refused = events_pb2.TransactionRefused.FromString(envelopes[-7].payload)
     assert refused.receipt.reason == "CREDIT_LIMIT_EXCEEDED"
     for _ in range(400):
         state = await bus.stream_state("ledger")

@@ -20,6 +20,7 @@ from icn_ledger.domain import refusals
 from icn_ledger.domain.contract_limits import ledger_fuel
 from icn_ledger.domain.contract_messages import ContractCall, ExecuteContract, InstantiateContract, StoreCode
 from icn_ledger.domain.events import AccountOpened, ContractCalled, ContractEvent
+from icn_ledger.domain.governed import is_taken
 from icn_ledger.domain.messages import Transaction, Transfer
 from icn_ledger.domain.posting import check_credit, check_debit, check_debit_by, occupy, post
 from icn_ledger.domain.records import Account, Code, Contract, ContractEntry, Namespace
@@ -101,7 +102,7 @@ def prepare_call(
     contract = now.contracts[message.contract]
     opened: tuple[bytes, ...] = ()
     if isinstance(message, InstantiateContract):
-        if contract is not None or now.controllers[message.contract] is not None:
+        if is_taken(working, message.contract):
             raise Refused(refusals.PRINCIPAL_EXISTS)
         if now.codes[message.code] is None:
             raise Refused(refusals.CODE_UNKNOWN)

@@ -11,7 +11,14 @@ from icn.ledger.v1 import state_pb2
 from icn_crypto.suites import InvalidPublicKey, check_public_key
 
 from icn_ledger.domain import refusals
-from icn_ledger.domain.events import RecoveryCancelled, RecoveryCompleted, RecoveryStarted
+from icn_ledger.domain.events import (
+    ControllerChanged,
+    ControllerOpened,
+    RecoveryCancelled,
+    RecoveryCompleted,
+    RecoveryStarted,
+)
+from icn_ledger.domain.governed import is_taken
 from icn_ledger.domain.messages import (
     CancelRecovery,
     CompleteRecovery,
@@ -36,7 +43,7 @@ def open_controller(
 ) -> None:
     """Create a principal that the acting one sponsors."""
     controllers = working.now.controllers
-    if controllers[message.principal] is not None or working.now.contracts[message.principal] is not None:
+    if is_taken(working, message.principal):
         raise Refused(refusals.PRINCIPAL_EXISTS)
     _check_keys(message.keys)
     if working.now.allowances[transaction.principal] is None:
@@ -49,6 +56,7 @@ def open_controller(
     )
     working.put(controllers, message.principal, opened)
     occupy(working, transaction.payer, 1)
+    working.events.append(ControllerOpened(opened.principal, sponsor))
 
 
 def update_controller(
@@ -68,6 +76,7 @@ def update_controller(
         head=principal + message.head + _sponsor_field(controller.sponsor),
     )
     working.put(working.now.controllers, controller.principal, updated)
+    working.events.append(ControllerChanged(_tenant(controller), controller.principal))
 
 
 def set_recovery(
@@ -160,6 +169,7 @@ def complete_recovery(
     )
     working.put(working.now.controllers, recovery.principal, recovered)
     working.events.append(RecoveryCompleted(_tenant(controller), recovery))
+    working.events.append(ControllerChanged(_tenant(controller), recovery.principal))
 
 
 def _check_keys(keys: Sequence[ControllerKey]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from icn_ledger.domain.records import Account, Hold, Recovery
+from icn_ledger.domain.records import Account, Authority, Ballot, Decision, Hold, Membership, Poll, Recovery
 from icn_ledger.domain.refusals import Figures
 
 
@@ -139,6 +139,57 @@ class RecoveryCompleted(NamedTuple):
     recovery: Recovery
 
 
+class ControllerOpened(NamedTuple):
+    """A principal has keys."""
+
+    principal: bytes
+    sponsor: bytes
+
+
+class ControllerChanged(NamedTuple):
+    """Other keys are in force."""
+
+    tenant: bytes
+    """As of RecoveryStarted."""
+    principal: bytes
+
+
+class AuthorityFounded(NamedTuple):
+    """A new authority."""
+
+    authority: Authority
+
+
+class MembershipChanged(NamedTuple):
+    """Applied for, vouched for, admitted or ended."""
+
+    membership: Membership
+
+
+class PollOpened(NamedTuple):
+    """A new poll."""
+
+    poll: Poll
+
+
+class BallotCast(NamedTuple):
+    """A ballot, for the first time or instead of an earlier one."""
+
+    organization: bytes
+    """Of the poll."""
+    ballot: Ballot
+    is_recast: bool
+
+
+class DecisionEnacted(NamedTuple):
+    """What an authority's members countersigned is in force."""
+
+    decision_id: bytes
+    decision: Decision
+    body: bytes
+    """Canonical bytes of what was countersigned."""
+
+
 Event = (
     Movement
     | TransactionRefused
@@ -150,5 +201,12 @@ Event = (
     | RecoveryStarted
     | RecoveryCancelled
     | RecoveryCompleted
+    | ControllerOpened
+    | ControllerChanged
+    | AuthorityFounded
+    | MembershipChanged
+    | PollOpened
+    | BallotCast
+    | DecisionEnacted
     | ContractCalled
 )

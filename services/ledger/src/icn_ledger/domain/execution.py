@@ -19,38 +19,52 @@ from icn_ledger.domain.controllers import (
     start_recovery,
     update_controller,
 )
+from icn_ledger.domain.decisions import enact_decision
 from icn_ledger.domain.events import (
     AccountOpened,
-    FloorChanged,
     Movement,
     Receipt,
     TransactionRefused,
 )
+from icn_ledger.domain.governed import is_organization, set_allowance, set_floor, set_zone_authority
 from icn_ledger.domain.holds import capture_hold, place_hold, release, void_hold
+from icn_ledger.domain.memberships import (
+    admit_member,
+    apply_for_membership,
+    end_membership,
+    vouch_for_applicant,
+)
 from icn_ledger.domain.messages import (
+    AdmitMember,
     AnchorDigest,
+    ApplyForMembership,
     CancelRecovery,
     CaptureHold,
+    CastBallot,
     CompleteRecovery,
     CreateUnit,
+    EnactDecision,
+    EndMembership,
     Message,
     OpenAccount,
     OpenController,
+    OpenPoll,
     PlaceHold,
     SetAllowance,
     SetFloor,
     SetRecovery,
+    SetZoneAuthority,
     StartRecovery,
     Transaction,
     Transfer,
     UpdateController,
     VoidHold,
+    VouchForApplicant,
 )
+from icn_ledger.domain.polls import cast_ballot, open_poll
 from icn_ledger.domain.posting import BlockContext, check_credit, check_debit, occupy, post
 from icn_ledger.domain.records import (
-    ZONE_IDENTIFIER,
     Account,
-    Allowance,
     Anchor,
     Controller,
     RecordTables,
@@ -121,7 +135,7 @@ class BlockExecution:
         # The charge and the sequence stay whatever the messages do, so they come before `begin`.
         now.controllers[transaction.principal] = controller.consume(transaction.lane, transaction.sequence)
         now.allowances[transaction.payer] = allowance.charge(
-            context.epoch, transaction.size_bytes, len(transaction.signatures), transaction.fuel_limit
+            context.epoch, transaction.size_bytes, transaction.signatures_charged, transaction.fuel_limit
         )
         if transaction.is_of_contracts:
             self._receipts.append(None)
@@ -164,12 +178,14 @@ def _create_unit(
     units = working.now.units
     if units[message.unit] is not None:
         raise Refused(refusals.UNIT_EXISTS)
+    if message.authority and not is_organization(working, message.authority):
+        raise Refused(refusals.AUTHORITY_UNKNOWN)
     unit = Unit(
         message.unit,
         message.code,
         message.scale,
         transaction.principal,
-        transaction.principal,
+        message.authority or transaction.principal,
         message.default_floor_minor,
     )
     working.put(units, message.unit, unit)
@@ -194,18 +210,7 @@ def _open_account(
 def _set_floor(
     working: WorkingSet, transaction: Transaction, message: SetFloor, _context: BlockContext, _index: int
 ) -> None:
-    accounts = working.now.accounts
-    account = accounts[message.account]
-    if account is None:
-        raise Refused(refusals.ACCOUNT_UNKNOWN)
-    unit = working.now.units[account.unit]
-    assert unit is not None, "an account's unit never goes"
-    if unit.authority != transaction.principal:
-        raise Refused(refusals.NOT_UNIT_AUTHORITY)
-    working.put(accounts, message.account, account._replace(floor_minor=message.floor_minor))
-    working.events.append(
-        FloorChanged(transaction.payer, message.account, account.floor_minor, message.floor_minor)
-    )
+    set_floor(working, transaction.payer, transaction.principal, message)
 
 
 def _transfer(
@@ -238,20 +243,7 @@ def _anchor(
 def _set_allowance(
     working: WorkingSet, transaction: Transaction, message: SetAllowance, context: BlockContext, _index: int
 ) -> None:
-    zone = working.now.zones[ZONE_IDENTIFIER]
-    assert zone is not None, "the zone leaf is there from genesis on"
-    if zone.authority != transaction.principal:
-        raise Refused(refusals.NOT_ZONE_AUTHORITY)
-    if working.now.controllers[message.organization] is None:
-        raise Refused(refusals.CONTROLLER_UNKNOWN)
-    allowances = working.now.allowances
-    allowance = allowances[message.organization]
-    if allowance is None:
-        made = Allowance(message.organization, message.limits, context.epoch, 0, 0, 0)
-        working.put(allowances, message.organization, made)
-        occupy(working, transaction.payer, 1)
-    else:
-        working.put(allowances, message.organization, allowance._replace(limits=message.limits))
+    set_allowance(working, transaction.payer, transaction.principal, message, context)
 
 
 _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext, int], None]] = {
@@ -270,4 +262,12 @@ _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext
     CancelRecovery: cancel_recovery,
     CompleteRecovery: complete_recovery,
     SetRecovery: set_recovery,
+    EnactDecision: enact_decision,
+    ApplyForMembership: apply_for_membership,
+    VouchForApplicant: vouch_for_applicant,
+    AdmitMember: admit_member,
+    EndMembership: end_membership,
+    OpenPoll: open_poll,
+    CastBallot: cast_ballot,
+    SetZoneAuthority: set_zone_authority,
 }

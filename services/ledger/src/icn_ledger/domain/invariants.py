@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from icn_ledger.domain.events import Movement
 from icn_ledger.domain.execution import BlockOutcome
+from icn_ledger.domain.institution_invariants import check_institutions
 from icn_ledger.domain.limits import IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_ledger.domain.records import Account, Hold, RecordTables
 from icn_ledger.domain.refusals import InvariantBroken
@@ -20,8 +21,8 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
 
     Raises:
         InvariantBroken: Σ balances of a unit moved, held is not the sum of the holds, a balance or what was
-            given changed by something else than its postings, receipts and transactions differ in number, or
-            a recovery is not by the guardian of the controller.
+            given changed by something else than its postings, receipts and transactions differ in number, a
+            recovery is not by the guardian of the controller, or as `check_institutions`.
     """
     if len(outcome.receipts) != transactions:
         raise InvariantBroken(f"{len(outcome.receipts)} receipts for {transactions} transactions")
@@ -63,6 +64,7 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     _check_rest("holds", held)
     _check_sums(sums)
     _check_recoveries(outcome.working.now)
+    check_institutions(before, changes, outcome.working.now)
     _check_contracts(before, changes)
 
 

@@ -8,17 +8,26 @@ from typing import Any, cast
 from icn.ledger.v1 import state_pb2, transaction_pb2
 
 from icn_ledger.domain.parsing import controller_keys, recovery_policy
+from icn_ledger.domain.parsing_institutions import authority_rules
 from icn_ledger.domain.records import (
     Account,
     Allowance,
     AllowanceLimits,
     Anchor,
+    Authority,
+    Ballot,
     Code,
     Contract,
     ContractEntry,
     Controller,
+    Decision,
+    Duty,
+    Electorate,
     Hold,
+    Membership,
+    MembershipStatus,
     Namespace,
+    Poll,
     Record,
     Recovery,
     Unit,
@@ -231,6 +240,140 @@ def _decode_recovery(leaf: bytes) -> Recovery:
     )
 
 
+def _encode_authority(authority: Authority) -> bytes:
+    return state_pb2.AuthorityLeaf(
+        authority=authority.authority,
+        rules=transaction_pb2.AuthorityRules(
+            threshold=authority.rules.threshold, vouches_min=authority.rules.vouches_min
+        ),
+        members=authority.members,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_authority(leaf: bytes) -> Authority:
+    message = state_pb2.AuthorityLeaf.FromString(leaf)
+    return Authority(message.authority, authority_rules(message.rules), message.members)
+
+
+def _encode_membership(membership: Membership) -> bytes:
+    return state_pb2.MembershipLeaf(
+        organization=membership.organization,
+        member=membership.member,
+        status=int(membership.status),  # type: ignore[arg-type]  # the numbers are the proto's
+        applied_time_ms=membership.applied_time_ms,
+        since_time_ms=membership.since_time_ms,
+        ended_time_ms=membership.ended_time_ms,
+        vouchers=membership.vouchers,
+        payer=membership.payer,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_membership(leaf: bytes) -> Membership:
+    message = state_pb2.MembershipLeaf.FromString(leaf)
+    return Membership(
+        message.organization,
+        message.member,
+        MembershipStatus(message.status),
+        message.applied_time_ms,
+        message.since_time_ms,
+        message.ended_time_ms,
+        tuple(message.vouchers),
+        message.payer,
+    )
+
+
+def _encode_poll(poll: Poll) -> bytes:
+    return state_pb2.PollLeaf(
+        poll=poll.poll,
+        organization=poll.organization,
+        electorate=int(poll.electorate),  # type: ignore[arg-type]  # the numbers are the proto's
+        document=poll.document,
+        opened_by=poll.opened_by,
+        open_time_ms=poll.open_time_ms,
+        close_time_ms=poll.close_time_ms,
+        ballots=poll.ballots,
+        result=poll.result,
+        decision=poll.decision,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_poll(leaf: bytes) -> Poll:
+    message = state_pb2.PollLeaf.FromString(leaf)
+    return Poll(
+        message.poll,
+        message.organization,
+        Electorate(message.electorate),
+        message.document,
+        message.opened_by,
+        message.open_time_ms,
+        message.close_time_ms,
+        message.ballots,
+        message.result,
+        message.decision,
+    )
+
+
+def _encode_ballot(ballot: Ballot) -> bytes:
+    return state_pb2.BallotLeaf(
+        poll=ballot.poll,
+        voter=ballot.voter,
+        commitment=ballot.commitment,
+        through=ballot.through,
+        cast_time_ms=ballot.cast_time_ms,
+        payer=ballot.payer,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_ballot(leaf: bytes) -> Ballot:
+    message = state_pb2.BallotLeaf.FromString(leaf)
+    return Ballot(
+        message.poll,
+        message.voter,
+        message.commitment,
+        message.through,
+        message.cast_time_ms,
+        message.payer,
+    )
+
+
+def _encode_decision(decision: Decision) -> bytes:
+    return state_pb2.DecisionLeaf(
+        authority=decision.authority,
+        poll=decision.poll,
+        subject=decision.subject,
+        signers=decision.signers,
+        members=decision.members,
+        height=decision.height,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_decision(leaf: bytes) -> Decision:
+    message = state_pb2.DecisionLeaf.FromString(leaf)
+    return Decision(
+        message.authority,
+        message.poll,
+        message.subject,
+        tuple(message.signers),
+        message.members,
+        message.height,
+    )
+
+
+def _encode_duty(duty: Duty) -> bytes:
+    return state_pb2.DutyLeaf(
+        organization=duty.organization,
+        epoch=duty.epoch,
+        blocks=duty.blocks,
+        proposed=duty.proposed,
+        signed=duty.signed,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_duty(leaf: bytes) -> Duty:
+    message = state_pb2.DutyLeaf.FromString(leaf)
+    return Duty(message.organization, message.epoch, message.blocks, message.proposed, message.signed)
+
+
 def _encode_code(code: Code) -> bytes:
     return state_pb2.CodeLeaf(code=code.code, stored_by=code.stored_by).SerializeToString(deterministic=True)
 
@@ -278,6 +421,12 @@ _ENCODERS = cast(
         Namespace.ALLOWANCE: _encode_allowance,
         Namespace.ZONE: _encode_zone,
         Namespace.RECOVERY: _encode_recovery,
+        Namespace.AUTHORITY: _encode_authority,
+        Namespace.MEMBERSHIP: _encode_membership,
+        Namespace.POLL: _encode_poll,
+        Namespace.BALLOT: _encode_ballot,
+        Namespace.DECISION: _encode_decision,
+        Namespace.DUTY: _encode_duty,
         Namespace.CODE: _encode_code,
         Namespace.CONTRACT: _encode_contract,
         Namespace.CONTRACT_ENTRY: _encode_contract_entry,
@@ -293,6 +442,12 @@ _DECODERS: dict[Namespace, Callable[[bytes], Record]] = {
     Namespace.ALLOWANCE: _decode_allowance,
     Namespace.ZONE: _decode_zone,
     Namespace.RECOVERY: _decode_recovery,
+    Namespace.AUTHORITY: _decode_authority,
+    Namespace.MEMBERSHIP: _decode_membership,
+    Namespace.POLL: _decode_poll,
+    Namespace.BALLOT: _decode_ballot,
+    Namespace.DECISION: _decode_decision,
+    Namespace.DUTY: _decode_duty,
     Namespace.CODE: _decode_code,
     Namespace.CONTRACT: _decode_contract,
     Namespace.CONTRACT_ENTRY: _decode_contract_entry,

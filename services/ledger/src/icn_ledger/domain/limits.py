@@ -25,6 +25,16 @@ QUANTITY_MAX: Final = 2**62
 NO_FLOOR: Final = -QUANTITY_MAX
 """The floor that no balance can pass."""
 ALLOWANCE_MAX: Final = 2**40
+
+DECISION_BYTES_MAX: Final = 16_384
+"""Every member's program reads it in full; with all countersignatures it fits a transaction."""
+DECISION_ACTIONS_MAX: Final = 16
+AUTHORITY_MEMBERS_MAX: Final = 64
+"""All of them can countersign in one transaction, with Ed25519 keys."""
+COUNTERSIGNATURES_MAX: Final = AUTHORITY_MEMBERS_MAX
+VOUCHES_MAX: Final = 16
+POLL_AHEAD_MS_MAX: Final = 31_622_400_000
+"""How far ahead of block time a poll may close: 366 days."""
 FUEL_ALLOWANCE_MAX: Final = 2**50
 
 COFACTORED_ONLY_PER_BLOCK_MAX: Final = 8

@@ -9,7 +9,13 @@ from icn_crypto import tags
 from icn_crypto.hashing import preimage
 
 from icn_ledger.domain.contract_messages import ExecuteContract, InstantiateContract, StoreCode
-from icn_ledger.domain.records import AllowanceLimits, ControllerKey, RecoveryPolicy
+from icn_ledger.domain.records import (
+    AllowanceLimits,
+    AuthorityRules,
+    ControllerKey,
+    Electorate,
+    RecoveryPolicy,
+)
 
 
 class OpenController(NamedTuple):
@@ -33,12 +39,14 @@ class UpdateController(NamedTuple):
 
 
 class CreateUnit(NamedTuple):
-    """Creates a unit; the acting principal is issuer and authority."""
+    """Creates a unit; the acting principal is its issuer."""
 
     unit: bytes
     code: str
     scale: int
     default_floor_minor: int
+    authority: bytes = b""
+    """Who sets floors; empty: the issuer."""
 
 
 class OpenAccount(NamedTuple):
@@ -129,6 +137,129 @@ class SetRecovery(NamedTuple):
     recovery: RecoveryPolicy | None
 
 
+class ApplyForMembership(NamedTuple):
+    """Asks an organization for membership."""
+
+    organization: bytes
+
+
+class VouchForApplicant(NamedTuple):
+    """Speaks for an applicant."""
+
+    organization: bytes
+    applicant: bytes
+
+
+class AdmitMember(NamedTuple):
+    """Makes an applicant a member of the acting principal."""
+
+    applicant: bytes
+
+
+class EndMembership(NamedTuple):
+    """Ends a membership."""
+
+    organization: bytes
+    member: bytes
+
+
+class OpenPoll(NamedTuple):
+    """Opens a poll among an organization's members."""
+
+    poll: bytes
+    organization: bytes
+    electorate: Electorate
+    document: bytes
+    close_time_ms: int
+
+
+class CastBallot(NamedTuple):
+    """Commits the acting principal to a ballot."""
+
+    poll: bytes
+    commitment: bytes
+    through: bytes
+    """Organization through which it votes; empty for a member itself."""
+
+
+class SetZoneAuthority(NamedTuple):
+    """Hands the setting of allowances over."""
+
+    authority: bytes
+
+
+class FoundAuthority(NamedTuple):
+    """Action: founds the authority that decides."""
+
+    members: tuple[bytes, ...]
+    """Ascending."""
+    rules: AuthorityRules
+
+
+class AdmitToAuthority(NamedTuple):
+    """Action: makes an applicant a member."""
+
+    member: bytes
+
+
+class EndMembershipOfAuthority(NamedTuple):
+    """Action: ends a membership."""
+
+    member: bytes
+
+
+class SetRules(NamedTuple):
+    """Action: replaces the authority's rules."""
+
+    rules: AuthorityRules
+
+
+DecisionAction = (
+    FoundAuthority | AdmitToAuthority | EndMembershipOfAuthority | SetFloor | SetAllowance | SetRules
+)
+
+
+class Countersignature(NamedTuple):
+    """One member's agreement with a decision."""
+
+    signer: bytes
+    key_id: bytes
+    suite: int
+    signature: bytes
+
+
+class EnactDecision(NamedTuple):
+    """Carries out what an authority's members have countersigned."""
+
+    id: bytes
+    """32 bytes, the hash of the body."""
+    body: bytes
+    """Canonical bytes of the decision."""
+    signed: bytes
+    """What each countersignature is over."""
+    authority: bytes
+    poll: bytes
+    """Empty for none."""
+    subject: bytes
+    expire_time_ms: int
+    actions: tuple[DecisionAction, ...]
+    countersignatures: tuple[Countersignature, ...]
+    """Ascending by signer."""
+
+    @property
+    def founded(self) -> FoundAuthority | None:
+        """The action that founds the authority, where there is one."""
+        first = self.actions[0] if self.actions else None
+        return first if type(first) is FoundAuthority else None
+
+    @property
+    def leaves_made_max(self) -> int:
+        """Leaves it may create, those of allowances left out: the decision's; an authority's and its
+        memberships'.
+        """
+        return 1 if self.founded is None else 2 + len(self.founded.members)
+
+
 Message = (
     OpenController
     | UpdateController
@@ -145,6 +276,14 @@ Message = (
     | CancelRecovery
     | CompleteRecovery
     | SetRecovery
+    | EnactDecision
+    | ApplyForMembership
+    | VouchForApplicant
+    | AdmitMember
+    | EndMembership
+    | OpenPoll
+    | CastBallot
+    | SetZoneAuthority
     | StoreCode
     | InstantiateContract
     | ExecuteContract
@@ -166,6 +305,14 @@ KIND_NUMBERS: dict[type[Message], int] = {
     CancelRecovery: 13,
     CompleteRecovery: 14,
     SetRecovery: 15,
+    EnactDecision: 16,
+    ApplyForMembership: 17,
+    VouchForApplicant: 18,
+    AdmitMember: 19,
+    EndMembership: 20,
+    OpenPoll: 21,
+    CastBallot: 22,
+    SetZoneAuthority: 23,
     StoreCode: 24,
     InstantiateContract: 25,
     ExecuteContract: 26,
@@ -173,14 +320,25 @@ KIND_NUMBERS: dict[type[Message], int] = {
 """Field numbers of ``Message.kind``, as key scopes name them."""
 
 LEAF_MAKERS: frozenset[type[Message]] = frozenset(
-    {OpenController, CreateUnit, OpenAccount, PlaceHold, AnchorDigest, StartRecovery}
+    {
+        OpenController,
+        CreateUnit,
+        OpenAccount,
+        PlaceHold,
+        AnchorDigest,
+        StartRecovery,
+        ApplyForMembership,
+        OpenPoll,
+        CastBallot,
+    }
 )
-"""Kinds that may each create one leaf in any state; SetAllowance does so only for a new organization."""
+"""Kinds that may each create one leaf in any state; SetAllowance does so only for a new organization,
+EnactDecision creates as many as it says itself."""
 
 THRESHOLD_KINDS: frozenset[type[Message]] = frozenset(
-    {UpdateController, StartRecovery, CompleteRecovery, SetRecovery}
+    {UpdateController, StartRecovery, CompleteRecovery, SetRecovery, SetZoneAuthority}
 )
-"""Kinds that replace keys, and so are never in a key's scope."""
+"""Kinds that replace keys or give the zone away, and so are never in a key's scope."""
 
 
 class Signature(NamedTuple):
@@ -209,6 +367,8 @@ class Transaction:
     messages: tuple[Message, ...]
     signatures: tuple[Signature, ...]
     """Ascending by key id."""
+    signatures_charged: int
+    """Those and the countersignatures of its decision."""
     leaves_made_max: int
     """Leaves its messages may create, those of SetAllowance left out."""
     organizations_set: tuple[bytes, ...]

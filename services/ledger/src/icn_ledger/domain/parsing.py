@@ -17,18 +17,20 @@ from icn_crypto.hashing import domain_hash
 from icn_crypto.suites import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Suite, key_id
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
 
-from icn_ledger.domain import limits
-from icn_ledger.domain.contract_messages import fuel_limit, leaves_made_max
+from icn_ledger.domain import contract_messages, limits, parsing_institutions
 from icn_ledger.domain.contract_parsing import contract_readers, lone_contract_message
 from icn_ledger.domain.messages import (
     KIND_NUMBERS,
     LEAF_MAKERS,
     THRESHOLD_KINDS,
     AnchorDigest,
+    ApplyForMembership,
     CancelRecovery,
     CaptureHold,
     CompleteRecovery,
     CreateUnit,
+    DecisionAction,
+    EnactDecision,
     Message,
     OpenAccount,
     OpenController,
@@ -43,6 +45,7 @@ from icn_ledger.domain.messages import (
     UpdateController,
     VoidHold,
 )
+from icn_ledger.domain.parsing_institutions import ActionReaders, read_enact_decision
 from icn_ledger.domain.records import AllowanceLimits, ControllerKey, KeyScope, RecoveryPolicy
 from icn_ledger.domain.refusals import Malformed
 from icn_ledger.domain.static_rules import (
@@ -59,6 +62,8 @@ _TOPIC = re.compile(r"[a-z0-9./-]{1,64}\Z")
 _SIGNATURE_BYTES: dict[int, int] = {int(suite): length for suite, length in SIGNATURE_BYTES.items()}
 _PUBLIC_KEY_BYTES: dict[int, int] = {int(suite): length for suite, length in PUBLIC_KEY_BYTES.items()}
 _SCOPEABLE_KINDS = frozenset(KIND_NUMBERS.values()) - {KIND_NUMBERS[kind] for kind in THRESHOLD_KINDS}
+_LOOKED_AT_IN_PLACE = frozenset({SetRecovery, ApplyForMembership, EnactDecision})
+"""Kinds whose static rules need more than the message."""
 
 ProtoKeys = RepeatedCompositeFieldContainer[transaction_pb2.ControllerKey]
 WithPolicy = transaction_pb2.OpenController | transaction_pb2.SetRecovery | state_pb2.ControllerLeaf
@@ -83,12 +88,29 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
         raise Malformed(f"sequence {sequence}, allowed 1 to 2^62")
     if not 1 <= len(body.messages) <= limits.MESSAGES_MAX:
         raise Malformed(f"{len(body.messages)} messages, allowed 1 to {limits.MESSAGES_MAX}")
-    messages = tuple([_message(message) for message in body.messages])
+    messages = tuple([_message(message, genesis_hash) for message in body.messages])
     principal = check_identifier(body.principal, "principal")
+    signatures = _signatures(envelope.signatures)
+    leaves_made_max = sum([type(message) in LEAF_MAKERS for message in messages])
+    signatures_charged = len(signatures)
+    decision: EnactDecision | None = None
     for message in messages:
-        if type(message) is SetRecovery:
+        if type(message) not in _LOOKED_AT_IN_PLACE:
+            continue
+        if isinstance(message, SetRecovery):
             _check_guardian(message.recovery, principal)
+        elif isinstance(message, ApplyForMembership):
+            if message.organization == principal:
+                raise Malformed("a principal is not its own member")
+        elif isinstance(message, EnactDecision):
+            if decision is not None:
+                raise Malformed("a transaction carries one decision")
+            decision = message
+            leaves_made_max += message.leaves_made_max
+            signatures_charged += len(message.countersignatures)
     contract_message = lone_contract_message(messages)
+    if contract_message is not None:
+        leaves_made_max = contract_messages.leaves_made_max(contract_message)
     return Transaction(
         id=domain_hash(tags.TRANSACTION_ID, genesis_hash, body_bytes),
         body=body_bytes,
@@ -99,18 +121,17 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
         sequence=sequence,
         expire_time_ms=check_time(body.expire_time_ms, "expire_time_ms"),
         messages=messages,
-        signatures=_signatures(envelope.signatures),
-        leaves_made_max=(
-            sum([type(message) in LEAF_MAKERS for message in messages])
-            if contract_message is None
-            else leaves_made_max(contract_message)
+        signatures=signatures,
+        signatures_charged=signatures_charged,
+        leaves_made_max=leaves_made_max,
+        organizations_set=_organizations_set(
+            messages if decision is None else (*messages, *decision.actions)
         ),
-        organizations_set=_organizations_set(messages),
-        fuel_limit=0 if contract_message is None else fuel_limit(contract_message),
+        fuel_limit=0 if contract_message is None else contract_messages.fuel_limit(contract_message),
     )
 
 
-def _organizations_set(messages: Sequence[Message]) -> tuple[bytes, ...]:
+def _organizations_set(messages: Sequence[Message | DecisionAction]) -> tuple[bytes, ...]:
     named = [message.organization for message in messages if type(message) is SetAllowance]
     return tuple(dict.fromkeys(named)) if named else ()
 
@@ -156,12 +177,14 @@ def _signatures(
     return tuple(values)
 
 
-def _message(message: transaction_pb2.Message) -> Message:
+def _message(message: transaction_pb2.Message, genesis_hash: bytes) -> Message:
     kind = message.WhichOneof("kind")
     if kind is None:
         raise Malformed("a message has no kind")
     reader = _READERS.get(kind)
     if reader is None:
+        if kind == "enact_decision":
+            return read_enact_decision(message.enact_decision, genesis_hash, _ACTION_READERS)
         raise Malformed(f"{kind} is not in force at this protocol version")
     return reader(getattr(message, kind))
 
@@ -196,7 +219,9 @@ def _create_unit(message: transaction_pb2.CreateUnit) -> CreateUnit:
     if message.scale > limits.SCALE_MAX:
         raise Malformed(f"scale {message.scale}, the highest is {limits.SCALE_MAX}")
     floor_minor = check_floor(message.default_floor_minor, "default_floor_minor")
-    return CreateUnit(message.unit, message.code, message.scale, floor_minor)
+    if message.authority:
+        check_identifier(message.authority, "authority")
+    return CreateUnit(message.unit, message.code, message.scale, floor_minor, message.authority)
 
 
 def _open_account(message: transaction_pb2.OpenAccount) -> OpenAccount:
@@ -349,6 +374,8 @@ def _scope_value(scope: transaction_pb2.KeyScope) -> KeyScope:
     )
 
 
+_ACTION_READERS: ActionReaders = {"set_floor": _set_floor, "set_allowance": _set_allowance}
+
 _READERS: dict[str, Callable[[Any], Message]] = {
     "open_controller": _open_controller,
     "update_controller": _update_controller,
@@ -365,5 +392,6 @@ _READERS: dict[str, Callable[[Any], Message]] = {
     "cancel_recovery": _cancel_recovery,
     "complete_recovery": _complete_recovery,
     "set_recovery": _set_recovery,
+    **parsing_institutions.READERS,
     **contract_readers(_transfer),
 }

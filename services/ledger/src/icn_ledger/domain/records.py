@@ -26,6 +26,12 @@ class Namespace(IntEnum):
     ALLOWANCE = 6
     ZONE = 7
     RECOVERY = 8
+    AUTHORITY = 9
+    MEMBERSHIP = 10
+    POLL = 11
+    BALLOT = 12
+    DECISION = 13
+    DUTY = 17
     CODE = 14
     CONTRACT = 15
     CONTRACT_ENTRY = 16
@@ -250,6 +256,116 @@ class Recovery(NamedTuple):
         return self.ready_time_ms + RECOVERY_LAPSE_MS
 
 
+class AuthorityRules(NamedTuple):
+    """When an authority's members have decided."""
+
+    threshold: int
+    """How many must countersign; 0: more than two thirds."""
+    vouches_min: int
+    """Members that must have vouched for an applicant."""
+
+
+class Authority(NamedTuple):
+    """An organization that acts by its members' countersignatures."""
+
+    authority: bytes
+    rules: AuthorityRules
+    members: int
+    """Active ones."""
+
+    @property
+    def quorum(self) -> int:
+        """How many members must countersign."""
+        if self.rules.threshold == 0:
+            return 2 * self.members // 3 + 1
+        return min(self.rules.threshold, self.members)
+
+
+class MembershipStatus(IntEnum):
+    """How a membership stands; the numbers of the proto."""
+
+    APPLIED = 1
+    ACTIVE = 2
+    ENDED = 3
+
+
+class Membership(NamedTuple):
+    """Where somebody belongs."""
+
+    organization: bytes
+    """Principal or authority."""
+    member: bytes
+    status: MembershipStatus
+    applied_time_ms: int
+    since_time_ms: int
+    """0 before it was active."""
+    ended_time_ms: int
+    """0 while it lasts."""
+    vouchers: tuple[bytes, ...]
+    """Ascending."""
+    payer: bytes
+    """Organization whose allowance the leaf occupies."""
+
+
+class Electorate(IntEnum):
+    """Whose ballots a poll takes; the numbers of the proto."""
+
+    MEMBERS = 1
+    MEMBERS_OF_MEMBERS = 2
+
+
+class Poll(NamedTuple):
+    """What is voted on among an organization's members."""
+
+    poll: bytes
+    organization: bytes
+    electorate: Electorate
+    document: bytes
+    opened_by: bytes
+    open_time_ms: int
+    close_time_ms: int
+    """First block time at which no ballot is taken any more."""
+    ballots: int
+    result: bytes
+    """Empty until a decision records it."""
+    decision: bytes
+
+
+class Ballot(NamedTuple):
+    """A voter's commitment, as cast last."""
+
+    poll: bytes
+    voter: bytes
+    commitment: bytes
+    through: bytes
+    cast_time_ms: int
+    payer: bytes
+    """Organization whose allowance the leaf occupies."""
+
+
+class Decision(NamedTuple):
+    """A decision that took effect."""
+
+    authority: bytes
+    poll: bytes
+    subject: bytes
+    signers: tuple[bytes, ...]
+    """Ascending."""
+    members: int
+    """How many the authority had."""
+    height: int
+
+
+class Duty(NamedTuple):
+    """What an organization's seat did in an epoch that has ended."""
+
+    organization: bytes
+    epoch: int
+    blocks: int
+    proposed: int
+    signed: int
+
+
 class Code(NamedTuple):
     """The code of contracts."""
 
@@ -286,6 +402,12 @@ Record = (
     | Allowance
     | Zone
     | Recovery
+    | Authority
+    | Membership
+    | Poll
+    | Ballot
+    | Decision
+    | Duty
     | Code
     | Contract
     | ContractEntry
@@ -305,6 +427,12 @@ TABLES: dict[Namespace, str] = {
     Namespace.ALLOWANCE: "allowances",
     Namespace.ZONE: "zones",
     Namespace.RECOVERY: "recoveries",
+    Namespace.AUTHORITY: "authorities",
+    Namespace.MEMBERSHIP: "memberships",
+    Namespace.POLL: "polls",
+    Namespace.BALLOT: "ballots",
+    Namespace.DECISION: "decisions",
+    Namespace.DUTY: "duties",
     Namespace.CODE: "codes",
     Namespace.CONTRACT: "contracts",
     Namespace.CONTRACT_ENTRY: "contract_entries",
@@ -327,6 +455,15 @@ class RecordTables:
     allowances: dict[bytes, Allowance | None] = field(default_factory=dict)
     zones: dict[bytes, Zone | None] = field(default_factory=dict)
     recoveries: dict[bytes, Recovery | None] = field(default_factory=dict)
+    authorities: dict[bytes, Authority | None] = field(default_factory=dict)
+    memberships: dict[bytes, Membership | None] = field(default_factory=dict)
+    """By organization ‖ member."""
+    polls: dict[bytes, Poll | None] = field(default_factory=dict)
+    ballots: dict[bytes, Ballot | None] = field(default_factory=dict)
+    """By poll ‖ voter."""
+    decisions: dict[bytes, Decision | None] = field(default_factory=dict)
+    duties: dict[bytes, Duty | None] = field(default_factory=dict)
+    """By organization ‖ epoch, 8 bytes."""
     codes: dict[bytes, Code | None] = field(default_factory=dict)
     contracts: dict[bytes, Contract | None] = field(default_factory=dict)
     contract_entries: dict[bytes, ContractEntry | None] = field(default_factory=dict)

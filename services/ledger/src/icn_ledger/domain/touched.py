@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from icn_ledger.domain.contract_messages import (
@@ -12,22 +12,35 @@ from icn_ledger.domain.contract_messages import (
     StoreCode,
 )
 from icn_ledger.domain.messages import (
+    AdmitMember,
+    AdmitToAuthority,
     AnchorDigest,
+    ApplyForMembership,
     CancelRecovery,
     CaptureHold,
+    CastBallot,
     CompleteRecovery,
     CreateUnit,
+    EnactDecision,
+    EndMembership,
+    EndMembershipOfAuthority,
+    FoundAuthority,
+    Message,
     OpenAccount,
     OpenController,
+    OpenPoll,
     PlaceHold,
     SetAllowance,
     SetFloor,
     SetRecovery,
+    SetRules,
+    SetZoneAuthority,
     StartRecovery,
     Transaction,
     Transfer,
     UpdateController,
     VoidHold,
+    VouchForApplicant,
 )
 from icn_ledger.domain.records import TABLES, ZONE_IDENTIFIER, Namespace, RecordTables
 
@@ -44,6 +57,12 @@ class RecordNames:
     allowances: set[bytes] = field(default_factory=set)
     zones: set[bytes] = field(default_factory=set)
     recoveries: set[bytes] = field(default_factory=set)
+    authorities: set[bytes] = field(default_factory=set)
+    memberships: set[bytes] = field(default_factory=set)
+    polls: set[bytes] = field(default_factory=set)
+    ballots: set[bytes] = field(default_factory=set)
+    decisions: set[bytes] = field(default_factory=set)
+    duties: set[bytes] = field(default_factory=set)
     codes: set[bytes] = field(default_factory=set)
     contracts: set[bytes] = field(default_factory=set)
     contract_entries: set[bytes] = field(default_factory=set)
@@ -85,21 +104,42 @@ def touched_directly(transactions: Iterable[Transaction], due_holds: Iterable[by
                 case OpenAccount():
                     accounts.add(message.account)
                     names.units.add(message.unit)
-                case SetFloor():
-                    accounts.add(message.account)
-                case CreateUnit():
-                    names.units.add(message.unit)
-                case AnchorDigest():
-                    names.anchors.add(message.digest)
-                case SetAllowance():
-                    names.controllers.add(message.organization)
-                    names.allowances.add(message.organization)
-                    names.zones.add(ZONE_IDENTIFIER)
+                case SetFloor() | CreateUnit() | AnchorDigest() | SetAllowance() | SetZoneAuthority():
+                    _add_of_single_records(names, message)
+                case (
+                    OpenController()
+                    | UpdateController()
+                    | SetRecovery()
+                    | StartRecovery()
+                    | CancelRecovery()
+                    | CompleteRecovery()
+                ):
+                    _add_of_controllers(names, transaction.principal, message)
                 case StoreCode() | InstantiateContract() | ExecuteContract():
                     _add_of_contracts(names, message)
                 case _:
-                    _add_of_controllers(names, transaction.principal, message)
+                    _add_of_institutions(names, transaction.principal, message)
     return names
+
+
+def _add_of_single_records(
+    names: RecordNames, message: SetFloor | CreateUnit | AnchorDigest | SetAllowance | SetZoneAuthority
+) -> None:
+    """Add what a message names that sets or makes one record."""
+    match message:
+        case SetFloor():
+            names.accounts.add(message.account)
+        case CreateUnit():
+            names.units.add(message.unit)
+            if message.authority:
+                _add_organization(names, message.authority)
+        case AnchorDigest():
+            names.anchors.add(message.digest)
+        case SetAllowance():
+            _add_of_allowance(names, message)
+        case SetZoneAuthority():
+            names.zones.add(ZONE_IDENTIFIER)
+            _add_organization(names, message.authority)
 
 
 def _add_of_controllers(
@@ -115,7 +155,7 @@ def _add_of_controllers(
     """Add what a message about keys names; the controller of the acting principal is there already."""
     match message:
         case OpenController():
-            names.controllers.add(message.principal)
+            _add_organization(names, message.principal)
             names.contracts.add(message.principal)
             names.allowances.add(acting)
         case UpdateController() | SetRecovery():
@@ -127,6 +167,82 @@ def _add_of_controllers(
         names.controllers.add(message.recovery.guardian)
 
 
+def _add_organization(names: RecordNames, identifier: bytes) -> None:
+    """Add what says whether a principal or an authority has the id."""
+    names.controllers.add(identifier)
+    names.authorities.add(identifier)
+
+
+def _add_of_institutions(
+    names: RecordNames,
+    acting: bytes,
+    message: EnactDecision
+    | ApplyForMembership
+    | VouchForApplicant
+    | AdmitMember
+    | EndMembership
+    | OpenPoll
+    | CastBallot,
+) -> None:
+    """Add what a message about memberships, polls or decisions names."""
+    memberships = names.memberships
+    match message:
+        case ApplyForMembership():
+            _add_organization(names, message.organization)
+            memberships.add(message.organization + acting)
+        case VouchForApplicant():
+            memberships.add(message.organization + acting)
+            memberships.add(message.organization + message.applicant)
+        case AdmitMember():
+            names.authorities.add(acting)
+            memberships.add(acting + message.applicant)
+        case EndMembership():
+            names.authorities.add(message.organization)
+            memberships.add(message.organization + message.member)
+        case OpenPoll():
+            names.polls.add(message.poll)
+            _add_organization(names, message.organization)
+            memberships.add(message.organization + acting)
+        case CastBallot():
+            names.polls.add(message.poll)
+            names.ballots.add(message.poll + acting)
+            if message.through:
+                memberships.add(message.through + acting)
+        case EnactDecision():
+            _add_of_decision(names, message)
+
+
+def _add_of_decision(names: RecordNames, message: EnactDecision) -> None:
+    authority = message.authority
+    names.decisions.add(message.id)
+    _add_organization(names, authority)
+    names.contracts.add(authority)
+    if message.poll:
+        names.polls.add(message.poll)
+    concerned = [countersignature.signer for countersignature in message.countersignatures]
+    names.controllers.update(concerned)
+    for action in message.actions:
+        match action:
+            case FoundAuthority():
+                names.controllers.update(action.members)
+                concerned += action.members
+            case AdmitToAuthority() | EndMembershipOfAuthority():
+                concerned.append(action.member)
+            case SetFloor():
+                names.accounts.add(action.account)
+            case SetAllowance():
+                _add_of_allowance(names, action)
+            case SetRules():
+                pass
+    names.memberships.update([authority + member for member in concerned])
+
+
+def _add_of_allowance(names: RecordNames, message: SetAllowance) -> None:
+    names.controllers.add(message.organization)
+    names.allowances.add(message.organization)
+    names.zones.add(ZONE_IDENTIFIER)
+
+
 def _add_of_contracts(names: RecordNames, message: ContractMessage) -> None:
     """Add what a contract message names. Storage is loaded when the contract runs: only then is it known
     whether it will."""
@@ -135,7 +251,7 @@ def _add_of_contracts(names: RecordNames, message: ContractMessage) -> None:
             names.codes.add(message.code_hash)
             return
         case InstantiateContract():
-            names.controllers.add(message.contract)
+            _add_organization(names, message.contract)
             names.codes.add(message.code)
             names.accounts.update(account.account for account in message.accounts)
             names.units.update(account.unit for account in message.accounts)
@@ -149,7 +265,7 @@ def touched_behind(
     transactions: Iterable[Transaction], names: RecordNames, loaded: RecordTables
 ) -> RecordNames:
     """What only the records of `touched_directly` lead to: a hold's accounts and payer, an account's unit, a
-    recovery's payer.
+    recovery's payer, the memberships that a ballot needs.
     """
     behind = RecordNames()
     for hold in loaded.holds.values():
@@ -159,8 +275,35 @@ def touched_behind(
     behind.allowances.update(
         recovery.payer for recovery in loaded.recoveries.values() if recovery is not None
     )
-    if any(isinstance(message, SetFloor) for transaction in transactions for message in transaction.messages):
+    if any(_sets_floor(message) for transaction in transactions for message in transaction.messages):
         behind.units.update(account.unit for account in loaded.accounts.values() if account is not None)
+    if names.ballots:
+        behind.memberships.update(_memberships_of_voters(transactions, loaded))
     for namespace in Namespace:
         behind.names(namespace).difference_update(names.names(namespace))
     return behind
+
+
+def _sets_floor(message: Message) -> bool:
+    kind = type(message)
+    return kind is SetFloor or (
+        isinstance(message, EnactDecision) and any(type(action) is SetFloor for action in message.actions)
+    )
+
+
+def _memberships_of_voters(transactions: Iterable[Transaction], loaded: RecordTables) -> Iterator[bytes]:
+    """Of the voters, or those they vote through, in the organizations of their polls. A poll may be opened in
+    the same block."""
+    organizations: dict[bytes, set[bytes]] = {
+        identifier: {poll.organization} for identifier, poll in loaded.polls.items() if poll is not None
+    }
+    cast: list[tuple[bytes, bytes]] = []
+    for transaction in transactions:
+        for message in transaction.messages:
+            if isinstance(message, OpenPoll):
+                organizations.setdefault(message.poll, set()).add(message.organization)
+            elif isinstance(message, CastBallot):
+                cast.append((message.poll, message.through or transaction.principal))
+    for poll, member in cast:
+        for organization in organizations.get(poll, ()):
+            yield organization + member

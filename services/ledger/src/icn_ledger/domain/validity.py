@@ -244,7 +244,7 @@ def _check_sequence(transaction: Transaction, controller: Controller, use: Use, 
 def _charge(transaction: Transaction, view: ValidityView) -> Charge:
     charge = Charge(
         transaction.size_bytes,
-        len(transaction.signatures),
+        transaction.signatures_charged,
         transaction.leaves_made_max,
         fuel=transaction.fuel_limit,
     )

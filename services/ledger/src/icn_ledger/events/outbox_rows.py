@@ -12,13 +12,20 @@ from icn_kit.envelope import ledger_event_id
 from icn_ledger.domain.contracts import event_message
 from icn_ledger.domain.events import (
     AccountOpened,
+    AuthorityFounded,
+    BallotCast,
     ContractCalled,
+    ControllerChanged,
+    ControllerOpened,
+    DecisionEnacted,
     Event,
     FloorChanged,
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    MembershipChanged,
     Movement,
+    PollOpened,
     RecoveryCancelled,
     RecoveryCompleted,
     RecoveryStarted,
@@ -193,6 +200,77 @@ def _recovery_completed(event: RecoveryCompleted, commit: BlockCommit) -> _Writt
     )
 
 
+def _controller_opened(event: ControllerOpened, commit: BlockCommit) -> _Written:
+    message = events_pb2.ControllerOpened(
+        height=commit.block.height, principal=event.principal, sponsor=event.sponsor
+    )
+    aggregate = f"principals/{event.principal.hex()}"
+    return "icn.ledger.v1.controller_opened", event.sponsor, aggregate, message.SerializeToString()
+
+
+def _controller_changed(event: ControllerChanged, commit: BlockCommit) -> _Written:
+    message = events_pb2.ControllerChanged(height=commit.block.height, principal=event.principal)
+    aggregate = f"principals/{event.principal.hex()}"
+    return "icn.ledger.v1.controller_changed", event.tenant, aggregate, message.SerializeToString()
+
+
+def _authority_founded(event: AuthorityFounded, commit: BlockCommit) -> _Written:
+    identifier = event.authority.authority
+    message = events_pb2.AuthorityFounded(
+        height=commit.block.height,
+        authority=state_pb2.AuthorityLeaf.FromString(encode_leaf(Namespace.AUTHORITY, event.authority)),
+    )
+    aggregate = f"authorities/{identifier.hex()}"
+    return "icn.ledger.v1.authority_founded", identifier, aggregate, message.SerializeToString()
+
+
+def _membership_changed(event: MembershipChanged, commit: BlockCommit) -> _Written:
+    membership = event.membership
+    message = events_pb2.MembershipChanged(
+        height=commit.block.height,
+        block_time_ms=commit.block.time_ms,
+        membership=state_pb2.MembershipLeaf.FromString(encode_leaf(Namespace.MEMBERSHIP, membership)),
+    )
+    return (
+        "icn.ledger.v1.membership_changed",
+        membership.organization,
+        f"memberships/{membership.organization.hex()}/{membership.member.hex()}",
+        message.SerializeToString(),
+    )
+
+
+def _poll_opened(event: PollOpened, commit: BlockCommit) -> _Written:
+    message = events_pb2.PollOpened(
+        height=commit.block.height,
+        poll=state_pb2.PollLeaf.FromString(encode_leaf(Namespace.POLL, event.poll)),
+    )
+    aggregate = f"polls/{event.poll.poll.hex()}"
+    return "icn.ledger.v1.poll_opened", event.poll.organization, aggregate, message.SerializeToString()
+
+
+def _ballot_cast(event: BallotCast, commit: BlockCommit) -> _Written:
+    message = events_pb2.BallotCast(
+        height=commit.block.height,
+        ballot=state_pb2.BallotLeaf.FromString(encode_leaf(Namespace.BALLOT, event.ballot)),
+        is_recast=event.is_recast,
+    )
+    aggregate = f"polls/{event.ballot.poll.hex()}"
+    return "icn.ledger.v1.ballot_cast", event.organization, aggregate, message.SerializeToString()
+
+
+def _decision_enacted(event: DecisionEnacted, commit: BlockCommit) -> _Written:
+    authority = event.decision.authority
+    message = events_pb2.DecisionEnacted(
+        height=commit.block.height,
+        block_time_ms=commit.block.time_ms,
+        decision_id=event.decision_id,
+        decision=state_pb2.DecisionLeaf.FromString(encode_leaf(Namespace.DECISION, event.decision)),
+        body=event.body,
+    )
+    aggregate = f"authorities/{authority.hex()}"
+    return "icn.ledger.v1.decision_enacted", authority, aggregate, message.SerializeToString()
+
+
 def _contract_called(event: ContractCalled, commit: BlockCommit) -> _Written:
     message = events_pb2.ContractCalled(
         height=commit.block.height,
@@ -221,5 +299,12 @@ _WRITERS: dict[type[Event], Callable[[Any, BlockCommit], _Written]] = {
     RecoveryStarted: _recovery_started,
     RecoveryCancelled: _recovery_cancelled,
     RecoveryCompleted: _recovery_completed,
+    ControllerOpened: _controller_opened,
+    ControllerChanged: _controller_changed,
+    AuthorityFounded: _authority_founded,
+    MembershipChanged: _membership_changed,
+    PollOpened: _poll_opened,
+    BallotCast: _ballot_cast,
+    DecisionEnacted: _decision_enacted,
     ContractCalled: _contract_called,
 }

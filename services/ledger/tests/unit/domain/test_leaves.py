@@ -20,12 +20,21 @@ from icn_ledger.domain.records import (
     Allowance,
     AllowanceLimits,
     Anchor,
+    Authority,
+    AuthorityRules,
+    Ballot,
     Code,
     Contract,
     ContractEntry,
     Controller,
+    Decision,
+    Duty,
+    Electorate,
     Hold,
+    Membership,
+    MembershipStatus,
     Namespace,
+    Poll,
     Record,
     Recovery,
     RecoveryPolicy,
@@ -44,6 +53,12 @@ MESSAGES = {
     Namespace.ALLOWANCE: state_pb2.AllowanceLeaf,
     Namespace.ZONE: state_pb2.ZoneLeaf,
     Namespace.RECOVERY: state_pb2.RecoveryLeaf,
+    Namespace.AUTHORITY: state_pb2.AuthorityLeaf,
+    Namespace.MEMBERSHIP: state_pb2.MembershipLeaf,
+    Namespace.POLL: state_pb2.PollLeaf,
+    Namespace.BALLOT: state_pb2.BallotLeaf,
+    Namespace.DECISION: state_pb2.DecisionLeaf,
+    Namespace.DUTY: state_pb2.DutyLeaf,
     Namespace.CODE: state_pb2.CodeLeaf,
     Namespace.CONTRACT: state_pb2.ContractLeaf,
     Namespace.CONTRACT_ENTRY: state_pb2.ContractEntryLeaf,
@@ -51,6 +66,9 @@ MESSAGES = {
 ids = st.binary(min_size=16, max_size=16)
 quantities = st.integers(0, QUANTITY_MAX)
 balances = st.integers(-QUANTITY_MAX, QUANTITY_MAX)
+digests = st.binary(min_size=32, max_size=32)
+counts = st.integers(0, 2**32 - 1)
+sets_of_ids = st.lists(ids, max_size=16, unique=True).map(lambda found: tuple(sorted(found)))
 records = st.one_of(
     st.tuples(
         st.just(Namespace.UNIT), st.builds(Unit, ids, st.just("HOUR"), st.integers(0, 9), ids, ids, balances)
@@ -85,6 +103,52 @@ records = st.one_of(
     ),
     st.tuples(
         st.just(Namespace.ZONE), st.builds(Zone, ids, st.integers(0, 2**32 - 1), st.binary(max_size=32))
+    ),
+    st.tuples(
+        st.just(Namespace.AUTHORITY),
+        st.builds(Authority, ids, st.builds(AuthorityRules, counts, counts), counts),
+    ),
+    st.tuples(
+        st.just(Namespace.MEMBERSHIP),
+        st.builds(
+            Membership,
+            ids,
+            ids,
+            st.sampled_from(MembershipStatus),
+            quantities,
+            quantities,
+            quantities,
+            sets_of_ids,
+            ids,
+        ),
+    ),
+    st.tuples(
+        st.just(Namespace.POLL),
+        st.builds(
+            Poll,
+            ids,
+            ids,
+            st.sampled_from(Electorate),
+            digests,
+            ids,
+            quantities,
+            quantities,
+            counts,
+            digests | st.just(b""),
+            digests | st.just(b""),
+        ),
+    ),
+    st.tuples(
+        st.just(Namespace.BALLOT),
+        st.builds(Ballot, ids, ids, digests, ids | st.just(b""), quantities, ids),
+    ),
+    st.tuples(
+        st.just(Namespace.DECISION),
+        st.builds(Decision, ids, ids | st.just(b""), digests, sets_of_ids, counts, quantities),
+    ),
+    st.tuples(
+        st.just(Namespace.DUTY),
+        st.builds(Duty, ids, quantities, quantities, quantities, quantities),
     ),
 )
 

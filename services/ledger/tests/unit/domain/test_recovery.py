@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn.ledger.v1.state_pb2 import Receipt, RecoveryLeaf
-from icn_ledger.domain.events import RecoveryCancelled, RecoveryCompleted, RecoveryStarted
+from icn_ledger.domain.events import (
+    ControllerChanged,
+    RecoveryCancelled,
+    RecoveryCompleted,
+    RecoveryStarted,
+)
 from icn_ledger.domain.leaves import decode_leaf, encode_leaf
 from icn_ledger.domain.limits import RECOVERY_LAPSE_MS
 from icn_ledger.domain.records import Controller, Namespace, Recovery, RecoveryPolicy
@@ -140,7 +145,9 @@ async def test_new_keys_or_another_policy_by_the_principal_cancel_what_is_under_
         assert scene.controller.is_being_recovered
         pending = scene.recovery
         await scene.applied(scene.ana, message)
-        assert scene.events() == [RecoveryCancelled(scene.shop.principal, pending, LOST)]
+        home = scene.shop.principal
+        told = [ControllerChanged(home, LOST)] if message.HasField("update_controller") else []
+        assert scene.events() == [RecoveryCancelled(home, pending, LOST), *told]
         assert (scene.recovery, scene.leaves_used()) == (None, leaves)
         assert not scene.controller.is_being_recovered
     assert len(scene.controller.keys) == 2, "another policy leaves the keys"
@@ -265,7 +272,7 @@ async def test_every_step_is_told_where_the_member_is_at_home(scene: Guarded) ->
     assert started.payer == other.principal
     assert scene.events() == [RecoveryStarted(home, started)]
     await scene.applied(other, complete_recovery(LOST), after_ms=DELAY_MS)
-    assert scene.events() == [RecoveryCompleted(home, started)]
+    assert scene.events() == [RecoveryCompleted(home, started), ControllerChanged(home, LOST)]
 
 
 async def test_a_founding_co_op_is_recovered_by_the_zones_authority_and_told_itself(scene: Guarded) -> None:
