@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 
 import structlog
@@ -23,10 +24,12 @@ from icn_ledger.domain.genesis_state import genesis_header, genesis_records
 from icn_ledger.domain.invariants import check_state
 from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.metrics import EXECUTED_HEIGHT, TRANSACTIONS
+from icn_ledger.peers.vm import VmClient
 from icn_ledger.settings import LedgerSettings
 from icn_ledger.store.pruner import Pruner
 from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.state import StateStore
+from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
 from icn_ledger.usecases.execute_block import Execution, Executor, initial_commit
 from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.watch_blocks import BlockFeed
@@ -53,6 +56,7 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
         self._state: StateStore | None = None
         self._executor: Executor | None = None
+        self._vm: VmClient | None = None
         self._halted = ""
 
     @property
@@ -87,6 +91,9 @@ class Service:
         pruner = Pruner(query_database)
 
         EXECUTED_HEIGHT.set(state.newest.height)
+        contracts: ContractEngine = NoVm()
+        if self._settings.vm_address:
+            contracts = self._vm = VmClient(self._settings.vm_address, self._genesis.hash)
 
         def on_executed(execution: Execution) -> None:
             EXECUTED_HEIGHT.set(execution.block.height)
@@ -95,7 +102,12 @@ class Service:
             pruner.note_executed()
 
         executor = self._executor = Executor(
-            self._genesis, state, TransactionCache(self._genesis.hash), on_executed, self._on_halt
+            self._genesis,
+            state,
+            TransactionCache(self._genesis.hash),
+            on_executed,
+            self._on_halt,
+            contracts,
         )
         application = ApplicationServicer(self._genesis, state, executor, self._clock)
         ledger = LedgerServicer(queries, feed, self._genesis.hash, self._genesis.validator_set)
@@ -122,8 +134,7 @@ class Service:
     async def drain(self) -> None:
         """Refuse new calls, finish those under way, release everything."""
         await asyncio.gather(*(server.drain(DRAIN_SECONDS) for server in reversed(self._servers)))
-        if self._executor is not None:
-            await self._executor.finish()
+        await self._finish_block()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -131,6 +142,16 @@ class Service:
             await self._state.close()
         for database in self._databases:
             await database.close()
+
+    async def _finish_block(self) -> None:
+        """Let the block under way be committed; one that waits for its vm is given again after a start."""
+        if self._executor is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._executor.finish(), DRAIN_SECONDS)
+        if self._vm is not None:
+            await self._vm.close()
+        if self._executor is not None:
+            await self._executor.finish()
 
     async def _open(self, pool_size: int) -> Database:
         database = await Database.open(

@@ -5,16 +5,21 @@ from __future__ import annotations
 import sys
 
 import structlog
+from icn.vm.v1 import service_pb2_grpc
 from icn_kit.database import Database
-from icn_kit.lifecycle import Stop, run_service
+from icn_kit.lifecycle import EXIT_FATAL, Stop, run_service
 from icn_kit.server import GrpcServer
 from icn_kit.telemetry import MetricsServer, configure_logging
+from icn_wasm.engine import Engine
 
+from icn_vm.api.vm_service import EXECUTE_BATCH, VmServicer
 from icn_vm.settings import VmSettings
+from icn_vm.store.code_store import PostgresCodeStore
+from icn_vm.usecases.worker import Worker
 
 SCHEMA = "vm"
-POOL_SIZE = 1
-"""Code is written when it is first seen and read after a start."""
+POOL_SIZE = 2
+"""One for the block under way, one for a query. Code is written when it is first seen, read after a start."""
 DRAIN_SECONDS = 3.0
 
 _log = structlog.get_logger(__name__)
@@ -23,12 +28,14 @@ _log = structlog.get_logger(__name__)
 class Service:
     """A running vm. Made by `build`."""
 
-    def __init__(self, settings: VmSettings) -> None:
+    def __init__(self, settings: VmSettings, stop: Stop) -> None:
         self._settings = settings
+        self._stop = stop
+        self._worker: Worker | None = None
         self._fault = "starting"
         self._metrics = MetricsServer(settings.metrics_host, settings.metrics_port, lambda: self._fault)
-        self._database: Database | None = None
-        self._server = GrpcServer(settings.address, [])
+        self.database: Database | None = None
+        self._server: GrpcServer | None = None
 
     @property
     def metrics_port(self) -> int:
@@ -42,25 +49,41 @@ class Service:
             UnsafeDatabase, Unavailable: the database; nothing is served.
         """
         await self._metrics.start()
-        self._database = await Database.open(
+        self.database = await Database.open(
             self._settings.database_url.get_secret_value(), SCHEMA, pool_size=POOL_SIZE
         )
-        await self._server.start()
+        worker = self._worker = Worker(self._on_fault)
+        servicer = VmServicer(Engine(), worker, PostgresCodeStore(self.database))
+        server = self._server = GrpcServer(
+            self._settings.address,
+            [(service_pb2_grpc.add_VmServiceServicer_to_server, servicer)],
+            long_lived_streams=(EXECUTE_BATCH,),
+        )
+        await server.start()
         self._fault = ""
-        _log.info("vm serves", address=self._server.address, metrics_port=self._metrics.port)
+        _log.info("vm serves", address=server.address, metrics_port=self._metrics.port)
 
     async def drain(self) -> None:
         """Refuse new calls, finish those under way, release everything."""
         self._fault = "draining"
-        await self._server.drain(DRAIN_SECONDS)
-        if self._database is not None:
-            await self._database.close()
+        if self._server is not None:
+            await self._server.drain(DRAIN_SECONDS)
+        if self._worker is not None:
+            self._worker.close()
+        if self.database is not None:
+            await self.database.close()
         await self._metrics.close()
 
+    def _on_fault(self, why: str) -> None:
+        """A call that this machine could not run to its end is never refused: the process ends."""
+        self._fault = why
+        _log.critical("vm stops", why=why)
+        self._stop.request(f"engine fault: {why}", EXIT_FATAL)
 
-async def build(settings: VmSettings, _stop: Stop) -> Service:
-    """A vm over ``settings``, not yet started."""
-    return Service(settings)
+
+async def build(settings: VmSettings, stop: Stop) -> Service:
+    """A vm over ``settings``, not yet started; ``stop`` is asked to end the process on an engine fault."""
+    return Service(settings, stop)
 
 
 def main() -> None:
