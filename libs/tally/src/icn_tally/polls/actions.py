@@ -24,7 +24,8 @@ from icn_tally.polls.forms import IDENTIFIER_BYTES, Form, InvalidDocument
 ACTIONS_MAX: Final = 16
 """As many as a Decision may have."""
 FLOOR_MINOR_MIN: Final = -(2**62)
-QUANTITY_MAX: Final = 2**50
+QUANTITY_MAX: Final = 2**40
+FUEL_MAX: Final = 2**50
 MEMBERS_MAX: Final = 64
 VOUCHES_MAX: Final = 16
 _LIMITS: Final = ("bytes_per_epoch", "signatures_per_epoch", "state_leaves", "fuel_per_epoch")
@@ -112,7 +113,12 @@ def _read_action(value: object, place: str) -> DecisionAction:
         return DecisionAction(set_floor=SetFloor(account=account, floor_minor=floor_minor))
     if kind == "set-allowance":
         organization = form.hex("organization", IDENTIFIER_BYTES)
-        limits = AllowanceLimits(**{name: form.decimal(name, 0, QUANTITY_MAX) for name in _LIMITS})
+        limits = AllowanceLimits(
+            **{
+                name: form.decimal(name, 0, FUEL_MAX if name == "fuel_per_epoch" else QUANTITY_MAX)
+                for name in _LIMITS
+            }
+        )
         return DecisionAction(set_allowance=SetAllowance(organization=organization, limits=limits))
     return DecisionAction(
         set_rules=AuthorityRules(

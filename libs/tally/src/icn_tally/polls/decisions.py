@@ -48,4 +48,4 @@ def decision_preimage(genesis_hash: bytes, body: bytes) -> bytes:
 
 def countersignatures_needed(rules: AuthorityRules, members: int) -> int:
     """How many of an authority's active members must countersign."""
-    return rules.threshold or 2 * members // 3 + 1
+    return min(rules.threshold, members) or 2 * members // 3 + 1

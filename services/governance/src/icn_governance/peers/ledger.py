@@ -1,0 +1,84 @@
+"""The ledger as the use cases ask it (`icn_governance.usecases.ports.Ledger`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from icn.ledger.v1.state_pb2 import AuthorityLeaf, BallotLeaf, ControllerLeaf, MembershipLeaf
+from icn_kit.block_clock import BlockClock
+from icn_kit.errors import NotFound
+from icn_kit.validators import Validators
+
+from icn_governance.domain.proposal import BALLOTS_MAX
+from icn_governance.usecases.ports import PollAt
+
+PAGE_SIZE = 500
+
+
+class ValidatorsLedger:
+    """Reads of the newest executed state, from whichever validator answers."""
+
+    def __init__(self, validators: Validators) -> None:
+        self._validators = validators
+
+    async def membership(self, organization: bytes, member: bytes) -> MembershipLeaf | None:
+        """See the port."""
+        try:
+            answer = await self._validators.get_membership(f"memberships/{organization.hex()}/{member.hex()}")
+        except NotFound:
+            return None
+        return answer.membership
+
+    async def memberships_of(self, member: bytes) -> Sequence[MembershipLeaf]:
+        """See the port."""
+        answer = await self._validators.list_memberships(
+            member=f"principals/{member.hex()}", page_size=PAGE_SIZE
+        )
+        return list(answer.memberships)
+
+    async def authority(self, authority: bytes) -> AuthorityLeaf | None:
+        """See the port."""
+        try:
+            answer = await self._validators.get_authority(f"authorities/{authority.hex()}")
+        except NotFound:
+            return None
+        return answer.authority
+
+    async def controller(self, principal: bytes) -> ControllerLeaf | None:
+        """See the port."""
+        try:
+            answer = await self._validators.get_controller(f"principals/{principal.hex()}")
+        except NotFound:
+            return None
+        return answer.controller
+
+    async def poll(self, poll: bytes) -> PollAt | None:
+        """See the port."""
+        try:
+            answer = await self._validators.get_poll(f"polls/{poll.hex()}")
+        except NotFound:
+            return None
+        return PollAt(answer.poll, answer.block_time_ms)
+
+    async def ballots(self, poll: bytes) -> Sequence[BallotLeaf]:
+        """See the port."""
+        leaves: list[BallotLeaf] = []
+        token = ""
+        while len(leaves) <= BALLOTS_MAX:
+            page = await self._validators.list_ballots(f"polls/{poll.hex()}", PAGE_SIZE, token)
+            leaves += page.ballots
+            token = page.next_page_token
+            if not token:
+                break
+        return leaves
+
+
+class ClockTime:
+    """Block time from the block clock (`icn_governance.usecases.ports.BlockTime`)."""
+
+    def __init__(self, clock: BlockClock) -> None:
+        self._clock = clock
+
+    def block_time_ms(self) -> int:
+        """See the port."""
+        return self._clock.newest.time_ms if self._clock.newest is not None else 0

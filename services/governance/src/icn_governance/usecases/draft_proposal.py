@@ -1,0 +1,143 @@
+"""CreateProposal, CommitLot, OpenProposal: from a draft to a document that the ledger can name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from icn.governance.v1.service_pb2 import CommitLot, CreateProposal, OpenProposal
+from icn_kit.clock import Clock
+from icn_kit.commands import Command
+from icn_tally.polls.documents import Draft, read_draft
+from icn_tally.polls.forms import HASH_BYTES, InvalidDocument
+
+from icn_governance.domain import events
+from icn_governance.domain.errors import (
+    document_invalid,
+    malformed,
+    proposal_exists,
+    proposal_unknown,
+    too_many_documents,
+    wrong_state,
+)
+from icn_governance.domain.proposal import (
+    PROPOSAL_BYTES,
+    LotShare,
+    Proposal,
+    ProposalState,
+    checked_document,
+)
+from icn_governance.usecases.once import once
+from icn_governance.usecases.ports import Begin, Ledger, UnitOfWork
+from icn_governance.usecases.standing import check_may_draft, check_member
+
+Answer = Callable[[Proposal], bytes]
+
+
+async def create_proposal(
+    command: Command[CreateProposal], begin: Begin, ledger: Ledger, clock: Clock, answer: Answer
+) -> bytes:
+    """Keep a draft.
+
+    Raises:
+        InvalidArgument: FIELD_INVALID, DRAFT_INVALID.
+        PermissionDenied: NOT_OF_THE_ORGANIZATION.
+        AlreadyExists: PROPOSAL_EXISTS.
+    """
+    asked = command.request
+    if len(asked.proposal) != PROPOSAL_BYTES:
+        raise malformed("proposal", f"{PROPOSAL_BYTES} bytes are expected")
+    try:
+        draft = read_draft(asked.draft)
+    except InvalidDocument as error:
+        raise document_invalid("DRAFT_INVALID", error) from None
+
+    async def prepare() -> Draft:
+        await check_may_draft(draft, command.principal, ledger)
+        return draft
+
+    async def work(uow: UnitOfWork, draft: Draft) -> bytes:
+        proposal = Proposal(
+            proposal=asked.proposal,
+            organization=draft.organization,
+            proposer=command.principal,
+            state=ProposalState.DRAFT,
+            draft=asked.draft,
+            create_time_ms=clock.now_ms(),
+            lots=tuple(LotShare(teller) for teller in draft.tellers),
+        )
+        if not await uow.records.add_proposal(proposal):
+            raise proposal_exists(asked.proposal)
+        await uow.publish(events.proposal_drafted(proposal))
+        return answer(proposal)
+
+    return await once(command, begin, prepare, work)
+
+
+async def commit_lot(command: Command[CommitLot], begin: Begin, answer: Answer) -> bytes:
+    """Keep a teller's commitment for a draft; once a document is announced, it holds the commitments.
+
+    Raises:
+        InvalidArgument: FIELD_INVALID.
+        NotFound: PROPOSAL_UNKNOWN.
+        PermissionDenied: NOT_A_TELLER.
+        FailedPrecondition: PROPOSAL_NOT_DRAFT.
+    """
+    asked = command.request
+    if len(asked.commitment) != HASH_BYTES:
+        raise malformed("commitment", f"{HASH_BYTES} bytes are expected")
+
+    async def work(uow: UnitOfWork, _: None) -> bytes:
+        proposal = await uow.records.proposal(asked.proposal, is_locked=True)
+        if proposal is None:
+            raise proposal_unknown(asked.proposal)
+        proposal.lot_of(command.principal)
+        if proposal.state is not ProposalState.DRAFT:
+            raise wrong_state("PROPOSAL_NOT_DRAFT", proposal.proposal, proposal.state.word)
+        await uow.records.update_lot(asked.proposal, command.principal, asked.commitment, b"")
+        changed = await uow.records.proposal(asked.proposal)
+        assert changed is not None, "just written"
+        return answer(changed)
+
+    return await once(command, begin, _nothing, work)
+
+
+async def open_proposal(
+    command: Command[OpenProposal], begin: Begin, ledger: Ledger, genesis_hash: bytes, answer: Answer
+) -> bytes:
+    """Keep the document of a poll that its proposer is about to open on the ledger. Several may be kept: the
+    ledger says which one it is about.
+
+    Raises:
+        InvalidArgument: DOCUMENT_INVALID.
+        NotFound: PROPOSAL_UNKNOWN.
+        PermissionDenied: NOT_A_MEMBER.
+        FailedPrecondition: PROPOSAL_NOT_DRAFT.
+        ResourceExhausted: TOO_MANY_DOCUMENTS.
+    """
+    asked = command.request
+
+    async def prepare() -> None:
+        async with begin() as uow:
+            proposal = await uow.records.proposal(asked.proposal)
+        if proposal is None:
+            raise proposal_unknown(asked.proposal)
+        await check_member(proposal.organization, command.principal, ledger)
+
+    async def work(uow: UnitOfWork, _: None) -> bytes:
+        proposal = await uow.records.proposal(asked.proposal, is_locked=True)
+        if proposal is None:
+            raise proposal_unknown(asked.proposal)
+        proposal.check_draft()
+        document = checked_document(proposal, asked.document, genesis_hash)
+        if not await uow.records.add_document(asked.proposal, document.digest(), asked.document):
+            raise too_many_documents(asked.proposal)
+        announced = replace(proposal.about(document, asked.document), state=ProposalState.ANNOUNCED)
+        await uow.records.update_proposal(announced)
+        return answer(announced)
+
+    return await once(command, begin, prepare, work)
+
+
+async def _nothing() -> None:
+    """Nobody need be asked."""
