@@ -15,8 +15,15 @@ from icn.ledger.v1.state_pb2 import (
     AccountLeaf,
     AllowanceLeaf,
     AnchorLeaf,
+    AuthorityLeaf,
+    BallotLeaf,
+    ContractLeaf,
     ControllerLeaf,
+    DecisionLeaf,
+    DutyLeaf,
     HoldLeaf,
+    MembershipLeaf,
+    PollLeaf,
     RecoveryLeaf,
     UnitLeaf,
     ZoneLeaf,
@@ -62,18 +69,26 @@ _HASH_FIELDS: Final = (
 class _Namespace:
     kind: str
     leaf: type[ProtobufMessage]
-    identifier_field: str | None
+    identifier_fields: tuple[str, ...]
+    """Which together are the identifier; none where the leaf does not repeat it."""
 
 
 NAMESPACES: Final[Mapping[int, _Namespace]] = {
-    1: _Namespace("controller", ControllerLeaf, "principal"),
-    2: _Namespace("unit", UnitLeaf, "unit"),
-    3: _Namespace("account", AccountLeaf, "account"),
-    4: _Namespace("hold", HoldLeaf, "hold"),
-    5: _Namespace("anchor", AnchorLeaf, "digest"),
-    6: _Namespace("allowance", AllowanceLeaf, "organization"),
-    7: _Namespace("zone", ZoneLeaf, None),
-    8: _Namespace("recovery", RecoveryLeaf, "principal"),
+    1: _Namespace("controller", ControllerLeaf, ("principal",)),
+    2: _Namespace("unit", UnitLeaf, ("unit",)),
+    3: _Namespace("account", AccountLeaf, ("account",)),
+    4: _Namespace("hold", HoldLeaf, ("hold",)),
+    5: _Namespace("anchor", AnchorLeaf, ("digest",)),
+    6: _Namespace("allowance", AllowanceLeaf, ("organization",)),
+    7: _Namespace("zone", ZoneLeaf, ()),
+    8: _Namespace("recovery", RecoveryLeaf, ("principal",)),
+    9: _Namespace("authority", AuthorityLeaf, ("authority",)),
+    10: _Namespace("membership", MembershipLeaf, ("organization", "member")),
+    11: _Namespace("poll", PollLeaf, ("poll",)),
+    12: _Namespace("ballot", BallotLeaf, ("poll", "voter")),
+    13: _Namespace("decision", DecisionLeaf, ()),
+    15: _Namespace("contract", ContractLeaf, ("contract",)),
+    17: _Namespace("duty", DutyLeaf, ("organization", "epoch")),
 }
 """Leaves by namespace (docs/spec/transaction.md, "Leaves and namespaces")."""
 
@@ -341,11 +356,17 @@ def read_statement(namespace: int, identifier: bytes, value: bytes) -> dict[str,
     if not value:
         return {"kind": rule.kind, "id": identifier.hex(), "is_absent": True}
     leaf = _parse(rule.leaf, value, VALUE_BYTES_MAX)
-    if rule.identifier_field is not None and getattr(leaf, rule.identifier_field) != identifier:
+    if rule.identifier_fields and _identifier(leaf, rule.identifier_fields) != identifier:
         raise ProofInvalid(
             "LEAF_MISMATCH", f"the {rule.kind} in the proof is another than its identifier says"
         )
-    return {"kind": rule.kind, **describe(leaf)}
+    named = {"id": identifier.hex()} if identifier and not rule.identifier_fields else {}
+    return {"kind": rule.kind, **named, **describe(leaf)}
+
+
+def _identifier(leaf: ProtobufMessage, fields: Sequence[str]) -> bytes:
+    values = (getattr(leaf, field) for field in fields)
+    return b"".join(value if isinstance(value, bytes) else value.to_bytes(8, "big") for value in values)
 
 
 def describe(message: ProtobufMessage) -> dict[str, Any]:

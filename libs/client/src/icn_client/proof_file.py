@@ -33,7 +33,13 @@ DESCENDANTS_MAX: Final = 10_000
 """In the whole file: a finalization covers two blocks under load, more only after an outage."""
 
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
-_IDENTIFIER_BYTES: Final = {1: 16, 2: 16, 3: 16, 4: 16, 5: 32, 6: 16, 7: 0, 8: 16}
+_IDENTIFIER_BYTES: Final = {
+    **dict.fromkeys((1, 2, 3, 4, 6, 8, 9, 11, 15), 16),
+    **dict.fromkeys((5, 10, 12, 13), 32),
+    7: 0,
+    17: 24,
+}
+"""By namespace; those of code (14) and of a contract's storage (16) are not proven to people."""
 
 
 class ProofMalformed(ValueError):
@@ -170,7 +176,7 @@ def parse_proof_file(content: bytes) -> ProofFile:
         raise ProofMalformed(f"format: must be {FORMAT}")
     namespace = members["namespace"]
     if not isinstance(namespace, int) or isinstance(namespace, bool) or namespace not in _IDENTIFIER_BYTES:
-        raise ProofMalformed("namespace: must be 1 to 8")
+        raise ProofMalformed("namespace: must be 1 to 13, 15 or 17")
     try:
         state_proof = Proof.from_dict(members["state_proof"])
     except InvalidProof as error:

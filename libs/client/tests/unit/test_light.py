@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from icn.consensus.v1.block_pb2 import VOTE_KIND_NOTARIZE, BlockHeader, Certificate
-from icn_client.light import ProofInvalid, verdict, verify_proof
+from icn.ledger.v1.state_pb2 import BallotLeaf, DecisionLeaf, DutyLeaf, MembershipLeaf, PollLeaf
+from icn_client.light import ProofInvalid, read_statement, verdict, verify_proof
 from icn_client.proof_file import EpochHandover, ProofFile, ProofMalformed, parse_proof_file
 
 HEADER_TIME_MS = 1_700_000_000_000 + 4 * 86_400_000 + 2_000
@@ -284,3 +285,25 @@ def test_a_file_survives_the_round_trip(handed_over: ProofFile) -> None:
     assert parse_proof_file(handed_over.to_bytes()) == handed_over
     pretty = json.dumps(json.loads(handed_over.to_bytes()), indent=2).encode()
     assert parse_proof_file(pretty) == handed_over
+
+
+@pytest.mark.parametrize(
+    ("namespace", "identifier", "leaf", "kind"),
+    [
+        (10, b"o" * 16 + b"m" * 16, MembershipLeaf(organization=b"o" * 16, member=b"m" * 16), "membership"),
+        (11, b"p" * 16, PollLeaf(poll=b"p" * 16, result=bytes(32)), "poll"),
+        (12, b"p" * 16 + b"v" * 16, BallotLeaf(poll=b"p" * 16, voter=b"v" * 16), "ballot"),
+        (17, b"o" * 16 + bytes(7) + b"\x02", DutyLeaf(organization=b"o" * 16, epoch=2), "duty"),
+    ],
+)
+def test_a_leaf_is_what_its_identifier_says(namespace: int, identifier: bytes, leaf: Any, kind: str) -> None:
+    value = leaf.SerializeToString(deterministic=True)
+    assert read_statement(namespace, identifier, value)["kind"] == kind
+    with pytest.raises(ProofInvalid) as refused:
+        read_statement(namespace, bytes(len(identifier)), value)
+    assert refused.value.reason == "LEAF_MISMATCH"
+
+
+def test_a_decision_is_named_by_the_hash_that_proves_it() -> None:
+    value = DecisionLeaf(authority=b"f" * 16, members=4).SerializeToString(deterministic=True)
+    assert read_statement(13, b"d" * 32, value)["id"] == (b"d" * 32).hex()

@@ -21,12 +21,16 @@ _FETCH_EXAMPLES = """\b
 Examples:
   icn proof fetch accounts/6d6f… --out balance.json
   icn proof fetch units/91c2… > unit.json
+  icn proof fetch polls/5e07… --out result.json
 """
 _VERIFY_EXAMPLES = """\b
 Examples:
   icn proof verify balance.json --genesis genesis.json
 """
-NAMES = ("accounts", "units", "principals", "holds", "anchors", "allowances", "recoveries")
+NAMES = (
+    *("accounts", "units", "principals", "holds", "anchors", "allowances", "recoveries", "authorities"),
+    *("memberships", "polls", "ballots", "decisions", "contracts", "duties"),
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +46,7 @@ def fetch(
         str,
         typer.Argument(
             metavar="NAME",
-            help="accounts/ID, units/ID, principals/ID, holds/ID, recoveries/ID, anchors/DIGEST.",
+            help="accounts/ID, units/ID, principals/ID, holds/ID, memberships/ORGANIZATION/MEMBER, polls/ID …",
         ),
     ],
     out: Annotated[
