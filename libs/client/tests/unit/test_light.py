@@ -244,7 +244,7 @@ def test_garbage_is_malformed_and_never_raises(content: bytes) -> None:
     ("member", "value"),
     [
         ("format", "icn/proof/v2"),
-        ("namespace", 9),
+        ("namespace", 18),
         ("namespace", True),
         ("namespace", "3"),
         ("genesis", "00"),

@@ -46,7 +46,7 @@ def fetch(
         str,
         typer.Argument(
             metavar="NAME",
-            help="accounts/ID, units/ID, principals/ID, holds/ID, memberships/ORGANIZATION/MEMBER, polls/ID …",
+            help="accounts/ID, units/ID, principals/ID, memberships/ORG/MEMBER, polls/ID, decisions/ID …",
         ),
     ],
     out: Annotated[
