@@ -24,6 +24,7 @@ from icn_gateway.api.pages import Website
 from icn_gateway.domain.rate_limit import RateLimit
 from icn_gateway.events.feed import Feed
 from icn_gateway.settings import REPOSITORY_WEB
+from icn_gateway.usecases.contracts import Method
 from icn_gateway.usecases.list_validators import ValidatorWatch
 from icn_gateway.usecases.submit_transactions import transaction_id
 from icn_gateway.usecases.units import UnitCatalog
@@ -73,6 +74,29 @@ def signed(number: int) -> bytes:
     ).SerializeToString(deterministic=True)
 
 
+class FakeServices:
+    """Answers by the name of the call: a message as it is, an exception raised, or what a function of the
+    request gives. Anything else answers with an empty message, as a service without data may."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        self.asked: list[tuple[str, Any]] = []
+
+    async def ask(self, method: Method, request: Any) -> Any:
+        self.asked.append((method.name, request))
+        return self._answer(method, request)
+
+    async def send(self, method: Method, request: bytes) -> Any:
+        self.asked.append((method.name, request))
+        return self._answer(method, request)
+
+    def _answer(self, method: Method, request: Any) -> Any:
+        answer = self.answers.get(method.descriptor.name, method.response())
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(request) if callable(answer) else answer
+
+
 @dataclass
 class FakeZone:
     """What four validators agree on, without consensus: implements every port of the gateway."""
@@ -95,6 +119,7 @@ class FakeZone:
     """How many transactions and how long a wait, per call."""
     calls: list[str] = field(default_factory=list)
     unreachable: set[int] = field(default_factory=set)
+    services: FakeServices = field(default_factory=FakeServices)
     fault: Exception | None = None
     """Raised by every read and submission, if set."""
 
@@ -413,6 +438,7 @@ def make_context(zone: FakeZone, feed: Feed | None = None, ports: Any = None) ->
         genesis_file=zone.genesis_file,
         ledger=source,
         pool=source,
+        services=zone.services if ports is None else ports,
         validators=ValidatorWatch(source),
         units=UnitCatalog(source),
         feed=Feed({}) if feed is None else feed,

@@ -268,6 +268,14 @@ class Validators:
         standing.is_catching_up = status.is_catching_up
         return ValidatorReport(standing.seat, status)
 
+    async def ask(self, request: Message) -> Any:
+        """Any read of the ledger: the call whose request this is.
+
+        For who carries questions without a word of its own about them; a test with a fake of one call is
+        served better by the named methods above.
+        """
+        return await self._read(request, Message)
+
     async def _read(self, request: Message, _response: type[Response]) -> Response:
         method = request.DESCRIPTOR.name.removesuffix("Request")
 

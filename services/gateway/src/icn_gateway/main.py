@@ -24,6 +24,7 @@ from icn_gateway.domain.rate_limit import RateLimit
 from icn_gateway.events.documents import EVENT_FILES
 from icn_gateway.events.feed import Feed
 from icn_gateway.events.stream import ServiceStream
+from icn_gateway.peers.services import METHODS_OF_SERVICES, ServicePeers
 from icn_gateway.settings import GatewaySettings
 from icn_gateway.usecases.list_validators import ValidatorWatch
 from icn_gateway.usecases.units import UnitCatalog
@@ -45,6 +46,7 @@ class Gateway:
         with settings.genesis.open("rb") as file:
             genesis_file = file.read(GENESIS_BYTES_MAX + 1)
         self._channels = ChannelFactory(settings.tls, long_lived_streams=(WATCH_BLOCKS,))
+        self._service_channels = ChannelFactory(settings.tls, idempotent_methods=METHODS_OF_SERVICES)
         self._validators = Validators(settings.addresses, self._channels)
         self._bus = bus
         self._feed = Feed(
@@ -55,6 +57,7 @@ class Gateway:
             genesis_file=genesis_file,
             ledger=self._validators,
             pool=self._validators,
+            services=ServicePeers(settings.services, self._service_channels, self._validators),
             validators=ValidatorWatch(self._validators),
             units=UnitCatalog(self._validators),
             feed=self._feed,
@@ -94,6 +97,7 @@ class Gateway:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await self._channels.close()
+        await self._service_channels.close()
         if self._bus is not None:
             await self._bus.close()
         await self._metrics.close()

@@ -25,7 +25,8 @@ class GatewaySettings(ServiceSettings, service="gateway"):
     validators: Annotated[tuple[ValidatorSettings, ...], Field(min_length=1, max_length=SEATS_MAX)]
     """As JSON: ``[{"seat": 0, "consensus": "127.0.0.1:7001", "ledger": "127.0.0.1:7001"}, …]``."""
     services: Mapping[str, Address] = {}
-    """Addresses of the services of the host by name, as JSON: ``{"marketplace": "127.0.0.1:7101", …}``."""
+    """Addresses of the services of the host by name, as JSON: ``{"marketplace": "127.0.0.1:7101", …}``.
+    One that is missing answers 503."""
     nats_url: str = ""
     """``nats://host:port``; empty: no live events, everything else works."""
     nats_user: str = ""

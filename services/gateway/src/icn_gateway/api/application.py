@@ -11,7 +11,7 @@ from litestar.di import NamedDependency, Provide
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from icn_gateway.api import reading, streaming, submitting, views
+from icn_gateway.api import commanding, reading, reads, streaming, submitting, views
 from icn_gateway.api.context import Context
 from icn_gateway.api.declared import problems
 from icn_gateway.api.document import openapi_document
@@ -42,6 +42,7 @@ async def get_metrics(request: AnyRequest) -> Response[bytes]:
 API_ROUTES: tuple[Any, ...] = (
     submitting.submit_transaction,
     submitting.submit_batch,
+    commanding.send_command,
     reading.get_transaction,
     reading.list_accounts,
     reading.get_account,
@@ -60,7 +61,7 @@ API_ROUTES: tuple[Any, ...] = (
     streaming.stream_events,
     get_health,
 )
-"""Everything that the OpenAPI document describes."""
+"""What the OpenAPI document describes, beside the reads that are one call of a service each."""
 
 
 def build_application(context: Context, website: Website) -> Litestar:
@@ -73,7 +74,13 @@ def build_application(context: Context, website: Website) -> Litestar:
         return Response(document, media_type="application/json", headers={"cache-control": "max-age=300"})
 
     return Litestar(
-        route_handlers=[*API_ROUTES, get_document, get_metrics, pages_router(website, context)],
+        route_handlers=[
+            *API_ROUTES,
+            *(reads.handler(read) for read in reads.ALL),
+            get_document,
+            get_metrics,
+            pages_router(website, context),
+        ],
         dependencies={
             "context": Provide(lambda: context, sync_to_thread=False, use_cache=True),
             "website": Provide(lambda: website, sync_to_thread=False, use_cache=True),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from icn_kit.genesis import Genesis
 
 from icn_gateway.usecases.list_validators import ValidatorWatch
-from icn_gateway.usecases.ports import EventFeed, LedgerReader, TransactionPool
+from icn_gateway.usecases.ports import EventFeed, LedgerReader, Services, TransactionPool
 from icn_gateway.usecases.units import UnitCatalog
 
 
@@ -20,6 +20,7 @@ class Context:
     """As it was read, byte for byte."""
     ledger: LedgerReader
     pool: TransactionPool
+    services: Services
     validators: ValidatorWatch
     units: UnitCatalog
     feed: EventFeed

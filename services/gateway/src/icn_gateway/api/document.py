@@ -12,23 +12,33 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License, Tag
 
-from icn_gateway.api import streaming, views
+from icn_gateway.api import reads, streaming, views
+from icn_gateway.api.reads import described
 
 API_VERSION = "1.0.0"
 
 _DESCRIPTION = """\
-The only public door of an ICN zone. It holds no key and no state: it carries signed bytes to the validators
-and reads what they executed. Ids are lower-case hex. Amounts are decimal strings of minor units beside the
-unit's `scale`. Lists have cursors: `page_size`, `page_token`, `next_page_token`. Refusals are
+The only public door of an ICN zone. It holds no key of a member: it carries signed bytes to the validators
+and services, and reads what they know. Ids are lower-case hex. Amounts are decimal strings of minor units
+beside the unit's `scale`. Lists have cursors: `page_size`, `page_token`, `next_page_token`. Refusals are
 `application/problem+json` (RFC 9457) with a stable `reason` and the `figures` that were compared. Whatever
-moves credit is a transaction that its owner signed.
+moves credit is a transaction that its owner signed, every other change a command that its member signed.
 """
 
 _TAGS = {
     "Transactions": "Signed bytes in, receipts out.",
+    "Commands": "What a member asks of a service, signed.",
     "Accounts": "Balances, entries and holds.",
     "Units": "Units of account.",
     "Principals": "Who may sign, and what an organization's transactions may use.",
+    "Authorities": "Organizations that act by their members' countersignatures, and what seats did.",
+    "Memberships": "Who belongs where, as the ledger has it.",
+    "Polls": "Ballots as commitments, and decisions in force.",
+    "Contracts": "What contracts hold and answer.",
+    "Organizations": "Who the organizations and their members are.",
+    "Governance": "Proposals, results, decisions under way.",
+    "Marketplace": "Resources and bookings, offers and agreements.",
+    "Reputation": "Scores and what they are the sum of.",
     "Blocks": "What was made final, in order.",
     "Proofs": "State that can be checked offline.",
     "Zone": "Validators and genesis.",
@@ -60,13 +70,16 @@ def openapi_document(routes: tuple[Any, ...]) -> bytes:
         ),
     )
     document: dict[str, Any] = application.openapi_schema.to_schema()
-    described = [
+    documents = [
         view for view in vars(views).values() if isinstance(view, type) and issubclass(view, views.View)
     ]
     _, schemas = msgspec.json.schema_components(
-        [view for view in described if view is not views.View], ref_template="#/components/schemas/{name}"
+        [view for view in documents if view is not views.View], ref_template="#/components/schemas/{name}"
     )
     document["components"]["schemas"].update(schemas)
+    document["components"]["schemas"].update(
+        described.schemas(read.method.descriptor.output_type for read in reads.ALL)
+    )
     for path in document["paths"].values():
         for operation in path.values():
             words = " ".join(operation["description"].split())
@@ -75,6 +88,8 @@ def openapi_document(routes: tuple[Any, ...]) -> bytes:
             done = operation["responses"]["200"]
             if done["description"] == HTTPStatus.OK.description:
                 done["description"] = operation["summary"]
+    for read in reads.ALL:
+        document["paths"].setdefault(read.openapi_path, {})["get"] = described.operation(read)
     document["paths"]["/v1/events"]["get"]["responses"]["200"]["content"][streaming.EVENT_STREAM][
         "schema"
     ] = {"type": "string"}

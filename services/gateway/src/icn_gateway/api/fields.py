@@ -15,6 +15,13 @@ EXAMPLE_TRANSACTION: Final = (
     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
 )
 """Voids a hold; its signature is 64 zero bytes."""
+EXAMPLE_COMMAND: Final = (
+    "CnkKMS9pY24ubWFya2V0cGxhY2UudjEuTWFya2V0cGxhY2VTZXJ2aWNlL0Nsb3NlT2ZmZXISEH86TB3guU1vilLH4Z"
+    "BLM9gYgNjBoow0IOD/06KMNCoQfzpMHeC5TW+KUsfhkEsz2DISChB/Okwd4LlNb4pSx+GQSzPYElYIARIQfzpMHeC5"
+    "TW+KUsfhkEsz2BpAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    "AAAAAAAAAAAA=="
+)
+"""Closes an offer; its signature is 64 zero bytes."""
 
 HEX_32: Final = "^[0-9a-f]{32}$"
 HEX_64: Final = "^[0-9a-f]{64}$"

@@ -14,6 +14,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from icn_gateway.api.views import Problem
+from icn_gateway.usecases.send_command import CommandFailed
 from icn_gateway.usecases.submit_transactions import SubmissionFailed
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -79,6 +80,7 @@ class HttpProblem(Exception):
         *,
         figures: dict[str, object] | None = None,
         transaction_id: str = "",
+        command_id: str = "",
         retry_after_seconds: float = 0.0,
     ) -> None:
         super().__init__(detail)
@@ -87,6 +89,7 @@ class HttpProblem(Exception):
         self.detail = detail
         self.figures = figures or {}
         self.transaction_id = transaction_id
+        self.command_id = command_id
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -97,7 +100,7 @@ def status_of_refusal(reason: str, retry_after_ms: int) -> int:
     return _STATUS_OF_REFUSAL.get(reason, _STATUS_OF_OTHER_REFUSALS)
 
 
-def as_problem(error: Exception) -> HttpProblem:
+def as_problem(error: Exception) -> HttpProblem:  # noqa: PLR0911 - one per kind of error
     """What a client is told of ``error``. An error nobody expected is logged here, once, with its trace
     id."""
     match error:
@@ -105,6 +108,8 @@ def as_problem(error: Exception) -> HttpProblem:
             return error
         case SubmissionFailed():
             return _submission_problem(error)
+        case CommandFailed():
+            return _command_problem(error)
         case DomainError():
             return _domain_problem(error)
         case HTTPException() if error.status_code < 500:
@@ -134,6 +139,7 @@ def render_problem(problem: HttpProblem, path: str) -> tuple[int, dict[str, str]
         trace_id=(current_trace.get() or Trace()).trace_id,
         figures={name: str(value) for name, value in problem.figures.items()},
         transaction_id=problem.transaction_id or msgspec.UNSET,
+        command_id=problem.command_id or msgspec.UNSET,
     )
     headers = {"cache-control": "no-store"}
     retry_after = problem.retry_after_seconds or (RETRY_AFTER_SECONDS if problem.status == 503 else 0)
@@ -151,8 +157,8 @@ def answer_with_problem(request: AnyRequest, error: Exception) -> Response[bytes
 def _domain_problem(error: DomainError) -> HttpProblem:
     status = _STATUS_OF_KIND.get(error.kind, _BAD_GATEWAY)
     if status == _BAD_GATEWAY:
-        _log.error("validator failed", kind=error.kind.name, reason=error.reason, message=error.message)
-        return HttpProblem(status, error.reason, "a validator could not answer")
+        _log.error("call failed", kind=error.kind.name, reason=error.reason, message=error.message)
+        return HttpProblem(status, error.reason, "a validator or service could not answer")
     return HttpProblem(
         status, error.reason, error.message or HTTPStatus(status).phrase, figures=error.metadata
     )
@@ -167,6 +173,17 @@ def _submission_problem(error: SubmissionFailed) -> HttpProblem:
         "the outcome is unknown: ask by transaction id, or send the same bytes again, which is safe",
         figures=problem.figures,
         transaction_id=identifiers[0] if len(identifiers) == 1 else "",
+    )
+
+
+def _command_problem(error: CommandFailed) -> HttpProblem:
+    problem = _domain_problem(error.cause)
+    return HttpProblem(
+        problem.status,
+        problem.reason,
+        "the outcome is unknown: send the same bytes again, which is safe",
+        figures=problem.figures,
+        command_id=error.command_id.hex(),
     )
 
 

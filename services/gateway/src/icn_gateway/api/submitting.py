@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, post
 from litestar.di import NamedDependency
-from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import (
     Example,
     OpenAPIFormat,
@@ -23,9 +21,11 @@ from litestar.openapi.spec import (
 from litestar.params import QueryParameter
 
 from icn_gateway.api import translate, views
+from icn_gateway.api.bodies import JSON, OCTET_STREAM, media_type, read_body, read_bytes_or_json
 from icn_gateway.api.context import Context
 from icn_gateway.api.declared import PROBLEMS_OF_BATCHES, PROBLEMS_OF_SUBMISSION
 from icn_gateway.api.fields import EXAMPLE_TRANSACTION
+from icn_gateway.api.idempotency import IdempotencyKey, check_idempotency_key
 from icn_gateway.api.problems import AnyRequest, HttpProblem, status_of_refusal
 from icn_gateway.domain.outcome import (
     BATCH_TRANSACTIONS_MAX,
@@ -34,17 +34,12 @@ from icn_gateway.domain.outcome import (
     Outcome,
     OutcomeState,
 )
-from icn_gateway.usecases.submit_transactions import submit_transactions
+from icn_gateway.usecases.submit_transactions import submit_transactions, transaction_id
 
-OCTET_STREAM = "application/octet-stream"
-JSON = "application/json"
 BODY_BYTES_MAX = 128 * 1024
 """The largest transaction in base64, with the JSON around it."""
 BATCH_BODY_BYTES_MAX = 8 * 1024 * 1024
 """Decoded it fits one message to a validator (8 MiB); a thousand transfers with one signature need 0.4 MB."""
-
-BODY_SECONDS_MAX = 20.0
-"""A phone on a bad line sends the largest transaction in it; who dribbles must not hold a place for ever."""
 
 _TRANSACTION_BYTES = f"Canonical bytes of a signed `icn.ledger.v1.Transaction`, 1 to {TRANSACTION_BYTES_MAX}"
 _TRANSACTION = Schema(
@@ -112,10 +107,6 @@ class BatchOperation(Operation):
         self.request_body = _BATCH_BODY
 
 
-class _Single(msgspec.Struct, forbid_unknown_fields=True):
-    transaction: bytes
-
-
 class _Batch(msgspec.Struct, forbid_unknown_fields=True):
     transactions: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=BATCH_TRANSACTIONS_MAX)]
 
@@ -144,16 +135,21 @@ WaitMs = Annotated[
     tags=["Transactions"],
 )
 async def submit_transaction(
-    request: AnyRequest, context: NamedDependency[Context], wait_ms: WaitMs = 0
+    request: AnyRequest,
+    context: NamedDependency[Context],
+    wait_ms: WaitMs = 0,
+    idempotency_key: IdempotencyKey = "",
 ) -> Response[views.Committed]:
     """Submit one signed transaction.
 
     Idempotent by transaction id: sending the same bytes again is safe and gives the first answer. 200: a
     final block includes it and `receipt.status` tells whether it took effect. 202: open, ask at `poll`.
     Anything else had no effect, save 503 and 504, after which the outcome is unknown and `transaction_id`
-    says what to ask for.
+    says what to ask for. An Idempotency-Key is not needed; one that is not the transaction's id is refused
+    with 422, for its sender believes to repeat something else.
     """
-    transaction = await _read_single(request)
+    transaction = await read_bytes_or_json(request, "transaction")
+    check_idempotency_key(idempotency_key, transaction_id(transaction, context.genesis.hash))
     (outcome,) = await submit_transactions(
         [transaction], wait_ms, context.genesis.hash, context.pool, context.ledger
     )
@@ -176,42 +172,15 @@ async def submit_batch(
 
     Idempotent by transaction id, one by one. They do not stand or fall together.
     """
-    if _media_type(request) != JSON:
+    if media_type(request) != JSON:
         raise HttpProblem(415, "MEDIA_TYPE_NOT_SUPPORTED", f"the body must be {JSON}")
-    batch = msgspec.json.decode(await _body(request), type=_Batch)
+    batch = msgspec.json.decode(await read_body(request), type=_Batch)
     outcomes = await submit_transactions(
         batch.transactions, wait_ms, context.genesis.hash, context.pool, context.ledger
     )
     return views.BatchOutcomes(
         outcomes=[translate.batch_outcome(position, outcome) for position, outcome in enumerate(outcomes)]
     )
-
-
-async def _read_single(request: AnyRequest) -> bytes:
-    match _media_type(request):
-        case "application/octet-stream":
-            return await _body(request)
-        case "application/json":
-            return msgspec.json.decode(await _body(request), type=_Single).transaction
-        case _:
-            raise HttpProblem(415, "MEDIA_TYPE_NOT_SUPPORTED", f"the body must be {OCTET_STREAM} or {JSON}")
-
-
-async def _body(request: AnyRequest) -> bytes:
-    try:
-        async with asyncio.timeout(BODY_SECONDS_MAX):
-            return await request.body()
-    except TimeoutError:
-        raise HttpProblem(
-            408, "BODY_TOO_SLOW", f"the body must arrive within {BODY_SECONDS_MAX:g} s"
-        ) from None
-    except InternalServerException:
-        # Litestar's word for a body whose length or chunks are not what its headers say.
-        raise HttpProblem(400, "BODY_INCOMPLETE", "the body ended before its end") from None
-
-
-def _media_type(request: AnyRequest) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _answer(outcome: Outcome) -> Response[Any]:

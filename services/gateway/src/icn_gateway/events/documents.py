@@ -8,15 +8,23 @@ import msgspec
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
+from icn.governance.v1 import events_pb2 as governance
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2 as ledger
+from icn.marketplace.v1 import events_pb2 as marketplace
+from icn.reputation.v1 import events_pb2 as reputation
 
 from icn_gateway.domain.documents import Dialect, message_document
 from icn_gateway.domain.events import CommittedEvent
 
 IDENTIFIER_BYTES = 16
 
-EVENT_FILES: dict[str, FileDescriptor] = {"ledger": ledger.DESCRIPTOR}
+EVENT_FILES: dict[str, FileDescriptor] = {
+    "governance": governance.DESCRIPTOR,
+    "ledger": ledger.DESCRIPTOR,
+    "marketplace": marketplace.DESCRIPTOR,
+    "reputation": reputation.DESCRIPTOR,
+}
 """Every service that publishes, with the file that describes its events."""
 
 

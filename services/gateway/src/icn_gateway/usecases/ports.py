@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
+from google.protobuf.message import Message
 from icn.consensus.v1.service_pb2 import SubmitOutcome
 from icn.ledger.v1.service_pb2 import (
     GetAccountResponse,
@@ -29,6 +30,7 @@ from icn.ledger.v1.service_pb2 import (
 from icn_kit.validators import ValidatorReport
 
 from icn_gateway.domain.events import CommittedEvent, Cursor, FeedSignal
+from icn_gateway.usecases.contracts import Method
 
 
 class LedgerReader(Protocol):
@@ -84,6 +86,22 @@ class LedgerReader(Protocol):
 
     async def get_proof(self, name: str, from_epoch: int) -> GetProofResponse:
         """Proof of a leaf, or of its absence."""
+        ...
+
+
+class Services(Protocol):
+    """Every service behind the door, the ledger among them."""
+
+    async def ask(self, method: Method, request: Message) -> Message:
+        """The answer to a read.
+
+        Raises:
+            Unavailable: SERVICE_UNREACHABLE, or SERVICE_NOT_CONFIGURED where this gateway knows none.
+        """
+        ...
+
+    async def send(self, method: Method, request: bytes) -> Message:
+        """The answer to a command; ``request`` goes out as it is. Raises as `ask`."""
         ...
 
 

@@ -13,6 +13,7 @@ from icn_gateway.api.views.chain import (
     ValidatorList,
     ValidatorStatus,
 )
+from icn_gateway.api.views.commands import CommandAnswer
 from icn_gateway.api.views.common import Health, Problem, UnitReference, View
 from icn_gateway.api.views.principals import (
     Allowance,
@@ -44,6 +45,7 @@ __all__ = [
     "BlockHeader",
     "BlockPage",
     "BlockSummary",
+    "CommandAnswer",
     "Committed",
     "Entry",
     "EntryPage",

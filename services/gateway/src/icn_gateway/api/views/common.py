@@ -52,6 +52,17 @@ class Problem(View):
         ]
         | UnsetType
     ) = UNSET
+    command_id: (
+        Annotated[
+            str,
+            Meta(
+                pattern=HEX_64,
+                description="The command the problem is about; sending the same bytes again is safe.",
+                examples=[EXAMPLE_DIGEST],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class UnitReference(View):

@@ -1,0 +1,113 @@
+"""Resources with their bookings, offers and agreements."""
+
+from __future__ import annotations
+
+from icn_gateway.api.fields import HEIGHT_MAX
+from icn_gateway.api.reads.route import Read, flag, identifier, only_of, paging, whole
+from icn_gateway.usecases.contracts import method
+
+_PAGING = paging(200)
+_RESOURCE = "Resource"
+_TIMES = (
+    whole(
+        "from_time_ms",
+        "Only those that end after this, unix milliseconds; 0: no bound.",
+        HEIGHT_MAX,
+        0,
+        0,
+    ),
+    whole(
+        "until_time_ms",
+        "Only those that start before this, unix milliseconds; 0: no bound.",
+        HEIGHT_MAX,
+        0,
+        0,
+    ),
+    flag("include_cancelled", "include_cancelled", "Whether to list cancelled ones too"),
+)
+
+READS = (
+    Read(
+        "/v1/resources",
+        "ListResources",
+        "Marketplace",
+        method("marketplace", "ListResources"),
+        (only_of("owner", "owner", "principals", "Only of this owner"), *_PAGING),
+    ),
+    Read(
+        "/v1/resources/{resource_id:str}",
+        "GetResource",
+        "Marketplace",
+        method("marketplace", "GetResource"),
+        (identifier("resource_id", "name", "resources", _RESOURCE),),
+    ),
+    Read(
+        "/v1/resources/{resource_id:str}/bookings",
+        "ListBookingsOfResource",
+        "Marketplace",
+        method("marketplace", "ListBookings"),
+        (
+            identifier("resource_id", "resource", "resources", _RESOURCE),
+            only_of("booker", "booker", "principals", "Only of this principal"),
+            *_TIMES,
+            *_PAGING,
+        ),
+    ),
+    Read(
+        "/v1/resources/{resource_id:str}/free-slot",
+        "FindFreeSlot",
+        "Marketplace",
+        method("marketplace", "FindFreeSlot"),
+        (
+            identifier("resource_id", "resource", "resources", _RESOURCE),
+            whole("minutes", "Its length, minutes.", 43_200, None, 60),
+            whole("from_time_ms", "Earliest start, unix milliseconds; 0: now.", HEIGHT_MAX, 0, 0),
+        ),
+    ),
+    Read(
+        "/v1/bookings",
+        "ListBookings",
+        "Marketplace",
+        method("marketplace", "ListBookings"),
+        (identifier("booker", "booker", "principals", "Who booked"), *_TIMES, *_PAGING),
+    ),
+    Read(
+        "/v1/bookings/{booking_id:str}",
+        "GetBooking",
+        "Marketplace",
+        method("marketplace", "GetBooking"),
+        (identifier("booking_id", "name", "bookings", "Booking"),),
+    ),
+    Read(
+        "/v1/offers",
+        "ListOffers",
+        "Marketplace",
+        method("marketplace", "ListOffers"),
+        (
+            only_of("provider", "provider", "principals", "Only of this provider"),
+            flag("include_closed", "include_closed", "Whether to list those that are over too"),
+            *_PAGING,
+        ),
+    ),
+    Read(
+        "/v1/offers/{offer_id:str}",
+        "GetOffer",
+        "Marketplace",
+        method("marketplace", "GetOffer"),
+        (identifier("offer_id", "name", "offers", "Offer"),),
+    ),
+    Read(
+        "/v1/agreements",
+        "ListAgreements",
+        "Marketplace",
+        method("marketplace", "ListAgreements"),
+        (only_of("party", "party", "principals", "Only with this party"), *_PAGING),
+    ),
+    Read(
+        "/v1/agreements/{agreement_id:str}",
+        "GetAgreement",
+        "Marketplace",
+        method("marketplace", "GetAgreement"),
+        (identifier("agreement_id", "name", "agreements", "Agreement"),),
+    ),
+)
