@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +16,29 @@ from icn.consensus.v1 import service_pb2 as consensus
 from icn.ledger.v1 import service_pb2 as ledger
 from icn.ledger.v1 import state_pb2 as state
 from icn.ledger.v1 import transaction_pb2 as transaction
+from icn_client.transactions import KeyPair, controller_key
 from icn_crypto.suites import SigningKey, Suite
 from icn_gateway.api.application import build_application
 from icn_gateway.api.context import Context
 from icn_gateway.api.edge import Edge
 from icn_gateway.api.pages import Website
 from icn_gateway.domain.rate_limit import RateLimit
+from icn_gateway.domain.sign_in import Challenge, Session
 from icn_gateway.events.feed import Feed
 from icn_gateway.settings import REPOSITORY_WEB
 from icn_gateway.usecases.contracts import Method
 from icn_gateway.usecases.list_validators import ValidatorWatch
+from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.submit_transactions import transaction_id
 from icn_gateway.usecases.units import UnitCatalog
-from icn_kit.errors import InvalidArgument, NotFound
+from icn_kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from icn_kit.genesis import Genesis, load_genesis
+from icn_kit.key_directory import LedgerKeyDirectory
 from icn_kit.validators import ValidatorReport
 from icn_localnet.network import Founder, create_network
 
 FOUNDERS = ("Mill Street Bakery", "River Farm", "Tool Library", "Harbour Weavers", "Night Bus")
+ORIGIN = "http://gateway"
 GENESIS_TIME_MS = 1_790_000_000_000
 
 
@@ -97,6 +102,60 @@ class FakeServices:
         return answer(request) if callable(answer) else answer
 
 
+class FakeSessions:
+    """Sessions in memory, with the rules of the real store."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[bytes, Session] = {}
+        self.codes: dict[bytes, Session] = {}
+        self.used: set[bytes] = set()
+        self.fault: Exception | None = None
+
+    async def challenge_key(self) -> bytes:
+        if self.fault is not None:
+            raise self.fault
+        return b"\x07" * 32
+
+    def _use(self, challenge: Challenge) -> None:
+        if challenge.digest in self.used:
+            raise FailedPrecondition("CHALLENGE_USED", "used")
+        self.used.add(challenge.digest)
+
+    async def add_session(
+        self, token_hash: bytes, session: Session, challenge: Challenge, _now_ms: int
+    ) -> None:
+        self._use(challenge)
+        self.sessions[token_hash] = session
+
+    async def add_code(self, code_hash: bytes, session: Session, challenge: Challenge, _now_ms: int) -> None:
+        self._use(challenge)
+        self.codes[code_hash] = session
+
+    async def exchange_code(
+        self, code_hash: bytes, token_hash: bytes, expire_time_ms: int, now_ms: int
+    ) -> Session | None:
+        found = self.codes.pop(code_hash, None)
+        if found is None or found.expire_time_ms < now_ms:
+            return None
+        self.sessions[token_hash] = replace(found, expire_time_ms=expire_time_ms)
+        return self.sessions[token_hash]
+
+    async def find(self, token_hash: bytes, now_ms: int) -> Session | None:
+        if self.fault is not None:
+            raise self.fault
+        found = self.sessions.get(token_hash)
+        return found if found is not None and found.expire_time_ms >= now_ms else None
+
+    async def end(self, token_hash: bytes) -> None:
+        self.sessions.pop(token_hash, None)
+
+    async def end_all(self, principal: bytes) -> int:
+        ended = [name for name, session in self.sessions.items() if session.principal == principal]
+        for name in ended:
+            del self.sessions[name]
+        return len(ended)
+
+
 @dataclass
 class FakeZone:
     """What four validators agree on, without consensus: implements every port of the gateway."""
@@ -120,6 +179,11 @@ class FakeZone:
     calls: list[str] = field(default_factory=list)
     unreachable: set[int] = field(default_factory=set)
     services: FakeServices = field(default_factory=FakeServices)
+    sessions: FakeSessions = field(default_factory=FakeSessions)
+    keys: dict[bytes, list[KeyPair]] = field(default_factory=dict)
+    """Keys of principals that can sign in, by principal."""
+    now: int = GENESIS_TIME_MS
+    """Unix milliseconds on the gateway's clock."""
     fault: Exception | None = None
     """Raised by every read and submission, if set."""
 
@@ -237,6 +301,23 @@ class FakeZone:
         ]
 
     # How tests fill it
+
+    def now_ms(self) -> int:
+        return self.now
+
+    def seconds(self) -> float:
+        return self.now / 1_000
+
+    def add_principal(self, number: int, keys: int = 1, threshold: int = 1) -> bytes:
+        """A principal whose keys the test holds."""
+        principal = identifier(number)
+        self.keys[principal] = [KeyPair.generate() for _ in range(keys)]
+        self.controllers[principal] = state.ControllerLeaf(
+            principal=principal,
+            threshold=threshold,
+            keys=[controller_key(key.public_keys) for key in self.keys[principal]],
+        )
+        return principal
 
     @property
     def height(self) -> int:
@@ -430,7 +511,9 @@ def trading_zone(genesis_path: Path) -> FakeZone:
     return made
 
 
-def make_context(zone: FakeZone, feed: Feed | None = None, ports: Any = None) -> Context:
+def make_context(
+    zone: FakeZone, feed: Feed | None = None, ports: Any = None, sign_in_limit: RateLimit | None = None
+) -> Context:
     """A gateway's context over ``ports``, the zone itself by default."""
     source = zone if ports is None else ports
     return Context(
@@ -442,6 +525,14 @@ def make_context(zone: FakeZone, feed: Feed | None = None, ports: Any = None) ->
         validators=ValidatorWatch(source),
         units=UnitCatalog(source),
         feed=Feed({}) if feed is None else feed,
+        sign_in=SignIn(
+            genesis_hash=zone.genesis.hash,
+            origins=(ORIGIN,),
+            store=zone.sessions,
+            keys=LedgerKeyDirectory(zone, clock=zone.seconds),
+            clock=zone,
+        ),
+        sign_in_limit=RateLimit(per_second=1e6, burst=1e6) if sign_in_limit is None else sign_in_limit,
     )
 
 
@@ -485,5 +576,6 @@ def make() -> Iterator[Any]:
         signed = staticmethod(signed)
         identifier = staticmethod(identifier)
         zone = staticmethod(trading_zone)
+        origin = ORIGIN
 
     yield Helpers

@@ -58,6 +58,8 @@ POLL_RESULT: Final = "icn/poll-result/v1"
 """Digest of a poll's result."""
 DECISION_TEXT: Final = "icn/decision-text/v1"
 """Digest of the text of a decision without a poll."""
+SIGN_IN: Final = "icn/sign-in/v1"
+"""Signing a gateway's challenge, to read as oneself."""
 
 ALL: Final = (
     TRANSACTION,
@@ -86,5 +88,6 @@ ALL: Final = (
     LOT_BEACON,
     POLL_RESULT,
     DECISION_TEXT,
+    SIGN_IN,
 )
 """Every tag in use; no two are equal."""

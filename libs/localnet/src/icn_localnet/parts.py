@@ -22,7 +22,7 @@ from icn_localnet.template import is_made, make_clusters, migrate_again
 
 VALIDATOR_PACKAGES = ("icn_consensus", "icn_ledger", "icn_vm")
 """Packages whose schema every validator's Postgres holds."""
-SHARED_PACKAGES = tuple(f"icn_{name}" for name in SERVICES)
+SHARED_PACKAGES = (*(f"icn_{name}" for name in SERVICES), "icn_gateway")
 """Packages whose schema the shared Postgres holds."""
 SHARED_POSTGRES = {"max_connections": "64"}
 """Five or six per service and its migrations, with room for those who look."""
@@ -46,7 +46,7 @@ def stages(network: Network) -> list[Stage]:
         serving[f"vm-{seat}"] = VmProcess(network, seat, databases[seat])
     for name in network.services:
         serving[name] = ServiceProcess(network, name, shared, nats, certificates[name])
-    serving["gateway"] = gateway_process(network, nats, certificates)
+    serving["gateway"] = GatewayProcess(network, shared, nats, certificates["gateway"])
     return [
         Stage(
             {**stores, "postgres-shared": shared, "nats": nats},
@@ -223,27 +223,33 @@ class ServiceProcess(HostedProcess):
         self.environment[f"{prefix}NATS_PASSWORD"] = self._nats.password
 
 
-def gateway_process(network: Network, nats: NatsServer, certificates: dict[str, TlsFiles]) -> HostedProcess:
-    """The gateway, told everything through its environment."""
-    tls = certificates["gateway"]
-    settings = {
-        "GENESIS": str(network.genesis_path),
-        "VALIDATORS": _validators(network),
-        "SERVICES": _services(network),
-        "NATS_URL": nats.url,
-        "HOST": network.gateway.rpartition(":")[0],
-        "PORT": str(port_of(network.gateway)),
-        "TLS_CERTIFICATE": str(tls.certificate),
-        "TLS_KEY": str(tls.key),
-        "TLS_AUTHORITY": str(tls.authority),
-    }
-    environment = {f"ICN_GATEWAY_{name}": value for name, value in settings.items()}
-    return HostedProcess(
-        ["icn_gateway.main"],
-        health=network.gateway_metrics,
-        log=files.make_private_directory(network.shared_directory / "gateway") / "gateway.log",
-        environment={**_environment(), **environment, **_door("GATEWAY", network.gateway_metrics)},
-    )
+class GatewayProcess(HostedProcess):
+    """The public door, told everything through its environment."""
+
+    def __init__(self, network: Network, database: PostgresServer, nats: NatsServer, tls: TlsFiles) -> None:
+        self._database = database
+        settings = {
+            "GENESIS": str(network.genesis_path),
+            "VALIDATORS": _validators(network),
+            "SERVICES": _services(network),
+            "NATS_URL": nats.url,
+            "HOST": network.gateway.rpartition(":")[0],
+            "PORT": str(port_of(network.gateway)),
+            "TLS_CERTIFICATE": str(tls.certificate),
+            "TLS_KEY": str(tls.key),
+            "TLS_AUTHORITY": str(tls.authority),
+        }
+        environment = {f"ICN_GATEWAY_{name}": value for name, value in settings.items()}
+        super().__init__(
+            ["icn_gateway.main"],
+            health=network.gateway_metrics,
+            log=files.make_private_directory(network.shared_directory / "gateway") / "gateway.log",
+            environment={**_environment(), **environment, **_door("GATEWAY", network.gateway_metrics)},
+        )
+
+    def prepare(self) -> None:
+        """Fill in what is known only once the database is made."""
+        self.environment["ICN_GATEWAY_DATABASE_URL"] = self._database.dsn("gateway")
 
 
 def port_of(address: str) -> int:

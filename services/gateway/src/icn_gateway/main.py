@@ -10,7 +10,9 @@ from typing import Any
 import structlog
 from icn_kit.bus import Bus
 from icn_kit.channel import ChannelFactory
+from icn_kit.clock import SystemClock
 from icn_kit.genesis import GENESIS_BYTES_MAX, parse_genesis
+from icn_kit.key_directory import LedgerKeyDirectory
 from icn_kit.lifecycle import Stop, run_service
 from icn_kit.telemetry import MetricsServer, configure_logging
 from icn_kit.validators import WATCH_BLOCKS, Validators
@@ -20,13 +22,15 @@ from icn_gateway.api.context import Context
 from icn_gateway.api.edge import Edge
 from icn_gateway.api.pages import Website
 from icn_gateway.api.server import HttpServer
-from icn_gateway.domain.rate_limit import RateLimit
+from icn_gateway.domain.rate_limit import SIGN_INS_BURST, SIGN_INS_PER_SECOND, RateLimit
 from icn_gateway.events.documents import EVENT_FILES
 from icn_gateway.events.feed import Feed
 from icn_gateway.events.stream import ServiceStream
 from icn_gateway.peers.services import METHODS_OF_SERVICES, ServicePeers
 from icn_gateway.settings import GatewaySettings
+from icn_gateway.store.sessions import PostgresSessions
 from icn_gateway.usecases.list_validators import ValidatorWatch
+from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.units import UnitCatalog
 
 _log = structlog.get_logger(__name__)
@@ -52,8 +56,10 @@ class Gateway:
         self._feed = Feed(
             {} if bus is None else {service: ServiceStream(bus, service) for service in EVENT_FILES}
         )
+        genesis = parse_genesis(genesis_file)
+        self._sessions = PostgresSessions(settings.database_url.get_secret_value())
         context = Context(
-            genesis=parse_genesis(genesis_file),
+            genesis=genesis,
             genesis_file=genesis_file,
             ledger=self._validators,
             pool=self._validators,
@@ -61,6 +67,14 @@ class Gateway:
             validators=ValidatorWatch(self._validators),
             units=UnitCatalog(self._validators),
             feed=self._feed,
+            sign_in=SignIn(
+                genesis_hash=genesis.hash,
+                origins=settings.public_origins,
+                store=self._sessions,
+                keys=LedgerKeyDirectory(self._validators),
+                clock=SystemClock(),
+            ),
+            sign_in_limit=RateLimit(SIGN_INS_PER_SECOND, SIGN_INS_BURST),
         )
         edge = Edge(
             build_application(context, Website(settings.web_folder)),
@@ -98,6 +112,7 @@ class Gateway:
                 await task
         await self._channels.close()
         await self._service_channels.close()
+        await self._sessions.close()
         if self._bus is not None:
             await self._bus.close()
         await self._metrics.close()

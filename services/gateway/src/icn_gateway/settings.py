@@ -13,6 +13,8 @@ from pydantic import Field, SecretStr, model_validator
 
 from icn_gateway.domain.rate_limit import REQUESTS_BURST, REQUESTS_PER_SECOND
 
+ORIGIN = r"^https?://[a-z0-9.-]+(:[1-9][0-9]{0,4})?$"
+"""Lower case, no path, no slash at the end: what a browser sends as Origin."""
 REPOSITORY_WEB = Path(__file__).parents[4] / "web"
 """Where templates and style sheets are in a checkout; an image says where it has put them."""
 
@@ -41,6 +43,11 @@ class GatewaySettings(ServiceSettings, service="gateway"):
     """How many proxies of ours stand in front and append to X-Forwarded-For."""
     requests_per_second: Annotated[float, Field(gt=0)] = REQUESTS_PER_SECOND
     requests_burst: Annotated[float, Field(ge=1)] = REQUESTS_BURST
+    database_url: SecretStr = SecretStr("")
+    """The host's Postgres, as the role and schema ``gateway``, for sessions; empty: nobody can sign in."""
+    origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = ()
+    """How members reach this gateway, as JSON: ``["https://icn.example"]``; the first is put into links.
+    Empty: ``http://HOST:PORT``."""
     web_folder: Path = REPOSITORY_WEB
 
     tls_certificate: Path | None = None
@@ -65,3 +72,8 @@ class GatewaySettings(ServiceSettings, service="gateway"):
     def addresses(self) -> tuple[ValidatorAddress, ...]:
         """Where the validators listen."""
         return validator_addresses(self.validators)
+
+    @property
+    def public_origins(self) -> tuple[str, ...]:
+        """How members reach this gateway; at least one."""
+        return self.origins or (f"http://{self.host}:{self.port}",)

@@ -190,7 +190,7 @@ async def test_a_port_that_is_taken_is_said_at_once(zone: Any, make: Any) -> Non
 
 
 async def test_a_body_that_dribbles_is_given_up(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("icn_gateway.api.submitting.BODY_SECONDS_MAX", 0.2)
+    monkeypatch.setattr("icn_gateway.api.bodies.BODY_SECONDS_MAX", 0.2)
     async with serve() as (client, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
         writer.write(

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency, Provide
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from icn_gateway.api import commanding, reading, reads, streaming, submitting, views
+from icn_gateway.api import commanding, reading, reads, sessions, streaming, submitting, views
 from icn_gateway.api.context import Context
 from icn_gateway.api.declared import problems
 from icn_gateway.api.document import openapi_document
@@ -59,6 +59,10 @@ API_ROUTES: tuple[Any, ...] = (
     reading.list_validators,
     reading.get_genesis,
     streaming.stream_events,
+    sessions.make_challenge,
+    sessions.create_session,
+    sessions.get_session,
+    sessions.end_sessions,
     get_health,
 )
 """What the OpenAPI document describes, beside the reads that are one call of a service each."""

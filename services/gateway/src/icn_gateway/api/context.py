@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from icn_kit.genesis import Genesis
 
+from icn_gateway.domain.rate_limit import RateLimit
 from icn_gateway.usecases.list_validators import ValidatorWatch
 from icn_gateway.usecases.ports import EventFeed, LedgerReader, Services, TransactionPool
+from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.units import UnitCatalog
 
 
@@ -24,6 +26,9 @@ class Context:
     validators: ValidatorWatch
     units: UnitCatalog
     feed: EventFeed
+    sign_in: SignIn
+    sign_in_limit: RateLimit
+    """Per client address, for routes that check signatures or codes."""
 
     @property
     def names(self) -> dict[bytes, str]:

@@ -43,6 +43,7 @@ _TAGS = {
     "Proofs": "State that can be checked offline.",
     "Zone": "Validators and genesis.",
     "Events": "What happens, as it happens.",
+    "Sessions": "Signing in by signature, to read what is one's own.",
     "Operations": "For those who run it.",
 }
 

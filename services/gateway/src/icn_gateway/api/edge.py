@@ -25,6 +25,8 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 REQUESTS_AT_ONCE_MAX = 512
 """Streams of events count too, and have a smaller bound of their own. Beyond it an answer is 503 at once,
 which is better than a queue nobody can see."""
+CLIENT_ADDRESS = "icn.client_address"
+"""Key of the scope under which routes find the address that limits are counted under."""
 UNMATCHED = "unmatched"
 """Metric label of everything that no route answers: paths that somebody made up must not become labels."""
 
@@ -46,10 +48,10 @@ _SECURITY_HEADERS = [
     (
         b"content-security-policy",
         b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     ),
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
@@ -104,6 +106,9 @@ class Edge:
             await self._application(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        client = scope.get("client")
+        forwarded_for = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+        scope[CLIENT_ADDRESS] = client_address(client[0] if client else "", forwarded_for, self._trusted_hops)
         trace = parse_traceparent(headers.get(TRACEPARENT_KEY.encode()))
         token = current_trace.set(trace)
         answer = _Answer(send, trace.trace_id)
@@ -112,7 +117,7 @@ class Edge:
         UNDER_WAY.inc()
         started_at = perf_counter()
         try:
-            problem = self._turn_away(scope, headers)
+            problem = self._turn_away(scope)
             if problem is None:
                 await self._application(scope, receive, answer.send)
             else:
@@ -134,15 +139,12 @@ class Edge:
             REQUEST_SECONDS.labels(method, route).observe(perf_counter() - started_at)
             REQUESTS.labels(method, route, answer.status).inc()
 
-    def _turn_away(self, scope: Scope, headers: dict[bytes, bytes]) -> HttpProblem | None:
+    def _turn_away(self, scope: Scope) -> HttpProblem | None:
         if self._is_draining:
             return HttpProblem(503, "DRAINING", "this process is stopping; another one answers")
         if self._under_way > self._requests_at_once_max:
             return HttpProblem(503, "OVERLOADED", "too many requests at once")
-        client = scope.get("client")
-        forwarded_for = headers.get(b"x-forwarded-for", b"").decode("latin-1")
-        address = client_address(client[0] if client else "", forwarded_for, self._trusted_hops)
-        wait_seconds = self._rate_limit.take(address, monotonic())
+        wait_seconds = self._rate_limit.take(scope[CLIENT_ADDRESS], monotonic())
         if wait_seconds:
             TOO_MANY.inc()
             return HttpProblem(

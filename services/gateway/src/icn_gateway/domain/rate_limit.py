@@ -9,6 +9,9 @@ from ipaddress import IPv6Address, ip_address
 REQUESTS_PER_SECOND = 200.0
 """A page with its live view asks about once a second; a cooperative's office shares one address."""
 REQUESTS_BURST = 1_000.0
+SIGN_INS_PER_SECOND = 2.0
+SIGN_INS_BURST = 40.0
+"""An office that signs in at once after a restart; a code of 60 bits is not guessed at this speed."""
 ADDRESSES_MAX = 10_000
 """About 2 MB of buckets. Beyond it the address heard of longest ago is forgotten, and so gets a full
 bucket."""

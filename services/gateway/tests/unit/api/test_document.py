@@ -41,7 +41,9 @@ def test_every_parameter_is_described_and_bounded(name: str, operation: dict[str
     for parameter in operation.get("parameters", ()):
         assert parameter["description"], (name, parameter["name"])
         schema = parameter["schema"]
-        is_bounded = "maximum" in schema or "maxLength" in schema or "allOf" in schema
+        is_bounded = (
+            "maximum" in schema or "maxLength" in schema or "allOf" in schema or schema["type"] == "boolean"
+        )
         assert is_bounded, (name, parameter["name"])
 
 

@@ -18,7 +18,7 @@ async def test_every_answer_carries_the_security_headers(client: httpx.AsyncClie
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 async def test_an_address_that_asks_too_often_is_told_when_to_come_back(

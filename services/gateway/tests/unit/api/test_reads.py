@@ -156,7 +156,8 @@ async def test_a_document_keeps_every_number_exact(client: httpx.AsyncClient, zo
     )
     (score,) = (await client.get("/v1/scores?dimension=delivery")).json()["scores"]
     assert score["score_nano"] == "9223372036854775809"
-    assert score["computation"] is None
+    assert score["rank"] == "3"
+    assert (await client.get(f"/v1/polls/{EXAMPLE_ID}")).json()["poll"] is None
     answer = (await client.get(f"/v1/memberships/{EXAMPLE_ID}/{OTHER_ID}")).json()
     assert answer["height"] == 12
     assert answer["membership"]["status"] == "active"

@@ -25,6 +25,15 @@ from icn_gateway.api.views.principals import (
     Recovery,
     RecoveryPolicy,
 )
+from icn_gateway.api.views.sessions import (
+    ChallengeRequest,
+    SessionsEnded,
+    SessionView,
+    SignedIn,
+    SignInChallenge,
+    SignInRequest,
+    SignInSignature,
+)
 from icn_gateway.api.views.transactions import (
     BatchOutcome,
     BatchOutcomes,
@@ -45,6 +54,7 @@ __all__ = [
     "BlockHeader",
     "BlockPage",
     "BlockSummary",
+    "ChallengeRequest",
     "CommandAnswer",
     "Committed",
     "Entry",
@@ -65,6 +75,12 @@ __all__ = [
     "Receipt",
     "Recovery",
     "RecoveryPolicy",
+    "SessionView",
+    "SessionsEnded",
+    "SignInChallenge",
+    "SignInRequest",
+    "SignInSignature",
+    "SignedIn",
     "Transaction",
     "Unit",
     "UnitPage",

@@ -1,0 +1,1 @@
+"""The gateway's own tables in the host's Postgres."""
