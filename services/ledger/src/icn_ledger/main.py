@@ -86,7 +86,7 @@ class Service:
             state_database, make_event_rows(self._genesis.hash), self._genesis.hash, first
         )
         queries = LedgerQueries(query_database)
-        check_state(*await queries.accounts_and_holds())
+        check_state(*await queries.countable())
         feed = BlockFeed(state.newest.height)
         pruner = Pruner(query_database)
 

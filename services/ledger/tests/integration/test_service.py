@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -15,27 +13,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from icn.consensus.v1 import application_pb2 as app
-from icn.consensus.v1.application_pb2_grpc import ApplicationServiceStub
 from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2
 from icn.ledger.v1 import service_pb2 as pb
-from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
-from icn_crypto.merkle_log import leaf_hash, tree_root
 from icn_kit.bus import Bus
 from icn_kit.envelope import check_envelope, ledger_event_id
-from icn_kit.errors import from_rpc_error
-from icn_kit.lifecycle import Stop
-from icn_ledger.main import Service, build
-from icn_ledger.settings import LedgerSettings
 from icn_ledger.store.state import PAGES_BEHIND_HEIGHTS
 from icn_localnet.nats import NatsServer
 from icn_localnet.pytest_plugin import Templates
 
 from services.ledger.tests.conftest import (
-    FixedClock,
     TestKey,
-    Zone,
     block_hash,
     cancel_recovery,
     capture_hold,
@@ -43,7 +32,6 @@ from services.ledger.tests.conftest import (
     create_unit,
     guarded_by,
     identifier,
-    open_account,
     open_controller,
     place_hold,
     set_floor,
@@ -51,105 +39,10 @@ from services.ledger.tests.conftest import (
     transfer,
     void_hold,
 )
-from services.ledger.tests.integration.conftest import Query
+from services.ledger.tests.integration.conftest import ANA, BEN, UNIT, Query, Running, pages, refuse
 
-UNIT = identifier("unit")
-ANA, BEN, HOLD = identifier("account of ana"), identifier("account of ben"), identifier("hold")
+HOLD = identifier("hold")
 HEX = "ab" * 16
-
-
-@dataclass
-class Running:
-    """A served ledger and stubs to it."""
-
-    zone: Zone
-    service: Service
-    stop: Stop
-    application: Any
-    ledger: Any
-
-    async def header(self, transactions: list[bytes], **changes: Any) -> bytes:
-        """The header that follows the newest state."""
-        state = (await self.application.GetInfo(app.GetInfoRequest())).state
-        height = state.executed_height
-        parent = (await self.ledger.GetBlock(pb.GetBlockRequest(name=f"blocks/{height}"))).block.hash
-        set_hash = self.zone.genesis.validator_set_hash
-        fields = {
-            "protocol_version": 1,
-            "height": height + 1,
-            "view": height + 1,
-            "parent": parent,
-            "time_ms": state.time_ms + 1_000,
-            "transactions_root": tree_root([leaf_hash(data) for data in transactions]),
-            "executed_height": height,
-            "state_root": state.state_root,
-            "receipts_root": state.receipts_root,
-            "log_root": state.log_root,
-            "parent_certificate_digest": bytes(32),
-            "finalization_digest": bytes(32),
-            "validator_set_hash": set_hash,
-            "next_validator_set_hash": set_hash,
-            **changes,
-        }
-        return BlockHeader(**fields).SerializeToString(deterministic=True)
-
-    async def execute(self, *transactions: bytes) -> Any:
-        request = app.ExecuteBlockRequest(
-            header=await self.header(list(transactions)), transactions=transactions, finalization=b"\x08\x03"
-        )
-        return await self.application.ExecuteBlock(request)
-
-    async def fill(self) -> None:
-        """A unit, two accounts and five transfers, one per block."""
-        shop = self.zone.organizations[0]
-        await self.execute(
-            self.zone.transaction(
-                shop, create_unit(UNIT, floor_minor=-100), open_account(ANA, UNIT), open_account(BEN, UNIT)
-            )
-        )
-        for amount in range(1, 6):
-            await self.execute(self.zone.transaction(shop, transfer(ANA, BEN, amount, bytes([amount]) * 32)))
-
-
-@pytest.fixture
-async def start(zone: Zone, dsn: str, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
-    genesis = tmp_path / "genesis.json"
-    genesis.write_text(json.dumps(zone.document))
-    started: list[tuple[Service, grpc.aio.Channel, grpc.aio.Channel]] = []
-
-    async def run(**changes: Any) -> Running:
-        values = {
-            "genesis": genesis,
-            "database_url": dsn,
-            "application_address": f"unix:{tmp_path}/application.sock",
-            "address": "127.0.0.1:0",
-            **changes,
-        }
-        stop = Stop()
-        service = await build(LedgerSettings(**values), stop, FixedClock(zone.genesis.time_ms))
-        await service.start()
-        application, ledger = (grpc.aio.insecure_channel(address) for address in service.addresses)
-        started.append((service, application, ledger))
-        return Running(zone, service, stop, ApplicationServiceStub(application), LedgerServiceStub(ledger))
-
-    yield run
-    for service, application, ledger in started:
-        await application.close()
-        await ledger.close()
-        await service.drain()
-
-
-@pytest.fixture
-async def running(start: Callable[..., Awaitable[Running]]) -> Running:
-    return await start()
-
-
-async def refuse(call: Awaitable[Any], code: grpc.StatusCode) -> str:
-    """The reason of a refusal with this status."""
-    with pytest.raises(grpc.aio.AioRpcError) as refusal:
-        await call
-    assert refusal.value.code() == code, refusal.value
-    return from_rpc_error(refusal.value).reason
 
 
 async def test_the_handshake_names_genesis_and_its_state(running: Running) -> None:
@@ -391,19 +284,6 @@ async def test_garbage_bytes_are_answered_with_a_refusal(running: Running, metho
                 grpc.StatusCode.FAILED_PRECONDITION,
             )
             assert error.code() in expected, error
-
-
-async def pages(call: Callable[[str], Awaitable[Any]], rows: str) -> list[Any]:
-    """Every row of a list, page by page."""
-    found: list[Any] = []
-    token = ""
-    while True:
-        page = await call(token)
-        found += getattr(page, rows)
-        token = page.next_page_token
-        if not token:
-            return found
-        assert len(getattr(page, rows)) > 0
 
 
 async def test_entries_are_listed_newest_first_whatever_the_page_size(running: Running) -> None:

@@ -11,6 +11,7 @@ from icn.ledger.v1 import service_pb2, service_pb2_grpc, state_pb2
 from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
 
+from icn_ledger.api.institutions import InstitutionReads
 from icn_ledger.api.names import parse_height, parse_identifier, parse_provable
 from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_ledger.domain.records import Namespace
@@ -42,13 +43,13 @@ class LedgerSource(Reader, ProofSource, ExecutionReader, Protocol):
     """Everything the service reads from."""
 
 
-class LedgerServicer(service_pb2_grpc.LedgerServiceServicer):
+class LedgerServicer(InstitutionReads, service_pb2_grpc.LedgerServiceServicer):
     """The RPCs; errors become statuses in the interceptor."""
 
     def __init__(
         self, source: LedgerSource, feed: BlockFeed, genesis_hash: bytes, validator_set: bytes
     ) -> None:
-        self._source = source
+        self._source: LedgerSource = source
         self._feed = feed
         self._tokens = PageTokens(genesis_hash)
         self._validator_set = validator_set

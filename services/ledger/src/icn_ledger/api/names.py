@@ -10,8 +10,11 @@ from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MA
 from icn_ledger.domain.records import Namespace
 
 _NAME_CHARACTERS_MAX = 80
-"""The longest name is ``transactions/`` and 64 hex digits."""
+"""The longest name is ``transactions/`` and 64 hex digits, or ``memberships/`` and twice 32."""
+EPOCH_BYTES = 8
 _PARTS = re.compile(r"([a-z]{1,16})/([0-9a-f]{1,64})\Z")
+_PAIR = re.compile(r"([a-z]{1,16})/([0-9a-f]{32})/([0-9a-f]{32})\Z")
+_DUTY = re.compile(r"duties/([0-9a-f]{32})/(0|[1-9][0-9]{0,18})\Z")
 _HEIGHT = re.compile(r"blocks/(0|[1-9][0-9]{0,18})\Z")
 
 _PROVABLE: dict[str, tuple[Namespace, int]] = {
@@ -22,7 +25,11 @@ _PROVABLE: dict[str, tuple[Namespace, int]] = {
     "anchors": (Namespace.ANCHOR, DIGEST_BYTES),
     "allowances": (Namespace.ALLOWANCE, IDENTIFIER_BYTES),
     "recoveries": (Namespace.RECOVERY, IDENTIFIER_BYTES),
+    "authorities": (Namespace.AUTHORITY, IDENTIFIER_BYTES),
+    "polls": (Namespace.POLL, IDENTIFIER_BYTES),
+    "decisions": (Namespace.DECISION, DIGEST_BYTES),
 }
+_PAIRED: dict[str, Namespace] = {"memberships": Namespace.MEMBERSHIP, "ballots": Namespace.BALLOT}
 
 
 def _malformed(name: str, expected: str) -> InvalidArgument:
@@ -41,17 +48,44 @@ def parse_identifier(name: str, collection: str, length_bytes: int = IDENTIFIER_
     return bytes.fromhex(match[2])
 
 
+def parse_pair(name: str, collection: str) -> tuple[bytes, bytes]:
+    """The two identifiers in ``collection/<32 hex>/<32 hex>``.
+
+    Raises:
+        InvalidArgument: MALFORMED_NAME.
+    """
+    match = _PAIR.match(name)
+    if match is None or match[1] != collection:
+        raise _malformed(name, f"{collection}/ and twice 32 lower-case hex digits with a slash between")
+    return bytes.fromhex(match[2]), bytes.fromhex(match[3])
+
+
 def parse_provable(name: str) -> tuple[Namespace, bytes]:
     """Namespace and identifier of a leaf, such as ``accounts/<32 hex>``.
 
     Raises:
         InvalidArgument: MALFORMED_NAME.
     """
-    match = _PARTS.match(name)
-    if match is None or match[1] not in _PROVABLE:
-        raise _malformed(name, f"one of {', '.join(_PROVABLE)}, a slash and lower-case hex digits")
-    namespace, length_bytes = _PROVABLE[match[1]]
-    return namespace, parse_identifier(name, match[1], length_bytes)
+    collection = name.partition("/")[0]
+    if collection in _PAIRED:
+        first, second = parse_pair(name, collection)
+        return _PAIRED[collection], first + second
+    if collection == "duties":
+        return Namespace.DUTY, _parse_duty(name)
+    if collection not in _PROVABLE:
+        known = [*_PROVABLE, *_PAIRED, "duties"]
+        raise _malformed(name, f"one of {', '.join(known)}, a slash and lower-case hex digits")
+    namespace, length_bytes = _PROVABLE[collection]
+    return namespace, parse_identifier(name, collection, length_bytes)
+
+
+def _parse_duty(name: str) -> bytes:
+    match = _DUTY.match(name)
+    if match is None or int(match[2]) > QUANTITY_MAX:
+        raise _malformed(
+            name, "duties/, 32 lower-case hex digits, a slash and an epoch without leading zeros"
+        )
+    return bytes.fromhex(match[1]) + int(match[2]).to_bytes(EPOCH_BYTES, "big")
 
 
 def parse_height(name: str) -> int:

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from icn_ledger.domain.events import Movement
 from icn_ledger.domain.execution import BlockOutcome
-from icn_ledger.domain.institution_invariants import check_institutions
+from icn_ledger.domain.institution_invariants import check_institutions, check_members
 from icn_ledger.domain.limits import IDENTIFIER_BYTES, QUANTITY_MAX
-from icn_ledger.domain.records import Account, Hold, RecordTables
+from icn_ledger.domain.records import Account, Authority, Hold, Membership, RecordTables
 from icn_ledger.domain.refusals import InvariantBroken
 
 
@@ -68,12 +68,19 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     _check_contracts(before, changes)
 
 
-def check_state(accounts: Iterable[Account], holds: Iterable[Hold]) -> None:
+def check_state(
+    accounts: Iterable[Account],
+    holds: Iterable[Hold],
+    authorities: Iterable[Authority] = (),
+    memberships: Iterable[Membership] = (),
+) -> None:
     """Check the whole state, as at the start of a node.
 
     Raises:
-        InvariantBroken: Σ balances of a unit is not 0, or held is not the sum of an account's holds.
+        InvariantBroken: Σ balances of a unit is not 0, held is not the sum of an account's holds, or an
+            authority's members are not its active memberships.
     """
+    check_members(authorities, memberships)
     held: dict[bytes, int] = defaultdict(int)
     for hold in holds:
         held[hold.source] += hold.remaining_minor

@@ -11,15 +11,18 @@ from icn_crypto.state_tree import state_key
 from icn_kit.database import Connection, Database
 
 from icn_ledger.domain.leaves import decode_leaf
-from icn_ledger.domain.limits import QUANTITY_MAX
-from icn_ledger.domain.records import Account, Hold, Namespace
+from icn_ledger.domain.limits import IDENTIFIER_BYTES, QUANTITY_MAX
+from icn_ledger.domain.records import Account, Authority, Hold, Membership, Namespace
+from icn_ledger.store.arrays import SmallintArray
 from icn_ledger.store.state import SELECT_BLOCKS, read_block
 from icn_ledger.store.versions import fetch_leaf_bytes, fetch_tree
 from icn_ledger.usecases.execute_block import Execution
 from icn_ledger.usecases.get_proof import ProofMaterial
 from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
-from icn_ledger.usecases.reads import BlockRow, EntryRow, LeafAt, Place, TransactionRow
+from icn_ledger.usecases.reads import BlockRow, EntryRow, LeafAt, Place, PollAt, TransactionRow
 
+LAST_IDENTIFIER = b"\xff" * IDENTIFIER_BYTES
+"""No id lies above it."""
 TRANSACTIONS_PER_PAGE_MAX = 20_000
 """In a page of blocks: about 10 MB of rows with receipts, and 0.7 MB of ids in an answer."""
 
@@ -54,6 +57,53 @@ _UNITS = """
     ORDER BY listed.unit
 """
 
+# Also the list of what has a prefix: identifiers of pairs begin with the first of them.
+_PREFIXED = """
+    SELECT listed.value, chain.executed_height
+    FROM chain, (
+        SELECT identifier, value FROM leaves
+        WHERE namespace = %(namespace)s AND identifier > %(after)s AND identifier <= %(last)s
+        ORDER BY identifier LIMIT %(count)s
+    ) AS listed
+    ORDER BY listed.identifier
+"""
+
+_MEMBERSHIPS_OF_MEMBER = """
+    SELECT leaf.value, chain.executed_height
+    FROM chain, (
+        SELECT organization FROM memberships WHERE member = %(member)s AND organization > %(after)s
+        ORDER BY organization LIMIT %(count)s
+    ) AS listed, LATERAL (
+        SELECT value FROM leaves
+        WHERE namespace = %(namespace)s AND identifier = listed.organization || %(member)s LIMIT 1
+    ) AS leaf
+    ORDER BY listed.organization
+"""
+
+_DUTIES = """
+    SELECT leaf.value, chain.executed_height
+    FROM chain, (
+        SELECT epoch, organization FROM duties
+        WHERE epoch < %(epoch)s OR (epoch = %(epoch)s AND organization > %(after)s)
+        ORDER BY epoch DESC, organization LIMIT %(count)s
+    ) AS listed, LATERAL (
+        SELECT value FROM leaves
+        WHERE namespace = %(namespace)s AND identifier = listed.organization || int8send(listed.epoch) LIMIT 1
+    ) AS leaf
+    ORDER BY listed.epoch DESC, listed.organization
+"""
+
+_DUTIES_OF_ORGANIZATION = _DUTIES.replace(
+    "WHERE epoch < %(epoch)s OR (epoch = %(epoch)s AND organization > %(after)s)",
+    "WHERE organization = %(organization)s AND epoch < %(epoch)s",
+)
+
+_POLL = """
+    SELECT leaves.value, chain.executed_height, blocks.time_ms
+    FROM leaves, chain JOIN blocks ON blocks.height = chain.executed_height
+    WHERE leaves.namespace = %(namespace)s AND leaves.identifier = %(identifier)s
+"""
+
 _ENTRIES = """
     SELECT listed.height, listed.index, listed.account, listed.counter_account, listed.amount_minor,
         listed.balance_minor, listed.memo_hash, cause.id, block.time_ms
@@ -71,7 +121,7 @@ _ENTRIES = """
 
 _ENTRIES_OF_ACCOUNT = _ENTRIES.replace("WHERE (height", "WHERE account = %(account)s AND (height")
 
-_WHOLE = "SELECT namespace, value FROM leaves WHERE namespace = %(account)s OR namespace = %(hold)s"
+_WHOLE = "SELECT namespace, value FROM leaves WHERE namespace = ANY(%(namespaces)s)"
 
 _TRANSACTION = """
     SELECT transactions.height, transactions.index, transactions.receipt, blocks.time_ms
@@ -114,6 +164,51 @@ class LedgerQueries:
         rows = await self._all(_UNITS, {"namespace": int(Namespace.UNIT), "after": after, "count": count})
         return [LeafAt(*row) for row in rows]
 
+    async def prefixed(
+        self, namespace: Namespace, prefix: bytes, after: bytes, count: int
+    ) -> Sequence[LeafAt]:
+        """Leaves whose identifier is the prefix and another id above ``after``, ascending."""
+        rows = await self._all(
+            _PREFIXED,
+            {
+                "namespace": int(namespace),
+                "after": prefix + after,
+                "last": prefix + LAST_IDENTIFIER,
+                "count": count,
+            },
+        )
+        return [LeafAt(*row) for row in rows]
+
+    async def memberships_of(self, member: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
+        """Memberships of a member in organizations above an id, ascending by organization."""
+        rows = await self._all(
+            _MEMBERSHIPS_OF_MEMBER,
+            {"namespace": int(Namespace.MEMBERSHIP), "member": member, "after": after, "count": count},
+        )
+        return [LeafAt(*row) for row in rows]
+
+    async def duties(
+        self, organization: bytes, before: tuple[int, bytes] | None, count: int
+    ) -> Sequence[LeafAt]:
+        """Duty evidence behind a place, newest epoch first, then by organization."""
+        epoch, after = before or (QUANTITY_MAX, LAST_IDENTIFIER)
+        rows = await self._all(
+            _DUTIES_OF_ORGANIZATION if organization else _DUTIES,
+            {
+                "namespace": int(Namespace.DUTY),
+                "organization": organization,
+                "epoch": epoch,
+                "after": after,
+                "count": count,
+            },
+        )
+        return [LeafAt(*row) for row in rows]
+
+    async def poll(self, identifier: bytes) -> PollAt | None:
+        """A poll by id."""
+        rows = await self._all(_POLL, {"namespace": int(Namespace.POLL), "identifier": identifier})
+        return PollAt(*rows[0]) if rows else None
+
     async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[EntryRow]:
         """Entries below a place, descending; all or (``account`` not empty) of one account."""
         height, index = before or (QUANTITY_MAX, 0)
@@ -148,13 +243,17 @@ class LedgerQueries:
             {"height": from_height, "count": count},
         )
 
-    async def accounts_and_holds(self) -> tuple[list[Account], list[Hold]]:
-        """Every account and every open hold of the newest state, to check that it adds up."""
-        rows = await self._all(_WHOLE, {"account": int(Namespace.ACCOUNT), "hold": int(Namespace.HOLD)})
+    async def countable(self) -> tuple[list[Account], list[Hold], list[Authority], list[Membership]]:
+        """Every account, open hold, authority and membership of the newest state, to check that they add
+        up."""
+        wanted = (Namespace.ACCOUNT, Namespace.HOLD, Namespace.AUTHORITY, Namespace.MEMBERSHIP)
+        rows = await self._all(_WHOLE, {"namespaces": SmallintArray(wanted)})
         records = [decode_leaf(Namespace(namespace), value) for namespace, value in rows]
         return (
             [record for record in records if isinstance(record, Account)],
             [record for record in records if isinstance(record, Hold)],
+            [record for record in records if isinstance(record, Authority)],
+            [record for record in records if isinstance(record, Membership)],
         )
 
     async def proof_material(

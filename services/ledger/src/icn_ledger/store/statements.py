@@ -98,6 +98,21 @@ _UNITS = """
     )
 """
 
+_MEMBERSHIPS = """
+    memberships_begun AS (
+        INSERT INTO memberships (member, organization)
+        SELECT member, organization
+        FROM unnest(%(members)s, %(organizations)s) AS given (member, organization)
+    )
+"""
+
+_DUTIES = """
+    duties_written AS (
+        INSERT INTO duties (epoch, organization)
+        SELECT %(duty_of_epoch)s, organization FROM unnest(%(seated)s) AS given (organization)
+    )
+"""
+
 # An id may end and be used again in one block, with another expiry: then it is not among the ended.
 _HOLDS = """
     holds_ended AS (
@@ -157,6 +172,8 @@ def block_statement(
         (_ACCOUNTS, _accounts(commit)),
         (_UNITS, _units(commit)),
         (_HOLDS, _holds(commit)),
+        (_MEMBERSHIPS, _memberships(commit)),
+        (_DUTIES, _duties(commit)),
         (_EDGE, _edge(commit)),
         # Left out when there are none: the outbox wakes its relay on every statement.
         (_EVENTS, _events(events)),
@@ -270,6 +287,32 @@ def _accounts(commit: BlockCommit) -> dict[str, Any]:
 def _units(commit: BlockCommit) -> dict[str, Any]:
     created = list(commit.changes.units)
     return {"units": ByteaArray(created)} if created else {}
+
+
+def _memberships(commit: BlockCommit) -> dict[str, Any]:
+    before = commit.before.memberships
+    begun = [
+        membership
+        for identifier, membership in commit.changes.memberships.items()
+        if membership is not None and before[identifier] is None
+    ]
+    if not begun:
+        return {}
+    return {
+        "members": ByteaArray([membership.member for membership in begun]),
+        "organizations": ByteaArray([membership.organization for membership in begun]),
+    }
+
+
+def _duties(commit: BlockCommit) -> dict[str, Any]:
+    written = [duty for duty in commit.changes.duties.values() if duty is not None]
+    if not written:
+        return {}
+    (epoch,) = {duty.epoch for duty in written}
+    return {
+        "duty_of_epoch": epoch,
+        "seated": ByteaArray([duty.organization for duty in written]),
+    }
 
 
 def _holds(commit: BlockCommit) -> dict[str, Any]:

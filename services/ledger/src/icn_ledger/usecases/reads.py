@@ -17,6 +17,9 @@ _UNKNOWN: dict[Namespace, str] = {
     Namespace.HOLD: "HOLD_UNKNOWN",
     Namespace.ALLOWANCE: "ALLOWANCE_UNKNOWN",
     Namespace.RECOVERY: "RECOVERY_UNKNOWN",
+    Namespace.AUTHORITY: "AUTHORITY_UNKNOWN",
+    Namespace.MEMBERSHIP: "MEMBERSHIP_UNKNOWN",
+    Namespace.DECISION: "DECISION_UNKNOWN",
 }
 
 
@@ -26,6 +29,16 @@ class LeafAt(NamedTuple):
     value: bytes
     """Canonical bytes."""
     height: int
+
+
+class PollAt(NamedTuple):
+    """A poll, and the moment it was read at: whether it is open follows from both."""
+
+    value: bytes
+    """Canonical bytes."""
+    height: int
+    block_time_ms: int
+    """Of that height."""
 
 
 class EntryRow(NamedTuple):
@@ -75,6 +88,23 @@ class Reader(Protocol):
     async def units(self, after: bytes, count: int) -> Sequence[LeafAt]:
         """Units above an id, ascending."""
 
+    async def prefixed(
+        self, namespace: Namespace, prefix: bytes, after: bytes, count: int
+    ) -> Sequence[LeafAt]:
+        """Leaves whose identifier is the prefix and another id above ``after``, ascending."""
+
+    async def memberships_of(self, member: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
+        """Memberships of a member in organizations above an id, ascending by organization."""
+
+    async def duties(
+        self, organization: bytes, before: tuple[int, bytes] | None, count: int
+    ) -> Sequence[LeafAt]:
+        """Duty evidence behind a place (epoch, organization), newest epoch first, then by organization; all
+        or (``organization`` not empty) of one organization."""
+
+    async def poll(self, identifier: bytes) -> PollAt | None:
+        """A poll by id."""
+
     async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[EntryRow]:
         """Entries below a place, descending; all or (``account`` not empty) of one account."""
 
@@ -89,7 +119,8 @@ class Reader(Protocol):
 
 
 async def get_leaf(namespace: Namespace, identifier: bytes, reader: Reader) -> LeafAt:
-    """GetAccount, GetUnit, GetController, GetHold, GetAllowance, GetRecovery.
+    """GetAccount, GetUnit, GetController, GetHold, GetAllowance, GetRecovery, GetAuthority, GetMembership,
+    GetDecision.
 
     Raises:
         NotFound: ACCOUNT_UNKNOWN and so on.
@@ -98,6 +129,18 @@ async def get_leaf(namespace: Namespace, identifier: bytes, reader: Reader) -> L
     if leaf is None:
         raise NotFound(_UNKNOWN[namespace], f"there is no {namespace.name.lower()} {identifier.hex()}")
     return leaf
+
+
+async def get_poll(identifier: bytes, reader: Reader) -> PollAt:
+    """GetPoll.
+
+    Raises:
+        NotFound: POLL_UNKNOWN.
+    """
+    poll = await reader.poll(identifier)
+    if poll is None:
+        raise NotFound("POLL_UNKNOWN", f"there is no poll {identifier.hex()}")
+    return poll
 
 
 async def get_transaction(transaction_id: bytes, reader: Reader) -> TransactionRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from icn_kit.errors import InvalidArgument
-from icn_ledger.api.names import parse_height, parse_identifier, parse_provable
+from icn_ledger.api.names import parse_height, parse_identifier, parse_pair, parse_provable
 from icn_ledger.domain.records import Namespace
 
 HEX = "0123456789abcdef" * 2
@@ -50,13 +50,49 @@ def test_a_wrong_name_is_refused(name: str) -> None:
         (f"anchors/{HEX}{HEX}", Namespace.ANCHOR),
         (f"allowances/{HEX}", Namespace.ALLOWANCE),
         (f"recoveries/{HEX}", Namespace.RECOVERY),
+        (f"authorities/{HEX}", Namespace.AUTHORITY),
+        (f"polls/{HEX}", Namespace.POLL),
+        (f"decisions/{HEX}{HEX}", Namespace.DECISION),
     ],
 )
 def test_every_provable_name_is_read(name: str, namespace: Namespace) -> None:
     assert parse_provable(name) == (namespace, bytes.fromhex(name.partition("/")[2]))
 
 
-@pytest.mark.parametrize("name", [f"anchors/{HEX}", f"zones/{HEX}", "accounts", f"accounts/{HEX}{HEX}"])
+OTHER = "f" * 32
+
+
+def test_names_of_pairs_and_of_duties_are_read() -> None:
+    pair = bytes.fromhex(HEX + OTHER)
+    assert parse_provable(f"memberships/{HEX}/{OTHER}") == (Namespace.MEMBERSHIP, pair)
+    assert parse_provable(f"ballots/{HEX}/{OTHER}") == (Namespace.BALLOT, pair)
+    assert parse_pair(f"memberships/{HEX}/{OTHER}", "memberships") == (pair[:16], pair[16:])
+    for epoch in (0, 7, 2**62):
+        expected = (Namespace.DUTY, bytes.fromhex(HEX) + epoch.to_bytes(8, "big"))
+        assert parse_provable(f"duties/{HEX}/{epoch}") == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"anchors/{HEX}",
+        f"zones/{HEX}",
+        "accounts",
+        f"accounts/{HEX}{HEX}",
+        f"decisions/{HEX}",
+        f"memberships/{HEX}",
+        f"memberships/{HEX}/{OTHER[:-1]}",
+        f"memberships/{HEX}/{OTHER}/",
+        f"memberships/{HEX}/{OTHER.upper()}",
+        f"ballots/{HEX}{OTHER}",
+        f"duties/{HEX}",
+        f"duties/{HEX}/",
+        f"duties/{HEX}/01",
+        f"duties/{HEX}/-1",
+        f"duties/{HEX}/{2**62 + 1}",
+        f"duties/{HEX}/\u0661",
+    ],
+)
 def test_a_name_that_is_not_provable_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgument) as refusal:
         parse_provable(name)
