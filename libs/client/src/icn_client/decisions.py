@@ -1,0 +1,154 @@
+"""Decisions of authorities: made, countersigned with a member's or a steward's key, judged.
+
+Source: docs/spec/transaction.md, "Decisions"; docs/spec/governance.md, "Decision".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from icn.ledger.v1.state_pb2 import ControllerLeaf
+from icn.ledger.v1.transaction_pb2 import (
+    AdmitToAuthority,
+    AuthorityRules,
+    Countersignature,
+    Decision,
+    DecisionAction,
+    EndMembershipOfAuthority,
+    FoundAuthority,
+    Message,
+    SetFloor,
+)
+from icn_crypto.suites import Suite, verify_strictly
+from icn_tally.polls.decisions import decision_bytes, decision_id, decision_preimage
+from icn_tally.polls.documents import DecisionText
+
+from icn_client.transactions import KeyPair, controller_key, controller_key_id, enact_decision, key_scope
+
+STEWARD_KIND: Final = "enact_decision"
+"""The one kind of message in the scope of a steward's key."""
+DECIDED: Final = frozenset({"DECISION_EXISTS", "POLL_DECIDED"})
+"""Refusals of an enactment that came second: what was wanted is done."""
+
+__all__ = ["decision_bytes", "decision_id", "decision_preimage", "enact_decision"]
+
+
+def build_decision(
+    *,
+    authority: bytes,
+    subject: bytes,
+    expire_time_ms: int,
+    actions: Iterable[DecisionAction] = (),
+    poll: bytes = b"",
+) -> bytes:
+    """Canonical bytes of a decision, ready to be countersigned.
+
+    Args:
+        authority: who decides, 16 bytes.
+        subject: digest of the text or the result, 32 bytes.
+        expire_time_ms: last block time at which it can be enacted, unix milliseconds.
+        actions: carried out in order, all or nothing.
+        poll: whose result it carries out, 16 bytes; empty for none.
+    """
+    return decision_bytes(
+        Decision(
+            authority=authority,
+            poll=poll,
+            subject=subject,
+            expire_time_ms=expire_time_ms,
+            actions=list(actions),
+        )
+    )
+
+
+def found_authority(members: Iterable[bytes], *, threshold: int = 0, vouches_min: int = 0) -> DecisionAction:
+    """Founds the authority itself; every member named must countersign. They are put in order.
+
+    Args:
+        members: principals, 1 to 64.
+        threshold: how many must countersign later decisions; 0: more than two thirds.
+        vouches_min: members that must have vouched for an applicant.
+    """
+    rules = AuthorityRules(threshold=threshold, vouches_min=vouches_min)
+    return DecisionAction(found_authority=FoundAuthority(members=sorted(members), rules=rules))
+
+
+def admit(member: bytes) -> DecisionAction:
+    """Makes an applicant a member."""
+    return DecisionAction(admit_member=AdmitToAuthority(member=member))
+
+
+def end_membership(member: bytes) -> DecisionAction:
+    """Ends a membership."""
+    return DecisionAction(end_membership=EndMembershipOfAuthority(member=member))
+
+
+def set_floor(account: bytes, floor_minor: int) -> DecisionAction:
+    """Sets a floor in a unit whose authority decides."""
+    return DecisionAction(set_floor=SetFloor(account=account, floor_minor=floor_minor))
+
+
+def founding_decision(
+    genesis_hash: bytes,
+    text: DecisionText,
+    members: Iterable[bytes],
+    expire_time_ms: int,
+    *,
+    threshold: int = 0,
+    vouches_min: int = 0,
+) -> bytes:
+    """Canonical bytes of the decision that founds ``text.authority``."""
+    return build_decision(
+        authority=text.authority,
+        subject=text.digest(genesis_hash),
+        expire_time_ms=expire_time_ms,
+        actions=[found_authority(members, threshold=threshold, vouches_min=vouches_min)],
+    )
+
+
+def countersign(genesis_hash: bytes, body: bytes, signer: bytes, key: KeyPair) -> Countersignature:
+    """A member's agreement with a decision.
+
+    Args:
+        genesis_hash: of the zone.
+        body: canonical bytes of the decision.
+        signer: the member, 16 bytes.
+        key: a steward's key of it, or its only one.
+    """
+    return Countersignature(
+        signer=signer,
+        key_id=key.key_id,
+        suite=Suite.ED25519,
+        signature=key.sign(decision_preimage(genesis_hash, body)),
+    )
+
+
+def is_countersigned(
+    genesis_hash: bytes, body: bytes, countersignature: Countersignature, controller: ControllerLeaf
+) -> bool:
+    """Whether the ledger would take the countersignature, as the controller stands (its end apart)."""
+    kind = Message.DESCRIPTOR.fields_by_name[STEWARD_KIND].number
+    for key in controller.keys:
+        if controller_key_id(key) != countersignature.key_id:
+            continue
+        is_allowed = kind in key.scope.message_kinds if key.HasField("scope") else controller.threshold == 1
+        public_keys = [one.public_key for one in key.public_keys if one.suite == countersignature.suite]
+        return (
+            is_allowed
+            and bool(public_keys)
+            and verify_strictly(
+                countersignature.suite,
+                public_keys[0],
+                decision_preimage(genesis_hash, body),
+                countersignature.signature,
+            )
+        )
+    return False
+
+
+def with_steward_key(controller: ControllerLeaf, key: KeyPair) -> Sequence[Any]:
+    """The controller's keys and a steward's beside them, for ``update_controller``."""
+    steward = controller_key(key.public_keys, key_scope([STEWARD_KIND]))
+    others = [one for one in controller.keys if controller_key_id(one) != key.key_id]
+    return [*others, steward]
