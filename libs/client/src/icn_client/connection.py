@@ -34,6 +34,8 @@ from icn.ledger.v1.service_pb2 import (
     GetAccountRequest,
     GetAllowanceRequest,
     GetBlockRequest,
+    GetContractRequest,
+    GetContractResponse,
     GetControllerRequest,
     GetProofRequest,
     GetProofResponse,
@@ -43,6 +45,8 @@ from icn.ledger.v1.service_pb2 import (
     ListAccountsRequest,
     ListEntriesRequest,
     ListUnitsRequest,
+    QueryContractRequest,
+    QueryContractResponse,
 )
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
 from icn_kit.channel import ChannelFactory
@@ -293,6 +297,20 @@ class Connection:
         """An organization's allowance leaf. Raises DomainError (ALLOWANCE_UNKNOWN)."""
         request = GetAllowanceRequest(organization=f"principals/{organization.hex()}")
         return (await self.read(lambda stub: stub.GetAllowance(request))).allowance
+
+    async def contract(self, contract: bytes) -> GetContractResponse:
+        """A contract, with the height it was read at. Raises DomainError."""
+        request = GetContractRequest(name=f"contracts/{contract.hex()}")
+        return await self.read(lambda stub: stub.GetContract(request))
+
+    async def query_contract(
+        self, contract: bytes, message: bytes, fuel_limit: int = 0
+    ) -> QueryContractResponse:
+        """What a contract answers on the newest state. Raises DomainError: CALL_STOPPED and others."""
+        request = QueryContractRequest(
+            name=f"contracts/{contract.hex()}", message=message, fuel_limit=fuel_limit
+        )
+        return await self.read(lambda stub: stub.QueryContract(request))
 
     async def accounts(self, owner: bytes | None = None) -> AsyncIterator[Account]:
         """All accounts, or those of one owner, ascending by id."""

@@ -13,6 +13,7 @@ import typer
 
 from icn_client.cli import (
     accounts,
+    contract_calls,
     contracts,
     files,
     identities,
@@ -62,6 +63,7 @@ identities.register(app)
 reputation.register(app)
 votes.register(app)
 contracts.register(app)
+contract_calls.register(app)
 
 
 def _show_version(is_wanted: bool) -> None:
