@@ -289,7 +289,7 @@ def ledger(zone: Zone) -> Ledger:
     return memory_ledger(zone)
 
 
-OpenLedger = Callable[[str], AbstractAsyncContextManager[Ledger]]
+OpenLedger = Callable[..., AbstractAsyncContextManager[Ledger]]
 
 
 @pytest.fixture
@@ -297,7 +297,7 @@ def open_ledger(zone: Zone) -> OpenLedger:
     """Opens a ledger over a database; twice over one for a restart."""
 
     @asynccontextmanager
-    async def open_one(dsn: str) -> AsyncIterator[Ledger]:
+    async def open_one(dsn: str, contracts: ContractEngine | None = None) -> AsyncIterator[Ledger]:
         database = await Database.open(dsn, "ledger", pool_size=4)
         try:
             state = await StateStore.open(
@@ -306,7 +306,12 @@ def open_ledger(zone: Zone) -> OpenLedger:
             executed: list[Execution] = []
             halts: list[str] = []
             executor = Executor(
-                zone.genesis, state, TransactionCache(zone.genesis.hash), executed.append, halts.append
+                zone.genesis,
+                state,
+                TransactionCache(zone.genesis.hash),
+                executed.append,
+                halts.append,
+                contracts or NoVm(),
             )
             yield Ledger(zone, state, executor, executed=executed, halts=halts)
             await state.close()

@@ -12,13 +12,15 @@ from icn_kit.database import Connection, Database
 
 from icn_ledger.domain.leaves import decode_leaf
 from icn_ledger.domain.limits import IDENTIFIER_BYTES, QUANTITY_MAX
-from icn_ledger.domain.records import Account, Authority, Hold, Membership, Namespace
+from icn_ledger.domain.posting import BlockContext
+from icn_ledger.domain.records import Account, Authority, Code, Contract, Hold, Membership, Namespace
 from icn_ledger.store.arrays import SmallintArray
 from icn_ledger.store.state import SELECT_BLOCKS, read_block
-from icn_ledger.store.versions import fetch_leaf_bytes, fetch_tree
+from icn_ledger.store.versions import fetch_leaf_bytes, fetch_storage, fetch_tree
 from icn_ledger.usecases.execute_block import Execution
 from icn_ledger.usecases.get_proof import ProofMaterial
 from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
+from icn_ledger.usecases.query_contract import ContractAt
 from icn_ledger.usecases.reads import BlockRow, EntryRow, LeafAt, Place, PollAt, TransactionRow
 
 LAST_IDENTIFIER = b"\xff" * IDENTIFIER_BYTES
@@ -122,6 +124,12 @@ _ENTRIES = """
 _ENTRIES_OF_ACCOUNT = _ENTRIES.replace("WHERE (height", "WHERE account = %(account)s AND (height")
 
 _WHOLE = "SELECT namespace, value FROM leaves WHERE namespace = ANY(%(namespaces)s)"
+
+_CONTRACT = """
+    SELECT leaves.value, blocks.height, blocks.epoch, blocks.time_ms
+    FROM leaves, chain JOIN blocks ON blocks.height = chain.executed_height
+    WHERE leaves.namespace = %(namespace)s AND leaves.identifier = %(contract)s
+"""
 
 _TRANSACTION = """
     SELECT transactions.height, transactions.index, transactions.receipt, blocks.time_ms
@@ -281,6 +289,29 @@ class LedgerQueries:
             edges = tuple(_read_edge(edge) for edge in await cursor.fetchall())
         value = leaves[0][2] if leaves else b""
         return ProofMaterial(block, tuple(descendants), value, pages, changes, edges)
+
+    async def contract_at_newest(self, contract: bytes) -> ContractAt | None:
+        """A contract with its whole storage in the newest state, None where there is none."""
+        async with self._database.connection() as connection:
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            rows = await _fetch(
+                connection, _CONTRACT, {"namespace": int(Namespace.CONTRACT), "contract": contract}
+            )
+            if not rows:
+                return None
+            value, height, epoch, time_ms = rows[0]
+            entries = await fetch_storage(connection, contract)
+        record = decode_leaf(Namespace.CONTRACT, value)
+        assert isinstance(record, Contract), "the namespace says so"
+        return ContractAt(BlockContext(height, epoch, time_ms), record, entries)
+
+    async def code(self, code_hash: bytes) -> bytes:
+        """Code of a contract."""
+        leaf = await self.leaf(Namespace.CODE, code_hash)
+        assert leaf is not None, "no code ever goes"
+        record = decode_leaf(Namespace.CODE, leaf.value)
+        assert isinstance(record, Code), "the namespace says so"
+        return record.code
 
     async def _with_transactions(self, condition: str, parameters: Mapping[str, Any]) -> list[Execution]:
         async with self._database.connection() as connection:
