@@ -17,6 +17,8 @@ from icn.ledger.v1.state_pb2 import (
     AnchorLeaf,
     AuthorityLeaf,
     BallotLeaf,
+    CodeLeaf,
+    ContractEntryLeaf,
     ContractLeaf,
     ControllerLeaf,
     DecisionLeaf,
@@ -87,7 +89,9 @@ NAMESPACES: Final[Mapping[int, _Namespace]] = {
     11: _Namespace("poll", PollLeaf, ("poll",)),
     12: _Namespace("ballot", BallotLeaf, ("poll", "voter")),
     13: _Namespace("decision", DecisionLeaf, ()),
+    14: _Namespace("code", CodeLeaf, ()),
     15: _Namespace("contract", ContractLeaf, ("contract",)),
+    16: _Namespace("contract_entry", ContractEntryLeaf, ()),
     17: _Namespace("duty", DutyLeaf, ("organization", "epoch")),
 }
 """Leaves by namespace (docs/spec/transaction.md, "Leaves and namespaces")."""

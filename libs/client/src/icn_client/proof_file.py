@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 FORMAT: Final = "icn/proof/v1"
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 """4,096 epochs of a zone with 50 seats whose set never changes are 45 MB."""
-VALUE_BYTES_MAX: Final = 65_536
+VALUE_BYTES_MAX: Final = 66_560
+"""The largest is an entry of a contract's storage: 65,536 bytes and who pays for it."""
 """No leaf is larger than the transaction that made it."""
 HEADER_BYTES_MAX: Final = 1_024
 CERTIFICATE_BYTES_MAX: Final = 8_192
@@ -34,12 +35,13 @@ DESCENDANTS_MAX: Final = 10_000
 
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 _IDENTIFIER_BYTES: Final = {
-    **dict.fromkeys((1, 2, 3, 4, 6, 8, 9, 11, 15), 16),
-    **dict.fromkeys((5, 10, 12, 13), 32),
-    7: 0,
-    17: 24,
+    **dict.fromkeys((1, 2, 3, 4, 6, 8, 9, 11, 15), (16, 16)),
+    **dict.fromkeys((5, 10, 12, 13, 14), (32, 32)),
+    7: (0, 0),
+    16: (17, 1_040),
+    17: (24, 24),
 }
-"""By namespace; those of code (14) and of a contract's storage (16) are not proven to people."""
+"""Fewest and most by namespace."""
 
 
 class ProofMalformed(ValueError):
@@ -176,17 +178,17 @@ def parse_proof_file(content: bytes) -> ProofFile:
         raise ProofMalformed(f"format: must be {FORMAT}")
     namespace = members["namespace"]
     if not isinstance(namespace, int) or isinstance(namespace, bool) or namespace not in _IDENTIFIER_BYTES:
-        raise ProofMalformed("namespace: must be 1 to 13, 15 or 17")
+        raise ProofMalformed("namespace: must be 1 to 17")
     try:
         state_proof = Proof.from_dict(members["state_proof"])
     except InvalidProof as error:
         raise ProofMalformed(f"state_proof: {error}") from error
-    length = _IDENTIFIER_BYTES[namespace]
+    fewest, most = _IDENTIFIER_BYTES[namespace]
     budget = _Budget(DESCENDANTS_MAX)
     proof = ProofFile(
         genesis=_hex(members["genesis"], "genesis", 32, 32),
         namespace=namespace,
-        identifier=_hex(members["identifier"], "identifier", length, length),
+        identifier=_hex(members["identifier"], "identifier", fewest, most),
         value=_hex(members["value"], "value", 0, VALUE_BYTES_MAX),
         state_proof=state_proof,
         header=_hex(members["header"], "header", 1, HEADER_BYTES_MAX),

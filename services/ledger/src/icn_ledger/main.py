@@ -31,6 +31,7 @@ from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.state import StateStore
 from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
 from icn_ledger.usecases.execute_block import Execution, Executor, initial_commit
+from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.watch_blocks import BlockFeed
 
@@ -110,7 +111,13 @@ class Service:
             contracts,
         )
         application = ApplicationServicer(self._genesis, state, executor, self._clock)
-        ledger = LedgerServicer(queries, feed, self._genesis.hash, self._genesis.validator_set)
+        ledger = LedgerServicer(
+            queries,
+            feed,
+            self._genesis.hash,
+            self._genesis.validator_set,
+            ContractQueries(queries, contracts),
+        )
         settings = self._settings
         self._servers = [
             GrpcServer(

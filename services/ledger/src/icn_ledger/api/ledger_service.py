@@ -11,12 +11,14 @@ from icn.ledger.v1 import service_pb2, service_pb2_grpc, state_pb2
 from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
 
+from icn_ledger.api.contracts import ContractReads
 from icn_ledger.api.institutions import InstitutionReads
 from icn_ledger.api.names import parse_height, parse_identifier, parse_provable
 from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_ledger.domain.records import Namespace
 from icn_ledger.usecases.get_proof import ProofSource, get_proof
 from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
+from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.reads import (
     BlockRow,
     EntryRow,
@@ -43,14 +45,20 @@ class LedgerSource(Reader, ProofSource, ExecutionReader, Protocol):
     """Everything the service reads from."""
 
 
-class LedgerServicer(InstitutionReads, service_pb2_grpc.LedgerServiceServicer):
+class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerServiceServicer):
     """The RPCs; errors become statuses in the interceptor."""
 
     def __init__(
-        self, source: LedgerSource, feed: BlockFeed, genesis_hash: bytes, validator_set: bytes
+        self,
+        source: LedgerSource,
+        feed: BlockFeed,
+        genesis_hash: bytes,
+        validator_set: bytes,
+        contracts: ContractQueries,
     ) -> None:
         self._source: LedgerSource = source
         self._feed = feed
+        self._contracts = contracts
         self._tokens = PageTokens(genesis_hash)
         self._validator_set = validator_set
         self._proving = asyncio.Lock()

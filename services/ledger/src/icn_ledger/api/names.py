@@ -6,6 +6,7 @@ import re
 
 from icn_kit.errors import InvalidArgument
 
+from icn_ledger.domain.contract_limits import KEY_BYTES_MAX
 from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_ledger.domain.records import Namespace
 
@@ -15,6 +16,7 @@ EPOCH_BYTES = 8
 _PARTS = re.compile(r"([a-z]{1,16})/([0-9a-f]{1,64})\Z")
 _PAIR = re.compile(r"([a-z]{1,16})/([0-9a-f]{32})/([0-9a-f]{32})\Z")
 _DUTY = re.compile(r"duties/([0-9a-f]{32})/(0|[1-9][0-9]{0,18})\Z")
+_ENTRY = re.compile(rf"contracts/([0-9a-f]{{32}})/((?:[0-9a-f]{{2}}){{1,{KEY_BYTES_MAX}}})\Z")
 _HEIGHT = re.compile(r"blocks/(0|[1-9][0-9]{0,18})\Z")
 
 _PROVABLE: dict[str, tuple[Namespace, int]] = {
@@ -28,6 +30,8 @@ _PROVABLE: dict[str, tuple[Namespace, int]] = {
     "authorities": (Namespace.AUTHORITY, IDENTIFIER_BYTES),
     "polls": (Namespace.POLL, IDENTIFIER_BYTES),
     "decisions": (Namespace.DECISION, DIGEST_BYTES),
+    "codes": (Namespace.CODE, DIGEST_BYTES),
+    "contracts": (Namespace.CONTRACT, IDENTIFIER_BYTES),
 }
 _PAIRED: dict[str, Namespace] = {"memberships": Namespace.MEMBERSHIP, "ballots": Namespace.BALLOT}
 
@@ -72,6 +76,8 @@ def parse_provable(name: str) -> tuple[Namespace, bytes]:
         return _PAIRED[collection], first + second
     if collection == "duties":
         return Namespace.DUTY, _parse_duty(name)
+    if collection == "contracts" and (entry := _ENTRY.match(name)) is not None:
+        return Namespace.CONTRACT_ENTRY, bytes.fromhex(entry[1]) + bytes.fromhex(entry[2])
     if collection not in _PROVABLE:
         known = [*_PROVABLE, *_PAIRED, "duties"]
         raise _malformed(name, f"one of {', '.join(known)}, a slash and lower-case hex digits")

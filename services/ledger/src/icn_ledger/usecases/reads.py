@@ -20,6 +20,7 @@ _UNKNOWN: dict[Namespace, str] = {
     Namespace.AUTHORITY: "AUTHORITY_UNKNOWN",
     Namespace.MEMBERSHIP: "MEMBERSHIP_UNKNOWN",
     Namespace.DECISION: "DECISION_UNKNOWN",
+    Namespace.CONTRACT: "CONTRACT_UNKNOWN",
 }
 
 

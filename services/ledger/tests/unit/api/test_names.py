@@ -53,6 +53,8 @@ def test_a_wrong_name_is_refused(name: str) -> None:
         (f"authorities/{HEX}", Namespace.AUTHORITY),
         (f"polls/{HEX}", Namespace.POLL),
         (f"decisions/{HEX}{HEX}", Namespace.DECISION),
+        (f"codes/{HEX}{HEX}", Namespace.CODE),
+        (f"contracts/{HEX}", Namespace.CONTRACT),
     ],
 )
 def test_every_provable_name_is_read(name: str, namespace: Namespace) -> None:
@@ -60,6 +62,15 @@ def test_every_provable_name_is_read(name: str, namespace: Namespace) -> None:
 
 
 OTHER = "f" * 32
+
+
+def test_names_of_a_contracts_entries_are_read() -> None:
+    for key in ("00", "ff" * 1_024):
+        expected = (Namespace.CONTRACT_ENTRY, bytes.fromhex(HEX + key))
+        assert parse_provable(f"contracts/{HEX}/{key}") == expected
+    for key in ("", "0", "0G", "ff" * 1_025):
+        with pytest.raises(InvalidArgument):
+            parse_provable(f"contracts/{HEX}/{key}")
 
 
 def test_names_of_pairs_and_of_duties_are_read() -> None:
