@@ -5,6 +5,7 @@ Pure: no network, no files, no clock of its own. Source: docs/spec/proof.md, doc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -375,7 +376,7 @@ def _identifier(leaf: ProtobufMessage, fields: Sequence[str]) -> bytes:
 
 def describe(message: ProtobufMessage) -> dict[str, Any]:
     """Every field of a message for people and programs: bytes in hex, amounts, times and counts of 64 bits as
-    decimal strings, smaller numbers as they are.
+    decimal strings, enumerations by their name in lower case, smaller numbers as they are.
     """
     described: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
@@ -386,9 +387,21 @@ def describe(message: ProtobufMessage) -> dict[str, Any]:
             described[field.name] = None
         elif field.cpp_type in (field.CPPTYPE_INT64, field.CPPTYPE_UINT64):
             described[field.name] = str(value)
+        elif field.enum_type is not None:
+            described[field.name] = _enum_name(field.enum_type, value)
         else:
             described[field.name] = _describe_value(value)
     return described
+
+
+def _enum_name(enum: Any, number: int) -> str | int:
+    """``active`` for MEMBERSHIP_STATUS_ACTIVE; the number where the enumeration has no name for it."""
+    named = enum.values_by_number.get(number)
+    if named is None:
+        return number
+    prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", enum.name).upper() + "_"
+    name: str = named.name.removeprefix(prefix)
+    return name.lower()
 
 
 def _describe_value(value: object) -> object:

@@ -18,6 +18,7 @@ from icn_client.cli.common import (
     command_group,
     identifier,
     open_identity,
+    organization_identifier,
     platform_directory,
     show_amount,
     with_connection,
@@ -74,6 +75,7 @@ _UNIT_CREATE_EXAMPLES = """\b
 Examples:
   icn unit create HOURS --as sunrise-bakery
   icn unit create HOURS --as sunrise-bakery --scale 2 --floor -40
+  icn unit create HOURS --as sunrise-bakery --authority authorities/7f3a…
 """
 _UNIT_LIST_EXAMPLES = """\b
 Examples:
@@ -166,6 +168,7 @@ def _account_document(account: Any, unit: Any) -> dict[str, Any]:
         "balance_minor": str(leaf.balance_minor),
         "held_minor": str(leaf.held_minor),
         "floor_minor": str(leaf.floor_minor),
+        "given_minor": str(leaf.given_minor),
         "height": account.height,
     }
 
@@ -198,6 +201,7 @@ def show(
     print_text(f"balance  {show_amount(leaf.balance_minor, unit.scale)} {unit.code}")
     print_text(f"held     {show_amount(leaf.held_minor, unit.scale)} {unit.code}")
     print_text(f"floor    {_floor_text(leaf, unit.scale)}")
+    print_text(f"given    {show_amount(leaf.given_minor, unit.scale)} {unit.code}")
     print_text(f"height   {found.height}")
 
 
@@ -289,25 +293,30 @@ def create_unit(  # noqa: PLR0917 - one parameter per option
     floor: Annotated[
         str, typer.Option("--floor", help="Floor of new accounts, zero or negative, in whole units.")
     ] = "0",
+    authority: Annotated[
+        str | None,
+        typer.Option(
+            "--authority",
+            metavar="ID",
+            help="Who sets floors: a principal, or a federation as authorities/ID; by default the co-op.",
+        ),
+    ] = None,
     keystore: KeystoreOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Create a unit of account; the acting co-op issues it and sets floors."""
+    """Create a unit of account; the acting co-op issues it, and sets floors unless another is named."""
     from icn_client import transactions
 
     unit = transactions.new_identifier()
     floor_minor = amount_minor(floor, scale, "--floor", may_be_negative=True)
     if floor_minor > 0:
         raise UsageError("--floor: must be zero or negative")
+    governing = b"" if authority is None else organization_identifier(authority, "--authority")
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
-    outcome, _ = with_connection(
-        directory,
-        lambda connection: perform_as(
-            connection, identity, [transactions.create_unit(unit, code, scale, floor_minor)]
-        ),
-    )
+    message = transactions.create_unit(unit, code, scale, floor_minor, governing)
+    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
     print_done(outcome, as_json, {"unit": unit.hex()}, f"created units/{unit.hex()}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -178,6 +179,15 @@ def identifier(text: str, what: str, folder: str, length_bytes: int = 16) -> byt
     return found
 
 
+def organization_identifier(text: str, what: str) -> bytes:
+    """The id of a principal or of an authority, with or without its folder.
+
+    Raises:
+        UsageError: it is none.
+    """
+    return identifier(text, what, "authorities" if text.startswith("authorities/") else "principals")
+
+
 def amount_minor(text: str, scale: int, what: str = "AMOUNT", *, may_be_negative: bool = False) -> int:
     """A decimal amount in the unit's smallest division, exactly.
 
@@ -222,6 +232,11 @@ def show_duration(duration: int) -> str:
         if duration % unit_ms == 0:
             return f"{duration // unit_ms}{name}"
     return f"{duration} ms"
+
+
+def show_time(time_ms: int) -> str:
+    """Unix milliseconds as people read them, in UTC."""
+    return datetime.fromtimestamp(time_ms // 1000, UTC).isoformat(" ", "seconds")
 
 
 def show_amount(minor: int, scale: int) -> str:

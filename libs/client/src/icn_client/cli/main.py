@@ -18,6 +18,7 @@ from icn_client.cli import (
     files,
     identities,
     keys,
+    members,
     platform,
     proofs,
     recovery,
@@ -56,6 +57,7 @@ app = typer.Typer(
 platform.register(app)
 keys.register(app)
 accounts.register(app)
+members.register(app)
 recovery.register(app)
 proofs.register(app)
 files.register(app)

@@ -97,6 +97,7 @@ def verify(
 
     from icn_client.light import verdict
     from icn_client.proof_file import FILE_BYTES_MAX
+    from icn_client.statements import sentence
 
     try:
         trusted = parse_genesis(read_file(genesis, GENESIS_BYTES_MAX))
@@ -104,6 +105,8 @@ def verify(
         raise Refused(f"{genesis}: {error}", "GENESIS_INVALID") from None
     found = verdict(read_file(file, FILE_BYTES_MAX), trusted, time.time_ns() // 1_000_000)
     print_json(found)
-    if not found["valid"]:
+    if found["valid"]:
+        say(f"icn: {sentence(found['statement'])}")
+    else:
         say(f"icn: not valid: {found['reason']}: {found['message']}")
         raise SystemExit(EXIT_REFUSED)

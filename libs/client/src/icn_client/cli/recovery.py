@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,7 @@ from icn_client.cli.common import (
     open_identity,
     platform_directory,
     show_duration,
+    show_time,
     with_connection,
 )
 from icn_client.cli.output import print_json, print_text
@@ -189,8 +189,8 @@ def show(principal: PrincipalArgument, data: DataOption = None, as_json: JsonOpt
         return
     for key_id in described["keys"]:
         print_text(f"new key    {key_id}")
-    print_text(f"ready      {_time_text(described['ready_time_ms'])}")
-    print_text(f"lapses     {_time_text(described['lapse_time_ms'])}")
+    print_text(f"ready      {show_time(int(described['ready_time_ms']))}")
+    print_text(f"lapses     {show_time(int(described['lapse_time_ms']))}")
 
 
 def _send(  # noqa: PLR0917 - what the three commands pass on
@@ -229,7 +229,3 @@ def _pending_document(pending: Any) -> dict[str, Any]:
         "ready_time_ms": str(pending.ready_time_ms),
         "lapse_time_ms": str(pending.ready_time_ms + RECOVERY_LAPSE_MS),
     }
-
-
-def _time_text(time_ms: str) -> str:
-    return datetime.fromtimestamp(int(time_ms) // 1000, UTC).isoformat(" ", "seconds")
