@@ -1,33 +1,72 @@
-"""Puts the service together: ``icn-reputation``, settings from the environment."""
+"""Puts reputation together: ``icn-reputation``, settings from the environment."""
 
 from __future__ import annotations
 
+from functools import partial
+
+from icn.reputation.v1.service_pb2_grpc import add_ReputationServiceServicer_to_server
+from icn_kit.inbox import Consumer
 from icn_kit.lifecycle import Stop
 from icn_kit.service import Foundation, HostedService, Parts, run_hosted
 
+from icn_reputation.api.reputation_service import ReputationServicer
+from icn_reputation.events.announcements import scores_updated
+from icn_reputation.events.handlers import LEDGER_SUBJECTS, MARKETPLACE_SUBJECTS, Handlers
 from icn_reputation.settings import ReputationSettings
+from icn_reputation.store.evidence import EvidenceTable
+from icn_reputation.store.scores import ScoreTables
+from icn_reputation.usecases.compute_scores import ScoreBook, Scorer
 
-SERVICE = "reputation"
-"""Name of its schema, of its events and of itself."""
+NAME = "reputation"
+ZONE_BYTES = 16
+"""Of the genesis hash, in every event."""
 
 
-async def assemble(_foundation: Foundation) -> Parts:
-    """What this service is made of."""
-    return Parts(servicers=[])
+async def assemble(settings: ReputationSettings, foundation: Foundation) -> Parts:
+    """Reputation's parts."""
+    genesis, database = foundation.genesis, foundation.database
+    tables = ScoreTables(database, partial(scores_updated, genesis.hash[:ZONE_BYTES]))
+    book = ScoreBook(tables)
+    founders = [organization.principal for organization in genesis.organizations]
+    scorer = Scorer(tables, book, settings.seed_identifiers, founders)
+    handlers = Handlers(EvidenceTable, scorer)
+    return Parts(
+        servicers=[
+            (
+                add_ReputationServiceServicer_to_server,
+                ReputationServicer(tables, book, foundation.validators, genesis.hash),
+            )
+        ],
+        consumers=[
+            Consumer(
+                database,
+                foundation.bus,
+                "marketplace",
+                name="reputation_evidence",
+                subjects=MARKETPLACE_SUBJECTS,
+                handler=handlers.of_marketplace,
+            ),
+            Consumer(
+                database,
+                foundation.bus,
+                "ledger",
+                name="reputation_memberships",
+                subjects=LEDGER_SUBJECTS,
+                handler=handlers.of_ledger,
+            ),
+        ],
+        tasks={"scorer": scorer.run},
+    )
 
 
 async def build(settings: ReputationSettings, stop: Stop) -> HostedService:
-    """The service over ``settings``, not yet started.
-
-    Raises:
-        GenesisInvalid, OSError: the genesis file.
-    """
-    return await HostedService.build(SERVICE, settings, stop, assemble)
+    """Reputation over ``settings``, not yet started."""
+    return await HostedService.build(NAME, settings, stop, partial(assemble, settings))
 
 
 def main() -> None:
     """Run until a signal; exits with 0 after a clean drain."""
-    run_hosted(SERVICE, ReputationSettings, build)
+    run_hosted(NAME, ReputationSettings, build)
 
 
 if __name__ == "__main__":
