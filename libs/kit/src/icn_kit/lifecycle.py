@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -15,6 +15,9 @@ DRAIN_SECONDS_MAX = 25.0
 
 COLLECTION_THRESHOLDS = (50_000, 20, 50)
 """New objects before the youngest are looked through, and rounds before the older ones are."""
+
+CANCEL_SECONDS = 1.0
+"""A task that is still there after this is cancelled again."""
 
 EXIT_FATAL = 1
 EXIT_FORCED = 130
@@ -77,6 +80,19 @@ class Stop:
             return
         _log.critical("task failed", task=task.get_name(), exc_info=error)
         self.request(f"task {task.get_name()} failed", EXIT_FATAL)
+
+
+async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until all have ended, whatever they end with.
+
+    Once is not enough: `asyncio.wait_for` of Python 3.11 gives its result and forgets the cancellation when
+    both come at once, and what runs for ever goes on.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
 
 
 async def supervise(main: Callable[[Stop], Awaitable[None]]) -> int:

@@ -20,6 +20,7 @@ from icn_kit.bus import BATCH_EVENTS_MAX, BUS_FAILURES, Bus, OutgoingEvent, Stre
 from icn_kit.database import Connection, Database
 from icn_kit.errors import Unavailable
 from icn_kit.lease import RENEW_SECONDS, RETRY_SECONDS, Lease, LeaseLost
+from icn_kit.lifecycle import cancel_all
 from icn_kit.outbox import notification_channel
 
 BATCH_BYTES_MAX = 2 * 1024**2
@@ -117,8 +118,7 @@ class Relay:
     async def stop(self) -> None:
         """Stop publishing and give the lease back."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await cancel_all([self._task])
             self._task = None
 
     async def rebuild(self) -> None:

@@ -32,7 +32,7 @@ from icn_kit.database import POOL_SIZE_DEFAULT, Database
 from icn_kit.genesis import Genesis, load_genesis
 from icn_kit.inbox import Consumer
 from icn_kit.key_directory import LedgerKeyDirectory
-from icn_kit.lifecycle import Stop, run_service
+from icn_kit.lifecycle import Stop, cancel_all, run_service
 from icn_kit.relay import Relay
 from icn_kit.server import AddServicer, GrpcServer
 from icn_kit.settings import HostedSettings
@@ -165,9 +165,7 @@ class HostedService:
         self._fault = "draining"
         if self._server is not None:
             await self._server.drain(DRAIN_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks)
         await self._opened.aclose()
 
     async def _open(self) -> Foundation:

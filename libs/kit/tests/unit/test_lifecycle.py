@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from icn_kit import lifecycle
 from icn_kit.lifecycle import EXIT_FATAL, EXIT_FORCED, Stop
 
 SERVICE = """
@@ -110,3 +111,29 @@ def test_an_interrupt_during_start_up_is_not_lost(tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=20)
     assert output.split() == ["started", "draining", "drained"]
     assert time.monotonic() - began < 10
+
+
+async def test_a_task_that_forgets_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `asyncio.wait_for` of Python 3.11 does when its result comes with the cancellation."""
+    monkeypatch.setattr(lifecycle, "CANCEL_SECONDS", 0.01)
+    forgotten = 0
+
+    async def for_ever() -> None:
+        nonlocal forgotten
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if forgotten == 2:
+                    raise
+                forgotten += 1
+
+    async def done() -> int:
+        return 1
+
+    tasks = [asyncio.create_task(for_ever()), asyncio.create_task(done())]
+    await asyncio.sleep(0)
+    await lifecycle.cancel_all(tasks)
+    assert forgotten == 2
+    assert tasks[0].cancelled() and tasks[1].result() == 1
+    await lifecycle.cancel_all([])
