@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import httpx
 import pytest
 from icn.consensus.v1 import block_pb2
 from icn.consensus.v1 import service_pb2 as consensus
+from icn.governance.v1 import service_pb2 as governance
+from icn.identity.v1 import service_pb2 as identity
 from icn.ledger.v1 import service_pb2 as ledger
 from icn.ledger.v1 import state_pb2 as state
 from icn.ledger.v1 import transaction_pb2 as transaction
+from icn.marketplace.v1 import service_pb2 as marketplace
 from icn_client.transactions import KeyPair, controller_key
 from icn_crypto.suites import SigningKey, Suite
 from icn_gateway.api.application import build_application
@@ -79,12 +83,28 @@ def signed(number: int) -> bytes:
     ).SerializeToString(deterministic=True)
 
 
+def photo(request: Any) -> Any:
+    """The one photo there is: what EXAMPLE_DIGEST is the hash of."""
+    content = b"foo\n"
+    if request.name != f"photos/{sha256(content).hexdigest()}":
+        raise NotFound("PHOTO_UNKNOWN", "no such photo")
+    return marketplace.GetPhotoResponse(content=content, media_type="image/png")
+
+
 class FakeServices:
     """Answers by the name of the call: a message as it is, an exception raised, or what a function of the
     request gives. Anything else answers with an empty message, as a service without data may."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Any] = {}
+        self.answers: dict[str, Any] = {
+            "GetCredential": identity.GetCredentialResponse(credential=identity.Credential(document=b"{}")),
+            "GetPhoto": photo,
+            "GetResult": governance.GetResultResponse(result=b'{"quota":"3"}', digest=b"\x05" * 32),
+            "GetStatusList": identity.GetStatusListResponse(document=b"{}"),
+            "QueryContract": ledger.QueryContractResponse(data=b'{"owed":"12"}', fuel_used=2**60, height=3),
+            "ResolveDid": identity.ResolveDidResponse(document=b'{"id":"did:x"}', metadata=b"{}"),
+        }
+        """Where an empty message is no answer."""
         self.asked: list[tuple[str, Any]] = []
 
     async def ask(self, method: Method, request: Any) -> Any:

@@ -28,6 +28,8 @@ CHECKS = [
     schemathesis.checks.content_type_conformance,
     schemathesis.checks.response_schema_conformance,
 ]
+NEEDS_A_SIGNATURE = "/v1/sessions"
+"""No example of the document can hold one; tests/unit/api/test_sessions.py signs."""
 NO_LIMIT = RateLimit(per_second=1e6, burst=1e6)
 
 schema = schemathesis.openapi.from_dict(json.loads(openapi_document(API_ROUTES)))
@@ -81,7 +83,11 @@ def seen() -> Iterator[dict[str, set[int]]]:
     """Which statuses each operation answered with; at the end every one must have succeeded and refused."""
     statuses: dict[str, set[int]] = {}
     yield statuses
-    never_succeeded = [name for name, found in statuses.items() if 200 not in found and 202 not in found]
+    never_succeeded = [
+        name
+        for name, found in statuses.items()
+        if not {200, 202} & found and not name.endswith(NEEDS_A_SIGNATURE)
+    ]
     assert not never_succeeded, f"the examples of {never_succeeded} lead nowhere"
 
 

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency, Provide
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from icn_gateway.api import commanding, reading, reads, sessions, streaming, submitting, views
+from icn_gateway.api import asking, commanding, reading, reads, sessions, streaming, submitting, views
 from icn_gateway.api.context import Context
 from icn_gateway.api.declared import problems
 from icn_gateway.api.document import openapi_document
@@ -43,6 +43,8 @@ API_ROUTES: tuple[Any, ...] = (
     submitting.submit_transaction,
     submitting.submit_batch,
     commanding.send_command,
+    asking.verify_credential,
+    asking.submit_countersignature,
     reading.get_transaction,
     reading.list_accounts,
     reading.get_account,
@@ -81,6 +83,7 @@ def build_application(context: Context, website: Website) -> Litestar:
         route_handlers=[
             *API_ROUTES,
             *(reads.handler(read) for read in reads.ALL),
+            asking.query_contract,
             get_document,
             get_metrics,
             pages_router(website, context),

@@ -12,7 +12,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License, Tag
 
-from icn_gateway.api import reads, streaming, views
+from icn_gateway.api import asking, reads, streaming, views
 from icn_gateway.api.reads import described
 
 API_VERSION = "1.0.0"
@@ -35,6 +35,7 @@ _TAGS = {
     "Memberships": "Who belongs where, as the ledger has it.",
     "Polls": "Ballots as commitments, and decisions in force.",
     "Contracts": "What contracts hold and answer.",
+    "Identity": "DIDs, credentials and who may do what.",
     "Organizations": "Who the organizations and their members are.",
     "Governance": "Proposals, results, decisions under way.",
     "Marketplace": "Resources and bookings, offers and agreements.",
@@ -79,7 +80,7 @@ def openapi_document(routes: tuple[Any, ...]) -> bytes:
     )
     document["components"]["schemas"].update(schemas)
     document["components"]["schemas"].update(
-        described.schemas(read.method.descriptor.output_type for read in reads.ALL)
+        described.schemas(read.method.descriptor.output_type for read in reads.ALL if read.content is None)
     )
     for path in document["paths"].values():
         for operation in path.values():
@@ -91,6 +92,7 @@ def openapi_document(routes: tuple[Any, ...]) -> bytes:
                 done["description"] = operation["summary"]
     for read in reads.ALL:
         document["paths"].setdefault(read.openapi_path, {})["get"] = described.operation(read)
+    document["paths"]["/v1/contracts/{contract_id}:query"] = {"post": asking.query_operation()}
     document["paths"]["/v1/events"]["get"]["responses"]["200"]["content"][streaming.EVENT_STREAM][
         "schema"
     ] = {"type": "string"}

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from icn.governance.v1 import events_pb2 as governance
+from icn.identity.v1 import events_pb2 as identity
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2 as ledger
 from icn.marketplace.v1 import events_pb2 as marketplace
@@ -21,6 +22,7 @@ IDENTIFIER_BYTES = 16
 
 EVENT_FILES: dict[str, FileDescriptor] = {
     "governance": governance.DESCRIPTOR,
+    "identity": identity.DESCRIPTOR,
     "ledger": ledger.DESCRIPTOR,
     "marketplace": marketplace.DESCRIPTOR,
     "reputation": reputation.DESCRIPTOR,

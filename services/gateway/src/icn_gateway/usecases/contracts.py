@@ -11,6 +11,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from icn.governance.v1 import service_pb2 as governance
+from icn.identity.v1 import service_pb2 as identity
 from icn.kit.v1.command_pb2 import SignedCommand
 from icn.ledger.v1 import service_pb2 as ledger
 from icn.marketplace.v1 import service_pb2 as marketplace
@@ -21,6 +22,7 @@ LEDGER = "ledger"
 SERVICES: Mapping[str, ServiceDescriptor] = MappingProxyType(
     {
         "governance": governance.DESCRIPTOR.services_by_name["GovernanceService"],
+        "identity": identity.DESCRIPTOR.services_by_name["IdentityService"],
         "ledger": ledger.DESCRIPTOR.services_by_name["LedgerService"],
         "marketplace": marketplace.DESCRIPTOR.services_by_name["MarketplaceService"],
         "reputation": reputation.DESCRIPTOR.services_by_name["ReputationService"],

@@ -13,6 +13,7 @@ from icn.reputation.v1 import service_pb2 as reputation
 from icn_gateway.api import reads
 from icn_gateway.api.fields import EXAMPLE_DIGEST, EXAMPLE_ID
 from icn_gateway.api.reads.described import comments
+from icn_gateway.usecases.contracts import COMMANDS
 from icn_kit.errors import ErrorKind, FailedPrecondition, NotFound, RemoteError, Unavailable
 
 OTHER_ID = "0" * 31 + "1"
@@ -37,7 +38,9 @@ def query_of(read: reads.Read) -> dict[str, str]:
     first_filter = {
         "ListMemberships": "organization",
         "ListMembers": "organization",
+        "ListPermissions": "subject",
         "ListScores": "principal",
+        "ListCredentials": "subject",
     }
     if read.operation in first_filter:
         needed[first_filter[read.operation]] = EXAMPLE_ID
@@ -57,6 +60,9 @@ async def test_every_read_asks_its_service_once_and_answers_with_its_document(
     ((asked, request),) = zone.services.asked
     assert asked == read.method.name
     assert type(request) is read.method.request
+    if read.content is not None:
+        assert answer.headers["content-type"].partition(";")[0] in read.media_types
+        return
     fields = {
         field.name for field in read.method.response.DESCRIPTOR.fields if field.containing_oneof is None
     }
@@ -178,6 +184,7 @@ def test_every_call_and_message_of_a_read_is_described_in_the_words_of_its_contr
     for read in reads.ALL:
         assert comments()[read.method.descriptor.full_name]
         assert comments()[read.method.descriptor.output_type.full_name]
+        assert read.method.name not in COMMANDS
         assert not read.method.is_command
 
 
@@ -185,3 +192,49 @@ def test_no_two_routes_or_operations_are_the_same() -> None:
     assert len({read.path for read in reads.ALL}) == len(reads.ALL)
     assert len({read.operation for read in reads.ALL}) == len(reads.ALL)
     assert by_operation("GetPoll").openapi_path == "/v1/polls/{poll_id}"
+
+
+async def test_a_photo_is_shown_as_what_it_is_and_cannot_run_anything(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"/v1/blobs/{EXAMPLE_DIGEST}")
+    assert answer.content == b"foo\n"
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["etag"] == f'"{EXAMPLE_DIGEST}"'
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        marketplace.GetPhotoResponse(content=b"foo\n", media_type="image/svg+xml"),
+        marketplace.GetPhotoResponse(content=b"foo\n", media_type="text/html"),
+        marketplace.GetPhotoResponse(content=b"another", media_type="image/png"),
+    ],
+)
+async def test_what_is_not_the_photo_asked_for_is_not_passed_on(
+    photo: Any, client: httpx.AsyncClient, zone: Any
+) -> None:
+    zone.services.answers["GetPhoto"] = photo
+    answer = await client.get(f"/v1/blobs/{EXAMPLE_DIGEST}")
+    assert (answer.status_code, answer.json()["reason"]) == (502, "MALFORMED_ANSWER")
+
+
+async def test_a_result_is_answered_byte_for_byte_under_its_digest(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"/v1/proposals/{EXAMPLE_ID}/result")
+    assert answer.content == b'{"quota":"3"}'
+    assert answer.headers["etag"] == f'"{"05" * 32}"'
+
+
+async def test_a_did_resolves_to_its_document_as_signed(client: httpx.AsyncClient, zone: Any) -> None:
+    did = f"did:webvh:QmScid:localhost%3A8080:orgs:{EXAMPLE_ID}"
+    answer = await client.get(f"/v1/dids/{quote(did, safe='')}", params={"version_number": "2"})
+    assert answer.json() == {"didDocument": {"id": "did:x"}, "didDocumentMetadata": {}}
+    ((_, request),) = zone.services.asked
+    assert (request.did, request.version_number) == (did, 2)
+
+
+async def test_a_did_log_lies_where_resolvers_look_for_it(client: httpx.AsyncClient, zone: Any) -> None:
+    answer = await client.get(f"/orgs/{EXAMPLE_ID}/did.jsonl")
+    assert answer.headers["content-type"].startswith("text/jsonl")
+    ((_, request),) = zone.services.asked
+    assert request.name == f"principals/{EXAMPLE_ID}"

@@ -18,6 +18,7 @@ from icn_gateway.domain.documents import Dialect, enum_names, is_decimal_string,
 
 _DESCRIPTORS: Final = "descriptors.binpb"
 _DECIMAL: Final = "^(0|-?[1-9][0-9]{0,19})$"
+_SCHEMA_OF_CONTENT: Final[Mapping[str, Any]] = {"application/json": {}, "text/jsonl": {"type": "string"}}
 _READ_PROBLEMS: Final = (400, 404, 409, 429, 500, 502, 503, 504)
 
 # Numbers of fields in google/protobuf/descriptor.proto: what a path of source code info is made of.
@@ -140,7 +141,14 @@ def operation(read: Read) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": comments().get(descriptor.output_type.full_name, "The answer."),
-                "content": {"application/json": {"schema": {"$ref": reference(descriptor.output_type)}}},
+                "content": {
+                    media_type: {
+                        "schema": {"$ref": reference(descriptor.output_type)}
+                        if read.content is None
+                        else _SCHEMA_OF_CONTENT.get(media_type, {"type": "string", "format": "binary"})
+                    }
+                    for media_type in read.media_types
+                },
             },
             **problem_responses(*_READ_PROBLEMS),
         },

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf.message import Message
 from icn.governance.v1 import service_pb2
 from icn_kit.errors import InvalidArgument
 
 from icn_gateway.api.fields import PAGE_SIZE_MAX
-from icn_gateway.api.reads.route import Read, choice, digest, identifier, only_of, paging, word
+from icn_gateway.api.reads.route import (
+    Content,
+    Read,
+    choice,
+    digest,
+    identifier,
+    json_content,
+    only_of,
+    paging,
+    word,
+)
 from icn_gateway.usecases.contracts import method
 
 _PAGING = paging(PAGE_SIZE_MAX)
+
+
+def _result(_request: Message, response: Any) -> Content:
+    """The same bytes for everybody who recounts, so that their digest can be compared."""
+    return json_content(response.result, headers={"etag": f'"{response.digest.hex()}"'})
 
 
 def _one_of_two(fields: dict[str, Any]) -> None:
@@ -75,6 +91,14 @@ READS = (
         "Governance",
         method("governance", "ListOpenings"),
         (identifier("proposal_id", "proposal", "proposals", "Proposal"), *_PAGING),
+    ),
+    Read(
+        "/v1/proposals/{proposal_id:str}/result",
+        "GetResult",
+        "Governance",
+        method("governance", "GetResult"),
+        (identifier("proposal_id", "proposal", "proposals", "Proposal"),),
+        content=_result,
     ),
     Read(
         "/v1/certificates",

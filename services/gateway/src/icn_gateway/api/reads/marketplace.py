@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from typing import Any
+
 from icn_gateway.api.fields import HEIGHT_MAX
-from icn_gateway.api.reads.route import Read, flag, identifier, only_of, paging, whole
+from icn_gateway.api.reads.route import (
+    Content,
+    Read,
+    digest,
+    flag,
+    identifier,
+    malformed_answer,
+    only_of,
+    paging,
+    whole,
+)
 from icn_gateway.usecases.contracts import method
 
 _PAGING = paging(200)
@@ -26,7 +39,39 @@ _TIMES = (
     flag("include_cancelled", "include_cancelled", "Whether to list cancelled ones too"),
 )
 
+_PHOTO_TYPES = ("image/jpeg", "image/png", "image/webp")
+"""Nothing that a browser could run."""
+_PHOTO_SECONDS = 86_400
+"""A photo never changes, but its owner may have it erased."""
+
+
+def _photo(request: Any, response: Any) -> Content:
+    """The photo, if it is the one that was asked for and of a kind that is shown."""
+    asked = request.name.rpartition("/")[2]
+    if response.media_type not in _PHOTO_TYPES or sha256(response.content).hexdigest() != asked:
+        raise malformed_answer("something else than the photo asked for")
+    return Content(
+        response.content,
+        response.media_type,
+        {
+            "cache-control": f"public, max-age={_PHOTO_SECONDS}",
+            "content-disposition": "inline",
+            "content-security-policy": "default-src 'none'; sandbox",
+            "etag": f'"{asked}"',
+        },
+    )
+
+
 READS = (
+    Read(
+        "/v1/blobs/{digest:str}",
+        "GetBlob",
+        "Marketplace",
+        method("marketplace", "GetPhoto"),
+        (digest("digest", "name", "photos", "SHA-256 of a photo"),),
+        content=_photo,
+        media_types=_PHOTO_TYPES,
+    ),
     Read(
         "/v1/resources",
         "ListResources",

@@ -7,17 +7,18 @@ has for the call: nothing is described twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
-from icn_kit.errors import InvalidArgument
+from icn_kit.errors import ErrorKind, InvalidArgument, RemoteError
 from litestar import Response, get
 from litestar.di import NamedDependency
 
+from icn_gateway.api.bodies import JSON
 from icn_gateway.api.context import Context
 from icn_gateway.api.fields import (
     EXAMPLE_DIGEST,
@@ -75,6 +76,15 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """An answer that is bytes for somebody else than a reader of our documents."""
+
+    content: bytes
+    media_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     """One route."""
 
@@ -87,6 +97,10 @@ class Read:
     parameters: tuple[Parameter, ...] = ()
     combine: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     """Makes fields of several parameters, where a field needs more than one."""
+    content: Callable[[Any, Message], Content] | None = None
+    """Makes the answer from request and response where it is not the response's document."""
+    media_types: tuple[str, ...] = (JSON,)
+    """What the answer can be."""
     check: Callable[[dict[str, Any]], None] | None = None
     """Refuses combinations that no request may have."""
 
@@ -125,10 +139,12 @@ def handler(read: Read) -> Any:
 
     async def answer(request: AnyRequest, context: NamedDependency[Context]) -> Response[bytes]:
         """Ask the service and say what it said."""
-        response = await context.services.ask(
-            read.method, read.request(request.path_params, request.query_params)
-        )
-        return Response(msgspec.json.encode(message_document(response)), media_type="application/json")
+        asked = read.request(request.path_params, request.query_params)
+        response = await context.services.ask(read.method, asked)
+        if read.content is not None:
+            found = read.content(asked, response)
+            return Response(found.content, media_type=found.media_type, headers=dict(found.headers))
+        return Response(msgspec.json.encode(message_document(response)), media_type=JSON)
 
     return get(read.path, name=read.operation, include_in_schema=False)(answer)
 
@@ -242,6 +258,24 @@ def paging(largest: int) -> tuple[Parameter, Parameter]:
             default="",
         ),
     )
+
+
+def json_content(content: bytes, *, headers: Mapping[str, str] | None = None) -> Content:
+    """JSON of a service, byte for byte as somebody has signed it.
+
+    Raises:
+        RemoteError: MALFORMED_ANSWER, it is none.
+    """
+    try:
+        msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        raise malformed_answer("JSON that is none") from None
+    return Content(content, JSON, headers or {})
+
+
+def malformed_answer(what: str) -> RemoteError:
+    """A service's answer is not what its contract says."""
+    return RemoteError(ErrorKind.INTERNAL, "MALFORMED_ANSWER", f"a service answered with {what}")
 
 
 def _named(collection: str) -> Callable[[str], str]:

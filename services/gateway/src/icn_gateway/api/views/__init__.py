@@ -1,6 +1,13 @@
 """What REST answers with. Field comments go to the OpenAPI document; `translate` fills them."""
 
 from icn_gateway.api.views.accounts import Account, AccountPage, Entry, EntryPage, Hold, Unit, UnitPage
+from icn_gateway.api.views.asking import (
+    ContractAnswer,
+    CountersignatureRequest,
+    CountersignatureTaken,
+    CredentialVerdict,
+    ProofVerdict,
+)
 from icn_gateway.api.views.chain import (
     Block,
     BlockHeader,
@@ -57,6 +64,10 @@ __all__ = [
     "ChallengeRequest",
     "CommandAnswer",
     "Committed",
+    "ContractAnswer",
+    "CountersignatureRequest",
+    "CountersignatureTaken",
+    "CredentialVerdict",
     "Entry",
     "EntryPage",
     "Health",
@@ -71,6 +82,7 @@ __all__ = [
     "Problem",
     "ProofEpoch",
     "ProofFile",
+    "ProofVerdict",
     "PublicKey",
     "Receipt",
     "Recovery",

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from icn.governance.v1 import service_pb2 as governance
+from icn.identity.v1 import service_pb2 as identity
+from icn.ledger.v1 import service_pb2 as ledger
+from icn_gateway.api.fields import EXAMPLE_DIGEST, EXAMPLE_ID
+from icn_kit.errors import FailedPrecondition, PermissionDenied
+
+QUERY = f"/v1/contracts/{EXAMPLE_ID}:query"
+AS_JSON = {"content-type": "application/json"}
+COUNTERSIGN = f"/v1/certificates/{EXAMPLE_DIGEST}/countersignatures"
+COUNTERSIGNATURE = {"signer": EXAMPLE_ID, "key_id": "01" * 16, "suite": 1, "signature": "02" * 64}
+
+
+async def test_a_contract_is_asked_in_its_own_words(client: httpx.AsyncClient, zone: Any) -> None:
+    answer = await client.post(
+        QUERY, content=b' {"state": {}} ', headers={"content-type": "application/json"}
+    )
+    assert answer.json() == {"data": {"owed": "12"}, "fuel_used": str(2**60), "height": 3}
+    ((_, request),) = zone.services.asked
+    assert request == ledger.QueryContractRequest(name=f"contracts/{EXAMPLE_ID}", message=b' {"state": {}} ')
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"/v1/contracts/{EXAMPLE_ID}", 404),
+        (f"/v1/contracts/{EXAMPLE_ID}:execute", 404),
+        ("/v1/contracts/nothing:query", 400),
+        (f"/v1/contracts/{EXAMPLE_ID.upper()}:query", 400),
+    ],
+)
+async def test_only_a_query_of_a_contract_is_answered(
+    path: str, status: int, client: httpx.AsyncClient, zone: Any
+) -> None:
+    assert (await client.post(path, json={})).status_code == status
+    assert zone.services.asked == []
+
+
+@pytest.mark.parametrize("path", [QUERY, "/v1/credentials:verify", COUNTERSIGN])
+@pytest.mark.parametrize(
+    ("body", "media_type", "status"),
+    [
+        (b"", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b" " * 300_000, "application/json", 413),
+    ],
+)
+async def test_a_body_of_another_form_is_refused(
+    path: str, body: bytes, media_type: str, status: int, client: httpx.AsyncClient, zone: Any
+) -> None:
+    answer = await client.post(path, content=body, headers={"content-type": media_type})
+    assert answer.status_code == status, answer.text
+    assert zone.services.asked == []
+
+
+async def test_a_contract_that_stops_says_so(client: httpx.AsyncClient, zone: Any) -> None:
+    zone.services.answers["QueryContract"] = FailedPrecondition("CALL_STOPPED", "out of fuel", fuel_limit=5)
+    answer = await client.post(QUERY, json={})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "CALL_STOPPED")
+    assert answer.json()["figures"] == {"fuel_limit": "5"}
+
+
+async def test_an_answer_that_is_no_json_is_not_passed_on(client: httpx.AsyncClient, zone: Any) -> None:
+    zone.services.answers["QueryContract"] = ledger.QueryContractResponse(data=b"<script>")
+    assert (await client.post(QUERY, json={})).status_code == 502
+
+
+async def test_a_credential_is_judged_and_the_verdict_told(client: httpx.AsyncClient, zone: Any) -> None:
+    zone.services.answers["VerifyCredential"] = identity.VerifyCredentialResponse(
+        is_valid=False, reason="REVOKED", proofs=[identity.ProofVerdict(is_valid=True, cryptosuite="x")]
+    )
+    answer = await client.post("/v1/credentials:verify", json={"id": "urn:uuid:1"})
+    assert (answer.status_code, answer.json()["reason"]) == (200, "REVOKED")
+    assert answer.json()["proofs"][0]["is_valid"] is True
+
+
+async def test_a_countersignature_is_brought_by_anybody(client: httpx.AsyncClient, zone: Any) -> None:
+    zone.services.answers["SubmitCountersignature"] = governance.SubmitCountersignatureResponse(
+        countersignatures=3
+    )
+    answer = await client.post(COUNTERSIGN, json=COUNTERSIGNATURE)
+    assert answer.json() == {"countersignatures": 3}
+    ((_, request),) = zone.services.asked
+    sent = governance.SubmitCountersignatureRequest.FromString(request)
+    assert sent.decision == f"decisions/{EXAMPLE_DIGEST}"
+    assert sent.countersignature.signature == b"\x02" * 64
+    zone.services.answers["SubmitCountersignature"] = PermissionDenied("NOT_A_MEMBER", "no")
+    answer = await client.post(COUNTERSIGN, json=COUNTERSIGNATURE)
+    assert (answer.status_code, answer.json()["reason"]) == (403, "NOT_A_MEMBER")
+
+
+@pytest.mark.parametrize(
+    "change", [{"signer": "x"}, {"suite": 0}, {"signature": ""}, {"signature": "0"}, {"more": 1}]
+)
+async def test_a_countersignature_of_another_form_is_refused(
+    change: dict[str, Any], client: httpx.AsyncClient, zone: Any
+) -> None:
+    answer = await client.post(COUNTERSIGN, json=COUNTERSIGNATURE | change)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "INVALID_ARGUMENT")
+    assert (await client.post(COUNTERSIGN.replace("b5", "B5"), json=COUNTERSIGNATURE)).status_code == 400
+    assert zone.services.asked == []
