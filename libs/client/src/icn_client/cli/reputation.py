@@ -1,4 +1,4 @@
-"""`icn reputation`: predictions from a file of ratings, offline, on the engine that the service uses."""
+"""`icn reputation`: scores and why, from the service; predictions from a file, offline, on its engine."""
 
 from __future__ import annotations
 
@@ -13,13 +13,34 @@ from typing import Annotated, Any
 
 import typer
 
-from icn_client.cli.common import command_group
+from icn_client.cli.common import (
+    DataOption,
+    JsonOption,
+    command_group,
+    identifier,
+    platform_directory,
+    show_time,
+    with_connection,
+)
 from icn_client.cli.files import FILE_BYTES_MAX, read_file
-from icn_client.cli.output import Refused, UsageError, print_json_lines, progress, say
+from icn_client.cli.output import Refused, UsageError, print_json, print_json_lines, print_text, progress, say
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _SHARE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{0,18})?|\.[0-9]{1,18}")
+_SCORE_DECIMALS = 9
+_CALENDAR_END_MS = 253_402_300_799_999
+"""End of the year 9999."""
 _EXAMPLES = """\b
+Examples:
+  icn reputation show PRINCIPAL
+  icn reputation replay --in ratings.csv --predict-from 0.8
+"""
+_SHOW_EXAMPLES = """\b
+Examples:
+  icn reputation show PRINCIPAL
+  icn reputation show principals/7f3a… --dimension delivery --json
+"""
+_REPLAY_EXAMPLES = """\b
 Examples:
   icn reputation replay --in ratings.csv --predict-from 0.8
 """
@@ -28,9 +49,91 @@ Examples:
 def register(app: typer.Typer) -> None:
     """Add `reputation`."""
     group = command_group("Reputation, explained and predicted.", _EXAMPLES)
-    group.callback()(lambda: None)  # so that the only command keeps its name
-    group.command("replay", epilog=_EXAMPLES)(replay)
+    group.command("show", epilog=_SHOW_EXAMPLES)(show)
+    group.command("replay", epilog=_REPLAY_EXAMPLES)(replay)
     app.add_typer(group, name="reputation")
+
+
+def show(
+    principal: Annotated[str, typer.Argument(metavar="PRINCIPAL", help="Of whom.")],
+    dimension: Annotated[
+        str, typer.Option("--dimension", metavar="D", help="delivery or payment; by default each.")
+    ] = "",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a principal's scores, the parts that each is the sum of, and what the ledger keeps of it.
+
+    Duty and give and take are the ledger's integers. Scores advise; they never weigh a vote.
+    """
+    from icn_client import reputation
+
+    who = identifier(principal, "PRINCIPAL", "principals")
+    found = with_connection(
+        platform_directory(data), lambda connection: reputation.standing(connection, who, dimension)
+    )
+    document = reputation.standing_document(who, found)
+    if as_json:
+        print_json(document)
+        return
+    if not found.scores:
+        print_text("no evidence names it, and it is no seed: no score")
+    for score in document["scores"]:
+        _print_score(score)
+    for duty in document["duties"]:
+        print_text(
+            f"duty, epoch {duty['epoch']}: signed {duty['signed']} of {duty['blocks']} blocks,"
+            f" proposed {duty['proposed']}"
+        )
+    for one in document["reciprocities"]:
+        print_text(
+            f"account {one['account']}: given {one['given_minor']}, received {one['received_minor']},"
+            f" balance {one['balance_minor']} (minor units)"
+        )
+
+
+def _print_score(score: dict[str, Any]) -> None:
+    evidence = int(score["evidence_count"])
+    as_of = f", as of {_time(score['as_of_time_ms'])}" if evidence else ""
+    print_text(
+        f"{score['dimension']}: {_decimal(score['score_nano'])}, rank {score['rank']} of {score['members']}"
+        f" ({evidence} pieces of evidence in the dimension{as_of})"
+    )
+    parts = score["parts"]
+    for name, text in (
+        ("seed_nano", "is a seed"),
+        ("returned_nano", "returned to seeds by who trusts nobody"),
+    ):
+        if int(parts[name]):
+            print_text(f"  {_decimal(parts[name])}  {text}")
+    for one in parts["contributions"]:
+        print_text(
+            f"  {_decimal(one['amount_nano'])}  from principals/{one['principal']}, whose score is"
+            f" {_decimal(one['score_nano'])} and trust {one['trust']}"
+        )
+        for piece in one["evidence"]:
+            print_text(
+                f"{'':15}{piece['kind']} {piece['weight']} on {_time(piece['occurred_time_ms'])},"
+                f" {piece['source']}"
+            )
+        if int(one["others"]):
+            print_text(
+                f"{'':15}and {one['others']} more: fulfilled {one['others_fulfilled']},"
+                f" failed {one['others_failed']}"
+            )
+    if int(parts["rest_members"]):
+        print_text(f"  {_decimal(parts['rest_nano'])}  from {parts['rest_members']} others")
+
+
+def _time(time_ms: str) -> str:
+    """As people read it; a time that no calendar holds as it is."""
+    return show_time(int(time_ms)) if int(time_ms) <= _CALENDAR_END_MS else f"{time_ms} ms"
+
+
+def _decimal(nano: str) -> str:
+    """A score of 10^-9 as a decimal number, exactly."""
+    digits = nano.rjust(_SCORE_DECIMALS + 1, "0")
+    return f"{digits[:-_SCORE_DECIMALS]}.{digits[-_SCORE_DECIMALS:]}"
 
 
 def replay(
