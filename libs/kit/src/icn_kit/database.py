@@ -3,7 +3,8 @@ acknowledged."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -132,12 +133,14 @@ class Database:
             Unavailable: nobody answers (DATABASE_UNAVAILABLE).
         """
         try:
-            connection = await psycopg.AsyncConnection.connect(
-                self.dsn,
-                autocommit=True,
-                connect_timeout=CONNECT_SECONDS_MAX,
-                options=self._options,
-                application_name=application_name,
+            connection = await _connected_or_closed(
+                psycopg.AsyncConnection.connect(
+                    self.dsn,
+                    autocommit=True,
+                    connect_timeout=CONNECT_SECONDS_MAX,
+                    options=self._options,
+                    application_name=application_name,
+                )
             )
         except psycopg.OperationalError as error:
             raise Unavailable("DATABASE_UNAVAILABLE", f"no connection to Postgres: {error}") from error
@@ -148,6 +151,22 @@ class Database:
     async def close(self) -> None:
         """Close every connection; those in use are cut off after five seconds."""
         await self._pool.close(timeout=5.0)
+
+
+async def _connected_or_closed(connecting: Coroutine[Any, Any, Connection]) -> Connection:
+    """The connection; when we are cancelled meanwhile it is closed as soon as it is there.
+
+    psycopg would leave the socket open until its objects are collected: the server waits a minute for the
+    password, and everything that waits for all of its backends (DROP DATABASE does) waits with it.
+    """
+    task = asyncio.ensure_future(connecting)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is None:
+            await task.result().close()
+        raise
 
 
 def _session_options(schema: str, statement_timeout_ms: int) -> str:

@@ -34,6 +34,7 @@ from icn_kit.inbox import Consumer
 from icn_kit.key_directory import LedgerKeyDirectory
 from icn_kit.lifecycle import Stop, cancel_all, run_service
 from icn_kit.relay import Relay
+from icn_kit.sealing import read_sealing_key
 from icn_kit.server import AddServicer, GrpcServer
 from icn_kit.settings import HostedSettings
 from icn_kit.telemetry import MetricsServer, configure_logging
@@ -55,6 +56,8 @@ class Foundation:
     clock: Clock
     database: Database
     """Its schema."""
+    sealing_key: bytes
+    """For `icn_kit.blobs` and `icn_kit.sealing`."""
     bus: Bus
     channels: ChannelFactory
     """To the services in ``addresses``; calls are tried again where the method is named idempotent."""
@@ -136,6 +139,7 @@ class HostedService:
 
         Raises:
             UnsafeDatabase, Unavailable: the database; nothing is served.
+            SealingKeyInvalid, OSError: the sealing key.
         """
         await self._metrics.start()
         self._opened.push_async_callback(self._metrics.close)
@@ -189,6 +193,7 @@ class HostedService:
             genesis=self._genesis,
             clock=self._clock,
             database=database,
+            sealing_key=read_sealing_key(settings.sealing_key_file),
             bus=bus,
             channels=channels,
             addresses=settings.services,

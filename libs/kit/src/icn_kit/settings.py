@@ -69,6 +69,8 @@ class HostedSettings(ServiceSettings):
     """As JSON: ``[{"seat": 0, "consensus": "127.0.0.1:7001", "ledger": "127.0.0.1:7001"}, …]``."""
     database_url: SecretStr
     """The host's Postgres, as the role and schema of the service's name."""
+    sealing_key_file: Path
+    """32 private bytes, under which the keys of subjects are kept (docs/spec/blobs.md)."""
     address: Address
     """Where the service listens."""
     services: Mapping[str, Address] = {}

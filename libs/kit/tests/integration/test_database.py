@@ -221,3 +221,36 @@ def test_the_command_tells_its_usage() -> None:
     )
     assert finished.returncode == 2
     assert "SERVICE_PACKAGE DSN" in finished.stderr
+
+
+async def test_a_connection_that_is_cancelled_while_it_connects_leaves_no_backend(
+    dsn: str, postgres_server: PostgresServer
+) -> None:
+    database = await Database.open(dsn, "kit", pool_size=1)
+
+    async def connect() -> None:
+        async with database.connection_alone(application_name="cancelled"):
+            await asyncio.sleep(30)
+
+    kept = []  # as a log or a traceback keeps them
+    for turns in range(40):
+        task = asyncio.create_task(connect())
+        for _ in range(turns // 4):
+            await asyncio.sleep(0.0005)
+        task.cancel()
+        await asyncio.wait({task})
+        kept.append(task)
+    await database.close()
+    name = conninfo_to_dict(dsn)["dbname"]
+    with postgres_server.connect() as connection:
+        for _ in range(100):
+            left = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = %s OR state IS NULL"
+                " AND backend_type = 'client backend'",
+                [name],
+            ).fetchone()
+            if left == (0,):
+                break
+            await asyncio.sleep(0.05)
+    assert left == (0,)
+    assert all(task.cancelled() for task in kept)

@@ -25,6 +25,8 @@ PORT_TRIES_MAX = 2_000
 _port_offsets = itertools.count(secrets.randbelow(PORT_LAST - PORT_FIRST + 1))
 
 SECRET_BYTES = 24
+SEALING_KEY_BYTES = 32
+"""docs/spec/blobs.md, "Sealing"."""
 
 
 class NoFreePort(OSError):
@@ -66,6 +68,14 @@ def secret(path: Path) -> str:
         make_private_directory(path.parent)
         write_private(path, text.encode())
         return text
+
+
+def sealing_key(path: Path) -> Path:
+    """The file, made with SEALING_KEY_BYTES random bytes when it is missing."""
+    if not path.is_file():
+        make_private_directory(path.parent)
+        write_private(path, secrets.token_bytes(SEALING_KEY_BYTES))
+    return path
 
 
 def make_private_directory(path: Path) -> Path:

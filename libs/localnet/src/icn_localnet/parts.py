@@ -198,6 +198,7 @@ class ServiceProcess(HostedProcess):
             "GENESIS": str(network.genesis_path),
             "VALIDATORS": _validators(network),
             "SERVICES": _services(network),
+            "SEALING_KEY_FILE": str(files.sealing_key(network.shared_directory / name / "sealing.key")),
             "ADDRESS": addresses.address,
             "TLS_CERTIFICATE": str(tls.certificate),
             "TLS_KEY": str(tls.key),

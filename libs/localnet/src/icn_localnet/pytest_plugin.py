@@ -22,6 +22,7 @@ from icn_crypto.suites import SigningKey, Suite
 from icn_kit import migrate
 from psycopg import sql
 
+from icn_localnet import files
 from icn_localnet.nats import USER as NATS_USER
 from icn_localnet.nats import NatsServer
 from icn_localnet.network import Founder, NetworkOptions, create_network
@@ -146,6 +147,7 @@ def hosted_settings(
             "genesis": zone_directory / "genesis.json",
             "validators": [{"seat": 0, "consensus": "127.0.0.1:1", "ledger": "127.0.0.1:1"}],
             "database_url": database_for(package),
+            "sealing_key_file": files.sealing_key(zone_directory / "sealing.key"),
             "address": "127.0.0.1:0",
             "nats_url": nats_server.address,
             "nats_user": NATS_USER,

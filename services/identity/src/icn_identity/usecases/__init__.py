@@ -1,1 +1,0 @@
-"""One module per command or query, named like its RPC."""
