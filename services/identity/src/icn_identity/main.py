@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+from icn.identity.v1.service_pb2_grpc import add_IdentityServiceServicer_to_server
 from icn_kit.lifecycle import Stop
 from icn_kit.service import Foundation, HostedService, Parts, run_hosted
 
+from icn_identity.api.identity_service import IdentityServicer
+from icn_identity.events.memberships import CONSUMER, Memberships
+from icn_identity.events.permissions import Checkpoints, OwnPermissions
+from icn_identity.peers.ledger import ValidatorsLedger
 from icn_identity.settings import IdentitySettings
+from icn_identity.store.tuples import PostgresTuples
+from icn_identity.store.unit_of_work import IdentityUnitOfWork
+from icn_identity.usecases.ports import Surroundings
 
 SERVICE = "identity"
 """Name of its schema, of its events and of itself."""
 
 
-async def assemble(_foundation: Foundation) -> Parts:
+def assemble(foundation: Foundation, domain: str) -> Parts:
     """What this service is made of."""
-    return Parts(servicers=[])
+    permissions = OwnPermissions(foundation.database)
+    around = Surroundings(
+        genesis_hash=foundation.genesis.hash,
+        domain=domain,
+        clock=foundation.clock,
+        ledger=ValidatorsLedger(foundation.validators),
+        blocks=foundation.block_clock,
+        permissions=permissions,
+    )
+
+    def unit_of_work() -> IdentityUnitOfWork:
+        return IdentityUnitOfWork(foundation.database, around.zone)
+
+    memberships = Memberships(lambda connection: PostgresTuples(connection, around.zone), permissions)
+    checkpoints = Checkpoints(unit_of_work, foundation.bus, foundation.block_clock, permissions)
+    servicer = IdentityServicer(foundation.commands, unit_of_work, around)
+    return Parts(
+        servicers=[(add_IdentityServiceServicer_to_server, servicer)],
+        consumers=[memberships.consumer(foundation.database, foundation.bus)],
+        tasks={"permission checkpoints": lambda: checkpoints.run(CONSUMER)},
+        before_serving=permissions.load,
+    )
 
 
 async def build(settings: IdentitySettings, stop: Stop) -> HostedService:
@@ -22,7 +51,11 @@ async def build(settings: IdentitySettings, stop: Stop) -> HostedService:
     Raises:
         GenesisInvalid, OSError: the genesis file.
     """
-    return await HostedService.build(SERVICE, settings, stop, assemble)
+
+    async def make(foundation: Foundation) -> Parts:
+        return assemble(foundation, settings.domain)
+
+    return await HostedService.build(SERVICE, settings, stop, make)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""What is consumed, and checkpoints."""

@@ -1,0 +1,134 @@
+"""The service's own memory of the tuples, and the checkpoints that let everybody answer for a height.
+
+Source: docs/spec/identity.md, "Permission tuples".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from icn_kit.block_clock import BlockClock, BlockMoment
+from icn_kit.bus import BUS_FAILURES, Bus, check_not_cancelled, stream_name
+from icn_kit.database import Database
+from icn_kit.errors import Unavailable
+from icn_kit.permission_projection import Permissions
+from icn_kit.permissions import Verdict
+from nats.js.errors import Error as JetStreamError
+
+from icn_identity.usecases.ports import UnitOfWork
+
+SETTLE_SECONDS: Final = 0.5
+"""From a block being known to its events having been handed to the bus; the relay needs milliseconds."""
+CHECKPOINT_SECONDS: Final = 2.0
+"""Between checkpoints while nothing changes and blocks come."""
+RETRY_SECONDS: Final = 0.5
+REPORT_EVERY: Final = 120
+"""About once a minute, as long as it lasts."""
+
+_RELAY_LEASE: Final = "relay.ledger"
+_LEASES: Final = "icn_leases"
+
+_log = structlog.get_logger(__name__)
+
+
+class OwnPermissions:
+    """Implements `icn_identity.usecases.ports.PermissionMemory`."""
+
+    def __init__(self, database: Database) -> None:
+        self._permissions = Permissions(database)
+        self._changed = asyncio.Event()
+
+    @property
+    def height(self) -> int:
+        """See the port."""
+        return self._permissions.replica.height
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether a tuple may have changed since `settle`."""
+        return self._changed.is_set()
+
+    def check(self, subject: str, relation: str, object_: str, height: int) -> Verdict:
+        """See the port."""
+        return self._permissions.replica.check(subject, relation, object_, height)
+
+    async def take_in(self) -> None:
+        """See the port."""
+        await self.load()
+        self._changed.set()
+
+    async def load(self) -> None:
+        """Take in what was committed."""
+        await self._permissions.load()
+
+    def settle(self) -> None:
+        """What was taken in so far is covered by the checkpoint to come."""
+        self._changed.clear()
+
+    async def wait_for_change(self, seconds: float) -> None:
+        """Return when a tuple has changed, or after ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+
+class Checkpoints:
+    """Publishes checkpoints as blocks come."""
+
+    def __init__(
+        self,
+        unit_of_work: Callable[[], UnitOfWork],
+        bus: Bus,
+        blocks: BlockClock,
+        permissions: OwnPermissions,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._bus = bus
+        self._blocks = blocks
+        self._permissions = permissions
+
+    async def run(self, consumer: str) -> None:
+        """For ever; ``consumer`` is what takes the memberships."""
+        reached = self._permissions.height
+        failures = 0
+        while True:
+            # What changes from here on is told by another checkpoint, without the wait below.
+            self._permissions.settle()
+            moment = await self._blocks.wait_for_height(reached + 1)
+            await asyncio.sleep(SETTLE_SECONDS)
+            try:
+                if await self._is_caught_up(consumer):
+                    reached = await self._publish(moment)
+                    failures = 0
+                    await self._permissions.wait_for_change(CHECKPOINT_SECONDS)
+                    continue
+            except (Unavailable, JetStreamError, *BUS_FAILURES) as error:
+                check_not_cancelled()
+                failures += 1
+                if failures % REPORT_EVERY == 1:
+                    _log.info("no checkpoint", height=moment.height, error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _is_caught_up(self, consumer: str) -> bool:
+        """Whether the ledger's events are being published, and none of ours waits."""
+        leases = await self._bus.streams.key_value(_LEASES)
+        await leases.get(_RELAY_LEASE)
+        state = await self._bus.streams.consumer_info(stream_name("ledger"), consumer)
+        return not state.num_pending and not state.num_ack_pending
+
+    async def _publish(self, moment: BlockMoment) -> int:
+        """Settle the offices and publish the checkpoint; the height reached."""
+        uow = self._unit_of_work()
+        async with uow:
+            reached = await uow.tuples.lock()
+            if moment.height > reached:
+                await uow.tuples.settle_offices(moment.time_ms, moment.height)
+                await uow.tuples.reach(moment.height)
+                await uow.commit()
+        await self._permissions.load()
+        return self._permissions.height

@@ -1,0 +1,1 @@
+"""One module per command or query, named like its RPC."""
