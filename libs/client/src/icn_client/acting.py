@@ -123,6 +123,8 @@ def refusal(receipt: Receipt) -> TransactionRefused:
     """A refused receipt as an error that says which numbers were compared."""
     figures = {figure.name: figure.value for figure in receipt.figures}
     said = ", ".join(f"{name} {value}" for name, value in figures.items())
+    if receipt.contract.data:
+        said = receipt.contract.data.decode("utf-8", "replace")  # the contract's own words
     message = f"{receipt.reason} (message {receipt.message_index}){': ' + said if said else ''}"
     return TransactionRefused(receipt.reason, message, figures)
 

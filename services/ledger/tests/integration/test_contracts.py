@@ -177,6 +177,7 @@ async def test_the_fund_lives_on_the_ledger_and_is_there_after_a_restart(
         again = members.life()[2]
         (receipt,) = await members.run(ledger, *again)
         assert (receipt.reason, receipt.status) == ("CONTRACT_ERROR", RECEIPT_STATUS_REFUSED)
+        assert receipt.contract.data == b"paid out already"
 
 
 async def test_a_real_database_and_one_in_memory_come_to_the_same_roots(

@@ -16,6 +16,8 @@ DECLARED_MAX: Final = 16
 PAYMENTS_MAX: Final = 16
 DATA_BYTES_MAX: Final = 4_096
 """Receipts of a block fit one message to consensus."""
+TEXT_BYTES_MAX: Final = 1_024
+"""Of what a contract says when it stops."""
 ENTRIES_MAX: Final = 4_096
 STORAGE_BYTES_MAX: Final = 1_048_576
 """Keys and values of one contract, sent whole to the vm."""

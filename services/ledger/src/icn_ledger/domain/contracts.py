@@ -55,6 +55,8 @@ class CallOutcome(NamedTuple):
     """None: it was stopped."""
     stopped: str = ""
     """Stable reason."""
+    text: bytes = b""
+    """What the contract itself said when it stopped."""
 
 
 class PreparedCall(NamedTuple):

@@ -37,6 +37,9 @@ END_SECONDS_MAX: Final = 1.0
 EXECUTE_BATCH: Final = "/icn.vm.v1.VmService/ExecuteBatch"
 CHAIN_ID_BYTES: Final = 16
 
+_SAID_BY_CONTRACTS: Final = frozenset({"CONTRACT_ERROR", "CONTRACT_ABORTED"})
+"""Reasons whose message is the contract's own and so the same on every node."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -226,7 +229,10 @@ def _outcome(answer: Any, fuel_limit: int) -> CallOutcome:
         raise VmUnavailable(f"the vm used {answer.fuel_used} of {fuel_limit}")
     kind = answer.WhichOneof("outcome")
     if kind == "stopped" and answer.stopped.reason:
-        return CallOutcome(answer.fuel_used, None, answer.stopped.reason)
+        said = answer.stopped.message.encode() if answer.stopped.reason in _SAID_BY_CONTRACTS else b""
+        return CallOutcome(
+            answer.fuel_used, None, answer.stopped.reason, said[: contract_limits.TEXT_BYTES_MAX]
+        )
     if kind != "done":
         raise VmUnavailable(f"the vm answered {kind or 'nothing'}")
     done = answer.done

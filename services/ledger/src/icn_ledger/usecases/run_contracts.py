@@ -61,13 +61,14 @@ class _Run:
     loaded: set[bytes] = field(default_factory=set)
     """Contracts whose storage is in the working set."""
     _fuel_used: int = 0
+    _text: bytes = b""
 
     async def one(self, index: int, transaction: Transaction) -> Receipt:
         """Run a transaction, all or nothing."""
         working = self.execution.working
         controller = working.now.controllers[transaction.principal]
         assert controller is not None, "validity rule 3; no controller ever goes"
-        self._fuel_used = 0
+        self._fuel_used, self._text = 0, b""
         working.begin()
         events_before = len(working.events)
         try:
@@ -76,7 +77,7 @@ class _Run:
         except Refused as refusal:
             working.rollback()
             used = transaction.fuel_limit if isinstance(refusal, FuelExhausted) else self._fuel_used
-            result = ContractResult(used)
+            result = ContractResult(used, self._text)
             receipt = Receipt(transaction.id, refusal.reason, 0, refusal.figures, (), result)
             working.events.append(TransactionRefused(transaction.payer, transaction.principal, receipt))
             return receipt
@@ -113,6 +114,7 @@ class _Run:
         done = outcome.done
         if done is None:
             self.stream.settle(is_applied=False)
+            self._text = outcome.text
             raise Refused(outcome.stopped)
         try:
             finish_call(working, transaction, prepared, done, fuel_used=self._fuel_used, index=index)
