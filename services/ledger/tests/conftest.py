@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from icn.consensus.v1.block_pb2 import BlockHeader
+from icn.consensus.v1.block_pb2 import VOTE_KIND_NOTARIZE, BlockHeader, Certificate, SeatSignature
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, preimage
@@ -213,6 +213,16 @@ class FixedClock:
         return self.now
 
 
+def parent_certificate(signers: Sequence[int]) -> bytes:
+    """A certificate with the signatures of these seats."""
+    return Certificate(
+        kind=VOTE_KIND_NOTARIZE,
+        protocol_version=1,
+        scheme=1,
+        signatures=[SeatSignature(seat=seat, signature=bytes([1]) * 64) for seat in signers],
+    ).SerializeToString(deterministic=True)
+
+
 @dataclass
 class Ledger:
     """A ledger without gRPC around it, over a real database or in memory."""
@@ -263,9 +273,15 @@ class Ledger:
     async def execute(
         self, *transactions: bytes, descendants: tuple[bytes, ...] = (), **changes: Any
     ) -> Execution:
-        """Execute a block of these transactions on top of the newest."""
+        """Execute a block of these transactions on top of the newest; ``signers`` are the seats in its
+        parent's certificate."""
+        signers = changes.pop("signers", None)
+        certificate = b"" if signers is None else parent_certificate(signers)
+        if certificate:
+            changes["parent_certificate_digest"] = sha256(certificate).digest()
         header = self.header(transactions, **changes)
-        return await self.executor.execute(FinalBlock(header, transactions, b"\x08\x03", descendants))
+        final = FinalBlock(header, transactions, b"\x08\x03", descendants, certificate)
+        return await self.executor.execute(final)
 
 
 def memory_ledger(zone: Zone, contracts: ContractEngine | None = None) -> Ledger:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from icn_crypto.merkle_log import Log
+from icn_ledger.domain.duty import DutyCounts
 from icn_ledger.domain.records import ContractEntry, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
@@ -39,6 +40,10 @@ class MemoryState:
     @property
     def log(self) -> Log:
         return Log(self.commits[-1].log.size, list(self.commits[-1].log.peaks))
+
+    @property
+    def duty(self) -> DutyCounts:
+        return self.commits[-1].duty
 
     async def settle(self) -> None:
         pass

@@ -181,6 +181,9 @@ class CountingApplication(application_pb2_grpc.ApplicationServiceServicer):
         if header.height != self.height + 1:
             raise FailedPrecondition("HEIGHT_GAP", f"{header.height} after {self.height}")
         assert header.parent == self._hash(self.headers[-1])
+        digest = sha256(request.parent_certificate) if request.parent_certificate else bytes(32)
+        assert header.parent_certificate_digest == digest, "not the parent's certificate"
+        assert bool(request.parent_certificate) is (header.height > 1)
         lanes = dict(self.lanes[-1])
         assert not _why_invalid(request.transactions, lanes, header.time_ms)
         receipts = []

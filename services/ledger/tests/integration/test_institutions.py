@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import Any
 
 import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from icn.consensus.v1 import application_pb2 as app
 from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2
@@ -20,7 +22,7 @@ from icn_crypto.state_proof import Proof, verify_absence, verify_inclusion
 from icn_crypto.state_tree import state_key
 from icn_kit.envelope import check_envelope
 
-from services.ledger.tests.conftest import identifier, open_controller
+from services.ledger.tests.conftest import EPOCH_MS, identifier, open_controller, parent_certificate
 from services.ledger.tests.institutions import (
     FEDERATION,
     POLL,
@@ -331,3 +333,74 @@ def state_root(answer: Any) -> bytes:
     """What the proven header names."""
     root: bytes = BlockHeader.FromString(answer.header).state_root
     return root
+
+
+async def days(running: Running, count: int) -> None:
+    """As many blocks, a day apart; every seat but the last signs each."""
+    certificate = parent_certificate([0, 1, 2])
+    for _ in range(count):
+        time_ms = (await running.application.GetInfo(app.GetInfoRequest())).state.time_ms
+        header = await running.header(
+            [],
+            time_ms=time_ms + EPOCH_MS,
+            epoch=running.zone.genesis.epoch_of(time_ms),
+            parent_certificate_digest=sha256(certificate).digest(),
+        )
+        await running.execute_block(header, parent_certificate=certificate)
+
+
+async def test_duties_are_listed_newest_epoch_first_and_go_on_after_a_restart(
+    start: Callable[..., Awaitable[Running]],
+) -> None:
+    first = await start()
+    await days(first, 2)
+    await first.service.drain()
+    running = await start()
+    await days(running, 2)
+    seats = [seat.organization for seat in running.zone.genesis.validators]
+
+    async def listed(organization: bytes = b"", size: int = 0) -> list[tuple[int, bytes, int, int, int]]:
+        async def page(token: str) -> Any:
+            return await running.ledger.ListDuties(
+                pb.ListDutiesRequest(
+                    organization=organization and name("principals", organization),
+                    page_size=size,
+                    page_token=token,
+                )
+            )
+
+        rows = await pages(page, "duties")
+        return [(row.epoch, row.organization, row.blocks, row.proposed, row.signed) for row in rows]
+
+    expected = [
+        (
+            epoch,
+            organization,
+            1,
+            int(seats.index(organization) == (epoch + 1) % 4),
+            int(organization != seats[3]),
+        )
+        for epoch in (2, 1, 0)
+        for organization in sorted(seats)
+    ]
+    for size in (0, 1, 3, 500):
+        assert await listed(size=size) == expected
+        of_one = [row for row in expected if row[1] == seats[2]]
+        assert await listed(seats[2], size) == of_one
+    assert await listed(identifier("nobody")) == []
+    name_of = f"duties/{seats[1].hex()}/0"
+    await days(running, 1)
+    answer = await running.ledger.GetProof(pb.GetProofRequest(name=name_of))
+    assert (answer.namespace, answer.identifier) == (17, seats[1] + bytes(8))
+    assert verify_inclusion(
+        state_root(answer),
+        state_key(17, answer.identifier),
+        answer.value,
+        Proof.from_dict(json.loads(answer.state_proof)),
+    )
+
+
+async def test_a_block_without_its_parents_certificate_is_an_invalid_argument(running: Running) -> None:
+    header = await running.header([], parent_certificate_digest=bytes([1]) * 32)
+    call = running.execute_block(header)
+    assert await refuse(call, grpc.StatusCode.INVALID_ARGUMENT) == "PARENT_CERTIFICATE_MISMATCH"

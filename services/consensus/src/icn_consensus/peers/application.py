@@ -138,6 +138,7 @@ class ApplicationClient:
             transactions=block.transactions,
             finalization=block.finalization,
             descendant_headers=block.descendant_headers,
+            parent_certificate=block.parent_certificate,
         )
         try:
             answer = await self._persistently(

@@ -195,6 +195,7 @@ def final_block_of(execute: Execute) -> FinalBlock:
         block.transactions,
         execute.finalization,
         execute.descendant_headers,
+        block.parent_certificate,
     )
 
 
@@ -202,7 +203,12 @@ def final_block_from(stored: StoredBlock) -> FinalBlock:
     """What the application gets of a stored block."""
     message = block_pb2.Block.FromString(stored.block)
     return FinalBlock(
-        stored.height, message.header, message.transactions, stored.finalization, stored.descendant_headers
+        stored.height,
+        message.header,
+        message.transactions,
+        stored.finalization,
+        stored.descendant_headers,
+        message.parent_certificate,
     )
 
 

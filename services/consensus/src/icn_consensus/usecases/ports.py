@@ -35,6 +35,8 @@ class FinalBlock:
     transactions: Sequence[bytes]
     finalization: bytes
     descendant_headers: tuple[bytes, ...]
+    parent_certificate: bytes
+    """As the block carries it; empty where the parent is genesis."""
 
 
 class TransactionCheck(NamedTuple):

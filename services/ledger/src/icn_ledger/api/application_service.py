@@ -102,6 +102,7 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
                 request.transactions,
                 request.finalization,
                 tuple(request.descendant_headers),
+                request.parent_certificate,
             )
         )
         return application_pb2.ExecuteBlockResponse(

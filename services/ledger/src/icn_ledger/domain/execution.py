@@ -20,6 +20,7 @@ from icn_ledger.domain.controllers import (
     update_controller,
 )
 from icn_ledger.domain.decisions import enact_decision
+from icn_ledger.domain.duty import duty_identifier
 from icn_ledger.domain.events import (
     AccountOpened,
     Movement,
@@ -67,6 +68,7 @@ from icn_ledger.domain.records import (
     Account,
     Anchor,
     Controller,
+    Duty,
     RecordTables,
     Unit,
 )
@@ -112,6 +114,13 @@ class BlockExecution:
         """Take the receipt of a contract transaction."""
         assert self._receipts[index] is None, "each is settled once"
         self._receipts[index] = receipt
+
+    def record_duties(self, duties: Sequence[Duty]) -> None:
+        """Record what the seats did in an epoch that has ended."""
+        working = self._working
+        working.begin()
+        for duty in duties:
+            working.put(working.now.duties, duty_identifier(duty.organization, duty.epoch), duty)
 
     def release_due(self, due: Sequence[bytes]) -> None:
         """Release the holds that are due, in the order given."""

@@ -32,6 +32,8 @@ def check_institutions(before: RecordTables, changes: RecordTables, now: RecordT
         _check_members(before, changes, now)
     if changes.polls or changes.ballots:
         _check_polls(before, changes, now)
+    if changes.duties:
+        _check_duties(before, changes)
     for identifier, decision in changes.decisions.items():
         if decision is None or before.decisions[identifier] is not None:
             raise InvariantBroken(f"decision {identifier.hex()} changed after it was enacted")
@@ -48,6 +50,20 @@ def check_members(authorities: Iterable[Authority], memberships: Iterable[Member
         active[membership.organization] += membership.status is MembershipStatus.ACTIVE
     for authority in authorities:
         _check_count(authority, active.get(authority.authority, 0))
+
+
+def _check_duties(before: RecordTables, changes: RecordTables) -> None:
+    proposed = 0
+    blocks = set()
+    for identifier, duty in changes.duties.items():
+        if duty is None or before.duties[identifier] is not None:
+            raise InvariantBroken(f"duty evidence {identifier.hex()} changed after it was recorded")
+        if not (0 <= duty.proposed <= duty.blocks and 0 <= duty.signed <= duty.blocks):
+            raise InvariantBroken(f"duty evidence {identifier.hex()} is more than there were blocks")
+        proposed += duty.proposed
+        blocks.add((duty.epoch, duty.blocks))
+    if len(blocks) != 1 or proposed != blocks.pop()[1]:
+        raise InvariantBroken("duty evidence of an epoch is not the sum of its blocks")
 
 
 def _check_members(before: RecordTables, changes: RecordTables, now: RecordTables) -> None:

@@ -13,6 +13,7 @@ from icn_crypto.state_tree import StateTree, missing_prefixes
 from icn_kit.database import Connection, Database
 from icn_kit.writer import Writer
 
+from icn_ledger.domain.duty import DutyCounts
 from icn_ledger.domain.limits import VERSIONED_HEIGHTS
 from icn_ledger.domain.records import ContractEntry, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
@@ -97,6 +98,8 @@ class _Position(NamedTuple):
     """Whose tree the written pages are."""
     unwritten: Mapping[bytes, bytes | None]
     """Pages changed since, None for those that went."""
+    duty: DutyCounts
+    """Of the newest block's epoch."""
 
 
 class StateStore:
@@ -151,6 +154,11 @@ class StateStore:
     def log(self) -> Log:
         """Block log up to `newest`; a copy."""
         return self._position.log.copy()
+
+    @property
+    def duty(self) -> DutyCounts:
+        """What the seats did in the epoch of `newest` so far."""
+        return self._position.duty
 
     async def settle(self) -> None:
         """After a commit whose outcome is unknown, read where the chain stands and forget the caches."""
@@ -249,7 +257,7 @@ class StateStore:
             self._records.put(changed)
             self._pages.put_all(commit.pages)
             self._blocks.put(height - 1, position.newest)
-            self._position = _Position(block, commit.log, pages_height, unwritten)
+            self._position = _Position(block, commit.log, pages_height, unwritten, commit.duty)
             self._is_uncertain = False
         return block
 
@@ -336,10 +344,12 @@ def _listed(names: RecordNames) -> list[tuple[Namespace, bytes]]:
 
 async def _read_position(connection: Connection) -> _Position:
     """Where the chain stands; raises AssertionError when the pages are not those of the leaves."""
-    cursor = await connection.execute("SELECT log_frontier, pages_height FROM chain")
+    cursor = await connection.execute("SELECT log_frontier, pages_height, duty_epoch, duty_counts FROM chain")
     row = await cursor.fetchone()
     assert row is not None, "open wrote it"
-    frontier, pages_height = row
+    frontier, pages_height, duty_epoch, (blocks, *counts) = row
+    seats = len(counts) // 2
+    duty = DutyCounts(duty_epoch, blocks, tuple(counts[:seats]), tuple(counts[seats:]))
     cursor = await connection.execute(SELECT_BLOCKS + "ORDER BY height DESC LIMIT 1")
     block = await cursor.fetchone()
     assert block is not None, "genesis is there"
@@ -347,4 +357,4 @@ async def _read_position(connection: Connection) -> _Position:
     pages, changes = await fetch_tree(connection, newest.height, [ANY_KEY])
     update = StateTree(pages).update(changes)
     assert update.root == newest.state_root, f"the tree at height {newest.height} has another root"
-    return _Position(newest, Log.from_bytes(frontier), pages_height, update.pages)
+    return _Position(newest, Log.from_bytes(frontier), pages_height, update.pages, duty)

@@ -20,7 +20,8 @@ INSERT_CHAIN = """
 _ADVANCE = """
     advanced AS (
         UPDATE chain SET executed_height = %(height)s, log_frontier = %(log_frontier)s,
-            descendant_headers = %(descendant_headers)s, pages_height = %(pages_height)s
+            descendant_headers = %(descendant_headers)s, pages_height = %(pages_height)s,
+            duty_epoch = %(duty_epoch)s, duty_counts = %(duty_counts)s
     )
 """
 
@@ -190,6 +191,8 @@ def _block_parameters(commit: BlockCommit) -> dict[str, Any]:
         "height": block.height,
         "log_frontier": commit.log.to_bytes(),
         "descendant_headers": ByteaArray(commit.descendant_headers),
+        "duty_epoch": commit.duty.epoch,
+        "duty_counts": BigintArray([commit.duty.blocks, *commit.duty.proposed, *commit.duty.signed]),
         "hash": block.hash,
         "header": block.header,
         "time_ms": block.time_ms,

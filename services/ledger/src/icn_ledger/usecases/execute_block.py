@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
+from itertools import pairwise
 from typing import NamedTuple
 
 from icn.consensus.v1 import block_pb2
@@ -15,6 +17,7 @@ from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
 from icn_kit.errors import DomainError, ErrorKind, FailedPrecondition, InvalidArgument
 from icn_kit.genesis import Genesis
 
+from icn_ledger.domain.duty import DutyCounts, duty_identifier
 from icn_ledger.domain.execution import BlockExecution, BlockOutcome
 from icn_ledger.domain.genesis_state import header_hash
 from icn_ledger.domain.invariants import check_block
@@ -48,6 +51,7 @@ DESCENDANTS_MAX = 10_000
 STATE_KEYS_KEPT = 32_768
 """A key costs as much as hashing two nodes; the same records change again and again. About 8 MB."""
 
+_NO_DIGEST = bytes(32)
 _state_key = lru_cache(STATE_KEYS_KEPT)(state_key)
 
 
@@ -59,6 +63,8 @@ class FinalBlock(NamedTuple):
     finalization: bytes
     """Certificate of it or of a descendant."""
     descendant_headers: tuple[bytes, ...]
+    parent_certificate: bytes = b""
+    """As the block carries it; its digest is the header's. Empty where the parent is genesis."""
 
 
 class Execution(NamedTuple):
@@ -153,8 +159,9 @@ class Executor:
             raise InvalidArgument(
                 "TRANSACTIONS_ROOT_MISMATCH", "these are not the transactions that the header names"
             )
+        signers = _parent_signers(final, header, len(self.genesis.validators))
         await self._check_named_roots(header)
-        return await self._apply(final, header, block_hash)
+        return await self._apply(final, header, block_hash, signers)
 
     def _check_position(self, header: block_pb2.BlockHeader, newest: ExecutedBlock) -> None:
         """Refuse what no consensus makes final and no table could hold."""
@@ -190,11 +197,18 @@ class Executor:
                 f"final block {header.height} names other roots than ours after {header.executed_height}"
             )
 
-    async def _apply(self, final: FinalBlock, header: block_pb2.BlockHeader, block_hash: bytes) -> Execution:
+    async def _apply(
+        self,
+        final: FinalBlock,
+        header: block_pb2.BlockHeader,
+        block_hash: bytes,
+        signers: Sequence[int],
+    ) -> Execution:
         newest = self.state.newest
         context = BlockContext(header.height, header.epoch, header.time_ms)
         transactions = await self._read(final.transactions)
-        outcome = await self._run(context, transactions)
+        duty = self._duty_before(header)
+        outcome = await self._run(context, transactions, duty)
         changes = outcome.working.changes()
         check_block(outcome, changes, len(transactions))
         leaves = [
@@ -232,6 +246,7 @@ class Executor:
                 pages=update.pages,
                 log=log,
                 edge=self._edge(header, final),
+                duty=self._duty_of(duty, header, signers),
             )
         )
         execution = Execution(block, list(zip(ids, receipts, strict=True)))
@@ -249,14 +264,36 @@ class Executor:
             ) from refusal
         return read
 
-    async def _run(self, context: BlockContext, transactions: Sequence[Transaction]) -> BlockOutcome:
+    def _duty_before(self, header: block_pb2.BlockHeader) -> DutyCounts:
+        """The counts up to the block before, those of an earlier epoch when the block begins one."""
+        counts = self.state.duty
+        seats = len(self.genesis.validators)
+        assert counts.seats == seats, "seats are fixed in genesis"
+        assert counts.epoch <= header.epoch, "epochs never go back"
+        return counts
+
+    def _duty_of(
+        self, before: DutyCounts, header: block_pb2.BlockHeader, signers: Sequence[int]
+    ) -> DutyCounts:
+        """The counts of the block's epoch, with the block."""
+        if before.epoch != header.epoch:
+            before = DutyCounts.start(header.epoch, before.seats)
+        return before.with_block(header.view, signers)
+
+    async def _run(
+        self, context: BlockContext, transactions: Sequence[Transaction], duty: DutyCounts
+    ) -> BlockOutcome:
+        has_ended = duty.epoch != context.epoch
+        duties = duty.evidence([seat.organization for seat in self.genesis.validators]) if has_ended else []
         due = await self.state.due_holds(context.time_ms, HOLDS_RELEASED_PER_BLOCK_MAX)
         names = touched_directly(transactions, due)
+        names.duties.update(duty_identifier(one.organization, one.epoch) for one in duties)
         loaded = await self.state.load(names)
         behind = await self.state.load(touched_behind(transactions, names, loaded))
         for namespace in Namespace:
             loaded.table(namespace).update(behind.table(namespace))
         execution = BlockExecution(context, loaded)
+        execution.record_duties(duties)
         execution.release_due(due)
         async for transaction in in_breaths(transactions):
             execution.execute(transaction)
@@ -346,7 +383,32 @@ def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[by
         pages=update.pages,
         log=log,
         edge=None,
+        duty=DutyCounts.start(0, len(genesis.validators)),
     )
+
+
+def _parent_signers(final: FinalBlock, header: block_pb2.BlockHeader, seats: int) -> list[int]:
+    """Seats that signed the certificate of the block's parent, none where the parent is genesis.
+
+    Raises:
+        InvalidArgument: PARENT_CERTIFICATE_MISMATCH, MALFORMED_CERTIFICATE.
+    """
+    data = final.parent_certificate
+    digest = sha256(data).digest() if data else _NO_DIGEST
+    if digest != header.parent_certificate_digest:
+        raise InvalidArgument(
+            "PARENT_CERTIFICATE_MISMATCH", "this is not the parent's certificate that the header names"
+        )
+    if not data:
+        return []
+    try:
+        certificate = parse_canonical(block_pb2.Certificate, data, CERTIFICATE_BYTES_MAX)
+    except (MalformedBytes, NotCanonical) as error:
+        raise InvalidArgument("MALFORMED_CERTIFICATE", str(error)) from error
+    signers = [signature.seat for signature in certificate.signatures]
+    if any(before >= after for before, after in pairwise(signers)) or (signers and signers[-1] >= seats):
+        raise InvalidArgument("MALFORMED_CERTIFICATE", "seats must ascend and be of the set")
+    return signers
 
 
 def _parse_header(final: FinalBlock) -> block_pb2.BlockHeader:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from icn_crypto.merkle_log import Log
 from icn_kit.errors import DomainError, ErrorKind
 
+from icn_ledger.domain.duty import DutyCounts
 from icn_ledger.domain.events import Event
 from icn_ledger.domain.records import ContractEntry, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
@@ -105,6 +106,8 @@ class BlockCommit:
     """Block log with this block."""
     edge: EpochEdge | None
     """Set when the block is the last of its epoch to hold transactions."""
+    duty: DutyCounts
+    """Of the block's epoch, this block included."""
 
 
 class OutboxRows(NamedTuple):
@@ -137,6 +140,10 @@ class State(Protocol):
     @property
     def log(self) -> Log:
         """Block log up to `newest`; a copy. Empty at genesis, whose hash it holds from height 1 on."""
+
+    @property
+    def duty(self) -> DutyCounts:
+        """What the seats did in the epoch of `newest` so far."""
 
     async def settle(self) -> None:
         """After a commit whose outcome is unknown, find out; otherwise nothing."""
