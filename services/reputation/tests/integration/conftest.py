@@ -22,6 +22,7 @@ from icn_kit.bus import DEAD_LETTER_SUBJECT, DEAD_LETTERS, Bus
 from icn_kit.lifecycle import Stop
 from icn_kit.server import GrpcServer
 from icn_kit.service import HostedService
+from icn_localnet.files import sealing_key
 from icn_localnet.nats import NatsServer
 from icn_localnet.network import Founder, create_network
 from icn_localnet.pytest_plugin import DatabaseFor
@@ -182,6 +183,7 @@ def variables(
         "GENESIS": str(genesis_path),
         "VALIDATORS": json.dumps(validators),
         "DATABASE_URL": dsn,
+        "SEALING_KEY_FILE": str(sealing_key(genesis_path.with_name("sealing.key"))),
         "ADDRESS": "127.0.0.1:0",
         "NATS_URL": nats_url,
         **more,
