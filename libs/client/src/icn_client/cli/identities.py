@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icn_client.cli import identity_calls
 from icn_client.cli.common import command_group
 from icn_client.cli.files import batch_files, read_file
 from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, say
@@ -46,9 +47,10 @@ def register(app: typer.Typer) -> None:
     """Add `did` and `vc`."""
     did = command_group("Decentralized identifiers.", _RESOLVE_EXAMPLES)
     did.command("resolve", epilog=_RESOLVE_EXAMPLES)(did_resolve)
-    app.add_typer(did, name="did")
     vc = command_group("Verifiable credentials.", _VERIFY_EXAMPLES)
     vc.command("verify", epilog=_VERIFY_EXAMPLES)(vc_verify)
+    identity_calls.register(did, vc)
+    app.add_typer(did, name="did")
     app.add_typer(vc, name="vc")
 
 
