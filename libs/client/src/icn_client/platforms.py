@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 DATA_VARIABLE: Final = "ICN_DATA"
 KEYSTORE_VARIABLE: Final = "ICN_KEYSTORE"
+STEWARD_VARIABLE: Final = "ICN_STEWARD_KEYSTORE"
 DATA_DIRECTORY_NAME: Final = ".icn"
 FOUNDERS_FOLDER: Final = "keystores"
 """In the platform's directory; beside it stands everything the platform itself knows."""
@@ -211,7 +212,7 @@ def without_secrets() -> Iterator[None]:
     """Within it the environment, which child processes inherit, holds nothing that opens a keystore."""
     hidden = {
         name: os.environ.pop(name)
-        for name in (PASSPHRASE_VARIABLE, PASSPHRASE_FILE_VARIABLE, KEYSTORE_VARIABLE)
+        for name in (PASSPHRASE_VARIABLE, PASSPHRASE_FILE_VARIABLE, KEYSTORE_VARIABLE, STEWARD_VARIABLE)
         if name in os.environ
     }
     try:

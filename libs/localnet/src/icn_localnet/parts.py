@@ -26,7 +26,7 @@ SHARED_PACKAGES = (*(f"icn_{name}" for name in SERVICES), "icn_gateway")
 """Packages whose schema the shared Postgres holds."""
 SHARED_POSTGRES = {"max_connections": "64"}
 """Five or six per service and its migrations, with room for those who look."""
-SECRETS_OF_MEMBERS = ("ICN_PASSPHRASE", "ICN_PASSPHRASE_FILE", "ICN_KEYSTORE")
+SECRETS_OF_MEMBERS = ("ICN_PASSPHRASE", "ICN_PASSPHRASE_FILE", "ICN_KEYSTORE", "ICN_STEWARD_KEYSTORE")
 """What opens a person's keystore does not reach the platform's processes."""
 
 

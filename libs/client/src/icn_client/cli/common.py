@@ -185,7 +185,8 @@ def organization_identifier(text: str, what: str) -> bytes:
     Raises:
         UsageError: it is none.
     """
-    return identifier(text, what, "authorities" if text.startswith("authorities/") else "principals")
+    folder = text.partition("/")[0]
+    return identifier(text, what, folder if folder in ("authorities", "organizations") else "principals")
 
 
 def amount_minor(text: str, scale: int, what: str = "AMOUNT", *, may_be_negative: bool = False) -> int:

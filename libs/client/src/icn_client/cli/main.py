@@ -13,16 +13,21 @@ import typer
 
 from icn_client.cli import (
     accounts,
+    ballots,
     contract_calls,
     contracts,
+    federations,
     files,
     identities,
     keys,
     members,
+    organizations,
     platform,
     proofs,
+    proposals,
     recovery,
     reputation,
+    stewards,
     votes,
 )
 from icn_client.cli.output import (
@@ -59,6 +64,11 @@ keys.register(app)
 accounts.register(app)
 members.register(app)
 recovery.register(app)
+organizations.register(app)
+proposals.register(app)
+ballots.register(app)
+federations.register(app)
+stewards.register(app)
 proofs.register(app)
 files.register(app)
 identities.register(app)
