@@ -60,6 +60,8 @@ DECISION_TEXT: Final = "icn/decision-text/v1"
 """Digest of the text of a decision without a poll."""
 SIGN_IN: Final = "icn/sign-in/v1"
 """Signing a gateway's challenge, to read as oneself."""
+MARKETPLACE_ID: Final = "icn/marketplace-id/v1"
+"""Id of what a command makes in the marketplace."""
 
 ALL: Final = (
     TRANSACTION,
@@ -89,5 +91,6 @@ ALL: Final = (
     POLL_RESULT,
     DECISION_TEXT,
     SIGN_IN,
+    MARKETPLACE_ID,
 )
 """Every tag in use; no two are equal."""

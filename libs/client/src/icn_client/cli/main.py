@@ -20,6 +20,7 @@ from icn_client.cli import (
     files,
     identities,
     keys,
+    marketplace,
     members,
     organizations,
     platform,
@@ -72,6 +73,7 @@ stewards.register(app)
 proofs.register(app)
 files.register(app)
 identities.register(app)
+marketplace.register(app)
 reputation.register(app)
 votes.register(app)
 contracts.register(app)

@@ -1,0 +1,55 @@
+"""Reads of the ledger, from whichever validator answers."""
+
+from __future__ import annotations
+
+from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED
+from icn_kit.block_clock import BlockClock
+from icn_kit.errors import NotFound
+from icn_kit.validators import Validators
+
+from icn_marketplace.usecases.ports import AccountSeen, PostingSeen
+
+
+class ValidatorsLedger:
+    """Implements `usecases.ports.Ledger`."""
+
+    def __init__(self, validators: Validators) -> None:
+        self._validators = validators
+
+    async def account(self, account: bytes) -> AccountSeen:
+        """See `Ledger`."""
+        leaf = (await self._validators.get_account(f"accounts/{account.hex()}")).account.leaf
+        return AccountSeen(leaf.owner, leaf.unit)
+
+    async def has_hold(self, hold: bytes) -> bool:
+        """See `Ledger`."""
+        try:
+            await self._validators.get_hold(f"holds/{hold.hex()}")
+        except NotFound:
+            return False
+        return True
+
+    async def postings(self, transaction_id: bytes) -> list[PostingSeen]:
+        """See `Ledger`."""
+        found = await self._validators.get_transaction(f"transactions/{transaction_id.hex()}")
+        if found.receipt.status != RECEIPT_STATUS_APPLIED:
+            raise NotFound(
+                "TRANSACTION_UNKNOWN",
+                f"transaction {transaction_id.hex()} had no effect: {found.receipt.reason}",
+                name=transaction_id.hex(),
+            )
+        return [
+            PostingSeen(posting.account, posting.counter_account, posting.amount_minor)
+            for posting in found.receipt.postings
+        ]
+
+
+class ClockOfBlocks:
+    """Implements `usecases.ports.BlockTime`."""
+
+    def __init__(self, clock: BlockClock) -> None:
+        self._clock = clock
+
+    async def now_ms(self) -> int:
+        """See `BlockTime`."""
+        return (await self._clock.now()).time_ms

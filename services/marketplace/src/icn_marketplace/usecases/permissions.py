@@ -1,0 +1,58 @@
+"""Who may do what. Source: docs/spec/marketplace.md, "Who may"."""
+
+from __future__ import annotations
+
+from icn_kit.errors import PermissionDenied
+
+from icn_marketplace.domain.booking import Booking, not_your_booking
+from icn_marketplace.domain.resource import Resource
+from icn_marketplace.usecases.ports import Permissions
+
+MEMBER, OFFICER, MEMBER_OF_MEMBER = "member", "officer", "member_of_member"
+
+
+def check_may_add(principal: bytes, owner: bytes, permissions: Permissions) -> None:
+    """Refuse who does not belong to the owner of a resource.
+
+    Raises:
+        PermissionDenied: NOT_A_MEMBER.
+    """
+    if principal != owner and not permissions.is_related(principal, (MEMBER, OFFICER), owner):
+        raise PermissionDenied(
+            "NOT_A_MEMBER",
+            "only the owner, its members and its officers may",
+            principal=principal.hex(),
+            organization=owner.hex(),
+        )
+
+
+def check_may_book(principal: bytes, resource: Resource, permissions: Permissions) -> None:
+    """Refuse who is not in the audience.
+
+    Raises:
+        PermissionDenied: NOT_IN_AUDIENCE.
+    """
+    audience = resource.rules.audience
+    if not audience or principal in (audience, resource.owner):
+        return
+    if not permissions.is_related(principal, (MEMBER, OFFICER, MEMBER_OF_MEMBER), audience):
+        raise PermissionDenied(
+            "NOT_IN_AUDIENCE",
+            "only members of the audience, and of its member organizations, may book",
+            principal=principal.hex(),
+            organization=audience.hex(),
+        )
+
+
+def check_may_cancel(
+    principal: bytes, booking: Booking, resource: Resource, permissions: Permissions
+) -> None:
+    """Refuse who is neither the booker nor speaks for the owner.
+
+    Raises:
+        PermissionDenied: NOT_YOUR_BOOKING.
+    """
+    if principal in (booking.booker, resource.owner):
+        return
+    if not permissions.is_related(principal, (OFFICER,), resource.owner):
+        raise not_your_booking()
