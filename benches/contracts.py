@@ -1,18 +1,32 @@
 """CPU-µs of contracts, and whether gas covers them: `.venv/bin/python benches/contracts.py [--rounds N]`.
 
+`--platform DIR` measures calls on the platform that runs there instead: CPU-ms a call, over all validators.
 Every line shows the gas of the same work and the nanoseconds for one unit of it; what a block may cost is
 bounded only where that stays about 1 or below. Medians of rounds that are interleaved.
 """
 
 import argparse
+import asyncio
+import contextlib
+import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+from icn_client import transactions
+from icn_client.acting import TransactionRefused, actor_of, now_ms, perform, read_receipt
+from icn_client.connection import Connection, NetworkFile
+from icn_client.contract_calls import code_id, declared_call, new_contract
+from icn_client.platforms import open_founders
+from icn_client.submitter import Submitter
+from icn_client.transactions import EXPIRY_MS
 from icn_wasm import limits
 from icn_wasm.assembly import assemble, contract
 from icn_wasm.engine import Code, Engine, EntryPoint
 from icn_wasm.messages import Caller, Environment
+from processes import usage
 
 ENVIRONMENT = Environment("icn-bench", 1, 1_700_000_000_000_000_000, "contracts/00")
 REPEATS = 100
@@ -60,7 +74,13 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--platform", type=Path)
+    parser.add_argument("--calls", type=int, default=500)
+    arguments = parser.parse_args()
+    if arguments.platform is not None:
+        asyncio.run(on_platform(arguments.platform, arguments.calls))
+        return
+    rounds = arguments.rounds
     engine = Engine()
     storage = Storage({b"count": bytes(8), b"\0" * 8: b"v" * 64})
     counter = Code.of(contract("counter"))
@@ -120,6 +140,52 @@ def main() -> None:
     for name, results in measured.items():
         seconds, gas = statistics.median(result[0] for result in results), results[0][1]
         print(f"{name:38} {seconds * 1e6:10.0f} {gas:13,} {seconds * 1e9 / gas:7.2f}")
+
+
+async def on_platform(directory: Path, calls_wanted: int) -> None:
+    """Print what calls of the counter and, beside them, anchors cost every kind of process."""
+    network = NetworkFile.load(directory)
+    founder = open_founders(directory)[0]
+    code = contract("counter")
+    made = new_contract(code_id(code), b"{}")
+    async with Connection(network) as connection, Submitter(connection.doors()) as submitter:
+        actor = await actor_of(connection, founder, lane=11)
+        with contextlib.suppress(TransactionRefused):  # it may be there from another run
+            await perform(submitter, actor, [transactions.store_code(code)])
+        await perform(submitter, actor, [made.message])
+        call = transactions.execute_contract(made.contract, declared_call(b'{"by":"1"}', 5_000_000, [], []))
+        kinds = {
+            "contract call": [call] * calls_wanted,
+            "anchor": [transactions.anchor(os.urandom(32), "bench") for _ in range(calls_wanted)],
+        }
+        print(
+            f"{'CPU-ms each, over all of a kind':32} {'validators':>10} {'vms':>8} {'Postgres':>9} {'per s':>8}"
+        )
+        for name, messages in kinds.items():
+            before, started = cpu_seconds(directory), time.perf_counter()
+            expire_time_ms = now_ms() + EXPIRY_MS
+            signed = [actor.sign([message], expire_time_ms) for message in messages]
+            for outcome in await submitter.submit(signed, expire_time_ms):
+                read_receipt(outcome)
+            seconds = time.perf_counter() - started
+            await asyncio.sleep(2)  # the last validator executes after the first has answered
+            after = cpu_seconds(directory)
+            used = [(after[kind] - before[kind]) * 1_000 / calls_wanted for kind in before]
+            rate = calls_wanted / seconds
+            print(f"{name:32} {used[0]:10.2f} {used[1]:8.2f} {used[2]:9.2f} {rate:8.0f}")
+
+
+def cpu_seconds(directory: Path) -> dict[str, float]:
+    """CPU seconds used so far by every kind of process of the platform."""
+    running = json.loads((directory / "network.json").read_text())["processes"]
+    return {
+        kind: sum(
+            usage(process["pid"]).cpu_seconds
+            for name, process in running.items()
+            if name.startswith(f"{kind}-") and name != "postgres-shared"
+        )
+        for kind in ("validator", "vm", "postgres")
+    }
 
 
 def store(code: Code) -> int:
