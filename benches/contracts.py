@@ -158,9 +158,7 @@ async def on_platform(directory: Path, calls_wanted: int) -> None:
             "contract call": [call] * calls_wanted,
             "anchor": [transactions.anchor(os.urandom(32), "bench") for _ in range(calls_wanted)],
         }
-        print(
-            f"{'CPU-ms each, over all of a kind':32} {'validators':>10} {'vms':>8} {'Postgres':>9} {'per s':>8}"
-        )
+        print(f"{'CPU-ms each, over all':32} {'validators':>10} {'vms':>8} {'Postgres':>9} {'per s':>8}")
         for name, messages in kinds.items():
             before, started = cpu_seconds(directory), time.perf_counter()
             expire_time_ms = now_ms() + EXPIRY_MS

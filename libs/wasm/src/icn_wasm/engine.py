@@ -34,7 +34,7 @@ from icn_wasm.storage import Balances, Overlay, StorageView, Write
 WASMTIME_VERSION: Final = "50.0.1"
 """Fuel is counted by it, so it is protocol: another version is another chain."""
 
-MODULES_CACHED_MAX: Final = 64
+MODULES_CACHED_MAX: Final = 128
 """Compiled modules kept; the largest code takes a few MiB."""
 
 _TRAPS: Final = frozenset(

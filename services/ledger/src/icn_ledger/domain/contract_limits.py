@@ -34,6 +34,9 @@ CALL_FUEL: Final = 500_000
 ENTRY_FUEL: Final = 2_000
 STORAGE_FUEL_PER_BYTE: Final = 10
 """Loading the contract's storage and sending it."""
+CODE_FUEL_PER_BYTE: Final = 200
+"""A vm keeps the compiled modules used last. Whoever calls many contracts in turn makes it compile them
+again, at about 2,500 a byte; a call that finds its module pays a little for those that do not."""
 
 
 def store_fuel_limit(code_bytes: int) -> int:
@@ -41,6 +44,7 @@ def store_fuel_limit(code_bytes: int) -> int:
     return STORE_FUEL + STORE_FUEL_PER_BYTE * code_bytes
 
 
-def ledger_fuel(entries: int, storage_bytes: int) -> int:
-    """What a call of a contract with this much storage uses before it runs."""
-    return CALL_FUEL + ENTRY_FUEL * entries + STORAGE_FUEL_PER_BYTE * storage_bytes
+def ledger_fuel(entries: int, storage_bytes: int, code_bytes: int) -> int:
+    """What a call of a contract with this much storage and code uses before it runs."""
+    storage_fuel = ENTRY_FUEL * entries + STORAGE_FUEL_PER_BYTE * storage_bytes
+    return CALL_FUEL + storage_fuel + CODE_FUEL_PER_BYTE * code_bytes

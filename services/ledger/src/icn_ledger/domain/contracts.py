@@ -106,9 +106,10 @@ def prepare_call(
     if isinstance(message, InstantiateContract):
         if is_taken(working, message.contract):
             raise Refused(refusals.PRINCIPAL_EXISTS)
-        if now.codes[message.code] is None:
+        code = now.codes[message.code]
+        if code is None:
             raise Refused(refusals.CODE_UNKNOWN)
-        contract = Contract(message.contract, message.code, transaction.principal, 0, 0)
+        contract = Contract(message.contract, message.code, transaction.principal, 0, 0, len(code.code))
         _open_accounts(working, transaction, message)
         opened = tuple(account.account for account in message.accounts)
     elif contract is None:
@@ -118,7 +119,7 @@ def prepare_call(
         working, (*call.declared, *(transfer.destination for transfer in call.funds), *opened)
     )
     _move_funds(working, transaction, contract, call.funds, index)
-    own_fuel = ledger_fuel(contract.storage_entries, contract.storage_bytes)
+    own_fuel = ledger_fuel(contract.storage_entries, contract.storage_bytes, contract.code_bytes)
     if own_fuel >= call.fuel_limit:
         raise FuelExhausted
     return PreparedCall(contract, isinstance(message, InstantiateContract), call, accounts, own_fuel)

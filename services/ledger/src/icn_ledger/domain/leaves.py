@@ -390,13 +390,19 @@ def _encode_contract(contract: Contract) -> bytes:
         made_by=contract.made_by,
         storage_entries=contract.storage_entries,
         storage_bytes=contract.storage_bytes,
+        code_bytes=contract.code_bytes,
     ).SerializeToString(deterministic=True)
 
 
 def _decode_contract(leaf: bytes) -> Contract:
     message = state_pb2.ContractLeaf.FromString(leaf)
     return Contract(
-        message.contract, message.code, message.made_by, message.storage_entries, message.storage_bytes
+        message.contract,
+        message.code,
+        message.made_by,
+        message.storage_entries,
+        message.storage_bytes,
+        message.code_bytes,
     )
 
 

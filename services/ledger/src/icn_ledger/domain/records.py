@@ -383,6 +383,7 @@ class Contract(NamedTuple):
     storage_entries: int
     storage_bytes: int
     """Of keys and values."""
+    code_bytes: int
 
 
 class ContractEntry(NamedTuple):

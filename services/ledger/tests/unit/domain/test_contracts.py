@@ -14,7 +14,7 @@ from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_kit.errors import Unavailable
 from icn_ledger.domain import events
-from icn_ledger.domain.contract_limits import CALL_FUEL, ENTRY_FUEL, STORAGE_FUEL_PER_BYTE
+from icn_ledger.domain.contract_limits import ledger_fuel
 from icn_ledger.domain.records import Contract
 
 from services.ledger.tests.conftest import (
@@ -107,13 +107,13 @@ async def test_a_contract_is_made_with_its_accounts_and_its_storage(scene: Contr
     account = scene.account(FUND_ACCOUNT)
     assert (account.owner, account.unit, account.balance_minor, account.floor_minor) == (FUND, UNIT, 0, 0)
     assert scene.storage() == {b"unit": b"x"}
-    assert scene.contract() == Contract(FUND, CODE_HASH, scene.shop.principal, 1, 5)
+    assert scene.contract() == Contract(FUND, CODE_HASH, scene.shop.principal, 1, 5, len(CODE))
     assert scene.ledger.state.records[-1].codes[CODE_HASH].code == CODE
 
 
 async def test_funds_come_along_and_payments_go_out(scene: Contracts) -> None:
     receipt = await scene.applied_call(scene.ana, scene.pay_in(60, write={"pool": "60"}))
-    assert receipt.contract.fuel_used == FUEL_USED + CALL_FUEL + ENTRY_FUEL + 5 * STORAGE_FUEL_PER_BYTE
+    assert receipt.contract.fuel_used == FUEL_USED + ledger_fuel(1, 5, len(CODE))
     call = scene.vm.calls[-1]
     assert (call.sender, call.funds) == (scene.ana.principal, [(UNIT, 60)])
     assert call.balances == [(FUND, UNIT, 60)], "funds are there before the call"
@@ -127,7 +127,7 @@ async def test_funds_come_along_and_payments_go_out(scene: Contracts) -> None:
     assert scene.balances() == (-60, 40)
     assert scene.account(FUND_ACCOUNT).balance_minor == 20
     assert scene.storage() == {b"pool": b"20"}
-    assert scene.contract()[3:] == (1, 6)
+    assert scene.contract()[3:5] == (1, 6)
     assert scene.vm.calls[-1].balances == sorted([(FUND, UNIT, 60), (scene.ben.principal, UNIT, 100)]), (
         "what the owner could spend, the floor of -100 included"
     )
@@ -193,7 +193,7 @@ async def test_nobody_takes_the_id_of_a_contract(scene: Contracts) -> None:
 
 
 async def test_the_ledgers_own_fuel_comes_off_the_limit(scene: Contracts) -> None:
-    own = CALL_FUEL + ENTRY_FUEL + 5 * STORAGE_FUEL_PER_BYTE
+    own = ledger_fuel(1, 5, len(CODE))
     asked = len(scene.vm.calls)
     _, used = await scene.refused_call("OUT_OF_GAS", scene.ana, execute(FUND, fuel_limit=own))
     assert (used, len(scene.vm.calls)) == (own, asked), "the vm is not asked"
@@ -207,7 +207,7 @@ async def test_the_ledgers_own_fuel_comes_off_the_limit(scene: Contracts) -> Non
 async def test_a_stopped_call_gives_its_funds_back_and_keeps_its_fuel(scene: Contracts) -> None:
     balances = scene.balances()
     figures, fuel = await scene.refused_call("TRAP", scene.ana, scene.pay_in(60, stop="TRAP"))
-    assert (figures, fuel) == ({}, FUEL_USED + CALL_FUEL + ENTRY_FUEL + 5 * STORAGE_FUEL_PER_BYTE)
+    assert (figures, fuel) == ({}, FUEL_USED + ledger_fuel(1, 5, len(CODE)))
     assert scene.balances() == balances
     shop = scene.ledger.state.records[-1].allowances[scene.shop.principal]
     assert shop.used_fuel >= FUEL, "what is charged is the limit"

@@ -85,7 +85,15 @@ records = st.one_of(
     st.tuples(st.just(Namespace.CODE), st.builds(Code, st.binary(min_size=1), ids)),
     st.tuples(
         st.just(Namespace.CONTRACT),
-        st.builds(Contract, ids, st.binary(min_size=32, max_size=32), ids, st.integers(0, 4_096), quantities),
+        st.builds(
+            Contract,
+            ids,
+            st.binary(min_size=32, max_size=32),
+            ids,
+            st.integers(0, 4_096),
+            quantities,
+            st.integers(0, 61_440),
+        ),
     ),
     st.tuples(st.just(Namespace.CONTRACT_ENTRY), st.builds(ContractEntry, st.binary(min_size=1), ids)),
     st.tuples(
