@@ -86,14 +86,3 @@ def processes_of(data: Path) -> list[int]:
         for process in psutil.process_iter(["cmdline"])
         if any(str(data) in part for part in process.info["cmdline"] or ())
     ]
-
-
-def test_no_process_of_the_platform_knows_where_the_keys_are(federation: Any) -> None:
-    keystores = str(federation.directory / "keystores")
-    for name, part in federation.processes().items():
-        process = psutil.Process(part["pid"])
-        assert not any(keystores in argument for argument in process.cmdline()), name
-        environment = process.environ()
-        assert not any(keystores in value for value in environment.values()), name
-        assert not {"ICN_PASSPHRASE", "ICN_PASSPHRASE_FILE", "ICN_KEYSTORE"} & environment.keys(), name
-        assert not any(keystores in file.path for file in process.open_files()), name
