@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from time import perf_counter, time
 
 import structlog
 from icn.kit.v1.envelope_pb2 import EventEnvelope
@@ -16,12 +17,13 @@ from nats.aio.subscription import Subscription
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import api
 from nats.js.errors import NotFoundError
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from icn_kit.bus import BUS_FAILURES, DEAD_LETTER_SUBJECT, DEAD_LETTERS, Bus, check_not_cancelled, stream_name
 from icn_kit.database import Connection, Database
 from icn_kit.envelope import MalformedEvent, parse_envelope
 from icn_kit.errors import DomainError, Unavailable
+from icn_kit.spans import log_span
 from icn_kit.trace import current_trace, parse_traceparent
 
 RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
@@ -40,6 +42,13 @@ HEARTBEAT_SECONDS = 2.0
 MALFORMED_EVENT = "MALFORMED_EVENT"
 
 EVENTS = Counter("icn_kit_events_total", "Events that were taken from a stream.", ["consumer", "outcome"])
+
+LAG_SECONDS = Histogram(
+    "icn_kit_event_lag_seconds",
+    "From an event's arrival in its stream until its effect was committed.",
+    ["consumer"],
+    buckets=(0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0),
+)
 
 _REMEMBER = "INSERT INTO inbox (consumer, event_id) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 
@@ -195,7 +204,9 @@ class Consumer:
         except MalformedEvent as error:
             await self._put_aside(message, MALFORMED_EVENT, error)
             return
-        current_trace.set(parse_traceparent(event.traceparent))
+        trace = parse_traceparent(event.traceparent)
+        current_trace.set(trace)
+        started = perf_counter()
         tries = 0
         waits = 0
         while True:
@@ -217,7 +228,12 @@ class Consumer:
                     return
                 await self._wait(message, RETRY_SECONDS[tries - 1])
             else:
-                EVENTS.labels(self.name, "handled" if is_first else "repeated").inc()
+                outcome = "handled" if is_first else "repeated"
+                EVENTS.labels(self.name, outcome).inc()
+                LAG_SECONDS.labels(self.name).observe(
+                    max(0.0, time() - message.metadata.timestamp.timestamp())
+                )
+                log_span(trace, f"{self.name} {event.subject}", perf_counter() - started, outcome=outcome)
                 await message.ack()
                 return
 

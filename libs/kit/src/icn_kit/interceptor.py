@@ -31,6 +31,7 @@ from icn_kit.errors import (
     Unavailable,
     status_details,
 )
+from icn_kit.spans import log_span
 from icn_kit.trace import TRACEPARENT_KEY, Trace, current_trace, parse_traceparent
 
 MALFORMED_REQUEST = "MALFORMED_REQUEST"
@@ -228,15 +229,7 @@ class _MethodCalls:
             counter = self._counters[code] = CALLS.labels(self.method, code.name)
         counter.inc()
         self._seconds.observe(seconds)
-        if trace.is_sampled:
-            _log.info(
-                "span",
-                name=self.method,
-                span_id=trace.span_id,
-                parent_span_id=trace.parent_span_id,
-                code=code.name,
-                microseconds=round(seconds * 1_000_000),
-            )
+        log_span(trace, self.method, seconds, code=code.name)
 
 
 def _asynchronous(method: str, behavior: Any) -> Any:

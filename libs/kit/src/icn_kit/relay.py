@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psycopg
 import structlog
 from icn.kit.v1.envelope_pb2 import EventEnvelope
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 from psycopg.sql import SQL, Identifier
 
 from icn_kit.bus import BATCH_EVENTS_MAX, BUS_FAILURES, Bus, OutgoingEvent, StreamChanged, check_not_cancelled
@@ -39,6 +39,12 @@ FAILED_REPORT_EVERY = 12
 """About once a minute, as long as it lasts."""
 
 EVENTS_PUBLISHED = Counter("icn_kit_events_published_total", "Events appended to a stream.", ["stream"])
+OUTBOX_LAG_SECONDS = Histogram(
+    "icn_kit_outbox_lag_seconds",
+    "From an event's row until it was appended to its stream, for the oldest of each batch.",
+    ["stream"],
+    buckets=(0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0),
+)
 STREAM_REWOUND = Counter(
     "icn_kit_stream_rewound_total", "Times a stream did not end where the relay left it.", ["stream"]
 )
@@ -51,13 +57,14 @@ SELECT EXISTS (SELECT FROM outbox WHERE fence >= pg_snapshot_xmax(pg_current_sna
 _NEXT_ROWS = """
 SELECT fence::text AS fence_digits, position, id, subject,
        CASE WHEN fence < pg_snapshot_xmin(pg_current_snapshot()) AND bytes_before < %(bytes_max)s THEN
-       envelope END
+       envelope END,
+       extract(epoch FROM clock_timestamp() - created_at)::float8
 FROM (
-    SELECT fence, position, id, subject, envelope,
+    SELECT fence, position, id, subject, created_at, envelope,
            sum(octet_length(envelope)) OVER (ORDER BY fence, position) - octet_length(envelope) AS
            bytes_before
     FROM (
-        SELECT fence, position, id, subject, envelope FROM outbox
+        SELECT fence, position, id, subject, created_at, envelope FROM outbox
         WHERE (fence, position) > (%(fence)s::text::xid8, %(position)s::bigint)
         ORDER BY fence, position LIMIT %(events_max)s
     ) AS page
@@ -104,6 +111,7 @@ class Relay:
         self._lease = Lease(bus, f"relay.{service}", holder)
         self._task: asyncio.Task[None] | None = None
         self._published = EVENTS_PUBLISHED.labels(service)
+        self._lag_seconds = OUTBOX_LAG_SECONDS.labels(service)
         self._rewound = STREAM_REWOUND.labels(service)
         self.is_publishing = False
         """Whether we hold the lease and know where the stream ends."""
@@ -171,7 +179,7 @@ class Relay:
             unsettled_seconds = UNSETTLED_SECONDS_MIN
             while True:
                 await self._lease.renew_if_due()
-                events, next_cursor, has_unsettled = await _read(connection, cursor)
+                events, next_cursor, has_unsettled, oldest_seconds = await _read(connection, cursor)
                 if events:
                     try:
                         last_sequence = await self._bus.publish_batch(self._service, events, last_sequence)
@@ -180,6 +188,7 @@ class Relay:
                         continue
                     cursor = next_cursor
                     self._published.inc(len(events))
+                    self._lag_seconds.observe(max(0.0, oldest_seconds))
                     unsettled_seconds = UNSETTLED_SECONDS_MIN
                     continue
                 if has_unsettled:
@@ -252,8 +261,9 @@ async def rebuild(bus: Bus, service: str) -> None:
     await bus.ensure_stream(service)
 
 
-async def _read(connection: Connection, cursor: _Cursor) -> tuple[list[OutgoingEvent], _Cursor, bool]:
-    """The next settled events, the last one's row, and whether rows wait that are visible but not settled."""
+async def _read(connection: Connection, cursor: _Cursor) -> tuple[list[OutgoingEvent], _Cursor, bool, float]:
+    """The next settled events, the last one's row, whether rows wait that are visible but not settled, and
+    how many seconds ago the first was written."""
     rows = await (
         await connection.execute(
             _NEXT_ROWS,
@@ -273,7 +283,7 @@ async def _read(connection: Connection, cursor: _Cursor) -> tuple[list[OutgoingE
     ]
     if settled:
         cursor = _Cursor(settled[-1][0], settled[-1][1])
-    return events, cursor, len(settled) < len(rows)
+    return events, cursor, len(settled) < len(rows), settled[0][5] if settled else 0.0
 
 
 async def _is_notified(connection: Connection, seconds: float) -> bool:

@@ -36,7 +36,7 @@ CONNECTIONS_MAX = 16
 
 def _add_trace(_logger: Any, _method: str, event: Any) -> Any:
     trace = current_trace.get()
-    if trace is not None:
+    if trace is not None and "trace_id" not in event:
         event["trace_id"] = trace.trace_id
     return event
 

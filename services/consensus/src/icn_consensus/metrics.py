@@ -43,6 +43,11 @@ FINALITY_SECONDS = Histogram(
     "From a proposal's arrival to its finality.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 4.0, 16.0),
 )
+BLOCK_INTERVAL_SECONDS = Histogram(
+    "icn_consensus_block_interval_seconds",
+    "Block time between a block and the one before it.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
 SYNC_SECONDS = Histogram(
     "icn_consensus_record_sync_seconds",
     "Time that writing and syncing records to the log took.",

@@ -139,6 +139,10 @@ class ApplicationClient:
             finalization=block.finalization,
             descendant_headers=block.descendant_headers,
             parent_certificate=block.parent_certificate,
+            traces=[
+                application_pb2.BlockTrace(index=index, traceparent=traceparent)
+                for index, traceparent in block.traces
+            ],
         )
         try:
             answer = await self._persistently(

@@ -57,6 +57,13 @@ def transactions_frame(transactions: Sequence[bytes]) -> bytes:
     return b"".join((_FRAME_TAG, _varint(len(head) + len(batch)), head, batch))
 
 
+def traces_frame(traces: Sequence[tuple[bytes, str]]) -> bytes:
+    """A ConnectRequest whose frame holds a TraceBatch."""
+    told = [peer_pb2.TransactionTrace(digest=digest, traceparent=parent) for digest, parent in traces]
+    batch = peer_pb2.TraceBatch(traces=told)
+    return request_bytes(peer_pb2.PeerFrame(traces=batch))
+
+
 def fetch_request_frame(request: FetchRequest) -> bytes:
     """A ConnectRequest whose frame asks for something."""
     message = peer_pb2.FetchRequest(request=request.request)

@@ -125,6 +125,12 @@ class PeerNetwork:
         """Send transactions; False when the seat is not connected."""
         return self._put(self._links[seat], frames.transactions_frame(transactions), is_urgent=False)
 
+    def broadcast_traces(self, traces: Sequence[tuple[bytes, str]]) -> None:
+        """Tell everybody who is connected."""
+        frame = frames.traces_frame(traces)
+        for link in self._links.values():
+            self._put(link, frame, is_urgent=False)
+
     def send_fetch_request(self, seat: int, request: FetchRequest) -> bool:
         """Ask a seat; False when it is not connected."""
         return self._put(self._links[seat], frames.fetch_request_frame(request), is_urgent=True)

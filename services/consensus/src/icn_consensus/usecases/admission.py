@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from icn_kit.errors import DomainError, ErrorKind, Unavailable
+from icn_kit.trace import current_trace
 
 from icn_consensus.metrics import EVENTS_DROPPED, SUBMITTED
 from icn_consensus.usecases.ends import Ends, News, Sink, SubmitState
@@ -46,6 +47,8 @@ class _Offer:
     first_position: int
     seat: int
     """Who forwarded them; our own for a client's."""
+    traceparent: str = ""
+    """Of the client's call, where that is sampled."""
 
 
 _Entry = tuple[bytes, _Offer, int]
@@ -85,7 +88,9 @@ class Admission:
         """Take a client's transactions; waits while too many wait to be checked."""
         while not self._has_room.is_set():
             await self._has_room.wait()
-        self._put(_Offer(transactions, sink, first_position, self._seat))
+        trace = current_trace.get()
+        traceparent = trace.traceparent if trace is not None and trace.is_sampled else ""
+        self._put(_Offer(transactions, sink, first_position, self._seat, traceparent))
 
     def offer(self, seat: int, transactions: Sequence[bytes]) -> None:
         """Take what another validator forwarded, or drop it when there is no room."""
@@ -140,7 +145,10 @@ class Admission:
             self._waiting -= taken
             if taken < len(offer.transactions):
                 rest = offer.transactions[taken:]
-                self._offers.appendleft(_Offer(rest, offer.sink, offer.first_position + taken, offer.seat))
+                first_position = offer.first_position + taken
+                self._offers.appendleft(
+                    _Offer(rest, offer.sink, first_position, offer.seat, offer.traceparent)
+                )
         if not self._offers:
             self._has_offers.clear()
         if self._waiting < WAITING_TRANSACTIONS_MAX:
@@ -176,6 +184,7 @@ class Admission:
             elif not offer.sink.is_closed:
                 item = self._admit_submitted(data, offer.sink, position, check, now)
                 if item is not None:
+                    item.traceparent = offer.traceparent
                     from_clients.append(item)
         for labels, count in self._tally.items():
             SUBMITTED.labels(*labels).inc(count)

@@ -44,7 +44,7 @@ from icn_consensus.domain.events import (
 )
 from icn_consensus.domain.ports import Crypto
 from icn_consensus.domain.replica import Replica, Status
-from icn_consensus.metrics import FINALITY_SECONDS, REPORTS, SYNC_SECONDS
+from icn_consensus.metrics import BLOCK_INTERVAL_SECONDS, FINALITY_SECONDS, REPORTS, SYNC_SECONDS
 from icn_consensus.usecases.admission import Admission
 from icn_consensus.usecases.ends import Ends
 from icn_consensus.usecases.execution import Executor
@@ -61,6 +61,7 @@ from icn_consensus.usecases.ports import (
     RecordLog,
     TransactionCheck,
 )
+from icn_consensus.usecases.traces import TraceBook
 
 EVENTS_PER_ROUND_MAX: Final = 64
 """Events that share one fdatasync; with more, the first one's answer would wait for the last one's."""
@@ -106,6 +107,9 @@ class Driver:
         self._clock = clock
         self._recovered = recovered
         self._last_now_ms = 0
+        self._traces = TraceBook()
+        self._executed_time_ms = 0
+        """Block time of the block executed last by this process; 0 before."""
         self._events: deque[Event] = deque()
         self._has_events = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -124,6 +128,7 @@ class Driver:
             record_log,
             executed_height=recovered.executed.executed_height,
             on_executed=self._on_executed,
+            traces=self._traces,
         )
         self.admission = Admission(
             application,
@@ -235,6 +240,8 @@ class Driver:
             self._answering.put(seat, frame.fetch_request)
         elif kind == "fetch_response":
             self._asking.take_response(seat, frame.fetch_response)
+        elif kind == "traces":
+            self._traces.note_told(frame.traces.traces)
 
     def on_connected(self, seat: int, final_height: int) -> None:
         """A stream to a peer is ready (peers.network.Listener)."""
@@ -258,8 +265,19 @@ class Driver:
     def _on_admitted(self, from_clients: list[PoolItem], _from_peers: list[PoolItem]) -> None:
         if from_clients:
             self._forwarder.forward(from_clients)
+            self._tell_traces(from_clients)
         self.pool.wake()
         self._tell_pool(has_new=True)
+
+    def _tell_traces(self, items: list[PoolItem]) -> None:
+        """Whichever validator publishes the events of these transactions must know their traces."""
+        traced = [
+            (digest, item.traceparent)
+            for item in items
+            if item.traceparent and (digest := self._traces.note(item.data, item.traceparent)) is not None
+        ]
+        if traced:
+            self._peers.broadcast_traces(traced)
 
     def _on_refused(self, item: PoolItem, check: TransactionCheck) -> None:
         if self.pool.get(item.id) is item:
@@ -276,6 +294,9 @@ class Driver:
 
     def _on_executed(self, block: FinalBlock, block_hash: bytes, execution: Execution) -> None:
         state, outcomes = execution.state, execution.outcomes
+        if self._executed_time_ms:
+            BLOCK_INTERVAL_SECONDS.observe((state.time_ms - self._executed_time_ms) / 1000)
+        self._executed_time_ms = state.time_ms
         self.pool.note_executed(block_hash, [identifier for identifier, _ in outcomes])
         self.ends.commit(block.height, outcomes)
         for item in self.pool.expire(state.time_ms):

@@ -10,11 +10,14 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import structlog
 from icn.consensus.v1 import block_pb2
 from icn_kit.errors import Unavailable
+from icn_kit.spans import log_span
+from icn_kit.trace import parse_traceparent
 
 from icn_consensus.domain.actions import Execute
 from icn_consensus.domain.block import Block
@@ -27,6 +30,7 @@ from icn_consensus.usecases.ports import (
     RecordLog,
     StoredBlock,
 )
+from icn_consensus.usecases.traces import TraceBook
 
 STORE_BLOCKS_MAX: Final = 64
 """Of one transaction: a page of a catch-up."""
@@ -57,8 +61,10 @@ class Executor:
         *,
         executed_height: int,
         on_executed: OnExecuted,
+        traces: TraceBook | None = None,
     ) -> None:
         self._application = application
+        self._traces = TraceBook() if traces is None else traces
         self._store = store
         self._record_log = record_log
         self._on_executed = on_executed
@@ -174,6 +180,9 @@ class Executor:
         assert block.height == self.executed_height + 1, "blocks are executed in height order"
         self._is_idle.clear()
         started = time.perf_counter()
+        traces = self._traces.take(block.transactions)
+        if traces:
+            block = replace(block, traces=traces)
         try:
             execution = await self._application.execute(block)
         finally:
@@ -183,6 +192,9 @@ class Executor:
         COMMITTED.inc(len(execution.outcomes))
         self.executed_height = block.height
         self._unexecuted.pop(block_hash, None)
+        for _, traceparent in traces:
+            trace = parse_traceparent(traceparent)
+            log_span(trace, "consensus: executed", time.perf_counter() - started, height=block.height)
         self._on_executed(block, block_hash, execution)
 
 

@@ -31,7 +31,7 @@ class Admitted(Enum):
 class PoolItem:
     """A transaction in the pool."""
 
-    __slots__ = ("admitted_at", "data", "expire_time_ms", "id", "is_deferred", "sent_to")
+    __slots__ = ("admitted_at", "data", "expire_time_ms", "id", "is_deferred", "sent_to", "traceparent")
 
     def __init__(self, identifier: bytes, data: bytes, expire_time_ms: int, admitted_at: float) -> None:
         self.id = identifier
@@ -43,6 +43,8 @@ class PoolItem:
         self.sent_to = 0
         """Bit per seat that has it from us or gave it to us."""
         self.is_deferred = False
+        self.traceparent = ""
+        """Of the client's call, where that is sampled."""
 
 
 class Pool:

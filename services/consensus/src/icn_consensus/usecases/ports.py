@@ -37,6 +37,8 @@ class FinalBlock:
     descendant_headers: tuple[bytes, ...]
     parent_certificate: bytes
     """As the block carries it; empty where the parent is genesis."""
+    traces: tuple[tuple[int, str], ...] = ()
+    """Position and traceparent of transactions whose call was sampled; no part of the block."""
 
 
 class TransactionCheck(NamedTuple):
@@ -155,6 +157,9 @@ class Peers(Protocol):
 
     def send_transactions(self, seat: int, transactions: Sequence[bytes]) -> bool:
         """Send up to 1,000 transactions; False when the seat is not connected."""
+
+    def broadcast_traces(self, traces: Sequence[tuple[bytes, str]]) -> None:
+        """Tell everybody the traces of transactions, by digest, at most 1,000."""
 
     def send_fetch_request(self, seat: int, request: FetchRequest) -> bool:
         """Ask a seat; False when it is not connected."""

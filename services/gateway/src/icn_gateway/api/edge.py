@@ -9,6 +9,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import structlog
+from icn_kit.spans import log_span
 from icn_kit.trace import TRACEPARENT_KEY, current_trace, parse_traceparent
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -136,7 +137,9 @@ class Edge:
                 self._is_idle.set()
             route = scope.get("path_template") or UNMATCHED
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-            REQUEST_SECONDS.labels(method, route).observe(perf_counter() - started_at)
+            seconds = perf_counter() - started_at
+            REQUEST_SECONDS.labels(method, route).observe(seconds)
+            log_span(trace, f"{method} {route}", seconds, status=answer.status)
             REQUESTS.labels(method, route, answer.status).inc()
 
     def _turn_away(self, scope: Scope) -> HttpProblem | None:

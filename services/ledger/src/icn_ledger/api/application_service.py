@@ -103,6 +103,7 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
                 request.finalization,
                 tuple(request.descendant_headers),
                 request.parent_certificate,
+                tuple((trace.index, trace.traceparent) for trace in request.traces),
             )
         )
         return application_pb2.ExecuteBlockResponse(

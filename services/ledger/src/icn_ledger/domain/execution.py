@@ -150,7 +150,7 @@ class BlockExecution:
             self._receipts.append(None)
             self._deferred.append((index, transaction))
             return
-        working.begin()
+        working.begin(index)
         events_before = len(working.events)
         message_index = 0
         try:

@@ -7,6 +7,9 @@ from typing import Any
 from icn_ledger.domain.events import Event
 from icn_ledger.domain.records import Namespace, RecordTables
 
+NO_TRANSACTION = -1
+"""What happens by itself, such as a hold that ends."""
+
 
 class WorkingSet:
     """Records loaded for a block and the changes to them.
@@ -20,6 +23,8 @@ class WorkingSet:
         self.events: list[Event] = []
         self._journal: list[tuple[dict[bytes, Any], bytes, Any]] = []
         self._events_before = 0
+        self._origins: list[tuple[int, int]] = []
+        """(number of events before it, transaction's position in the block), ascending."""
 
     def add_loaded(self, records: RecordTables) -> None:
         """Take in records that were loaded later; those that are here already stay as they are."""
@@ -33,10 +38,20 @@ class WorkingSet:
         """Take in that there is no such record, which was not loaded by its name."""
         self.loaded.table(namespace)[identifier] = self.now.table(namespace)[identifier] = None
 
-    def begin(self) -> None:
-        """From here on, `rollback` takes back."""
+    def begin(self, transaction_index: int = NO_TRANSACTION) -> None:
+        """From here on, `rollback` takes back; what happens is of this transaction."""
         self._journal.clear()
         self._events_before = len(self.events)
+        self._origins.append((self._events_before, transaction_index))
+
+    def origins(self) -> list[int]:
+        """Per event the position of its transaction in the block, or NO_TRANSACTION."""
+        found: list[int] = []
+        for (start, origin), (end, _) in zip(
+            self._origins, [*self._origins[1:], (len(self.events), 0)], strict=True
+        ):
+            found += [origin] * (end - start)
+        return [NO_TRANSACTION] * (len(self.events) - len(found)) + found
 
     def rollback(self) -> None:
         """Undo every change and event since `begin`."""

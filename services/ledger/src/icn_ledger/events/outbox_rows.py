@@ -58,6 +58,7 @@ def make_event_rows(genesis_hash: bytes) -> EventRows:
                 height=height,
                 schema_version=SCHEMA_VERSION,
                 tenant=tenant,
+                traceparent=commit.traceparents.get(index, ""),
                 subject=subject,
                 aggregate=aggregate,
                 payload=payload,

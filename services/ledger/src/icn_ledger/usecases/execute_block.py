@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from itertools import pairwise
+from time import perf_counter
 from typing import NamedTuple
 
 from icn.consensus.v1 import block_pb2
@@ -16,6 +17,8 @@ from icn_crypto.state_tree import StateTree, Update, state_key
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
 from icn_kit.errors import DomainError, ErrorKind, FailedPrecondition, InvalidArgument
 from icn_kit.genesis import Genesis
+from icn_kit.spans import log_span
+from icn_kit.trace import Trace, parse_traceparent
 
 from icn_ledger.domain.duty import DutyCounts, duty_identifier
 from icn_ledger.domain.execution import BlockExecution, BlockOutcome
@@ -29,6 +32,7 @@ from icn_ledger.domain.receipts import encode_receipt, receipts_root
 from icn_ledger.domain.records import Namespace, RecordTables
 from icn_ledger.domain.refusals import InvariantBroken, Malformed
 from icn_ledger.domain.touched import touched_behind, touched_directly
+from icn_ledger.domain.working_set import WorkingSet
 from icn_ledger.usecases.breath import LEAVES_ON_LOOP_MAX, in_breaths
 from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
 from icn_ledger.usecases.ports import (
@@ -65,6 +69,8 @@ class FinalBlock(NamedTuple):
     descendant_headers: tuple[bytes, ...]
     parent_certificate: bytes = b""
     """As the block carries it; its digest is the header's. Empty where the parent is genesis."""
+    traces: tuple[tuple[int, str], ...] = ()
+    """Position and traceparent of transactions whose call was sampled; no part of the block."""
 
 
 class Execution(NamedTuple):
@@ -204,6 +210,8 @@ class Executor:
         block_hash: bytes,
         signers: Sequence[int],
     ) -> Execution:
+        started = perf_counter()
+        traces = {index: parse_traceparent(traceparent) for index, traceparent in final.traces}
         newest = self.state.newest
         context = BlockContext(header.height, header.epoch, header.time_ms)
         transactions = await self._read(final.transactions)
@@ -247,8 +255,11 @@ class Executor:
                 log=log,
                 edge=self._edge(header, final),
                 duty=self._duty_of(duty, header, signers),
+                traceparents=_traceparents(outcome.working, traces) if traces else {},
             )
         )
+        for trace in traces.values():
+            log_span(trace, "ledger: block", perf_counter() - started, height=header.height)
         execution = Execution(block, list(zip(ids, receipts, strict=True)))
         self.on_executed(execution)
         return execution
@@ -409,6 +420,15 @@ def _parent_signers(final: FinalBlock, header: block_pb2.BlockHeader, seats: int
     if any(before >= after for before, after in pairwise(signers)) or (signers and signers[-1] >= seats):
         raise InvalidArgument("MALFORMED_CERTIFICATE", "seats must ascend and be of the set")
     return signers
+
+
+def _traceparents(working: WorkingSet, traces: Mapping[int, Trace]) -> dict[int, str]:
+    """Per position of an event the trace of the transaction that made it, with our span as its parent."""
+    return {
+        position: traces[origin].traceparent
+        for position, origin in enumerate(working.origins())
+        if origin in traces and traces[origin].is_sampled
+    }
 
 
 def _parse_header(final: FinalBlock) -> block_pb2.BlockHeader:

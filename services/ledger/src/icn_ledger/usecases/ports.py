@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from icn_crypto.merkle_log import Log
@@ -108,6 +108,8 @@ class BlockCommit:
     """Set when the block is the last of its epoch to hold transactions."""
     duty: DutyCounts
     """Of the block's epoch, this block included."""
+    traceparents: Mapping[int, str] = field(default_factory=dict)
+    """Of events by position, where the call that caused them was sampled; no part of the state."""
 
 
 class OutboxRows(NamedTuple):

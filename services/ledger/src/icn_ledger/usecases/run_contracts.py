@@ -69,7 +69,7 @@ class _Run:
         controller = working.now.controllers[transaction.principal]
         assert controller is not None, "validity rule 3; no controller ever goes"
         self._fuel_used, self._text = 0, b""
-        working.begin()
+        working.begin(index)
         events_before = len(working.events)
         try:
             check_authority(transaction, controller, self.execution.context.time_ms)

@@ -6,7 +6,8 @@ import pytest
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn.ledger.v1.state_pb2 import Receipt
 from icn_ledger.domain.limits import HOLD_AHEAD_MS_MAX, NO_FLOOR, QUANTITY_MAX
-from icn_ledger.domain.records import Account, Anchor, Hold, Unit
+from icn_ledger.domain.records import Account, Anchor, Hold, RecordTables, Unit
+from icn_ledger.domain.working_set import NO_TRANSACTION, WorkingSet
 
 from services.ledger.tests.conftest import (
     TestKey,
@@ -379,3 +380,19 @@ async def test_the_counts_of_an_allowance_start_again_with_the_epoch(scene: Scen
     allowance = scene.ledger.state.records[-1].allowances[scene.shop.principal]
     assert (allowance.epoch, allowance.used_signatures) == (1, 1)
     assert allowance.used_state_leaves > 0
+
+
+def test_every_event_knows_its_transaction() -> None:
+    working = WorkingSet(RecordTables())
+    working.begin()
+    working.events.append("released")  # type: ignore[arg-type]
+    working.begin(0)
+    working.events += ["a", "b"]  # type: ignore[list-item]
+    working.begin(1)
+    working.events.append("undone")  # type: ignore[arg-type]
+    working.rollback()
+    working.events.append("refused")  # type: ignore[arg-type]
+    working.begin(2)
+    working.begin(3)
+    working.events.append("c")  # type: ignore[arg-type]
+    assert working.origins() == [NO_TRANSACTION, 0, 0, 1, 3]
