@@ -37,6 +37,24 @@ from services.ledger.tests.conftest import (
     update_controller,
     void_hold,
 )
+from services.ledger.tests.institutions import (
+    FEDERATION,
+    admit,
+    admit_member,
+    allowance_action,
+    apply_for_membership,
+    cast_ballot,
+    countersign,
+    decision,
+    enact,
+    end_membership,
+    exclude,
+    floor_action,
+    found,
+    open_poll,
+    set_rules,
+    vouch_for_applicant,
+)
 
 MEMBERS = 6
 UNIT = identifier("unit")
@@ -70,12 +88,22 @@ class Workload:
                     for member in self.members
                 ],
             ),
+            (
+                self.shop,
+                [
+                    self.decided(
+                        found([one.principal for one in self.zone.organizations]),
+                        by=self.zone.organizations,
+                    )
+                ],
+            ),
         )
         yield self.block(
             *[
-                (member, [open_account(account, UNIT)])
+                (member, [open_account(account, UNIT), apply_for_membership(self.shop.principal)])
                 for member, account in zip(self.members, ACCOUNTS, strict=True)
-            ]
+            ],
+            (self.shop, [admit_member(member.principal) for member in self.members[1:]]),
         )
         for _ in range(count - 2):
             yield self.block(*[self.drawn() for _ in range(self.random.randrange(0, 12))])
@@ -93,6 +121,9 @@ class Workload:
             + ["hold"] * 3
             + ["end"] * 3
             + ["recovery"] * 2
+            + ["membership"] * 5
+            + ["ballot"] * 4
+            + ["poll", "poll", "decision", "decision"]
             + ["floor", "anchor", "open", "zone", "key"]
         )
         number = draw.randrange(MEMBERS)
@@ -125,6 +156,8 @@ class Workload:
             return self.zone.authority, [
                 set_allowance(organization, state_leaves=draw.randrange(100), **bounds)
             ]
+        if kind in ("membership", "ballot", "poll", "decision"):
+            return self.institutional(kind, member)
         keys = member.keys[0], TestKey(f"more {draw.randrange(5)}")
         if kind == "recovery":
             principal = member.principal
@@ -138,6 +171,49 @@ class Workload:
         if draw.randrange(2):
             return member, [update_controller(1, *keys)]
         return member, [set_recovery(guarded_by(self.shop, 5 * BLOCK_MS) if draw.randrange(4) else None)]
+
+    def institutional(self, kind: str, member: Member) -> tuple[Member, list[pb.Message]]:
+        """Something about the shop's members, the federation's members, or their polls."""
+        draw = self.random
+        shop, other = self.shop.principal, draw.choice(self.members)
+        organization = draw.choice([shop, shop, FEDERATION])
+        if kind == "membership":
+            return draw.choice(
+                [
+                    (member, [apply_for_membership(organization)]),
+                    (member, [vouch_for_applicant(organization, other.principal)]),
+                    (self.shop, [admit_member(member.principal)]),
+                    (member, [end_membership(organization, member.principal)]),
+                    (self.shop, [end_membership(shop, member.principal)]),
+                ]
+            )
+        # One poll after the other, each open for some of ten blocks.
+        poll = identifier(f"poll {self.time_ms // (10 * BLOCK_MS)}")
+        if kind == "poll":
+            electorate = draw.choice([pb.ELECTORATE_MEMBERS, pb.ELECTORATE_MEMBERS_OF_MEMBERS])
+            organization = shop if electorate == pb.ELECTORATE_MEMBERS else FEDERATION
+            close = self.time_ms + draw.randrange(1, 12) * BLOCK_MS
+            return self.shop, [open_poll(poll, organization, close, electorate)]
+        if kind == "ballot":
+            through = draw.choice([b"", b"", shop])
+            return member, [cast_ballot(poll, self.name() * 2, through)]
+        action = draw.choice(
+            [
+                admit(member.principal),
+                exclude(member.principal),
+                set_rules(draw.randrange(5), draw.randrange(2)),
+                floor_action(draw.choice(ACCOUNTS), -draw.randrange(2_000)),
+                allowance_action(shop, bytes_per_epoch=2**40),
+            ]
+        )
+        signers = draw.sample(self.zone.organizations, draw.randrange(2, 5))
+        actions = [action] * draw.randrange(2)
+        return member, [self.decided(*actions, by=signers, poll=draw.choice([b"", poll]))]
+
+    def decided(self, *actions: pb.DecisionAction, by: list[Member], poll: bytes = b"") -> pb.Message:
+        """A decision that founders countersign with the one key of their controllers."""
+        body = decision(*actions, poll=poll, subject=self.name() * 2)
+        return enact(body, [countersign(self.zone, body, one.principal, one.keys[0]) for one in by])
 
 
 async def print_roots(seed: int, blocks: int) -> None:

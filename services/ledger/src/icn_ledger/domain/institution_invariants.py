@@ -79,7 +79,7 @@ def _check_members(before: RecordTables, changes: RecordTables, now: RecordTable
     for identifier in {*more, *changes.authorities}:
         authority = now.authorities.get(identifier)
         if authority is None:
-            if changes.authorities.get(identifier, authority) is not authority:
+            if identifier in changes.authorities:
                 raise InvariantBroken(f"authority {identifier.hex()} is gone")
             continue  # an organization with a controller, which counts no members
         known = before.authorities[identifier]
