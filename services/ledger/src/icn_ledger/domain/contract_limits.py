@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+ENGINE: Final = "wasmtime 50.0.1"
+"""Fuel is counted by it: another engine is another protocol version."""
 CODE_BYTES_MAX: Final = 61_440
 MESSAGE_BYTES_MAX: Final = 16_384
 FUEL_LIMIT_MAX: Final = 1_000_000_000

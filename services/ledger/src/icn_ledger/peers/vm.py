@@ -174,6 +174,7 @@ class _Stream:
     async def _write(self, **request: Any) -> None:
         try:
             if self._call is None:
+                await self._check_engine()
                 self._call = self._stub.ExecuteBatch()
             await self._call.write(
                 service_pb2.ExecuteBatchRequest(
@@ -184,6 +185,12 @@ class _Stream:
             raise _unavailable(failure) from failure
         except (asyncio.InvalidStateError, grpc.aio.UsageError) as failure:
             raise VmUnavailable(f"the stream is over: {failure}") from failure
+
+    async def _check_engine(self) -> None:
+        """Another engine could count other fuel: with it this node must not execute."""
+        engine = (await self._stub.GetEngine(service_pb2.GetEngineRequest())).engine
+        if engine != contract_limits.ENGINE:
+            raise VmUnavailable(f"the vm runs {engine}, the protocol {contract_limits.ENGINE}")
 
 
 def _unavailable(failure: grpc.RpcError) -> VmUnavailable:

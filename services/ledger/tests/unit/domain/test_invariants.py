@@ -8,7 +8,16 @@ from icn_ledger.domain.execution import BlockExecution, BlockOutcome
 from icn_ledger.domain.invariants import check_block, check_state
 from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.posting import BlockContext
-from icn_ledger.domain.records import Account, Controller, Hold, RecordTables, Recovery, RecoveryPolicy
+from icn_ledger.domain.records import (
+    Account,
+    Contract,
+    ContractEntry,
+    Controller,
+    Hold,
+    RecordTables,
+    Recovery,
+    RecoveryPolicy,
+)
 from icn_ledger.domain.refusals import InvariantBroken
 
 from services.ledger.tests.conftest import identifier
@@ -153,3 +162,34 @@ def test_the_whole_state_is_checked_at_the_start(accounts: list[Account], holds:
 
 def test_a_whole_state_that_adds_up_passes() -> None:
     check_state([account(A, -QUANTITY_MAX, 5), account(B, QUANTITY_MAX)], [hold(5)])
+
+
+FUND = identifier("fund")
+OLD, NEW = FUND + b"old", FUND + b"new"
+
+
+@pytest.mark.parametrize(
+    ("entries", "size_bytes", "is_right"),
+    [(2, 16, True), (1, 16, False), (2, 15, False), (1, 8, False)],
+)
+def test_a_contracts_leaf_says_what_its_storage_holds(entries: int, size_bytes: int, is_right: bool) -> None:
+    payer = identifier("payer")
+    leaf = Contract(FUND, bytes(32), payer, 1, 8, 5)
+    loaded = RecordTables(
+        contracts={FUND: leaf}, contract_entries={OLD: ContractEntry(b"12345", payer), NEW: None}
+    )
+    changed = RecordTables(
+        contracts={FUND: leaf._replace(storage_entries=entries, storage_bytes=size_bytes)},
+        contract_entries={OLD: ContractEntry(b"1234567", payer), NEW: ContractEntry(b"123", payer)},
+    )
+    if is_right:
+        check(loaded, changed)
+    else:
+        with pytest.raises(InvariantBroken, match="storage wrong"):
+            check(loaded, changed)
+
+
+def test_an_entry_never_changes_behind_its_contracts_leaf() -> None:
+    loaded = RecordTables(contract_entries={NEW: None})
+    with pytest.raises(InvariantBroken, match="storage wrong"):
+        check(loaded, RecordTables(contract_entries={NEW: ContractEntry(b"1", identifier("payer"))}))

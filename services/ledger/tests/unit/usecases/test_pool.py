@@ -28,6 +28,7 @@ from services.ledger.tests.conftest import (
     Zone,
     anchor,
     create_unit,
+    execute,
     identifier,
     make_zone,
     memory_ledger,
@@ -285,6 +286,24 @@ async def test_a_proposal_counts_the_allowance_of_all_it_holds() -> None:
     judgement = await validate(ledger, *data)
     assert (judgement.reason, judgement.transaction_ids) == ("ALLOWANCE_EXCEEDED", ())
     assert judgement.message.startswith("transaction 2: ")
+
+
+async def test_a_proposal_keeps_to_the_fuel_of_a_block_and_refuses_nothing_for_it(
+    zone: Zone, ledger: Ledger
+) -> None:
+    organizations = zone.organizations
+    data = [
+        zone.transaction(organization, execute(A, fuel_limit=limit))
+        for organization, limit in zip(organizations, (600_000_000, 600_000_000, 400_000_000, 1), strict=True)
+    ]
+    native = zone.transaction(organizations[3], MOVE)
+    assert await prepare(ledger, *data, native) == Choice((0, 2), ())
+    assert (await validate(ledger, data[0], data[2])).reason == ""
+    judgement = await validate(ledger, data[0], data[2], data[3])
+    assert judgement.reason == "BLOCK_FUEL_EXCEEDED"
+    assert judgement.message == ("transaction 2: fuel: 1000000000 used, 1 more, the limit is 1000000000")
+    answers = await check(ledger, *data)
+    assert [answer.reason for answer in answers] == [""] * 4, "a pool asks of each alone"
 
 
 async def test_a_valid_block_names_its_ids(zone: Zone, ledger: Ledger) -> None:
