@@ -29,7 +29,8 @@ BUSY_SPANS_MAX: Final = 5_000
 
 QUANTITY_MAX: Final = 10**9
 AMOUNT_MINOR_MAX: Final = 2**62
-FULFIL_MS_MIN: Final = 60_000
+FULFIL_MS_MIN: Final = 1_000
+"""Shorter, and no hold could be placed in time."""
 FULFIL_MS_MAX: Final = 365 * DAY_MS
 AGREEMENT_MS_MAX: Final = FULFIL_MS_MAX + 10 * 60_000
 """The longest an agreement may last, from its command's issue: within the ledger's 366 days for holds even

@@ -46,7 +46,7 @@ OFFER = Offer(
         {"price_minor": 0},
         {"price_minor": AMOUNT_MINOR_MAX},
         {"account": b"c"},
-        {"fulfil_within_ms": 59_999},
+        {"fulfil_within_ms": 999},
         {"fulfil_within_ms": 31_536_000_001},
         {"expires_at_ms": NOW},
         {"expires_at_ms": 2**64 - 1},
