@@ -32,6 +32,8 @@ from icn_gateway.events.feed import Feed
 from icn_gateway.settings import REPOSITORY_WEB
 from icn_gateway.usecases.contracts import Method
 from icn_gateway.usecases.list_validators import ValidatorWatch
+from icn_gateway.usecases.name_book import NameBook
+from icn_gateway.usecases.shared_reads import SharedReads
 from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.submit_transactions import transaction_id
 from icn_gateway.usecases.units import UnitCatalog
@@ -536,12 +538,18 @@ def make_context(
 ) -> Context:
     """A gateway's context over ``ports``, the zone itself by default."""
     source = zone if ports is None else ports
+    shared = SharedReads(zone.services)
     return Context(
         genesis=zone.genesis,
         genesis_file=zone.genesis_file,
         ledger=source,
         pool=source,
-        services=zone.services if ports is None else ports,
+        services=zone.services,
+        shared=shared,
+        book=NameBook(
+            {organization.principal: organization.name for organization in zone.genesis.organizations},
+            shared,
+        ),
         validators=ValidatorWatch(source),
         units=UnitCatalog(source),
         feed=Feed({}) if feed is None else feed,

@@ -30,6 +30,8 @@ from icn_gateway.peers.services import METHODS_OF_SERVICES, ServicePeers
 from icn_gateway.settings import GatewaySettings
 from icn_gateway.store.sessions import PostgresSessions
 from icn_gateway.usecases.list_validators import ValidatorWatch
+from icn_gateway.usecases.name_book import NameBook
+from icn_gateway.usecases.shared_reads import SharedReads
 from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.units import UnitCatalog
 
@@ -58,12 +60,18 @@ class Gateway:
         )
         genesis = parse_genesis(genesis_file)
         self._sessions = PostgresSessions(settings.database_url.get_secret_value())
+        services = ServicePeers(settings.services, self._service_channels, self._validators)
+        shared = SharedReads(services)
         context = Context(
             genesis=genesis,
             genesis_file=genesis_file,
             ledger=self._validators,
             pool=self._validators,
-            services=ServicePeers(settings.services, self._service_channels, self._validators),
+            services=services,
+            shared=shared,
+            book=NameBook(
+                {organization.principal: organization.name for organization in genesis.organizations}, shared
+            ),
             validators=ValidatorWatch(self._validators),
             units=UnitCatalog(self._validators),
             feed=self._feed,

@@ -8,7 +8,9 @@ from icn_kit.genesis import Genesis
 
 from icn_gateway.domain.rate_limit import RateLimit
 from icn_gateway.usecases.list_validators import ValidatorWatch
+from icn_gateway.usecases.name_book import NameBook
 from icn_gateway.usecases.ports import EventFeed, LedgerReader, Services, TransactionPool
+from icn_gateway.usecases.shared_reads import SharedReads
 from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.units import UnitCatalog
 
@@ -26,6 +28,8 @@ class Context:
     validators: ValidatorWatch
     units: UnitCatalog
     feed: EventFeed
+    shared: SharedReads
+    book: NameBook
     sign_in: SignIn
     sign_in_limit: RateLimit
     """Per client address, for routes that check signatures or codes."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,10 +11,36 @@ import pytest
 from icn.ledger.v1 import state_pb2 as state
 from icn_gateway.api.pages import moment
 from icn_gateway.domain.money import MINUS
+from icn_gateway.domain.rate_limit import RateLimit
 from icn_gateway.settings import REPOSITORY_WEB
-from icn_kit.errors import Unavailable
+from icn_kit.errors import NotFound, Unavailable
+
+from services.gateway.tests.areas import (
+    AGREEMENT,
+    CONTRACT,
+    DECISION,
+    ELECTION,
+    FEDERATION,
+    LONG,
+    MEMBER,
+    OFFER,
+    PAGES,
+    PROPOSAL,
+    RESOURCE,
+    Areas,
+    lively_feed,
+)
 
 ACCOUNT = f"{10:032x}"
+
+
+@pytest.fixture
+async def lively(zone: Any, make: Any, open_client: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A gateway over services that all have something to show."""
+    Areas(zone).fill()
+    context = make.context(zone, feed=await lively_feed(zone))
+    async with open_client(make.edge(context, rate_limit=RateLimit(1e6, 1e6))) as opened:
+        yield opened
 
 
 class Text(HTMLParser):
@@ -39,7 +67,7 @@ async def read(client: httpx.AsyncClient, path: str, status: int = 200) -> Text:
     return Text(answer.text)
 
 
-async def test_the_page_shows_validators_height_profile_units_accounts_and_blocks(
+async def test_the_front_page_shows_validators_height_profile_and_blocks(
     client: httpx.AsyncClient, zone: Any
 ) -> None:
     zone.unreachable = {3}
@@ -50,10 +78,14 @@ async def test_the_page_shows_validators_height_profile_units_accounts_and_block
     assert f"Final height {zone.height + 1}" in page.text
     assert "not reachable" in page.text
     assert "3 of 4" in page.text
+    assert f"/v1/blocks/{zone.height}" in page.links
+
+
+async def test_balances_and_units_are_on_a_page_of_their_own(client: httpx.AsyncClient) -> None:
+    page = await read(client, "/accounts")
     assert f"{MINUS}80.25 HOURS" in page.text
     assert "RIVER" in page.text
     assert f"/accounts/{ACCOUNT}" in page.links
-    assert f"/v1/blocks/{zone.height}" in page.links
 
 
 async def test_an_account_shows_its_balance_entries_and_a_link_to_its_proof(
@@ -66,25 +98,38 @@ async def test_an_account_shows_its_balance_entries_and_a_link_to_its_proof(
     assert f"/v1/proofs/accounts/{ACCOUNT}" in page.links
 
 
-async def test_a_page_loads_nothing_from_anywhere_else(client: httpx.AsyncClient) -> None:
-    for path in ("/", f"/accounts/{ACCOUNT}"):
-        page = await read(client, path)
-        assert all(link.startswith(("/", "#")) and not link.startswith("//") for link in page.links)
+async def test_a_page_loads_nothing_from_anywhere_else(lively: httpx.AsyncClient) -> None:
+    for path in PAGES:
+        page = await read(lively, path, status=400 if path.endswith("nobody") else 200)
+        external = {"https://example.org/about"}  # what an organization says of itself, a link and no more
+        assert all(
+            link in external or (link.startswith(("/", "#")) and not link.startswith("//"))
+            for link in page.links
+        )
 
 
-async def test_what_the_page_links_to_is_there(client: httpx.AsyncClient) -> None:
-    for path in ("/", f"/accounts/{ACCOUNT}"):
-        for link in set((await read(client, path)).links):
-            if link.startswith(("#", "/v1/proofs/")):
-                continue
-            assert (await client.get(link)).status_code == 200, link
+async def test_what_the_pages_link_to_is_there(lively: httpx.AsyncClient) -> None:
+    links: set[str] = set()
+    for path in PAGES[:-1]:
+        links |= {link.partition("#")[0] for link in (await read(lively, path)).links}
+    for link in sorted(links):
+        if link.startswith(("/v1/proofs/", "https:", "/v1/transactions/")) or not link:
+            continue
+        assert (await lively.get(link)).status_code == 200, link
 
 
 async def test_a_name_from_outside_cannot_become_markup(client: httpx.AsyncClient, zone: Any) -> None:
     zone.units[b"\x00" * 15 + b"\x64"].code = "<script>alert(1)</script>"
-    answer = await client.get("/")
+    answer = await client.get("/accounts")
     assert "<script>alert" not in answer.text
     assert "&lt;script&gt;" in answer.text
+
+
+async def test_nothing_a_service_says_becomes_markup(lively: httpx.AsyncClient) -> None:
+    for path in PAGES:
+        text = (await lively.get(path)).text
+        assert "<script>alert" not in text
+        assert "<b>fresh" not in text
 
 
 async def test_the_page_turns_when_there_are_more_accounts_than_fit(
@@ -92,7 +137,7 @@ async def test_the_page_turns_when_there_are_more_accounts_than_fit(
 ) -> None:
     for number in range(1_000, 1_060):
         zone.add_account(number, make.identifier(77), make.identifier(100))
-    first = await read(client, "/")
+    first = await read(client, "/accounts")
     (more,) = [link for link in first.links if "page_token" in link]
     second = await read(client, more.partition("#")[0])
     assert "First page" in second.text
@@ -117,8 +162,8 @@ async def test_during_an_outage_the_page_still_says_which_validators_answer(
     [
         (f"/accounts/{999:032x}", 404, "ACCOUNT_UNKNOWN"),
         ("/accounts/nobody", 400, "MALFORMED_IDENTIFIER"),
-        ("/?page_token=nonsense", 400, "MALFORMED_PAGE_TOKEN"),
-        ("/?page_token=%00", 400, "INVALID_ARGUMENT"),
+        ("/accounts?page_token=nonsense", 400, "MALFORMED_PAGE_TOKEN"),
+        ("/accounts?page_token=%00", 400, "INVALID_ARGUMENT"),
         ("/static/nothing.css", 404, "ROUTE_UNKNOWN"),
         ("/static/..%2Ftemplates%2Fbase.html", 404, "ROUTE_UNKNOWN"),
     ],
@@ -161,8 +206,130 @@ async def test_an_account_nobody_named_shows_its_owners_id(
     zone.accounts[make.identifier(20)] = state.AccountLeaf(
         account=make.identifier(20), owner=make.identifier(77), unit=make.identifier(101)
     )
-    assert f"/v1/principals/{77:032x}" in (await read(client, f"/accounts/{20:032x}")).links
+    assert f"/people/{77:032x}" in (await read(client, f"/accounts/{20:032x}")).links
 
 
 def test_times_are_shown_in_utc_to_the_second() -> None:
     assert moment(1_772_366_405_999) == "2026-03-01 12:00:05"
+
+
+async def test_the_front_page_tells_what_happens_now(lively: httpx.AsyncClient) -> None:
+    text = (await read(lively, "/")).text
+    assert "120.50 HOURS moved" in text
+    assert f"is a member of {LONG}" in text
+    assert "agreed on 13.50 HOURS" in text
+    assert "is in force" in text
+    assert text.index("agreed on") < text.index("is a member of"), "newest first"
+
+
+async def test_the_front_page_shows_trades_bookings_offers_and_proposals(lively: httpx.AsyncClient) -> None:
+    page = await read(lively, "/")
+    assert "Mill Street Bakery → River Farm 120.50 HOURS" in page.text
+    assert f"/resources/{RESOURCE}" in page.links
+    assert "4.50 HOURS" in page.text
+    assert "Raise the floor of the bakery" in page.text
+    assert "5 memberships" in page.text
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/market", ["12 of 40 loaf left", "4.50 HOURS", "13.50 HOURS"]),
+        (f"/offers/{OFFER}", ["Bring a bag", "Price of one loaf 4.50 HOURS", f"icn offer accept {OFFER}"]),
+        (f"/agreements/{AGREEMENT}", ["13.50 HOURS", "reported", "held", "Mill Street Bakery"]),
+        ("/bookings", ["Tractor of", "booked", "waiting", "place 1 in the queue"]),
+        (f"/resources/{RESOURCE}", ["06:00 to 21:00", "30 to 480 minutes", "Key at the mill"]),
+        ("/proposals", ["Delegates to the assembly", "12 ballots", "2 countersignatures"]),
+        (f"/proposals/{PROPOSAL}", ["It buys an oven", "Yes 5", "quorum: 7 of 12, reached", "2 of 3 needed"]),
+        (f"/proposals/{ELECTION}", ["Quota 5", "Stage 9", "4.66668", "elected", "2 by lot"]),
+        (f"/certificates/{DECISION}", ["2 of 3 needed", "Mill Street Bakery", "Not in force"]),
+        ("/people", ["federation", "5 members", "1 ask to join", "decides together"]),
+        (
+            f"/organizations/{FEDERATION.hex()}",
+            ["treasurer", "vouched for by Mill Street Bakery", "did:webvh:"],
+        ),
+        (f"/people/{MEMBER.hex()}", ["sponsored by Mill Street Bakery", "0.123456789", "did:key:"]),
+        ("/scores", ["0.123456789", "explained"]),
+        (f"/scores/{MEMBER.hex()}", ["0.100000000", "0.023456789", "trusts with weight 1", "and 3 more"]),
+        ("/contracts", ["1 calls", "48"]),
+        (f"/contracts/{CONTRACT}", ["Storage entries 12", "paid 12"]),
+    ],
+)
+async def test_a_page_shows_what_its_area_knows(
+    path: str, shown: list[str], lively: httpx.AsyncClient
+) -> None:
+    text = (await read(lively, path)).text
+    for words in shown:
+        assert words in text, text
+
+
+async def test_pages_and_rest_show_the_same_numbers(lively: httpx.AsyncClient) -> None:
+    offer = (await lively.get(f"/v1/offers/{OFFER}")).json()["offer"]
+    score = (await lively.get(f"/v1/scores/{MEMBER.hex()}?dimension=delivery")).json()["score"]
+    assert (offer["price_minor"], score["score_nano"]) == ("450", "123456789")
+    assert "4.50" in (await read(lively, f"/offers/{OFFER}")).text
+    assert "0.123456789" in (await read(lively, f"/scores/{MEMBER.hex()}")).text
+
+
+async def test_every_page_says_which_service_is_away_and_shows_the_rest(
+    lively: httpx.AsyncClient, zone: Any
+) -> None:
+    for name in list(zone.services.answers):
+        if name.startswith("List") and name not in {"ListEntries"}:
+            zone.services.answers[name] = Unavailable("SERVICE_UNREACHABLE", "away")
+    for path in ("/", "/market", "/bookings", "/proposals", "/people", "/scores", f"/people/{MEMBER.hex()}"):
+        page = await read(lively, path)
+        assert "SERVICE_UNREACHABLE" in page.text, path
+
+
+async def test_pages_of_an_empty_federation_say_so(client: httpx.AsyncClient, zone: Any) -> None:
+    for name, answer in list(zone.services.answers.items()):
+        del answer
+        zone.services.answers.pop(name)
+    for path in ("/", "/accounts", "/market", "/bookings", "/proposals", "/people", "/scores", "/contracts"):
+        await read(client, path)
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if len(path) > 40 and "accounts" not in path])
+async def test_a_page_about_nothing_is_not_found(path: str, lively: httpx.AsyncClient, zone: Any) -> None:
+    for name in list(zone.services.answers):
+        if name.startswith("Get") and name != "GetAccount":
+            zone.services.answers[name] = NotFound("THING_UNKNOWN", "no such thing")
+    answer = await lively.get(path)
+    if path.startswith("/organizations/"):
+        assert answer.status_code == 200, "an organization may have said nothing of itself"
+    else:
+        assert answer.status_code == 404
+        assert "THING_UNKNOWN" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"/{area}/x" for area in ("offers", "agreements", "resources", "proposals", "certificates")),
+        *(f"/{area}/x" for area in ("organizations", "people", "scores", "contracts")),
+        f"/resources/{RESOURCE}?week=99",
+        "/scores?dimension=A",
+        f"/scores/{MEMBER.hex()}?dimension=%00",
+        "/market?page_token=%00",
+        "/sign-in?code=%00",
+    ],
+)
+async def test_an_address_of_another_form_is_a_page_that_says_so(
+    path: str, lively: httpx.AsyncClient
+) -> None:
+    page = await read(lively, path, status=400)
+    assert "MALFORMED_IDENTIFIER" in page.text or "INVALID_ARGUMENT" in page.text
+
+
+async def test_every_page_has_one_heading_and_says_where_it_is(lively: httpx.AsyncClient) -> None:
+    for path in PAGES:
+        text = (await lively.get(path)).text
+        assert text.count("<h1") == 1, path
+        assert text.count('aria-current="page"') >= 1 or path.endswith("nobody"), path
+
+
+async def test_many_who_look_at_the_same_ask_each_service_once(lively: httpx.AsyncClient, zone: Any) -> None:
+    await asyncio.gather(*(lively.get("/market") for _ in range(20)))
+    asked = [name for name, _ in zone.services.asked if name.endswith("ListOffers")]
+    assert len(asked) == 1

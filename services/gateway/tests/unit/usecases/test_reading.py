@@ -8,7 +8,7 @@ from icn_gateway.usecases.get_overview import get_overview
 from icn_gateway.usecases.list_validators import STATUS_SECONDS, ValidatorWatch
 from icn_gateway.usecases.read_accounts import get_hold, list_accounts, list_entries
 from icn_gateway.usecases.units import UnitCatalog
-from icn_kit.errors import InvalidArgument, NotFound, Unavailable
+from icn_kit.errors import NotFound, Unavailable
 
 
 async def test_the_ledger_is_asked_for_a_unit_once(zone: Any, make: Any) -> None:
@@ -98,17 +98,12 @@ async def test_an_asker_that_leaves_does_not_take_the_answer_from_the_others() -
 async def test_the_overview_shows_validators_when_the_ledger_cannot_be_read(zone: Any) -> None:
     zone.fault = Unavailable("NO_VALIDATOR_REACHABLE", "none")
     zone.unreachable = {0, 1}
-    overview = await get_overview("", zone, UnitCatalog(zone), ValidatorWatch(zone))
+    overview = await get_overview(zone, ValidatorWatch(zone))
     assert overview.fault is zone.fault
     assert overview.reachable == 2
-    assert overview.accounts is None
+    assert overview.blocks == ()
 
 
 async def test_the_overview_names_the_highest_final_height_that_any_validator_tells_of(zone: Any) -> None:
-    overview = await get_overview("", zone, UnitCatalog(zone), ValidatorWatch(zone))
+    overview = await get_overview(zone, ValidatorWatch(zone))
     assert overview.final_height == zone.height + 1
-
-
-async def test_a_page_token_that_is_none_is_the_callers_fault_not_an_outage(zone: Any) -> None:
-    with pytest.raises(InvalidArgument):
-        await get_overview("nonsense", zone, UnitCatalog(zone), ValidatorWatch(zone))
