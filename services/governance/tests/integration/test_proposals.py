@@ -10,7 +10,8 @@ from icn.governance.v1 import service_pb2 as messages
 from icn.ledger.v1 import events_pb2 as ledger_events
 from icn.ledger.v1.state_pb2 import DecisionLeaf, MembershipLeaf
 from icn_governance.domain.proposal import OPENINGS_PER_VOTER_MAX, ProposalState
-from icn_governance.usecases import follow_ledger
+from icn_governance.store import records
+from icn_governance.usecases import follow_ledger, once
 from icn_governance.usecases.close_polls import next_due, note_poll
 from icn_governance.usecases.ports import PollAt
 from icn_kit.errors import DomainError, Unavailable
@@ -287,3 +288,16 @@ async def test_membership_events_are_shown_in_the_order_of_heights(world: World)
     assert len(answer.members) == 1
     shown = (await world.ask("GetOrganization", messages.GetOrganizationRequest(name=name))).organization
     assert (shown.members, shown.display_name) == (0, "")
+
+
+async def test_a_principal_writes_only_so_much_a_day(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (once, records):
+        monkeypatch.setattr(module, "COMMANDS_PER_DAY_MAX", 2)
+    first = world.coops[0].command(
+        "CreateProposal", messages.CreateProposal(proposal=POLL, draft=plain_draft().to_bytes())
+    )
+    answer = await world.ask("CreateProposal", first)
+    await world.draft(plain_draft(), proposal=b"q" * 16)
+    assert await refused(world.draft(plain_draft(), proposal=b"r" * 16)) == "TOO_MANY_COMMANDS"
+    assert await world.ask("CreateProposal", first) == answer, "a repeat costs nothing"
+    await world.draft(plain_draft(), world.coops[1], proposal=b"r" * 16)

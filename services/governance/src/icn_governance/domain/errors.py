@@ -12,6 +12,8 @@ from icn_kit.errors import (
 )
 from icn_tally.polls.forms import InvalidDocument
 
+COMMANDS_PER_DAY_MAX = 300
+"""Of one principal: more than a busy secretary writes, and at most 18 MB a day on the disk."""
 DOCUMENTS_PER_PROPOSAL_MAX = 16
 """A proposer tries again a few times; more only fills the disk."""
 
@@ -89,6 +91,15 @@ def too_many_documents(proposal: bytes) -> ResourceExhausted:
         "TOO_MANY_DOCUMENTS",
         f"proposal {proposal.hex()} has {DOCUMENTS_PER_PROPOSAL_MAX} documents that were not opened",
         documents_max=DOCUMENTS_PER_PROPOSAL_MAX,
+    )
+
+
+def too_many_commands(principal: bytes) -> ResourceExhausted:
+    """Somebody writes more than people do."""
+    return ResourceExhausted(
+        "TOO_MANY_COMMANDS",
+        f"principal {principal.hex()} has sent {COMMANDS_PER_DAY_MAX} commands in 24 hours",
+        commands_max=COMMANDS_PER_DAY_MAX,
     )
 
 

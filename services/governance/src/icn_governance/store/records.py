@@ -12,7 +12,7 @@ from icn_kit.database import Connection
 from icn_tally.polls.commitments import Opening
 
 from icn_governance.domain.decision import StoredDecision
-from icn_governance.domain.errors import DOCUMENTS_PER_PROPOSAL_MAX
+from icn_governance.domain.errors import COMMANDS_PER_DAY_MAX, DOCUMENTS_PER_PROPOSAL_MAX
 from icn_governance.domain.organization import Profile
 from icn_governance.domain.proposal import OPENINGS_PER_VOTER_MAX, Proposal
 from icn_governance.store.rows import (
@@ -25,6 +25,11 @@ from icn_governance.store.rows import (
 )
 from icn_governance.usecases.ports import OrganizationRow
 
+_RECENT_COMMANDS = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM commands WHERE principal = %s AND received_at > now() - interval '24 hours' LIMIT %s
+    ) AS recent
+"""
 _REGISTER = """
     INSERT INTO organizations AS o (organization, display_name, kind, description, contact, website,
         registered_by, update_time_ms) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
@@ -90,6 +95,12 @@ class PostgresRecords:
         """See the port."""
         row = await self._one("SELECT answer FROM commands WHERE id = %s", command_id)
         return None if row is None else row[0]
+
+    async def count_recent_commands(self, principal: bytes) -> int:
+        """See the port."""
+        row = await self._one(_RECENT_COMMANDS, principal, COMMANDS_PER_DAY_MAX)
+        assert row is not None, "a count has a row"
+        return int(row[0])
 
     async def claim(self, command: Command[Any]) -> bool:
         """See the port."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from icn_kit.commands import Command
 
+from icn_governance.domain.errors import COMMANDS_PER_DAY_MAX, too_many_commands
 from icn_governance.usecases.ports import Begin, UnitOfWork
 
 T = TypeVar("T")
@@ -25,11 +26,18 @@ async def once(
         begin: makes a unit of work.
         prepare: asks others, outside of any transaction; not called for a repeat that is known.
         work: makes the change and the answer's bytes inside the transaction that keeps the command.
+
+    Raises:
+        ResourceExhausted: TOO_MANY_COMMANDS.
+        DomainError: whatever ``prepare`` and ``work`` refuse; nothing is kept.
     """
     async with begin() as uow:
         known = await uow.records.find_answer(command.id)
+        recent = await uow.records.count_recent_commands(command.principal)
     if known is not None:
         return known
+    if recent >= COMMANDS_PER_DAY_MAX:
+        raise too_many_commands(command.principal)
     prepared = await prepare()
     async with begin() as uow:
         if not await uow.records.claim(command):

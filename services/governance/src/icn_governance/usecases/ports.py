@@ -90,6 +90,10 @@ class Records(Protocol):
         """What a command was answered; None where it is not known."""
         ...
 
+    async def count_recent_commands(self, principal: bytes) -> int:
+        """How many commands of a principal were answered in the last 24 hours, up to COMMANDS_PER_DAY_MAX."""
+        ...
+
     async def claim(self, command: Command[Any]) -> bool:
         """Keep a command that will be answered in this transaction; False where it was answered before. Waits
         for another transaction with the same command."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 from icn_kit.block_clock import BlockMoment
-from icn_kit.errors import Unavailable
+from icn_kit.errors import DeadlineExceeded, Unavailable
 
 from icn_governance.usecases.close_polls import Advancing, advance, next_due
 
@@ -46,7 +46,7 @@ class PollWatch:
         while True:
             try:
                 await self._step()
-            except Unavailable as error:
+            except (Unavailable, DeadlineExceeded) as error:
                 _log.info("a poll waits", reason=error.reason, why=error.message)
                 await asyncio.sleep(RETRY_SECONDS)
 
