@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from icn_crypto.merkle_log import Log
 from icn_ledger.domain.duty import DutyCounts
-from icn_ledger.domain.records import ContractEntry, Namespace, RecordTables
+from icn_ledger.domain.limits import HOLDS_RELEASED_PER_BLOCK_MAX, POLLS_CLOSED_PER_BLOCK_MAX
+from icn_ledger.domain.records import ContractEntry, Due, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
 from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock, StateBehind
@@ -29,6 +30,9 @@ class MemoryState:
         self.records.append(records)
         self.pages.update(commit.pages)
         expiries = [hold.expire_time_ms for hold in records.holds.values() if hold is not None]
+        expiries += [
+            poll.close_time_ms for poll in records.polls.values() if poll is not None and not poll.is_closed
+        ]
         self.blocks.append(replace(commit.block, next_expiry_time_ms=min(expiries, default=0)))
         self.receipts.append(list(zip(commit.transaction_ids, commit.receipts, strict=True)))
         self.commits.append(commit)
@@ -74,13 +78,21 @@ class MemoryState:
     async def load_pages(self, _keys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
         return self.pages
 
-    async def due_holds(self, time_ms: int, count_max: int) -> list[bytes]:
-        due = sorted(
+    async def due(self, time_ms: int) -> Due:
+        holds = sorted(
             (hold.expire_time_ms, hold.hold)
             for hold in self.records[-1].holds.values()
             if hold is not None and hold.expire_time_ms <= time_ms
         )
-        return [hold for _, hold in due[:count_max]]
+        polls = sorted(
+            (poll.close_time_ms, poll.poll)
+            for poll in self.records[-1].polls.values()
+            if poll is not None and not poll.is_closed and poll.close_time_ms <= time_ms
+        )
+        return Due(
+            [hold for _, hold in holds[:HOLDS_RELEASED_PER_BLOCK_MAX]],
+            [poll for _, poll in polls[:POLLS_CLOSED_PER_BLOCK_MAX]],
+        )
 
     async def commit(self, commit: BlockCommit) -> ExecutedBlock:
         assert commit.block.height == len(self.blocks)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from icn.ledger.v1.service_pb2 import (
-    GetBlockRequest,
     GetProofRequest,
     ListBallotsRequest,
     ListMembershipsRequest,
@@ -22,7 +21,7 @@ from icn.ledger.v1.transaction_pb2 import ELECTORATE_MEMBERS_OF_MEMBERS
 from icn_kit.errors import FailedPrecondition, Unavailable
 
 from icn_client.connection import Connection, ValidatorAddress, ask
-from icn_client.light import Header, ProofInvalid, read_header, verify_proof
+from icn_client.light import ProofInvalid, verify_proof
 from icn_client.proof_file import ProofMalformed, from_response
 from icn_client.steward import ProvenPoll, StewardRefuses
 
@@ -31,9 +30,8 @@ BALLOTS_MAX: Final = 10_000
 """As many as governance counts."""
 PAGES_MAX: Final = 1_000
 WAIT_SECONDS: Final = 75.0
-"""Two heartbeats of an idle chain and a little: until a final header names a state past the close."""
+"""Until a final header names the state that is wanted, however busy the machine."""
 POLL_SECONDS: Final = 0.5
-ANCESTORS_MAX: Final = 64
 """Under load a header names the state of two blocks before it."""
 PROOFS_AT_ONCE: Final = 8
 """A validator makes one at a time; this only hides the way there and back."""
@@ -48,8 +46,6 @@ class Proven:
     """Empty: there is none."""
     height: int
     """The state's."""
-    time_ms: int
-    """Block time of the block that made this state: the last that it knows of."""
 
 
 class ConnectionLedger:
@@ -58,34 +54,36 @@ class ConnectionLedger:
     def __init__(self, connection: Connection, wait_seconds: float = WAIT_SECONDS) -> None:
         self._connection = connection
         self._wait_seconds = wait_seconds
-        self._times: dict[int, int] = {}
-        """Block time of the state that was proven last, by height: every ballot asks for the same."""
 
     async def closed_poll(self, poll: bytes) -> ProvenPoll:
         """See the port.
 
-        What is believed is a state whose own block has reached the close: none after it takes a ballot.
+        A closed leaf says that no ballot follows; the ballots are read in its state or a later one.
         """
         name = f"polls/{poll.hex()}"
-        first = await self._prove(name, poll)
-        if not first.value:
-            raise StewardRefuses("LEAF_UNPROVEN", f"the ledger has no poll {poll.hex()}")
-        leaf = PollLeaf.FromString(first.value)
-        if leaf.close_time_ms > await self._newest_time_ms():
-            raise StewardRefuses("POLL_NOT_CLOSED", f"the poll closes at {leaf.close_time_ms}")
-        closed = await self._prove(name, poll, leaf.close_time_ms)
-        leaf, time_ms = PollLeaf.FromString(closed.value), leaf.close_time_ms
+        deadline = time.monotonic() + self._wait_seconds
+        while True:
+            proven = await self._prove(name, poll)
+            if not proven.value:
+                raise StewardRefuses("LEAF_UNPROVEN", f"the ledger has no poll {poll.hex()}")
+            leaf = PollLeaf.FromString(proven.value)
+            if leaf.is_closed:
+                break
+            # The block that closes it may be there and no final header that names its state.
+            if leaf.close_time_ms > await self._newest_time_ms() or time.monotonic() > deadline:
+                raise StewardRefuses("POLL_NOT_CLOSED", f"the poll closes at {leaf.close_time_ms}")
+            await asyncio.sleep(POLL_SECONDS)
         voters = [one.voter async for one in self._ballots(poll)]
         limit = asyncio.Semaphore(PROOFS_AT_ONCE)
 
         async def prove(voter: bytes) -> BallotLeaf:
             async with limit:
-                proven = await self._prove(f"ballots/{poll.hex()}/{voter.hex()}", poll + voter, time_ms)
-            if not proven.value:
+                ballot = await self._prove(f"ballots/{poll.hex()}/{voter.hex()}", poll + voter, proven.height)
+            if not ballot.value:
                 raise StewardRefuses(
                     "LEAF_UNPROVEN", f"the ballot of {voter.hex()} that is listed is not there"
                 )
-            return BallotLeaf.FromString(proven.value)
+            return BallotLeaf.FromString(ballot.value)
 
         ballots = await asyncio.gather(*(prove(voter) for voter in sorted(set(voters))))
         return ProvenPoll(leaf, tuple(ballots))
@@ -125,8 +123,8 @@ class ConnectionLedger:
         )
         return max((one.block_time_ms for one in answers if not isinstance(one, BaseException)), default=0)
 
-    async def _prove(self, name: str, identifier: bytes, time_min_ms: int = 0) -> Proven:
-        """A leaf, or its absence, in a state that knows of block time so late; waits for one."""
+    async def _prove(self, name: str, identifier: bytes, height_min: int = 0) -> Proven:
+        """A leaf, or its absence, in a state at least so high; waits for one."""
         deadline = time.monotonic() + self._wait_seconds
         while True:
             try:
@@ -135,13 +133,11 @@ class ConnectionLedger:
                 if time.monotonic() > deadline:
                     raise StewardRefuses("LEAF_UNPROVEN", f"{name}: {error.message}") from None
             else:
-                if proven.time_ms >= time_min_ms:
+                if proven.height >= height_min:
                     return proven
                 if time.monotonic() > deadline:
                     raise StewardRefuses(
-                        "POLL_NOT_CLOSED",
-                        f"no final header names a state from {time_min_ms} on yet; {name} is proven as of "
-                        f"{proven.time_ms}",
+                        "LEAF_UNPROVEN", f"{name} is proven at {proven.height}, wanted is {height_min}"
                     )
             await asyncio.sleep(POLL_SECONDS)
 
@@ -152,37 +148,11 @@ class ConnectionLedger:
         try:
             proof = from_response(response, genesis.hash, genesis.validator_set)
             shown = verify_proof(proof, genesis)
-            if proof.namespace != NAMESPACES[name.partition("/")[0]] or proof.identifier != identifier:
-                raise StewardRefuses("LEAF_UNPROVEN", f"{name}: the proof is of another leaf")
-            time_ms = await self._time_of(shown.height, read_header(genesis.hash, proof.header))
         except (ProofMalformed, ProofInvalid) as error:
             raise StewardRefuses("LEAF_UNPROVEN", f"{name}: {error}") from None
-        return Proven(proof.value, shown.height, time_ms)
-
-    async def _time_of(self, height: int, header: Header) -> int:
-        """Time of an ancestor of a final header: each header names its parent by hash.
-
-        Raises:
-            ProofInvalid, StewardRefuses: what a validator shows is no ancestor.
-        """
-        known = self._times.get(height)
-        if known is not None:
-            return known
-        if header.fields.height - height > ANCESTORS_MAX:
-            raise StewardRefuses(
-                "LEAF_UNPROVEN", f"header {header.fields.height} names the far state of {height}"
-            )
-        while header.fields.height > height:
-            request = GetBlockRequest(name=f"blocks/{header.fields.height - 1}")
-            block = (await self._connection.read(_calling("GetBlock", request))).block
-            parent = read_header(self._connection.genesis.hash, block.header)
-            if parent.hash != header.fields.parent:
-                raise StewardRefuses(
-                    "LEAF_UNPROVEN", f"block {request.name} is not the parent of the final one after it"
-                )
-            header = parent
-        self._times = {height: header.fields.time_ms}
-        return int(header.fields.time_ms)
+        if proof.namespace != NAMESPACES[name.partition("/")[0]] or proof.identifier != identifier:
+            raise StewardRefuses("LEAF_UNPROVEN", f"{name}: the proof is of another leaf")
+        return Proven(proof.value, shown.height)
 
     async def _ballots(self, poll: bytes) -> AsyncIterator[BallotLeaf]:
         token, count = "", 0

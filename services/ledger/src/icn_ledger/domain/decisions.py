@@ -130,7 +130,7 @@ def _find_poll(working: WorkingSet, message: EnactDecision, context: BlockContex
         raise Refused(refusals.POLL_UNKNOWN)
     if poll.organization != message.authority:
         raise Refused(refusals.POLL_OF_ANOTHER)
-    if context.time_ms < poll.close_time_ms:
+    if not poll.is_closed:
         raise Refused(
             refusals.POLL_OPEN, ("close_time_ms", poll.close_time_ms), ("block_time_ms", context.time_ms)
         )

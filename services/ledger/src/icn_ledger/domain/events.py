@@ -172,6 +172,12 @@ class PollOpened(NamedTuple):
     poll: Poll
 
 
+class PollClosed(NamedTuple):
+    """A poll that takes no ballot any more."""
+
+    poll: Poll
+
+
 class BallotCast(NamedTuple):
     """A ballot, for the first time or instead of an earlier one."""
 
@@ -206,6 +212,7 @@ Event = (
     | AuthorityFounded
     | MembershipChanged
     | PollOpened
+    | PollClosed
     | BallotCast
     | DecisionEnacted
     | ContractCalled

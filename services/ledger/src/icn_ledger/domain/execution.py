@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from icn_ledger.domain import refusals
+from icn_ledger.domain import polls, refusals
 from icn_ledger.domain.authority import find_fault
 from icn_ledger.domain.controllers import (
     cancel_recovery,
@@ -62,12 +62,12 @@ from icn_ledger.domain.messages import (
     VoidHold,
     VouchForApplicant,
 )
-from icn_ledger.domain.polls import cast_ballot, open_poll
 from icn_ledger.domain.posting import BlockContext, check_credit, check_debit, occupy, post
 from icn_ledger.domain.records import (
     Account,
     Anchor,
     Controller,
+    Due,
     Duty,
     RecordTables,
     Unit,
@@ -122,16 +122,21 @@ class BlockExecution:
         for duty in duties:
             working.put(working.now.duties, duty_identifier(duty.organization, duty.epoch), duty)
 
-    def release_due(self, due: Sequence[bytes]) -> None:
-        """Release the holds that are due, in the order given."""
-        working = self._working
-        for identifier in due:
+    def release_due(self, due: Due) -> None:
+        """Release the holds and close the polls that are due, in the order given."""
+        working, time_ms = self._working, self._context.time_ms
+        for identifier in due.holds:
             hold = working.now.holds[identifier]
-            assert hold is not None and hold.expire_time_ms <= self._context.time_ms, (
-                "the caller chose due holds"
-            )
+            assert hold is not None and hold.expire_time_ms <= time_ms, "the caller chose due holds"
             working.begin()
             release(working, hold, is_expired=True)
+        for identifier in due.polls:
+            poll = working.now.polls[identifier]
+            assert poll is not None and not poll.is_closed and poll.close_time_ms <= time_ms, (
+                "the caller chose due polls"
+            )
+            working.begin()
+            polls.close(working, poll)
 
     def execute(self, transaction: Transaction) -> None:
         """Charge the transaction, then apply its messages or leave a refusal; one of contracts only waits."""
@@ -276,7 +281,7 @@ _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext
     VouchForApplicant: vouch_for_applicant,
     AdmitMember: admit_member,
     EndMembership: end_membership,
-    OpenPoll: open_poll,
-    CastBallot: cast_ballot,
+    OpenPoll: polls.open_poll,
+    CastBallot: polls.cast_ballot,
     SetZoneAuthority: set_zone_authority,
 }

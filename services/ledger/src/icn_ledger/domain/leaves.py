@@ -294,6 +294,7 @@ def _encode_poll(poll: Poll) -> bytes:
         ballots=poll.ballots,
         result=poll.result,
         decision=poll.decision,
+        is_closed=poll.is_closed,
     ).SerializeToString(deterministic=True)
 
 
@@ -310,6 +311,7 @@ def _decode_poll(leaf: bytes) -> Poll:
         message.ballots,
         message.result,
         message.decision,
+        message.is_closed,
     )
 
 

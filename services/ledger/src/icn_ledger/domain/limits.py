@@ -43,6 +43,8 @@ FUEL_PER_BLOCK_MAX: Final = 1_000_000_000
 """Of the limits that a block's contract calls set: at most about a second of one core."""
 HOLDS_RELEASED_PER_BLOCK_MAX: Final = 1_000
 """Due holds that one block releases; the rest follow in the next, so that a block stays short."""
+POLLS_CLOSED_PER_BLOCK_MAX: Final = 100
+"""Due polls that one block closes; the rest follow in the next."""
 SEQUENCE_AHEAD_MAX: Final = 10_000
 """How far ahead of its lane a transaction may wait in a pool."""
 VERSIONED_HEIGHTS: Final = 256

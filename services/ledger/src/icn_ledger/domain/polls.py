@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icn_ledger.domain import refusals
-from icn_ledger.domain.events import BallotCast, PollOpened
+from icn_ledger.domain.events import BallotCast, PollClosed, PollOpened
 from icn_ledger.domain.governed import is_organization
 from icn_ledger.domain.limits import POLL_AHEAD_MS_MAX
 from icn_ledger.domain.memberships import is_member
@@ -39,6 +39,7 @@ def open_poll(
         0,
         b"",
         b"",
+        False,
     )
     working.put(polls, message.poll, poll)
     occupy(working, transaction.payer, 1)
@@ -70,6 +71,13 @@ def cast_ballot(
     )
     working.put(ballots, poll.poll + voter, ballot)
     working.events.append(BallotCast(poll.organization, ballot, before is not None))
+
+
+def close(working: WorkingSet, poll: Poll) -> None:
+    """Close a poll whose time has come, so that its leaf proves that no ballot follows."""
+    closed = poll._replace(is_closed=True)
+    working.put(working.now.polls, poll.poll, closed)
+    working.events.append(PollClosed(closed))
 
 
 def _check_eligible(working: WorkingSet, poll: Poll, voter: bytes, through: bytes) -> None:

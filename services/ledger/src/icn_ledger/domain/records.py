@@ -329,6 +329,17 @@ class Poll(NamedTuple):
     result: bytes
     """Empty until a decision records it."""
     decision: bytes
+    is_closed: bool
+    """Whether a block has passed the close."""
+
+
+class Due(NamedTuple):
+    """What falls due in a block, each by its time, then id."""
+
+    holds: list[bytes]
+    """Open ones that expire."""
+    polls: list[bytes]
+    """Open ones that close."""
 
 
 class Ballot(NamedTuple):

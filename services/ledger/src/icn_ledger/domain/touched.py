@@ -42,7 +42,7 @@ from icn_ledger.domain.messages import (
     VoidHold,
     VouchForApplicant,
 )
-from icn_ledger.domain.records import TABLES, ZONE_IDENTIFIER, Namespace, RecordTables
+from icn_ledger.domain.records import TABLES, ZONE_IDENTIFIER, Due, Namespace, RecordTables
 
 
 @dataclass(slots=True)
@@ -83,9 +83,9 @@ def touched_by_validity(transactions: Iterable[Transaction]) -> RecordNames:
     return names
 
 
-def touched_directly(transactions: Iterable[Transaction], due_holds: Iterable[bytes]) -> RecordNames:
-    """What the transactions and the due holds name."""
-    names = RecordNames(holds=set(due_holds))
+def touched_directly(transactions: Iterable[Transaction], due: Due) -> RecordNames:
+    """What the transactions and what is due name."""
+    names = RecordNames(holds=set(due.holds), polls=set(due.polls))
     accounts = names.accounts
     for transaction in transactions:
         names.controllers.add(transaction.principal)

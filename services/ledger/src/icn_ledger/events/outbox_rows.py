@@ -25,6 +25,7 @@ from icn_ledger.domain.events import (
     HoldReleased,
     MembershipChanged,
     Movement,
+    PollClosed,
     PollOpened,
     RecoveryCancelled,
     RecoveryCompleted,
@@ -249,6 +250,16 @@ def _poll_opened(event: PollOpened, commit: BlockCommit) -> _Written:
     return "icn.ledger.v1.poll_opened", event.poll.organization, aggregate, message.SerializeToString()
 
 
+def _poll_closed(event: PollClosed, commit: BlockCommit) -> _Written:
+    message = events_pb2.PollClosed(
+        height=commit.block.height,
+        block_time_ms=commit.block.time_ms,
+        poll=state_pb2.PollLeaf.FromString(encode_leaf(Namespace.POLL, event.poll)),
+    )
+    aggregate = f"polls/{event.poll.poll.hex()}"
+    return "icn.ledger.v1.poll_closed", event.poll.organization, aggregate, message.SerializeToString()
+
+
 def _ballot_cast(event: BallotCast, commit: BlockCommit) -> _Written:
     message = events_pb2.BallotCast(
         height=commit.block.height,
@@ -305,6 +316,7 @@ _WRITERS: dict[type[Event], Callable[[Any, BlockCommit], _Written]] = {
     AuthorityFounded: _authority_founded,
     MembershipChanged: _membership_changed,
     PollOpened: _poll_opened,
+    PollClosed: _poll_closed,
     BallotCast: _ballot_cast,
     DecisionEnacted: _decision_enacted,
     ContractCalled: _contract_called,

@@ -14,8 +14,12 @@ from icn_kit.database import Connection, Database
 from icn_kit.writer import Writer
 
 from icn_ledger.domain.duty import DutyCounts
-from icn_ledger.domain.limits import VERSIONED_HEIGHTS
-from icn_ledger.domain.records import ContractEntry, Namespace, RecordTables
+from icn_ledger.domain.limits import (
+    HOLDS_RELEASED_PER_BLOCK_MAX,
+    POLLS_CLOSED_PER_BLOCK_MAX,
+    VERSIONED_HEIGHTS,
+)
+from icn_ledger.domain.records import ContractEntry, Due, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
 from icn_ledger.store.arrays import ByteaArray
@@ -52,6 +56,15 @@ ANY_KEY = bytes(32)
 """Leads to the page at the top, which has the root."""
 RECENT_BLOCKS = 64
 """Blocks kept for the roots that later headers name."""
+
+
+_DUE_HOLDS = "SELECT hold FROM holds WHERE expire_time_ms <= %s ORDER BY expire_time_ms, hold LIMIT %s"
+_DUE_POLLS = "SELECT poll FROM open_polls WHERE close_time_ms <= %s ORDER BY close_time_ms, poll LIMIT %s"
+_EARLIEST_UNTOUCHED = """
+    (SELECT expire_time_ms FROM holds WHERE hold <> ALL(%s) ORDER BY expire_time_ms LIMIT 1)
+    UNION ALL
+    (SELECT close_time_ms FROM open_polls WHERE poll <> ALL(%s) ORDER BY close_time_ms LIMIT 1)
+"""
 
 
 class WrongGenesis(RuntimeError):
@@ -216,17 +229,16 @@ class StateStore:
             known.add(found)
         return known
 
-    async def due_holds(self, time_ms: int, count_max: int) -> list[bytes]:
-        """Open holds that expire at or before the time, by expiry, then id."""
+    async def due(self, time_ms: int) -> Due:
+        """What falls due at or before the time, as much as one block settles."""
         next_expiry = self.newest.next_expiry_time_ms
         if next_expiry == 0 or next_expiry > time_ms:
-            return []
+            return Due([], [])
         async with self._database.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT hold FROM holds WHERE expire_time_ms <= %s ORDER BY expire_time_ms, hold LIMIT %s",
-                (time_ms, count_max),
-            )
-            return [hold for (hold,) in await cursor.fetchall()]
+            holds = await connection.execute(_DUE_HOLDS, (time_ms, HOLDS_RELEASED_PER_BLOCK_MAX))
+            due_holds = [hold for (hold,) in await holds.fetchall()]
+            polls = await connection.execute(_DUE_POLLS, (time_ms, POLLS_CLOSED_PER_BLOCK_MAX))
+            return Due(due_holds, [poll for (poll,) in await polls.fetchall()])
 
     async def commit(self, commit: BlockCommit) -> ExecutedBlock:
         """Write a block durably, all or nothing, in one round trip."""
@@ -291,18 +303,18 @@ class StateStore:
             return dict(await cursor.fetchall())
 
     async def _next_expiry(self, commit: BlockCommit) -> int:
-        """Earliest expiry among the holds that the block leaves open, 0 when there is none."""
-        changed = commit.changes.holds
-        if not changed:
+        """Earliest time among the holds and polls that the block leaves open, 0 when there is none."""
+        holds, polls = commit.changes.holds, commit.changes.polls
+        if not holds and not polls:
             return self.newest.next_expiry_time_ms
         async with self._database.connection() as connection:
             cursor = await connection.execute(
-                "SELECT expire_time_ms FROM holds WHERE hold <> ALL(%s) ORDER BY expire_time_ms LIMIT 1",
-                (ByteaArray(list(changed)),),
+                _EARLIEST_UNTOUCHED, (ByteaArray(list(holds)), ByteaArray(list(polls)))
             )
             untouched = [row[0] for row in await cursor.fetchall()]
-        expiries = [hold.expire_time_ms for hold in changed.values() if hold is not None]
-        return min([*untouched, *expiries], default=0)
+        expiries = [hold.expire_time_ms for hold in holds.values() if hold is not None]
+        closes = [poll.close_time_ms for poll in polls.values() if poll is not None and not poll.is_closed]
+        return min([*untouched, *expiries, *closes], default=0)
 
     def _check_height(self, height: int) -> None:
         newest_height = self.newest.height

@@ -125,6 +125,15 @@ _HOLDS = """
     )
 """
 
+_POLLS = """
+    polls_closed AS (
+        DELETE FROM open_polls WHERE poll = ANY(%(closed_polls)s)
+    ), polls_opened AS (
+        INSERT INTO open_polls (poll, close_time_ms)
+        SELECT poll, close_time_ms FROM unnest(%(opened_polls)s, %(closes)s) AS given (poll, close_time_ms)
+    )
+"""
+
 _EDGE = """
     edge_passed AS (
         INSERT INTO epoch_edges
@@ -173,6 +182,7 @@ def block_statement(
         (_ACCOUNTS, _accounts(commit)),
         (_UNITS, _units(commit)),
         (_HOLDS, _holds(commit)),
+        (_POLLS, _polls(commit)),
         (_MEMBERSHIPS, _memberships(commit)),
         (_DUTIES, _duties(commit)),
         (_EDGE, _edge(commit)),
@@ -327,6 +337,22 @@ def _holds(commit: BlockCommit) -> dict[str, Any]:
         "ended_holds": ByteaArray([identifier for identifier, hold in changed.items() if hold is None]),
         "holds": ByteaArray([hold.hold for hold in open_holds]),
         "expiries": BigintArray([hold.expire_time_ms for hold in open_holds]),
+    }
+
+
+def _polls(commit: BlockCommit) -> dict[str, Any]:
+    before, changed = commit.before.polls, commit.changes.polls
+    polls = [(poll, before[identifier]) for identifier, poll in changed.items() if poll is not None]
+    opened = [poll for poll, previous in polls if previous is None]
+    closed = [
+        poll for poll, previous in polls if poll.is_closed and previous is not None and not previous.is_closed
+    ]
+    if not opened and not closed:
+        return {}
+    return {
+        "closed_polls": ByteaArray([poll.poll for poll in closed]),
+        "opened_polls": ByteaArray([poll.poll for poll in opened]),
+        "closes": BigintArray([poll.close_time_ms for poll in opened]),
     }
 
 

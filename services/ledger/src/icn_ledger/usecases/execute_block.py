@@ -25,7 +25,7 @@ from icn_ledger.domain.execution import BlockExecution, BlockOutcome
 from icn_ledger.domain.genesis_state import header_hash
 from icn_ledger.domain.invariants import check_block
 from icn_ledger.domain.leaves import encode_leaf
-from icn_ledger.domain.limits import HOLDS_RELEASED_PER_BLOCK_MAX, QUANTITY_MAX
+from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.messages import Transaction
 from icn_ledger.domain.posting import BlockContext
 from icn_ledger.domain.receipts import encode_receipt, receipts_root
@@ -296,7 +296,7 @@ class Executor:
     ) -> BlockOutcome:
         has_ended = duty.epoch != context.epoch
         duties = duty.evidence([seat.organization for seat in self.genesis.validators]) if has_ended else []
-        due = await self.state.due_holds(context.time_ms, HOLDS_RELEASED_PER_BLOCK_MAX)
+        due = await self.state.due(context.time_ms)
         names = touched_directly(transactions, due)
         names.duties.update(duty_identifier(one.organization, one.epoch) for one in duties)
         loaded = await self.state.load(names)

@@ -11,7 +11,7 @@ from icn_kit.errors import DomainError, ErrorKind
 
 from icn_ledger.domain.duty import DutyCounts
 from icn_ledger.domain.events import Event
-from icn_ledger.domain.records import ContractEntry, Namespace, RecordTables
+from icn_ledger.domain.records import ContractEntry, Due, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
 
@@ -168,8 +168,8 @@ class State(Protocol):
     async def load_pages(self, keys: Sequence[bytes]) -> Pages:
         """Every page of the newest tree that lies on the way to the keys."""
 
-    async def due_holds(self, time_ms: int, count_max: int) -> list[bytes]:
-        """Open holds that expire at or before the time, by expiry, then id."""
+    async def due(self, time_ms: int) -> Due:
+        """What falls due at or before the time, as much as one block settles."""
 
     async def commit(self, commit: BlockCommit) -> ExecutedBlock:
         """Write a block durably, all or nothing.

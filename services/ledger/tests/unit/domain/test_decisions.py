@@ -431,7 +431,9 @@ async def test_a_decision_records_the_result_of_its_closed_poll_once(scene: Fede
     message = scene.decided(set_rules(3), poll=POLL)
     figures = await scene.refused("POLL_OPEN", scene.shop, message, after_ms=close - scene.last_time_ms - 1)
     assert list(figures.items()) == [("close_time_ms", close), ("block_time_ms", close - 1)]
+    assert not scene.poll().is_closed
     await scene.applied(scene.shop, message, after_ms=1)
+    assert scene.poll().is_closed
     body = decision(set_rules(3), poll=POLL)
     assert (scene.poll().result, scene.poll().decision) == (SUBJECT, decision_id(scene.zone, body))
     other = scene.decided(poll=POLL, subject=bytes(32))
@@ -441,7 +443,7 @@ async def test_a_decision_records_the_result_of_its_closed_poll_once(scene: Fede
 async def test_a_decision_carries_out_polls_of_its_authority_only(scene: Federation) -> None:
     shop = scene.shop.principal
     await scene.refused("POLL_UNKNOWN", scene.shop, scene.decided(poll=POLL))
-    await scene.applied(scene.shop, open_poll(POLL, shop, scene.now_ms + 1))
+    await scene.applied(scene.shop, open_poll(POLL, shop, scene.now_ms + 60_000))
     await scene.refused("POLL_OF_ANOTHER", scene.shop, scene.decided(poll=POLL))
 
 
@@ -454,6 +456,7 @@ async def test_a_bad_countersignature_is_found_after_everything_cheaper(scene: F
     await scene.refused("POLL_UNKNOWN", scene.shop, enact(body, signed))
     signed[2].key_id = bytes(16)
     await scene.applied(scene.shop, open_poll(POLL, FEDERATION, scene.now_ms + 1))
+    await scene.ledger.execute(after_ms=1)
     figures = await scene.refused("KEY_UNKNOWN", scene.shop, enact(body, signed))
     assert figures == {"countersignature": 2}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from icn.ledger.v1 import transaction_pb2 as pb
-from icn_ledger.domain.events import BallotCast, PollOpened
+from icn_ledger.domain.events import BallotCast, PollClosed, PollOpened
 from icn_ledger.domain.limits import POLL_AHEAD_MS_MAX
 from icn_ledger.domain.records import Ballot, Electorate, Poll
 
@@ -43,7 +43,7 @@ async def test_a_member_opens_a_poll_and_votes_in_it(scene: Federation) -> None:
     close = close_in(scene, 60_000)
     await scene.applied(scene.ana, open_poll(POLL, shop, close))
     opened = scene.last_time_ms
-    expected = Poll(POLL, shop, Electorate.MEMBERS, DOCUMENT, ana, opened, close, 0, b"", b"")
+    expected = Poll(POLL, shop, Electorate.MEMBERS, DOCUMENT, ana, opened, close, 0, b"", b"", False)
     assert scene.poll() == expected
     assert scene.ledger.state.commits[-1].events == [PollOpened(expected)]
     await scene.applied(scene.ana, cast_ballot(POLL, YES))
@@ -93,8 +93,12 @@ async def test_ballots_are_taken_before_the_close_and_not_at_it(scene: Federatio
     await scene.applied(scene.ana, open_poll(POLL, scene.shop.principal, close))
     await scene.applied(scene.ana, cast_ballot(POLL, YES), after_ms=close - scene.last_time_ms - 1)
     assert scene.last_time_ms == close - 1
+    assert not scene.poll().is_closed
+    await scene.ledger.execute(after_ms=1)
+    assert scene.poll().is_closed
+    assert scene.ledger.state.commits[-1].events == [PollClosed(scene.poll())]
     figures = await scene.refused("POLL_CLOSED", scene.ana, cast_ballot(POLL, NO), after_ms=1)
-    assert figures == {"close_time_ms": close, "block_time_ms": close}
+    assert figures == {"close_time_ms": close, "block_time_ms": close + 1}
     assert scene.ballot(scene.ana.principal).commitment == YES
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from icn_crypto.merkle_log import leaf_hash, tree_root
 from icn_kit.errors import FailedPrecondition, InvalidArgument
-from icn_ledger.domain.limits import HOLDS_RELEASED_PER_BLOCK_MAX
+from icn_ledger.domain.limits import HOLDS_RELEASED_PER_BLOCK_MAX, POLLS_CLOSED_PER_BLOCK_MAX
 from icn_ledger.domain.refusals import InvariantBroken
 from icn_ledger.usecases import execute_block
 from icn_ledger.usecases.execute_block import FinalBlock, Halted
@@ -23,6 +23,7 @@ from services.ledger.tests.conftest import (
     set_floor,
     transfer,
 )
+from services.ledger.tests.institutions import open_poll
 
 UNIT = identifier("unit")
 
@@ -230,3 +231,33 @@ async def test_transfers_of_one_lane_are_applied_in_order(zone: Zone, ledger: Le
     assert len(execution.outcomes) == 3
     assert ledger.state.records[-1].accounts[ana].balance_minor == -8
     assert len(reasons) == 3
+
+
+async def test_an_idle_chain_closes_a_poll_when_its_time_comes(zone: Zone, ledger: Ledger) -> None:
+    shop = zone.organizations[0]
+    poll, close = identifier("poll"), ledger.state.newest.time_ms + 60_000
+    await ledger.execute(zone.transaction(shop, open_poll(poll, shop.principal, close)))
+    assert ledger.state.newest.next_expiry_time_ms == close
+    await ledger.execute(after_ms=close - ledger.state.newest.time_ms - 1)
+    assert ledger.state.newest.next_expiry_time_ms == close
+    await ledger.execute(after_ms=1)
+    closed = ledger.state.records[-1].polls[poll]
+    assert closed is not None and closed.is_closed
+    assert ledger.state.newest.has_changed_state, "a final header will name a state with the closed leaf"
+    assert ledger.state.newest.next_expiry_time_ms == 0
+
+
+async def test_at_most_a_hundred_polls_close_in_one_block(zone: Zone, ledger: Ledger) -> None:
+    shop = zone.organizations[0]
+    close = ledger.state.newest.time_ms + 60_000
+    polls = [
+        open_poll(identifier(f"poll {n}"), shop.principal, close)
+        for n in range(POLLS_CLOSED_PER_BLOCK_MAX + 1)
+    ]
+    for start in range(0, len(polls), 16):
+        await ledger.execute(zone.transaction(shop, *polls[start : start + 16]))
+    await ledger.execute(after_ms=close - ledger.state.newest.time_ms)
+    left = [poll for poll in ledger.state.records[-1].polls.values() if poll and not poll.is_closed]
+    assert [poll.poll for poll in left] == [max(identifier(f"poll {n}") for n in range(len(polls)))]
+    await ledger.execute(after_ms=1)
+    assert all(poll and poll.is_closed for poll in ledger.state.records[-1].polls.values())
