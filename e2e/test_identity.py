@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from icn_client.connection import Connection, NetworkFile
 from icn_client.identities import check_permission
 from icn_kit.errors import DomainError
@@ -47,6 +48,7 @@ def becomes(federation: Any, subject: str, relation: str, organization: str, is_
     return asyncio.run(ask())
 
 
+@pytest.mark.timeout(600)
 def test_a_coop_names_itself_issues_revokes_and_goes_on_after_it_lost_its_key(
     icn: Any, answer: Any, federation: Any, tmp_path: Path
 ) -> None:

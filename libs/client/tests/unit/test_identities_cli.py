@@ -254,3 +254,30 @@ def test_published_credentials_are_valid_and_changed_ones_are_not(
 def test_wrong_calls_end_with_their_code(tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
     run = icn("vc", *arguments, folder=tmp_path, text=b"{}")
     assert run.returncode == code and run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("vc", "issue", "diploma", "--as", "x", "--to", "0" * 32), 2, "neither membership nor office"),
+        (("vc", "issue", "office", "--as", "x", "--to", "0" * 32), 2, "an office has a name"),
+        (
+            ("vc", "issue", "membership", "--name", "x", "--as", "x", "--to", "0" * 32),
+            2,
+            "an office has a name",
+        ),
+        (("vc", "issue", "membership", "--as", "x", "--to", "anna"), 2, "--to"),
+        (("vc", "issue", "membership", "--as", "x", "--to", "0" * 32, "--for", "soon"), 2, "--for"),
+        (("vc", "revoke", "credentials/x", "--as", "x"), 2, "CREDENTIAL"),
+        (("vc", "list"), 2, "either --of or --to"),
+        (("vc", "get", "principals/" + "0" * 32), 2, "credentials"),
+        (("did", "show", "x"), 2, "PRINCIPAL"),
+        (("did", "log", "0" * 32), 3, "no platform"),
+        (("did", "create", "--as", "x"), 3, "no platform"),
+    ],
+)
+def test_calls_of_a_platform_say_what_is_wrong(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    run = icn(*arguments, folder=tmp_path)
+    assert run.returncode == code and said in run.stderr.decode()

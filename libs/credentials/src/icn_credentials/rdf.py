@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from threading import Lock
 from typing import Any, Final
 
 from icn_credentials.faults import InvalidProof
@@ -37,6 +38,7 @@ VALUES_MAX: Final = 5_000
 QUADS_MAX: Final = 10_000
 ALIKE_MAX: Final = 5
 """Blank nodes with the same first-degree hash: 120 orders of them."""
+_LOCK: Final = Lock()
 WALKS_MAX: Final = 2_000
 """Calls of Hash N-Degree Quads in one canonicalization."""
 
@@ -50,6 +52,11 @@ def canonicalize(document: JsonObject) -> bytes:
     """
     check_size(document, "the document", InvalidProof, VALUES_MAX)
     _check_contexts(document)
+    with _LOCK:  # pyld's caches are not made for threads
+        return _canonical(document)
+
+
+def _canonical(document: JsonObject) -> bytes:
     from pyld import jsonld  # slow to import, and only these suites need it
 
     dropped: list[str] = []
@@ -59,10 +66,13 @@ def canonicalize(document: JsonObject) -> bytes:
         if dropped:
             raise InvalidProof(f"no context defines {sorted(set(map(str, dropped)))[0][:80]!r}")
         dataset: dict[str, list[Any]] = jsonld.to_rdf(expanded, options)
+    except InvalidProof:
+        raise
     except jsonld.JsonLdError as error:
         raise InvalidProof(f"not JSON-LD that can be read: {_cause(error)}") from None
-    except RecursionError:
-        raise InvalidProof("the document is too deep for JSON-LD") from None
+    except (RecursionError, TypeError, ValueError, LookupError, AttributeError) as error:
+        # pyld trusts the types of keywords' values in places.
+        raise InvalidProof(f"not JSON-LD that can be read: {type(error).__name__}") from None
     if sum(map(len, dataset.values())) > QUADS_MAX:
         raise InvalidProof(f"the document has more than {QUADS_MAX} statements")
     canonical: str = _canonicalizer().main(dataset, {"format": "application/n-quads"})

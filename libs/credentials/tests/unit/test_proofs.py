@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from icn_credentials import did_key, proofs
 from icn_credentials.faults import InvalidProof
 from icn_credentials.proofs import (
@@ -244,3 +246,28 @@ def test_a_document_with_too_many_values_is_refused(anna: Signer, membership: di
     membership["credentialSubject"]["list"] = deep
     with pytest.raises(InvalidProof, match="levels"):
         anna.add(membership, RDFC)
+
+
+KEYWORDS = ("@id", "@type", "@value", "@list", "@set", "@graph", "@language", "@index", "@reverse", "@nest")
+KEYWORDS += ("@json", "@included", "@direction", "id", "type", "name", "proof", "x", "a:b", "_:b", "")
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.sampled_from(KEYWORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYWORDS), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(subject=VALUES, kind=VALUES)
+def test_no_json_makes_the_canonicalization_fail_otherwise(subject: Any, kind: Any) -> None:
+    from icn_credentials import rdf
+
+    form = {
+        "@context": ["https://www.w3.org/ns/credentials/v2", "https://www.w3.org/ns/credentials/examples/v2"],
+        "type": kind,
+        "credentialSubject": subject,
+    }
+    try:
+        assert isinstance(rdf.canonicalize(form), bytes)
+    except InvalidProof:
+        return

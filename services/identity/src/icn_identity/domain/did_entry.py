@@ -15,6 +15,8 @@ from icn_identity.domain.refusals import did_elsewhere, did_entry_invalid, did_e
 
 ENTRY_BYTES_MAX = 131_072
 """Sixteen keys of both suites are 50 KB."""
+ENTRIES_MAX = 1_000
+"""Of a log; verifying one from its start costs 0.4 s then."""
 FREE_MEMBERS = frozenset(("service", "alsoKnownAs"))
 """What a document may say beside the keys."""
 
@@ -29,8 +31,8 @@ def read_entry(line: bytes, log: Log | None, now_ms: int) -> Entry:
     if len(line) > ENTRY_BYTES_MAX or b"\n" in line or b"\r" in line:
         raise did_entry_invalid(f"an entry is one line of at most {ENTRY_BYTES_MAX} bytes")
     stored = 0 if log is None else log.last.number
-    if stored == webvh_log.ENTRIES_MAX:
-        raise did_entry_invalid(f"a log has at most {webvh_log.ENTRIES_MAX} entries")
+    if stored == ENTRIES_MAX:
+        raise did_entry_invalid(f"a log has at most {ENTRIES_MAX} entries")
     number = _number(line)
     if number is not None and number != stored + 1:
         raise did_entry_stale(number, stored)

@@ -18,6 +18,7 @@ from icn_kit.permission_projection import Permissions
 from icn_kit.permissions import Verdict
 from nats.js.errors import Error as JetStreamError
 
+from icn_identity.metrics import CHECKPOINT_HEIGHT
 from icn_identity.usecases.ports import UnitOfWork
 
 SETTLE_SECONDS: Final = 0.5
@@ -131,4 +132,5 @@ class Checkpoints:
                 await uow.tuples.reach(moment.height)
                 await uow.commit()
         await self._permissions.load()
+        CHECKPOINT_HEIGHT.set(self._permissions.height)
         return self._permissions.height

@@ -87,10 +87,21 @@ class PostgresDidEntries:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def lines(self, principal: bytes) -> Sequence[bytes]:
+    async def count(self, principal: bytes) -> int:
         """See the port."""
         cursor = await self._connection.execute(
-            "SELECT line FROM did_entries WHERE principal = %s ORDER BY number", (principal,)
+            "SELECT coalesce(max(number), 0) FROM did_entries WHERE principal = %s", (principal,)
+        )
+        row = await cursor.fetchone()
+        assert row is not None, "an aggregate has a row"
+        count: int = row[0]
+        return count
+
+    async def lines(self, principal: bytes, after: int) -> Sequence[bytes]:
+        """See the port."""
+        cursor = await self._connection.execute(
+            "SELECT line FROM did_entries WHERE principal = %s AND number > %s ORDER BY number",
+            (principal, after),
         )
         return [bytes(row[0]) for row in await cursor.fetchall()]
 

@@ -90,8 +90,12 @@ class DidEntry:
 class DidEntries(Protocol):
     """DID logs by principal."""
 
-    async def lines(self, principal: bytes) -> Sequence[bytes]:
-        """The entries of a principal's log, none where it has none."""
+    async def count(self, principal: bytes) -> int:
+        """How many entries a principal's log has; they only become more."""
+        ...
+
+    async def lines(self, principal: bytes, after: int) -> Sequence[bytes]:
+        """The entries of a principal's log after the first ``after``."""
         ...
 
     async def principal_of(self, scid: str) -> bytes | None:
