@@ -28,6 +28,7 @@ from icn_client.cli import (
     proposals,
     recovery,
     reputation,
+    sessions,
     stewards,
     votes,
 )
@@ -75,6 +76,7 @@ files.register(app)
 identities.register(app)
 marketplace.register(app)
 reputation.register(app)
+sessions.register(app)
 votes.register(app)
 contracts.register(app)
 contract_calls.register(app)
