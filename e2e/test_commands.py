@@ -619,3 +619,42 @@ def test_after_all_this_nothing_has_changed(untouched: tuple[State, dict[str, st
     assert state.settled() == before
     restarts = {name: part["restarts"] for name, part in federation.processes().items()}
     assert all(part["state"] == "running" for part in federation.processes().values()), restarts
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        (
+            "/icn.marketplace.v1.MarketplaceService/AddResource",
+            {
+                "title": "Ladder",
+                "specification": "ladder",
+                "rules": {
+                    "close_minute": 1_440,
+                    "minutes_min": 60,
+                    "minutes_max": 600,
+                    "ahead_days_max": 30,
+                },
+            },
+        ),
+        (
+            "/icn.governance.v1.GovernanceService/RegisterOrganization",
+            {"display_name": "Housing", "kind": "cooperative"},
+        ),
+    ],
+)
+def test_a_command_that_was_taken_gives_its_first_answer_again_and_has_one_effect(
+    doors: Doors, federation: Any, method: str, fields: dict[str, Any]
+) -> None:
+    owner = "owner" if method.endswith("AddResource") else "organization"
+    request = inner_type(method)(**fields, **{owner: doors.principal})
+    command = doors.signed(method, request)
+    sent = CommandRequest(command=command).SerializeToString()
+    first = doors.send(method, sent)
+    assert first.refusal is None, first
+    state = State(federation, doors)
+    before = state.settled()
+    assert [doors.send(method, sent) for _ in range(3)] == [first] * 3
+    altered_after = altered(command, flip)
+    assert doors.command(method, altered_after) == "COMMAND_SIGNATURE_INVALID"
+    assert state.settled() == before

@@ -16,7 +16,7 @@ from icn_client.transactions import KeyPair, apply_for_membership
 TRACE = "5eed" * 8
 CALLER = "c0ffee0000000001"
 SUBMIT = "/icn.consensus.v1.ConsensusService/SubmitTransactions"
-FOLLOWERS = {"identity", "governance"}
+FOLLOWERS = {"identity", "governance", "reputation"}
 EVENT = "icn.ledger.v1.membership_changed"
 
 

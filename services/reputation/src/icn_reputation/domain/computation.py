@@ -17,8 +17,8 @@ from icn_reputation.domain.principals import identifier_of, name_of
 from icn_reputation.domain.seeds import CONFIGURED, Seeds
 
 PAIRS_MAX: Final = 1_000_000
-"""Of one dimension: about 0.5 GB while they are computed. A hundred thousand members with ten partners each
-reach it."""
+"""Of one dimension: about 0.5 GB while they are computed (benches/reputation.py). A hundred thousand members
+with ten partners each reach it."""
 ALPHA_NANO: Final = round(ALPHA * SCORE_SCALE)
 
 
