@@ -6,7 +6,14 @@ from icn_credentials import multibase
 from icn_credentials.documents import DID_CONTEXT, MULTIKEY_CONTEXT
 from icn_credentials.faults import CredentialFault, InvalidDid
 from icn_credentials.json_forms import JsonObject
-from icn_credentials.multikey import KeyKind, PublicKey, key_agreement_key, read_prefixed, rsa_jwk
+from icn_credentials.multikey import (
+    ML_DSA_KINDS,
+    KeyKind,
+    PublicKey,
+    key_agreement_key,
+    read_prefixed,
+    rsa_jwk,
+)
 
 PREFIX: Final = "did:key:"
 _SIGNING: Final = ("authentication", "assertionMethod", "capabilityInvocation", "capabilityDelegation")
@@ -37,9 +44,10 @@ def read_key(did: str) -> PublicKey:
         raise InvalidDid("not a did:key")
     try:
         base, content = multibase.decode(did.removeprefix(PREFIX))
-        if base is not multibase.BASE58BTC:
-            raise InvalidDid("a did:key is written in base58btc")
-        return read_prefixed(content)
+        key = read_prefixed(content)
+        if base is not multibase.BASE58BTC and not (base is multibase.BASE64URL and key.kind in ML_DSA_KINDS):
+            raise InvalidDid("a did:key is written in base58btc, one of ML-DSA also in base64url")
+        return key
     except InvalidDid:
         raise
     except CredentialFault as error:
@@ -57,7 +65,8 @@ def resolve(did: str) -> JsonObject:
 
 def document_of(did: str, key: PublicKey) -> JsonObject:
     """The document of one key under any DID, as did:key and did:peer (0) have it."""
-    part = key.did_key_part()
+    # The drafts for quantum-safe suites write ML-DSA keys in base64url; the name is then in that base too.
+    part = did.removeprefix(PREFIX) if did.startswith(PREFIX) else key.did_key_part()
     method = f"{did}#{part}"
     document: JsonObject = {"@context": [DID_CONTEXT, MULTIKEY_CONTEXT], "id": did}
     methods: list[JsonObject] = []

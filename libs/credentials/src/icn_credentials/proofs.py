@@ -225,6 +225,9 @@ def signed_bytes(suite: Suite, document: JsonObject, options: JsonObject) -> byt
 
         options = {**options, "@context": document.get("@context", [])}
         return suite.digest(rdf.canonicalize(options)) + suite.digest(rdf.canonicalize(document))
+    if "@context" in document and suite.key_kind in ML_DSA_KINDS:
+        # The drafts hash the contexts with the options, whether the proof repeats them or not.
+        options = {"@context": document["@context"], **options}
     if "@context" in options:
         _check_contexts(document.get("@context"), options["@context"])
         document = {**document, "@context": options["@context"]}

@@ -156,6 +156,10 @@ class Resolver:
             CredentialFault: it does not resolve, is not authorized for the purpose, or its DID is off.
         """
         did, version, fragment = split_url(method_id)
+        if not fragment and method_id == did and did.startswith(did_key.PREFIX):
+            # As the drafts for quantum-safe suites have it: a did:key is its key.
+            fragment = did.removeprefix(did_key.PREFIX)
+            method_id = f"{did}#{fragment}"
         if not fragment:
             raise InvalidProof(f"verification method {method_id[:80]!r} names no key")
         if version != Version():

@@ -48,6 +48,13 @@ def test_published_documents_have_our_keys_and_relationships(
             assert found.get(relationship) == expected.get(relationship), (did, relationship)
 
 
+def test_a_post_quantum_did_key_is_read_in_base64url_too() -> None:
+    key = PublicKey(KeyKind.ML_DSA_65, bytes(1_952))
+    did = f"did:key:{key.multikey()}"
+    assert did.startswith("did:key:u") and did_key.read_key(did) == key
+    assert Resolver().verification_method(did, "assertionMethod").key == key
+
+
 def test_a_post_quantum_key_is_a_did_key_that_only_signs() -> None:
     key = PublicKey(KeyKind.ML_DSA_65, bytes(1_952))
     did = did_key.from_key(key)
@@ -77,8 +84,9 @@ def test_a_key_is_found_only_under_its_own_name_and_for_what_it_may() -> None:
     resolver = Resolver()
     method = f"{did}#{did.removeprefix('did:key:')}"
     assert resolver.verification_method(method, "assertionMethod").controller == did
+    assert resolver.verification_method(did, "assertionMethod").id == method, "a did:key is its key"
     for wrong, purpose in (
-        (did, "assertionMethod"),
+        (f"{did}#", "assertionMethod"),
         (f"{did}#x", "assertionMethod"),
         (method, "keyAgreement"),
         (method, "x"),

@@ -193,6 +193,16 @@ def test_a_key_of_another_controller_does_not_pass_for_the_named_one(
     assert "does not hold" in reasons(signed)[0]
 
 
+def test_a_quantum_safe_proof_covers_the_contexts_whether_it_repeats_them_or_not(
+    anna: Signer, membership: dict[str, Any]
+) -> None:
+    signed = anna.add(membership, MLDSA65_JCS)
+    del signed["proof"]["@context"]
+    assert reasons(signed) == [""]
+    signed["@context"] = [*signed["@context"], "https://w3id.org/citizenship/v3"]
+    assert "does not hold" in reasons(signed)[0]
+
+
 # RDF
 
 
