@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 from icn_kit.errors import FailedPrecondition, PermissionDenied
 from icn_kit.saga import Decision, Observation, Ours, Theirs, decide
@@ -138,6 +139,13 @@ class Agreement:
 
 
 _UNDELIVERED = (CommitmentState.OPEN, CommitmentState.REPORTED)
+
+
+class AgreementSeen(NamedTuple):
+    """An agreement with its hold as last seen; None when none was placed."""
+
+    agreement: Agreement
+    hold: Hold | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,22 +8,19 @@ from typing import Any, NamedTuple
 
 from icn_kit.database import Connection, Database
 
-from icn_marketplace.domain.agreement import Agreement, Hold
+from icn_marketplace.domain.agreement import AgreementSeen
 from icn_marketplace.domain.booking import Booking
 from icn_marketplace.domain.limits import BUSY_SPANS_MAX
 from icn_marketplace.domain.offer import Offer
 from icn_marketplace.domain.resource import Resource, Span
 from icn_marketplace.store.repositories import BookingTable
 from icn_marketplace.store.rows import (
-    AGREEMENT_COLUMNS,
+    AGREEMENTS,
     BOOKING_COLUMNS,
-    HOLD_COLUMNS,
     OFFER_COLUMNS,
     RESOURCE_COLUMNS,
-    qualified,
-    to_agreement,
+    to_agreement_seen,
     to_booking,
-    to_hold,
     to_offer,
     to_resource,
     to_timestamp,
@@ -37,20 +34,6 @@ class ListedBooking(NamedTuple):
     queue_place: int
 
 
-class AgreementSeen(NamedTuple):
-    """An agreement with its hold as last seen."""
-
-    agreement: Agreement
-    hold: Hold | None
-
-
-_AGREEMENTS = (
-    f"SELECT {qualified(AGREEMENT_COLUMNS, 'agreements')}, {qualified(HOLD_COLUMNS, 'holds')}, "  # noqa: S608
-    "agreements.number "
-    "FROM agreements LEFT JOIN holds ON holds.id = agreements.payment "
-)
-_AGREEMENT_WIDTH = len(AGREEMENT_COLUMNS.split(","))
-_HOLD_WIDTH = len(HOLD_COLUMNS.split(","))
 _QUEUE_PLACE = (
     "CASE WHEN state = 'waiting' AND start_at > now() THEN (SELECT count(*) FROM bookings AS before "
     "WHERE before.resource = bookings.resource AND before.state = 'waiting' AND before.start_at > now() "
@@ -150,43 +133,38 @@ class Queries:
 
     async def agreement(self, agreement: bytes) -> AgreementSeen | None:
         """One agreement."""
-        rows = await self._all(_AGREEMENTS + "WHERE agreements.id = %s", (agreement,))
-        return _agreement_seen(rows[0]) if rows else None
+        rows = await self._all(AGREEMENTS + " WHERE agreements.id = %s", (agreement,))
+        return to_agreement_seen(rows[0]) if rows else None
 
     async def agreements(self, party: bytes, before: int, limit: int) -> list[tuple[int, AgreementSeen]]:
         """Agreements, newest first, of a provider or receiver or of all."""
         if not party:
-            text, parameters = "WHERE number < %s ORDER BY number DESC LIMIT %s", (before, limit)
-            rows = await self._all(_AGREEMENTS + text, parameters)
+            text, parameters = " WHERE number < %s ORDER BY number DESC LIMIT %s", (before, limit)
+            rows = await self._all(AGREEMENTS + text, parameters)
         else:
             # Two walks along two indexes; a condition with OR would sort everything of the party.
-            half = _AGREEMENTS + "WHERE {} = %s AND number < %s ORDER BY number DESC LIMIT %s"
+            half = AGREEMENTS + " WHERE {} = %s AND number < %s ORDER BY number DESC LIMIT %s"
             rows = await self._all(
                 f"({half.format('provider')}) UNION ({half.format('receiver')}) ORDER BY number DESC LIMIT "
                 f"%s",
                 (party, before, limit, party, before, limit, limit),
             )
-        return [(row[-1], _agreement_seen(row)) for row in rows]
+        return [(row[-1], to_agreement_seen(row)) for row in rows]
 
     async def due(self, block_time_ms: int, after: bytes, limit: int) -> Sequence[AgreementSeen]:
         """Implements `usecases.expire_agreements.DueAgreements`."""
         rows = await self._all(
-            _AGREEMENTS
-            + "WHERE state = 'open' AND agreements.expires_at_ms <= %s AND agreements.id > %s "
+            AGREEMENTS
+            + " WHERE state = 'open' AND agreements.expires_at_ms <= %s AND agreements.id > %s "
             + "ORDER BY agreements.id LIMIT %s",
             (block_time_ms, after, limit),
         )
-        return [_agreement_seen(row) for row in rows]
+        return [to_agreement_seen(row) for row in rows]
 
     async def _all(self, text: str, parameters: Sequence[Any]) -> list[Any]:
         connection: Connection
         async with self.database.connection() as connection:
             return await (await connection.execute(text, parameters)).fetchall()
-
-
-def _agreement_seen(row: Sequence[Any]) -> AgreementSeen:
-    hold = to_hold(row[_AGREEMENT_WIDTH : _AGREEMENT_WIDTH + _HOLD_WIDTH])
-    return AgreementSeen(to_agreement(row[:_AGREEMENT_WIDTH]), hold)
 
 
 def _listed(row: Sequence[Any]) -> ListedBooking:

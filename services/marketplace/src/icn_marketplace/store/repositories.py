@@ -9,17 +9,18 @@ import psycopg
 from icn_kit.commands import Command
 from icn_kit.database import Connection
 
-from icn_marketplace.domain.agreement import Agreement, Hold
+from icn_marketplace.domain.agreement import Agreement, AgreementSeen, Hold
 from icn_marketplace.domain.booking import Booking, BookingState, booking_overlaps
 from icn_marketplace.domain.offer import Offer
 from icn_marketplace.domain.resource import Resource, Span
 from icn_marketplace.store.rows import (
     AGREEMENT_COLUMNS,
+    AGREEMENTS,
     BOOKING_COLUMNS,
     HOLD_COLUMNS,
     OFFER_COLUMNS,
     RESOURCE_COLUMNS,
-    to_agreement,
+    to_agreement_seen,
     to_booking,
     to_hold,
     to_ms,
@@ -311,20 +312,20 @@ class AgreementTable(_Table):
             ),
         )
 
-    async def lock(self, agreement: bytes) -> Agreement | None:
+    async def lock(self, agreement: bytes) -> AgreementSeen | None:
         """See `Agreements`."""
         return await self._lock("id", agreement)
 
-    async def lock_by_payment(self, payment: bytes) -> Agreement | None:
+    async def lock_by_payment(self, payment: bytes) -> AgreementSeen | None:
         """See `Agreements`."""
         return await self._lock("payment", payment)
 
-    async def _lock(self, column: str, value: bytes) -> Agreement | None:
+    async def _lock(self, column: str, value: bytes) -> AgreementSeen | None:
         row = await self._one(
-            f"SELECT {AGREEMENT_COLUMNS} FROM agreements WHERE {column} = %s FOR NO KEY UPDATE",  # noqa: S608
+            f"{AGREEMENTS} WHERE agreements.{column} = %s FOR NO KEY UPDATE OF agreements",
             (value,),
         )
-        return None if row is None else to_agreement(row)
+        return None if row is None else to_agreement_seen(row)
 
     async def change(self, agreement: Agreement) -> None:
         """See `Agreements`."""
@@ -365,13 +366,12 @@ class HoldTable(_Table):
 
     async def expect(self, hold: bytes) -> Hold | None:
         """See `Holds`. Two that insert the same id wait for each other."""
-        await self._connection.execute("INSERT INTO holds (id) VALUES (%s) ON CONFLICT DO NOTHING", (hold,))
-        return await self.get(hold)
-
-    async def get(self, hold: bytes) -> Hold | None:
-        """See `Holds`."""
-        row = await self._one(f"SELECT {HOLD_COLUMNS} FROM holds WHERE id = %s", (hold,))  # noqa: S608
-        return None if row is None else to_hold(row)
+        row = await self._one(
+            "INSERT INTO holds (id) VALUES (%s) ON CONFLICT (id) DO UPDATE SET id = excluded.id "  # noqa: S608
+            f"RETURNING {HOLD_COLUMNS}",
+            (hold,),
+        )
+        return to_hold(row)
 
     async def place(self, hold: Hold) -> bool:
         """See `Holds`. An id is placed again only after its hold has ended: then the new one counts."""

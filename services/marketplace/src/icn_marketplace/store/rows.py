@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from icn_marketplace.domain.agreement import Agreement, AgreementState, CommitmentState, Hold, Release
+from icn_marketplace.domain.agreement import (
+    Agreement,
+    AgreementSeen,
+    AgreementState,
+    CommitmentState,
+    Hold,
+    Release,
+)
 from icn_marketplace.domain.booking import Booking, BookingState
 from icn_marketplace.domain.offer import Offer, OfferAction
 from icn_marketplace.domain.resource import BookingRules, Resource, Span
@@ -93,3 +100,18 @@ def to_hold(row: Sequence[Any]) -> Hold | None:
     values: list[Any] = list(row)
     values[7] = None if row[7] is None else Release(row[7])
     return Hold(*values)
+
+
+AGREEMENTS = (
+    f"SELECT {qualified(AGREEMENT_COLUMNS, 'agreements')}, {qualified(HOLD_COLUMNS, 'holds')}, "  # noqa: S608
+    "agreements.number FROM agreements LEFT JOIN holds ON holds.id = agreements.payment"
+)
+"""Every agreement with its hold as last seen and its number; a condition follows."""
+_AGREEMENT_WIDTH = len(AGREEMENT_COLUMNS.split(","))
+_HOLD_WIDTH = len(HOLD_COLUMNS.split(","))
+
+
+def to_agreement_seen(row: Sequence[Any]) -> AgreementSeen:
+    """From AGREEMENTS."""
+    hold = to_hold(row[_AGREEMENT_WIDTH : _AGREEMENT_WIDTH + _HOLD_WIDTH])
+    return AgreementSeen(to_agreement(row[:_AGREEMENT_WIDTH]), hold)

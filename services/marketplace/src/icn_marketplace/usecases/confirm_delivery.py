@@ -32,9 +32,8 @@ async def confirm_delivery(
     block_time_ms = await context.block_time.now_ms()
 
     async def confirm(uow: UnitOfWork) -> pb.ConfirmDeliveryResponse:
-        stored = found(await uow.agreements.lock(identifier), "agreement", identifier)
+        stored, hold = found(await uow.agreements.lock(identifier), "agreement", identifier)
         agreement = stored.confirm(command.principal)
-        hold = await uow.holds.get(agreement.payment)
         agreement = await record_observation(
             uow,
             agreement,

@@ -66,9 +66,9 @@ async def _expire(
     identifier: bytes, block_time_ms: int, units: UnitsOfWork, announcer: Announcer, is_absence_certain: bool
 ) -> bool:
     async with units() as uow:
-        agreement = await uow.agreements.lock(identifier)
-        assert agreement is not None, "agreements never go"
-        hold = await uow.holds.get(agreement.payment)
+        seen = await uow.agreements.lock(identifier)
+        assert seen is not None, "agreements never go"
+        agreement, hold = seen
         after = await record_observation(
             uow,
             agreement,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn_kit.commands import Command
 
-from icn_marketplace.domain.agreement import Agreement, Hold
+from icn_marketplace.domain.agreement import Agreement, AgreementSeen, Hold
 from icn_marketplace.domain.booking import Booking
 from icn_marketplace.domain.offer import Offer
 from icn_marketplace.domain.resource import Resource, Span
@@ -121,11 +121,11 @@ class Agreements(Protocol):
         """Keep a new one."""
         ...
 
-    async def lock(self, agreement: bytes) -> Agreement | None:
-        """One agreement; nobody else locks it until the transaction ends."""
+    async def lock(self, agreement: bytes) -> AgreementSeen | None:
+        """One agreement with its hold; nobody else locks it until the transaction ends."""
         ...
 
-    async def lock_by_payment(self, payment: bytes) -> Agreement | None:
+    async def lock_by_payment(self, payment: bytes) -> AgreementSeen | None:
         """As `lock`, by the commitment to pay."""
         ...
 
@@ -148,10 +148,6 @@ class Holds(Protocol):
     async def expect(self, hold: bytes) -> Hold | None:
         """What is known of the hold of an agreement that is just made. Whoever tells of the hold at the same
         time waits for this transaction, and this one for them."""
-        ...
-
-    async def get(self, hold: bytes) -> Hold | None:
-        """What is known; None when it was never placed."""
         ...
 
     async def place(self, hold: Hold) -> bool:

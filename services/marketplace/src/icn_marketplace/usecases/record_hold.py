@@ -30,8 +30,6 @@ async def record_hold_released(
 
 
 async def _look(uow: UnitOfWork, payment: bytes, block_time_ms: int, announcer: Announcer) -> None:
-    agreement = await uow.agreements.lock_by_payment(payment)
-    if agreement is None:
-        return  # the receiver's command comes later, or never: then the hold pays for nothing
-    hold = await uow.holds.get(payment)
-    await record_observation(uow, agreement, hold, block_time_ms, announcer)
+    seen = await uow.agreements.lock_by_payment(payment)
+    if seen is not None:  # else the receiver's command comes later, or never: then the hold pays for nothing
+        await record_observation(uow, seen.agreement, seen.hold, block_time_ms, announcer)

@@ -27,11 +27,10 @@ async def report_delivery(command: Command[pb.ReportDelivery], context: Context)
     check_bytes("agreement", identifier, IDENTIFIER_BYTES)
 
     async def report(uow: UnitOfWork) -> pb.ReportDeliveryResponse:
-        stored = found(await uow.agreements.lock(identifier), "agreement", identifier)
+        stored, hold = found(await uow.agreements.lock(identifier), "agreement", identifier)
         agreement = stored.report(command.principal)
         if agreement != stored:
             await uow.agreements.change(agreement)
-        hold = await uow.holds.get(agreement.payment)
         return pb.ReportDeliveryResponse(agreement=describe_agreement(agreement, hold))
 
     return await once(command, pb.ReportDeliveryResponse, context.units, report)

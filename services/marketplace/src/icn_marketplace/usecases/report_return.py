@@ -32,9 +32,9 @@ async def report_return(command: Command[pb.ReportReturn], context: Context) -> 
     postings = await context.ledger.postings(request.transaction_id)
 
     async def settle(uow: UnitOfWork) -> pb.ReportReturnResponse:
-        agreement = found(await uow.agreements.lock(request.agreement), "agreement", request.agreement)
+        seen = await uow.agreements.lock(request.agreement)
+        agreement, hold = found(seen, "agreement", request.agreement)
         agreement.check_owing(command.principal)
-        hold = await uow.holds.get(agreement.payment)
         assert hold is not None, "a return is owed only for what was captured"
         returned_minor = max(
             (
