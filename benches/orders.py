@@ -2,9 +2,9 @@
 
 `python benches/orders.py DIRECTORY [CYCLES]` measures the platform that runs there and prints one JSON
 object. A cycle is what a sale takes in real life, each step after the one before: the receiver accepts (a
-signed command), places the hold (a signed transaction), the provider reports the delivery, the receiver
-confirms it (two signed commands), the provider captures the hold (a signed transaction), and the marketplace
-sees it and calls the agreement settled.
+signed command), places the hold (a signed transaction), confirms what was handed over (a signed command), the
+provider captures the hold (a signed transaction), and the marketplace calls the agreement settled.
+With `--report` the provider reports the delivery before, by one more command.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ class Trader:
 class Market:
     """The clients of many people over shared connections, as a co-op's app server or phones would have."""
 
-    def __init__(self, connection: Connection, submitter: Submitter) -> None:
+    def __init__(self, connection: Connection, submitter: Submitter, has_reports: bool) -> None:
         self.connection = connection
         self.submitter = submitter
+        self.has_reports = has_reports
         self._waiting: dict[bytes, asyncio.Future[Outcome]] = {}
 
     async def hear(self) -> None:
@@ -94,7 +95,8 @@ class Market:
         agreement = (await self.command(receiver.actor, accept)).agreement
         identifier = marketplace.bare_id(agreement.name)
         await self.transact(receiver.actor, marketplace.place_payment(agreement, receiver.account))
-        await self.command(provider.actor, pb.ReportDelivery(agreement=identifier))
+        if self.has_reports:
+            await self.command(provider.actor, pb.ReportDelivery(agreement=identifier))
         await self.command(receiver.actor, pb.ConfirmDelivery(agreement=identifier))
         await self.transact(provider.actor, marketplace.capture_payment(agreement))
         return identifier
@@ -131,13 +133,13 @@ async def open_traders(directory: Path, connection: Connection, submitter: Submi
     return traders
 
 
-async def measure(directory: Path, cycles: int) -> dict[str, float]:
+async def measure(directory: Path, cycles: int, has_reports: bool) -> dict[str, float]:
     """Cycles a second from the first acceptance to the last agreement seen as settled."""
     network = NetworkFile.load(directory)
     async with Connection(network) as connection, Submitter(connection.doors()) as submitter:
         traders = await open_traders(directory, connection, submitter)
         providers, receivers = traders[:PROVIDERS], traders[PROVIDERS:]
-        market = Market(connection, submitter)
+        market = Market(connection, submitter, has_reports)
         for provider in providers:
             publish = pb.PublishOffer(
                 action=pb.OFFER_ACTION_TRANSFER,
@@ -189,5 +191,6 @@ async def measure(directory: Path, cycles: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    wanted = int(sys.argv[2]) if len(sys.argv) > 2 else CYCLES_DEFAULT
-    print(json.dumps(asyncio.run(measure(Path(sys.argv[1]), wanted))))
+    words = [word for word in sys.argv[1:] if word != "--report"]
+    wanted = int(words[1]) if len(words) > 1 else CYCLES_DEFAULT
+    print(json.dumps(asyncio.run(measure(Path(words[0]), wanted, "--report" in sys.argv))))
