@@ -112,10 +112,11 @@ def test_a_floor_is_set_by_more_than_two_thirds_of_the_stewards_and_by_nothing_l
 
     async def poll() -> bytes:
         async with valley.connect() as connection:
-            proposal = await valley.opened(connection, draft, 20, {})
-            await valley.vote(connection, proposal, {"bakery": [[1]], "farm": [[1]]})
+            proposal = await valley.opened(connection, draft, 40, {})
+            votes = {"bakery": [[1]], "farm": [[1]], "housing": [[1]], "workshop": [[2]]}
+            await valley.vote(connection, proposal, votes)
+            # However long this takes: the poll closes by block time, and the service finds that it has.
             await asyncio.to_thread(federation.kill_process, "governance")
-            await valley.vote(connection, proposal, {"housing": [[1]], "workshop": [[2]]})
             governance = Governance(connection)
 
             async def is_counted() -> bool:
@@ -217,7 +218,7 @@ def test_a_tie_is_broken_by_the_tellers_lots_and_recorded(
     async def elect() -> bytes:
         async with valley.connect() as connection:
             governance = Governance(connection)
-            proposal = await valley.opened(connection, draft, 12, secrets)
+            proposal = await valley.opened(connection, draft, 30, secrets)
             votes = {"bakery": [[1]], "farm": [[2]], "housing": [[1]], "workshop": [[2]]}
             await valley.vote(connection, proposal, votes)
 

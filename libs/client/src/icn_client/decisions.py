@@ -21,8 +21,10 @@ from icn.ledger.v1.transaction_pb2 import (
     SetFloor,
 )
 from icn_crypto.suites import Suite, verify_strictly
-from icn_tally.polls.decisions import decision_bytes, decision_id, decision_preimage
-from icn_tally.polls.documents import DecisionText
+from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
+from icn_tally.polls.decisions import DECISION_BYTES_MAX, decision_bytes, decision_id, decision_preimage
+from icn_tally.polls.documents import DecisionText, read_text
+from icn_tally.polls.forms import InvalidDocument
 
 from icn_client.transactions import KeyPair, controller_key, controller_key_id, enact_decision, key_scope
 
@@ -32,6 +34,10 @@ DECIDED: Final = frozenset({"DECISION_EXISTS", "POLL_DECIDED"})
 """Refusals of an enactment that came second: what was wanted is done."""
 
 __all__ = ["decision_bytes", "decision_id", "decision_preimage", "enact_decision"]
+
+
+class DecisionDiffers(Exception):
+    """What is shown under a decision's id is not that decision; the message says in what."""
 
 
 def build_decision(
@@ -145,6 +151,34 @@ def is_countersigned(
             )
         )
     return False
+
+
+def read_decision(
+    genesis_hash: bytes, identifier: bytes, body: bytes, text: bytes
+) -> tuple[Decision, DecisionText | None]:
+    """The decision of this id and, for one without a poll, what it says and why: for who is about to sign.
+
+    Args:
+        genesis_hash: of the zone.
+        identifier: the decision's id, as whoever asks knows it, 32 bytes.
+        body: the bytes that are shown for it.
+        text: the text that is shown for it, empty for none.
+
+    Raises:
+        DecisionDiffers: bytes or text are of another one.
+    """
+    if decision_id(genesis_hash, body) != identifier:
+        raise DecisionDiffers("the bytes shown are of another decision")
+    try:
+        decision = parse_canonical(Decision, body, DECISION_BYTES_MAX)
+        words = read_text(text) if text else None
+    except (MalformedBytes, NotCanonical, InvalidDocument) as error:
+        raise DecisionDiffers(f"what is shown is no decision: {error}") from None
+    if words is not None and words.digest(genesis_hash) != decision.subject:
+        raise DecisionDiffers("the text shown is of another decision")
+    if words is None and not decision.poll:
+        raise DecisionDiffers("the text that says what is decided and why is missing")
+    return decision, words
 
 
 def with_steward_key(controller: ControllerLeaf, key: KeyPair) -> Sequence[Any]:

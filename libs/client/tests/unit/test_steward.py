@@ -18,10 +18,13 @@ from icn.ledger.v1.state_pb2 import (
 )
 from icn.ledger.v1.transaction_pb2 import AuthorityRules, Decision
 from icn_client.decisions import (
+    DecisionDiffers,
     admit,
     build_decision,
     countersign,
+    founding_decision,
     is_countersigned,
+    read_decision,
     set_floor,
     with_steward_key,
 )
@@ -30,8 +33,8 @@ from icn_client.proven_ledger import was_member
 from icn_client.steward import ProvenPoll, Shown, StewardRefuses, examine, is_decided
 from icn_client.transactions import KeyPair, controller_key
 from icn_tally.polls.commitments import Opening, ballot_bytes, lot_commitment
-from icn_tally.polls.decisions import decision_bytes, decision_of
-from icn_tally.polls.documents import Draft, PollDocument
+from icn_tally.polls.decisions import decision_bytes, decision_id, decision_of
+from icn_tally.polls.documents import DecisionText, Draft, PollDocument
 from icn_tally.polls.results import count_poll
 
 GENESIS = bytes(range(32))
@@ -334,3 +337,26 @@ def test_choices_are_names_or_numbers() -> None:
     for wrong in (["Ben"], ["4"], ["0"], ["Ana", "1"], ["Zoe"], ["²"]):
         with pytest.raises(ValueError):
             ranking_of(draft, wrong)
+
+
+def test_a_person_signs_only_what_the_id_names_and_the_text_says() -> None:
+    text = DecisionText(FEDERATION, "Founding", "We found it.")
+    body = founding_decision(GENESIS, text, COOPS, CLOSE_MS)
+    wanted = decision_id(GENESIS, body)
+    decision, words = read_decision(GENESIS, wanted, body, text.to_bytes())
+    assert list(decision.actions[0].found_authority.members) == sorted(COOPS)
+    assert words == text
+    other = DecisionText(FEDERATION, "Founding", "We found something else.")
+    fewer = founding_decision(GENESIS, text, COOPS[:2], CLOSE_MS)
+    for shown, said in (
+        (fewer, text.to_bytes()),
+        (b"", text.to_bytes()),
+        (body, other.to_bytes()),
+        (body, b"{}"),
+        (body, b""),
+    ):
+        with pytest.raises(DecisionDiffers):
+            read_decision(GENESIS, wanted, shown, said)
+    garbage = b"\xff"
+    with pytest.raises(DecisionDiffers):
+        read_decision(GENESIS, decision_id(GENESIS, garbage), garbage, b"")

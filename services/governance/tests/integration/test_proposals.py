@@ -9,7 +9,7 @@ import pytest
 from icn.governance.v1 import service_pb2 as messages
 from icn.ledger.v1 import events_pb2 as ledger_events
 from icn.ledger.v1.state_pb2 import DecisionLeaf, MembershipLeaf
-from icn_governance.domain.proposal import OPENINGS_PER_VOTER_MAX, ProposalState
+from icn_governance.domain.proposal import BALLOTS_MAX, OPENINGS_PER_VOTER_MAX, ProposalState
 from icn_governance.store import records
 from icn_governance.usecases import follow_ledger, once
 from icn_governance.usecases.close_polls import next_due, note_poll
@@ -301,3 +301,37 @@ async def test_a_principal_writes_only_so_much_a_day(world: World, monkeypatch: 
     assert await refused(world.draft(plain_draft(), proposal=b"r" * 16)) == "TOO_MANY_COMMANDS"
     assert await world.ask("CreateProposal", first) == answer, "a repeat costs nothing"
     await world.draft(plain_draft(), world.coops[1], proposal=b"r" * 16)
+
+
+async def test_a_cooperatives_own_poll_has_a_result_and_no_decision(world: World) -> None:
+    coop = world.coops[0]
+    draft = plain_draft(3, actions=(), organization=coop.principal)
+    await opened(world, await world.announce(draft))
+    for person in world.people:
+        await world.vote(person, YES)
+    world.ledger.time_ms = NOW_MS + HOUR_MS
+    await world.advance(POLL)
+    await world.advance(POLL)
+    stored = await world.stored(POLL)
+    assert stored.state is ProposalState.COUNTED
+    assert stored.result is not None
+    assert (stored.result.is_carried, stored.decision_id) == (True, b"")
+
+
+async def test_a_poll_that_nobody_could_recount_is_void(world: World) -> None:
+    await opened(world, await world.announce(plain_draft()))
+    world.ledger.polls[POLL].ballots = BALLOTS_MAX + 1
+    world.ledger.time_ms = NOW_MS + HOUR_MS
+    await world.advance(POLL)
+    assert (await world.stored(POLL)).state is ProposalState.VOID
+    assert await next_due(world.begin) is None
+
+
+async def test_a_poll_of_another_electorate_is_void(world: World) -> None:
+    document = await world.announce(plain_draft())
+    leaf = world.ledger.open_poll(document, world.coops[0].principal)
+    leaf.electorate = 2
+    async with world.begin() as uow:
+        await note_poll(PollAt(leaf, NOW_MS), uow)
+        await uow.commit()
+    assert (await world.stored(POLL)).state is ProposalState.VOID

@@ -240,8 +240,11 @@ def reveal(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Reveal the secret after the close."""
-    from icn_client.governance import Governance
+    """Reveal the secret after the close, if the poll's document has the commitment that was made here."""
+    from icn_tally.polls.commitments import lot_commitment
+    from icn_tally.polls.forms import InvalidDocument
+
+    from icn_client.governance import Governance, read_poll_document
     from icn_client.papers import PaperMissing, read_paper
 
     wanted = identifier(proposal, "PROPOSAL", "proposals")
@@ -251,9 +254,24 @@ def reveal(
         secret = read_paper(_paper(keystore, "lot", wanted, acting), ("secret",))["secret"]
     except PaperMissing as error:
         raise Refused(str(error), "SECRET_MISSING") from None
-    shown = with_connection(
-        directory, lambda connection: Governance(connection).reveal_lot(identity, wanted, secret)
-    )
+
+    async def work(connection: Connection) -> Any:
+        governance = Governance(connection)
+        document = await read_poll_document(governance, wanted)
+        own = lot_commitment(connection.genesis.hash, wanted, identity.principal, secret)
+        if (
+            dict(zip(document.draft.tellers, document.lot_commitments, strict=True)).get(identity.principal)
+            != own
+        ):
+            raise Refused(
+                "the poll's document has another commitment for this teller than was made here", "LOT_CHANGED"
+            )
+        return await governance.reveal_lot(identity, wanted, secret)
+
+    try:
+        shown = with_connection(directory, work)
+    except InvalidDocument as error:
+        raise Refused(f"there is no poll yet: {error}", "PROPOSAL_NOT_CLOSED") from None
     if as_json:
         print_json({"proposal": shown.name, "state": state_of(shown)})
     else:

@@ -44,6 +44,10 @@ Examples:
   icn federation found "Valley Federation" --member PRINCIPAL --member PRINCIPAL --as sunrise-bakery
       proposed; each founder signs with: icn federation sign
 """
+_SHOW_EXAMPLES = """\b
+Examples:
+  icn federation show DECISION
+"""
 _SIGN_EXAMPLES = """\b
 Examples:
   icn federation sign DECISION --as harvest-farm
@@ -62,6 +66,7 @@ def register(app: typer.Typer) -> None:
     """Add the group."""
     group = command_group("Authorities that act by their members' countersignatures.", _EXAMPLES)
     group.command("found", epilog=_FOUND_EXAMPLES)(found)
+    group.command("show", epilog=_SHOW_EXAMPLES)(show)
     group.command("sign", epilog=_SIGN_EXAMPLES)(sign)
     group.command("enact", epilog=_ENACT_EXAMPLES)(enact_decision)
     group.command("decisions", epilog=_LIST_EXAMPLES)(list_decisions)
@@ -132,10 +137,10 @@ def found(  # noqa: PLR0917 - one parameter per option
         )
         decision = await governance.propose_decision(who, body, words.to_bytes())
         for identity in here:
-            await _sign(governance, decision, identity)
+            await _sign(governance, body, identity)
         height = 0
         if len(here) == len(members):
-            height = await _enact(governance, decision, who)
+            height = await _enact(governance, body, who)
         return decision, height
 
     try:
@@ -179,19 +184,55 @@ def sign(
     async def work(connection: Connection) -> tuple[Any, int]:
         governance = Governance(connection)
         shown = await governance.decision(wanted)
-        if shown.proposal:
+        read, words = _verified(connection.genesis.hash, wanted, shown)
+        if read.poll:
             raise Refused("a poll's decision is recounted first: icn steward once", "NEEDS_RECOUNT")
-        return shown, await _sign(governance, shown, identity)
+        if not as_json:
+            _show(read, words)
+        return shown, await _sign(governance, shown.body, identity)
 
     shown, count = with_connection(directory, work)
     if as_json:
         print_json({"decision": shown.name, "countersignatures": count})
     else:
-        for line in shown.actions:
-            print_text(f"enacts  {line}")
         print_text(
             f"countersigned; {count} have, {shown.countersignatures_needed or 'unknown how many'} must"
         )
+
+
+def show(decision: DecisionArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show a decision, read here from the bytes that would be countersigned."""
+    from icn_tally.polls.actions import describe_action
+
+    from icn_client.governance import Governance
+
+    wanted = identifier(decision, "DECISION", "decisions", 32)
+
+    async def work(connection: Connection) -> tuple[Any, Any, Any]:
+        shown = await Governance(connection).decision(wanted)
+        return shown, *_verified(connection.genesis.hash, wanted, shown)
+
+    shown, read, words = with_connection(platform_directory(data), work)
+    if not as_json:
+        _show(read, words)
+        needed = shown.countersignatures_needed or "unknown how many"
+        print_text(f"{_state(shown)}, countersigned by {shown.countersignatures}, {needed} must")
+        return
+    print_json(
+        {
+            "decision": shown.name,
+            "authority": read.authority.hex(),
+            "proposal": shown.proposal,
+            "state": _state(shown),
+            "title": None if words is None else words.title,
+            "text": None if words is None else words.text,
+            "actions": [describe_action(action) for action in read.actions],
+            "expire_time_ms": str(read.expire_time_ms),
+            "countersignatures": shown.countersignatures,
+            "countersignatures_needed": shown.countersignatures_needed,
+            "enact_height": str(shown.enact_height),
+        }
+    )
 
 
 def enact_decision(
@@ -210,7 +251,9 @@ def enact_decision(
 
     async def work(connection: Connection) -> int:
         governance = Governance(connection)
-        return await _enact(governance, await governance.decision(wanted), identity)
+        shown = await governance.decision(wanted)
+        _verified(connection.genesis.hash, wanted, shown)
+        return await _enact(governance, shown.body, identity)
 
     height = with_connection(directory, work)
     if as_json:
@@ -227,17 +270,12 @@ def list_decisions(
     as_json: JsonOption = False,
 ) -> None:
     """List decisions, the newest first."""
-    from icn.governance.v1.service_pb2 import DecisionState
-
     from icn_client.governance import Governance
 
     wanted = None if authority is None else organization_identifier(authority, "--organization")
 
     async def work(connection: Connection) -> list[Any]:
         return [one async for one in Governance(connection).decisions(authority=wanted)]
-
-    def state(one: Any) -> str:
-        return str(DecisionState.Name(one.state)).removeprefix("DECISION_STATE_").lower()
 
     found_ones = with_connection(platform_directory(data), work)
     if as_json:
@@ -248,7 +286,7 @@ def list_decisions(
                         "decision": one.name,
                         "authority": one.authority,
                         "proposal": one.proposal,
-                        "state": state(one),
+                        "state": _state(one),
                         "actions": list(one.actions),
                         "countersignatures": one.countersignatures,
                         "enact_height": str(one.enact_height),
@@ -261,13 +299,48 @@ def list_decisions(
     table(
         ("state", "signed", "actions", "decision"),
         [
-            (state(one), str(one.countersignatures), "; ".join(one.actions) or "none", one.name)
+            (_state(one), str(one.countersignatures), "; ".join(one.actions) or "none", one.name)
             for one in found_ones
         ],
     )
 
 
-async def _sign(governance: Any, decision: Any, identity: Identity) -> int:
+def _state(shown: Any) -> str:
+    from icn.governance.v1.service_pb2 import DecisionState
+
+    return str(DecisionState.Name(shown.state)).removeprefix("DECISION_STATE_").lower()
+
+
+def _verified(genesis_hash: bytes, wanted: bytes, shown: Any) -> tuple[Any, Any]:
+    """The decision and its text, when they are what the id says. Raises Refused."""
+    from icn_client.decisions import DecisionDiffers, read_decision
+
+    # One that came by another way than governance has no text here, and nothing more to sign.
+    if shown.enact_height and not shown.text:
+        from icn.ledger.v1.transaction_pb2 import Decision
+
+        return Decision.FromString(shown.body), None
+    try:
+        return read_decision(genesis_hash, wanted, shown.body, shown.text)
+    except DecisionDiffers as error:
+        raise Refused(str(error), "DECISION_DIFFERS") from None
+
+
+def _show(read: Any, words: Any) -> None:
+    from icn_tally.polls.actions import describe_action
+
+    if words is not None:
+        print_text(words.title)
+        print_text(words.text)
+    print_text(f"authority  organizations/{read.authority.hex()}")
+    for action in read.actions:
+        print_text(f"enacts     {describe_action(action)}")
+        if action.WhichOneof("kind") == "found_authority":
+            for member in action.found_authority.members:
+                print_text(f"member     principals/{member.hex()}")
+
+
+async def _sign(governance: Any, body: bytes, identity: Identity) -> int:
     from icn_client.decisions import countersign, decision_id
 
     genesis_hash = governance.connection.genesis.hash
@@ -276,20 +349,20 @@ async def _sign(governance: Any, decision: Any, identity: Identity) -> int:
             f"{identity.name} signs with {identity.threshold} keys: use its steward's key",
             "THRESHOLD_NOT_MET",
         )
-    signature = countersign(genesis_hash, decision.body, identity.principal, identity.keys[0])
-    count: int = await governance.submit(decision_id(genesis_hash, decision.body), signature)
+    signature = countersign(genesis_hash, body, identity.principal, identity.keys[0])
+    count: int = await governance.submit(decision_id(genesis_hash, body), signature)
     return count
 
 
-async def _enact(governance: Any, decision: Any, identity: Identity) -> int:
+async def _enact(governance: Any, body: bytes, identity: Identity) -> int:
     from icn_client.acting import actor_of
     from icn_client.decisions import decision_id
     from icn_client.stewarding import enact, valid_countersignatures
     from icn_client.submitter import Submitter
 
     connection = governance.connection
-    identifier_of = decision_id(connection.genesis.hash, decision.body)
-    signatures = await valid_countersignatures(governance, identifier_of, decision.body)
+    identifier_of = decision_id(connection.genesis.hash, body)
+    signatures = await valid_countersignatures(governance, identifier_of, body)
     actor = await actor_of(connection, identity)
     async with Submitter(connection.doors()) as submitter:
-        return await enact(submitter, actor, decision.body, signatures)
+        return await enact(submitter, actor, body, signatures)

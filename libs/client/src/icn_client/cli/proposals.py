@@ -19,6 +19,7 @@ from icn_client.cli.common import (
     identifier,
     open_identity,
     organization_identifier,
+    personal_keystore,
     platform_directory,
     show_duration,
     with_connection,
@@ -133,8 +134,10 @@ def draft(  # noqa: PLR0917 - one parameter per option
     """Draft a proposal: a question with yes and no, or an election by Scottish STV."""
     from icn_tally.polls.forms import InvalidDocument
 
-    from icn_client.governance import Governance, election_draft, plain_draft
+    from icn_client.governance import Governance, election_draft, identifier_in, plain_draft
+    from icn_client.papers import paper_path, write_paper
 
+    folder = personal_keystore(keystore).folder
     whose = organization_identifier(organization, "--organization")
     opening_ms = duration_ms(openings, "--openings")
     enacted = _actions(set_floor, admit, end, actions)
@@ -163,7 +166,12 @@ def draft(  # noqa: PLR0917 - one parameter per option
             made = plain_draft(
                 whose, title, question, voters, actions=enacted, electorate=who, opening_ms=opening_ms
             )
-        return await Governance(connection).create(identity, made)
+        shown = await Governance(connection).create(identity, made)
+        write_paper(
+            paper_path(folder, "draft", identifier_in(shown.name, "proposals"), acting),
+            {"draft": made.to_bytes()},
+        )
+        return shown
 
     try:
         shown = with_connection(directory, work)
@@ -187,15 +195,22 @@ def open_proposal(  # noqa: PLR0917 - one parameter per option
 
     from icn_client.acting import actor_of
     from icn_client.governance import Governance, open_poll
+    from icn_client.papers import PaperMissing, paper_path, read_paper
     from icn_client.submitter import Submitter
 
     wanted = identifier(proposal, "PROPOSAL", "proposals")
     lasts_ms = duration_ms(close, "--close")
+    paper = paper_path(personal_keystore(keystore).folder, "draft", wanted, acting)
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
 
     async def work(connection: Connection) -> Any:
         governance = Governance(connection)
+        if (
+            paper.is_file()
+            and read_paper(paper, ("draft",))["draft"] != (await governance.proposal(wanted)).draft
+        ):
+            raise Refused("governance shows another draft than was made here", "DRAFT_CHANGED")
         close_time_ms = time.time_ns() // 1_000_000 + lasts_ms
         document = await governance.announce(identity, wanted, close_time_ms)
         async with Submitter(connection.doors()) as submitter:
@@ -206,6 +221,8 @@ def open_proposal(  # noqa: PLR0917 - one parameter per option
         shown = with_connection(directory, work)
     except InvalidDocument as error:
         raise Refused(str(error), "DOCUMENT_INVALID") from None
+    except PaperMissing as error:
+        raise Refused(str(error), "DRAFT_UNREADABLE") from None
     _show(shown, as_json)
 
 
