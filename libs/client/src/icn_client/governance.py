@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from google.protobuf.message import Message as ProtoMessage
 from icn.governance.v1 import service_pb2 as messages
 from icn.ledger.v1.transaction_pb2 import Countersignature, DecisionAction
-from icn_kit.errors import InvalidArgument, Unavailable
+from icn_kit.errors import FailedPrecondition, InvalidArgument, Unavailable
 from icn_tally.plain_decision import CHOICES, PlainDecision
 from icn_tally.polls.commitments import SALT_BYTES, SECRET_BYTES, Opening, ballot_bytes, lot_commitment
 from icn_tally.polls.documents import Draft, PollDocument, checked_draft, read_document, read_draft
@@ -215,9 +215,16 @@ class Governance:
         """Give governance the document of a draft that will close then; `open_poll` opens the poll.
 
         Raises:
-            DomainError: among others DOCUMENT_INVALID while a teller has not committed.
+            DomainError: among others LOT_COMMITMENT_MISSING while a teller has not committed.
         """
         shown = await self.proposal(proposal)
+        for share in shown.lots:
+            if not share.commitment:
+                raise FailedPrecondition(
+                    "LOT_COMMITMENT_MISSING",
+                    f"teller {share.teller} has not committed yet",
+                    teller=share.teller,
+                )
         document = document_from(shown, self.connection.genesis.hash, close_time_ms)
         request = messages.OpenProposal(proposal=proposal, document=document.to_bytes())
         await self._command(who, "OpenProposal", request, messages.OpenProposalResponse)

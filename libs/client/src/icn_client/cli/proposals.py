@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from icn_client.connection import Connection
 
 ACTIONS_FILE_BYTES_MAX = 65_536
+OPEN_TRIES = 20
+OPEN_SECONDS = 0.25
+"""An event takes a fraction of a second; after five the proposal is shown as announced."""
 
 ProposalArgument = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Id of the proposal.")]
 
@@ -215,7 +218,7 @@ def open_proposal(  # noqa: PLR0917 - one parameter per option
         document = await governance.announce(identity, wanted, close_time_ms)
         async with Submitter(connection.doors()) as submitter:
             await open_poll(submitter, await actor_of(connection, identity), document)
-        return await governance.proposal(wanted)
+        return await _once_open(governance, wanted)
 
     try:
         shown = with_connection(directory, work)
@@ -358,14 +361,29 @@ def _show(shown: Any, as_json: bool) -> None:
         when = f"in {show_duration(left_ms // 1000 * 1000)}" if left_ms >= 1000 else "closed"
         print_text(f"close         {shown.close_time_ms} ({when})")
     print_text(f"ballots       {shown.ballots} cast, {shown.openings} opened")
-    if shown.result_digest:
-        print_text(
-            f"result        {'carried' if shown.is_carried else 'not carried'}; see: icn proposal result"
-        )
+    if shown.result_digest and not shown.is_complete:
+        print_text("result        waits for the tellers: icn lot reveal")
+    elif shown.result_digest:
+        outcome = "carried" if shown.is_carried else "not carried"
+        print_text(f"result        {outcome}; see: icn proposal result")
     if shown.decision:
         print_text(f"decision      {shown.decision}")
     if not shown.close_time_ms:
         say("next: icn lot commit (tellers), then icn proposal open")
+
+
+async def _once_open(governance: Any, proposal: bytes) -> Any:
+    """The proposal, when governance has heard of the poll from the ledger or OPEN_TRIES are over."""
+    import asyncio
+
+    from icn.governance.v1.service_pb2 import PROPOSAL_STATE_ANNOUNCED
+
+    for _ in range(OPEN_TRIES):
+        shown = await governance.proposal(proposal)
+        if shown.state != PROPOSAL_STATE_ANNOUNCED:
+            break
+        await asyncio.sleep(OPEN_SECONDS)
+    return shown
 
 
 def _actions(
