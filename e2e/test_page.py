@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from icn.governance.v1.service_pb2 import RegisterOrganization
+from icn_client.commands import command_id, sign_command
+from icn_client.transactions import KeyPair
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -43,6 +47,13 @@ def trade(icn: Any, answer: Any, tmp_path: Path) -> dict[str, Any]:
     return {"unit": unit, "debtor": debtor, "creditor": creditor, "pay": pay}
 
 
+PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
+AREAS = (
+    "/",
+    *("/accounts", "/market", "/bookings", "/proposals", "/people", "/scores", "/contracts", "/sign-in"),
+)
+
+
 @pytest.mark.browser
 @needs_chromium
 async def test_a_browser_shows_validators_height_and_a_balance_that_follows_a_payment(
@@ -52,12 +63,13 @@ async def test_a_browser_shows_validators_height_and_a_balance_that_follows_a_pa
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = await browser.new_page(viewport={"width": 360, "height": 740})
+        page = await browser.new_page(viewport=PHONE)
         await page.goto(federation.gateway_url)
         for seat in federation.network.validators:
             await page.wait_for_selector(f"#validators >> text={seat.name}")
         assert await page.locator("#validators .badge.good").count() == 4
         assert int("".join(filter(str.isdigit, await page.inner_text("#height")))) > 0
+        await page.wait_for_selector("#trades >> text=12.50")
         await page.goto(f"{federation.gateway_url}/accounts/{trade['creditor']}")
         assert await page.inner_text("#balance") == "12.50 CRUMBS"
         await asyncio.to_thread(trade["pay"], "2.25")
@@ -65,6 +77,84 @@ async def test_a_browser_shows_validators_height_and_a_balance_that_follows_a_pa
         await page.wait_for_selector("#entries >> text=+2.25")
         assert await page.evaluate("document.documentElement.scrollWidth") <= 360
         await browser.close()
+
+
+@pytest.mark.browser
+@needs_chromium
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+async def test_every_area_of_the_running_platform_is_shown_and_accessible(
+    federation: Any, trade: Any, icn: Any, viewport: Any
+) -> None:
+    """A member signs in with a code from the command line; every page answers, fits, and breaks no rule of
+    axe-core."""
+    from playwright.async_api import async_playwright
+
+    signed = icn("sign-in", "--as", "clara", "--data", str(federation.directory), "--json")
+    assert signed.returncode == 0, signed.stderr
+    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+    founder = federation.founders[0].founder.principal.hex()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = await browser.new_page(viewport=viewport)
+        await page.goto(json.loads(signed.stdout)["link"])
+        await page.click("button")
+        await page.wait_for_selector("#accounts >> text=12.50")
+        for path in ("/me", *AREAS, f"/organizations/{founder}", f"/people/{founder}"):
+            answer = await page.goto(f"{federation.gateway_url}{path}")
+            assert answer is not None
+            assert answer.status == 200, path
+            assert "SERVICE_UNREACHABLE" not in await page.inner_text("main"), path
+            await page.evaluate(axe)
+            found = await page.evaluate("axe.run()")
+            assert [rule["id"] for rule in found["violations"]] == [], path
+            assert await page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], path
+        await browser.close()
+
+
+def test_a_session_outlives_the_gateway_and_ends_when_its_owner_says_so(
+    federation: Any, trade: Any, icn: Any
+) -> None:
+    signed = icn("sign-in", "--as", "clara", "--token", "--data", str(federation.directory), "--json")
+    assert signed.returncode == 0, signed.stderr
+    document = json.loads(signed.stdout)
+    headers = {"authorization": f"Bearer {document['token']}"}
+    federation.kill_process("gateway")
+    with httpx.Client(base_url=federation.gateway_url, timeout=30) as client:
+        seen = client.get("/v1/sessions", headers=headers)
+        assert seen.json()["principal"] == document["principal"]
+        assert client.delete("/v1/sessions", headers=headers).json() == {"ended": 1}
+        assert client.get("/v1/sessions", headers=headers).status_code == 401
+
+
+def test_a_command_goes_through_the_door_to_its_service_once(federation: Any) -> None:
+    """Registered through REST, seen through REST; the same bytes again give the first answer."""
+    founder = federation.founders[0]
+    signed = sign_command(
+        federation.network.genesis.hash,
+        [KeyPair(founder.keys.values())],
+        founder.founder.principal,
+        "/icn.governance.v1.GovernanceService/RegisterOrganization",
+        RegisterOrganization(
+            organization=founder.founder.principal, display_name="Bakery <b>", kind="cooperative"
+        ),
+    )
+    name = command_id(federation.network.genesis.hash, signed).hex()
+    body = signed.SerializeToString(deterministic=True)
+    octets = {"content-type": "application/octet-stream"}
+    with httpx.Client(base_url=federation.gateway_url, timeout=60) as client:
+        first = client.post("/v1/commands", content=body, headers={**octets, "idempotency-key": name})
+        assert first.status_code == 200, first.text
+        assert first.json()["command_id"] == name
+        assert client.post("/v1/commands", content=body, headers=octets).json() == first.json()
+        other = client.post("/v1/commands", content=body, headers={**octets, "idempotency-key": "00" * 32})
+        assert (other.status_code, other.json()["reason"]) == (422, "IDEMPOTENCY_KEY_MISMATCH")
+        broken = body[:-1] + bytes([body[-1] ^ 1])
+        refused = client.post("/v1/commands", content=broken, headers=octets)
+        assert (refused.status_code, refused.json()["reason"]) == (401, "COMMAND_SIGNATURE_INVALID")
+        shown = client.get(f"/v1/organizations/{founder.founder.principal.hex()}").json()["organization"]
+        assert (shown["display_name"], shown["kind"]) == ("Bakery <b>", "cooperative")
+        page = client.get(f"/organizations/{founder.founder.principal.hex()}").text
+        assert "Bakery &lt;b&gt;" in page
 
 
 def test_a_proof_saved_from_the_gateway_convinces_the_command(

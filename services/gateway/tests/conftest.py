@@ -101,6 +101,9 @@ class FakeServices:
         self.answers: dict[str, Any] = {
             "GetCredential": identity.GetCredentialResponse(credential=identity.Credential(document=b"{}")),
             "GetPhoto": photo,
+            "GetProposal": governance.GetProposalResponse(
+                proposal=governance.Proposal(decision=f"decisions/{'d0' * 32}")
+            ),
             "GetResult": governance.GetResultResponse(result=b'{"quota":"3"}', digest=b"\x05" * 32),
             "GetStatusList": identity.GetStatusListResponse(document=b"{}"),
             "QueryContract": ledger.QueryContractResponse(data=b'{"owed":"12"}', fuel_used=2**60, height=3),

@@ -45,6 +45,7 @@ API_ROUTES: tuple[Any, ...] = (
     commanding.send_command,
     asking.verify_credential,
     asking.submit_countersignature,
+    asking.list_proposal_countersignatures,
     reading.get_transaction,
     reading.list_accounts,
     reading.get_account,

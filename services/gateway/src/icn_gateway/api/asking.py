@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
-from icn.governance.v1.service_pb2 import SubmitCountersignatureRequest
+from icn.governance.v1.service_pb2 import (
+    GetDecisionRequest,
+    GetProposalRequest,
+    ListCountersignaturesRequest,
+    SubmitCountersignatureRequest,
+)
 from icn.identity.v1.service_pb2 import VerifyCredentialRequest
 from icn.ledger.v1.service_pb2 import QueryContractRequest
 from icn.ledger.v1.transaction_pb2 import Countersignature
-from litestar import Response, post
+from icn_kit.errors import FailedPrecondition
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Reference, RequestBody, Schema
 from litestar.params import FromPath, PathParameter
@@ -19,7 +26,7 @@ from icn_gateway.api import views
 from icn_gateway.api.bodies import JSON, media_type, read_body
 from icn_gateway.api.context import Context
 from icn_gateway.api.declared import problems
-from icn_gateway.api.fields import EXAMPLE_DIGEST, HEX_64
+from icn_gateway.api.fields import EXAMPLE_DIGEST, EXAMPLE_ID, HEX_32, HEX_64
 from icn_gateway.api.problems import AnyRequest, HttpProblem
 from icn_gateway.api.reads.route import json_content
 from icn_gateway.domain.documents import message_document
@@ -30,6 +37,8 @@ QUERY_BYTES_MAX = 16_384
 CREDENTIAL_BYTES_MAX = 262_144
 COUNTERSIGNATURE_BYTES_MAX = 16_384
 """The largest signature in hex, with the JSON around it."""
+COUNTERSIGNATURES_MAX = 64
+"""As many members as an authority has."""
 QUERY_SUFFIX = ":query"
 _ALWAYS = (400, 404, 408, 409, 413, 415, 429, 500, 502, 503, 504)
 
@@ -80,6 +89,52 @@ async def query_contract(
         data=msgspec.Raw(json_content(answer.data).content),
         fuel_used=str(answer.fuel_used),
         height=answer.height,
+    )
+
+
+@get(
+    "/v1/proposals/{proposal_id:str}/countersignatures",
+    responses=problems(400, 404, 409, 429, 500, 502, 503, 504),
+    tags=["Governance"],
+)
+async def list_proposal_countersignatures(
+    proposal_id: Annotated[
+        str,
+        PathParameter(
+            description="16 bytes in lower-case hex.",
+            pattern=HEX_32,
+            min_length=32,
+            max_length=32,
+            examples=[Example(value=EXAMPLE_ID)],
+        ),
+    ],
+    context: NamedDependency[Context],
+) -> views.ProposalCountersignatures:
+    """Who has countersigned the decision that follows from a proposal, and how many must.
+
+    409 with reason DECISION_MISSING: there is none yet.
+    """
+    found: Any = await context.services.ask(
+        method("governance", "GetProposal"), GetProposalRequest(name=f"proposals/{proposal_id}")
+    )
+    decision = found.proposal.decision
+    if not decision:
+        raise FailedPrecondition("DECISION_MISSING", "no decision follows from this proposal yet")
+    shown, signed = await asyncio.gather(
+        context.services.ask(method("governance", "GetDecision"), GetDecisionRequest(name=decision)),
+        context.services.ask(
+            method("governance", "ListCountersignatures"),
+            ListCountersignaturesRequest(decision=decision, page_size=COUNTERSIGNATURES_MAX),
+        ),
+    )
+    known: Any = shown
+    signatures: Any = signed
+    return views.ProposalCountersignatures(
+        decision=decision.rpartition("/")[2],
+        countersignatures=known.decision.countersignatures,
+        countersignatures_needed=known.decision.countersignatures_needed,
+        enact_height=known.decision.enact_height,
+        signers=[signature.signer.hex() for signature in signatures.countersignatures],
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from icn.governance.v1 import service_pb2 as governance
 from icn.identity.v1 import service_pb2 as identity
 from icn.ledger.v1 import service_pb2 as ledger
+from icn.ledger.v1.transaction_pb2 import Countersignature
 from icn_gateway.api.fields import EXAMPLE_DIGEST, EXAMPLE_ID
 from icn_kit.errors import FailedPrecondition, PermissionDenied
 
@@ -94,6 +95,32 @@ async def test_a_countersignature_is_brought_by_anybody(client: httpx.AsyncClien
     zone.services.answers["SubmitCountersignature"] = PermissionDenied("NOT_A_MEMBER", "no")
     answer = await client.post(COUNTERSIGN, json=COUNTERSIGNATURE)
     assert (answer.status_code, answer.json()["reason"]) == (403, "NOT_A_MEMBER")
+
+
+async def test_a_proposals_countersignatures_are_found_through_its_decision(
+    client: httpx.AsyncClient, zone: Any
+) -> None:
+    path = f"/v1/proposals/{EXAMPLE_ID}/countersignatures"
+    zone.services.answers["GetProposal"] = governance.GetProposalResponse()
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["reason"]) == (409, "DECISION_MISSING")
+    zone.services.answers["GetProposal"] = governance.GetProposalResponse(
+        proposal=governance.Proposal(decision=f"decisions/{EXAMPLE_DIGEST}")
+    )
+    zone.services.answers["GetDecision"] = governance.GetDecisionResponse(
+        decision=governance.Decision(countersignatures=1, countersignatures_needed=3)
+    )
+    zone.services.answers["ListCountersignatures"] = governance.ListCountersignaturesResponse(
+        countersignatures=[Countersignature(signer=bytes.fromhex(EXAMPLE_ID))]
+    )
+    assert (await client.get(path)).json() == {
+        "decision": EXAMPLE_DIGEST,
+        "countersignatures": 1,
+        "countersignatures_needed": 3,
+        "enact_height": 0,
+        "signers": [EXAMPLE_ID],
+    }
+    assert (await client.get("/v1/proposals/x/countersignatures")).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from icn_gateway.api.views.asking import (
     CountersignatureTaken,
     CredentialVerdict,
     ProofVerdict,
+    ProposalCountersignatures,
 )
 from icn_gateway.api.views.chain import (
     Block,
@@ -83,6 +84,7 @@ __all__ = [
     "ProofEpoch",
     "ProofFile",
     "ProofVerdict",
+    "ProposalCountersignatures",
     "PublicKey",
     "Receipt",
     "Recovery",

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from icn_gateway.api.fields import EXAMPLE_ID, HEX_32, Height, PrincipalId
+from icn_gateway.api.fields import EXAMPLE_DIGEST, EXAMPLE_ID, HEX_32, HEX_64, Height, PrincipalId
 from icn_gateway.api.views.common import View
 
 
@@ -59,6 +59,18 @@ class CountersignatureRequest(View, forbid_unknown_fields=True):
             examples=["00" * 64],
         ),
     ]
+
+
+class ProposalCountersignatures(View):
+    """How far the decision that follows from a proposal has come."""
+
+    decision: Annotated[str, Meta(pattern=HEX_64, description="Its digest.", examples=[EXAMPLE_DIGEST])]
+    countersignatures: Annotated[int, Meta(ge=0, description="How many there are.", examples=[2])]
+    countersignatures_needed: Annotated[
+        int, Meta(ge=0, description="How many must; 0 when no validator answers.", examples=[3])
+    ]
+    enact_height: Annotated[Height, Meta(description="Block that enacted it; 0 before.")]
+    signers: Annotated[list[PrincipalId], Meta(description="Members that have signed, ascending.")]
 
 
 class CountersignatureTaken(View):
