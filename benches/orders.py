@@ -32,8 +32,8 @@ from processes import usage
 CYCLES_DEFAULT = 1_000
 PROVIDERS = 8
 RECEIVERS = 24
-IN_FLIGHT = 96
-"""Orders under way at once: a market day, not one customer."""
+IN_FLIGHT = 200
+"""Orders under way at once: a market day, below the 256 calls that a server takes at once."""
 FLOOR_MINOR = -1_000_000_000
 PRICE_MINOR = 5
 SETTLED_SECONDS_MAX = 120.0

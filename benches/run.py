@@ -1,6 +1,6 @@
 """The table of what the platform must reach; `make bench` prints it.
 
-    python benches/run.py [ROW …]     rows: replay latency memory idle demo commands (default: all)
+    python benches/run.py [ROW …]   rows: memory idle latency booking orders replay demo commands (all)
 
 Short runs are repeated RUNS times and the median is printed. Times on shared machines are noise: compare CPU.
 Every row needs nothing but this checkout; the replay needs `../shared/data` (or ICN_SHARED_DATA).
@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from processes import usage
 
@@ -30,15 +31,17 @@ RUNS = 5
 SETTLE_SECONDS = 20
 IDLE_SECONDS = 120
 READY_SECONDS_MAX = 120
+ON_A_PLATFORM = ("memory", "idle", "latency", "booking", "orders", "replay")
+"""Rows that share one running platform, in this order: the quiet ones first."""
 
 
 def main(rows: list[str]) -> None:
     """Print the rows asked for, all when none is named."""
-    wanted = rows or ["replay", "latency", "memory", "idle", "demo", "commands"]
-    if unknown := set(wanted) - {"replay", "latency", "memory", "idle", "demo", "commands"}:
+    wanted = rows or [*ON_A_PLATFORM, "demo", "commands"]
+    if unknown := set(wanted) - {*ON_A_PLATFORM, "demo", "commands"}:
         raise SystemExit(f"unknown rows: {', '.join(sorted(unknown))}")
     print("| figure | bar | measured |\n|---|---|---|", flush=True)
-    if {"replay", "latency", "memory", "idle"} & set(wanted):
+    if set(ON_A_PLATFORM) & set(wanted):
         on_a_platform(wanted)
     if "demo" in wanted:
         demo()
@@ -67,17 +70,51 @@ def on_a_platform(wanted: list[str]) -> None:
             row(f"idle, mean over {IDLE_SECONDS} s, all processes", "≤ 10 % of a core", f"{share:.1%}")
         if "latency" in wanted:
             latency(directory / "data")
+        if "booking" in wanted:
+            booking(directory / "data")
+        if "orders" in wanted:
+            orders(directory / "data")
         if "replay" in wanted:
             replay(directory, pid)
 
 
+def booking(directory: Path) -> None:
+    """The booking race of benches/booking.py."""
+    results = [bench("booking.py", directory) for _ in range(RUNS)]
+    seconds = statistics.median(result["same_hour_seconds"] for result in results)
+    overlaps = sum(result["overlaps"] for result in results)
+    answered = all(set(result["same_hour"]) == {"booked", "BOOKING_OVERLAPS"} for result in results)
+    row(
+        "200 people want one hour of a resource",
+        "0 overlaps, everybody answered",
+        f"{overlaps} overlaps, {'all' if answered else 'NOT all'} answered in {seconds:.2f} s",
+    )
+
+
+def orders(directory: Path) -> None:
+    """Whole sales, as benches/orders.py has them."""
+    results = [bench("orders.py", directory) for _ in range(RUNS)]
+    rate = statistics.median(result["per_second"] for result in results)
+    platform_ms = statistics.median(result["platform_cpu_ms_per_cycle"] for result in results)
+    client_ms = statistics.median(result["client_cpu_ms_per_cycle"] for result in results)
+    row(
+        "order life cycles: agreed, held, delivered, settled",
+        "≥ 40 /s",
+        f"{rate:.0f} /s, {platform_ms:.0f} CPU-ms each on the platform, {client_ms:.0f} in the client",
+    )
+
+
+def bench(name: str, directory: Path) -> dict[str, Any]:
+    """The JSON object that a bench of its own prints."""
+    command = [sys.executable, str(ROOT / "benches" / name), str(directory)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    result: dict[str, Any] = json.loads(printed)
+    return result
+
+
 def latency(directory: Path) -> None:
     """Commit latency at the steady rate of benches/latency.py."""
-    command = [sys.executable, str(ROOT / "benches" / "latency.py"), str(directory)]
-    results = [
-        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        for _ in range(RUNS)
-    ]
+    results = [bench("latency.py", directory) for _ in range(RUNS)]
     p50 = statistics.median(result["p50_ms"] for result in results)
     p99 = statistics.median(result["p99_ms"] for result in results)
     row("commit p50 at 200 tx/s", "≤ 100 ms", f"{p50:.0f} ms (p99 {p99:.0f} ms)")
