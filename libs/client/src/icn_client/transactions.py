@@ -185,7 +185,7 @@ def key_scope(
 
     Args:
         message_kinds: names of ``Message.kind``, such as ``transfer``; never ``update_controller``,
-            ``start_recovery``, ``complete_recovery`` or ``set_recovery``.
+            ``start_recovery``, ``complete_recovery``, ``set_recovery`` or ``set_zone_authority``.
         amount_minor_max: 0 means no limit.
         accounts: none means every account of the principal.
         expire_time_ms: last block time, unix milliseconds; 0 means no end.

@@ -129,7 +129,8 @@ class Use:
             before.size_bytes + own.size_bytes,
             before.signatures + own.signatures,
             before.leaves + own.leaves,
-            fuel=before.fuel + own.fuel,
+            0,
+            before.fuel + own.fuel,
         )
 
     def alone(self) -> Use:
@@ -150,7 +151,8 @@ class Use:
                 before.size_bytes + charge.size_bytes,
                 before.signatures + charge.signatures,
                 before.leaves + charge.leaves,
-                fuel=before.fuel + charge.fuel,
+                0,
+                before.fuel + charge.fuel,
             )
         self.charges[payer] = charge
 
@@ -246,7 +248,8 @@ def _charge(transaction: Transaction, view: ValidityView) -> Charge:
         transaction.size_bytes,
         transaction.signatures_charged,
         transaction.leaves_made_max,
-        fuel=transaction.fuel_limit,
+        0,
+        transaction.fuel_limit,
     )
     if transaction.organizations_set:
         new = sum(view.allowances[organization] is None for organization in transaction.organizations_set)
