@@ -9,6 +9,9 @@
   const FAULT_MS = 15000;
   const EVENTS = "/v1/events?subject=icn.%3E";
 
+  const here = document.querySelector(".areas [aria-current]");
+  if (here) here.scrollIntoView({ block: "nearest", inline: "center" });
+
   const parts = document.querySelectorAll("[data-refresh]");
   if (!parts.length || !window.fetch || !window.DOMParser) return;
 

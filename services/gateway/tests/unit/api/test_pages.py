@@ -215,7 +215,7 @@ def test_times_are_shown_in_utc_to_the_second() -> None:
 
 async def test_the_front_page_tells_what_happens_now(lively: httpx.AsyncClient) -> None:
     text = (await read(lively, "/")).text
-    assert "120.50 HOURS moved" in text
+    assert "120.50 HOURS from Mill Street Bakery to River Farm" in text
     assert f"is a member of {LONG}" in text
     assert "agreed on 13.50 HOURS" in text
     assert "is in force" in text

@@ -41,7 +41,12 @@ async def show_overview(
     )
     told = happenings(context.feed)
     trades = _trades(beside["trades"])
-    accounts = await accounts_of(context, trades)
+    moved = [happening.payload for happening in told if happening.kind == "transfer_committed"]
+    accounts = await accounts_of(
+        context,
+        {row["posting"][side] for row in trades for side in ("account", "counter_account")}
+        | {payload[side] for payload in moved for side in ("source", "destination")},
+    )
     units = await units_of(
         context,
         Part([{"unit": happening.payload.get("unit")} for happening in told]),
@@ -76,9 +81,9 @@ def _trades(entries: Part) -> list[dict[str, Any]]:
     return [row for row in rows if int(row["posting"]["amount_minor"]) > 0][:ROWS_BESIDE]
 
 
-async def accounts_of(context: Context, trades: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+async def accounts_of(context: Context, identifiers: set[str]) -> dict[str, dict[str, Any]]:
     """Owner and unit of each account that took part, by its id."""
-    wanted = sorted({row["posting"][side] for row in trades for side in ("account", "counter_account")})
+    wanted = sorted(identifiers)
     found = await asyncio.gather(
         *(part(context.shared.ask("ledger", "GetAccount", name=f"accounts/{name}")) for name in wanted)
     )
