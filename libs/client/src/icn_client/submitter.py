@@ -187,6 +187,9 @@ class Submitter:
         self._has_queued = asyncio.Event()
         self._outcomes: list[Outcome] = []
         self._has_outcomes = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._promises: dict[bytes, asyncio.Future[Outcome]] = {}
+        """Outcomes that a `submit` waits for; those of others are taken."""
         self._failure: BaseException | None = None
         self._current: DoorStream | None = None
         self._settled_at = time.monotonic()
@@ -243,15 +246,23 @@ class Submitter:
         return taken
 
     async def submit(self, signed: Sequence[Signed], expire_time_ms: int) -> list[Outcome]:
-        """Put all, however many, and return their outcomes in the same order."""
-        found: dict[bytes, Outcome] = {}
-        left = deque(signed)
-        while len(found) < len(signed):
-            while left and self.room > 0:
-                self.put(left.popleft(), expire_time_ms)
-            for outcome in await self.take():
-                found[outcome.signed.transaction_id] = outcome
-        return [found[one.transaction_id] for one in signed]
+        """Put all, however many; outcomes in the same order. May be called by several at once.
+
+        Raises:
+            NobodyAnswers: see there.
+        """
+        promises: list[asyncio.Future[Outcome]] = []
+        for one in signed:
+            while self.room <= 0 and self._failure is None:
+                self._has_room.clear()
+                await self._has_room.wait()
+            if self._failure is not None:
+                raise self._failure
+            promise = asyncio.get_running_loop().create_future()
+            self.put(one, expire_time_ms)
+            self._promises[one.transaction_id] = promise
+            promises.append(promise)
+        return list(await asyncio.gather(*promises))
 
     # --- queue
 
@@ -276,13 +287,23 @@ class Submitter:
     def _settle(self, entry: _Entry, outcome: Outcome) -> None:
         if self._entries.pop(entry.signed.transaction_id, None) is not None:
             self._settled_at = time.monotonic()
-            self._outcomes.append(outcome)
-            self._has_outcomes.set()
+            self._has_room.set()
+            promise = self._promises.pop(entry.signed.transaction_id, None)
+            if promise is None:
+                self._outcomes.append(outcome)
+                self._has_outcomes.set()
+            elif not promise.done():
+                promise.set_result(outcome)
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = error
             self._has_outcomes.set()
+            self._has_room.set()
+            for promise in self._promises.values():
+                if not promise.done():
+                    promise.set_exception(error)
+            self._promises.clear()
 
     # --- streaming
 

@@ -140,6 +140,21 @@ async def test_every_transaction_gets_its_outcome_in_order_and_the_window_is_kep
     assert most <= 10
 
 
+async def test_several_may_submit_at_once_and_each_gets_its_own_outcomes() -> None:
+    door = FakeDoor(Chain(), commits)
+    async with Submitter([door], window=3) as submitter:
+        parts = await asyncio.wait_for(
+            asyncio.gather(
+                *(submitter.submit([signed(n) for n in range(10 * k, 10 * k + 5)], EXPIRY) for k in range(4))
+            ),
+            30,
+        )
+    for k, outcomes in enumerate(parts):
+        expected = [signed(n).transaction_id for n in range(10 * k, 10 * k + 5)]
+        assert [outcome.signed.transaction_id for outcome in outcomes] == expected
+        assert {outcome.end for outcome in outcomes} == {End.COMMITTED}
+
+
 async def test_what_a_broken_stream_left_unknown_is_asked_by_id_and_only_the_rest_is_sent_again() -> None:
     chain = Chain()
 
