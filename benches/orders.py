@@ -22,6 +22,7 @@ from icn.ledger.v1.transaction_pb2 import Message
 from icn.marketplace.v1 import service_pb2 as pb
 from icn_client import marketplace, transactions
 from icn_client.acting import Actor, actor_of, now_ms, perform, read_receipt
+from icn_client.commands import send_command, sign_command
 from icn_client.connection import Connection, NetworkFile
 from icn_client.platforms import open_founders
 from icn_client.submitter import Outcome, Submitter
@@ -76,7 +77,11 @@ class Market:
 
     async def command(self, actor: Actor, request: Any) -> Any:
         """One signed command, answered."""
-        return await marketplace.write_as(self.connection, actor.keys, actor.principal, request)
+        method = request.DESCRIPTOR.name
+        signed = sign_command(
+            actor.genesis_hash, actor.keys, actor.principal, marketplace.METHODS + method, request
+        )
+        return await send_command(self.connection, signed, getattr(pb, f"{method}Response"))
 
     async def cycle(self, provider: Trader, receiver: Trader) -> bytes:
         """One sale up to the capture; the agreement's id."""

@@ -7,8 +7,7 @@ Source: docs/spec/marketplace.md.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -18,11 +17,10 @@ from icn.ledger.v1.transaction_pb2 import Message
 from icn.marketplace.v1 import service_pb2 as pb
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
-from icn_kit.errors import DeadlineExceeded, Unavailable
 
 from icn_client import transactions
-from icn_client.commands import command_id, send_command, sign_command
-from icn_client.transactions import IDENTIFIER_BYTES, KeyPair
+from icn_client.commands import command, command_id, sign_command
+from icn_client.transactions import IDENTIFIER_BYTES
 
 if TYPE_CHECKING:
     from icn_client.connection import Connection
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 METHODS: Final = "/icn.marketplace.v1.MarketplaceService/"
 PAGE_SIZE: Final = 200
-RESEND_SECONDS: Final = (0.5, 2.0)
-"""Waits before the second and the third try of one command: a service that was killed is back by then."""
 ITEMS_MAX: Final = 100_000
 """Of one list; a longer one is not read to its end by a command."""
 ACTIONS: Final = {
@@ -119,26 +115,9 @@ async def write(connection: Connection, identity: Identity, request: Any) -> Any
     Raises:
         DomainError: the marketplace's refusal, or Unavailable when it does not answer.
     """
-    keys = identity.keys[: identity.threshold]
-    return await write_as(connection, keys, identity.principal, request)
-
-
-async def write_as(connection: Connection, keys: Iterable[KeyPair], principal: bytes, request: Any) -> Any:
-    """As `write`, with the keys of a principal. Where no answer comes the same bytes are sent again: the
-    command has its effect once, and a repeat gets the first answer.
-
-    Raises:
-        DomainError: as `write`.
-    """
     method = request.DESCRIPTOR.name
-    signed = sign_command(connection.genesis.hash, keys, principal, METHODS + method, request)
     response_type = getattr(pb, f"{method}Response")
-    for wait_seconds in RESEND_SECONDS:
-        try:
-            return await send_command(connection, signed, response_type)
-        except (Unavailable, DeadlineExceeded):
-            await asyncio.sleep(wait_seconds)
-    return await send_command(connection, signed, response_type)
+    return await command(connection, identity, METHODS + method, request, response_type)
 
 
 async def add_photo(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from icn.marketplace.v1 import service_pb2 as pb
@@ -12,7 +11,6 @@ from icn_client.cli.marketplace import _minutes, _offset_minutes, _opening, _sho
 from icn_client.cli.output import UsageError
 from icn_client.commands import sign_command
 from icn_client.transactions import KeyPair
-from icn_kit.errors import Unavailable
 
 from libs.client.tests.unit.test_cli import icn
 
@@ -122,32 +120,3 @@ def test_ids_of_an_agreement_are_known_before_anybody_answers_and_pay_by_the_com
     assert (placed.amount_minor, placed.expire_time_ms) == (5, 9)
     captured = marketplace.capture_payment(agreement).capture_hold
     assert (captured.hold, captured.amount_minor) == (ids.payment, 5)
-
-
-class Silent:
-    """A connection whose service answers nothing at first; keeps what it was sent."""
-
-    class genesis:  # noqa: N801 - stands for the attribute
-        hash = GENESIS
-
-    def __init__(self, silent_times: int) -> None:
-        self.silent_times = silent_times
-        self.sent: list[bytes] = []
-
-    async def call_service(self, _method: str, request: Any, _response_type: Any) -> pb.CloseOfferResponse:
-        self.sent.append(request.command.SerializeToString(deterministic=True))
-        if len(self.sent) <= self.silent_times:
-            raise Unavailable("UNAVAILABLE", "killed just now")
-        return pb.CloseOfferResponse()
-
-
-async def test_a_command_without_an_answer_is_sent_again_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(marketplace, "RESEND_SECONDS", (0.0, 0.0))
-    key = KeyPair.generate()
-    connection: Any = Silent(2)
-    await marketplace.write_as(connection, [key], b"p" * 16, pb.CloseOffer(offer=b"o" * 16))
-    assert len(connection.sent) == 3 and len(set(connection.sent)) == 1
-    gone: Any = Silent(9)
-    with pytest.raises(Unavailable):
-        await marketplace.write_as(gone, [key], b"p" * 16, pb.CloseOffer(offer=b"o" * 16))
-    assert len(gone.sent) == 3

@@ -18,7 +18,7 @@ from icn_client.acting import TransactionRefused
 from icn_client.connection import Connection, NetworkFile
 from icn_client.platforms import open_founders
 from icn_client.replay import ReplayFailed
-from icn_client.story import loss, proofs, spine
+from icn_client.story import decisions, federation, loss, proofs, recovery, sharing, spine
 from icn_client.story.stage import Stage, StoryFailed
 from icn_client.submitter import NobodyAnswers, Submitter
 
@@ -30,13 +30,21 @@ __all__ = ["Story", "StoryFailed", "options"]
 
 STEPS: Final[Sequence[tuple[str, Callable[[Stage], Awaitable[None]]]]] = (
     ("Four founding co-ops seat the validators", spine.founding),
-    ("Members open accounts", spine.onboarding),
+    ("They found a federation", federation.found),
+    ("Three co-ops join by vote", federation.join_by_vote),
+    ("Twelve people join by vouch", federation.join_by_vouch),
     ("A sale on credit", spine.sale),
     ("A sale refused at the floor", spine.refusal),
     ("A hold: placed, captured in part, expired on an idle chain", spine.hold),
+    ("The tractor is wanted twice", sharing.bookings),
+    ("An order: offer, agreement, delivery, settlement", sharing.order),
+    ("Delegates are elected by STV", decisions.elect),
+    ("A floor is set by a decision, and by nothing less", decisions.raise_floor),
+    ("A mutual-aid fund runs as a contract", sharing.fund),
+    ("A lost key is recovered", recovery.recover),
     ("A validator is killed and the federation goes on", loss.kill),
     ("It returns and catches up", loss.catching_up),
-    ("A balance proven offline with only the genesis file", proofs.balance),
+    ("Balance, membership and election proven offline with only the genesis file", proofs.offline),
     ("NATS loses everything and is rebuilt", loss.events),
 )
 
@@ -80,12 +88,21 @@ class Story:
             stage = Stage(
                 self._platform, self.network, self._tell, connection, submitter, founders, steps=self._steps
             )
-            for number, (title, step) in enumerate(STEPS, 1):
-                self._tell(f"\n{number}. {title}")
-                started = time.monotonic()
-                self._steps.append({"step": title, "shown": []})
-                try:
-                    await step(stage)
-                except (DomainError, TransactionRefused, ReplayFailed, NobodyAnswers, TimeoutError) as error:
-                    raise StoryFailed(f"step {number}, {title}: {error}") from error
-                self._steps[-1]["seconds"] = round(time.monotonic() - started, 2)
+            try:
+                for number, (title, step) in enumerate(STEPS, 1):
+                    await self._play(stage, number, title, step)
+            finally:
+                if stage.stewards is not None:
+                    await asyncio.to_thread(stage.stewards.close)
+
+    async def _play(
+        self, stage: Stage, number: int, title: str, step: Callable[[Stage], Awaitable[None]]
+    ) -> None:
+        self._tell(f"\n{number}. {title}")
+        started = time.monotonic()
+        self._steps.append({"step": title, "shown": []})
+        try:
+            await step(stage)
+        except (DomainError, TransactionRefused, ReplayFailed, NobodyAnswers, TimeoutError) as error:
+            raise StoryFailed(f"step {number}, {title}: {error}") from error
+        self._steps[-1]["seconds"] = round(time.monotonic() - started, 2)

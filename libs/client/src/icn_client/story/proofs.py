@@ -12,37 +12,53 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from icn_client import institutions
 from icn_client.story.stage import Stage, StoryFailed, hours
 
 
-async def balance(stage: Stage) -> None:
-    """A balance, and a forged one."""
-    anna = stage.members["Anna"]
+async def offline(stage: Stage) -> None:
+    """A balance, a membership and the result of the election; and a forged one of each."""
+    anna, ivo = stage.members["Anna"], stage.members["Ivo"]
     leaf = await stage.balance("Anna")
-    content = await stage.connection.proof_file(f"accounts/{anna.account.hex()}")
+    press = stage.coops[ivo.coop].actor.principal
+    poll = (await institutions.poll(stage.connection, stage.election)).poll
+    claims = (
+        (
+            f"accounts/{anna.account.hex()}",
+            {"account": anna.account.hex(), "balance_minor": str(leaf.balance_minor)},
+            f"Anna stands at {hours(leaf.balance_minor)}",
+        ),
+        (
+            f"memberships/{press.hex()}/{ivo.actor.principal.hex()}",
+            {"member": ivo.actor.principal.hex(), "organization": press.hex(), "status": "active"},
+            f"Ivo is a member of {ivo.coop}",
+        ),
+        (
+            f"polls/{stage.election.hex()}",
+            {"poll": stage.election.hex(), "result": poll.result.hex(), "ballots": str(poll.ballots)},
+            f"the election of {poll.ballots} ballots has the result {poll.result.hex()[:16]}…",
+        ),
+    )
     with tempfile.TemporaryDirectory(prefix="icn-proof-") as folder:
         away = Path(folder)
         shutil.copy(stage.network.genesis_path, away / "genesis.json")
-        (away / "balance.json").write_bytes(content)
-        verdict, is_cut_off = await asyncio.to_thread(_verify_apart, away, "balance.json")
-        statement = verdict.get("statement") or {}
-        stage.show(
-            f"a proof of {len(content)} bytes and the genesis file in an empty folder, "
-            + ("in a process without any network" if is_cut_off else "in a process of its own")
-        )
-        stage.check(
-            verdict.get("valid") is True
-            and statement.get("account") == anna.account.hex()
-            and statement.get("balance_minor") == str(leaf.balance_minor),
-            f"valid: Anna stands at {hours(leaf.balance_minor)} after block {verdict.get('height')}; "
-            f"trust {verdict.get('trust')}, profile {verdict.get('profile')}, "
-            f"{verdict.get('age_seconds')} s old, {verdict.get('epochs')} epochs walked",
-        )
-        document = json.loads(content)
-        document["value"] = document["value"][:-2] + f"{int(document['value'][-2:], 16) ^ 1:02x}"
-        (away / "forged.json").write_text(json.dumps(document))
-        forged, _ = await asyncio.to_thread(_verify_apart, away, "forged.json")
-        stage.check(forged.get("valid") is False, f"one bit changed: refused, {forged.get('reason')}")
+        for name, expected, text in claims:
+            content = await stage.connection.proof_file(name)
+            (away / "proof.json").write_bytes(content)
+            verdict, is_cut_off = await asyncio.to_thread(_verify_apart, away, "proof.json")
+            statement = verdict.get("statement") or {}
+            stage.check(
+                verdict.get("valid") is True
+                and {key: str(statement.get(key)) for key in expected} == expected,
+                f"{text}, after block {verdict.get('height')}: {len(content)} bytes, {verdict.get('trust')}, "
+                f"profile {verdict.get('profile')}, {verdict.get('age_seconds')} s old"
+                + (", in a process without any network" if is_cut_off else ""),
+            )
+            document = json.loads(content)
+            document["value"] = document["value"][:-2] + f"{int(document['value'][-2:], 16) ^ 1:02x}"
+            (away / "forged.json").write_text(json.dumps(document))
+            forged, _ = await asyncio.to_thread(_verify_apart, away, "forged.json")
+            stage.check(forged.get("valid") is False, f"one bit changed: refused, {forged.get('reason')}")
 
 
 def _verify_apart(folder: Path, name: str) -> tuple[dict[str, Any], bool]:

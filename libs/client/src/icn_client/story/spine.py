@@ -10,10 +10,9 @@ from icn.ledger.v1.service_pb2 import GetHoldRequest
 from icn_kit.errors import NotFound
 
 from icn_client import transactions
-from icn_client.acting import Actor, TransactionRefused, actor_of, now_ms, perform
-from icn_client.platforms import founder_slug
-from icn_client.story.stage import CODE, FLOOR_MINOR, SCALE, Member, Stage, StoryFailed, hours, wait_for
-from icn_client.transactions import KeyPair, new_identifier
+from icn_client.acting import TransactionRefused, now_ms, perform
+from icn_client.story.stage import FLOOR_MINOR, Stage, StoryFailed, hours, wait_for
+from icn_client.transactions import new_identifier
 
 HOLD_SECONDS_MIN: Final = 4.0
 HOLD_COMMITS: Final = 20
@@ -46,30 +45,6 @@ async def founding(stage: Stage) -> None:
         "each seat is a founding co-op's, whose key no process of the platform holds",
     )
     stage.show(f"trust profile {genesis.trust_profile}: one host holds a quorum, and every proof says so")
-
-
-async def onboarding(stage: Stage) -> None:
-    """A unit, three members, their accounts."""
-    bakery = await actor_of(stage.connection, stage.founders[founder_slug("Sunrise Bakery")])
-    farm = await actor_of(stage.connection, stage.founders[founder_slug("Harvest Farm")])
-    await perform(stage.submitter, bakery, [transactions.create_unit(stage.unit, CODE, SCALE, FLOOR_MINOR)])
-    stage.show(f"Sunrise Bakery issues the unit {CODE}; nobody may owe more than {hours(-FLOOR_MINOR)}")
-    for name, sponsor in (("Anna", bakery), ("Bruno", farm), ("Carla", bakery)):
-        key = KeyPair.generate()
-        member = Actor(stage.network.genesis.hash, new_identifier(), sponsor.principal, (key,))
-        message = transactions.open_controller(
-            member.principal, 1, [transactions.controller_key(key.public_keys)]
-        )
-        await perform(stage.submitter, sponsor, [message])
-        account = new_identifier()
-        await perform(stage.submitter, member, [transactions.open_account(account, stage.unit)])
-        stage.members[name] = Member(name, member, account)
-    for name in stage.members:
-        leaf = await stage.balance(name)
-        stage.check(
-            (leaf.balance_minor, leaf.floor_minor, leaf.unit) == (0, FLOOR_MINOR, stage.unit),
-            f"{name} has an account: balance {hours(0)}, floor {hours(leaf.floor_minor)}",
-        )
 
 
 async def sale(stage: Stage) -> None:

@@ -8,15 +8,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from icn.ledger.v1.transaction_pb2 import Message
+
 from icn_client import transactions
 from icn_client.acting import Actor, perform
 from icn_client.connection import Connection, NetworkFile, ValidatorAddress
+from icn_client.governance import Governance
 from icn_client.keystore import Identity
-from icn_client.submitter import Submitter
+from icn_client.submitter import Outcome, Submitter
 from icn_client.transactions import new_identifier
 
 if TYPE_CHECKING:
     from icn_localnet.platform import RunningPlatform
+
+    from icn_client.story.stewards import Stewards
 
 CODE: Final = "HOURS"
 SCALE: Final = 2
@@ -34,8 +39,21 @@ class Member:
     """A person with a key and an account."""
 
     name: str
+    identity: Identity
     actor: Actor
     account: bytes
+    coop: str
+    """Name of the cooperative that the person belongs to."""
+
+
+@dataclass(slots=True)
+class Coop:
+    """A cooperative with the keys that its officers hold."""
+
+    name: str
+    identity: Identity
+    actor: Actor
+    """Signs with as many of the officers' keys as the threshold asks for."""
 
 
 @dataclass(slots=True)
@@ -50,6 +68,16 @@ class Stage:
     founders: dict[str, Identity]
     """By the name of their keystore."""
     unit: bytes = field(default_factory=new_identifier)
+    federation: bytes = field(default_factory=new_identifier)
+    """Its authority."""
+    coops: dict[str, Coop] = field(default_factory=dict)
+    """By name, founders first."""
+    stewards: Stewards | None = None
+    """Programs of the cooperatives, once they run."""
+    contract: bytes = b""
+    """The mutual-aid fund."""
+    election: bytes = b""
+    """The poll that elected delegates."""
     members: dict[str, Member] = field(default_factory=dict)
     """By first name."""
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -70,6 +98,16 @@ class Stage:
             raise StoryFailed(f"step {len(self.steps)}, {self.steps[-1]['step']}: NOT: {text}")
         self.show(f"✓ {text}")
 
+    @property
+    def governance(self) -> Governance:
+        """The service, for whoever signs."""
+        return Governance(self.connection)
+
+    async def act(self, actor: Actor, *messages: Message) -> Outcome:
+        """Have somebody sign one transaction; the outcome once it is final."""
+        outcome, _ = await perform(self.submitter, actor, messages)
+        return outcome
+
     async def balance(self, name: str) -> Any:
         """The leaf of a member's account."""
         return (await self.connection.account(self.members[name].account)).leaf
@@ -79,8 +117,7 @@ class Stage:
         message = transactions.transfer(
             self.members[payer].account, self.members[payee].account, amount_minor
         )
-        outcome, _ = await perform(self.submitter, self.members[payer].actor, [message])
-        return outcome
+        return await self.act(self.members[payer].actor, message)
 
     def pid(self, address: ValidatorAddress) -> int | None:
         """Process of a validator; None while it is down."""
