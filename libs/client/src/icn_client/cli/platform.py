@@ -235,7 +235,7 @@ def demo(
     from icn_client.story import Story, StoryFailed, options
 
     started = time.monotonic()
-    say("starting a fresh platform: 4 validators, each with its own Postgres and vm, the services, NATS, gateway …")
+    say("starting a fresh platform: 4 validators, each with its own Postgres and vm, services, gateway …")
     with fresh_platform(data, options=options(), port=port) as platform:
         tell = (lambda _text: None) if as_json else print_text
         story = Story(platform, tell)
