@@ -37,6 +37,8 @@ _STATUS_OF_KIND = {
 }
 """Everything else is a fault of a validator: 502."""
 _BAD_GATEWAY = 502
+_STATUS_OF_REASON = {"HEIGHT_NOT_REACHED": 409}
+"""A question about a height that is yet to come is no outage."""
 
 _STATUS_OF_REFUSAL = {
     "MALFORMED_TRANSACTION": 400,
@@ -155,7 +157,7 @@ def answer_with_problem(request: AnyRequest, error: Exception) -> Response[bytes
 
 
 def _domain_problem(error: DomainError) -> HttpProblem:
-    status = _STATUS_OF_KIND.get(error.kind, _BAD_GATEWAY)
+    status = _STATUS_OF_REASON.get(error.reason) or _STATUS_OF_KIND.get(error.kind, _BAD_GATEWAY)
     if status == _BAD_GATEWAY:
         _log.error("call failed", kind=error.kind.name, reason=error.reason, message=error.message)
         return HttpProblem(status, error.reason, "a validator or service could not answer")

@@ -238,3 +238,10 @@ async def test_a_did_log_lies_where_resolvers_look_for_it(client: httpx.AsyncCli
     assert answer.headers["content-type"].startswith("text/jsonl")
     ((_, request),) = zone.services.asked
     assert request.name == f"principals/{EXAMPLE_ID}"
+
+
+async def test_a_height_that_is_yet_to_come_is_no_outage(client: httpx.AsyncClient, zone: Any) -> None:
+    zone.services.answers["ListPermissions"] = Unavailable("HEIGHT_NOT_REACHED", "later", asked=9, reached=5)
+    answer = await client.get("/v1/permissions", params={"subject": EXAMPLE_ID, "height": "9"})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "HEIGHT_NOT_REACHED")
+    assert answer.json()["figures"] == {"asked": "9", "reached": "5"}
