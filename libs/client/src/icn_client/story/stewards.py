@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,9 @@ class Stewards:
         await register_steward(stage.connection, stage.submitter, coop.actor, steward)
 
     def start(self, stage: Stage, coop: Coop) -> None:
-        """Start the co-op's program."""
+        """Start the co-op's program; it ends with the story."""
+        from icn_localnet import processes  # a client that does not host a platform needs no localnet
+
         command = [sys.executable, "-m", "icn_client.cli", "steward", "run", "--every", EVERY]
         command += ["--as", founder_slug(coop.name), "--data", str(stage.platform.directory)]
         environment = {
@@ -54,10 +57,9 @@ class Stewards:
             PASSPHRASE_VARIABLE: self._passphrase,
         }
         log = Path(self._folder.name) / f"{founder_slug(coop.name)}.log"
-        with log.open("ab") as output:
-            self._running[coop.name] = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
+        self._running[coop.name] = processes.spawn(
+            command, log=log, death_signal=signal.SIGTERM, environment=environment
+        )
 
     def said(self, name: str) -> str:
         """The end of what a co-op's steward has said."""
