@@ -27,8 +27,9 @@ RESEND_SECONDS: Final = 10.0
 """A transaction with no news for so long is asked by id and, if nobody has it, sent again."""
 RETRY_SECONDS_MAX: Final = 5.0
 """Longest wait that a validator's retry_after is believed."""
-DOUBT_TRIES_MAX: Final = 20
-"""How often a refusal is tried again that a validator behind the others may give."""
+DOUBT_TRIES_MAX: Final = 6
+"""How often a refusal is tried again that a validator behind the others may give: for 3 to 6 s. One that is
+farther behind says so, and is not asked at all."""
 DOUBT_SECONDS: Final = 0.5
 UNREACHABLE_SECONDS: Final = 60.0
 """How long no validator at all may answer: twice the bound on resuming after a heal (promise P4)."""
