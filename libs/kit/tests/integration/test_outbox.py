@@ -15,7 +15,7 @@ from .conftest import MakeEvent, heights
 async def settled(database: Database) -> list[EventEnvelope]:
     """What a relay that starts now would publish first."""
     async with database.connection_alone() as connection:
-        events, _, _ = await _read(connection, _START)
+        events, *_ = await _read(connection, _START)
     return [EventEnvelope.FromString(event.envelope) for event in events]
 
 
