@@ -95,7 +95,9 @@ def test_only_the_templates_used_last_are_kept(tmp_path: Path) -> None:
     for number in range(template.TEMPLATES_KEPT + 2):
         os.utime(tmp_path / str(number) / "complete", (number, number))
     template.forget_old(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3", "4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        str(number) for number in range(2, template.TEMPLATES_KEPT + 2)
+    ]
 
 
 def test_a_migration_shows_no_password_on_its_command_line(

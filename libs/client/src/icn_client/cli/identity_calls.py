@@ -70,7 +70,7 @@ Examples:
 PrincipalArgument = Annotated[str, typer.Argument(metavar="PRINCIPAL", help="Id of the principal.")]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="Write to a file instead of stdout.", writable=False),
+    typer.Option("--out", metavar="FILE", help="Write to a file instead of stdout.", readable=False),
 ]
 
 

@@ -35,7 +35,7 @@ def member(who: bytes, status: MembershipStatus, *times: int) -> Membership:
 
 
 def poll(ballots: int = 0, result: bytes = b"", decision: bytes = b"") -> Poll:
-    return Poll(POLL, F, Electorate.MEMBERS, bytes(32), A, 1, 2, ballots, result, decision)
+    return Poll(POLL, F, Electorate.MEMBERS, bytes(32), A, 1, 2, ballots, result, decision, bool(decision))
 
 
 def ballot(voter: bytes) -> Ballot:
