@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import itertools
@@ -95,16 +96,27 @@ def socket_directory(wanted: Path) -> Path:
     """
     if _holds_sockets(wanted.absolute()):
         return make_private_directory(wanted.absolute())
-    digest = hashlib.sha256(os.fsencode(wanted.absolute())).hexdigest()[:16]
-    name = f"icn-{os.geteuid()}-{digest}"
-    short = Path(tempfile.gettempdir()) / name
-    if not _holds_sockets(short):
-        short = Path("/tmp") / name  # noqa: S108 - checked below to be private and ours
+    short = _short_name(wanted)
     short.mkdir(mode=0o700, exist_ok=True)
     status = short.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise PermissionError(f"{short} is not a private directory of this user; remove it")
     return short
+
+
+def remove_socket_directory(wanted: Path) -> None:
+    """Take away the short one of `socket_directory` once its sockets are gone; ``wanted`` itself stays."""
+    if not _holds_sockets(wanted.absolute()):
+        with contextlib.suppress(OSError):  # never made, or a socket is left in it
+            _short_name(wanted).rmdir()
+
+
+def _short_name(wanted: Path) -> Path:
+    """Named after ``wanted`` and this user."""
+    digest = hashlib.sha256(os.fsencode(wanted.absolute())).hexdigest()[:16]
+    name = f"icn-{os.geteuid()}-{digest}"
+    short = Path(tempfile.gettempdir()) / name
+    return short if _holds_sockets(short) else Path("/tmp") / name  # noqa: S108 - checked to be private and ours
 
 
 def _holds_sockets(directory: Path) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from icn_kit.tls import TlsFiles
@@ -161,7 +162,17 @@ def validator_process(
 
 def socket_of(network: Network, seat: int, name: str) -> str:
     """Address of a socket between the processes of one validator."""
-    return f"unix:{files.socket_directory(network.validator_directory(seat) / 'run') / f'{name}.sock'}"
+    return f"unix:{files.socket_directory(_run_directory(network, seat)) / f'{name}.sock'}"
+
+
+def remove_socket_directories(network: Network) -> None:
+    """Leave nothing in the temporary folder once every part has ended."""
+    for validator in network.validators:
+        files.remove_socket_directory(_run_directory(network, validator.seat))
+
+
+def _run_directory(network: Network, seat: int) -> Path:
+    return network.validator_directory(seat) / "run"
 
 
 class VmProcess(HostedProcess):

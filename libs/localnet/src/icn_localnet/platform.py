@@ -20,7 +20,7 @@ from typing import Any
 
 from icn_localnet import processes, supervisor
 from icn_localnet.network import Network, NetworkInvalid
-from icn_localnet.parts import stages
+from icn_localnet.parts import remove_socket_directories, stages
 from icn_localnet.processes import ProcessFailed
 from icn_localnet.supervisor import AlreadyRunning, StartFailures, Supervisor
 
@@ -64,6 +64,7 @@ async def run(network: Network, until: asyncio.Event, on_ready: Callable[[], Non
     finally:
         network.ready_pid = None
         await keeper.stop()
+        remove_socket_directories(network)
         network.save()
 
 

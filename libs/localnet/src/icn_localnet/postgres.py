@@ -231,6 +231,8 @@ class PostgresServer:
         if self._process is not None:
             processes.stop(self._process, first=signal.SIGINT, seconds=STOP_SECONDS_MAX)
             self._process = None
+            self._socket_directory = None
+            files.remove_socket_directory(self.directory / "run")
 
     def kill(self) -> None:
         """End every process of the server at once, as a power cut would; for tests."""

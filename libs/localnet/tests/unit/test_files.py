@@ -51,7 +51,21 @@ def test_a_socket_directory_stays_where_it_is_wanted_up_to_the_last_byte_that_fi
     assert short != one_longer
     assert short == files.socket_directory(one_longer)
     assert short.stat().st_mode & 0o777 == 0o700
-    short.rmdir()
+    files.remove_socket_directory(one_longer)
+
+
+def test_a_short_socket_directory_goes_once_it_is_empty_and_a_wanted_one_stays(tmp_path: Path) -> None:
+    fits, too_long = tmp_path / "run", tmp_path / ("a" * 100)
+    files.socket_directory(fits)
+    short = files.socket_directory(too_long)
+    (short / "in-use.sock").touch()
+    for wanted in (fits, too_long):
+        files.remove_socket_directory(wanted)
+    assert fits.is_dir() and short.is_dir()
+    (short / "in-use.sock").unlink()
+    files.remove_socket_directory(too_long)
+    files.remove_socket_directory(too_long)
+    assert not short.exists()
 
 
 def test_a_short_socket_directory_that_others_can_enter_is_refused(tmp_path: Path) -> None:
