@@ -42,9 +42,11 @@ bench: setup-dev ## print the table of what the platform must reach
 MINUTES ?= 10
 FIRST_SEED ?= 1000
 KILLS ?= 50
-campaign: setup-dev ## long runs: new seeds of consensus, kills (MINUTES=10 FIRST_SEED=1000 KILLS=50)
+ROUNDS ?= 10
+campaign: setup-dev ## long runs: new seeds of consensus, kills, stories (MINUTES=10 FIRST_SEED=1000 KILLS=50 ROUNDS=10)
 	@$(BIN)/python -m scripts.campaign --minutes $(MINUTES) --first-seed $(FIRST_SEED)
 	@$(BIN)/python -m scripts.kills --kills $(KILLS) --first-seed $(FIRST_SEED)
+	@$(BIN)/python -m scripts.stories --rounds $(ROUNDS) --first-seed $(FIRST_SEED)
 
 lock: setup ## resolve requirements*.in into the hashed lock files
 	@$(BIN)/python scripts/lock.py
