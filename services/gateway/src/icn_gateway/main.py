@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from typing import Any
 
@@ -13,7 +12,7 @@ from icn_kit.channel import ChannelFactory
 from icn_kit.clock import SystemClock
 from icn_kit.genesis import GENESIS_BYTES_MAX, parse_genesis
 from icn_kit.key_directory import LedgerKeyDirectory
-from icn_kit.lifecycle import Stop, run_service
+from icn_kit.lifecycle import Stop, cancel_all, run_service
 from icn_kit.telemetry import MetricsServer, configure_logging
 from icn_kit.validators import WATCH_BLOCKS, Validators
 
@@ -113,11 +112,7 @@ class Gateway:
         self._fault = "draining"
         self._feed.drain()
         await self._server.drain()
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await cancel_all(self._tasks)
         await self._channels.close()
         await self._service_channels.close()
         await self._sessions.close()

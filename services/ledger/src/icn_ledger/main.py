@@ -13,7 +13,7 @@ from icn_kit.bus import Bus
 from icn_kit.clock import Clock, SystemClock
 from icn_kit.database import Database
 from icn_kit.genesis import Genesis, load_genesis
-from icn_kit.lifecycle import EXIT_FATAL, Stop, run_service
+from icn_kit.lifecycle import EXIT_FATAL, Stop, cancel_all, run_service
 from icn_kit.relay import Relay
 from icn_kit.server import GrpcServer
 from icn_kit.telemetry import MetricsServer, configure_logging
@@ -142,9 +142,7 @@ class Service:
         """Refuse new calls, finish those under way, release everything."""
         await asyncio.gather(*(server.drain(DRAIN_SECONDS) for server in reversed(self._servers)))
         await self._finish_block()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks)
         if self._state is not None:
             await self._state.close()
         for database in self._databases:
