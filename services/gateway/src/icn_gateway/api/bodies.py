@@ -35,7 +35,13 @@ async def read_body(request: AnyRequest) -> bytes:
 
 
 async def read_bytes_or_json(request: AnyRequest, field: str) -> bytes:
-    """A body of bytes, or a JSON object whose one ``field`` holds them in base64.
+    """A body of bytes, or a JSON object whose one ``field`` holds them in base64. Raises as `read_parts`."""
+    content, _ = await read_parts(request, field)
+    return content
+
+
+async def read_parts(request: AnyRequest, field: str, beside: str | None = None) -> tuple[bytes, bytes]:
+    """As `read_bytes_or_json`; a JSON object may hold a second part, ``beside``; it is empty else.
 
     Raises:
         HttpProblem: MEDIA_TYPE_NOT_SUPPORTED; see `read_body`.
@@ -43,18 +49,19 @@ async def read_bytes_or_json(request: AnyRequest, field: str) -> bytes:
     """
     match media_type(request):
         case "application/octet-stream":
-            return await read_body(request)
+            return await read_body(request), b""
         case "application/json":
-            return _decode(await read_body(request), field)
+            return _decode(await read_body(request), field, beside)
         case _:
             raise HttpProblem(415, "MEDIA_TYPE_NOT_SUPPORTED", f"the body must be {OCTET_STREAM} or {JSON}")
 
 
-def _decode(body: bytes, field: str) -> bytes:
+def _decode(body: bytes, field: str, beside: str | None) -> tuple[bytes, bytes]:
     found = msgspec.json.decode(body, type=dict[str, str])
-    if found.keys() != {field}:
-        raise msgspec.ValidationError(f"the object must have one member, `{field}`")
-    return msgspec.convert(found[field], type=bytes)
+    if found.keys() - {beside} != {field}:
+        optional = f" and may have `{beside}`" if beside else ""
+        raise msgspec.ValidationError(f"the object must have one member, `{field}`{optional}")
+    return msgspec.convert(found[field], type=bytes), msgspec.convert(found.get(beside or "", ""), type=bytes)
 
 
 def media_type(request: AnyRequest) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icn_kit.blobs import CONTENT_BYTES_MAX
 from litestar import post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import (
@@ -16,7 +17,7 @@ from litestar.openapi.spec import (
 )
 
 from icn_gateway.api import views
-from icn_gateway.api.bodies import JSON, OCTET_STREAM, read_bytes_or_json
+from icn_gateway.api.bodies import JSON, OCTET_STREAM, read_parts
 from icn_gateway.api.context import Context
 from icn_gateway.api.declared import PROBLEMS_OF_COMMANDS
 from icn_gateway.api.fields import EXAMPLE_COMMAND
@@ -24,10 +25,16 @@ from icn_gateway.api.idempotency import IdempotencyKey, check_idempotency_key
 from icn_gateway.api.problems import AnyRequest
 from icn_gateway.domain.documents import message_document
 from icn_gateway.usecases import send_command as usecase
+from icn_gateway.usecases.contracts import COMMANDS, CONTENT
 
-BODY_BYTES_MAX = 1_500_000
-"""The largest command in base64, with the JSON around it."""
+BODY_BYTES_MAX = 2_900_000
+"""The largest command and the largest file in base64, with the JSON around them."""
 
+_WITH_CONTENT = [name for name, method in COMMANDS.items() if method.takes_content]
+_CONTENT = (
+    f"The file whose digest the command names, for calls that take one ({', '.join(_WITH_CONTENT)}), at most "
+    f"{CONTENT_BYTES_MAX} bytes, in base64."
+)
 _COMMAND = f"Bytes of an `icn.kit.v1.SignedCommand`, 1 to {usecase.SIGNED_COMMAND_BYTES_MAX}"
 
 
@@ -56,7 +63,13 @@ class CommandOperation(Operation):
                                 min_length=4,
                                 max_length=(usecase.SIGNED_COMMAND_BYTES_MAX + 2) // 3 * 4,
                                 examples=[EXAMPLE_COMMAND],
-                            )
+                            ),
+                            CONTENT: Schema(
+                                type=OpenAPIType.STRING,
+                                content_encoding="base64",
+                                description=_CONTENT,
+                                max_length=(CONTENT_BYTES_MAX + 2) // 3 * 4,
+                            ),
                         },
                         required=["command"],
                         additional_properties=False,
@@ -84,8 +97,8 @@ async def send_command(
     command expires. After 503 and 504 the outcome is unknown; `command_id` names the command. An
     Idempotency-Key is not needed; one that is not the command's id is refused with 422.
     """
-    signed = await read_bytes_or_json(request, "command")
-    command = usecase.name_command(signed, context.genesis.hash)
+    signed, content = await read_parts(request, "command", CONTENT)
+    command = usecase.name_command(signed, context.genesis.hash, content)
     check_idempotency_key(idempotency_key, command.id)
     response = await usecase.send_command(command, context.services)
     return views.CommandAnswer(

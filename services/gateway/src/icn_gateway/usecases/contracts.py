@@ -18,6 +18,8 @@ from icn.marketplace.v1 import service_pb2 as marketplace
 from icn.reputation.v1 import service_pb2 as reputation
 
 LEDGER = "ledger"
+CONTENT = "content"
+"""The field of a request that carries a file beside its command."""
 
 SERVICES: Mapping[str, ServiceDescriptor] = MappingProxyType(
     {
@@ -58,7 +60,16 @@ class Method:
     def is_command(self) -> bool:
         """Whether it takes one signed command, as every write of a service does (docs/spec/command.md)."""
         fields = list(self.descriptor.input_type.fields)
-        return len(fields) == 1 and fields[0].message_type is SignedCommand.DESCRIPTOR
+        names = [field.name for field in fields]
+        return (
+            names in (["command"], ["command", CONTENT])
+            and fields[0].message_type is SignedCommand.DESCRIPTOR
+        )
+
+    @property
+    def takes_content(self) -> bool:
+        """Whether bytes come beside the command, which names their digest."""
+        return CONTENT in self.descriptor.input_type.fields_by_name
 
 
 def method(service: str, name: str) -> Method:

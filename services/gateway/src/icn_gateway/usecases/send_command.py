@@ -35,13 +35,15 @@ class NamedCommand:
     method: Method
     signed: bytes
     """A serialized SignedCommand, as received."""
+    content: bytes = b""
+    """The file beside it, for calls that take one; the command names its digest."""
 
 
-def name_command(signed: bytes, genesis_hash: bytes) -> NamedCommand:
+def name_command(signed: bytes, genesis_hash: bytes, content: bytes = b"") -> NamedCommand:
     """Read as much of ``signed`` as says where it goes; everything else is for the service to judge.
 
     Raises:
-        InvalidArgument: COMMAND_MALFORMED, METHOD_UNKNOWN.
+        InvalidArgument: COMMAND_MALFORMED, METHOD_UNKNOWN, CONTENT_UNEXPECTED.
     """
     if not 1 <= len(signed) <= SIGNED_COMMAND_BYTES_MAX:
         raise InvalidArgument(
@@ -58,7 +60,11 @@ def name_command(signed: bytes, genesis_hash: bytes) -> NamedCommand:
         raise InvalidArgument(
             "METHOD_UNKNOWN", f"no service takes commands at {named[:METHOD_CHARACTERS_SHOWN]!r}"
         )
-    return NamedCommand(command_id(genesis_hash, body), method, signed)
+    if content and not method.takes_content:
+        raise InvalidArgument(
+            "CONTENT_UNEXPECTED", f"{method.name} takes no file", size_bytes=len(content), size_bytes_max=0
+        )
+    return NamedCommand(command_id(genesis_hash, body), method, signed, content)
 
 
 async def send_command(command: NamedCommand, services: Services) -> Message:
@@ -70,16 +76,22 @@ async def send_command(command: NamedCommand, services: Services) -> Message:
         DomainError: the service refused it, with its reason.
     """
     try:
-        return await services.send(command.method, _request(command.signed))
+        return await services.send(command.method, _request(command))
     except (Unavailable, DeadlineExceeded) as cause:
         raise CommandFailed(cause, command.id) from cause
 
 
-def _request(signed: bytes) -> bytes:
-    """A request whose first and only field is the command: the bytes inside stay exactly what was signed."""
-    length, prefix = len(signed), bytearray([0x0A])
+def _request(command: NamedCommand) -> bytes:
+    """A request of the command and its content: the bytes of both stay exactly what they were."""
+    request = _field(1, command.signed)
+    return request + _field(2, command.content) if command.content else request
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of the protobuf wire format."""
+    length, prefix = len(content), bytearray([number << 3 | 2])
     while length > 0x7F:
         prefix.append(0x80 | length & 0x7F)
         length >>= 7
     prefix.append(length)
-    return bytes(prefix) + signed
+    return bytes(prefix) + content

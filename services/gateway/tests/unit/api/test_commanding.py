@@ -7,6 +7,7 @@ import httpx
 import pytest
 from icn.kit.v1.command_pb2 import CommandBody, SignedCommand
 from icn.marketplace.v1 import service_pb2 as marketplace
+from icn_gateway.api.commanding import BODY_BYTES_MAX
 from icn_gateway.api.fields import EXAMPLE_COMMAND
 from icn_gateway.usecases.contracts import COMMANDS
 from icn_gateway.usecases.send_command import SIGNED_COMMAND_BYTES_MAX
@@ -21,6 +22,7 @@ from icn_kit.errors import (
 
 OCTETS = {"content-type": "application/octet-stream"}
 CLOSE_OFFER = "/icn.marketplace.v1.MarketplaceService/CloseOffer"
+ADD_PHOTO = "/icn.marketplace.v1.MarketplaceService/AddPhoto"
 SIGNED = base64.b64decode(EXAMPLE_COMMAND)
 
 
@@ -67,6 +69,31 @@ async def test_a_command_reaches_its_service_byte_for_byte(
     )
 
 
+async def test_a_file_goes_beside_the_command_that_names_its_digest(
+    client: httpx.AsyncClient, zone: Any
+) -> None:
+    photo = bytes(range(256)) * 3_906
+    signed = naming(ADD_PHOTO)
+    zone.services.answers["AddPhoto"] = marketplace.AddPhotoResponse(photo="photos/1")
+    parts = {"command": base64.b64encode(signed).decode(), "content": base64.b64encode(photo).decode()}
+    answer = await client.post("/v1/commands", json=parts)
+    assert answer.status_code == 200, answer.text
+    ((method, request),) = zone.services.asked
+    assert method == ADD_PHOTO
+    carried = marketplace.AddPhotoRequest.FromString(request)
+    assert (carried.command.SerializeToString(), carried.content) == (signed, photo)
+
+
+async def test_a_file_beside_a_command_that_takes_none_is_refused(
+    client: httpx.AsyncClient, zone: Any
+) -> None:
+    parts = {"command": EXAMPLE_COMMAND, "content": base64.b64encode(b"four").decode()}
+    answer = await client.post("/v1/commands", json=parts)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "CONTENT_UNEXPECTED")
+    assert answer.json()["figures"] == {"size_bytes": "4", "size_bytes_max": "0"}
+    assert zone.services.asked == []
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -102,7 +129,10 @@ async def test_what_is_no_command_of_ours_goes_nowhere(
         (b'{"command": "!!!"}', "application/json", 400),
         (b'{"transaction": "AAAA"}', "application/json", 400),
         (b'{"command": "AAAA", "more": "AAAA"}', "application/json", 400),
-        (b"x" * 1_600_000, "application/octet-stream", 413),
+        (b'{"content": "AAAA"}', "application/json", 400),
+        (b'{"command": "AAAA", "content": 7}', "application/json", 400),
+        (b'{"command": "AAAA", "content": "!!!"}', "application/json", 400),
+        (b"x" * (BODY_BYTES_MAX + 1), "application/octet-stream", 413),
     ],
 )
 async def test_a_body_of_another_form_is_refused(
