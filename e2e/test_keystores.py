@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from icn_localnet import processes
+from icn_localnet.parts import stages
 
 SECRETS = {"ICN_PASSPHRASE", "ICN_PASSPHRASE_FILE", "ICN_KEYSTORE"}
 PRIVATE_FILES = ("*.json", "passphrase")
@@ -82,6 +86,35 @@ def test_no_process_is_told_of_a_keystore_or_holds_one_open(federation: Any, key
             assert not any(secret in value for value in environment.values()), name
         assert not SECRETS & environment.keys(), name
         assert not any(path.startswith(str(keystores)) for path in paths), name
+
+
+def test_the_kernel_lets_no_part_open_a_keystore_or_what_is_another_parts(
+    federation: Any, keystores: Path, tmp_path: Path
+) -> None:
+    network = federation.network
+    parts = {name: part for stage in stages(network) for name, part in stage.parts.items()}
+    assert parts.keys() == federation.processes().keys()
+    private = [path for pattern in PRIVATE_FILES for path in keystores.glob(pattern)]
+    private += network.directory.glob("validator-*/keys/*.json")
+    private += [network.shared_directory / "authority" / "authority.key"]
+    program = (
+        "import sys\nfor path in sys.argv[1:]:\n  try: open(path)\n  except PermissionError: print(path)"
+    )
+    for name, part in parts.items():
+        log = tmp_path / f"{name}.log"
+        command = [sys.executable, "-I", "-S", "-c", program, *map(str, private)]
+        assert processes.spawn(command, log=log, confinement=part.confinement).wait(60) == 0
+        own = network.directory / name / "keys"
+        closed = {str(path) for path in private if path.parent != own}
+        assert set(log.read_text().splitlines()) == closed, name
+
+
+def test_every_process_of_a_part_runs_confined(federation: Any) -> None:
+    for name, process in processes_of(federation):
+        with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):  # a server's helper that has ended
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            # Landlock shows nothing of itself in /proc but what it asks for first.
+            assert ("NoNewPrivs:\t1" in status) == (name != "supervisor"), name
 
 
 def test_no_file_that_the_platform_reads_names_a_keystore(federation: Any, keystores: Path) -> None:

@@ -209,13 +209,22 @@ def open_founders(directory: Path) -> list[Identity]:
 
 @contextmanager
 def without_secrets() -> Iterator[None]:
-    """Within it the environment, which child processes inherit, holds nothing that opens a keystore."""
+    """Within it the environment, which child processes inherit, holds nothing that opens a keystore; it names
+    the folders of keystores as those that no part of the platform may reach.
+    """
+    from icn_localnet.parts import HIDDEN_VARIABLE
+
+    folders = [keystore_folder()]
+    if steward := os.environ.get(STEWARD_VARIABLE):
+        folders.append(Path(steward))
     hidden = {
         name: os.environ.pop(name)
         for name in (PASSPHRASE_VARIABLE, PASSPHRASE_FILE_VARIABLE, KEYSTORE_VARIABLE, STEWARD_VARIABLE)
         if name in os.environ
     }
+    os.environ[HIDDEN_VARIABLE] = os.pathsep.join(str(folder.absolute()) for folder in folders)
     try:
         yield
     finally:
+        del os.environ[HIDDEN_VARIABLE]
         os.environ.update(hidden)

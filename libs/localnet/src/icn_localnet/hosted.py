@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from icn_localnet import processes
-from icn_localnet.processes import ProcessFailed
+from icn_localnet.processes import Confinement, ProcessFailed
 
 START_SECONDS_MAX = 120.0
 """A second is usual; a machine that does much else at the same time may need a hundred."""
@@ -37,7 +37,9 @@ class HostedProcess:
         health: str,
         log: Path,
         environment: Mapping[str, str] = os.environ,
+        confinement: Confinement | None = None,
     ) -> None:
+        self.confinement = confinement
         self._arguments = list(arguments)
         self.environment = {**environment, "PYTHONUNBUFFERED": "1"}
         self.health = health
@@ -61,6 +63,7 @@ class HostedProcess:
             log=self.log,
             death_signal=signal.SIGKILL,
             environment=self.environment,
+            confinement=self.confinement,
         )
         return self._process
 

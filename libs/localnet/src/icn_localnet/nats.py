@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from icn_localnet import files, processes
-from icn_localnet.processes import ProcessFailed
+from icn_localnet.processes import Confinement, ProcessFailed
 
 USER = "icn"
 START_SECONDS_MAX = 20.0
@@ -76,7 +76,15 @@ def find_nats_server() -> str:
 class NatsServer:
     """One server under ``directory``: ``store/``, ``password`` and ``nats.conf`` (private), ``nats.log``."""
 
-    def __init__(self, directory: Path, *, name: str = "icn", port: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        name: str = "icn",
+        port: int | None = None,
+        confinement: Confinement | None = None,
+    ) -> None:
+        self.confinement = confinement
         self.directory = directory.absolute()
         self.store_directory = self.directory / "store"
         self.log = self.directory / "nats.log"
@@ -151,6 +159,7 @@ class NatsServer:
                 "HOME": str(self.directory),
                 "GOMEMLIMIT": GO_MEMORY_LIMIT,
             },
+            confinement=self.confinement,
         )
         return self._process
 

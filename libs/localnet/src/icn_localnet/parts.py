@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from icn_localnet.nats import USER as NATS_USER
 from icn_localnet.nats import NatsServer
 from icn_localnet.network import SERVICES, Network
 from icn_localnet.postgres import PostgresServer
+from icn_localnet.processes import Confinement
 from icn_localnet.supervisor import Part, Stage
 from icn_localnet.template import is_made, make_clusters, migrate_again
 
@@ -29,15 +30,20 @@ SHARED_POSTGRES = {"max_connections": "64"}
 """Five or six per service and its migrations, with room for those who look."""
 SECRETS_OF_MEMBERS = ("ICN_PASSPHRASE", "ICN_PASSPHRASE_FILE", "ICN_KEYSTORE", "ICN_STEWARD_KEYSTORE")
 """What opens a person's keystore does not reach the platform's processes."""
+HIDDEN_VARIABLE = "ICN_HIDDEN"
+"""Folders outside the platform's own that no part may reach, separated as in PATH: a person's keystores."""
 
 
 def stages(network: Network) -> list[Stage]:
     """All parts in the order they start: first what stores, then what serves."""
     certificates = issue_certificates(network)
     seats = range(len(network.validators))
-    databases = [PostgresServer(network.validator_directory(seat) / "postgres") for seat in seats]
-    shared = PostgresServer(network.shared_directory / "postgres", settings=SHARED_POSTGRES)
-    nats = NatsServer(network.shared_directory / "nats", port=port_of(network.nats))
+    databases = [_postgres(network, network.validator_directory(seat) / "postgres") for seat in seats]
+    shared = _postgres(network, network.shared_directory / "postgres", SHARED_POSTGRES)
+    nats_directory = network.shared_directory / "nats"
+    nats = NatsServer(
+        nats_directory, port=port_of(network.nats), confinement=confined_to(network, nats_directory)
+    )
     stores: dict[str, Part] = {f"postgres-{seat}": database for seat, database in enumerate(databases)}
     serving: dict[str, Part] = {
         f"validator-{seat}": validator_process(network, seat, databases[seat], nats, certificates)
@@ -63,6 +69,18 @@ def stages(network: Network) -> list[Stage]:
             spare_max=(len(seats) - 1) // 3,
         ),
     ]
+
+
+def confined_to(network: Network, *own: Path) -> Confinement:
+    """What a part can reach: its own in the platform's directory, the genesis file, and what is neither there
+    nor a person's. So it can open neither a keystore nor what is another part's."""
+    told = os.environ.get(HIDDEN_VARIABLE, "").split(os.pathsep)
+    hidden = (network.directory, *(Path(path) for path in told if path))
+    return Confinement(hidden, (network.genesis_path, *own))
+
+
+def _postgres(network: Network, directory: Path, settings: Mapping[str, str] | None = None) -> PostgresServer:
+    return PostgresServer(directory, settings=settings, confinement=confined_to(network, directory))
 
 
 def issue_certificates(network: Network) -> dict[str, TlsFiles]:
@@ -98,6 +116,7 @@ class ValidatorProcess(HostedProcess):
             health=network.validators[seat].metrics,
             log=self._directory / "validator.log",
             environment=_environment(),
+            confinement=confined_to(network, self._directory),
         )
 
     def prepare(self) -> None:
@@ -187,6 +206,7 @@ class VmProcess(HostedProcess):
             health=metrics,
             log=network.validator_directory(seat) / "vm.log",
             environment={**_environment(), **_door("VM", metrics)},
+            confinement=confined_to(network, _run_directory(network, seat)),
         )
 
     def prepare(self) -> None:
@@ -205,11 +225,12 @@ class ServiceProcess(HostedProcess):
         self._database = database
         self._nats = nats
         addresses = network.services[name]
+        own = network.shared_directory / name
         settings = {
             "GENESIS": str(network.genesis_path),
             "VALIDATORS": _validators(network),
             "SERVICES": _services(network),
-            "SEALING_KEY_FILE": str(files.sealing_key(network.shared_directory / name / "sealing.key")),
+            "SEALING_KEY_FILE": str(files.sealing_key(own / "sealing.key")),
             "ADDRESS": addresses.address,
             "TLS_CERTIFICATE": str(tls.certificate),
             "TLS_KEY": str(tls.key),
@@ -218,12 +239,13 @@ class ServiceProcess(HostedProcess):
         super().__init__(
             [f"icn_{name}.main"],
             health=addresses.metrics,
-            log=files.make_private_directory(network.shared_directory / name) / f"{name}.log",
+            log=files.make_private_directory(own) / f"{name}.log",
             environment={
                 **_environment(),
                 **{f"ICN_{name.upper()}_{key}": value for key, value in settings.items()},
                 **_door(name.upper(), addresses.metrics),
             },
+            confinement=confined_to(network, own),
         )
 
     def prepare(self) -> None:
@@ -240,6 +262,7 @@ class GatewayProcess(HostedProcess):
 
     def __init__(self, network: Network, database: PostgresServer, nats: NatsServer, tls: TlsFiles) -> None:
         self._database = database
+        own = network.shared_directory / "gateway"
         settings = {
             "GENESIS": str(network.genesis_path),
             "VALIDATORS": _validators(network),
@@ -255,8 +278,9 @@ class GatewayProcess(HostedProcess):
         super().__init__(
             ["icn_gateway.main"],
             health=network.gateway_metrics,
-            log=files.make_private_directory(network.shared_directory / "gateway") / "gateway.log",
+            log=files.make_private_directory(own) / "gateway.log",
             environment={**_environment(), **environment, **_door("GATEWAY", network.gateway_metrics)},
+            confinement=confined_to(network, own),
         )
 
     def prepare(self) -> None:
@@ -270,7 +294,8 @@ def port_of(address: str) -> int:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in SECRETS_OF_MEMBERS}
+    kept_back = (*SECRETS_OF_MEMBERS, HIDDEN_VARIABLE)
+    return {name: value for name, value in os.environ.items() if name not in kept_back}
 
 
 def _door(prefix: str, metrics: str) -> dict[str, str]:

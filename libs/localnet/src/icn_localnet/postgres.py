@@ -36,7 +36,7 @@ from icn_localnet.postgres_settings import (
     configuration,
     refuse_unsafe,
 )
-from icn_localnet.processes import Identity, ProcessFailed
+from icn_localnet.processes import Confinement, Identity, ProcessFailed
 
 ADMINISTRATOR = "icn_administrator"
 DATABASE = "icn"
@@ -58,7 +58,9 @@ class PostgresServer:
         settings: Mapping[str, str] | None = None,
         extensions: Sequence[str] = EXTENSIONS_NEEDED,
         on_any_thread: bool = False,
+        confinement: Confinement | None = None,
     ) -> None:
+        self.confinement = confinement
         self.directory = directory.absolute()
         self.data_directory = self.directory / "cluster"
         self.log = self.directory / "postgres.log"
@@ -197,6 +199,7 @@ class PostgresServer:
             identity=self._identity(),
             environment=_environment(),
             on_any_thread=self._on_any_thread,
+            confinement=self.confinement,
         )
         return self._process
 

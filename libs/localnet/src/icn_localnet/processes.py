@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,23 @@ POLL_SECONDS = 0.02
 
 Identity = Literal["keep", "namespace", "nobody"]
 """Whom a child runs as: the caller, the caller seen as nobody in a user namespace, or nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What the kernel keeps a child from, where it has Landlock (Linux 5.13)."""
+
+    hidden: tuple[Path, ...]
+    """Nothing below these can be read, written or made, …"""
+    reachable: tuple[Path, ...]
+    """… but these, which must be there when the child starts."""
+
+    def options(self) -> list[str]:
+        """For the launcher."""
+        return [
+            *(f"--hide={path}" for path in self.hidden),
+            *(f"--reach={path}" for path in self.reachable),
+        ]
 
 
 class ProcessFailed(RuntimeError):
@@ -35,6 +53,7 @@ def spawn(
     identity: Identity = "keep",
     environment: Mapping[str, str] | None = None,
     on_any_thread: bool = False,
+    confinement: Confinement | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start ``command`` (absolute program path first) in a session of its own, output appended to ``log``.
 
@@ -46,7 +65,8 @@ def spawn(
         raise RuntimeError("children must be started from the main thread: they die with the thread that did")
     rotate(log)
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER), "--parent", str(os.getpid())]
-    launcher += ["--death-signal", str(int(death_signal)), "--identity", identity, "--"]
+    launcher += ["--death-signal", str(int(death_signal)), "--identity", identity]
+    launcher += [*(confinement.options() if confinement else ()), "--"]
     with log.open("ab") as output:
         return subprocess.Popen(
             [*launcher, *command],

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from icn_localnet import processes
 from icn_localnet.postgres_binaries import PostgresUnavailable
 from icn_localnet.postgres_settings import UnsafeSettings
-from icn_localnet.processes import ProcessFailed
+from icn_localnet.processes import Confinement, ProcessFailed
 
 RESTART_SECONDS_FIRST, RESTART_SECONDS_MAX = 0.25, 4.0
 """What died is started again within five seconds, however often it died before."""
@@ -41,6 +41,7 @@ class Part(Protocol):
     """A process that can be started and says when it is ready. All but `spawn` run on threads."""
 
     log: Path
+    confinement: Confinement | None
 
     def prepare(self) -> None:
         """Get ready to be started: clean up, write configuration. May block."""
