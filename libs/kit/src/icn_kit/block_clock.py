@@ -1,16 +1,19 @@
-"""Block time: how far the zone has come, as its validators say.
+"""Block time: how far the zone has come, as f + 1 of its validators say alike.
 
-Everything that expires by agreement expires in block time; a service waits for it here.
+Everything that expires by agreement expires in block time; a service waits for it here. One validator that
+runs ahead of the truth, or tells of blocks that are none, moves nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
+from google.protobuf.message import DecodeError
 from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.ledger.v1.service_pb2 import ListBlocksResponse, WatchBlocksResponse
 from prometheus_client import Gauge
@@ -21,6 +24,9 @@ RETRY_SECONDS_MIN = 0.1
 RETRY_SECONDS_MAX = 2.0
 REPORT_EVERY = 30
 """Failures in a row between two reports: about once a minute."""
+HEADERS_AHEAD_MAX = 256
+"""Newest headers of one validator that wait for others to say the same; one that is further ahead is met
+again when they come close."""
 
 HEIGHT = Gauge("icn_kit_block_height", "Newest executed height that this process knows.")
 TIME = Gauge("icn_kit_block_time_seconds", "Time of that block, unix seconds.")
@@ -38,7 +44,7 @@ class BlockMoment:
 
 
 class BlockSource(Protocol):
-    """Where blocks are seen; `icn_kit.validators.Validators` is one."""
+    """One validator's blocks; `icn_kit.validators.Validators.sources` gives them."""
 
     def watch_blocks(self, from_height: int) -> AsyncIterator[WatchBlocksResponse]:
         """Executed blocks from a height on; raises a DomainError when it ends."""
@@ -50,10 +56,19 @@ class BlockSource(Protocol):
 
 
 class BlockClock:
-    """The newest executed block that this process knows of. Only goes forward."""
+    """The newest executed block that this process is sure of. Only goes forward.
 
-    def __init__(self, source: BlockSource) -> None:
-        self._source = source
+    Args:
+        sources: every validator by itself.
+        needed: how many must show the same header: f + 1.
+    """
+
+    def __init__(self, sources: Sequence[BlockSource], needed: int) -> None:
+        assert 1 <= needed <= len(sources), "as many can agree"
+        self._sources = sources
+        self._needed = needed
+        self._seen: list[OrderedDict[int, bytes]] = [OrderedDict() for _ in sources]
+        """Headers above the newest, by source and height."""
         self._newest: BlockMoment | None = None
         self._changed = asyncio.Condition()
 
@@ -82,29 +97,46 @@ class BlockClock:
             return self._newest
 
     async def run(self) -> None:
-        """Follow the blocks for ever, from one validator or another."""
+        """Follow the blocks of every validator for ever."""
+        async with asyncio.TaskGroup() as following:
+            for number in range(len(self._sources)):
+                following.create_task(self._follow(number))
+
+    async def _follow(self, number: int) -> None:
+        source = self._sources[number]
+        reached = 0
         failures = 0
         while True:
             try:
-                page = await self._source.list_blocks(1, "")
+                page = await source.list_blocks(1, "")
                 for block in page.blocks:
-                    await self._see(block.header)
-                known = self._newest
-                async for response in self._source.watch_blocks(0 if known is None else known.height + 1):
+                    reached = max(reached, await self._see(number, block.header))
+                async for response in source.watch_blocks(reached + 1 if reached else 0):
                     failures = 0
-                    await self._see(response.block.header)
-            except DomainError as error:
+                    reached = await self._see(number, response.block.header)
+            except (DomainError, DecodeError) as error:
                 failures += 1
                 if failures % REPORT_EVERY == 1:
-                    _log.info("block stream interrupted", reason=error.reason)
+                    _log.info("block stream interrupted", source=number, error=str(error))
             await asyncio.sleep(min(RETRY_SECONDS_MIN * 2 ** min(failures, 8), RETRY_SECONDS_MAX))
 
-    async def _see(self, header_bytes: bytes) -> None:
+    async def _see(self, number: int, header_bytes: bytes) -> int:
+        """Take a header of one source; its height."""
         header = BlockHeader.FromString(header_bytes)
         if self._newest is not None and header.height <= self._newest.height:
-            return
+            return header.height
+        mine = self._seen[number]
+        mine[header.height] = header_bytes
+        if len(mine) > HEADERS_AHEAD_MAX:
+            mine.popitem(last=False)
+        if sum(seen.get(header.height) == header_bytes for seen in self._seen) < self._needed:
+            return header.height
+        for seen in self._seen:
+            for height in [height for height in seen if height <= header.height]:
+                del seen[height]
         async with self._changed:
             self._newest = BlockMoment(header.height, header.time_ms)
             self._changed.notify_all()
         HEIGHT.set(header.height)
         TIME.set(header.time_ms / 1000)
+        return header.height

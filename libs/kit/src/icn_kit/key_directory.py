@@ -27,7 +27,8 @@ PRINCIPALS_MAX = 10_000
 
 
 class ControllerReader(Protocol):
-    """Where controllers are read; `icn_kit.validators.Validators` is one."""
+    """Where controllers are read: `icn_kit.agreement.AgreedReads`. Who answers here signs for anybody, so it
+    must not be one validator alone."""
 
     async def get_controller(self, name: str) -> GetControllerResponse:
         """The controller ``principals/<32 hex>``. NotFound with reason CONTROLLER_UNKNOWN."""

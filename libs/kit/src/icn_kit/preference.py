@@ -10,7 +10,7 @@ SUSPECT_SECONDS_MAX = 30.0
 """A validator that failed is left alone this long, doubling while it goes on failing; `icn up` has it back
 in 5 s."""
 HEIGHTS_BEHIND_MAX = 8
-"""A validator this far behind the best known is fetching blocks and would show an old state."""
+"""A validator this far behind the newest height that is sure fetches blocks and would show an old state."""
 
 SEATS_MAX = 50
 """docs/spec/genesis.md, "Document"."""
@@ -39,7 +39,12 @@ class Standing:
     suspect_until: float = 0.0
     """Monotonic seconds."""
     executed_height: int = 0
+    """As it says itself."""
     is_catching_up: bool = False
+    dissents: int = 0
+    """Answers in a row that were not those of the others."""
+    doubted_until: float = 0.0
+    """Monotonic seconds."""
 
     def succeeded(self) -> None:
         """It answered."""
@@ -52,19 +57,52 @@ class Standing:
         self.failures += 1
         self.suspect_until = now + wait
 
+    def agreed(self) -> None:
+        """It answered as the others did."""
+        self.dissents = 0
+        self.doubted_until = 0.0
+
+    def dissented(self, now: float) -> None:
+        """It answered otherwise than those that agreed, at ``now``."""
+        wait = min(SUSPECT_SECONDS_MIN * 2.0 ** min(self.dissents, 16), SUSPECT_SECONDS_MAX)
+        self.dissents += 1
+        self.doubted_until = now + wait
+
+
+def faulty_max(seats: int) -> int:
+    """How many of ``seats`` validators may be faulty: f = ⌊(n − 1)/3⌋ (docs/spec/consensus.md)."""
+    assert seats > 0, "settings require at least one validator"
+    return (seats - 1) // 3
+
+
+def newest_height(standings: Sequence[Standing]) -> int:
+    """The (f + 1)-th highest height that validators say they have executed: one honest validator has."""
+    heights = sorted((standing.executed_height for standing in standings), reverse=True)
+    return heights[faulty_max(len(heights))] if heights else 0
+
+
+def is_lagging(standing: Standing, newest: int) -> bool:
+    """Whether it would show a state older than ``newest`` allows."""
+    return standing.is_catching_up or standing.executed_height + HEIGHTS_BEHIND_MAX < newest
+
 
 def order_of_preference(standings: Sequence[Standing], preferred_seat: int, now: float) -> list[Standing]:
     """All validators, the one to ask first in front.
 
-    First those that answer and are up to date, then the lagging, then the suspect ones (all may be down and
-    one come back any moment); among equals the preferred seat, then by seat onwards from it, so that a
-    client mostly reads from one validator and sees its own writes.
+    First those that answer and are up to date, then the lagging, then those that contradicted the others,
+    then the suspect ones (all may be down and one come back any moment); among equals the preferred seat,
+    then by seat onwards from it, so that a client mostly reads from one validator and sees its own writes.
+    No single validator can make the others look lagging: see `newest_height`.
     """
-    best_height = max((standing.executed_height for standing in standings), default=0)
+    newest = newest_height(standings)
 
-    def rank(standing: Standing) -> tuple[bool, bool, int]:
-        is_lagging = standing.is_catching_up or standing.executed_height + HEIGHTS_BEHIND_MAX < best_height
+    def rank(standing: Standing) -> tuple[bool, bool, bool, int]:
         distance = (standing.seat - preferred_seat) % SEATS_MAX
-        return (standing.suspect_until > now, is_lagging, distance)
+        return (
+            standing.suspect_until > now,
+            standing.doubted_until > now,
+            is_lagging(standing, newest),
+            distance,
+        )
 
     return sorted(standings, key=rank)

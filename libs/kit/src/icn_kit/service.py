@@ -64,7 +64,7 @@ class Foundation:
     addresses: Mapping[str, str]
     """Of the services of the host, by name."""
     validators: Validators
-    """The ledger and the pool."""
+    """The ledger and the pool. What authority or money rests on is read from ``validators.agreed``."""
     keys: LedgerKeyDirectory
     commands: CommandVerifier
     block_clock: BlockClock
@@ -188,7 +188,7 @@ class HostedService:
         channels = ChannelFactory(settings.tls, long_lived_streams=(WATCH_BLOCKS,))
         self._opened.push_async_callback(channels.close)
         validators = Validators(settings.validator_addresses, channels)
-        keys = LedgerKeyDirectory(validators)
+        keys = LedgerKeyDirectory(validators.agreed)
         return Foundation(
             genesis=self._genesis,
             clock=self._clock,
@@ -200,7 +200,7 @@ class HostedService:
             validators=validators,
             keys=keys,
             commands=CommandVerifier(self._genesis.hash, keys, self._clock),
-            block_clock=BlockClock(validators),
+            block_clock=BlockClock(validators.sources(), validators.faulty_max + 1),
         )
 
     def _guard(self, name: str, work: Coroutine[Any, Any, None]) -> None:

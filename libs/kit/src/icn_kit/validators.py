@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc
 import structlog
@@ -17,9 +17,19 @@ from icn.ledger.v1 import service_pb2 as ledger
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
 from prometheus_client import Counter, Gauge
 
+from icn_kit.agreement import AgreedReads
+from icn_kit.block_clock import BlockSource
 from icn_kit.channel import ChannelFactory
 from icn_kit.errors import DeadlineExceeded, DomainError, ErrorKind, Unavailable, from_rpc_error
-from icn_kit.preference import Standing, ValidatorAddress, order_of_preference
+from icn_kit.ledger_reads import LedgerReads
+from icn_kit.preference import (
+    Standing,
+    ValidatorAddress,
+    faulty_max,
+    is_lagging,
+    newest_height,
+    order_of_preference,
+)
 from icn_kit.trace import trace_metadata
 
 READ_SECONDS_MAX = 5.0
@@ -32,6 +42,10 @@ STATUS_SECONDS_MAX = 1.0
 """A validator that needs longer to say where it stands is shown as not reachable."""
 WATCH_SECONDS = 5.0
 """How often the standings are refreshed; four questions cost about 1 ms of CPU."""
+STANDINGS_SECONDS_MAX = 2 * WATCH_SECONDS
+"""Older standings are refreshed before anything rests on them, where nobody watches."""
+STANDINGS_SECONDS_MIN = 0.25
+"""They are refreshed no more often when too few validators seem up to date."""
 
 FAILOVERS = Counter(
     "icn_kit_validator_failovers_total", "Calls that went to another validator than the first asked."
@@ -60,14 +74,18 @@ class ValidatorReport:
     """None when it could not be reached."""
 
 
-class Validators:
+class Validators(LedgerReads):
     """Reads of the ledger, submissions and statuses over all validators of the zone.
+
+    Every read is answered by one validator, which may lie: good for pages, which proofs check. What
+    authority or money rests on is read from ``agreed``.
 
     Every read raises `icn_kit.errors.DomainError`: the validator's refusal as it is, ``Unavailable`` when no
     validator could be reached, ``DeadlineExceeded`` when time ran out.
 
     Args:
-        addresses: one per seat that may be asked.
+        addresses: one per seat. f is counted among them, so list every validator of the zone: of fewer than
+            four each one is believed.
         channels: a factory without retries of its own, since another validator is asked sooner than the same
             one again, and with WATCH_BLOCKS among its long-lived streams.
     """
@@ -78,124 +96,63 @@ class Validators:
         self._standings = [Standing(seat) for seat in sorted(self._addresses)]
         self._preferred_seat = self._standings[0].seat
         self._channels = channels
+        self._standings_read_at = float("-inf")
+        self._reading_standings: asyncio.Task[Sequence[ValidatorReport]] | None = None
+        self.agreed = AgreedReads(self)
+        """The same reads, each answered by f + 1 validators alike."""
 
-    # Reads of the ledger.
+    @property
+    def size(self) -> int:
+        """See `icn_kit.agreement.Panel`."""
+        return len(self._standings)
 
-    async def get_account(self, name: str) -> ledger.GetAccountResponse:
-        """One account."""
-        return await self._read(ledger.GetAccountRequest(name=name), ledger.GetAccountResponse)
+    @property
+    def faulty_max(self) -> int:
+        """See `icn_kit.agreement.Panel`."""
+        return faulty_max(len(self._standings))
 
-    async def list_accounts(self, owner: str, page_size: int, page_token: str) -> ledger.ListAccountsResponse:
-        """Accounts by id, of one owner (``principals/…``) or all (empty)."""
-        request = ledger.ListAccountsRequest(owner=owner, page_size=page_size, page_token=page_token)
-        return await self._read(request, ledger.ListAccountsResponse)
+    async def eligible(self, needed: int) -> tuple[Sequence[Standing], int]:
+        """See `icn_kit.agreement.Panel`."""
+        if monotonic() - self._standings_read_at > STANDINGS_SECONDS_MAX:
+            await self._refresh_standings()
+        found, newest = self._up_to_date()
+        if len(found) < needed and monotonic() - self._standings_read_at > STANDINGS_SECONDS_MIN:
+            await self._refresh_standings()
+            found, newest = self._up_to_date()
+        return found, newest
 
-    async def list_entries(self, account: str, page_size: int, page_token: str) -> ledger.ListEntriesResponse:
-        """Entries of an account, newest first."""
-        request = ledger.ListEntriesRequest(account=account, page_size=page_size, page_token=page_token)
-        return await self._read(request, ledger.ListEntriesResponse)
+    def _up_to_date(self) -> tuple[Sequence[Standing], int]:
+        newest = newest_height(self._standings)
+        ordered = order_of_preference(self._standings, self._preferred_seat, monotonic())
+        return [standing for standing in ordered if not is_lagging(standing, newest)], newest
 
-    async def get_unit(self, name: str) -> ledger.GetUnitResponse:
-        """One unit."""
-        return await self._read(ledger.GetUnitRequest(name=name), ledger.GetUnitResponse)
+    async def _refresh_standings(self) -> None:
+        """Once for all who ask at the same time."""
+        if self._reading_standings is None or self._reading_standings.done():
+            self._reading_standings = asyncio.create_task(self.read_statuses())
+        await asyncio.shield(self._reading_standings)
 
-    async def list_units(self, page_size: int, page_token: str) -> ledger.ListUnitsResponse:
-        """Units by id."""
-        return await self._read(
-            ledger.ListUnitsRequest(page_size=page_size, page_token=page_token), ledger.ListUnitsResponse
-        )
+    async def ask_one(self, standing: Standing, request: Message, seconds: float) -> Message:
+        """See `icn_kit.agreement.Panel`."""
+        try:
+            answer = await self._call(self._addresses[standing.seat], request, seconds)
+        except grpc.aio.AioRpcError as error:
+            refusal = from_rpc_error(error)
+            if refusal.kind in _ELSEWHERE or refusal.kind is ErrorKind.DEADLINE_EXCEEDED:
+                standing.failed(monotonic())
+            else:
+                standing.succeeded()
+            raise refusal from error
+        standing.succeeded()
+        return answer
 
-    async def get_controller(self, name: str) -> ledger.GetControllerResponse:
-        """One controller."""
-        return await self._read(ledger.GetControllerRequest(name=name), ledger.GetControllerResponse)
+    def sources(self) -> Sequence[BlockSource]:
+        """Each validator by itself, for `icn_kit.block_clock`."""
+        return [_Source(self, standing) for standing in self._standings]
 
-    async def get_hold(self, name: str) -> ledger.GetHoldResponse:
-        """One open hold."""
-        return await self._read(ledger.GetHoldRequest(name=name), ledger.GetHoldResponse)
-
-    async def get_allowance(self, organization: str) -> ledger.GetAllowanceResponse:
-        """One organization's allowance."""
-        return await self._read(
-            ledger.GetAllowanceRequest(organization=organization), ledger.GetAllowanceResponse
-        )
-
-    async def get_recovery(self, name: str) -> ledger.GetRecoveryResponse:
-        """A principal's recovery that is under way."""
-        return await self._read(ledger.GetRecoveryRequest(name=name), ledger.GetRecoveryResponse)
-
-    async def get_transaction(self, name: str) -> ledger.GetTransactionResponse:
-        """What became of a transaction."""
-        return await self._read(ledger.GetTransactionRequest(name=name), ledger.GetTransactionResponse)
-
-    async def get_block(self, name: str) -> ledger.GetBlockResponse:
-        """One executed block."""
-        return await self._read(ledger.GetBlockRequest(name=name), ledger.GetBlockResponse)
-
-    async def list_blocks(self, page_size: int, page_token: str) -> ledger.ListBlocksResponse:
-        """Executed blocks, newest first."""
-        return await self._read(
-            ledger.ListBlocksRequest(page_size=page_size, page_token=page_token), ledger.ListBlocksResponse
-        )
-
-    async def get_proof(self, name: str, from_epoch: int) -> ledger.GetProofResponse:
-        """Proof of a leaf, or of its absence."""
-        return await self._read(
-            ledger.GetProofRequest(name=name, from_epoch=from_epoch), ledger.GetProofResponse
-        )
-
-    async def get_authority(self, name: str) -> ledger.GetAuthorityResponse:
-        """One authority."""
-        return await self._read(ledger.GetAuthorityRequest(name=name), ledger.GetAuthorityResponse)
-
-    async def get_membership(self, name: str) -> ledger.GetMembershipResponse:
-        """One membership, ``memberships/<organization>/<member>``."""
-        return await self._read(ledger.GetMembershipRequest(name=name), ledger.GetMembershipResponse)
-
-    async def list_memberships(
-        self, *, organization: str = "", member: str = "", page_size: int = 0, page_token: str = ""
-    ) -> ledger.ListMembershipsResponse:
-        """Memberships of an organization or of a member (one of them, ``principals/…``)."""
-        request = ledger.ListMembershipsRequest(
-            organization=organization, member=member, page_size=page_size, page_token=page_token
-        )
-        return await self._read(request, ledger.ListMembershipsResponse)
-
-    async def get_poll(self, name: str) -> ledger.GetPollResponse:
-        """One poll."""
-        return await self._read(ledger.GetPollRequest(name=name), ledger.GetPollResponse)
-
-    async def list_ballots(
-        self, poll: str, page_size: int = 0, page_token: str = ""
-    ) -> ledger.ListBallotsResponse:
-        """Ballots of a poll by voter."""
-        request = ledger.ListBallotsRequest(poll=poll, page_size=page_size, page_token=page_token)
-        return await self._read(request, ledger.ListBallotsResponse)
-
-    async def get_decision(self, name: str) -> ledger.GetDecisionResponse:
-        """One enacted decision."""
-        return await self._read(ledger.GetDecisionRequest(name=name), ledger.GetDecisionResponse)
-
-    async def get_contract(self, name: str) -> ledger.GetContractResponse:
-        """One contract."""
-        return await self._read(ledger.GetContractRequest(name=name), ledger.GetContractResponse)
-
-    async def query_contract(
-        self, name: str, message: bytes, fuel_limit: int = 0
-    ) -> ledger.QueryContractResponse:
-        """What a contract answers."""
-        request = ledger.QueryContractRequest(name=name, message=message, fuel_limit=fuel_limit)
-        return await self._read(request, ledger.QueryContractResponse)
-
-    async def list_duties(
-        self, organization: str = "", page_size: int = 0, page_token: str = ""
-    ) -> ledger.ListDutiesResponse:
-        """Duty evidence, newest epoch first."""
-        request = ledger.ListDutiesRequest(
-            organization=organization, page_size=page_size, page_token=page_token
-        )
-        return await self._read(request, ledger.ListDutiesResponse)
-
-    async def watch_blocks(self, from_height: int) -> AsyncIterator[ledger.WatchBlocksResponse]:
+    async def watch_blocks_of(
+        self, standing: Standing, from_height: int
+    ) -> AsyncIterator[ledger.WatchBlocksResponse]:
         """Executed blocks from a height on (0: from the next one), without their receipts, as one validator
         sends them.
 
@@ -203,7 +160,6 @@ class Validators:
             DomainError: the stream has ended, with why; ask again from the height after the last one.
         """
         request = ledger.WatchBlocksRequest(from_height=from_height, without_receipts=True)
-        standing = order_of_preference(self._standings, self._preferred_seat, monotonic())[0]
         address = self._addresses[standing.seat]
         stub = self._channels.stub(LedgerServiceStub, address.ledger, address.server_name)
         try:
@@ -244,6 +200,7 @@ class Validators:
         """One report per validator, by seat; never raises for an unreachable one. The answers also tell which
         validator to prefer."""
         reports = await asyncio.gather(*(self._status(standing) for standing in self._standings))
+        self._standings_read_at = monotonic()
         REACHABLE.set(sum(report.status is not None for report in reports))
         return reports
 
@@ -268,25 +225,20 @@ class Validators:
         standing.is_catching_up = status.is_catching_up
         return ValidatorReport(standing.seat, status)
 
-    async def ask(self, request: Message) -> Any:
-        """Any read of the ledger: the call whose request this is.
-
-        For who carries questions without a word of its own about them; a test with a fake of one call is
-        served better by the named methods above.
-        """
-        return await self._read(request, Message)
-
-    async def _read(self, request: Message, _response: type[Response]) -> Response:
-        method = request.DESCRIPTOR.name.removesuffix("Request")
-
+    async def _read(self, request: Message, response_type: type[Response]) -> Response:
         def call(address: ValidatorAddress, timeout: float) -> Awaitable[Response]:
-            stub = self._channels.stub(LedgerServiceStub, address.ledger, address.server_name)
-            answer: Awaitable[Response] = getattr(stub, method)(
-                request, timeout=timeout, metadata=trace_metadata()
-            )
-            return answer
+            return cast(Awaitable[Response], self._call(address, request, timeout))
 
         return await self._with_failover(call, READ_SECONDS_MAX, ATTEMPT_SECONDS_MAX)
+
+    def _call(self, address: ValidatorAddress, request: Message, timeout: float) -> Awaitable[Message]:
+        """The read whose request this is."""
+        stub = self._channels.stub(LedgerServiceStub, address.ledger, address.server_name)
+        method = request.DESCRIPTOR.name.removesuffix("Request")
+        answer: Awaitable[Message] = getattr(stub, method)(
+            request, timeout=timeout, metadata=trace_metadata()
+        )
+        return answer
 
     def _consensus(self, address: ValidatorAddress) -> Any:
         return self._channels.stub(ConsensusServiceStub, address.consensus, address.server_name)
@@ -334,3 +286,21 @@ class Validators:
     def _answered(self, standing: Standing) -> None:
         standing.succeeded()
         self._preferred_seat = standing.seat
+
+
+class _Source:
+    """The blocks of one validator."""
+
+    def __init__(self, validators: Validators, standing: Standing) -> None:
+        self._validators = validators
+        self._standing = standing
+
+    async def list_blocks(self, page_size: int, page_token: str) -> ledger.ListBlocksResponse:
+        """See `icn_kit.block_clock.BlockSource`."""
+        request = ledger.ListBlocksRequest(page_size=page_size, page_token=page_token)
+        answer = await self._validators.ask_one(self._standing, request, ATTEMPT_SECONDS_MAX)
+        return cast(ledger.ListBlocksResponse, answer)
+
+    def watch_blocks(self, from_height: int) -> AsyncIterator[ledger.WatchBlocksResponse]:
+        """See `icn_kit.block_clock.BlockSource`."""
+        return self._validators.watch_blocks_of(self._standing, from_height)

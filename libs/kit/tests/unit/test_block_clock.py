@@ -14,7 +14,7 @@ from icn_kit.errors import Unavailable
 
 
 def block(height: int) -> BlockSummary:
-    header = BlockHeader(height=height, time_ms=height * 1_000)
+    header = BlockHeader(height=height, time_ms=min(height * 1_000, 2**62))
     return BlockSummary(height=height, header=header.SerializeToString())
 
 
@@ -44,7 +44,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_it_starts_at_the_newest_block_and_follows() -> None:
     source = Source(newest=7)
-    clock = BlockClock(source)
+    clock = BlockClock([source], 1)
     running = asyncio.create_task(clock.run())
     async with asyncio.timeout(5):
         assert await clock.now() == BlockMoment(7, 7_000)
@@ -56,7 +56,7 @@ async def test_it_starts_at_the_newest_block_and_follows() -> None:
 
 async def test_it_goes_on_where_the_stream_broke_and_never_goes_back() -> None:
     source = Source(newest=7)
-    clock = BlockClock(source)
+    clock = BlockClock([source], 1)
     running = asyncio.create_task(clock.run())
     async with asyncio.timeout(5):
         await clock.now()
@@ -72,7 +72,7 @@ async def test_it_goes_on_where_the_stream_broke_and_never_goes_back() -> None:
 
 async def test_who_waits_for_a_time_is_woken_at_the_first_block_that_has_reached_it() -> None:
     source = Source(newest=1)
-    clock = BlockClock(source)
+    clock = BlockClock([source], 1)
     assert clock.newest is None
     running = asyncio.create_task(clock.run())
     waiting = asyncio.create_task(clock.wait_for_time(3_000))
@@ -82,4 +82,67 @@ async def test_who_waits_for_a_time_is_woken_at_the_first_block_that_has_reached
         assert not waiting.done()
         source.coming.put_nowait(3)
         assert (await waiting).height == 3
+    running.cancel()
+
+
+async def test_one_validator_that_runs_ahead_of_the_truth_moves_nothing() -> None:
+    sources = [Source(newest=7) for _ in range(4)]
+    sources[3].newest = 2**62
+    clock = BlockClock(sources, 2)
+    running = asyncio.create_task(clock.run())
+    async with asyncio.timeout(5):
+        assert await clock.now() == BlockMoment(7, 7_000)
+        sources[0].coming.put_nowait(8)
+        await asyncio.sleep(0.05)
+        assert clock.newest == BlockMoment(7, 7_000)
+        sources[1].coming.put_nowait(8)
+        assert await clock.wait_for_height(8) == BlockMoment(8, 8_000)
+    running.cancel()
+
+
+async def test_a_height_with_two_headers_counts_when_enough_show_the_same_one() -> None:
+    class Liar(Source):
+        async def watch_blocks(self, from_height: int) -> AsyncIterator[WatchBlocksResponse]:
+            header = BlockHeader(height=from_height, time_ms=2**60)
+            yield WatchBlocksResponse(block=BlockSummary(header=header.SerializeToString()))
+            await asyncio.Event().wait()
+
+    sources = [Source(newest=7), Liar(newest=7), Source(newest=7), Source(newest=7)]
+    clock = BlockClock(sources, 2)
+    running = asyncio.create_task(clock.run())
+    async with asyncio.timeout(5):
+        await clock.now()
+        sources[2].coming.put_nowait(8)
+        await asyncio.sleep(0.05)
+        assert clock.newest == BlockMoment(7, 7_000)
+        sources[3].coming.put_nowait(8)
+        assert await clock.wait_for_height(8) == BlockMoment(8, 8_000)
+    running.cancel()
+
+
+async def test_headers_that_nobody_else_shows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block_clock, "HEADERS_AHEAD_MAX", 3)
+    ahead, behind = Source(newest=10), Source(newest=1)
+    clock = BlockClock([ahead, behind], 2)
+    running = asyncio.create_task(clock.run())
+    async with asyncio.timeout(5):
+        for height in range(11, 20):
+            ahead.coming.put_nowait(height)
+        await asyncio.sleep(0.05)
+        assert [len(seen) for seen in clock._seen] == [3, 1]
+        for height in range(2, 18):
+            behind.coming.put_nowait(height)
+        assert (await clock.wait_for_height(17)).height == 17
+    running.cancel()
+
+
+async def test_bytes_that_are_no_header_interrupt_only_who_sent_them() -> None:
+    class Broken(Source):
+        async def list_blocks(self, page_size: int, page_token: str) -> ListBlocksResponse:
+            return ListBlocksResponse(blocks=[BlockSummary(header=b"\xff\xff")])
+
+    clock = BlockClock([Broken(newest=1), Source(newest=7), Source(newest=7), Source(newest=7)], 2)
+    running = asyncio.create_task(clock.run())
+    async with asyncio.timeout(5):
+        assert await clock.now() == BlockMoment(7, 7_000)
     running.cancel()

@@ -8,6 +8,8 @@ from icn_kit.preference import (
     SUSPECT_SECONDS_MAX,
     SUSPECT_SECONDS_MIN,
     Standing,
+    faulty_max,
+    newest_height,
     order_of_preference,
 )
 
@@ -71,3 +73,25 @@ def test_everybody_is_asked_at_some_point(known: list[tuple[float, int, bool]], 
     ]
     ordered = order_of_preference(standings, preferred, now=20.0)
     assert sorted(seats(ordered)) == list(range(len(known)))
+
+
+def test_one_validator_that_claims_a_great_height_does_not_make_the_others_lag() -> None:
+    standings = [Standing(seat, executed_height=1_000) for seat in range(4)]
+    standings[2].executed_height = 2**62
+    assert newest_height(standings) == 1_000
+    assert seats(order_of_preference(standings, 0, now=0.0)) == [0, 1, 2, 3]
+
+
+def test_the_newest_height_is_one_that_an_honest_validator_has_reached() -> None:
+    assert [faulty_max(seats) for seats in (1, 3, 4, 6, 7, 50)] == [0, 0, 1, 1, 2, 16]
+    heights = (5, 9, 7, 8, 2**62, 6, 2**62)
+    assert newest_height([Standing(seat, executed_height=height) for seat, height in enumerate(heights)]) == 9
+    assert newest_height([Standing(0, executed_height=3)]) == 3
+
+
+def test_who_contradicted_the_others_comes_after_the_lagging_and_before_the_suspect() -> None:
+    standings = [Standing(seat, executed_height=100) for seat in range(4)]
+    standings[0].dissented(now=0.0)
+    standings[1].executed_height = 1
+    standings[2].failed(now=0.0)
+    assert seats(order_of_preference(standings, 0, now=0.5)) == [3, 1, 0, 2]

@@ -78,7 +78,7 @@ class Gateway:
                 genesis_hash=genesis.hash,
                 origins=settings.public_origins,
                 store=self._sessions,
-                keys=LedgerKeyDirectory(self._validators),
+                keys=LedgerKeyDirectory(self._validators.agreed),
                 clock=SystemClock(),
             ),
             sign_in_limit=RateLimit(SIGN_INS_PER_SECOND, SIGN_INS_BURST),

@@ -44,7 +44,8 @@ def ledger_servicer(zone: Any, seat: FakeValidator) -> LedgerServiceServicer:
             return await seat.answer(zone.list_units(request.page_size, request.page_token))
 
         async def GetController(self, request: Any, _context: Any) -> Any:
-            return await seat.answer(zone.get_controller(request.name))
+            true = await seat.answer(zone.get_controller(request.name))
+            return true if seat.forged_controller is None else seat.forged_controller
 
         async def GetHold(self, request: Any, _context: Any) -> Any:
             return await seat.answer(zone.get_hold(request.name))
@@ -81,6 +82,7 @@ def consensus_servicer(zone: Any, seat: FakeValidator) -> ConsensusServiceServic
         async def GetStatus(self, _request: Any, _context: Any) -> Any:
             status = await seat.answer(_now(zone.status(seat.seat)))
             status.is_catching_up = seat.is_catching_up
+            status.executed_height = seat.claimed_height or status.executed_height
             return status
 
     return Servicer()
@@ -100,6 +102,10 @@ class FakeValidator:
         self.calls = 0
         self.is_catching_up = False
         self.delay_seconds = 0.0
+        self.claimed_height = 0
+        """What its status says instead of the truth, when not 0."""
+        self.forged_controller: Any = None
+        """What it says of every controller instead of the truth."""
         self.server: GrpcServer | None = None
 
     async def answer(self, work: Any) -> Any:

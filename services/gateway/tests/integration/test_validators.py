@@ -6,9 +6,25 @@ import asyncio
 from typing import Any
 
 import pytest
+from icn.governance.v1.service_pb2 import RegisterOrganization
+from icn.ledger.v1 import state_pb2, transaction_pb2
+from icn.ledger.v1.service_pb2 import GetControllerResponse
+from icn_client.commands import sign_command
+from icn_client.transactions import KeyPair
+from icn_crypto.suites import Suite
 from icn_kit import validators as module
 from icn_kit.channel import ChannelFactory
-from icn_kit.errors import DeadlineExceeded, InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from icn_kit.clock import SystemClock
+from icn_kit.commands import CommandVerifier
+from icn_kit.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+)
+from icn_kit.key_directory import LedgerKeyDirectory
 from icn_kit.preference import ValidatorAddress
 from icn_kit.validators import Validators
 
@@ -205,3 +221,51 @@ async def test_an_address_where_nobody_listens_is_not_waited_for(
         response = await Validators(addresses, channels).get_account(ACCOUNT)
     assert response.account.name == ACCOUNT
     await channels.close()
+
+
+@pytest.mark.parametrize("liar", range(4))
+async def test_one_lying_validator_of_four_cannot_forge_a_members_command(
+    validators: Validators, fake_validators: Any, zone: Any, liar: int
+) -> None:
+    """It claims a height that makes everybody else look old, and keys of its own for whom it likes."""
+    victim = zone.genesis.organizations[0].principal
+    thief = KeyPair.generate((Suite.ED25519,))
+    key = transaction_pb2.PublicKey(suite=1, public_key=thief.public_keys[Suite.ED25519])
+    fake_validators[liar].claimed_height = 2**62
+    fake_validators[liar].forged_controller = GetControllerResponse(
+        controller=state_pb2.ControllerLeaf(
+            principal=victim, threshold=1, keys=[transaction_pb2.ControllerKey(public_keys=[key])]
+        )
+    )
+    await validators.read_statuses()
+    method = "/icn.governance.v1.GovernanceService/RegisterOrganization"
+    request = RegisterOrganization(organization=victim, display_name="x", kind="x")
+    command = sign_command(zone.genesis.hash, [thief], victim, method, request)
+    verifier = CommandVerifier(zone.genesis.hash, LedgerKeyDirectory(validators.agreed), SystemClock())
+    with pytest.raises(Unauthenticated) as refusal:
+        await verifier.read(command, method, RegisterOrganization)
+    assert refusal.value.reason == "KEY_UNKNOWN"
+    true = await zone.get_controller(f"principals/{victim.hex()}")
+    true.controller.ClearField("lanes")
+    assert await validators.agreed.get_controller(f"principals/{victim.hex()}") == true
+
+
+async def test_with_fewer_validators_than_must_agree_nothing_rests_on_the_rest(
+    validators: Validators, fake_validators: Any, zone: Any
+) -> None:
+    for seat in (0, 1, 2):
+        await fake_validators[seat].stop()
+    name = f"principals/{zone.genesis.organizations[0].principal.hex()}"
+    assert await validators.get_controller(name)
+    with pytest.raises(Unavailable) as refusal:
+        await validators.agreed.get_controller(name)
+    assert refusal.value.reason == "TOO_FEW_VALIDATORS_AGREE"
+    assert refusal.value.metadata == {"agreed": 1, "validators": 4, "needed": 2}
+    await fake_validators[1].start()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                assert (await validators.agreed.get_controller(name)).controller.threshold
+                return
+            except Unavailable:
+                await asyncio.sleep(0.1)

@@ -24,7 +24,7 @@ async def assemble(foundation: Foundation) -> Parts:
     """What this service is made of."""
     genesis_hash = foundation.genesis.hash
     begin = begin_with(foundation.database, genesis_hash)
-    ledger = ValidatorsLedger(foundation.validators)
+    ledger = ValidatorsLedger(foundation.validators.agreed)
     watch = PollWatch(Advancing(begin, ledger, foundation.clock, genesis_hash), foundation.block_clock)
     following = Following(
         lambda connection: HandlerUnitOfWork(connection, genesis_hash), foundation.clock, genesis_hash

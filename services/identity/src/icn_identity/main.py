@@ -26,7 +26,7 @@ def assemble(foundation: Foundation, domain: str) -> Parts:
         genesis_hash=foundation.genesis.hash,
         domain=domain,
         clock=foundation.clock,
-        ledger=ValidatorsLedger(foundation.validators),
+        ledger=ValidatorsLedger(foundation.validators.agreed),
         blocks=foundation.block_clock,
         permissions=permissions,
     )

@@ -33,7 +33,7 @@ async def assemble(foundation: Foundation) -> Parts:
     database, genesis_hash = foundation.database, foundation.genesis.hash
     blobs = BlobTable(foundation.sealing_key)
     announcer = Announcer(genesis_hash)
-    ledger = ValidatorsLedger(foundation.validators)
+    ledger = ValidatorsLedger(foundation.validators.agreed)
     queries = Queries(database)
     units = partial(UnitOfWork, database, blobs, asyncio.Semaphore(WRITES_AT_ONCE))
     permissions = Permissions(database)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from icn.ledger.v1.state_pb2 import AuthorityLeaf, BallotLeaf, ControllerLeaf, MembershipLeaf
 from icn_kit.block_clock import BlockClock
 from icn_kit.errors import NotFound
-from icn_kit.validators import Validators
+from icn_kit.ledger_reads import LedgerReads
 
 from icn_governance.domain.proposal import BALLOTS_MAX
 from icn_governance.usecases.ports import PollAt
@@ -16,30 +16,28 @@ PAGE_SIZE = 500
 
 
 class ValidatorsLedger:
-    """Reads of the newest executed state, from whichever validator answers."""
+    """Reads of the newest executed state, each as f + 1 validators have it."""
 
-    def __init__(self, validators: Validators) -> None:
-        self._validators = validators
+    def __init__(self, ledger: LedgerReads) -> None:
+        self._ledger = ledger
 
     async def membership(self, organization: bytes, member: bytes) -> MembershipLeaf | None:
         """See the port."""
         try:
-            answer = await self._validators.get_membership(f"memberships/{organization.hex()}/{member.hex()}")
+            answer = await self._ledger.get_membership(f"memberships/{organization.hex()}/{member.hex()}")
         except NotFound:
             return None
         return answer.membership
 
     async def memberships_of(self, member: bytes) -> Sequence[MembershipLeaf]:
         """See the port."""
-        answer = await self._validators.list_memberships(
-            member=f"principals/{member.hex()}", page_size=PAGE_SIZE
-        )
+        answer = await self._ledger.list_memberships(member=f"principals/{member.hex()}", page_size=PAGE_SIZE)
         return list(answer.memberships)
 
     async def authority(self, authority: bytes) -> AuthorityLeaf | None:
         """See the port."""
         try:
-            answer = await self._validators.get_authority(f"authorities/{authority.hex()}")
+            answer = await self._ledger.get_authority(f"authorities/{authority.hex()}")
         except NotFound:
             return None
         return answer.authority
@@ -47,7 +45,7 @@ class ValidatorsLedger:
     async def controller(self, principal: bytes) -> ControllerLeaf | None:
         """See the port."""
         try:
-            answer = await self._validators.get_controller(f"principals/{principal.hex()}")
+            answer = await self._ledger.get_controller(f"principals/{principal.hex()}")
         except NotFound:
             return None
         return answer.controller
@@ -55,7 +53,7 @@ class ValidatorsLedger:
     async def poll(self, poll: bytes) -> PollAt | None:
         """See the port."""
         try:
-            answer = await self._validators.get_poll(f"polls/{poll.hex()}")
+            answer = await self._ledger.get_poll(f"polls/{poll.hex()}")
         except NotFound:
             return None
         return PollAt(answer.poll, answer.block_time_ms)
@@ -65,7 +63,7 @@ class ValidatorsLedger:
         leaves: list[BallotLeaf] = []
         token = ""
         while len(leaves) <= BALLOTS_MAX:
-            page = await self._validators.list_ballots(f"polls/{poll.hex()}", PAGE_SIZE, token)
+            page = await self._ledger.list_ballots(f"polls/{poll.hex()}", PAGE_SIZE, token)
             leaves += page.ballots
             token = page.next_page_token
             if not token:

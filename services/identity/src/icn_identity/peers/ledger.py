@@ -1,11 +1,11 @@
-"""What the ledger knows of principals, asked of the validators."""
+"""What the ledger knows of principals, as f + 1 validators have it."""
 
 from __future__ import annotations
 
 from icn.ledger.v1 import state_pb2
 from icn_crypto.suites import Suite, key_id
 from icn_kit.errors import NotFound
-from icn_kit.validators import Validators
+from icn_kit.ledger_reads import LedgerReads
 
 from icn_identity.domain.principals import Controller, ControllerKey, Membership, Person, Recovery
 
@@ -22,13 +22,13 @@ _STATUSES = {
 class ValidatorsLedger:
     """Implements `icn_identity.usecases.ports.Ledger`."""
 
-    def __init__(self, validators: Validators) -> None:
-        self._validators = validators
+    def __init__(self, ledger: LedgerReads) -> None:
+        self._ledger = ledger
 
     async def controller(self, principal: bytes) -> Controller | None:
         """See the port."""
         try:
-            answer = await self._validators.get_controller(f"principals/{principal.hex()}")
+            answer = await self._ledger.get_controller(f"principals/{principal.hex()}")
         except NotFound:
             return None
         return controller_of(answer.controller)
@@ -36,7 +36,7 @@ class ValidatorsLedger:
     async def membership(self, organization: bytes, member: bytes) -> Membership | None:
         """See the port."""
         try:
-            answer = await self._validators.get_membership(f"memberships/{organization.hex()}/{member.hex()}")
+            answer = await self._ledger.get_membership(f"memberships/{organization.hex()}/{member.hex()}")
         except NotFound:
             return None
         return _membership(answer.membership)
@@ -47,14 +47,14 @@ class ValidatorsLedger:
         if controller is None:
             return None
         recovery = await self._recovery(principal) if controller.is_being_recovered else None
-        page = await self._validators.list_memberships(
+        page = await self._ledger.list_memberships(
             member=f"principals/{principal.hex()}", page_size=MEMBERSHIPS_MAX
         )
         return Person(controller, recovery, tuple(_membership(leaf) for leaf in page.memberships))
 
     async def _recovery(self, principal: bytes) -> Recovery | None:
         try:
-            answer = await self._validators.get_recovery(f"recoveries/{principal.hex()}")
+            answer = await self._ledger.get_recovery(f"recoveries/{principal.hex()}")
         except NotFound:
             return None  # it ended between the two questions
         leaf = answer.recovery

@@ -1,11 +1,11 @@
-"""Reads of the ledger, from whichever validator answers."""
+"""Reads of the ledger, each as f + 1 validators have it: goods are given up and money counts by them."""
 
 from __future__ import annotations
 
 from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED
 from icn_kit.block_clock import BlockClock
 from icn_kit.errors import NotFound
-from icn_kit.validators import Validators
+from icn_kit.ledger_reads import LedgerReads
 
 from icn_marketplace.usecases.ports import AccountSeen, PostingSeen
 
@@ -13,25 +13,25 @@ from icn_marketplace.usecases.ports import AccountSeen, PostingSeen
 class ValidatorsLedger:
     """Implements `usecases.ports.Ledger`."""
 
-    def __init__(self, validators: Validators) -> None:
-        self._validators = validators
+    def __init__(self, ledger: LedgerReads) -> None:
+        self._ledger = ledger
 
     async def account(self, account: bytes) -> AccountSeen:
         """See `Ledger`."""
-        leaf = (await self._validators.get_account(f"accounts/{account.hex()}")).account.leaf
+        leaf = (await self._ledger.get_account(f"accounts/{account.hex()}")).account.leaf
         return AccountSeen(leaf.owner, leaf.unit)
 
     async def has_hold(self, hold: bytes) -> bool:
         """See `Ledger`."""
         try:
-            await self._validators.get_hold(f"holds/{hold.hex()}")
+            await self._ledger.get_hold(f"holds/{hold.hex()}")
         except NotFound:
             return False
         return True
 
     async def postings(self, transaction_id: bytes) -> list[PostingSeen]:
         """See `Ledger`."""
-        found = await self._validators.get_transaction(f"transactions/{transaction_id.hex()}")
+        found = await self._ledger.get_transaction(f"transactions/{transaction_id.hex()}")
         if found.receipt.status != RECEIPT_STATUS_APPLIED:
             raise NotFound(
                 "TRANSACTION_UNKNOWN",
