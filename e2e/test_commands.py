@@ -97,6 +97,7 @@ READS: Mapping[str, Read] = {
     "ledger.v1.LedgerService/GetTransaction": Read({"name": f"transactions/{DIGEST}"}, "TRANSACTION_UNKNOWN"),
     "ledger.v1.LedgerService/GetBlock": Read({"name": f"blocks/{2**62}"}, "BLOCK_UNKNOWN"),
     "ledger.v1.LedgerService/ListBlocks": Read({}, None),
+    "ledger.v1.LedgerService/GetEventsEnd": Read({}, None),
     "ledger.v1.LedgerService/GetProof": Read({"name": f"accounts/{ID}"}, None),
     "reputation.v1.ReputationService/GetScore": Read(
         {"principal": f"principals/{ID}", "dimension": "delivery"}, "SCORE_UNKNOWN"

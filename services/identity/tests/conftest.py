@@ -70,8 +70,17 @@ class Ledger:
         listed |= more.pop("scoped", {})
         self.controllers[principal] = Controller(principal, threshold, listed, **more)
 
-    def admit(self, organization_: bytes, member: bytes, status: str = "active") -> None:
-        self.memberships[organization_, member] = Membership(organization_, member, status, START_MS)
+    def admit(
+        self,
+        organization_: bytes,
+        member: bytes,
+        status: str = "active",
+        *,
+        height: int = 1,
+        since_ms: int = START_MS,
+    ) -> None:
+        seen = Membership(organization_, member, status, since_ms, height)
+        self.memberships[organization_, member] = seen
 
     async def controller(self, principal: bytes) -> Controller | None:
         return self.controllers.get(principal)

@@ -257,6 +257,18 @@ class Bus:
         except ValueError:
             return None
 
+    async def newest_event(self, service: str) -> tuple[bytes, int] | None:
+        """Id and height of the last event in the stream of a service; None while there is none of ours."""
+        state = await self.stream_state(service)
+        if state is None or state.messages == 0:
+            return None
+        try:
+            message = await self.streams.get_msg(stream_name(service), seq=state.last_sequence)
+            envelope = parse_envelope(message.data or b"")
+        except (NotFoundError, MalformedEvent):
+            return None
+        return envelope.id, envelope.height
+
     # -- publishing
 
     async def publish_batch(self, service: str, events: Sequence[OutgoingEvent], last_sequence: int) -> int:

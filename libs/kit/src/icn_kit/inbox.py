@@ -97,6 +97,8 @@ class Consumer:
         name: of the consumer, unique on the bus: ``<consuming service>_<purpose>``. It remembers how far
             it is.
         subjects: which events; wildcards as in NATS.
+        before: awaited before each try's transaction is opened, to ask others whether the event is true; what
+            it raises counts as the handler's.
         on_handled: awaited after the commit, before the next event.
 
     Any number of processes may run the same consumer: NATS hands out one event at a time.
@@ -111,6 +113,7 @@ class Consumer:
         name: str,
         subjects: Sequence[str],
         handler: Handler,
+        before: Listener | None = None,
         on_handled: Listener | None = None,
     ) -> None:
         self._database = database
@@ -120,6 +123,7 @@ class Consumer:
         self.name = name
         self._subjects = list(subjects)
         self._handler = handler
+        self._before = before
         self._on_handled = on_handled
 
     async def run(self) -> None:
@@ -238,6 +242,8 @@ class Consumer:
                 return
 
     async def _try(self, event: EventEnvelope) -> bool:
+        if self._before is not None:
+            await self._before(event)
         async with self._database.transaction() as connection:
             is_first = await handle_once(connection, self.name, event, self._handler)
         if self._on_handled is not None:

@@ -146,6 +146,17 @@ class Validators(LedgerReads):
         standing.succeeded()
         return answer
 
+    async def ask_several(self, request: Message, count: int) -> Sequence[Message]:
+        """What up to ``count`` validators that are not lagging answer, each for itself; who does not is left
+        out."""
+        standings, _ = await self.eligible(count)
+        asking = (self.ask_one(standing, request, STATUS_SECONDS_MAX) for standing in standings[:count])
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, DomainError):
+                raise answer
+        return [answer for answer in answers if isinstance(answer, Message)]
+
     def sources(self) -> Sequence[BlockSource]:
         """Each validator by itself, for `icn_kit.block_clock`."""
         return [_Source(self, standing) for standing in self._standings]

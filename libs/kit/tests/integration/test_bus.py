@@ -5,7 +5,7 @@ import json
 
 import pytest
 from icn.kit.v1.envelope_pb2 import EventEnvelope
-from icn_kit.bus import Bus
+from icn_kit.bus import Bus, OutgoingEvent
 from icn_kit.envelope import serialize_envelope
 from icn_kit.errors import ResourceExhausted, Unavailable
 from icn_localnet.nats import NatsServer
@@ -103,3 +103,17 @@ async def test_no_password_reaches_the_logs(own_nats: NatsServer) -> None:
     assert logs
     assert "hunter2" not in json.dumps(logs)
     assert own_nats.password not in json.dumps(logs)
+
+
+async def test_the_newest_event_of_a_stream_is_named_by_id_and_height(
+    bus: Bus, service: str, make_event: MakeEvent
+) -> None:
+    assert await bus.newest_event(service) is None
+    await bus.ensure_stream(service)
+    assert await bus.newest_event(service) is None
+    events = [make_event(height=height) for height in (3, 5)]
+    await bus.publish_batch(
+        service, [OutgoingEvent(event.id, event.subject, serialize_envelope(event)) for event in events], 0
+    )
+    assert await bus.newest_event(service) == (events[-1].id, 5)
+    await bus.delete_stream(service)

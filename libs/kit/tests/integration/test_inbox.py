@@ -149,6 +149,23 @@ async def test_only_the_subjects_asked_for_are_handled(
     assert await effects.until_written(3) == [1, 3, 5]
 
 
+async def test_what_is_asked_before_an_event_is_asked_outside_of_its_transaction_and_may_make_it_wait(
+    database: Database, relay: Relay, start_consumer: StartConsumer, effects: Effects, add_events: AddEvents
+) -> None:
+    asked: list[int] = []
+
+    async def before(event: EventEnvelope) -> None:
+        assert len(effects.seen) == event.height, "its handler has not begun"
+        asked.append(event.height)
+        if event.height == 1 and asked.count(1) < 3:
+            raise Unavailable("LEDGER_BEHIND", "not yet")
+
+    await add_events(database, 0, 3)
+    start_consumer(before=before)
+    assert await effects.until_written(3) == [0, 1, 2]
+    assert asked == [0, 1, 1, 1, 2]
+
+
 async def test_events_that_come_twice_have_one_effect(
     database: Database,
     bus: Bus,

@@ -9,7 +9,7 @@ from icn_kit.service import Foundation, HostedService, Parts, run_hosted
 from icn_identity.api.identity_service import IdentityServicer
 from icn_identity.events.memberships import CONSUMER, Memberships
 from icn_identity.events.permissions import Checkpoints, OwnPermissions
-from icn_identity.peers.ledger import ValidatorsLedger
+from icn_identity.peers.ledger import ValidatorsLedger, ValidatorsOutboxes
 from icn_identity.settings import IdentitySettings
 from icn_identity.store.tuples import PostgresTuples
 from icn_identity.store.unit_of_work import IdentityUnitOfWork
@@ -34,8 +34,16 @@ def assemble(foundation: Foundation, domain: str) -> Parts:
     def unit_of_work() -> IdentityUnitOfWork:
         return IdentityUnitOfWork(foundation.database, around.zone)
 
-    memberships = Memberships(lambda connection: PostgresTuples(connection, around.zone), permissions)
-    checkpoints = Checkpoints(unit_of_work, foundation.bus, foundation.block_clock, permissions)
+    memberships = Memberships(
+        lambda connection: PostgresTuples(connection, around.zone), permissions, around.ledger
+    )
+    checkpoints = Checkpoints(
+        unit_of_work,
+        foundation.bus,
+        foundation.block_clock,
+        permissions,
+        ValidatorsOutboxes(foundation.validators),
+    )
     servicer = IdentityServicer(foundation.commands, unit_of_work, around)
     return Parts(
         servicers=[(add_IdentityServiceServicer_to_server, servicer)],

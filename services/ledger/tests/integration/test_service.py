@@ -529,3 +529,15 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
     for sequence, envelope in enumerate(envelopes, start=1):
         assert await bus.event_id_at("ledger", sequence) == envelope.id
     await bus.close()
+    end = await running.ledger.GetEventsEnd(pb.GetEventsEndRequest())
+    newest = await running.ledger.ListBlocks(pb.ListBlocksRequest(page_size=1))
+    assert (end.height, end.event_id) == (newest.blocks[0].height, envelopes[-1].id)
+    assert end.event_height == envelopes[-1].height
+    await running.execute()  # a block without events
+    after = await running.ledger.GetEventsEnd(pb.GetEventsEndRequest())
+    assert after.height == end.height + 1 and after.event_id == end.event_id
+
+
+async def test_without_any_event_the_end_is_empty(running: Running) -> None:
+    end = await running.ledger.GetEventsEnd(pb.GetEventsEndRequest())
+    assert (end.height, end.event_id, end.event_height) == (0, b"", 0)

@@ -64,6 +64,8 @@ class Membership:
     status: str
     """``applied``, ``active`` or ``ended``."""
     since_time_ms: int
+    height: int = 0
+    """At which it was read, where one was asked for by itself."""
 
 
 @dataclass(frozen=True, slots=True)

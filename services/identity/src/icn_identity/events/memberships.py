@@ -5,29 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1.events_pb2 import MembershipChanged
 from icn.ledger.v1.state_pb2 import MEMBERSHIP_STATUS_ACTIVE, MEMBERSHIP_STATUS_ENDED
 from icn_kit.bus import Bus
 from icn_kit.database import Connection, Database
+from icn_kit.errors import FailedPrecondition, Unavailable
 from icn_kit.inbox import Consumer
 from icn_kit.outbox import Outbox
 
 from icn_identity.events.permissions import OwnPermissions
-from icn_identity.usecases.ports import Tuples
+from icn_identity.usecases.ports import Ledger, Tuples
+from icn_identity.usecases.publish_credential import ACTIVE, MEMBER
 
 CONSUMER: Final = "identity_memberships"
-MEMBER: Final = "member"
-"""The relation."""
 SUBJECT: Final = "icn.ledger.v1.membership_changed"
+_STATUSES: Final = (MEMBERSHIP_STATUS_ACTIVE, MEMBERSHIP_STATUS_ENDED)
+HEIGHTS_AHEAD_MAX: Final = 64
+"""An event this far above what f + 1 validators have executed is none of the ledger's; what is nearer they
+will reach."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Memberships:
-    """Turns `membership_changed` into tuples."""
+    """Turns `membership_changed` into tuples, once f + 1 validators say that it is so."""
 
-    def __init__(self, tuples_on: Callable[[Connection], Tuples], permissions: OwnPermissions) -> None:
+    def __init__(
+        self, tuples_on: Callable[[Connection], Tuples], permissions: OwnPermissions, ledger: Ledger
+    ) -> None:
         self._tuples_on = tuples_on
         self._permissions = permissions
+        self._ledger = ledger
+        self._false: set[bytes] = set()
+        """Ids of events that the ledger contradicts, until they are handled: at most the one under way."""
 
     def consumer(self, database: Database, bus: Bus) -> Consumer:
         """What takes the events, one after the other."""
@@ -38,14 +50,50 @@ class Memberships:
             name=CONSUMER,
             subjects=[SUBJECT],
             handler=self.handle,
+            before=self.check,
             on_handled=self._handled,
         )
 
-    async def handle(self, event: EventEnvelope, connection: Connection) -> None:
-        """The effect of one event."""
+    async def check(self, event: EventEnvelope) -> None:
+        """Ask the ledger whether the event is so: anybody with the bus's password can publish one.
+
+        Raises:
+            Unavailable: too few validators answer, or have come so far.
+            FailedPrecondition: EVENT_FROM_FUTURE, MEMBERSHIP_UNKNOWN.
+        """
         changed = MembershipChanged.FromString(event.payload)
         leaf = changed.membership
-        if leaf.status not in (MEMBERSHIP_STATUS_ACTIVE, MEMBERSHIP_STATUS_ENDED):
+        if leaf.status not in _STATUSES:
+            return
+        seen = await self._ledger.membership(leaf.organization, leaf.member)
+        if seen is None:
+            raise FailedPrecondition("MEMBERSHIP_UNKNOWN", "the ledger has no such membership")
+        if changed.height > seen.height + HEIGHTS_AHEAD_MAX:
+            raise FailedPrecondition(
+                "EVENT_FROM_FUTURE",
+                f"it tells of height {changed.height}, the ledger stands at {seen.height}",
+                height=changed.height,
+                executed_height=seen.height,
+            )
+        if changed.height > seen.height:
+            raise Unavailable(
+                "LEDGER_BEHIND", f"it tells of height {changed.height}, validators stand at {seen.height}"
+            )
+        self._false.clear()
+        if leaf.status == MEMBERSHIP_STATUS_ACTIVE:
+            is_so = seen.status == ACTIVE
+        else:
+            # Who was admitted again since then is told so by a later event.
+            is_so = seen.status != ACTIVE or seen.since_time_ms > changed.block_time_ms
+        if not is_so:
+            _log.warning("a membership is not as an event says", event_id=event.id.hex(), status=seen.status)
+            self._false.add(event.id)
+
+    async def handle(self, event: EventEnvelope, connection: Connection) -> None:
+        """The effect of one event; none where the ledger contradicts it."""
+        changed = MembershipChanged.FromString(event.payload)
+        leaf = changed.membership
+        if leaf.status not in _STATUSES or event.id in self._false:
             return
         object_ = f"organizations/{leaf.organization.hex()}"
         subject = f"principals/{leaf.member.hex()}"

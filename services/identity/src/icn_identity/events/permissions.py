@@ -13,24 +13,27 @@ import structlog
 from icn_kit.block_clock import BlockClock, BlockMoment
 from icn_kit.bus import BUS_FAILURES, Bus, check_not_cancelled, stream_name
 from icn_kit.database import Database
-from icn_kit.errors import Unavailable
+from icn_kit.errors import DomainError
 from icn_kit.permission_projection import Permissions
 from icn_kit.permissions import Verdict
 from nats.js.errors import Error as JetStreamError
 
 from icn_identity.metrics import CHECKPOINT_HEIGHT
-from icn_identity.usecases.ports import UnitOfWork
+from icn_identity.usecases.ports import Outboxes, UnitOfWork
 
-SETTLE_SECONDS: Final = 0.5
-"""From a block being known to its events having been handed to the bus; the relay needs milliseconds."""
-CHECKPOINT_SECONDS: Final = 2.0
-"""Between checkpoints while nothing changes and blocks come."""
+CHECKPOINT_SECONDS: Final = 0.5
+"""Between checkpoints while nothing changes and blocks come: a judgement elsewhere may have to wait as long.
+One costs about 10 ms of CPU over all services."""
+LOOK_SECONDS: Final = 0.05
+"""Between two looks whether what the ledgers have is on the bus; their relay needs milliseconds."""
+PUBLISHED_SECONDS_MAX: Final = 10.0
+"""Then the ledgers are asked anew: one of them may have said what never comes."""
 RETRY_SECONDS: Final = 0.5
 REPORT_EVERY: Final = 120
 """About once a minute, as long as it lasts."""
 
-_RELAY_LEASE: Final = "relay.ledger"
-_LEASES: Final = "icn_leases"
+LEDGER: Final = "ledger"
+"""Whose events."""
 
 _log = structlog.get_logger(__name__)
 
@@ -79,7 +82,7 @@ class OwnPermissions:
 
 
 class Checkpoints:
-    """Publishes checkpoints as blocks come."""
+    """Publishes checkpoints as blocks come, each for a height of which all events are known to be handled."""
 
     def __init__(
         self,
@@ -87,11 +90,13 @@ class Checkpoints:
         bus: Bus,
         blocks: BlockClock,
         permissions: OwnPermissions,
+        outboxes: Outboxes,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._bus = bus
         self._blocks = blocks
         self._permissions = permissions
+        self._outboxes = outboxes
 
     async def run(self, consumer: str) -> None:
         """For ever; ``consumer`` is what takes the memberships."""
@@ -101,25 +106,36 @@ class Checkpoints:
             # What changes from here on is told by another checkpoint, without the wait below.
             self._permissions.settle()
             moment = await self._blocks.wait_for_height(reached + 1)
-            await asyncio.sleep(SETTLE_SECONDS)
             try:
-                if await self._is_caught_up(consumer):
+                if await self._is_published(moment.height) and await self._is_handled(consumer):
                     reached = await self._publish(moment)
                     failures = 0
                     await self._permissions.wait_for_change(CHECKPOINT_SECONDS)
                     continue
-            except (Unavailable, JetStreamError, *BUS_FAILURES) as error:
+            except (DomainError, JetStreamError, *BUS_FAILURES) as error:
                 check_not_cancelled()
                 failures += 1
                 if failures % REPORT_EVERY == 1:
                     _log.info("no checkpoint", height=moment.height, error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _is_caught_up(self, consumer: str) -> bool:
-        """Whether the ledger's events are being published, and none of ours waits."""
-        leases = await self._bus.streams.key_value(_LEASES)
-        await leases.get(_RELAY_LEASE)
-        state = await self._bus.streams.consumer_info(stream_name("ledger"), consumer)
+    async def _is_published(self, height: int) -> bool:
+        """Wait until the stream has every event up to ``height`` that f + 1 validators have: one of them is
+        honest. False when it does not come in time, or too few answer."""
+        ends = [end for end in await self._outboxes.ends() if end.height >= height]
+        looking_until = asyncio.get_running_loop().time() + PUBLISHED_SECONDS_MAX
+        while len(ends) >= self._outboxes.needed:
+            newest = await self._bus.newest_event(LEDGER)
+            if sum(end.is_passed(newest) for end in ends) >= self._outboxes.needed:
+                return True
+            if asyncio.get_running_loop().time() >= looking_until:
+                return False
+            await asyncio.sleep(LOOK_SECONDS)
+        return False
+
+    async def _is_handled(self, consumer: str) -> bool:
+        """Whether none of the memberships that the stream has waits."""
+        state = await self._bus.streams.consumer_info(stream_name(LEDGER), consumer)
         return not state.num_pending and not state.num_ack_pending
 
     async def _publish(self, moment: BlockMoment) -> int:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from icn.ledger.v1 import state_pb2
+from icn.ledger.v1.service_pb2 import GetEventsEndRequest, GetEventsEndResponse
 from icn_crypto.suites import Suite, key_id
 from icn_kit.errors import NotFound
 from icn_kit.ledger_reads import LedgerReads
+from icn_kit.validators import Validators
 
 from icn_identity.domain.principals import Controller, ControllerKey, Membership, Person, Recovery
+from icn_identity.usecases.ports import EventsEnd
 
 MEMBERSHIPS_MAX = 100
 """Shown of one principal."""
@@ -39,7 +45,7 @@ class ValidatorsLedger:
             answer = await self._ledger.get_membership(f"memberships/{organization.hex()}/{member.hex()}")
         except NotFound:
             return None
-        return _membership(answer.membership)
+        return replace(_membership(answer.membership), height=answer.height)
 
     async def person(self, principal: bytes) -> Person | None:
         """See the port."""
@@ -59,6 +65,27 @@ class ValidatorsLedger:
             return None  # it ended between the two questions
         leaf = answer.recovery
         return Recovery(leaf.guardian, leaf.ready_time_ms, _keys(leaf.keys))
+
+
+class ValidatorsOutboxes:
+    """Implements `icn_identity.usecases.ports.Outboxes`."""
+
+    def __init__(self, validators: Validators) -> None:
+        self._validators = validators
+
+    @property
+    def needed(self) -> int:
+        """See the port."""
+        return self._validators.faulty_max + 1
+
+    async def ends(self) -> Sequence[EventsEnd]:
+        """See the port."""
+        answers = await self._validators.ask_several(GetEventsEndRequest(), self._validators.size)
+        return [
+            EventsEnd(answer.height, answer.event_id, answer.event_height)
+            for answer in answers
+            if isinstance(answer, GetEventsEndResponse)
+        ]
 
 
 def controller_of(leaf: state_pb2.ControllerLeaf) -> Controller:

@@ -29,6 +29,15 @@ _REMOVE = """
     UPDATE permission_tuples SET until_height = greatest(%(height)s, since_height)
     WHERE object = %(object)s AND relation = %(relation)s AND subject = %(subject)s AND until_height IS NULL
 """
+_NOTE_END = """
+    INSERT INTO permission_tuples (object, relation, subject, since_height, until_height)
+    VALUES (%(object)s, %(relation)s, %(subject)s, %(height)s, %(height)s) ON CONFLICT DO NOTHING
+"""
+"""What ended without having held here leaves a tuple of no height: `last_end` finds it, and nobody else."""
+_LAST_END = """
+    SELECT coalesce(max(until_height), 0) FROM permission_tuples
+    WHERE object = %s AND relation = %s AND subject = %s
+"""
 _REACH = "UPDATE permission_progress SET height = %s"
 _IN_FORCE = """
     SELECT DISTINCT 'organizations/' || encode(organization, 'hex') AS object,
@@ -92,12 +101,21 @@ class PostgresTuples:
         parameters = {"object": object_, "relation": relation, "subject": subject, "height": height}
         cursor = await self._connection.execute(_REMOVE, parameters)
         if cursor.rowcount == 0:
+            await self._connection.execute(_NOTE_END, parameters)
             return False
         change = events_pb2.PermissionTupleRemoved(
             object=object_, relation=relation, subject=subject, height=height
         )
         self._tell("permission_tuple_removed", change)
         return True
+
+    async def last_end(self, object_: str, relation: str, subject: str) -> int:
+        """See the port."""
+        cursor = await self._connection.execute(_LAST_END, (object_, relation, subject))
+        row = await cursor.fetchone()
+        assert row is not None, "an aggregate has a row"
+        height: int = row[0]
+        return height
 
     async def settle_offices(self, time_ms: int, height: int) -> int:
         """See the port."""

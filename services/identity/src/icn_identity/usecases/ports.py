@@ -35,6 +35,37 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EventsEnd:
+    """Where one validator's events end."""
+
+    height: int
+    """Executed there."""
+    event_id: bytes
+    """The newest event of the blocks up to it; empty while there is none."""
+    event_height: int
+    """Of the block it belongs to."""
+
+    def is_passed(self, newest: tuple[bytes, int] | None) -> bool:
+        """Whether a stream that ends with ``newest`` (id and height) has this event and all before it."""
+        if not self.event_id:
+            return True
+        return newest is not None and (newest[0] == self.event_id or newest[1] > self.event_height)
+
+
+class Outboxes(Protocol):
+    """What validators have to publish, each for itself."""
+
+    @property
+    def needed(self) -> int:
+        """How many must be on the bus to be sure: f + 1."""
+        ...
+
+    async def ends(self) -> Sequence[EventsEnd]:
+        """Where the events of each validator that answers end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class StoredCredential:
     """A credential as stored."""
 
@@ -161,6 +192,10 @@ class Tuples(Protocol):
 
     async def remove(self, object_: str, relation: str, subject: str, height: int) -> bool:
         """It ends at ``height``, above the last checkpoint; False where it does not hold."""
+        ...
+
+    async def last_end(self, object_: str, relation: str, subject: str) -> int:
+        """Height at which it last ended, 0 where it never did."""
         ...
 
     async def end_offices(self, organization: bytes, subject: bytes) -> None:

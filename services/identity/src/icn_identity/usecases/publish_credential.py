@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from icn.identity.v1.service_pb2 import PublishCredential, PublishCredentialResponse
 from icn_credentials.organization import status_list_url
 from icn_credentials.resolver import Resolver
 from icn_kit.commands import Command
-from icn_kit.errors import AlreadyExists, FailedPrecondition
+from icn_kit.errors import AlreadyExists, DomainError, ErrorKind, FailedPrecondition
 
 from icn_identity.domain.claims import Claim, ClaimKind, check_signed, is_set, read_claim
 from icn_identity.domain.refusals import credential_invalid, issuer_mismatch
@@ -17,6 +19,25 @@ from icn_identity.usecases.taking import controller_of, first_answer, issuer_log
 from icn_identity.usecases.telling import credential_published
 
 ACTIVE = "active"
+MEMBER = "member"
+"""The relation."""
+MEMBERSHIP_READS_MAX = 3
+"""Validators are level within fractions of a second; whoever asks may ask again."""
+MEMBERSHIP_PAUSE_SECONDS = 0.2
+
+
+class MembershipMoved(DomainError):
+    """A membership ended after the height at which the ledger was read; try again."""
+
+    kind = ErrorKind.UNAVAILABLE
+    reason = "MEMBERSHIP_MOVED"
+
+    def __init__(self, ended_at: int, read_at: int) -> None:
+        super().__init__(
+            f"the membership ended at height {ended_at}, the ledger was read at {read_at}",
+            ended_at=ended_at,
+            read_at=read_at,
+        )
 
 
 async def publish_credential(
@@ -25,7 +46,7 @@ async def publish_credential(
     """Store the credential and publish what follows; the same command gives the same answer.
 
     Raises:
-        InvalidArgument, FailedPrecondition, AlreadyExists, NotFound: as the proto says.
+        InvalidArgument, FailedPrecondition, AlreadyExists, NotFound, MembershipMoved: as the proto says.
     """
     async with uow:
         if (known := await first_answer(command, uow, PublishCredentialResponse)) is not None:
@@ -43,7 +64,28 @@ async def publish_credential(
     expected_url = status_list_url(around.domain, command.principal)
     if claim.list_url != expected_url:
         raise credential_invalid(f"its status stands in {expected_url}")
-    await _check_membership(command.principal, claim, around)
+    for _ in range(MEMBERSHIP_READS_MAX):
+        read_at = await _check_membership(command.principal, claim, around)
+        try:
+            answer = await _store(command, claim, read_at=read_at, now_ms=now_ms, uow=uow, around=around)
+        except MembershipMoved as moved:
+            last = moved
+            await asyncio.sleep(MEMBERSHIP_PAUSE_SECONDS)
+            continue
+        await around.permissions.take_in()
+        return answer
+    raise last
+
+
+async def _store(
+    command: Command[PublishCredential],
+    claim: Claim,
+    *,
+    read_at: int,
+    now_ms: int,
+    uow: UnitOfWork,
+    around: Surroundings,
+) -> PublishCredentialResponse:
     async with uow:
         listed = await uow.status_lists.get(command.principal, is_for_change=True)
         if (known := await first_answer(command, uow, PublishCredentialResponse)) is not None:
@@ -52,6 +94,8 @@ async def publish_credential(
             raise FailedPrecondition("STATUS_LIST_UNKNOWN", "the organization has no status list yet")
         if is_set(listed.bits, claim.list_index):
             raise _index_taken(claim.list_index)
+        if claim.kind is ClaimKind.OFFICE:
+            await _check_not_ended_since(command.principal, claim, read_at, uow)
         # What is stored refers to the command, and the command's answer shows what is stored.
         await uow.commands.add(command, b"")
         stored = await uow.credentials.add(
@@ -63,11 +107,11 @@ async def publish_credential(
         await uow.commands.set_answer(command.id, answer.SerializeToString(deterministic=True))
         await _tell(stored, uow, around)
         await uow.commit()
-    await around.permissions.take_in()
     return answer
 
 
-async def _check_membership(organization: bytes, claim: Claim, around: Surroundings) -> None:
+async def _check_membership(organization: bytes, claim: Claim, around: Surroundings) -> int:
+    """Pass for an active member of the organization; the height at which the ledger was read."""
     membership = await around.ledger.membership(organization, claim.subject)
     if membership is None or membership.status != ACTIVE:
         status = "none" if membership is None else membership.status
@@ -77,6 +121,22 @@ async def _check_membership(organization: bytes, claim: Claim, around: Surroundi
             subject=claim.subject.hex(),
             status=status,
         )
+    return membership.height
+
+
+async def _check_not_ended_since(organization: bytes, claim: Claim, read_at: int, uow: UnitOfWork) -> None:
+    """Refuse an office whose membership ended, as far as it is known here, after the ledger was read: what
+    ended the member's offices could not see this one. Who ends a membership holds the same lock.
+
+    Raises:
+        MembershipMoved: the ledger must be read again.
+    """
+    await uow.tuples.lock()
+    ended_at = await uow.tuples.last_end(
+        f"organizations/{organization.hex()}", MEMBER, f"principals/{claim.subject.hex()}"
+    )
+    if ended_at > read_at:
+        raise MembershipMoved(ended_at, read_at)
 
 
 async def _tell(stored: StoredCredential, uow: UnitOfWork, around: Surroundings) -> None:

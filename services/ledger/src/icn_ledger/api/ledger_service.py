@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
+from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import service_pb2, service_pb2_grpc, state_pb2
 from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
@@ -168,6 +169,14 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
             finalization=proven.block.finalization,
             epochs=[_epoch_step(edge) for edge in proven.edges],
             validator_set=self._validator_set,
+        )
+
+    async def GetEventsEnd(self, _request: Any, _context: Any) -> service_pb2.GetEventsEndResponse:
+        end = await self._source.events_end()
+        return service_pb2.GetEventsEndResponse(
+            height=end.executed_height,
+            event_id=end.event_id,
+            event_height=EventEnvelope.FromString(end.envelope).height,
         )
 
     async def WatchBlocks(

@@ -21,7 +21,7 @@ from icn_ledger.usecases.execute_block import Execution
 from icn_ledger.usecases.get_proof import ProofMaterial
 from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
 from icn_ledger.usecases.query_contract import ContractAt
-from icn_ledger.usecases.reads import BlockRow, EntryRow, LeafAt, Place, PollAt, TransactionRow
+from icn_ledger.usecases.reads import BlockRow, EntryRow, EventsEnd, LeafAt, Place, PollAt, TransactionRow
 
 LAST_IDENTIFIER = b"\xff" * IDENTIFIER_BYTES
 """No id lies above it."""
@@ -137,6 +137,13 @@ _TRANSACTION = """
     WHERE transactions.id = %(id)s
 """
 
+_EVENTS_END = """
+    SELECT chain.executed_height, coalesce(newest.id, ''), coalesce(newest.envelope, '')
+    FROM chain LEFT JOIN LATERAL (
+        SELECT id, envelope FROM outbox ORDER BY fence DESC, position DESC LIMIT 1
+    ) AS newest ON true
+"""
+
 _TRANSACTIONS = """
     SELECT height, id, receipt FROM transactions
     WHERE height >= %(first)s AND height <= %(last)s ORDER BY height, index
@@ -230,6 +237,11 @@ class LedgerQueries:
         """A transaction by id."""
         rows = await self._all(_TRANSACTION, {"id": transaction_id})
         return TransactionRow(*rows[0]) if rows else None
+
+    async def events_end(self) -> EventsEnd:
+        """The newest event of the outbox; a block's events are committed with its height."""
+        rows = await self._all(_EVENTS_END, {})
+        return EventsEnd(*rows[0])
 
     async def block(self, height: int) -> BlockRow | None:
         """A block by height."""

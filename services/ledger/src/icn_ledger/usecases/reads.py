@@ -73,6 +73,16 @@ class BlockRow(NamedTuple):
     transaction_ids: Sequence[bytes]
 
 
+class EventsEnd(NamedTuple):
+    """The newest event of the blocks up to the one executed last."""
+
+    executed_height: int
+    event_id: bytes
+    """Empty while there is none."""
+    envelope: bytes
+    """As the outbox has it; empty while there is none."""
+
+
 Place = tuple[int, int]
 """Height and index within it."""
 
@@ -111,6 +121,9 @@ class Reader(Protocol):
 
     async def transaction(self, transaction_id: bytes) -> TransactionRow | None:
         """A transaction by id."""
+
+    async def events_end(self) -> EventsEnd:
+        """The newest event of the outbox and the height that it was looked up at."""
 
     async def block(self, height: int) -> BlockRow | None:
         """A block by height."""
