@@ -4,10 +4,10 @@ Source: docs/spec/vm.md, "Code".
 """
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from icn_wasm import limits
-from icn_wasm.depth import STACK_EXPORT, with_counted_depth
+from icn_wasm.depth import STACK_EXPORT, prepared
 from icn_wasm.module import I32, I64, KIND_FUNCTION, KIND_MEMORY, FunctionType, Structure, read_module
 from icn_wasm.refusals import CodeReason, CodeRefused
 
@@ -51,8 +51,19 @@ OPTIONAL: Final = {"execute": _takes(3, I32), "query": _takes(2, I32)}
 CAPABILITIES: Final = frozenset({"requires_iterator"})
 
 
-def admit(code: bytes) -> tuple[bytes, int]:
-    """The module as it is compiled, its call depth counted, and the gas of storing it. Raises CodeRefused.
+class Admitted(NamedTuple):
+    """A module that wasmtime may compile."""
+
+    content: bytes
+    """As it is compiled: its call depth counted, some of its instructions priced."""
+    store_gas: int
+    """Of checking and compiling it."""
+    call_gas: int
+    """Of each call of it, for its memory and for being compiled again where a cache has lost it."""
+
+
+def admit(code: bytes) -> Admitted:
+    """Take code in. Raises CodeRefused.
 
     What only wasmtime can tell (operand types, indexes) is still to be checked.
     """
@@ -60,9 +71,15 @@ def admit(code: bytes) -> tuple[bytes, int]:
     _check_imports(module)
     _check_exports(module)
     _check_segments(module)
-    counted, merges = with_counted_depth(code, module)
-    gas = limits.CALL_GAS + len(code) * limits.CODE_GAS_PER_BYTE
-    return counted, gas + len(module.functions) * limits.FUNCTION_GAS + merges * limits.MERGE_GAS
+    content, merges = prepared(code, module)
+    assert module.memory_pages is not None, "checked with the exports"
+    compile_gas = len(module.functions) * limits.FUNCTION_GAS + merges * limits.MERGE_GAS
+    compile_gas += (len(module.data) + len(module.elements)) * limits.SEGMENT_GAS
+    return Admitted(
+        content,
+        limits.CALL_GAS + len(code) * limits.CODE_GAS_PER_BYTE + compile_gas,
+        module.memory_pages * limits.PAGE_GAS + compile_gas // limits.COMPILED_AGAIN_SHARE,
+    )
 
 
 def _check_imports(module: Structure) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import wasmtime
 
@@ -35,7 +35,8 @@ WASMTIME_VERSION: Final = "50.0.1"
 """Fuel is counted by it, so it is protocol: another version is another chain."""
 
 MODULES_CACHED_MAX: Final = 128
-"""Compiled modules kept; the largest code takes a few MiB."""
+MODULES_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of compiled modules kept, as wasmtime writes them down; in memory they take up to twice that."""
 
 _TRAPS: Final = frozenset(
     {
@@ -86,14 +87,27 @@ class Outcome:
     stopped: Stopped | None = None
 
 
+class _Module(NamedTuple):
+    """Code ready to run."""
+
+    compiled: wasmtime.Module
+    store_gas: int
+    call_gas: int
+    size_bytes: int
+
+
 class Engine:
     """Compiles and runs contracts. Safe to share among threads; calls run one after the other."""
 
-    def __init__(self, modules_cached_max: int = MODULES_CACHED_MAX) -> None:
+    def __init__(
+        self, modules_cached_max: int = MODULES_CACHED_MAX, modules_bytes_max: int = MODULES_BYTES_MAX
+    ) -> None:
         assert version("wasmtime") == WASMTIME_VERSION, "fuel is protocol: pin wasmtime"
         self._engine = wasmtime.Engine(_configuration())
-        self._modules: OrderedDict[bytes, tuple[wasmtime.Module, int]] = OrderedDict()
+        self._modules: OrderedDict[bytes, _Module] = OrderedDict()
         self._modules_cached_max = modules_cached_max
+        self._modules_bytes_max = modules_bytes_max
+        self._modules_bytes = 0
         self._host: Host | None = None
         self._linker = wasmtime.Linker(self._engine)
         for name, kind in IMPORTS.items():
@@ -113,6 +127,11 @@ class Engine:
         """Compiled modules in memory."""
         return len(self._modules)
 
+    @property
+    def modules_bytes(self) -> int:
+        """Size of the compiled modules in memory, as wasmtime writes them down."""
+        return self._modules_bytes
+
     def knows(self, checksum: bytes) -> bool:
         """Whether the compiled module is in memory."""
         return checksum in self._modules
@@ -125,7 +144,7 @@ class Engine:
             Stopped: OUT_OF_GAS: storing it costs more than the limit. Nothing was compiled.
         """
         with _RUNNING:
-            return self._module(code, gas_limit)[1]
+            return self._module(code, store_gas_max=gas_limit).store_gas
 
     def run(  # noqa: PLR0917 - a call has these parts
         self,
@@ -150,8 +169,9 @@ class Engine:
         inputs = [environment.encode()]
         if caller is not None:
             inputs.append(caller.encode())
-        inputs.append(message)
         first_gas = limits.CALL_GAS + sum(map(len, inputs)) * limits.INPUT_GAS_PER_BYTE
+        first_gas += len(message) * limits.JSON_GAS_PER_BYTE
+        inputs.append(message)
         if first_gas > gas_limit:
             return Outcome(gas_limit, stopped=Stopped(StopReason.OUT_OF_GAS, "the gas limit is reached"))
         try:
@@ -173,7 +193,10 @@ class Engine:
         fuel: int,
         balances: Balances | None,
     ) -> Outcome:
-        module, _ = self._module(code)
+        try:
+            module = self._module(code, call_gas_max=fuel)
+        except Stopped as stopped:
+            return Outcome(gas_limit, stopped=stopped)
         store = wasmtime.Store(self._engine)
         store.set_limits(
             memory_size=limits.MEMORY_PAGES_MAX * limits.PAGE_BYTES,
@@ -182,12 +205,13 @@ class Engine:
             tables=1,
             memories=1,
         )
-        store.set_fuel(fuel)
+        store.set_fuel(limits.GAS_MAX)
         storage = Overlay(view)
         try:
-            exports: Any = self._linker.instantiate(store, module).exports(store)
+            exports: Any = self._linker.instantiate(store, module.compiled).exports(store)
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             raise EngineFault(f"no instance could be made: {error}") from error
+        store.set_fuel(fuel - module.call_gas)
         guest = Guest(store, exports["memory"], exports["allocate"])
         self._host = Host(guest, storage, balances, is_query=entry_point is EntryPoint.QUERY)
         try:
@@ -220,29 +244,40 @@ class Engine:
 
         return answer
 
-    def _module(self, code: Code, gas_limit: int | None = None) -> tuple[wasmtime.Module, int]:
-        """The compiled module, and the gas of storing it. Raises CodeRefused, Stopped."""
+    def _module(
+        self, code: Code, *, store_gas_max: int | None = None, call_gas_max: int | None = None
+    ) -> _Module:
+        """The compiled module. Raises CodeRefused, Stopped; where it stops nothing was compiled."""
         known = self._modules.get(code.checksum)
         if known is not None:
             self._modules.move_to_end(code.checksum)
-            _check_gas(known[1], gas_limit)
+            _check_gas(known.store_gas, known.call_gas, store_gas_max, call_gas_max)
             return known
-        counted, gas = admit(code.content)
-        _check_gas(gas, gas_limit)
+        content, store_gas, call_gas = admit(code.content)
+        _check_gas(store_gas, call_gas, store_gas_max, call_gas_max)
         try:
             wasmtime.Module.validate(self._engine, code.content)
-            module = wasmtime.Module(self._engine, counted)
+            compiled = wasmtime.Module(self._engine, content)
         except wasmtime.WasmtimeError as error:
             raise CodeRefused(CodeReason.INVALID_MODULE, str(error).splitlines()[0]) from None
-        self._modules[code.checksum] = module, gas
-        while len(self._modules) > self._modules_cached_max:
-            self._modules.popitem(last=False)
-        return module, gas
+        module = _Module(compiled, store_gas, call_gas, len(compiled.serialize()))
+        self._keep(code.checksum, module)
+        return module
+
+    def _keep(self, checksum: bytes, module: _Module) -> None:
+        """Forget those used longest ago where there are too many; one that is too large alone is not kept."""
+        self._modules[checksum] = module
+        self._modules_bytes += module.size_bytes
+        while len(self._modules) > self._modules_cached_max or self._modules_bytes > self._modules_bytes_max:
+            _, gone = self._modules.popitem(last=False)
+            self._modules_bytes -= gone.size_bytes
 
 
-def _check_gas(gas: int, gas_limit: int | None) -> None:
-    if gas_limit is not None and gas > gas_limit:
-        raise Stopped(StopReason.OUT_OF_GAS, f"storing costs {gas}, the limit is {gas_limit}")
+def _check_gas(store_gas: int, call_gas: int, store_gas_max: int | None, call_gas_max: int | None) -> None:
+    if store_gas_max is not None and store_gas > store_gas_max:
+        raise Stopped(StopReason.OUT_OF_GAS, f"storing costs {store_gas}, the limit is {store_gas_max}")
+    if call_gas_max is not None and call_gas > call_gas_max:
+        raise Stopped(StopReason.OUT_OF_GAS, "the gas limit is reached")
 
 
 def _configuration() -> wasmtime.Config:
@@ -251,6 +286,7 @@ def _configuration() -> wasmtime.Config:
     configuration.consume_fuel = True
     configuration.cranelift_nan_canonicalization = True
     configuration.cranelift_opt_level = "none"  # frames hold what the code says and nothing hoisted
+    configuration.memory_init_cow = False  # 154 bytes of code would keep 16 MiB of zeros beside them
     configuration.max_wasm_stack = limits.NATIVE_STACK_BYTES
     configuration.parallel_compilation = False
     configuration.wasm_threads = False

@@ -202,7 +202,7 @@ class Host:
         raise Stopped(StopReason.CONTRACT_ABORTED, text)
 
     def _query_chain(self, request: int) -> int:
-        content = self._guest.read(request, limits.QUERY_BYTES_MAX)
+        content = self._guest.read(request, limits.QUERY_BYTES_MAX, limits.JSON_GAS_PER_BYTE)
         try:
             wanted = parse(content)
         except NotContractJson as error:

@@ -1,10 +1,11 @@
-"""Walks the instructions of a function: which are accepted, how high its operands stack, where it returns.
+"""Walks the instructions of a function: which are accepted, how high its operands stack, what is rewritten.
 
 Source: WebAssembly core specification 2.0, section 5.4; docs/spec/vm.md, "Instructions".
 """
 
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum
+from typing import Final, NamedTuple
 
 from icn_wasm import limits
 from icn_wasm.module import Body, Structure, feature, value_type
@@ -40,6 +41,25 @@ _FLOAT: Final = frozenset(
 )
 _BULK: Final = {8: (3, 0), 9: (0, 0), 10: (3, 0), 11: (3, 0)}
 """memory.init, data.drop, memory.copy, memory.fill."""
+_FILL: Final = 11
+
+
+class Kind(Enum):
+    """Instructions that become others before the code is compiled."""
+
+    RETURN = "return"
+    GROW = "memory.grow"
+    FILL = "memory.fill"
+
+
+class Rewritten(NamedTuple):
+    """One of them, where it stands."""
+
+    kind: Kind
+    start: int
+    end: int
+    blocks: int
+    """How many blocks it stands in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +68,11 @@ class Walk:
 
     operands_max: int
     """An upper bound of the operand stack's height."""
-    returns: list[tuple[int, int]]
-    """Offset of each ``return`` and how many blocks it stands in."""
-    blocks: int
-    """How many blocks, loops and ifs there are."""
+    rewritten: list[Rewritten]
+    edges: int
+    """Ways from one piece of straight code to another: one for each block, loop, if, br, br_if, return and
+    call, one for each target of a br_table, and one for the function itself."""
+    loops: int
 
 
 def walk(code: bytes, body: Body, module: Structure) -> Walk:  # noqa: PLR0912, PLR0915 - one case per opcode
@@ -59,8 +80,10 @@ def walk(code: bytes, body: Body, module: Structure) -> Walk:  # noqa: PLR0912, 
     reader = Reader(code, body.start, body.end)
     height = highest = 0
     blocks: list[tuple[int, int]] = []
-    returns: list[tuple[int, int]] = []
-    base = count = 0
+    rewritten: list[Rewritten] = []
+    base = 0
+    edges = 1
+    loops = 0
     while True:
         at = reader.position
         opcode = reader.byte()
@@ -77,8 +100,12 @@ def walk(code: bytes, body: Body, module: Structure) -> Walk:  # noqa: PLR0912, 
                 reader.signed(32)
             elif opcode == 0x42:
                 reader.signed(64)
-            elif opcode in (0x3F, 0x40) and reader.byte() != 0:
-                raise feature("more than one memory")
+            elif opcode in (0x3F, 0x40):
+                if reader.byte() != 0:
+                    raise feature("more than one memory")
+                if opcode == 0x40:
+                    edges += 1
+                    rewritten.append(Rewritten(Kind.GROW, at, reader.position, len(blocks)))
         elif opcode in (0x02, 0x03, 0x04):
             results = _block_results(reader)
             if opcode == 0x04:
@@ -88,7 +115,8 @@ def walk(code: bytes, body: Body, module: Structure) -> Walk:  # noqa: PLR0912, 
                     CodeReason.LIMIT_EXCEEDED, f"more than {limits.BLOCK_DEPTH_MAX} blocks inside each other"
                 )
             blocks.append((height, results))
-            count += 1
+            edges += 1
+            loops += opcode == 0x03
             base = height
         elif opcode == 0x05:
             if not blocks:
@@ -104,25 +132,36 @@ def walk(code: bytes, body: Body, module: Structure) -> Walk:  # noqa: PLR0912, 
         elif opcode in (0x00, 0x0C, 0x0E, 0x0F):
             if opcode == 0x0C:
                 reader.u32()
+                edges += 1
             elif opcode == 0x0E:
-                for _ in range(reader.count("branch targets", limits.BRANCH_TARGETS_MAX) + 1):
+                targets = reader.count("branch targets", limits.BRANCH_TARGETS_MAX) + 1
+                edges += targets
+                for _ in range(targets):
                     reader.u32()
             elif opcode == 0x0F:
-                returns.append((at, len(blocks)))
+                edges += 1
+                rewritten.append(Rewritten(Kind.RETURN, at, reader.position, len(blocks)))
             height = base  # what follows is never reached
         elif opcode == 0x0D:
             reader.u32()
+            edges += 1
             takes = 1
         elif opcode == 0x10:
+            edges += 1
             called = module.type_of(reader.u32())
             takes, leaves = len(called.parameters), len(called.results)
         elif opcode == 0x11:
+            edges += 1
             called = module.type(reader.u32())
             if reader.u32() != 0:
                 raise feature("more than one table")
             takes, leaves = len(called.parameters) + 1, len(called.results)
         elif opcode == 0xFC:
-            takes, leaves = _bulk(reader)
+            number = _bulk(reader)
+            edges += 1
+            if number == _FILL:
+                rewritten.append(Rewritten(Kind.FILL, at, reader.position, len(blocks)))
+            takes, leaves = _BULK[number]
         elif opcode in _FLOAT:
             raise CodeRefused(
                 CodeReason.FLOAT_USED, f"floating-point instruction 0x{opcode:02x} at byte {at}"
@@ -133,7 +172,7 @@ def walk(code: bytes, body: Body, module: Structure) -> Walk:  # noqa: PLR0912, 
         highest = max(highest, height)
     if not reader.is_at_end:
         raise malformed(f"instructions after the end of a function at byte {reader.position}")
-    return Walk(highest, returns, count)
+    return Walk(highest, rewritten, edges, loops)
 
 
 def _block_results(reader: Reader) -> int:
@@ -146,7 +185,7 @@ def _block_results(reader: Reader) -> int:
     return 1
 
 
-def _bulk(reader: Reader) -> tuple[int, int]:
+def _bulk(reader: Reader) -> int:
     number = reader.u32()
     if number < 8:
         raise CodeRefused(CodeReason.FLOAT_USED, f"floating-point instruction 0xfc {number}")
@@ -157,4 +196,4 @@ def _bulk(reader: Reader) -> tuple[int, int]:
     for _ in range({8: 1, 9: 0, 10: 2, 11: 1}[number]):
         if reader.byte() != 0:
             raise feature("more than one memory")
-    return _BULK[number]
+    return number

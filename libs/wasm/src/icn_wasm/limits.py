@@ -15,14 +15,18 @@ GLOBALS_MAX: Final = 256
 EXPORTS_MAX: Final = 256
 NAME_BYTES_MAX: Final = 256
 ELEMENT_SEGMENTS_MAX: Final = 1_000
-DATA_SEGMENTS_MAX: Final = 10_000
+DATA_SEGMENTS_MAX: Final = 1_000
 TABLE_ELEMENTS_MAX: Final = 10_000
 LOCALS_MAX: Final = 2_048
 BODY_BYTES_MAX: Final = 256 * 1024
 BLOCK_DEPTH_MAX: Final = 512
-BRANCH_TARGETS_MAX: Final = 10_000
-MERGES_MAX: Final = 2_000_000
-"""Locals times blocks, over all functions: what a compiler may have to join. Code of 270 KB has 160,000."""
+BRANCH_TARGETS_MAX: Final = 1_024
+"""Of one br_table: joining few values over its targets takes their square, 0.7 s for 9,000 of 8 values."""
+MERGES_MAX: Final = 1_000_000
+"""Values times branches, over all functions: what a compiler may have to join."""
+LOOPS_PER_MERGE: Final = 16
+"""The square of a function's loops, divided by this, counts as well: finding loops inside loops takes 46 ns
+for each pair, 12 s for the 16,000 loops that 60 KB can hold."""
 
 PAGE_BYTES: Final = 65_536
 MEMORY_PAGES_MAX: Final = 512
@@ -63,9 +67,24 @@ CODE_GAS_PER_BYTE: Final = 2_000
 """Checking and compiling, once, when code is stored."""
 FUNCTION_GAS: Final = 50_000
 MERGE_GAS: Final = 1_000
+SEGMENT_GAS: Final = 60_000
+"""Of each data or element segment: the code that copies one of a thousand takes 55 microseconds to
+compile."""
+COMPILED_AGAIN_SHARE: Final = 10
+"""A call pays a tenth of compiling: a node may have to compile for it, and what it keeps is its own
+affair."""
+PAGE_GAS: Final = 25_600
+"""Of each page of memory, at the start or by memory.grow: 28 microseconds when all of it is written."""
+GROW_GAS: Final = 64
+"""Of each memory.grow: one that fails takes 45 ns."""
+FILL_GAS: Final = 160
+"""Of each memory.fill: one of no bytes takes 150 ns."""
 INPUT_GAS_PER_BYTE: Final = 10
-OUTPUT_GAS_PER_BYTE: Final = 100
-"""The answer is parsed and checked."""
+"""Of environment and caller, which the host wrote itself."""
+JSON_GAS_PER_BYTE: Final = 200
+"""Of JSON that others wrote: messages and requests. The dearest takes 140 ns a byte to read and check."""
+OUTPUT_GAS_PER_BYTE: Final = 400
+"""The answer is JSON; a query's has JSON inside, another's becomes events and messages."""
 COPY_GAS_PER_BYTE: Final = 10
 WRITE_GAS_PER_BYTE: Final = 100
 SCAN_GAS_PER_PENDING_WRITE: Final = 1_000
