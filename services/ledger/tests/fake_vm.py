@@ -89,6 +89,9 @@ class FakeStream:
         events = tuple(
             ContractEvent("wasm", ((key, value),)) for key, value in asked.get("events", {}).items()
         )
+        events += tuple(
+            ContractEvent("wasm", (("key", "x" * size),)) for size in asked.get("long_events", [])
+        )
         data = asked.get("data", "").encode()
         return CallOutcome(FUEL_USED, CallDone(data, tuple(sorted(writes.items())), payments, events))
 

@@ -18,6 +18,8 @@ DECLARED_MAX: Final = 16
 PAYMENTS_MAX: Final = 16
 DATA_BYTES_MAX: Final = 4_096
 """Receipts of a block fit one message to consensus."""
+EVENTS_BYTES_MAX: Final = 65_536
+"""Of a call's events, as they are hashed: a quarter of an envelope, so that every consumer can read them."""
 TEXT_BYTES_MAX: Final = 1_024
 """Of what a contract says when it stops."""
 ENTRIES_MAX: Final = 4_096

@@ -166,6 +166,11 @@ def finish_call(
         raise Refused(
             refusals.DATA_TOO_LARGE, ("bytes", len(done.data)), ("bytes_max", limits.DATA_BYTES_MAX)
         )
+    events_bytes = len(_events_content(done.events))
+    if events_bytes > limits.EVENTS_BYTES_MAX:
+        raise Refused(
+            refusals.EVENTS_TOO_LARGE, ("bytes", events_bytes), ("bytes_max", limits.EVENTS_BYTES_MAX)
+        )
     contract = _write(working, transaction, prepared, done.writes)
     for payment in done.payments:
         _pay(working, transaction, prepared, payment, index)
@@ -182,10 +187,14 @@ def finish_call(
 
 def events_digest(genesis_hash: bytes, events: Iterable[ContractEvent]) -> bytes:
     """Hash of a call's events, as its receipt names them; empty for none."""
+    content = _events_content(events)
+    return domain_hash(tags.CONTRACT_EVENTS, genesis_hash, content) if content else b""
+
+
+def _events_content(events: Iterable[ContractEvent]) -> bytes:
+    """Canonical bytes of a ContractCalled that has only its events; empty exactly where there are none."""
     message = events_pb2.ContractCalled(events=[event_message(event) for event in events])
-    if not message.events:
-        return b""
-    return domain_hash(tags.CONTRACT_EVENTS, genesis_hash, message.SerializeToString(deterministic=True))
+    return message.SerializeToString(deterministic=True)
 
 
 def event_message(event: ContractEvent) -> events_pb2.ContractEvent:

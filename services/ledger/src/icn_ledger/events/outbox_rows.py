@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2, state_pb2
-from icn_kit.envelope import ledger_event_id
+from icn_kit.envelope import ENVELOPE_BYTES_MAX, ledger_event_id
 
 from icn_ledger.domain.contracts import event_message
 from icn_ledger.domain.events import (
@@ -66,7 +66,11 @@ def make_event_rows(genesis_hash: bytes) -> EventRows:
             )
             ids.append(event_id)
             subjects.append(subject.encode())
-            envelopes.append(envelope.SerializeToString())
+            serialized = envelope.SerializeToString()
+            assert len(serialized) <= ENVELOPE_BYTES_MAX, (
+                f"{subject} of {len(serialized)} bytes, too many to read"
+            )
+            envelopes.append(serialized)
         return rows
 
     return event_rows

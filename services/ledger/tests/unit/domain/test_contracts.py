@@ -12,10 +12,12 @@ from icn.ledger.v1.events_pb2 import ContractAttribute, ContractCalled, Contract
 from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED, RECEIPT_STATUS_REFUSED, Receipt
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
+from icn_kit.envelope import parse_envelope
 from icn_kit.errors import Unavailable
 from icn_ledger.domain import events
 from icn_ledger.domain.contract_limits import ledger_fuel
 from icn_ledger.domain.records import Contract
+from icn_ledger.events.outbox_rows import make_event_rows
 
 from services.ledger.tests.conftest import (
     FUEL,
@@ -273,6 +275,37 @@ async def test_data_fits_exactly_or_is_refused(scene: Contracts, size: int) -> N
     else:
         figures, _ = await scene.refused_call("DATA_TOO_LARGE", scene.ana, message)
         assert figures == {"bytes": 4_097, "bytes_max": 4_096}
+
+
+def event_overhead(size: int) -> int:
+    """Bytes of a called contract's event besides the ``size`` of its value."""
+    event = ContractEvent(type="wasm", attributes=[ContractAttribute(key="key", value="x" * size)])
+    return len(ContractCalled(events=[event]).SerializeToString()) - size
+
+
+@pytest.mark.parametrize("size", [65_536, 65_537])
+async def test_events_fit_an_envelope_that_consumers_read_or_are_refused(
+    scene: Contracts, zone: Zone, size: int
+) -> None:
+    """An answer of 256 KiB once became an event of 265,705 bytes, applied and unreadable for ever."""
+    parts = [30_000, size - 30_000 - 2 * event_overhead(30_000)]
+    message = execute(FUND, told(write={"a": "1"}, long_events=parts))
+    if size == 65_537:
+        figures, _ = await scene.refused_call("EVENTS_TOO_LARGE", scene.ana, message)
+        assert figures == {"bytes": 65_537, "bytes_max": 65_536}
+        return
+    receipt = await scene.applied_call(scene.ana, message)
+    rows = make_event_rows(zone.genesis.hash)(scene.ledger.state.commits[-1])
+    [envelope] = [
+        parsed
+        for parsed in map(parse_envelope, rows.envelopes)
+        if parsed.subject == "icn.ledger.v1.contract_called"
+    ]
+    called = ContractCalled.FromString(envelope.payload)
+    assert [len(event.attributes[0].value) for event in called.events] == parts
+    content = ContractCalled(events=called.events).SerializeToString(deterministic=True)
+    assert len(content) == size
+    assert receipt.contract.events == domain_hash(tags.CONTRACT_EVENTS, zone.genesis.hash, content)
 
 
 async def test_storage_is_bounded_in_bytes_and_entries(scene: Contracts, monkeypatch: Any) -> None:
