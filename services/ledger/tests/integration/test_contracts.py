@@ -25,6 +25,8 @@ from icn_ledger.usecases.query_contract import ContractQueries
 from icn_localnet.hosted import HostedProcess
 from icn_localnet.pytest_plugin import DatabaseFor
 from icn_wasm.assembly import assemble, contract
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from services.ledger.tests.conftest import (
     Ledger,
@@ -218,18 +220,29 @@ async def test_a_vm_killed_in_the_middle_of_a_stream_changes_nothing(
         ]
         height = ledger.state.newest.height
         executing = asyncio.create_task(ledger.execute(*transactions))
-        await asyncio.sleep(0.05)  # the endless loop takes at least 60 ms
-        vm.kill()
-        with pytest.raises(Unavailable) as away:
-            await executing
-        assert away.value.reason == "VM_UNAVAILABLE"
-        with pytest.raises(Unavailable):
-            await ledger.execute(*transactions)
+        with capture_logs() as logs:
+            await asyncio.sleep(0.05)  # the endless loop takes at least 60 ms
+            vm.kill()
+            with pytest.raises(Unavailable) as away:
+                await executing
+            assert away.value.reason == "VM_UNAVAILABLE"
+            with pytest.raises(Unavailable):
+                await ledger.execute(*transactions)
+        named, absent = [
+            {key: line[key] for key in ("event", "height", "call", "tries") if key in line}
+            for line in logs
+            if "vm" in line["event"]
+        ]
+        what = f"execute of contract {LOOP.hex()}, code {sha256(LOOP_CODE).hexdigest()}, by transaction 2"
+        unfinished = {"event": "the vm did not finish a call", "height": height + 1, "call": what, "tries": 1}
+        assert (named, absent) == (unfinished, {"event": "vm is away", "height": height + 1})
+        assert REGISTRY.get_sample_value("icn_ledger_vm_unfinished_height") == height + 1
         assert ledger.state.newest.height == height and not ledger.halts
         vm.start()
         execution = await _persistently(ledger, transactions)
         reasons = [Receipt.FromString(data).reason for _, data in execution.outcomes]
         assert reasons == ["", "", "OUT_OF_GAS", "", ""]
+        assert REGISTRY.get_sample_value("icn_ledger_vm_unfinished_height") == 0
         assert await balances(ledger)() == {ANA: -501, BEN: 241, FUND_ACCOUNT: 260}
 
 
@@ -255,6 +268,17 @@ STOPPED = {
     "a memory bomb": (
         "(loop $again (br_if $again (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) (unreachable)",
         "TRAP",
+    ),
+    "a string without end": (
+        # It once took every vm minutes to read, its interpreter's lock held: no later block was executed.
+        "(local $p i32) (drop (memory.grow (i32.const 5))) (local.set $p (i32.const 65536))"
+        "(loop $again (i32.store16 (local.get $p) (select (i32.const 0x5d5b)"
+        " (select (i32.const 0x2278) (i32.const 0x225c) (i32.eq (local.get $p) (i32.const 65666)))"
+        " (i32.lt_u (local.get $p) (i32.const 65666))))"
+        "(br_if $again"
+        " (i32.lt_u (local.tee $p (i32.add (local.get $p) (i32.const 2))) (i32.const 265536))))"
+        "(call $region (i32.const 65536) (i32.const 200000))",
+        "RESULT_INVALID",
     ),
     "a deep recursion": ("(call $deep) (unreachable)", "CALL_DEPTH_EXCEEDED"),
     "a storm of host calls": (
@@ -293,7 +317,7 @@ async def test_a_hostile_call_is_stopped_with_the_state_unchanged_and_the_same_f
     made = instantiate(bad, sha256(code).digest(), accounts=[(account, UNIT)])
     await members.applied(ledger, members.shop, made)
     before = ledger.state.records[-1]
-    message = execute(bad, funds=[(ANA, account, 5)])
+    message = execute(bad, funds=[(ANA, account, 5)], fuel_limit=100_000_000)
     # In one block: a contract is told the height, whose digits it pays for.
     receipts = await members.run(ledger, members.ana, *([message] * 10))
     assert {receipt.reason for receipt in receipts} == {reason}

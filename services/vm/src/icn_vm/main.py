@@ -15,7 +15,7 @@ from icn_wasm.engine import Engine
 from icn_vm.api.vm_service import EXECUTE_BATCH, VmServicer
 from icn_vm.settings import VmSettings
 from icn_vm.store.code_store import PostgresCodeStore
-from icn_vm.usecases.worker import Worker
+from icn_vm.usecases.worker import Alarm, Worker, arm_alarm
 
 SCHEMA = "vm"
 POOL_SIZE = 2
@@ -28,9 +28,10 @@ _log = structlog.get_logger(__name__)
 class Service:
     """A running vm. Made by `build`."""
 
-    def __init__(self, settings: VmSettings, stop: Stop) -> None:
+    def __init__(self, settings: VmSettings, stop: Stop, alarm: Alarm | None) -> None:
         self._settings = settings
         self._stop = stop
+        self._alarm = alarm
         self._worker: Worker | None = None
         self._fault = "starting"
         self._metrics = MetricsServer(settings.metrics_host, settings.metrics_port, lambda: self._fault)
@@ -52,7 +53,7 @@ class Service:
         self.database = await Database.open(
             self._settings.database_url.get_secret_value(), SCHEMA, pool_size=POOL_SIZE
         )
-        worker = self._worker = Worker(self._on_fault)
+        worker = self._worker = Worker(self._on_fault, alarm=self._alarm)
         servicer = VmServicer(Engine(), worker, PostgresCodeStore(self.database))
         server = self._server = GrpcServer(
             self._settings.address,
@@ -81,9 +82,12 @@ class Service:
         self._stop.request(f"engine fault: {why}", EXIT_FATAL)
 
 
-async def build(settings: VmSettings, stop: Stop) -> Service:
-    """A vm over ``settings``, not yet started; ``stop`` is asked to end the process on an engine fault."""
-    return Service(settings, stop)
+async def build(settings: VmSettings, stop: Stop, alarm: Alarm | None = None) -> Service:
+    """A vm over ``settings``, not yet started; ``stop`` is asked to end the process on an engine fault.
+
+    ``alarm`` ends it where even that cannot be asked for any more.
+    """
+    return Service(settings, stop, alarm)
 
 
 def main() -> None:
@@ -91,8 +95,10 @@ def main() -> None:
     configure_logging("vm")
     settings = VmSettings()  # type: ignore[call-arg]  # from the environment
 
+    alarm = arm_alarm()
+
     async def make(stop: Stop) -> Service:
-        return await build(settings, stop)
+        return await build(settings, stop, alarm)
 
     sys.exit(run_service(make))
 

@@ -13,3 +13,6 @@ CALL_SECONDS = Histogram(
 )
 CODE_READS = Counter("icn_vm_code_reads_total", "Look-ups of code, by where it was found.", ["found"])
 MODULES = Gauge("icn_vm_modules_count", "Compiled modules in memory.")
+MODULES_BYTES = Gauge(
+    "icn_vm_modules_bytes", "Size of the compiled modules in memory, as they are written down."
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -27,6 +28,7 @@ from icn_ledger.domain.contracts import CallDone, CallOutcome, Payment
 from icn_ledger.domain.events import ContractEvent
 from icn_ledger.domain.limits import IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_ledger.domain.posting import BlockContext
+from icn_ledger.metrics import UNFINISHED_CALLS, UNFINISHED_HEIGHT
 from icn_ledger.usecases.contract_engine import Entry, VmAnswer, VmCall, VmQuery, VmUnavailable
 
 ANSWER_SECONDS_MAX: Final = 90.0
@@ -51,6 +53,8 @@ class VmClient:
         self._chain_id = genesis_hash[:CHAIN_ID_BYTES].hex()
         self._channels = ChannelFactory(long_lived_streams=(EXECUTE_BATCH,), call_seconds=QUERY_SECONDS_MAX)
         self._has_told = False
+        self._unfinished: Counter[tuple[int, str]] = Counter()
+        """How often the vm was given the same call of the same block and did not finish it."""
         self._is_closed = False
 
     @asynccontextmanager
@@ -62,13 +66,13 @@ class VmClient:
         try:
             yield stream
         except VmUnavailable as error:
-            if not self._has_told:
-                _log.warning("vm is away", height=block.height, problem=error.message)
-                self._has_told = True
+            self._tell(block.height, stream.waits_for, error.message)
             raise
         finally:
             await stream.end()
         self._has_told = False
+        self._unfinished.clear()
+        UNFINISHED_HEIGHT.set(0)
 
     async def query(
         self, block: BlockContext, query: VmQuery, load_code: Callable[[], Awaitable[bytes]]
@@ -96,6 +100,27 @@ class VmClient:
         self._is_closed = True
         await self._channels.close()
 
+    def _tell(self, height: int, call: str, problem: str) -> None:
+        """Name the block and call that a vm was given and did not finish; or say, once, that it is away.
+
+        The same block comes again until a vm finishes it. Its call is named at the first, second, fourth
+        and so on time, so that a log says how long it has been the same one.
+        """
+        if self._is_closed:
+            return
+        if not call:
+            if not self._has_told:
+                _log.warning("vm is away", height=height, problem=problem)
+                self._has_told = True
+            return
+        known = self._unfinished.get((height, call), 0)
+        self._unfinished.clear()
+        tries = self._unfinished[height, call] = known + 1
+        UNFINISHED_CALLS.inc()
+        UNFINISHED_HEIGHT.set(height)
+        if tries & (tries - 1) == 0:
+            _log.error("the vm did not finish a call", height=height, call=call, tries=tries, problem=problem)
+
     @property
     def _stub(self) -> Any:
         return self._channels.stub(VmServiceStub, self._address)
@@ -121,6 +146,8 @@ class _Stream:
         self._block = block
         self._call: Any = None
         self._is_previous_applied = False
+        self.waits_for = ""
+        """What the vm was given and has not answered, in words; empty where it has answered everything."""
 
     def settle(self, *, is_applied: bool) -> None:
         """Say of the last answer whether it was applied."""
@@ -128,21 +155,26 @@ class _Stream:
 
     async def check_code(self, code: bytes, fuel_limit: int) -> CallOutcome:
         """Have code checked."""
-        answer = await self._ask(check_code=service_pb2.CheckCode(code=code, fuel_limit=fuel_limit))
+        what = f"check of code {sha256(code).hexdigest()}"
+        answer = await self._ask(what, check_code=service_pb2.CheckCode(code=code, fuel_limit=fuel_limit))
         return _outcome(answer, fuel_limit)
 
     async def run(self, call: VmCall, load_code: Callable[[], Awaitable[bytes]]) -> CallOutcome:
         """Have a contract run; its code is sent where the vm lacks it."""
         message = _call(call)
         kind = "instantiate" if call.is_instantiate else "execute"
-        answer = await self._ask(**{kind: message})
+        what = (
+            f"{kind} of contract {call.contract.hex()}, code {call.code_hash.hex()}, "
+            f"by transaction {call.transaction_index}"
+        )
+        answer = await self._ask(what, **{kind: message})
         if answer.WhichOneof("outcome") == "code_missing":
             code = await load_code()
             if answer.code_missing != sha256(code).digest():
                 raise VmUnavailable("the vm asks for other code than the contract's")
             self._is_previous_applied = False
             await self._write(code=service_pb2.Code(code=code))
-            answer = await self._ask(**{kind: message})
+            answer = await self._ask(what, **{kind: message})
         return _outcome(answer, call.fuel_limit)
 
     async def end(self) -> None:
@@ -157,8 +189,9 @@ class _Stream:
                     return
         call.cancel()
 
-    async def _ask(self, **request: Any) -> Any:
+    async def _ask(self, what: str, **request: Any) -> Any:
         await self._write(**request)
+        self.waits_for = what
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 answer = await self._call.read()
@@ -169,6 +202,7 @@ class _Stream:
             raise VmUnavailable(f"no answer within {ANSWER_SECONDS_MAX:g} s") from None
         if answer is grpc.aio.EOF:
             raise VmUnavailable("the vm ended the stream")
+        self.waits_for = ""
         return answer
 
     async def _write(self, **request: Any) -> None:

@@ -14,7 +14,7 @@ from icn_wasm import limits
 from icn_wasm.engine import WASMTIME_VERSION, Engine, EntryPoint
 from icn_wasm.messages import Caller, Coin
 
-from icn_vm.metrics import CALL_SECONDS, CALLS, FUEL, MODULES
+from icn_vm.metrics import CALL_SECONDS, CALLS, FUEL, MODULES, MODULES_BYTES
 from icn_vm.usecases.execute_batch import (
     STREAM_MALFORMED,
     Answer,
@@ -60,6 +60,7 @@ class VmServicer(service_pb2_grpc.VmServiceServicer):
             CALL_SECONDS.observe(perf_counter() - started)
             _count(answer)
             MODULES.set(self._engine.modules_kept)
+            MODULES_BYTES.set(self._engine.modules_bytes)
             yield _written(answer)
 
     async def Query(self, request: Any, _context: Any) -> service_pb2.QueryResponse:

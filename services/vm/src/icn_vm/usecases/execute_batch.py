@@ -127,7 +127,7 @@ class Batch:
             storage.apply(writes)
         self._pending = None
         if isinstance(request, CheckCode):
-            return await self._check(request)
+            return await self._check(block, request)
         return await self._call(block, request)
 
     async def _take_code(self, request: GiveCode) -> None:
@@ -137,7 +137,7 @@ class Batch:
         await self.codes.put(checksum, request.code)
         self._wanted = None
 
-    async def _check(self, request: CheckCode) -> Answer:
+    async def _check(self, block: Block, request: CheckCode) -> Answer:
         code = Code.of(request.code)
 
         def check() -> Answer:
@@ -148,7 +148,8 @@ class Batch:
             except Stopped as stopped:
                 return Halted(request.fuel_limit, stopped.reason, stopped.message)
 
-        answer = await self.worker.run(check)
+        what = f"check of code {code.checksum.hex()} in block {block.height}"
+        answer = await self.worker.run(check, what)
         if isinstance(answer, Done):
             await self.codes.put(code.checksum, code.content)
         return answer
@@ -174,7 +175,9 @@ class Batch:
                 storage,
                 call.fuel_limit,
                 call.balances,
-            )
+            ),
+            f"{call.entry_point} of contract {call.contract}, code {call.checksum.hex()}, "
+            f"by transaction {call.transaction_index} of block {block.height}",
         )
         self._storages[call.contract] = storage
         answer = read_outcome(outcome)

@@ -61,7 +61,8 @@ async def query(block: Block, question: Question, engine: Engine, worker: Worker
             KeptStorage(question.storage),
             question.fuel_limit,
             {},
-        )
+        ),
+        f"query of contract {question.contract}, code {question.checksum.hex()}, on block {block.height}",
     )
     if outcome.stopped is not None:
         stopped = outcome.stopped
