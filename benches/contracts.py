@@ -114,6 +114,12 @@ def main() -> None:
     }
     for name, (body, extra) in loops.items():
         work[name] = one(engine, repeated(body, extra), storage)
+    touched = "(i32.store8 offset=65536 (i32.mul (local.get $n) (i32.const 4096)) (i32.const 0))"
+    work["write to every page of 500 once"] = one(engine, repeated(touched, count=7_900), storage)
+    hostile = b"[]" * 65 + b'"' + b'\\"' * 32_000
+    shallow = b"[" + b",".join([b'{"":0}'] * 9_000) + b"]"
+    for name, text in {"a string without end": hostile, "many small objects": shallow}.items():
+        work[f"a message of 64 KB: {name}"] = calls(engine, counter, EntryPoint.EXECUTE, text, storage)
     endless = {
         "a loop of additions": "(local.set $y (i64.add (local.get $y) (i64.const 1)))",
         "a loop of divisions": (
@@ -125,6 +131,8 @@ def main() -> None:
             "(local.set $y (i64.add (local.get $y) (i64.load (local.get $x))))"
         ),
         "a loop of memory.fill": "(memory.fill (i32.const 65536) (i32.const 1) (i32.const 1048576))",
+        "a loop of memory.fill of nothing": "(memory.fill (i32.const 65536) (i32.const 1) (i32.const 0))",
+        "a loop of memory.grow that fails": "(drop (memory.grow (i32.const 1000)))",
         "a loop of small memory.copy": "(memory.copy (i32.const 65536) (i32.const 1024) (i32.const 1))",
         "a loop of calls": "(call $nothing)",
     }
