@@ -87,6 +87,7 @@ def make_genesis(founders: list[Person]) -> Genesis:
                 "genesis_time_ms": GENESIS_TIME_MS,
                 "epoch_ms": 86_400_000,
                 "heartbeat_ms": 30_000,
+                "recovery_delay_ms_min": 1_000,
                 "block_time_distance_ms_max": 3_000,
                 "limits": {"block_bytes_max": 1_048_576, "block_transactions_max": 4_000},
                 "validators": [

@@ -121,6 +121,18 @@ def test_a_lost_keystore_is_replaced_after_the_delay_and_the_old_key_signs_no_mo
     wait_until_told(federation, anna.principal, ["recovery_started", "recovery_completed"])
 
 
+def test_a_member_whose_sponsor_stops_paying_is_taken_on_by_another_co_op(
+    answer: Any, refused: Any, anna: Member, bruno: Member
+) -> None:
+    assert "SPONSOR_EXISTS" in refused("account", "sponsor", anna.principal, "--as", "farm")
+    assert "NOT_SPONSOR" in refused("account", "release", anna.principal, "--as", "farm")
+    answer("account", "release", anna.principal, "--as", "bakery")
+    assert "PAYER_NOT_ALLOWED" in refused("pay", bruno.account, "5", "--as", "anna")
+    assert "NOT_SPONSORED" in refused("recovery", "start", anna.public_part(), "--as", "bakery")
+    answer("account", "sponsor", anna.principal, "--as", "farm")
+    assert answer("pay", bruno.account, "5", "--as", "anna")["balance_minor"] == "-5"
+
+
 def test_a_recovery_under_way_is_shown_and_proven(
     icn: Any, answer: Any, federation: Any, anna: Member, tmp_path: Path
 ) -> None:

@@ -160,6 +160,7 @@ def make_zone() -> Zone:
         "genesis_time_ms": GENESIS_TIME_MS,
         "epoch_ms": EPOCH_MS,
         "heartbeat_ms": 30_000,
+        "recovery_delay_ms_min": 1_000,
         "block_time_distance_ms_max": 3_000,
         "limits": {"block_bytes_max": 1_048_576, "block_transactions_max": 4_000},
         "validators": [

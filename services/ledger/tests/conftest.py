@@ -177,6 +177,7 @@ def make_zone(allowance: dict[str, int] | None = None) -> Zone:
         "genesis_time_ms": GENESIS_TIME_MS,
         "epoch_ms": EPOCH_MS,
         "heartbeat_ms": 30_000,
+        "recovery_delay_ms_min": 1_000,
         "block_time_distance_ms_max": 3_000,
         "limits": {"block_bytes_max": 1_048_576, "block_transactions_max": 4_000},
         "validators": validators,
@@ -369,6 +370,14 @@ def update_controller(threshold: int, *keys: tuple[TestKey, pb.KeyScope | None] 
 
 def set_recovery(recovery: pb.RecoveryPolicy | None) -> pb.Message:
     return pb.Message(set_recovery=pb.SetRecovery(recovery=recovery))
+
+
+def start_sponsorship(principal: bytes) -> pb.Message:
+    return pb.Message(start_sponsorship=pb.StartSponsorship(principal=principal))
+
+
+def end_sponsorship(principal: bytes) -> pb.Message:
+    return pb.Message(end_sponsorship=pb.EndSponsorship(principal=principal))
 
 
 def start_recovery(

@@ -28,6 +28,7 @@ from icn.ledger.v1.transaction_pb2 import (
     Electorate,
     EnactDecision,
     EndMembership,
+    EndSponsorship,
     ExecuteContract,
     InstantiateContract,
     KeyScope,
@@ -45,6 +46,7 @@ from icn.ledger.v1.transaction_pb2 import (
     SetZoneAuthority,
     Signature,
     StartRecovery,
+    StartSponsorship,
     StoreCode,
     Transaction,
     TransactionBody,
@@ -250,6 +252,16 @@ def cancel_recovery(principal: bytes) -> Message:
 def complete_recovery(principal: bytes) -> Message:
     """Puts announced keys in force after the delay; only the guardian may."""
     return Message(complete_recovery=CompleteRecovery(principal=principal))
+
+
+def start_sponsorship(principal: bytes) -> Message:
+    """Takes on a principal that nobody pays for; the acting principal becomes its sponsor."""
+    return Message(start_sponsorship=StartSponsorship(principal=principal))
+
+
+def end_sponsorship(principal: bytes) -> Message:
+    """Ends paying for a principal; its sponsor and the principal itself may."""
+    return Message(end_sponsorship=EndSponsorship(principal=principal))
 
 
 def create_unit(

@@ -57,6 +57,8 @@ MESSAGES = {
     "end_membership": transactions.end_membership(ID, b"a" * 16),
     "open_poll": transactions.open_poll(ID, b"o" * 16, b"d" * 32, 5),
     "cast_ballot": transactions.cast_ballot(ID, b"c" * 32, b"o" * 16),
+    "start_sponsorship": transactions.start_sponsorship(ID),
+    "end_sponsorship": transactions.end_sponsorship(ID),
     "set_zone_authority": transactions.set_zone_authority(ID),
     "store_code": transactions.store_code(b"\0asm"),
     "instantiate_contract": transactions.instantiate_contract(ID, b"c" * 32, CALL),

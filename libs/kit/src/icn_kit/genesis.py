@@ -127,6 +127,8 @@ class Genesis:
     time_ms: int
     epoch_ms: int
     heartbeat_ms: int
+    recovery_delay_ms_min: int
+    """Shortest time to object to a recovery of keys."""
     block_time_distance_ms_max: int
     limits: BlockLimits
     validators: tuple[Seat, ...]
@@ -205,6 +207,7 @@ def parse_genesis(document: bytes) -> Genesis:
         "genesis_time_ms",
         "epoch_ms",
         "heartbeat_ms",
+        "recovery_delay_ms_min",
         "block_time_distance_ms_max",
         "limits",
         "validators",
@@ -231,6 +234,7 @@ def parse_genesis(document: bytes) -> Genesis:
         time_ms=reader.member("genesis_time_ms").integer(1, INTEGER_MAX),
         epoch_ms=reader.member("epoch_ms").integer(60_000, 31_622_400_000),
         heartbeat_ms=reader.member("heartbeat_ms").integer(1_000, 3_600_000),
+        recovery_delay_ms_min=reader.member("recovery_delay_ms_min").integer(1_000, 31_622_400_000),
         block_time_distance_ms_max=reader.member("block_time_distance_ms_max").integer(100, 600_000),
         limits=_limits(reader.member("limits")),
         validators=validators,

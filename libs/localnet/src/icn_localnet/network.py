@@ -81,6 +81,7 @@ class NetworkOptions:
     trust_profile: TrustProfile = TrustProfile.HOSTED
     epoch_ms: int = 86_400_000
     heartbeat_ms: int = 30_000
+    recovery_delay_ms_min: int = 259_200_000
     block_time_distance_ms_max: int = 3_000
     block_bytes_max: int = 1_048_576
     block_transactions_max: int = 4_000
@@ -336,6 +337,7 @@ def _genesis_document(
         "genesis_time_ms": now_ms if options.genesis_time_ms is None else options.genesis_time_ms,
         "epoch_ms": options.epoch_ms,
         "heartbeat_ms": options.heartbeat_ms,
+        "recovery_delay_ms_min": options.recovery_delay_ms_min,
         "block_time_distance_ms_max": options.block_time_distance_ms_max,
         "limits": {
             "block_bytes_max": options.block_bytes_max,

@@ -187,7 +187,7 @@ def platform(localnet_directory: Path) -> Iterator[PlatformUnderTest]:
     network = create_network(
         directory,
         [keys.founder for keys in founders],
-        options=NetworkOptions(zone="Federation under test", heartbeat_ms=5_000),
+        options=NetworkOptions(zone="Federation under test", heartbeat_ms=5_000, recovery_delay_ms_min=1_000),
     )
     running = launch(network)
     yield PlatformUnderTest(running, founders)

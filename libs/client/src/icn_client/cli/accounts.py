@@ -37,6 +37,7 @@ from icn_client.cli.signing import (
 if TYPE_CHECKING:
     from icn_client.connection import Connection
 
+PrincipalArgument = Annotated[str, typer.Argument(metavar="PRINCIPAL", help="Id of the member.")]
 ENTRIES_DEFAULT = 20
 ENTRIES_MAX = 500
 MEMO_SALT_BYTES = 16
@@ -51,6 +52,16 @@ _ADMIT_EXAMPLES = """\b
 Examples:
   icn account admit anna.public.json --as sunrise-bakery
   icn account admit anna.public.json --as sunrise-bakery --guardian PRINCIPAL --delay 30d
+"""
+_SPONSOR_EXAMPLES = """\b
+Examples:
+  icn account sponsor PRINCIPAL --as harvest-farm
+  icn account sponsor principals/7f3a… --as harvest-farm --json
+"""
+_RELEASE_EXAMPLES = """\b
+Examples:
+  icn account release PRINCIPAL --as sunrise-bakery
+  icn account release principals/7f3a… --as anna    who is anna herself
 """
 _OPEN_EXAMPLES = """\b
 Examples:
@@ -93,6 +104,8 @@ def register(app: typer.Typer) -> None:
     """Add both groups and `pay`."""
     accounts = command_group("Members and their accounts.", _EXAMPLES)
     accounts.command("admit", epilog=_ADMIT_EXAMPLES)(admit)
+    accounts.command("sponsor", epilog=_SPONSOR_EXAMPLES)(sponsor)
+    accounts.command("release", epilog=_RELEASE_EXAMPLES)(release)
     accounts.command("open", epilog=_OPEN_EXAMPLES)(open_account)
     accounts.command("show", epilog=_SHOW_EXAMPLES)(show)
     accounts.command("list", epilog=_LIST_EXAMPLES)(list_accounts)
@@ -137,6 +150,51 @@ def admit(  # noqa: PLR0917 - one parameter per option
     message = transactions.open_controller(principal, threshold, keys, policy)
     outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
     print_done(outcome, as_json, {"principal": principal.hex()}, f"admitted principals/{principal.hex()}")
+
+
+def sponsor(
+    principal: PrincipalArgument,
+    acting: AsOption,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take on a member whom nobody pays for any more: the acting co-op's allowance pays from now on."""
+    from icn_client import transactions
+
+    taken = identifier(principal, "PRINCIPAL", "principals")
+    message = transactions.start_sponsorship(taken)
+    _perform(message, acting, keystore, data, as_json, taken, "sponsors")
+
+
+def release(
+    principal: PrincipalArgument,
+    acting: AsOption,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End paying for a member, as the sponsor or the member; a recovery of the member under way ends, too."""
+    from icn_client import transactions
+
+    released = identifier(principal, "PRINCIPAL", "principals")
+    message = transactions.end_sponsorship(released)
+    _perform(message, acting, keystore, data, as_json, released, "released")
+
+
+def _perform(  # noqa: PLR0917 - what both commands are called with
+    message: Any,
+    acting: str,
+    keystore: Path | None,
+    data: Path | None,
+    as_json: bool,
+    principal: bytes,
+    done: str,
+) -> None:
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
+    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
+    print_done(outcome, as_json, {"principal": principal.hex()}, f"{done} principals/{principal.hex()}")
 
 
 def open_account(

@@ -6,12 +6,20 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 import typer
 
-from icn_client.cli.common import DataOption, JsonOption, load_network, platform_directory, run_async
+from icn_client.cli.common import (
+    DataOption,
+    JsonOption,
+    duration_ms,
+    load_network,
+    platform_directory,
+    run_async,
+)
 from icn_client.cli.output import (
     Refused,
     Unreachable,
@@ -87,6 +95,14 @@ def up(
         ),
     ] = None,
     port: PortOption = None,
+    recovery_delay_min: Annotated[
+        str | None,
+        typer.Option(
+            "--recovery-delay-min",
+            metavar="DURATION",
+            help="Shortest time in which a member can object to new keys; of a new zone, by default 3d.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the embedded platform on this machine: Postgres, NATS, validators, services, gateway. Ctrl-C stops
@@ -102,7 +118,8 @@ def up(
     from icn_client.signals import told_to_stop
 
     directory = (data if data is not None else platforms.data_directory()).absolute()
-    network = _found_or_load(directory, validators, port)
+    shortest = None if recovery_delay_min is None else duration_ms(recovery_delay_min, "--recovery-delay-min")
+    network = _found_or_load(directory, validators, port, shortest)
     say(f"starting {len(network.validators)} validators in {directory} …")
 
     def ready() -> None:
@@ -138,10 +155,12 @@ def up(
     say("stopped")
 
 
-def _found_or_load(directory: Path, validators: int, port: int | None) -> Any:
+def _found_or_load(
+    directory: Path, validators: int, port: int | None, recovery_delay_ms_min: int | None
+) -> Any:
     from icn_kit.genesis import GenesisInvalid
     from icn_localnet import files
-    from icn_localnet.network import Network, NetworkInvalid
+    from icn_localnet.network import Network, NetworkInvalid, NetworkOptions
 
     from icn_client import platforms
     from icn_client.keystore import KeystoreError
@@ -150,7 +169,10 @@ def _found_or_load(directory: Path, validators: int, port: int | None) -> Any:
         raise Refused(f"--port: somebody listens on {port} already", "PORT_TAKEN")
     try:
         if not (directory / "genesis.json").exists():
-            network = platforms.found_network(directory, validators=validators, port=port)
+            options = NetworkOptions()
+            if recovery_delay_ms_min is not None:
+                options = replace(options, recovery_delay_ms_min=recovery_delay_ms_min)
+            network = platforms.found_network(directory, validators=validators, port=port, options=options)
             say(f"founded a zone; its co-ops' keys are in {directory / platforms.FOUNDERS_FOLDER}")
             return network
         network = Network.load(directory)
@@ -160,7 +182,11 @@ def _found_or_load(directory: Path, validators: int, port: int | None) -> Any:
             )
         if port is not None:
             network.gateway = f"127.0.0.1:{port}"
-        network.genesis  # noqa: B018 - read and checked now, refused here
+        if recovery_delay_ms_min not in (None, network.genesis.recovery_delay_ms_min):
+            raise UsageError(
+                f"--recovery-delay-min: {recovery_delay_ms_min} ms, the zone in {directory} has "
+                f"{network.genesis.recovery_delay_ms_min} ms, fixed in genesis"
+            )
     except (NetworkInvalid, GenesisInvalid, KeystoreError) as error:
         raise Refused(f"{directory}: {error}", "DIRECTORY_UNUSABLE") from None
     except OSError as error:

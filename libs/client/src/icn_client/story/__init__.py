@@ -53,7 +53,9 @@ def options() -> NetworkOptions:
     """Genesis of the story's federation."""
     from icn_localnet.network import NetworkOptions
 
-    return NetworkOptions(zone="Valley federation")
+    from icn_client.story.federation import RECOVERY_DELAY_MS
+
+    return NetworkOptions(zone="Valley federation", recovery_delay_ms_min=RECOVERY_DELAY_MS)
 
 
 class Story:

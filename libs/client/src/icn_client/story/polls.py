@@ -6,7 +6,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from icn.governance.v1.service_pb2 import PROPOSAL_STATE_COUNTED, PROPOSAL_STATE_ENACTED
+from icn.governance.v1.service_pb2 import (
+    PROPOSAL_STATE_CLOSED,
+    PROPOSAL_STATE_COUNTED,
+    PROPOSAL_STATE_ENACTED,
+)
 from icn_tally.polls.documents import Draft
 
 from icn_client.acting import now_ms
@@ -88,9 +92,8 @@ async def enacted(stage: Stage, proposal: bytes) -> Any:
 
 
 async def _has_closed(stage: Stage, proposal: bytes) -> bool:
-    from icn_client import institutions
-
-    return bool((await institutions.poll(stage.connection, proposal)).poll.is_closed)
+    """Whether governance knows; the ledger knows a little before."""
+    return bool((await stage.governance.proposal(proposal)).state == PROPOSAL_STATE_CLOSED)
 
 
 def through(stage: Stage, member: Member) -> bytes:

@@ -1,4 +1,4 @@
-"""Who may sign: opened by a sponsor, updated by the principal, recovered by its guardian.
+"""Who may sign, and who pays: opened by a sponsor, updated by the principal, recovered by its guardian.
 
 Source: docs/spec/transaction.md, "Execution" and "Recovery".
 """
@@ -22,9 +22,11 @@ from icn_ledger.domain.governed import is_taken
 from icn_ledger.domain.messages import (
     CancelRecovery,
     CompleteRecovery,
+    EndSponsorship,
     OpenController,
     SetRecovery,
     StartRecovery,
+    StartSponsorship,
     Transaction,
     UpdateController,
 )
@@ -38,7 +40,7 @@ def open_controller(
     working: WorkingSet,
     transaction: Transaction,
     message: OpenController,
-    _context: BlockContext,
+    context: BlockContext,
     _index: int,
 ) -> None:
     """Create a principal that the acting one sponsors."""
@@ -48,7 +50,7 @@ def open_controller(
     _check_keys(message.keys)
     if working.now.allowances[transaction.principal] is None:
         raise Refused(refusals.SPONSOR_NOT_ORGANIZATION)
-    _check_guardian(working, message.recovery)
+    _check_policy(working, message.recovery, context)
     sponsor = transaction.principal
     head = message.head + _sponsor_field(sponsor)
     opened = Controller(
@@ -83,12 +85,12 @@ def set_recovery(
     working: WorkingSet,
     transaction: Transaction,
     message: SetRecovery,
-    _context: BlockContext,
+    context: BlockContext,
     _index: int,
 ) -> None:
     """Replace the acting principal's recovery policy."""
     controller = _unrecovered(working, transaction.principal)
-    _check_guardian(working, message.recovery)
+    _check_policy(working, message.recovery, context)
     working.put(working.now.controllers, controller.principal, controller._replace(recovery=message.recovery))
 
 
@@ -106,6 +108,8 @@ def start_recovery(
     policy = controller.recovery
     if policy is None or policy.guardian != transaction.principal:
         raise Refused(refusals.NOT_GUARDIAN)
+    if not controller.sponsor and working.now.allowances[message.principal] is None:
+        raise Refused(refusals.NOT_SPONSORED)  # nobody would pay for its veto
     recoveries = working.now.recoveries
     before = recoveries[message.principal]
     if before is not None and context.time_ms <= before.lapse_time_ms:
@@ -172,6 +176,55 @@ def complete_recovery(
     working.events.append(ControllerChanged(_tenant(controller), recovery.principal))
 
 
+def start_sponsorship(
+    working: WorkingSet,
+    transaction: Transaction,
+    message: StartSponsorship,
+    _context: BlockContext,
+    _index: int,
+) -> None:
+    """Pay for a principal that nobody pays for."""
+    controller, allowances = working.now.controllers[message.principal], working.now.allowances
+    if controller is None:
+        raise Refused(refusals.CONTROLLER_UNKNOWN)
+    if allowances[transaction.principal] is None:
+        raise Refused(refusals.SPONSOR_NOT_ORGANIZATION)
+    if controller.sponsor:
+        raise Refused(refusals.SPONSOR_EXISTS)
+    if allowances[message.principal] is not None:
+        raise Refused(refusals.PAYS_FOR_ITSELF)
+    _put_sponsor(working, controller, transaction.principal)
+
+
+def end_sponsorship(
+    working: WorkingSet,
+    transaction: Transaction,
+    message: EndSponsorship,
+    _context: BlockContext,
+    _index: int,
+) -> None:
+    """Pay no longer for a principal, which signs nothing until another pays or it has an allowance; since it
+    cannot object meanwhile, a recovery under way ends.
+    """
+    controller = working.now.controllers[message.principal]
+    if controller is None:
+        raise Refused(refusals.CONTROLLER_UNKNOWN)
+    if not controller.sponsor or transaction.principal not in (controller.sponsor, controller.principal):
+        raise Refused(refusals.NOT_SPONSOR)
+    recovery = working.now.recoveries[message.principal]
+    if recovery is not None:
+        _cancel(working, recovery, transaction.principal)
+    _put_sponsor(working, _controller(working, message.principal), b"")
+
+
+def _put_sponsor(working: WorkingSet, controller: Controller, sponsor: bytes) -> None:
+    keys = controller.head.removesuffix(_sponsor_field(controller.sponsor))
+    changed = controller._replace(sponsor=sponsor, head=keys + _sponsor_field(sponsor))
+    working.put(working.now.controllers, controller.principal, changed)
+    tenant = sponsor or controller.sponsor
+    working.events.append(ControllerChanged(tenant, controller.principal))
+
+
 def _check_keys(keys: Sequence[ControllerKey]) -> None:
     try:
         for key in keys:
@@ -181,9 +234,18 @@ def _check_keys(keys: Sequence[ControllerKey]) -> None:
         raise Refused(refusals.INVALID_KEY) from error
 
 
-def _check_guardian(working: WorkingSet, policy: RecoveryPolicy | None) -> None:
-    """A guardian that is not there would be found out only when it is needed."""
-    if policy is not None and working.now.controllers[policy.guardian] is None:
+def _check_policy(working: WorkingSet, policy: RecoveryPolicy | None, context: BlockContext) -> None:
+    """A guardian that is not there would be found out only when it is needed, a delay too short to object in
+    only when it is over."""
+    if policy is None:
+        return
+    if policy.delay_ms < context.recovery_delay_ms_min:
+        raise Refused(
+            refusals.RECOVERY_DELAY_TOO_SHORT,
+            ("delay_ms", policy.delay_ms),
+            ("delay_ms_min", context.recovery_delay_ms_min),
+        )
+    if working.now.controllers[policy.guardian] is None:
         raise Refused(refusals.CONTROLLER_UNKNOWN)
 
 

@@ -14,9 +14,11 @@ from icn_ledger.domain.authority import find_fault
 from icn_ledger.domain.controllers import (
     cancel_recovery,
     complete_recovery,
+    end_sponsorship,
     open_controller,
     set_recovery,
     start_recovery,
+    start_sponsorship,
     update_controller,
 )
 from icn_ledger.domain.decisions import enact_decision
@@ -46,6 +48,7 @@ from icn_ledger.domain.messages import (
     CreateUnit,
     EnactDecision,
     EndMembership,
+    EndSponsorship,
     Message,
     OpenAccount,
     OpenController,
@@ -56,6 +59,7 @@ from icn_ledger.domain.messages import (
     SetRecovery,
     SetZoneAuthority,
     StartRecovery,
+    StartSponsorship,
     Transaction,
     Transfer,
     UpdateController,
@@ -276,6 +280,8 @@ _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext
     CancelRecovery: cancel_recovery,
     CompleteRecovery: complete_recovery,
     SetRecovery: set_recovery,
+    StartSponsorship: start_sponsorship,
+    EndSponsorship: end_sponsorship,
     EnactDecision: enact_decision,
     ApplyForMembership: apply_for_membership,
     VouchForApplicant: vouch_for_applicant,

@@ -137,6 +137,18 @@ class SetRecovery(NamedTuple):
     recovery: RecoveryPolicy | None
 
 
+class StartSponsorship(NamedTuple):
+    """Makes the acting principal the sponsor of another."""
+
+    principal: bytes
+
+
+class EndSponsorship(NamedTuple):
+    """Leaves a principal without a sponsor."""
+
+    principal: bytes
+
+
 class ApplyForMembership(NamedTuple):
     """Asks an organization for membership."""
 
@@ -287,6 +299,8 @@ Message = (
     | StoreCode
     | InstantiateContract
     | ExecuteContract
+    | StartSponsorship
+    | EndSponsorship
 )
 
 KIND_NUMBERS: dict[type[Message], int] = {
@@ -316,6 +330,8 @@ KIND_NUMBERS: dict[type[Message], int] = {
     StoreCode: 24,
     InstantiateContract: 25,
     ExecuteContract: 26,
+    StartSponsorship: 27,
+    EndSponsorship: 28,
 }
 """Field numbers of ``Message.kind``, as key scopes name them."""
 

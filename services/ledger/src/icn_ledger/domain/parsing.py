@@ -31,6 +31,7 @@ from icn_ledger.domain.messages import (
     CreateUnit,
     DecisionAction,
     EnactDecision,
+    EndSponsorship,
     Message,
     OpenAccount,
     OpenController,
@@ -40,6 +41,7 @@ from icn_ledger.domain.messages import (
     SetRecovery,
     Signature,
     StartRecovery,
+    StartSponsorship,
     Transaction,
     Transfer,
     UpdateController,
@@ -296,6 +298,14 @@ def _complete_recovery(message: transaction_pb2.CompleteRecovery) -> CompleteRec
     return CompleteRecovery(check_identifier(message.principal, "principal"))
 
 
+def _start_sponsorship(message: transaction_pb2.StartSponsorship) -> StartSponsorship:
+    return StartSponsorship(check_identifier(message.principal, "principal"))
+
+
+def _end_sponsorship(message: transaction_pb2.EndSponsorship) -> EndSponsorship:
+    return EndSponsorship(check_identifier(message.principal, "principal"))
+
+
 def _announced(principal: bytes, threshold: int, keys: ProtoKeys) -> tuple[tuple[ControllerKey, ...], bytes]:
     """Keys of a principal, with the canonical bytes of fields 1 to 3 of a leaf that holds them."""
     checked = _checked_keys(threshold, keys)
@@ -392,6 +402,8 @@ _READERS: dict[str, Callable[[Any], Message]] = {
     "cancel_recovery": _cancel_recovery,
     "complete_recovery": _complete_recovery,
     "set_recovery": _set_recovery,
+    "start_sponsorship": _start_sponsorship,
+    "end_sponsorship": _end_sponsorship,
     **parsing_institutions.READERS,
     **contract_readers(_transfer),
 }

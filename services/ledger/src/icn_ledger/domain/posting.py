@@ -22,6 +22,8 @@ class BlockContext(NamedTuple):
     height: int
     epoch: int
     time_ms: int
+    recovery_delay_ms_min: int = 0
+    """Of genesis: the shortest time to object to a recovery. 0 where nothing but a contract is asked."""
 
 
 def occupy(working: WorkingSet, payer: bytes, leaves: int) -> None:

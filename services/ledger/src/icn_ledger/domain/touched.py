@@ -24,6 +24,7 @@ from icn_ledger.domain.messages import (
     EnactDecision,
     EndMembership,
     EndMembershipOfAuthority,
+    EndSponsorship,
     FoundAuthority,
     Message,
     OpenAccount,
@@ -36,6 +37,7 @@ from icn_ledger.domain.messages import (
     SetRules,
     SetZoneAuthority,
     StartRecovery,
+    StartSponsorship,
     Transaction,
     Transfer,
     UpdateController,
@@ -113,6 +115,8 @@ def touched_directly(transactions: Iterable[Transaction], due: Due) -> RecordNam
                     | StartRecovery()
                     | CancelRecovery()
                     | CompleteRecovery()
+                    | StartSponsorship()
+                    | EndSponsorship()
                 ):
                     _add_of_controllers(names, transaction.principal, message)
                 case StoreCode() | InstantiateContract() | ExecuteContract():
@@ -150,7 +154,9 @@ def _add_of_controllers(
     | SetRecovery
     | StartRecovery
     | CancelRecovery
-    | CompleteRecovery,
+    | CompleteRecovery
+    | StartSponsorship
+    | EndSponsorship,
 ) -> None:
     """Add what a message about keys names; the controller of the acting principal is there already."""
     match message:
@@ -160,8 +166,13 @@ def _add_of_controllers(
             names.allowances.add(acting)
         case UpdateController() | SetRecovery():
             names.recoveries.add(acting)
+        case StartSponsorship() | EndSponsorship():
+            names.controllers.add(message.principal)
+            names.allowances.update((acting, message.principal))
+            names.recoveries.add(message.principal)
         case _:
             names.controllers.add(message.principal)
+            names.allowances.add(message.principal)
             names.recoveries.add(message.principal)
     if isinstance(message, OpenController | SetRecovery) and message.recovery is not None:
         names.controllers.add(message.recovery.guardian)

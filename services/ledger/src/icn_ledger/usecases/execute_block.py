@@ -213,7 +213,9 @@ class Executor:
         started = perf_counter()
         traces = {index: parse_traceparent(traceparent) for index, traceparent in final.traces}
         newest = self.state.newest
-        context = BlockContext(header.height, header.epoch, header.time_ms)
+        context = BlockContext(
+            header.height, header.epoch, header.time_ms, self.genesis.recovery_delay_ms_min
+        )
         transactions = await self._read(final.transactions)
         duty = self._duty_before(header)
         outcome = await self._run(context, transactions, duty)

@@ -12,9 +12,9 @@ from icn_ledger.domain.records import ZONE_IDENTIFIER, Zone
 
 from services.ledger.tests.conftest import GENESIS_TIME_MS, first_commit, make_zone
 
-GOLDEN_GENESIS_HASH = "eee5bf9c108e2fd5e6f878a83d46300d450791a47af460be08ed0afc7e01663b"
+GOLDEN_GENESIS_HASH = "edda0e03328aabceaa5e89e68377548d43456ac54c580d2c96ccc3e4dc20b7d3"
 GOLDEN_STATE_ROOT = "8bfd0e75cddba3dd52c229374f283ad0e681a4cf8d169780b8855a029fb60a35"
-GOLDEN_HEADER_HASH = "9fc42ce7ef8b21515830255c13a1005bd75699bb5a1b592171d20f1521610782"
+GOLDEN_HEADER_HASH = "cdb8062745a858f7cbfb58c9a6e68e91eaede6f9e32c3da0b687a38296095afc"
 
 
 def test_the_roots_of_a_genesis_never_change() -> None:

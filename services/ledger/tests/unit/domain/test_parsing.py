@@ -26,6 +26,7 @@ from services.ledger.tests.conftest import (
     capture_hold,
     complete_recovery,
     create_unit,
+    end_sponsorship,
     execute,
     identifier,
     instantiate,
@@ -37,6 +38,7 @@ from services.ledger.tests.conftest import (
     set_recovery,
     sorted_keys,
     start_recovery,
+    start_sponsorship,
     store_code,
     transfer,
     void_hold,
@@ -128,6 +130,8 @@ EVERY_KIND = [
     store_code(b"code"),
     instantiate(A, sha256(b"code").digest(), b"{}", accounts=[(B, C)], funds=[(C, B, 5)], declared=[A, C]),
     execute(A, b"{}", funds=[(C, B, 5)], declared=[A, C]),
+    start_sponsorship(A),
+    end_sponsorship(A),
 ]
 
 

@@ -42,6 +42,8 @@ from services.ledger.tests.conftest import (
 from services.ledger.tests.scene import ANA, BEN, Scene
 
 DELAY_MS = 60_000
+DELAY_MS_MIN = 1_000
+"""Of the zone."""
 NEW = TestKey("new key of ana")
 LOST = identifier("ana")
 """Principal of the member who loses her keys."""
@@ -205,7 +207,7 @@ async def test_a_lapsed_recovery_can_be_cancelled(scene: Guarded) -> None:
 
 
 async def test_a_guardian_must_be_there_and_is_the_last_to_be_asked_for(scene: Guarded) -> None:
-    nobody = pb.RecoveryPolicy(guardian=identifier("nobody"), delay_ms=1)
+    nobody = pb.RecoveryPolicy(guardian=identifier("nobody"), delay_ms=DELAY_MS_MIN)
     eve = scene.zone.member("eve", scene.shop)
     await scene.refused("CONTROLLER_UNKNOWN", scene.shop, open_controller(eve, recovery=nobody))
     await scene.refused("PRINCIPAL_EXISTS", scene.shop, open_controller(scene.ben, recovery=nobody))
@@ -213,10 +215,25 @@ async def test_a_guardian_must_be_there_and_is_the_last_to_be_asked_for(scene: G
     await scene.refused("CONTROLLER_UNKNOWN", scene.ana, set_recovery(nobody))
     # One that an earlier message of the same transaction opens is there.
     adam = scene.zone.member("adam", scene.shop)
-    await scene.applied(scene.shop, open_controller(eve), open_controller(adam, recovery=guarded_by(eve, 1)))
+    await scene.applied(
+        scene.shop, open_controller(eve), open_controller(adam, recovery=guarded_by(eve, DELAY_MS))
+    )
     controllers = scene.ledger.state.records[-1].controllers
-    assert controllers[adam.principal].recovery == RecoveryPolicy(eve.principal, 1)
+    assert controllers[adam.principal].recovery == RecoveryPolicy(eve.principal, DELAY_MS)
     assert controllers[eve.principal].recovery is None
+
+
+async def test_nobody_is_given_less_time_to_object_than_the_zone_says(scene: Guarded) -> None:
+    assert scene.zone.genesis.recovery_delay_ms_min == DELAY_MS_MIN
+    eve = scene.zone.member("eve", scene.shop)
+    too_short = guarded_by(scene.shop, DELAY_MS_MIN - 1)
+    for actor, message in (
+        (scene.shop, open_controller(eve, recovery=too_short)),
+        (scene.ana, set_recovery(guarded_by(scene.shop, DELAY_MS_MIN - 1))),
+    ):
+        figures = await scene.refused("RECOVERY_DELAY_TOO_SHORT", actor, message)
+        assert figures == {"delay_ms": DELAY_MS_MIN - 1, "delay_ms_min": DELAY_MS_MIN}
+    await scene.applied(scene.shop, open_controller(eve, recovery=guarded_by(scene.shop, DELAY_MS_MIN)))
 
 
 async def test_keys_that_are_not_of_prime_order_cannot_be_announced(scene: Guarded) -> None:
@@ -277,10 +294,10 @@ async def test_every_step_is_told_where_the_member_is_at_home(scene: Guarded) ->
 
 async def test_a_founding_co_op_is_recovered_by_the_zones_authority_and_told_itself(scene: Guarded) -> None:
     shop, authority = scene.shop, scene.zone.authority
-    await scene.applied(shop, set_recovery(guarded_by(authority, 1)))
+    await scene.applied(shop, set_recovery(guarded_by(authority, DELAY_MS)))
     await scene.applied(authority, start_recovery(shop.principal, 1, NEW))
     assert [event.tenant for event in scene.events()] == [shop.principal]
-    await scene.applied(authority, complete_recovery(shop.principal))
+    await scene.applied(authority, complete_recovery(shop.principal), after_ms=DELAY_MS)
     await scene.refused("KEY_REVOKED", shop, set_floor(ANA, -1))
     await scene.applied(shop, set_floor(ANA, -1), keys=[NEW])
 
