@@ -20,6 +20,7 @@ from icn_kit.commands import Command, DirectoryKey, PrincipalKeys, command_id, c
 from icn_kit.database import Database
 from icn_kit.errors import NotFound, Unauthenticated
 from icn_kit.inbox import handle_once
+from icn_kit.permissions import HeightNotReached
 from icn_localnet.pytest_plugin import DatabaseFor
 from icn_marketplace.domain.agreement import Agreement
 from icn_marketplace.domain.limits import MINUTE_MS
@@ -29,6 +30,7 @@ from icn_marketplace.store.unit_of_work import EventUnitOfWork, UnitOfWork
 from icn_marketplace.usecases.announce import Announcer
 from icn_marketplace.usecases.context import Context
 from icn_marketplace.usecases.expire_agreements import expire_agreements
+from icn_marketplace.usecases.permissions import PermissionsAt
 from icn_marketplace.usecases.ports import AccountSeen, PostingSeen
 
 GENESIS = b"g" * 32
@@ -52,19 +54,33 @@ class TestClock:
 
 
 class KnownRelations:
-    """Implements `Permissions` from a set; ``arriving`` is known only after a wait."""
+    """Implements `Permissions` from a set, up to ``height``; ``arriving`` is known from the next block on."""
 
     def __init__(self) -> None:
+        self.height = 0
+        self.newest = 0
+        self.is_late = False
+        """Whether what is waited for does not come in time."""
         self.known: set[tuple[bytes, str, bytes]] = set()
         self.arriving: set[tuple[bytes, str, bytes]] = set()
 
-    def is_related(self, principal: bytes, relations: Sequence[str], organization: bytes) -> bool:
+    def is_related(
+        self, principal: bytes, relations: Sequence[str], organization: bytes, height: int
+    ) -> bool:
+        if height > self.height:
+            raise HeightNotReached(height, self.height)
         return any((principal, relation, organization) in self.known for relation in relations)
 
-    async def catch_up(self) -> bool:
-        has_more = bool(self.arriving - self.known)
+    def newest_height(self) -> int:
+        if self.arriving:
+            self.newest += 1
+        return self.newest
+
+    async def wait_for(self, height: int) -> None:
+        if self.is_late:
+            raise HeightNotReached(height, self.height)
+        self.height = height
         self.known |= self.arriving
-        return has_more
 
 
 @dataclass
@@ -225,7 +241,7 @@ async def market(database_for: DatabaseFor) -> AsyncIterator[Market]:
         genesis_hash=GENESIS,
         units=partial(UnitOfWork, database, blobs, asyncio.Semaphore(6)),
         clock=clock,
-        permissions=permissions,
+        permissions=PermissionsAt(permissions, 0),
         ledger=ledger,
         block_time=ledger,
         announcer=announcer,

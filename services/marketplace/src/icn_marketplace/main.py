@@ -22,6 +22,7 @@ from icn_marketplace.store.queries import Queries
 from icn_marketplace.store.unit_of_work import WRITES_AT_ONCE, EventUnitOfWork, UnitOfWork
 from icn_marketplace.usecases.announce import Announcer
 from icn_marketplace.usecases.context import Context
+from icn_marketplace.usecases.permissions import PermissionsAt
 
 SERVICE = "marketplace"
 """Name of its schema, of its events and of itself."""
@@ -47,7 +48,7 @@ async def assemble(foundation: Foundation) -> Parts:
         genesis_hash=genesis_hash,
         units=units,
         clock=foundation.clock,
-        permissions=KnownPermissions(permissions, foundation.block_clock),
+        permissions=PermissionsAt(KnownPermissions(permissions, foundation.block_clock), 0),
         ledger=ledger,
         block_time=ClockOfBlocks(foundation.block_clock),
         announcer=announcer,

@@ -6,12 +6,15 @@ import asyncio
 import random
 import secrets
 from itertools import pairwise
+from typing import Any
 
 import psycopg
 import pytest
 from icn.marketplace.v1 import events_pb2
 from icn.marketplace.v1 import service_pb2 as pb
+from icn_kit.commands import Command
 from icn_kit.errors import DomainError, FailedPrecondition
+from icn_kit.permissions import HeightNotReached
 from icn_marketplace.domain.booking import Booking, BookingState
 from icn_marketplace.domain.limits import MINUTE_MS
 from icn_marketplace.domain.resource import Span
@@ -221,14 +224,67 @@ async def test_only_the_audience_books_and_only_those_who_belong_add(market: Mar
     await book_resource(market.command(ben, wish(resource, 30, 40)), market.context)
 
 
+async def judged_at(market: Market, command: Command[Any]) -> int | None:
+    """The height that is kept with a command."""
+    async with market.database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT judged_at_height FROM commands WHERE id = %s", (command.id,)
+        )
+        row = await cursor.fetchone()
+    assert row is not None
+    height: int | None = row[0]
+    return height
+
+
 async def test_a_refusal_waits_for_a_membership_that_is_on_its_way(market: Market) -> None:
     farm, anna = market.people.person("farm"), market.people.person("anna")
     rules = always_open(audience=farm.principal)
     request = pb.AddResource(owner=farm.principal, title="Saw", specification="saw", rules=rules)
     market.permissions.arriving.add((anna.principal, "member", farm.principal))
     command = market.command(anna, request)
-    added = await with_newest_permissions(lambda: add_resource(command, market.context), market.permissions)
+    added = await with_newest_permissions(lambda context: add_resource(command, context), market.context)
     assert added.resource.title == "Saw"
+
+
+async def test_a_command_is_judged_at_the_newest_block_and_the_height_is_kept(market: Market) -> None:
+    resource = await tractor(market)
+    farm = next(person for person in market.people.known.values() if person.name == "farm")
+    anna = market.people.person("anna")
+    market.join(anna, farm)
+    market.permissions.height, market.permissions.newest = 10, 17  # its tuples come while it waits
+    request = pb.AddResource(owner=farm.principal, title="Saw", specification="saw", rules=always_open())
+    command = market.command(anna, request)
+    await with_newest_permissions(lambda context: add_resource(command, context), market.context)
+    assert market.permissions.height == 17
+    assert await judged_at(market, command) == 17
+    unjudged = market.command(anna, wish(resource, 10, 20))
+    await with_newest_permissions(lambda context: book_resource(unjudged, context), market.context)
+    assert await judged_at(market, unjudged) is None
+
+
+async def test_without_the_permissions_of_the_newest_block_nobody_is_judged(market: Market) -> None:
+    """An office that ended long ago lets nobody through for as long as no checkpoint comes."""
+    farm, anna = market.people.person("farm"), market.people.person("anna")
+    market.join(anna, farm)
+    market.permissions.height, market.permissions.newest = 10, 1_000_000
+    market.permissions.is_late = True
+    request = pb.AddResource(owner=farm.principal, title="Saw", specification="saw", rules=always_open())
+    command = market.command(anna, request)
+    with pytest.raises(HeightNotReached) as refusal:
+        await with_newest_permissions(lambda context: add_resource(command, context), market.context)
+    assert (refusal.value.asked, refusal.value.reached) == (1_000_000, 10)
+    own = market.command(farm, request)  # nothing to judge: it does not wait for anybody
+    assert await with_newest_permissions(lambda context: add_resource(own, context), market.context)
+
+
+async def test_a_repeat_gets_its_answer_also_when_the_right_has_ended(market: Market) -> None:
+    farm, anna = market.people.person("farm"), market.people.person("anna")
+    market.join(anna, farm)
+    request = pb.AddResource(owner=farm.principal, title="Saw", specification="saw", rules=always_open())
+    command = market.command(anna, request)
+    first = await add_resource(command, market.context)
+    market.permissions.known.clear()
+    assert await add_resource(command, market.context) == first
 
 
 async def test_an_officer_of_the_owner_cancels_and_a_stranger_does_not(market: Market) -> None:

@@ -221,9 +221,7 @@ class MarketplaceServicer(service_pb2_grpc.MarketplaceServiceServicer):
         use_case: Callable[[Command[RequestT], Context], Awaitable[ResponseT]],
     ) -> ResponseT:
         command = await self._commands.read(request.command, METHODS + method, request_type)
-        return await with_newest_permissions(
-            lambda: use_case(command, self._context), self._context.permissions
-        )
+        return await with_newest_permissions(lambda context: use_case(command, context), self._context)
 
     def _before(self, listing: str, page_token: str) -> int:
         """The number that a list that is newest first goes on below."""

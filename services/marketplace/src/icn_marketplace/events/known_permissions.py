@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 from icn_kit.block_clock import BlockClock
 from icn_kit.permission_projection import Permissions as Projection
-from icn_kit.permissions import HeightNotReached
 
 CATCH_UP_SECONDS = 3.0
-"""How long a refusal waits for tuples of blocks that were executed before it: events take well under a
-second."""
+"""How long a judgement waits for the tuples of blocks that were executed before it: checkpoints come within a
+second (docs/spec/identity.md)."""
 
 
 class KnownPermissions:
@@ -21,19 +19,21 @@ class KnownPermissions:
         self._projection = projection
         self._clock = clock
 
-    def is_related(self, principal: bytes, relations: Sequence[str], organization: bytes) -> bool:
-        """See `Permissions`."""
-        replica = self._projection.replica
-        subject, object_ = f"principals/{principal.hex()}", f"organizations/{organization.hex()}"
-        return any(
-            replica.check(subject, relation, object_, replica.height).is_allowed for relation in relations
-        )
-
-    async def catch_up(self) -> bool:
+    def newest_height(self) -> int:
         """See `Permissions`."""
         newest, reached = self._clock.newest, self._projection.replica.height
-        if newest is None or newest.height <= reached:
-            return False
-        with contextlib.suppress(HeightNotReached):
-            await self._projection.wait_for(newest.height, CATCH_UP_SECONDS)
-        return self._projection.replica.height > reached
+        return reached + 1 if newest is None else max(newest.height, reached)
+
+    def is_related(
+        self, principal: bytes, relations: Sequence[str], organization: bytes, height: int
+    ) -> bool:
+        """See `Permissions`."""
+        subject, object_ = f"principals/{principal.hex()}", f"organizations/{organization.hex()}"
+        return any(
+            self._projection.replica.check(subject, relation, object_, height).is_allowed
+            for relation in relations
+        )
+
+    async def wait_for(self, height: int) -> None:
+        """See `Permissions`."""
+        await self._projection.wait_for(height, CATCH_UP_SECONDS)

@@ -57,10 +57,11 @@ class CommandTable(_Table):
         assert response is not None, "it is set before the claim is committed"
         return bytes(response)
 
-    async def answer(self, command_id: bytes, response: bytes) -> None:
+    async def answer(self, command_id: bytes, response: bytes, judged_at: int | None) -> None:
         """See `Commands`."""
         await self._connection.execute(
-            "UPDATE commands SET response = %s WHERE id = %s", (response, command_id)
+            "UPDATE commands SET response = %s, judged_at_height = %s WHERE id = %s",
+            (response, judged_at, command_id),
         )
 
 

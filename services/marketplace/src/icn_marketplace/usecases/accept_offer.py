@@ -68,4 +68,4 @@ async def accept_offer(command: Command[pb.AcceptOffer], context: Context) -> pb
             agreement = await record_observation(uow, agreement, hold, block_time_ms, context.announcer)
         return pb.AcceptOfferResponse(agreement=describe_agreement(agreement, hold))
 
-    return await once(command, pb.AcceptOfferResponse, context.units, accept)
+    return await once(command, pb.AcceptOfferResponse, context, accept)

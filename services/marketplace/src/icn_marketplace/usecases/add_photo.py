@@ -53,4 +53,4 @@ async def add_photo(command: Command[pb.AddPhoto], content: bytes, context: Cont
             photo=name("photos", request.digest), photos=[photo.hex() for photo in photos]
         )
 
-    return await once(command, pb.AddPhotoResponse, context.units, add)
+    return await once(command, pb.AddPhotoResponse, context, add)

@@ -42,11 +42,11 @@ async def add_resource(command: Command[pb.AddResource], context: Context) -> pb
         photos=(),
         added_at_ms=context.clock.now_ms(),
     )
-    check_may_add(command.principal, resource.owner, context.permissions)
 
     async def add(uow: UnitOfWork) -> pb.AddResourceResponse:
+        check_may_add(command.principal, resource.owner, context.permissions)
         await uow.resources.add(resource)
         await uow.outbox.add(context.announcer.resource_added(resource))
         return pb.AddResourceResponse(resource=describe_resource(resource))
 
-    return await once(command, pb.AddResourceResponse, context.units, add)
+    return await once(command, pb.AddResourceResponse, context, add)

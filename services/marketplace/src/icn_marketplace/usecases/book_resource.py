@@ -81,7 +81,7 @@ async def book_resource(command: Command[pb.BookResource], context: Context) -> 
         await uow.outbox.add(context.announcer.booking_made(booking, resource.owner))
         return pb.BookResourceResponse(booking=describe_booking(booking))
 
-    return await once(command, pb.BookResourceResponse, context.units, book)
+    return await once(command, pb.BookResourceResponse, context, book)
 
 
 async def next_free_slot(uow: UnitOfWork, resource: Resource, wish: Span, now_ms: int) -> Span | None:

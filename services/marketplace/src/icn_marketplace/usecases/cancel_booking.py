@@ -46,4 +46,4 @@ async def cancel_booking(command: Command[pb.CancelBooking], context: Context) -
             booking=describe_booking(cancelled), promoted=[describe_booking(one) for one in promoted]
         )
 
-    return await once(command, pb.CancelBookingResponse, context.units, cancel)
+    return await once(command, pb.CancelBookingResponse, context, cancel)

@@ -33,4 +33,4 @@ async def close_offer(command: Command[pb.CloseOffer], context: Context) -> pb.C
         await uow.outbox.add(context.announcer.offer_closed(offer, now_ms))
         return pb.CloseOfferResponse(offer=describe_offer(offer, now_ms))
 
-    return await once(command, pb.CloseOfferResponse, context.units, close)
+    return await once(command, pb.CloseOfferResponse, context, close)

@@ -45,4 +45,4 @@ async def confirm_delivery(
         )
         return pb.ConfirmDeliveryResponse(agreement=describe_agreement(agreement, hold))
 
-    return await once(command, pb.ConfirmDeliveryResponse, context.units, confirm)
+    return await once(command, pb.ConfirmDeliveryResponse, context, confirm)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from icn_kit.clock import Clock
 
 from icn_marketplace.usecases.announce import Announcer
-from icn_marketplace.usecases.ports import BlockTime, Ledger, Permissions, UnitsOfWork
+from icn_marketplace.usecases.permissions import PermissionsAt
+from icn_marketplace.usecases.ports import BlockTime, Ledger, UnitsOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,8 @@ class Context:
     genesis_hash: bytes
     units: UnitsOfWork
     clock: Clock
-    permissions: Permissions
+    permissions: PermissionsAt
+    """Made anew for each command, at the newest height known; at height 0 nobody is anything."""
     ledger: Ledger
     block_time: BlockTime
     announcer: Announcer

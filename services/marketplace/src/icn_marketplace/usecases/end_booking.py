@@ -40,4 +40,4 @@ async def end_booking(command: Command[pb.EndBooking], context: Context) -> pb.E
             booking=describe_booking(ended), promoted=[describe_booking(one) for one in promoted]
         )
 
-    return await once(command, pb.EndBookingResponse, context.units, end)
+    return await once(command, pb.EndBookingResponse, context, end)

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from icn_kit.errors import PermissionDenied
 
 from icn_marketplace.domain.booking import Booking, not_your_booking
 from icn_marketplace.domain.resource import Resource
 from icn_marketplace.usecases.ports import Permissions
 
+
+class PermissionsAt:
+    """Who is what at one height, and whether anybody has asked."""
+
+    def __init__(self, source: Permissions, height: int) -> None:
+        self.source = source
+        self.height = height
+        self._has_judged = False
+
+    @property
+    def judged_at(self) -> int | None:
+        """The height, once something was judged by it: kept with the command."""
+        return self.height if self._has_judged else None
+
+    def is_related(self, principal: bytes, relations: Sequence[str], organization: bytes) -> bool:
+        """Whether the principal has one of the relations to the organization.
+
+        Raises:
+            HeightNotReached: the copy of the permissions is older.
+        """
+        self._has_judged = True
+        return self.source.is_related(principal, relations, organization, self.height)
+
+
 MEMBER, OFFICER, MEMBER_OF_MEMBER = "member", "officer", "member_of_member"
 
 
-def check_may_add(principal: bytes, owner: bytes, permissions: Permissions) -> None:
+def check_may_add(principal: bytes, owner: bytes, permissions: PermissionsAt) -> None:
     """Refuse who does not belong to the owner of a resource.
 
     Raises:
@@ -26,7 +52,7 @@ def check_may_add(principal: bytes, owner: bytes, permissions: Permissions) -> N
         )
 
 
-def check_may_book(principal: bytes, resource: Resource, permissions: Permissions) -> None:
+def check_may_book(principal: bytes, resource: Resource, permissions: PermissionsAt) -> None:
     """Refuse who is not in the audience.
 
     Raises:
@@ -45,7 +71,7 @@ def check_may_book(principal: bytes, resource: Resource, permissions: Permission
 
 
 def check_may_cancel(
-    principal: bytes, booking: Booking, resource: Resource, permissions: Permissions
+    principal: bytes, booking: Booking, resource: Resource, permissions: PermissionsAt
 ) -> None:
     """Refuse who is neither the booker nor speaks for the owner.
 

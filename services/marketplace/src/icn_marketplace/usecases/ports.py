@@ -25,8 +25,8 @@ class Commands(Protocol):
         """
         ...
 
-    async def answer(self, command_id: bytes, response: bytes) -> None:
-        """Keep the answer of a claimed command."""
+    async def answer(self, command_id: bytes, response: bytes, judged_at: int | None) -> None:
+        """Keep the answer of a claimed command and the height of the permissions that it was judged by."""
         ...
 
 
@@ -246,14 +246,28 @@ UnitsOfWork = Callable[[], UnitOfWork]
 
 
 class Permissions(Protocol):
-    """Who is what, from this process' memory, at the height it has reached."""
+    """Who is what, from this process' memory."""
 
-    def is_related(self, principal: bytes, relations: Sequence[str], organization: bytes) -> bool:
-        """Whether the principal has one of the relations to the organization."""
+    def newest_height(self) -> int:
+        """Of the newest block that is known here; while none is, above what can be answered."""
         ...
 
-    async def catch_up(self) -> bool:
-        """Wait, within reason, for what blocks executed so far have changed; whether more is known now."""
+    def is_related(
+        self, principal: bytes, relations: Sequence[str], organization: bytes, height: int
+    ) -> bool:
+        """Whether the principal has one of the relations to the organization at a height.
+
+        Raises:
+            HeightNotReached: this memory cannot say for that height yet.
+        """
+        ...
+
+    async def wait_for(self, height: int) -> None:
+        """Return once a height is known.
+
+        Raises:
+            HeightNotReached: not within reason.
+        """
         ...
 
 

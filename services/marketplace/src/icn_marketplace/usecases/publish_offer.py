@@ -62,4 +62,4 @@ async def publish_offer(command: Command[pb.PublishOffer], context: Context) -> 
         await uow.outbox.add(context.announcer.offer_published(offer))
         return pb.PublishOfferResponse(offer=describe_offer(offer, now_ms))
 
-    return await once(command, pb.PublishOfferResponse, context.units, publish)
+    return await once(command, pb.PublishOfferResponse, context, publish)

@@ -33,4 +33,4 @@ async def report_delivery(command: Command[pb.ReportDelivery], context: Context)
             await uow.agreements.change(agreement)
         return pb.ReportDeliveryResponse(agreement=describe_agreement(agreement, hold))
 
-    return await once(command, pb.ReportDeliveryResponse, context.units, report)
+    return await once(command, pb.ReportDeliveryResponse, context, report)

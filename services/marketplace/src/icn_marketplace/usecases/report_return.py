@@ -59,4 +59,4 @@ async def report_return(command: Command[pb.ReportReturn], context: Context) -> 
         await uow.outbox.add(context.announcer.agreement_ended(settled))
         return pb.ReportReturnResponse(agreement=describe_agreement(settled, hold))
 
-    return await once(command, pb.ReportReturnResponse, context.units, settle)
+    return await once(command, pb.ReportReturnResponse, context, settle)
