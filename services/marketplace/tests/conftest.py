@@ -94,6 +94,7 @@ class TestLedger:
     transactions: dict[bytes, list[PostingSeen]] = field(default_factory=dict)
     block_time_ms: int = NOW
     is_stream_handled: bool = True
+    height: int = 100
 
     async def account(self, account: bytes) -> AccountSeen:
         if account not in self.accounts:
@@ -110,6 +111,10 @@ class TestLedger:
 
     async def is_level(self) -> bool:
         return self.is_stream_handled
+
+    async def wait_for_height(self, height: int) -> None:
+        if height > self.height:
+            await asyncio.Event().wait()
 
     async def now_ms(self) -> int:
         return self.block_time_ms
@@ -257,7 +262,14 @@ async def market(database_for: DatabaseFor) -> AsyncIterator[Market]:
         queries=Queries(database),
         blobs=blobs,
         announcer=announcer,
-        holds=LedgerHolds(database, bus, lambda connection: EventUnitOfWork(connection, blobs), announcer),
+        holds=LedgerHolds(
+            database,
+            bus,
+            lambda connection: EventUnitOfWork(connection, blobs),
+            announcer,
+            ledger=ledger,
+            heights=ledger,
+        ),
     )
     await database.close()
 

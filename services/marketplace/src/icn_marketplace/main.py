@@ -39,7 +39,12 @@ async def assemble(foundation: Foundation) -> Parts:
     units = partial(UnitOfWork, database, blobs, asyncio.Semaphore(WRITES_AT_ONCE))
     permissions = Permissions(database)
     holds = LedgerHolds(
-        database, foundation.bus, lambda connection: EventUnitOfWork(connection, blobs), announcer
+        database,
+        foundation.bus,
+        lambda connection: EventUnitOfWork(connection, blobs),
+        announcer,
+        ledger=ledger,
+        heights=foundation.block_clock,
     )
     watcher = DueWatcher(
         foundation.block_clock, queries, units, ledger=ledger, events=holds, announcer=announcer

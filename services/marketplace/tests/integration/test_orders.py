@@ -19,6 +19,7 @@ from icn_kit.errors import DomainError
 from icn_marketplace.domain.agreement import AgreementState
 from icn_marketplace.domain.identifiers import derive_identifier
 from icn_marketplace.domain.limits import ABSENCE_MARGIN_MS
+from icn_marketplace.events import ledger_holds
 from icn_marketplace.events.ledger_holds import CAPTURED, PLACED, RELEASED
 from icn_marketplace.store.photos import PhotoQueries
 from icn_marketplace.usecases.accept_offer import accept_offer
@@ -242,6 +243,33 @@ async def test_what_is_never_paid_is_released_only_when_that_is_certain(trade: T
     assert (await market.agreement(agreement.name)).state is AgreementState.FAILED
     assert await trade.evidence() == [("payment", "not_paid", "anna")]
     assert await trade.left() == 10
+
+
+async def test_a_forged_release_of_a_hold_that_lasts_gives_nothing_up(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreement = await trade.accept()
+    await trade.place(agreement)
+    market = trade.market
+    market.ledger.holds = {identifier(agreement.commitments[1].name)}
+
+    def released(height: int) -> EventEnvelope:
+        payload = ledger_events.HoldReleased(height=height, hold=trade.hold(agreement), is_expired=True)
+        return EventEnvelope(id=new_event_id(), subject=RELEASED, payload=payload.SerializeToString())
+
+    forged = released(9)
+    await market.holds.check(forged)
+    await market.tell(forged)
+    assert (await market.agreement(agreement.name)).state is AgreementState.OPEN
+    monkeypatch.setattr(ledger_holds, "BEHIND_SECONDS_MAX", 0.05)
+    with pytest.raises(DomainError) as refusal:
+        await market.holds.check(released(101))  # the validators stand at 100
+    assert refusal.value.reason == "EVENT_FROM_FUTURE"
+    market.ledger.holds = set()
+    true = released(100)
+    await market.holds.check(true)
+    await market.tell(true)
+    assert (await market.agreement(agreement.name)).state is AgreementState.FAILED
 
 
 async def test_what_is_held_but_not_delivered_fails_by_the_holds_own_expiry(trade: Trade) -> None:

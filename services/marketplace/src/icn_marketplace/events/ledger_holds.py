@@ -5,21 +5,24 @@ Source: docs/spec/marketplace.md, "Agreement"; protos/icn/ledger/v1/events.proto
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
+import structlog
 from google.protobuf.message import DecodeError
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2 as ledger
 from icn_kit.bus import Bus, stream_name
 from icn_kit.database import Connection, Database
 from icn_kit.envelope import MalformedEvent
-from icn_kit.errors import Unavailable
+from icn_kit.errors import FailedPrecondition, Unavailable
 from icn_kit.inbox import Consumer
 from nats.errors import Error as NatsError
 
 from icn_marketplace.domain.agreement import Hold
 from icn_marketplace.usecases.announce import Announcer
-from icn_marketplace.usecases.ports import UnitOfWork
+from icn_marketplace.usecases.ports import Ledger, UnitOfWork
 from icn_marketplace.usecases.record_hold import (
     record_hold_captured,
     record_hold_placed,
@@ -32,6 +35,20 @@ PLACED = "icn.ledger.v1.hold_placed"
 CAPTURED = "icn.ledger.v1.hold_captured"
 RELEASED = "icn.ledger.v1.hold_released"
 
+BEHIND_SECONDS_MAX = 2.0
+"""How much later than the validator that tells of it f + 1 may execute a block."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Heights(Protocol):
+    """How far f + 1 validators have come; `icn_kit.block_clock.BlockClock` is one."""
+
+    async def wait_for_height(self, height: int) -> object:
+        """Return once a block of at least this height was executed."""
+        ...
+
+
 UnitInside = Callable[[Connection], UnitOfWork]
 """A unit of work inside the transaction of an event."""
 
@@ -39,8 +56,21 @@ UnitInside = Callable[[Connection], UnitOfWork]
 class LedgerHolds:
     """Consumes holds; implements `LedgerEvents`."""
 
-    def __init__(self, database: Database, bus: Bus, unit_inside: UnitInside, announcer: Announcer) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        unit_inside: UnitInside,
+        announcer: Announcer,
+        *,
+        ledger: Ledger,
+        heights: Heights,
+    ) -> None:
         self._bus = bus
+        self._ledger = ledger
+        self._heights = heights
+        self._false: set[bytes] = set()
+        """Ids of events that the ledger contradicts, until they are handled: at most the one under way."""
         self._unit_inside = unit_inside
         self._announcer = announcer
         self.consumer = Consumer(
@@ -50,14 +80,46 @@ class LedgerHolds:
             name=CONSUMER,
             subjects=(PLACED, CAPTURED, RELEASED),
             handler=self.handle,
+            before=self.check,
         )
 
+    async def check(self, event: EventEnvelope) -> None:
+        """Before goods are given up because a hold has ended, see that it has: whoever has the bus's password
+        can publish an event. What was placed again since then has not ended either.
+
+        Raises:
+            FailedPrecondition: EVENT_FROM_FUTURE: f + 1 validators do not come so far.
+            MalformedEvent: its payload is not what its subject says.
+            Unavailable: too few validators answer.
+        """
+        if event.subject != RELEASED:
+            return
+        try:
+            released = ledger.HoldReleased.FromString(event.payload)
+        except DecodeError as error:
+            raise MalformedEvent(f"the payload is no {event.subject}") from error
+        try:
+            async with asyncio.timeout(BEHIND_SECONDS_MAX):
+                await self._heights.wait_for_height(released.height)
+        except TimeoutError as error:
+            raise FailedPrecondition(
+                "EVENT_FROM_FUTURE",
+                f"it tells of height {released.height}, which validators have not reached",
+                height=released.height,
+            ) from error
+        self._false.clear()
+        if await self._ledger.has_hold(released.hold.hold):
+            _log.warning("a hold lasts that an event says has ended", event_id=event.id.hex())
+            self._false.add(event.id)
+
     async def handle(self, event: EventEnvelope, connection: Connection) -> None:
-        """The effect of one event.
+        """The effect of one event; none where the ledger contradicts it.
 
         Raises:
             MalformedEvent: its payload is not what its subject says.
         """
+        if event.id in self._false:
+            return
         async with self._unit_inside(connection) as uow:
             try:
                 await self._record(event, uow)
