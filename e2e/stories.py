@@ -284,12 +284,8 @@ class Play:
             )
         )
         if lots:
-            await self.until(
-                lambda: self.door.read(
-                    f"/v1/polls/{proposal.hex()}", ledger.GetPollRequest(name=f"polls/{proposal.hex()}")
-                ),
-                lambda found: bool(found["poll"]["is_closed"]),
-            )
+            # As governance has it, which takes secrets a moment after the ledger has closed the poll.
+            await self.seen(path, get, "proposal", lambda found: found["state"] in ("closed", "counted"))
         for teller, secret in lots.values():
             await self.say(teller, governance.RevealLot(proposal=proposal, secret=secret))
         shown = await self.seen(path, get, "proposal", lambda found: bool(found["decision"]))
