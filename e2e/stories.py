@@ -16,6 +16,7 @@ from icn.governance.v1 import service_pb2 as governance
 from icn.kit.v1.command_pb2 import SignedCommand
 from icn.ledger.v1 import service_pb2 as ledger
 from icn.ledger.v1.state_pb2 import BallotLeaf
+from icn.ledger.v1.transaction_pb2 import AuthorityRules
 from icn_client import transactions
 from icn_client.acting import Actor, now_ms
 from icn_client.commands import sign_command
@@ -220,14 +221,14 @@ class Play:
         return Actor(self.genesis_hash, principal, sponsor.payer, [key]), opening
 
     async def found(self, vouches_min: int = 0) -> bytes:
-        """The founders' federation; one countersignature short it is none."""
+        """The founders' federation, whose polls are open for a second at least; one countersignature short
+        it is none."""
         four = list(self.founders.values())
         authority = new_identifier()
         text = DecisionText(authority, "Founding of the Valley Federation", "Four cooperatives federate.")
         members = [one.principal for one in four]
-        body = founding_decision(
-            self.genesis_hash, text, members, now_ms() + HOUR_MS, vouches_min=vouches_min
-        )
+        rules = AuthorityRules(vouches_min=vouches_min, poll_ms_min=1_000)
+        body = founding_decision(self.genesis_hash, text, members, now_ms() + HOUR_MS, rules)
         signed = [countersign(self.genesis_hash, body, one.principal, one.keys[0]) for one in four]
         short = await self.act(four[0], transactions.enact_decision(body, signed[:3]))
         assert short.status == "refused", short

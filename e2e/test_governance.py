@@ -22,12 +22,12 @@ from icn_client.governance import (
     Governance,
     cast_ballot,
     election_draft,
-    identifier_in,
     new_opening,
     new_secret,
     open_poll,
     plain_draft,
 )
+from icn_client.names import identifier_in
 from icn_client.platforms import open_founders
 from icn_client.submitter import Submitter
 from icn_kit.errors import DomainError
@@ -55,7 +55,8 @@ class Federation:
     def __init__(self, running: Any, answer: Any) -> None:
         self.running = running
         founded = answer(
-            "federation", "found", "Valley", *(part for name in COOPS for part in ("--founder", name))
+            *("federation", "found", "Valley", "--poll-time", "1s"),
+            *(part for name in COOPS for part in ("--founder", name)),
         )
         self.id = bytes.fromhex(founded["federation"])
         self.identities = {identity.name: identity for identity in open_founders(running.directory)}

@@ -231,7 +231,11 @@ class Areas:
                 ledger.GetAuthorityResponse(
                     authority=state_pb2.AuthorityLeaf(
                         authority=FEDERATION,
-                        rules=transaction_pb2.AuthorityRules(threshold=0, vouches_min=2),
+                        rules=transaction_pb2.AuthorityRules(
+                            threshold=0,
+                            vouches_min=2,
+                            majority=transaction_pb2.Share(numerator=3, denominator=5),
+                        ),
                         members=5,
                     )
                 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn_crypto import tags
@@ -71,8 +72,22 @@ def set_zone_authority(authority: bytes) -> pb.Message:
     return pb.Message(set_zone_authority=pb.SetZoneAuthority(authority=authority))
 
 
+POLL_MS_MIN = 1
+"""What authorities of tests say that a poll must be open; a block passes no 72 hours."""
+
+
+def rules_of(threshold: int = 0, vouches_min: int = 0, **others: Any) -> pb.AuthorityRules:
+    return pb.AuthorityRules(
+        threshold=threshold, vouches_min=vouches_min, **{"poll_ms_min": POLL_MS_MIN, **others}
+    )
+
+
+def share(numerator: int, denominator: int) -> pb.Share:
+    return pb.Share(numerator=numerator, denominator=denominator)
+
+
 def found(members: Iterable[bytes], threshold: int = 0, vouches_min: int = 0) -> pb.DecisionAction:
-    rules = pb.AuthorityRules(threshold=threshold, vouches_min=vouches_min)
+    rules = rules_of(threshold, vouches_min)
     return pb.DecisionAction(found_authority=pb.FoundAuthority(members=sorted(members), rules=rules))
 
 
@@ -84,8 +99,8 @@ def exclude(member: bytes) -> pb.DecisionAction:
     return pb.DecisionAction(end_membership=pb.EndMembershipOfAuthority(member=member))
 
 
-def set_rules(threshold: int, vouches_min: int = 0) -> pb.DecisionAction:
-    return pb.DecisionAction(set_rules=pb.AuthorityRules(threshold=threshold, vouches_min=vouches_min))
+def set_rules(threshold: int, vouches_min: int = 0, **others: Any) -> pb.DecisionAction:
+    return pb.DecisionAction(set_rules=rules_of(threshold, vouches_min, **others))
 
 
 def floor_action(account: bytes, floor_minor: int) -> pb.DecisionAction:

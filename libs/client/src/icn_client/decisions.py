@@ -68,16 +68,15 @@ def build_decision(
     )
 
 
-def found_authority(members: Iterable[bytes], *, threshold: int = 0, vouches_min: int = 0) -> DecisionAction:
+def found_authority(members: Iterable[bytes], rules: AuthorityRules | None = None) -> DecisionAction:
     """Founds the authority itself; every member named must countersign. They are put in order.
 
     Args:
         members: principals, 1 to 64.
-        threshold: how many must countersign later decisions; 0: more than two thirds.
-        vouches_min: members that must have vouched for an applicant.
+        rules: by which it decides; the defaults where left out.
     """
-    rules = AuthorityRules(threshold=threshold, vouches_min=vouches_min)
-    return DecisionAction(found_authority=FoundAuthority(members=sorted(members), rules=rules))
+    given = rules or AuthorityRules()
+    return DecisionAction(found_authority=FoundAuthority(members=sorted(members), rules=given))
 
 
 def admit(member: bytes) -> DecisionAction:
@@ -100,16 +99,14 @@ def founding_decision(
     text: DecisionText,
     members: Iterable[bytes],
     expire_time_ms: int,
-    *,
-    threshold: int = 0,
-    vouches_min: int = 0,
+    rules: AuthorityRules | None = None,
 ) -> bytes:
-    """Canonical bytes of the decision that founds ``text.authority``."""
+    """Canonical bytes of the decision that founds ``text.authority``, with the default rules or others."""
     return build_decision(
         authority=text.authority,
         subject=text.digest(genesis_hash),
         expire_time_ms=expire_time_ms,
-        actions=[found_authority(members, threshold=threshold, vouches_min=vouches_min)],
+        actions=[found_authority(members, rules)],
     )
 
 

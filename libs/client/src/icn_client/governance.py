@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from google.protobuf.message import Message as ProtoMessage
 from icn.governance.v1 import service_pb2 as messages
-from icn.ledger.v1.transaction_pb2 import Countersignature, DecisionAction
-from icn_kit.errors import FailedPrecondition, InvalidArgument, Unavailable
+from icn.ledger.v1.transaction_pb2 import AuthorityRules, Countersignature, DecisionAction
+from icn_kit.errors import FailedPrecondition, Unavailable
 from icn_tally.plain_decision import CHOICES, PlainDecision
 from icn_tally.polls.commitments import SALT_BYTES, SECRET_BYTES, Opening, ballot_bytes, lot_commitment
 from icn_tally.polls.documents import Draft, PollDocument, checked_draft, read_document, read_draft
+from icn_tally.polls.rules import rule_of
 from icn_tally.scottish_stv import ScottishStv
 
 from icn_client import transactions
 from icn_client.acting import Actor, perform
 from icn_client.commands import send_command, sign_command
 from icn_client.keystore import Identity
+from icn_client.names import identifier_in
 from icn_client.submitter import Outcome, Submitter
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def plain_draft(
     actions: Iterable[DecisionAction] = (),
     electorate: str = "members",
     opening_ms: int = OPENING_MS_DEFAULT,
+    rules: AuthorityRules | None = None,
     rule: PlainDecision | None = None,
 ) -> Draft:
     """A draft to be answered with yes, no or abstention.
@@ -76,11 +79,15 @@ def plain_draft(
         actions: what a carried decision does.
         electorate: ``members`` or ``members-of-members``.
         opening_ms: how long missing openings are waited for.
-        rule: with its own ``eligible``; more yes than no where left out.
+        rules: of the authority that decides; the defaults of one where left out.
+        rule: with its own ``eligible``, instead of the least that the rules ask for.
 
     Raises:
         InvalidDocument: a limit is broken.
     """
+    enacted = tuple(actions)
+    if rule is None and electorate == "members":
+        rule = rule_of(rules or AuthorityRules(), enacted, eligible)
     return checked_draft(
         Draft(
             organization=organization,
@@ -92,7 +99,7 @@ def plain_draft(
             candidates=CHOICES,
             tellers=(),
             opening_ms=opening_ms,
-            actions=tuple(actions),
+            actions=enacted,
         )
     )
 
@@ -348,22 +355,6 @@ class Governance:
             if not token:
                 return
         raise Unavailable("LIST_TOO_LONG", f"{method} goes on for more than {PAGES_MAX} pages")
-
-
-def identifier_in(name: str, collection: str, length_bytes: int = 16) -> bytes:
-    """The id in a resource name that a service gave.
-
-    Raises:
-        InvalidArgument: it is none (MALFORMED_NAME).
-    """
-    folder, _, digits = name.partition("/")
-    try:
-        found = bytes.fromhex(digits)
-    except ValueError:
-        found = b""
-    if folder != collection or len(found) != length_bytes:
-        raise InvalidArgument("MALFORMED_NAME", f"{name[:80]!r} is not of {collection}/…")
-    return found
 
 
 def document_from(shown: Any, genesis_hash: bytes, close_time_ms: int) -> PollDocument:

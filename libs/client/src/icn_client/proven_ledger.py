@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -106,14 +107,21 @@ class ConnectionLedger:
 
     async def count_voters(self, leaf: PollLeaf) -> int:
         """See the port."""
+        validators = {address.ledger: address for address in self._connection.network.validators}
         answers = await asyncio.gather(
-            *(self._count_at(address, leaf) for address in self._connection.network.validators),
-            return_exceptions=True,
+            *(self._count_at(address, leaf) for address in validators.values()), return_exceptions=True
         )
-        counts = [answer for answer in answers if isinstance(answer, int)]
-        if not counts:
-            raise Unavailable("NOBODY_ANSWERS", f"no validator lists the members: {answers[0]}")
-        return max(counts)
+        counts = Counter(answer for answer in answers if isinstance(answer, int))
+        needed = faulty_max(len(self._connection.genesis.validators)) + 1
+        agreed = [count for count, answered in counts.items() if answered >= needed]
+        if not agreed:
+            said = ", ".join(f"{answered} say {count}" for count, answered in sorted(counts.items()))
+            raise StewardRefuses(
+                "ELECTORATE_UNKNOWN",
+                f"how many voters there are must be said alike by {needed} validators: "
+                f"{said or 'none answers'}",
+            )
+        return max(agreed)
 
     async def _newest_time_ms(self) -> int:
         """Block time as the validators say, to know whether waiting for a proof is worth while."""
@@ -190,6 +198,11 @@ class ConnectionLedger:
             if not token:
                 return found
         raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE} members")
+
+
+def faulty_max(validators: int) -> int:
+    """How many of so many may lie, when more than two thirds are honest."""
+    return (validators - 1) // 3
 
 
 def was_member(leaf: MembershipLeaf, time_ms: int) -> bool:

@@ -21,11 +21,15 @@ from icn.ledger.v1.state_pb2 import (
     PollLeaf,
 )
 from icn.ledger.v1.transaction_pb2 import Countersignature, Decision
+from icn_kit.errors import InvalidArgument
 from icn_tally.polls.commitments import Opening
 from icn_tally.polls.decisions import countersignatures_needed, decision_bytes, decision_of
 from icn_tally.polls.documents import PollDocument, read_document
 from icn_tally.polls.forms import InvalidDocument
 from icn_tally.polls.results import PollResult, count_poll
+from icn_tally.polls.rules import outcome_shortfall, time_shortfall
+
+from icn_client.names import identifier_in
 
 PLAIN = "plain-decision"
 
@@ -67,7 +71,11 @@ class ProvenLedger(Protocol):
         ...
 
     async def count_voters(self, leaf: PollLeaf) -> int:
-        """The largest number of voters that a validator finds as of the poll's opening."""
+        """How many voters there were as of the poll's opening, as more validators say than may lie.
+
+        Raises:
+            StewardRefuses: ELECTORATE_UNKNOWN.
+        """
         ...
 
 
@@ -153,11 +161,26 @@ async def examine(
     body = decision_bytes(decision_of(counted.document, result))
     if body != shown.decision:
         raise StewardRefuses("DECISION_DIFFERS", _difference(shown.decision, body))
+    await _check_rules(counted, ledger)
     authority = counted.document.draft.organization
     membership = await ledger.membership(authority, organization)
     if membership is None or membership.status != MEMBERSHIP_STATUS_ACTIVE:
         raise StewardRefuses("NOT_A_MEMBER", f"{organization.hex()} is no active member of {authority.hex()}")
     return body
+
+
+async def _check_rules(counted: Recount, ledger: ProvenLedger) -> None:
+    """The rules of the authority as they are proven now, whatever the document asked for."""
+    authority = counted.document.draft.organization
+    leaf = await ledger.authority(authority)
+    if leaf is None:
+        raise StewardRefuses("RULES_NOT_MET", f"the ledger has no authority {authority.hex()}")
+    fault = time_shortfall(counted.leaf.close_time_ms - counted.leaf.open_time_ms, leaf.rules)
+    result = counted.result
+    if fault is None and result.is_carried and result.decision is not None:
+        fault = outcome_shortfall(counted.document, result.decision, leaf.rules)
+    if fault is not None:
+        raise StewardRefuses("RULES_NOT_MET", fault.message)
 
 
 async def is_decided(
@@ -179,12 +202,17 @@ async def is_decided(
 def shown_from(
     proposal: Any, openings: Sequence[Opening], result: bytes, decision: bytes, identifier: bytes
 ) -> Shown:
-    """What governance's answers say together. ``proposal`` is its Proposal, ``identifier`` the proposal's."""
-    secrets = {
-        bytes.fromhex(share.teller.rpartition("/")[2]): share.secret
-        for share in proposal.lots
-        if share.secret
-    }
+    """What governance's answers say together. ``proposal`` is its Proposal, ``identifier`` the proposal's.
+
+    Raises:
+        StewardRefuses: ANSWER_MALFORMED.
+    """
+    try:
+        secrets = {
+            identifier_in(share.teller, "principals"): share.secret for share in proposal.lots if share.secret
+        }
+    except InvalidArgument as error:
+        raise StewardRefuses("ANSWER_MALFORMED", f"a teller: {error.message}") from None
     return Shown(identifier, proposal.document, secrets, openings, result, decision)
 
 

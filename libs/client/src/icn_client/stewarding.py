@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from icn.governance.v1.service_pb2 import DECISION_STATE_PROPOSED
 from icn.ledger.v1.state_pb2 import MEMBERSHIP_STATUS_ACTIVE
 from icn.ledger.v1.transaction_pb2 import Countersignature
-from icn_kit.errors import DomainError
+from icn_kit.errors import DomainError, InvalidArgument, NotFound
 from icn_tally.polls.decisions import decision_id
 
 from icn_client.acting import TransactionRefused, find_actor, perform
 from icn_client.decisions import DECIDED, countersign, enact_decision, is_countersigned, with_steward_key
-from icn_client.governance import Governance, identifier_in
+from icn_client.governance import Governance, proposal_name
 from icn_client.keystore import Identity
+from icn_client.names import identifier_in
 from icn_client.proven_ledger import ConnectionLedger
 from icn_client.steward import ProvenLedger, StewardRefuses, examine, is_decided, shown_from
 from icn_client.submitter import NobodyAnswers, Submitter
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 STEWARD_LANE: Final = 15
 """So that the steward never takes a number from the organization's other devices."""
+
+
+ERROR_CHARACTERS_MAX: Final = 300
+"""Of an unexpected error; what a host serves may be in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class StewardProgram:
         for decision in reversed(waiting):
             if not decision.proposal:
                 continue
-            if only is not None and identifier_in(decision.proposal, "proposals") != only:
+            if only is not None and decision.proposal != proposal_name(only):
                 continue
             try:
                 step = await self._deal_with(decision)
@@ -103,6 +108,9 @@ class StewardProgram:
                 step = _step(decision, "failed", "NOBODY_ANSWERS", str(error))
             except DomainError as error:
                 step = _step(decision, "failed", error.reason, error.message)
+            except Exception as error:  # noqa: BLE001 - whatever a host serves, the others are dealt with
+                said = f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
+                step = _step(decision, "refused", "ANSWER_MALFORMED", said)
             if step is not None:
                 steps.append(step)
         return steps
@@ -165,7 +173,10 @@ async def valid_countersignatures(
     connection = governance.connection
     found = []
     for one in await governance.countersignatures(identifier):
-        controller = await connection.controller(one.signer)
+        try:
+            controller = await connection.controller(one.signer)
+        except (NotFound, InvalidArgument):  # of nobody: somebody made it up
+            continue
         if is_countersigned(connection.genesis.hash, body, one, controller):
             found.append(one)
     return found

@@ -15,7 +15,7 @@ import pytest
 from icn.ledger.v1 import service_pb2 as ledger
 from icn.ledger.v1 import state_pb2 as state
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceServicer, add_LedgerServiceServicer_to_server
-from icn.ledger.v1.transaction_pb2 import AuthorityRules
+from icn.ledger.v1.transaction_pb2 import AuthorityRules, Share
 from icn_client import institutions
 from icn_client.connection import Connection, NetworkFile
 from icn_client.platforms import LOCK_NAME
@@ -24,6 +24,7 @@ from icn_kit.server import GrpcServer
 
 FEDERATION, SHOP, ANA = b"f" * 16, b"s" * 16, b"a" * 16
 DAY = 86_400_000
+RULES = AuthorityRules(vouches_min=2, majority=Share(numerator=3, denominator=5))
 
 
 def membership(organization: bytes, member: bytes, status: int, **times: int) -> state.MembershipLeaf:
@@ -49,7 +50,7 @@ class Institutions(LedgerServiceServicer):
     async def GetAuthority(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
         if request.name != f"authorities/{FEDERATION.hex()}":
             raise NotFound("AUTHORITY_UNKNOWN", "there is no such authority")
-        leaf = state.AuthorityLeaf(authority=FEDERATION, rules=AuthorityRules(vouches_min=2), members=3)
+        leaf = state.AuthorityLeaf(authority=FEDERATION, rules=RULES, members=3)
         return ledger.GetAuthorityResponse(authority=leaf, height=7)
 
     async def GetMembership(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
@@ -121,9 +122,16 @@ async def test_an_authority_is_shown_with_its_active_members_and_quorum(folder: 
         "threshold": 0,
         "quorum": 3,
         "vouches_min": 2,
+        "poll_ms_min": "259200000",
+        "quorum_share": "1/2",
+        "majority_share": "3/5",
+        "constitutional_quorum_share": "2/3",
+        "constitutional_majority_share": "2/3",
     }
     code, out, _ = await icn(folder, "authority", "show", f"authorities/{FEDERATION.hex()}")
     assert code == 0 and "quorum     3 of 3 members" in out
+    assert "polls      open for 3d at least" in out
+    assert "votes      more than 1/2 of all members must vote, more than 3/5 vote yes" in out
     code, out, err = await icn(folder, "authority", "show", SHOP.hex())
     assert (code, out) == (1, "") and "AUTHORITY_UNKNOWN" in err
 

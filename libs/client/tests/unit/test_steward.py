@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from icn.governance.v1.service_pb2 import LotShare
+from icn.governance.v1.service_pb2 import Proposal as ShownProposal
 from icn.ledger.v1.state_pb2 import (
-    MEMBERSHIP_STATUS_ACTIVE,
     MEMBERSHIP_STATUS_ENDED,
-    AuthorityLeaf,
     BallotLeaf,
     ControllerLeaf,
     MembershipLeaf,
     PollLeaf,
 )
-from icn.ledger.v1.transaction_pb2 import AuthorityRules, Decision
+from icn.ledger.v1.transaction_pb2 import AuthorityRules, Decision, DecisionAction
 from icn_client.decisions import (
     DecisionDiffers,
     admit,
     build_decision,
     countersign,
+    end_membership,
     founding_decision,
     is_countersigned,
     read_decision,
@@ -30,90 +31,33 @@ from icn_client.decisions import (
 )
 from icn_client.governance import election_draft, plain_draft, ranking_of
 from icn_client.proven_ledger import was_member
-from icn_client.steward import ProvenPoll, Shown, StewardRefuses, examine, is_decided
+from icn_client.steward import Shown, StewardRefuses, examine, is_decided, shown_from
 from icn_client.transactions import KeyPair, controller_key
-from icn_tally.polls.commitments import Opening, ballot_bytes, lot_commitment
+from icn_tally.plain_decision import MORE_THAN_HALF, PlainDecision, Share
+from icn_tally.polls.commitments import Opening, ballot_bytes
 from icn_tally.polls.decisions import decision_bytes, decision_id, decision_of
-from icn_tally.polls.documents import DecisionText, Draft, PollDocument
+from icn_tally.polls.documents import DecisionText
 from icn_tally.polls.results import count_poll
 
-GENESIS = bytes(range(32))
-POLL = b"p" * 16
-FEDERATION = b"f" * 16
-COOPS = [bytes([n]) * 16 for n in range(1, 5)]
-CLOSE_MS = 1_800_000_000_000
-FLOOR = set_floor(b"a" * 16, -120_000)
-YES, NO = [[1]], [[2]]
+from .closed_polls import (
+    CLOSE_MS,
+    COOPS,
+    FEDERATION,
+    FLOOR,
+    GENESIS,
+    NO,
+    OPEN_MS,
+    POLL,
+    YES,
+    Leaves,
+    poll_of,
+)
 
 
-@dataclass
-class Leaves:
-    """A ledger whose every answer is proven, unless a test says otherwise."""
-
-    poll: PollLeaf
-    ballots: list[BallotLeaf]
-    voters: int = 4
-    status: int = MEMBERSHIP_STATUS_ACTIVE
-    refusal: StewardRefuses | None = None
-    asked: list[str] = field(default_factory=list)
-
-    async def closed_poll(self, poll: bytes) -> ProvenPoll:
-        assert poll == POLL
-        if self.refusal is not None:
-            raise self.refusal
-        return ProvenPoll(self.poll, tuple(self.ballots))
-
-    async def membership(self, organization: bytes, member: bytes) -> MembershipLeaf | None:
-        self.asked.append("membership")
-        return MembershipLeaf(organization=organization, member=member, status=self.status)
-
-    async def authority(self, authority: bytes) -> AuthorityLeaf | None:
-        return AuthorityLeaf(authority=authority, rules=AuthorityRules(), members=4)
-
-    async def count_voters(self, leaf: PollLeaf) -> int:
-        assert leaf == self.poll
-        return self.voters
-
-
-def poll_of(
-    draft: Draft,
-    rankings: list[list[list[int]]],
-    *,
-    secrets: dict[bytes, bytes] | None = None,
-    opened: int | None = None,
+def raise_the_floor(
+    *rankings: list[list[int]], opened: int | None = None, eligible: int = 3
 ) -> tuple[Leaves, Shown]:
-    """A closed poll with one vote for each ranking, and what an honest governance shows of it."""
-    given_secrets = secrets or {}
-    commitments = tuple(
-        lot_commitment(GENESIS, POLL, teller, given_secrets.get(teller, bytes(32)))
-        for teller in draft.tellers
-    )
-    document = PollDocument(GENESIS, POLL, draft, commitments, CLOSE_MS)
-    openings = [
-        Opening(number.to_bytes(16, "big"), bytes([number]) * 32, ballot_bytes(ranking))
-        for number, ranking in enumerate(rankings, start=1)
-    ]
-    ballots = [
-        BallotLeaf(poll=POLL, voter=one.voter, commitment=one.commitment(GENESIS, POLL)) for one in openings
-    ]
-    leaf = PollLeaf(
-        poll=POLL,
-        organization=draft.organization,
-        electorate=draft.ledger_electorate,
-        document=document.digest(),
-        open_time_ms=CLOSE_MS - 1_000,
-        close_time_ms=CLOSE_MS,
-        ballots=len(ballots),
-    )
-    shown_openings = openings[:opened]
-    result = count_poll(document, ballots, shown_openings, given_secrets)
-    decision = decision_bytes(decision_of(document, result)) if result.is_complete else b""
-    shown = Shown(POLL, document.to_bytes(), given_secrets, shown_openings, result.to_bytes(), decision)
-    return Leaves(leaf, ballots), shown
-
-
-def raise_the_floor(*rankings: list[list[int]], opened: int | None = None) -> tuple[Leaves, Shown]:
-    draft = plain_draft(FEDERATION, "Floor", "Shall we?", 4, actions=[FLOOR])
+    draft = plain_draft(FEDERATION, "Floor", "Shall we?", eligible, actions=[FLOOR])
     return poll_of(draft, list(rankings), opened=opened)
 
 
@@ -185,7 +129,7 @@ async def test_a_withheld_opening_decides_nothing() -> None:
 
 
 async def test_openings_that_could_change_nothing_may_be_missing() -> None:
-    ledger, shown = raise_the_floor(YES, YES, YES, NO, opened=3)
+    ledger, shown = raise_the_floor(YES, YES, YES, NO, opened=3, eligible=4)
     assert await examine(shown, COOPS[0], ledger, GENESIS)
 
 
@@ -200,7 +144,7 @@ async def test_people_can_say_that_they_have_looked_into_missing_openings() -> N
 async def test_any_lie_about_openings_is_noticed_or_changes_nothing(data: st.DataObject) -> None:
     """With whatever openings left out, a countersigned decision has the actions that all ballots lead to."""
     rankings = data.draw(st.lists(st.sampled_from([YES, NO, [[3]], []]), min_size=1, max_size=4))
-    ledger, shown = raise_the_floor(*rankings)
+    ledger, shown = raise_the_floor(*rankings, eligible=4)
     kept = data.draw(st.lists(st.sampled_from(shown.openings), unique=True, max_size=4))
     lost = reshown(shown, ledger, kept)
     try:
@@ -215,7 +159,7 @@ async def test_any_lie_about_openings_is_noticed_or_changes_nothing(data: st.Dat
 async def test_a_changed_document_is_refused() -> None:
     ledger, shown = raise_the_floor(YES, YES)
     _, other = poll_of(
-        plain_draft(FEDERATION, "Floor", "Shall we?", 4, actions=[FLOOR, admit(b"m" * 16)]), [YES, YES]
+        plain_draft(FEDERATION, "Floor", "Shall we?", 3, actions=[FLOOR, admit(b"m" * 16)]), [YES, YES]
     )
     assert await reason(replace(shown, document=other.document), ledger) == "DOCUMENT_CHANGED"
     assert await reason(replace(shown, document=b"{}"), ledger) == "DOCUMENT_INVALID"
@@ -272,6 +216,82 @@ async def test_only_a_members_steward_countersigns() -> None:
     ledger, shown = raise_the_floor(YES, YES)
     ledger.status = MEMBERSHIP_STATUS_ENDED
     assert await reason(shown, ledger) == "NOT_A_MEMBER"
+
+
+ANY = Share("at-least", 0, 1)
+COUP = [
+    DecisionAction(set_rules=AuthorityRules(threshold=1)),
+    *(end_membership(coop) for coop in COOPS[1:]),
+]
+
+
+def flash_poll(*actions: DecisionAction, electorate: str = "members") -> tuple[Leaves, Shown]:
+    """What one of four members makes that wants no other to vote: any quorum, any majority, its own yes."""
+    rule = PlainDecision(4, ANY, "cast", ANY)
+    draft = plain_draft(FEDERATION, "x", "x", 4, actions=actions, rule=rule, electorate=electorate)
+    return poll_of(draft, [YES])
+
+
+@pytest.mark.parametrize(
+    "actions", [[set_floor(b"a" * 16, -(2**62))], COUP, []], ids=["floor", "coup", "none"]
+)
+async def test_one_members_vote_takes_over_no_federation(actions: list[DecisionAction]) -> None:
+    """A steward countersigns by itself; nobody would have looked at this poll."""
+    ledger, shown = flash_poll(*actions)
+    assert await reason(shown, ledger) == "RULES_NOT_MET"
+    with pytest.raises(StewardRefuses, match="1 of 4 voted, the rules ask for more than"):
+        await examine(shown, COOPS[0], ledger, GENESIS)
+
+
+async def test_a_poll_that_was_open_too_short_is_refused_whoever_voted() -> None:
+    ledger, shown = raise_the_floor(YES, YES, YES)
+    ledger.poll.open_time_ms += 1
+    with pytest.raises(StewardRefuses, match=f"open {OPEN_MS - 1} ms, the rules ask for {OPEN_MS}"):
+        await examine(shown, COOPS[0], ledger, GENESIS)
+    ledger.rules = AuthorityRules()
+    assert await reason(shown, ledger) == "RULES_NOT_MET", "72 hours where nothing is said"
+    ledger, shown = poll_of(election_draft(FEDERATION, "Delegate", "Who?", ["Ana", "Ben"], 1), [[[1]]])
+    assert await examine(shown, COOPS[0], ledger, GENESIS)
+    ledger.poll.open_time_ms += 1
+    assert await reason(shown, ledger) == "RULES_NOT_MET", "elections too"
+
+
+async def test_what_changes_the_federation_itself_needs_more() -> None:
+    for rankings, refusal in (
+        ([YES, YES, NO], "2 of 3 voted yes, the rules ask for more than 2/3"),
+        ([YES] * 3, ""),
+    ):
+        for actions in (COUP, [admit(b"m" * 16)]):
+            rule = PlainDecision(3, MORE_THAN_HALF, "cast", MORE_THAN_HALF, "eligible")
+            draft = plain_draft(FEDERATION, "x", "x", 3, actions=actions, rule=rule)
+            ledger, shown = poll_of(draft, rankings)
+            if refusal:
+                with pytest.raises(StewardRefuses, match=refusal):
+                    await examine(shown, COOPS[0], ledger, GENESIS)
+            else:
+                assert await examine(shown, COOPS[0], ledger, GENESIS) == shown.decision
+
+
+async def test_only_the_members_of_a_federation_enact() -> None:
+    ledger, shown = flash_poll(FLOOR, electorate="members-of-members")
+    with pytest.raises(StewardRefuses, match="only the members decide what is enacted: 1 actions"):
+        await examine(shown, COOPS[0], ledger, GENESIS)
+    ledger, shown = flash_poll(electorate="members-of-members")
+    assert await examine(shown, COOPS[0], ledger, GENESIS), "what people say is recorded"
+
+
+async def test_a_decision_of_no_authority_is_refused() -> None:
+    ledger, shown = raise_the_floor(YES, YES, YES)
+    ledger.rules = None
+    assert await reason(shown, ledger) == "RULES_NOT_MET"
+
+
+def test_a_tellers_name_that_is_none_is_refused() -> None:
+    for name in ("principals/zz", "principals/" + "é" * 32, "", "x" * 100_000, "proposals/" + "ab" * 16):
+        proposal = ShownProposal(lots=[LotShare(teller=name, secret=b"x")])
+        with pytest.raises(StewardRefuses) as refusal:
+            shown_from(proposal, [], b"", b"", POLL)
+        assert refusal.value.reason == "ANSWER_MALFORMED"
 
 
 TELLERS = {COOPS[0]: b"1" * 32, COOPS[1]: b"2" * 32}

@@ -105,10 +105,12 @@ class LedgerReads(ABC):
         return await self._read(ledger.GetPollRequest(name=name), ledger.GetPollResponse)
 
     async def list_ballots(
-        self, poll: str, page_size: int = 0, page_token: str = ""
+        self, poll: str, page_size: int = 0, page_token: str = "", voter: str = ""
     ) -> ledger.ListBallotsResponse:
-        """Ballots of a poll by voter."""
-        request = ledger.ListBallotsRequest(poll=poll, page_size=page_size, page_token=page_token)
+        """Ballots of a poll by voter, or only that of one (``principals/…``)."""
+        request = ledger.ListBallotsRequest(
+            poll=poll, page_size=page_size, page_token=page_token, voter=voter
+        )
         return await self._read(request, ledger.ListBallotsResponse)
 
     async def get_decision(self, name: str) -> ledger.GetDecisionResponse:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from icn.governance.v1 import service_pb2 as messages
 from icn.ledger.v1 import events_pb2 as ledger_events
-from icn.ledger.v1.state_pb2 import DecisionLeaf, MembershipLeaf
+from icn.ledger.v1.state_pb2 import MEMBERSHIP_STATUS_ENDED, DecisionLeaf, MembershipLeaf
+from icn_governance.domain.errors import DOCUMENTS_PER_PROPOSAL_MAX
 from icn_governance.domain.proposal import BALLOTS_MAX, OPENINGS_PER_VOTER_MAX, ProposalState
 from icn_governance.store import records
 from icn_governance.usecases import follow_ledger, once
 from icn_governance.usecases.close_polls import next_due, note_poll
 from icn_governance.usecases.ports import PollAt
-from icn_kit.errors import DomainError, Unavailable
+from icn_kit.errors import DomainError, FailedPrecondition, Unavailable
+from icn_tally.plain_decision import MORE_THAN_HALF, PlainDecision, Share
 from icn_tally.polls.commitments import Opening, ballot_bytes
 from icn_tally.polls.decisions import decision_id
 from icn_tally.polls.documents import PollDocument
@@ -176,7 +180,7 @@ async def test_the_ledger_says_which_of_several_documents_it_is_about(world: Wor
     first = await world.announce(plain_draft())
     second = replace(first, close_time_ms=NOW_MS + 2 * HOUR_MS)
     request = messages.OpenProposal(proposal=POLL, document=second.to_bytes())
-    await world.do(world.coops[1], "OpenProposal", request)
+    await world.do(world.coops[0], "OpenProposal", request)
     assert (await world.stored(POLL)).document == second.to_bytes()
     await opened(world, first)
     stored = await world.stored(POLL)
@@ -207,13 +211,15 @@ async def test_of_a_ballot_that_is_cast_again_the_last_counts(world: World) -> N
     await opened(world, await world.announce(plain_draft()))
     for ranking in (NO, NO, YES):
         await world.vote(world.coops[0], ranking)
+    for coop in world.coops[1:3]:
+        await world.vote(coop, YES)
     world.ledger.time_ms = NOW_MS + HOUR_MS
     await world.advance(POLL)
     await world.advance(POLL)
     stored = await world.stored(POLL)
     assert stored.result is not None
     assert stored.result.is_carried
-    assert stored.ballots == 1
+    assert stored.ballots == 3
 
 
 async def test_only_the_last_openings_of_a_voter_are_kept(world: World) -> None:
@@ -252,6 +258,83 @@ async def test_who_may_draft_and_open(world: World) -> None:
     await world.do(world.coops[0], "CommitLot", commit)
     await world.do(world.coops[0], "OpenProposal", request)
     assert await refused(world.do(world.coops[0], "CommitLot", commit)) == "PROPOSAL_NOT_DRAFT"
+
+
+async def test_only_who_drafted_opens_and_nobody_takes_their_places(world: World) -> None:
+    """Any member could else announce a close of its own choice, or 16 documents that are never opened."""
+    first = await world.announce(plain_draft())
+    for number in range(DOCUMENTS_PER_PROPOSAL_MAX):
+        other = replace(first, close_time_ms=NOW_MS + HOUR_MS + number)
+        request = messages.OpenProposal(proposal=POLL, document=other.to_bytes())
+        assert await refused(world.do(world.coops[1], "OpenProposal", request)) == "NOT_THE_PROPOSER"
+    assert (await world.stored(POLL)).document == first.to_bytes()
+    second = replace(first, close_time_ms=NOW_MS + 2 * HOUR_MS)
+    request = messages.OpenProposal(proposal=POLL, document=second.to_bytes())
+    await world.do(world.coops[0], "OpenProposal", request)
+    draft = election_draft([])
+    await world.draft(draft, world.people[0], b"q" * 16)
+    document = PollDocument(GENESIS, b"q" * 16, draft, (), NOW_MS + HOUR_MS)
+    request = messages.OpenProposal(proposal=b"q" * 16, document=document.to_bytes())
+    assert await refused(world.do(world.coops[1], "OpenProposal", request)) == "NOT_THE_PROPOSER"
+    await world.do(world.coops[0], "OpenProposal", request)  # people[0] is a member of it
+
+
+ANY = Share("at-least", 0, 1)
+FALLING_SHORT = [
+    (
+        PlainDecision(4, ANY, "cast", ANY).to_form(),
+        {"quorum": "at least 0/1", "quorum_needed": "more than 1/2"},
+    ),
+    (PlainDecision(3, MORE_THAN_HALF).to_form(), {"eligible": 3, "members": 4}),
+    (
+        PlainDecision(4, MORE_THAN_HALF).to_form(),
+        {"majority": "more than 1/2", "majority_of": "yes-no", "majority_needed": "more than 1/2"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("parameters", "figures"), FALLING_SHORT, ids=str)
+async def test_a_draft_below_the_rules_is_refused_with_the_numbers(
+    world: World, parameters: dict[str, Any], figures: dict[str, Any]
+) -> None:
+    with pytest.raises(FailedPrecondition) as refusal:
+        await world.draft(plain_draft(parameters=parameters))
+    assert refusal.value.reason == "DRAFT_BELOW_RULES"
+    assert {name: refusal.value.metadata[name] for name in figures} == figures
+
+
+async def test_rules_hold_when_a_draft_is_opened_too(world: World) -> None:
+    await world.draft(plain_draft())
+    world.ledger.authorities[FEDERATION].members = 5
+    document = PollDocument(GENESIS, POLL, plain_draft(), (), NOW_MS + HOUR_MS)
+    request = messages.OpenProposal(proposal=POLL, document=document.to_bytes())
+    assert await refused(world.do(world.coops[0], "OpenProposal", request)) == "DRAFT_BELOW_RULES"
+    world.ledger.authorities[FEDERATION].members = 4
+    short = replace(document, close_time_ms=NOW_MS + HOUR_MS - 1)
+    request = messages.OpenProposal(proposal=POLL, document=short.to_bytes())
+    assert await refused(world.do(world.coops[0], "OpenProposal", request)) == "POLL_TOO_SHORT"
+    world.ledger.authorities[FEDERATION].rules.poll_ms_min = 0
+    request = messages.OpenProposal(proposal=POLL, document=document.to_bytes())
+    assert await refused(world.do(world.coops[0], "OpenProposal", request)) == "POLL_TOO_SHORT"
+
+
+async def test_a_voter_who_was_expelled_after_casting_opens_the_ballot(world: World) -> None:
+    await opened(world, await world.announce(plain_draft()))
+    expelled = await world.vote(world.coops[1], NO, is_opened=False)
+    for coop in world.coops[1:3]:
+        world.ledger.memberships[FEDERATION, coop.principal].status = MEMBERSHIP_STATUS_ENDED
+    request = messages.OpenBallot(proposal=POLL, salt=expelled.salt, ballot=expelled.ballot)
+    await world.do(world.coops[1], "OpenBallot", request)
+    other = messages.OpenBallot(proposal=POLL, salt=bytes(32), ballot=ballot_bytes(YES))
+    assert await refused(world.do(world.coops[2], "OpenBallot", other)) == "NOT_OF_THE_ORGANIZATION"
+    world.ledger.time_ms = NOW_MS + HOUR_MS
+    await world.advance(POLL)
+    await world.advance(POLL)
+    stored = await world.stored(POLL)
+    assert stored.result is not None
+    assert json.loads(stored.result.result)["ballots"] == {
+        **{"cast": 1, "opened": 1, "malformed": 0, "unopened": 0}
+    }
 
 
 async def test_a_ballot_is_opened_by_who_belongs_and_while_it_counts(world: World) -> None:

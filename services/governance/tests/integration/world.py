@@ -39,11 +39,12 @@ from icn_kit.commands import CommandVerifier, command_preimage
 from icn_kit.database import Database
 from icn_kit.errors import Unauthenticated
 from icn_kit.key_directory import principal_keys
-from icn_tally.plain_decision import CHOICES, PlainDecision
+from icn_tally.plain_decision import CHOICES
 from icn_tally.polls.actions import read_actions
 from icn_tally.polls.commitments import Opening, ballot_bytes, lot_commitment
 from icn_tally.polls.decisions import decision_bytes, decision_preimage
 from icn_tally.polls.documents import DecisionText, Draft, PollDocument
+from icn_tally.polls.rules import rule_of
 from icn_tally.scottish_stv import ScottishStv
 
 GENESIS = bytes(range(32))
@@ -159,6 +160,9 @@ class MemoryLedger:
         self.polls[document.poll] = leaf
         return leaf
 
+    async def has_ballot(self, poll: bytes, voter: bytes) -> bool:
+        return voter in self.cast.get(poll, {})
+
     def cast_ballot(self, poll: bytes, opening: Opening) -> None:
         self.cast.setdefault(poll, {})[opening.voter] = BallotLeaf(
             poll=poll, voter=opening.voter, commitment=opening.commitment(GENESIS, poll), cast_time_ms=1
@@ -191,7 +195,7 @@ class World:
         self.ledger.admit(self.coops[0].principal, *self.people)
         self.ledger.controllers[self.stranger.principal] = self.stranger.controller()
         self.ledger.authorities[FEDERATION] = AuthorityLeaf(
-            authority=FEDERATION, rules=AuthorityRules(), members=4
+            authority=FEDERATION, rules=AuthorityRules(poll_ms_min=HOUR_MS), members=4
         )
         self.begin = begin_with(self.database, GENESIS)
         self.servicer = GovernanceServicer(
@@ -277,7 +281,7 @@ def plain_draft(eligible: int = 4, actions: Sequence[dict[str, Any]] = (ACTION,)
         "title": "Raise the floor of the farm",
         "question": "Shall Harvest Farm owe up to 1,200 hours?",
         "rule": "plain-decision",
-        "parameters": PlainDecision(eligible).to_form(),
+        "parameters": rule_of(AuthorityRules(), read_actions(actions, "actions"), eligible).to_form(),
         "candidates": CHOICES,
         "tellers": (),
         "opening_ms": 600_000,

@@ -97,6 +97,9 @@ async def test_every_institution_is_read_by_its_name(running: Running) -> None:
     assert poll.block_time_ms == zone.genesis.time_ms + 3_000
     ballots = (await ledger.ListBallots(pb.ListBallotsRequest(poll=name("polls", POLL)))).ballots
     assert [(ballot.voter, ballot.commitment) for ballot in ballots] == [(ana, YES)]
+    for voter, expected in ((ana, [ana]), (shop, [])):
+        request = pb.ListBallotsRequest(poll=name("polls", POLL), voter=name("principals", voter))
+        assert [ballot.voter for ballot in (await ledger.ListBallots(request)).ballots] == expected
     found_decision = await ledger.GetDecision(
         pb.GetDecisionRequest(name=name("decisions", decision_id(zone, body)))
     )
@@ -293,6 +296,7 @@ WRONG_PAGES = [
     ("ListMemberships", pb.ListMembershipsRequest(member=P, page_size=501), "PAGE_SIZE_OUT_OF_RANGE"),
     ("ListMemberships", pb.ListMembershipsRequest(member=P, page_token="AAAA"), "INVALID_PAGE_TOKEN"),
     ("ListBallots", pb.ListBallotsRequest(poll=f"polls/{HEX}", page_size=501), "PAGE_SIZE_OUT_OF_RANGE"),
+    ("ListBallots", pb.ListBallotsRequest(poll=f"polls/{HEX}", voter="polls/00"), "MALFORMED_NAME"),
     ("ListBallots", pb.ListBallotsRequest(poll=f"polls/{HEX}", page_token="\u00fc"), "INVALID_PAGE_TOKEN"),
     ("ListDuties", pb.ListDutiesRequest(page_size=2**32 - 1), "PAGE_SIZE_OUT_OF_RANGE"),
     ("ListDuties", pb.ListDutiesRequest(page_token="x" * 10_000), "INVALID_PAGE_TOKEN"),

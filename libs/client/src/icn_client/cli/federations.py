@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from icn_client.cli.common import (
     open_identity,
     organization_identifier,
     platform_directory,
+    show_duration,
     with_connection,
 )
 from icn_client.cli.output import Refused, UsageError, print_json, print_text, table
@@ -43,6 +45,10 @@ Examples:
       every founder's keystore is here: founded at once
   icn federation found "Valley Federation" --member PRINCIPAL --member PRINCIPAL --as sunrise-bakery
       proposed; each founder signs with: icn federation sign
+  icn federation found "Valley Federation" --founder sunrise-bakery --founder harvest-farm \\
+      --poll-time 7d --majority 3/5
+      with rules of its own; without them polls are open for three days, more than half of all
+      members must vote yes, and more than two thirds where members, allowances or rules change
 """
 _SHOW_EXAMPLES = """\b
 Examples:
@@ -93,12 +99,41 @@ def found(  # noqa: PLR0917 - one parameter per option
     threshold: Annotated[
         int,
         typer.Option(
-            "--threshold", metavar="N", help="Who must countersign; 0: over two thirds.", min=0, max=64
+            "--threshold",
+            metavar="N",
+            help="Members that must countersign, if more than two thirds.",
+            min=0,
+            max=64,
         ),
     ] = 0,
     vouches: Annotated[
         int, typer.Option("--vouches", metavar="N", help="Members that must vouch.", min=0, max=16)
     ] = 0,
+    poll_time: Annotated[
+        str, typer.Option("--poll-time", metavar="TIME", help="How long a poll is open at least.")
+    ] = "72h",
+    quorum: Annotated[
+        str, typer.Option("--quorum", metavar="SHARE", help="More than this of all members must vote.")
+    ] = "1/2",
+    majority: Annotated[
+        str, typer.Option("--majority", metavar="SHARE", help="More than this of all must vote yes.")
+    ] = "1/2",
+    constitutional_quorum: Annotated[
+        str,
+        typer.Option(
+            "--constitutional-quorum",
+            metavar="SHARE",
+            help="The quorum where members, allowances or rules change.",
+        ),
+    ] = "2/3",
+    constitutional_majority: Annotated[
+        str,
+        typer.Option(
+            "--constitutional-majority",
+            metavar="SHARE",
+            help="The majority where members, allowances or rules change.",
+        ),
+    ] = "2/3",
     expire: ExpireOption = "30d",
     keystore: KeystoreOption = None,
     data: DataOption = None,
@@ -121,6 +156,8 @@ def found(  # noqa: PLR0917 - one parameter per option
     members = {identity.principal for identity in here} | set(elsewhere) | {who.principal}
     if who.principal not in {identity.principal for identity in here}:
         here.append(who)
+    shares = (quorum, majority, constitutional_quorum, constitutional_majority)
+    rules = _rules(threshold, vouches, duration_ms(poll_time, "--poll-time"), shares)
     authority = new_identifier()
     words = DecisionText(authority, title, text)
     expire_time_ms = time.time_ns() // 1_000_000 + duration_ms(expire, "--expire")
@@ -132,8 +169,7 @@ def found(  # noqa: PLR0917 - one parameter per option
             words,
             members,
             expire_time_ms,
-            threshold=threshold,
-            vouches_min=vouches,
+            rules,
         )
         decision = await governance.propose_decision(who, body, words.to_bytes())
         for identity in here:
@@ -303,6 +339,24 @@ def list_decisions(
             for one in found_ones
         ],
     )
+
+
+def _rules(threshold: int, vouches: int, poll_ms_min: int, shares: Sequence[str]) -> Any:
+    """The rules that the options say. Raises UsageError."""
+    from icn.ledger.v1.transaction_pb2 import AuthorityRules
+    from icn_tally.polls.actions import POLL_MS_MIN_MAX, SHARES, read_share
+    from icn_tally.polls.forms import InvalidDocument
+
+    if poll_ms_min > POLL_MS_MIN_MAX:
+        raise UsageError(f"--poll-time: at most {show_duration(POLL_MS_MIN_MAX)}")
+    try:
+        read = {
+            name: read_share(text, name, f"--{name.replace('_', '-')}")
+            for name, text in zip(SHARES, shares, strict=True)
+        }
+    except InvalidDocument as error:
+        raise UsageError(str(error)) from None
+    return AuthorityRules(threshold=threshold, vouches_min=vouches, poll_ms_min=poll_ms_min, **read)
 
 
 def _state(shown: Any) -> str:

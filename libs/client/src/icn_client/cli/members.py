@@ -17,6 +17,7 @@ from icn_client.cli.common import (
     open_identity,
     organization_identifier,
     platform_directory,
+    show_duration,
     show_time,
     with_connection,
 )
@@ -259,10 +260,14 @@ def show_authority(
         ]
         return leaf, members
 
+    from icn.ledger.v1.transaction_pb2 import AuthorityRules, DecisionAction
     from icn_tally.polls.decisions import countersignatures_needed
+    from icn_tally.polls.rules import poll_ms_min, share_text, shares_needed
 
     leaf, members = with_connection(platform_directory(data), read)
     needed = countersignatures_needed(leaf.rules, leaf.members)
+    ordinary = shares_needed(leaf.rules, ())
+    itself = shares_needed(leaf.rules, [DecisionAction(set_rules=AuthorityRules())])
     if as_json:
         print_json(
             {
@@ -271,12 +276,31 @@ def show_authority(
                 "threshold": leaf.rules.threshold,
                 "quorum": needed,
                 "vouches_min": leaf.rules.vouches_min,
+                "poll_ms_min": str(poll_ms_min(leaf.rules)),
+                **{
+                    name: f"{share.numerator}/{share.denominator}"
+                    for name, share in (
+                        ("quorum_share", ordinary.quorum),
+                        ("majority_share", ordinary.majority),
+                        ("constitutional_quorum_share", itself.quorum),
+                        ("constitutional_majority_share", itself.majority),
+                    )
+                },
             }
         )
         return
     print_text(f"authority  {leaf.authority.hex()}")
     print_text(f"quorum     {needed} of {leaf.members} members")
     print_text(f"vouches    {leaf.rules.vouches_min}")
+    print_text(f"polls      open for {show_duration(poll_ms_min(leaf.rules))} at least")
+    print_text(
+        f"votes      {share_text(ordinary.quorum)} of all members must vote, "
+        f"{share_text(ordinary.majority)} vote yes"
+    )
+    print_text(
+        f"           {share_text(itself.quorum)} and {share_text(itself.majority)} where members, allowances "
+        "or rules change"
+    )
     for member in members:
         print_text(f"member     {member.hex()}")
 

@@ -36,6 +36,8 @@ ACTIONS_FILE_BYTES_MAX = 65_536
 OPEN_TRIES = 20
 OPEN_SECONDS = 0.25
 """An event takes a fraction of a second; after five the proposal is shown as announced."""
+OPEN_MS_MAX = 30_000
+"""Most that is added to a poll's time for the way to the block that opens it; a hundredth of it at most."""
 
 ProposalArgument = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Id of the proposal.")]
 
@@ -135,9 +137,11 @@ def draft(  # noqa: PLR0917 - one parameter per option
     as_json: JsonOption = False,
 ) -> None:
     """Draft a proposal: a question with yes and no, or an election by Scottish STV."""
+    from icn_tally.plain_decision import PlainDecision
     from icn_tally.polls.forms import InvalidDocument
 
-    from icn_client.governance import Governance, election_draft, identifier_in, plain_draft
+    from icn_client.governance import Governance, election_draft, plain_draft
+    from icn_client.names import identifier_in
     from icn_client.papers import paper_path, write_paper
 
     folder = personal_keystore(keystore).folder
@@ -166,8 +170,17 @@ def draft(  # noqa: PLR0917 - one parameter per option
             )
         else:
             voters = eligible or await _count_voters(connection, whose, who)
+            rules = await _rules_of(connection, whose)
             made = plain_draft(
-                whose, title, question, voters, actions=enacted, electorate=who, opening_ms=opening_ms
+                whose,
+                title,
+                question,
+                voters,
+                actions=enacted,
+                electorate=who,
+                opening_ms=opening_ms,
+                rules=rules,
+                rule=PlainDecision(voters) if rules is None else None,
             )
         shown = await Governance(connection).create(identity, made)
         write_paper(
@@ -214,7 +227,8 @@ def open_proposal(  # noqa: PLR0917 - one parameter per option
             and read_paper(paper, ("draft",))["draft"] != (await governance.proposal(wanted)).draft
         ):
             raise Refused("governance shows another draft than was made here", "DRAFT_CHANGED")
-        close_time_ms = time.time_ns() // 1_000_000 + lasts_ms
+        # A poll counts from the block that opens it.
+        close_time_ms = time.time_ns() // 1_000_000 + lasts_ms + min(OPEN_MS_MAX, lasts_ms // 100)
         document = await governance.announce(identity, wanted, close_time_ms)
         async with Submitter(connection.doors()) as submitter:
             await open_poll(submitter, await actor_of(connection, identity), document)
@@ -417,11 +431,24 @@ def _actions(
         raise Refused(f"{file}: not JSON: {error}", "FILE_INVALID") from None
 
 
+async def _rules_of(connection: Connection, organization: bytes) -> Any:
+    """An authority's rules; None for an organization with keys, which decides as it likes."""
+    from icn_kit.errors import NotFound
+
+    from icn_client import institutions
+
+    try:
+        return (await institutions.authority(connection, organization)).rules
+    except NotFound:
+        return None
+
+
 async def _count_voters(connection: Connection, organization: bytes, electorate: str) -> int:
     from icn.ledger.v1.state_pb2 import PollLeaf
     from icn.ledger.v1.transaction_pb2 import Electorate
 
     from icn_client.proven_ledger import ConnectionLedger
+    from icn_client.steward import StewardRefuses
 
     leaf = PollLeaf(
         organization=organization,
@@ -430,4 +457,7 @@ async def _count_voters(connection: Connection, organization: bytes, electorate:
         else Electorate.ELECTORATE_MEMBERS_OF_MEMBERS,
         open_time_ms=2**62,
     )
-    return max(1, await ConnectionLedger(connection).count_voters(leaf))
+    try:
+        return max(1, await ConnectionLedger(connection).count_voters(leaf))
+    except StewardRefuses as refusal:
+        raise Refused(f"{refusal.reason}: {refusal}; or say --eligible", refusal.reason) from None

@@ -257,4 +257,6 @@ def _steward(store: Keystore, name: str, organization: Identity) -> Identity:
 def _line(step: Any) -> str:
     said = f": {step.reason}: {step.message}" if step.reason else ""
     signed = f" ({step.countersignatures} have)" if step.countersignatures else ""
-    return f"{step.proposal}  {step.outcome}{signed}{said}"
+    line = f"{step.proposal}  {step.outcome}{signed}{said}"
+    # Names and messages may come from a host, which is to move no cursor here.
+    return "".join(character if character.isprintable() else "?" for character in line)

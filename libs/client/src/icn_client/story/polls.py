@@ -14,8 +14,9 @@ from icn.governance.v1.service_pb2 import (
 from icn_tally.polls.documents import Draft
 
 from icn_client.acting import now_ms
-from icn_client.governance import cast_ballot, identifier_in, new_opening, new_secret, open_poll
+from icn_client.governance import cast_ballot, new_opening, new_secret, open_poll
 from icn_client.keystore import Identity
+from icn_client.names import identifier_in
 from icn_client.story.stage import Coop, Member, Stage, StoryFailed, wait_for
 
 OPEN_SECONDS_MIN: Final = 3.0

@@ -5,6 +5,7 @@ Source: docs/spec/governance.md, "Draft".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -16,10 +17,12 @@ from icn.ledger.v1.transaction_pb2 import (
     EndMembershipOfAuthority,
     SetAllowance,
     SetFloor,
+    Share,
 )
 from icn_crypto.jcs import JsonValue
 
 from icn_tally.polls.forms import IDENTIFIER_BYTES, Form, InvalidDocument
+from icn_tally.polls.rules import rules_text
 
 ACTIONS_MAX: Final = 16
 """As many as a Decision may have."""
@@ -28,13 +31,19 @@ QUANTITY_MAX: Final = 2**40
 FUEL_MAX: Final = 2**50
 MEMBERS_MAX: Final = 64
 VOUCHES_MAX: Final = 16
+POLL_MS_MIN_MAX: Final = 7_776_000_000
+"""90 days, the ledger's."""
+SHARE_DENOMINATOR_MAX: Final = 1_000
+SHARES: Final = ("quorum", "majority", "constitutional_quorum", "constitutional_majority")
+"""Members of the rules that are shares."""
+_SHARE: Final = re.compile(r"(0|[1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
 _LIMITS: Final = ("bytes_per_epoch", "signatures_per_epoch", "state_leaves", "fuel_per_epoch")
 _MEMBERS: Final = {
     "admit-member": ("member",),
     "end-membership": ("member",),
     "set-floor": ("account", "floor_minor"),
     "set-allowance": ("organization", *_LIMITS),
-    "set-rules": ("threshold", "vouches_min"),
+    "set-rules": ("threshold", "vouches_min", "poll_ms_min", *SHARES),
 }
 
 
@@ -63,7 +72,40 @@ def write_action(action: DecisionAction) -> dict[str, JsonValue]:
         return {"kind": "set-allowance", "organization": allowance.organization.hex(), **limits}
     assert kind == "set_rules", "documents hold no other action"
     rules = action.set_rules
-    return {"kind": "set-rules", "threshold": rules.threshold, "vouches_min": rules.vouches_min}
+    return {
+        "kind": "set-rules",
+        "threshold": rules.threshold,
+        "vouches_min": rules.vouches_min,
+        "poll_ms_min": rules.poll_ms_min,
+        **{name: write_share(rules, name) for name in SHARES},
+    }
+
+
+def write_share(rules: AuthorityRules, name: str) -> str:
+    """One of SHARES as documents have it: ``2/3``, or empty where the rules leave it to the default."""
+    if not rules.HasField(name):
+        return ""
+    share = getattr(rules, name)
+    return f"{share.numerator}/{share.denominator}"
+
+
+def read_share(value: object, name: str, place: str) -> Share | None:
+    """A share of the rules from how documents have it; None for an empty text.
+
+    Raises:
+        InvalidDocument: it is none, or a majority of less than half.
+    """
+    if value == "":
+        return None
+    found = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    numerator, denominator = (int(found[1]), int(found[2])) if found else (1, 1)
+    if not 0 <= numerator < denominator <= SHARE_DENOMINATOR_MAX:
+        raise InvalidDocument(
+            place, f"a share below 1 of at most {SHARE_DENOMINATOR_MAX} parts is expected, such as 2/3"
+        )
+    if name.endswith("majority") and 2 * numerator < denominator:
+        raise InvalidDocument(place, "1/2 is the least majority")
+    return Share(numerator=numerator, denominator=denominator)
 
 
 def describe_action(action: DecisionAction) -> str:
@@ -71,7 +113,7 @@ def describe_action(action: DecisionAction) -> str:
     match action.WhichOneof("kind"):
         case "found_authority":
             founded = action.found_authority
-            text = f"found the authority with {len(founded.members)} members, {_rules_text(founded.rules)}"
+            text = f"found the authority with {len(founded.members)} members: {rules_text(founded.rules)}"
         case "admit_member":
             text = f"admit principals/{action.admit_member.member.hex()}"
         case "end_membership":
@@ -86,15 +128,10 @@ def describe_action(action: DecisionAction) -> str:
             )
             text = f"set the allowance of principals/{allowance.organization.hex()}: {limits}"
         case "set_rules":
-            text = f"set the rules: {_rules_text(action.set_rules)}"
+            text = f"set the rules: {rules_text(action.set_rules)}"
         case _:
             text = "an action that this version does not know"
     return text
-
-
-def _rules_text(rules: AuthorityRules) -> str:
-    threshold = f"{rules.threshold} members" if rules.threshold else "more than two thirds"
-    return f"{threshold} must countersign, {rules.vouches_min} vouch for an applicant"
 
 
 def _read_action(value: object, place: str) -> DecisionAction:
@@ -124,5 +161,7 @@ def _read_action(value: object, place: str) -> DecisionAction:
         set_rules=AuthorityRules(
             threshold=form.integer("threshold", 0, MEMBERS_MAX),
             vouches_min=form.integer("vouches_min", 0, VOUCHES_MAX),
+            poll_ms_min=form.integer("poll_ms_min", 0, POLL_MS_MIN_MAX),
+            **{name: read_share(form.raw(name), name, form.place(name)) for name in SHARES},
         )
     )

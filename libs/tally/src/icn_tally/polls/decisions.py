@@ -47,5 +47,5 @@ def decision_preimage(genesis_hash: bytes, body: bytes) -> bytes:
 
 
 def countersignatures_needed(rules: AuthorityRules, members: int) -> int:
-    """How many of an authority's active members must countersign."""
-    return min(rules.threshold, members) or 2 * members // 3 + 1
+    """How many of an authority's active members must countersign; a threshold only raises it."""
+    return max(2 * members // 3 + 1, min(rules.threshold, members))

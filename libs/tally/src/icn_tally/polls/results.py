@@ -49,6 +49,8 @@ class PollResult:
     is_complete: bool
     is_carried: bool
     winners: tuple[int, ...]
+    decision: plain_decision.Decision | None
+    """What was compared in a plain decision; None in an election, and where nothing was counted."""
     could_unopened_decide: bool
     """Whether ballots that are not opened could have changed the outcome; always in an election with any."""
 
@@ -125,6 +127,7 @@ def count_poll(
         is_complete=found.fault != LOTS_MISSING,
         is_carried=is_carried,
         winners=winners,
+        decision=_decision(found.tally),
         could_unopened_decide=_could_decide(document, rankings, len(unopened), is_carried),
     )
 
@@ -180,6 +183,11 @@ def _winners(counted: Tally | None) -> tuple[int, ...]:
     if counted is None or not isinstance(counted.outcome, scottish_stv.Count):
         return ()
     return counted.outcome.winners
+
+
+def _decision(counted: Tally | None) -> plain_decision.Decision | None:
+    found = None if counted is None else counted.outcome
+    return found if isinstance(found, plain_decision.Decision) else None
 
 
 def _is_carried(counted: Tally | None) -> bool:

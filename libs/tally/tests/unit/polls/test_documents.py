@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from icn_crypto.jcs import canonicalize
-from icn_tally.polls.actions import describe_action, read_actions, write_action
+from icn_tally.polls.actions import POLL_MS_MIN_MAX, SHARES, describe_action, read_actions, write_action
 from icn_tally.polls.documents import (
     CANDIDATES_MAX,
     OPENING_MS_MAX,
@@ -22,6 +22,16 @@ from icn_tally.polls.forms import InvalidDocument
 
 from .samples import ACTION, FEDERATION, GENESIS, TELLERS, document_of, election_draft, plain_draft
 
+RULES: dict[str, Any] = {
+    "kind": "set-rules",
+    "threshold": 0,
+    "vouches_min": 2,
+    "poll_ms_min": 0,
+    "quorum": "",
+    "majority": "1/2",
+    "constitutional_quorum": "2/3",
+    "constitutional_majority": "",
+}
 ACTIONS = [
     ACTION,
     {"kind": "admit-member", "member": "bb" * 16},
@@ -34,7 +44,8 @@ ACTIONS = [
         "state_leaves": "100",
         "fuel_per_epoch": "0",
     },
-    {"kind": "set-rules", "threshold": 0, "vouches_min": 2},
+    RULES,
+    {**RULES, "poll_ms_min": 60_000, "quorum": "0/1", "constitutional_majority": "3/4"},
 ]
 
 
@@ -49,6 +60,24 @@ def test_every_action_is_written_as_it_was_read_and_can_be_told() -> None:
     actions = read_actions(ACTIONS, "actions")
     assert [write_action(action) for action in actions] == ACTIONS
     assert len({describe_action(action) for action in actions}) == len(ACTIONS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"poll_ms_min": -1},
+        {"poll_ms_min": POLL_MS_MIN_MAX + 1},
+        *({name: value} for name in SHARES for value in ("2/2", "1/1001", "1", "01/2", "-1/2", "1/0", None)),
+        {"majority": "499/999"},
+        {"constitutional_majority": "0/1"},
+    ],
+    ids=str,
+)
+def test_rules_out_of_their_limits_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidDocument) as refusal:
+        read_actions([{**RULES, **change}], "actions")
+    (name,) = change
+    assert refusal.value.place == f"actions[0].{name}"
 
 
 def test_the_digest_changes_with_every_part_of_the_document() -> None:

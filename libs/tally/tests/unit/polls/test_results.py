@@ -238,4 +238,6 @@ def test_more_than_two_thirds_must_countersign(members: int, needed: int) -> Non
     assert countersignatures_needed(AuthorityRules(), members) == needed
     assert 3 * needed > 2 * members
     assert 3 * (needed - 1) <= 2 * members
-    assert countersignatures_needed(AuthorityRules(threshold=2), members) == min(2, members)
+    for threshold in (1, 2, 5, 64):
+        raised = countersignatures_needed(AuthorityRules(threshold=threshold), members)
+        assert raised == max(needed, min(threshold, members)), "a threshold never lowers it"

@@ -246,7 +246,10 @@ async def test_the_front_page_shows_trades_bookings_offers_and_proposals(lively:
         ("/people", ["federation", "5 members", "1 ask to join", "decides together"]),
         (
             f"/organizations/{FEDERATION.hex()}",
-            ["treasurer", "vouched for by Mill Street Bakery", "did:webvh:"],
+            [
+                *("treasurer", "vouched for by Mill Street Bakery", "did:webvh:"),
+                *("open for 72.0 hours at least", "more than 3/5 of all members", "more than 2/3 where"),
+            ],
         ),
         (f"/people/{MEMBER.hex()}", ["sponsored by Mill Street Bakery", "0.123456789", "did:key:"]),
         ("/scores", ["0.123456789", "explained"]),

@@ -142,8 +142,9 @@ class GovernanceServicer(service_pb2_grpc.GovernanceServiceServicer):
             command,
             needs.begin,
             needs.ledger,
-            needs.genesis_hash,
-            _answering(messages.OpenProposalResponse),
+            block_time=needs.block_time,
+            genesis_hash=needs.genesis_hash,
+            answer=_answering(messages.OpenProposalResponse),
         )
         needs.note_change()
         return messages.OpenProposalResponse.FromString(data)

@@ -11,6 +11,7 @@ from icn_kit.errors import (
     ResourceExhausted,
 )
 from icn_tally.polls.forms import InvalidDocument
+from icn_tally.polls.rules import Shortfall
 
 COMMANDS_PER_DAY_MAX = 300
 """Of one principal: more than a busy secretary writes, and at most 18 MB a day on the disk."""
@@ -56,6 +57,30 @@ def not_a_member(principal: bytes, organization: bytes) -> PermissionDenied:
         principal=principal.hex(),
         organization=organization.hex(),
     )
+
+
+def not_the_proposer(principal: bytes, proposal: bytes) -> PermissionDenied:
+    """The draft is another's to open."""
+    return PermissionDenied(
+        "NOT_THE_PROPOSER",
+        f"proposal {proposal.hex()} was drafted neither by {principal.hex()} nor by a member of it",
+        principal=principal.hex(),
+        proposal=proposal.hex(),
+    )
+
+
+def draft_below_rules(shortfall: Shortfall) -> FailedPrecondition:
+    """No member's program would countersign what the draft could carry."""
+    return _below("DRAFT_BELOW_RULES", shortfall)
+
+
+def poll_too_short(shortfall: Shortfall) -> FailedPrecondition:
+    """The ledger would refuse to open it."""
+    return _below("POLL_TOO_SHORT", shortfall)
+
+
+def _below(reason: str, shortfall: Shortfall) -> FailedPrecondition:
+    return FailedPrecondition(reason, shortfall.message, **shortfall.figures)
 
 
 def not_a_teller(principal: bytes, proposal: bytes) -> PermissionDenied:

@@ -70,6 +70,16 @@ class ValidatorsLedger:
                 break
         return leaves
 
+    async def has_ballot(self, poll: bytes, voter: bytes) -> bool:
+        """See the port."""
+        try:
+            page = await self._ledger.list_ballots(
+                f"polls/{poll.hex()}", page_size=1, voter=f"principals/{voter.hex()}"
+            )
+        except NotFound:
+            return False
+        return any(leaf.voter == voter for leaf in page.ballots)
+
 
 class ClockTime:
     """Block time from the block clock (`icn_governance.usecases.ports.BlockTime`)."""

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from icn.governance.v1.service_pb2 import CommitLot, CreateProposal, OpenProposal
+from icn.ledger.v1.state_pb2 import AuthorityLeaf
 from icn_kit.clock import Clock
 from icn_kit.commands import Command
 from icn_tally.polls.documents import Draft, read_draft
 from icn_tally.polls.forms import HASH_BYTES, InvalidDocument
+from icn_tally.polls.rules import time_shortfall
 
 from icn_governance.domain import events
 from icn_governance.domain.errors import (
     document_invalid,
     malformed,
+    poll_too_short,
     proposal_exists,
     proposal_unknown,
     too_many_documents,
@@ -28,8 +31,8 @@ from icn_governance.domain.proposal import (
     checked_document,
 )
 from icn_governance.usecases.once import once
-from icn_governance.usecases.ports import Begin, Ledger, UnitOfWork
-from icn_governance.usecases.standing import check_may_draft, check_member
+from icn_governance.usecases.ports import Begin, BlockTime, Ledger, UnitOfWork
+from icn_governance.usecases.standing import check_may_draft, check_may_open, check_rules
 
 Answer = Callable[[Proposal], bytes]
 
@@ -42,6 +45,7 @@ async def create_proposal(
     Raises:
         InvalidArgument: FIELD_INVALID, DRAFT_INVALID.
         PermissionDenied: NOT_OF_THE_ORGANIZATION.
+        FailedPrecondition: DRAFT_BELOW_RULES.
         AlreadyExists: PROPOSAL_EXISTS.
     """
     asked = command.request
@@ -54,6 +58,7 @@ async def create_proposal(
 
     async def prepare() -> Draft:
         await check_may_draft(draft, command.principal, ledger)
+        await check_rules(draft, ledger)
         return draft
 
     async def work(uow: UnitOfWork, draft: Draft) -> bytes:
@@ -103,7 +108,13 @@ async def commit_lot(command: Command[CommitLot], begin: Begin, answer: Answer) 
 
 
 async def open_proposal(
-    command: Command[OpenProposal], begin: Begin, ledger: Ledger, genesis_hash: bytes, answer: Answer
+    command: Command[OpenProposal],
+    begin: Begin,
+    ledger: Ledger,
+    *,
+    block_time: BlockTime,
+    genesis_hash: bytes,
+    answer: Answer,
 ) -> bytes:
     """Keep the document of a poll that its proposer is about to open on the ledger. Several may be kept: the
     ledger says which one it is about.
@@ -111,25 +122,30 @@ async def open_proposal(
     Raises:
         InvalidArgument: DOCUMENT_INVALID.
         NotFound: PROPOSAL_UNKNOWN.
-        PermissionDenied: NOT_A_MEMBER.
-        FailedPrecondition: PROPOSAL_NOT_DRAFT.
+        PermissionDenied: NOT_A_MEMBER, NOT_THE_PROPOSER.
+        FailedPrecondition: PROPOSAL_NOT_DRAFT, DRAFT_BELOW_RULES, POLL_TOO_SHORT.
         ResourceExhausted: TOO_MANY_DOCUMENTS.
     """
     asked = command.request
 
-    async def prepare() -> None:
+    async def prepare() -> AuthorityLeaf | None:
         async with begin() as uow:
             proposal = await uow.records.proposal(asked.proposal)
         if proposal is None:
             raise proposal_unknown(asked.proposal)
-        await check_member(proposal.organization, command.principal, ledger)
+        await check_may_open(proposal, command.principal, ledger)
+        return await check_rules(proposal.read_draft(), ledger)
 
-    async def work(uow: UnitOfWork, _: None) -> bytes:
+    async def work(uow: UnitOfWork, authority: AuthorityLeaf | None) -> bytes:
         proposal = await uow.records.proposal(asked.proposal, is_locked=True)
         if proposal is None:
             raise proposal_unknown(asked.proposal)
         proposal.check_draft()
         document = checked_document(proposal, asked.document, genesis_hash)
+        if authority is not None:
+            shortfall = time_shortfall(document.close_time_ms - block_time.block_time_ms(), authority.rules)
+            if shortfall is not None:
+                raise poll_too_short(shortfall)
         if not await uow.records.add_document(asked.proposal, document.digest(), asked.document):
             raise too_many_documents(asked.proposal)
         announced = replace(proposal.about(document, asked.document), state=ProposalState.ANNOUNCED)

@@ -32,7 +32,8 @@ async def open_ballot(
     """Keep the opening of the principal's own ballot; ``answer`` is given the commitment it opens.
 
     Whether the ledger holds that commitment is not asked: ballots that are cast again, and openings that come
-    before their transaction is final, are settled at the close.
+    before their transaction is final, are settled at the close. Who has no ballot there may open one that is
+    on its way, as long as it belongs to the organization.
 
     Raises:
         InvalidArgument: FIELD_INVALID.
@@ -54,7 +55,9 @@ async def open_ballot(
         if proposal is None:
             raise proposal_unknown(asked.proposal)
         proposal.check_takes_openings()
-        await check_may_draft(proposal.read_draft(), command.principal, ledger)
+        # Who has cast a ballot opens it, also when its membership has ended since.
+        if not await ledger.has_ballot(asked.proposal, command.principal):
+            await check_may_draft(proposal.read_draft(), command.principal, ledger)
 
     async def work(uow: UnitOfWork, _: None) -> bytes:
         # The lock puts an opening before the count or after it, never beside it.

@@ -53,6 +53,10 @@ class Ledger(Protocol):
         """All ballots of a poll by voter, at most BALLOTS_MAX + 1."""
         ...
 
+    async def has_ballot(self, poll: bytes, voter: bytes) -> bool:
+        """Whether a voter has cast a ballot."""
+        ...
+
 
 class BlockTime(Protocol):
     """The zone's time."""

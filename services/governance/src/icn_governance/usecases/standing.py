@@ -5,10 +5,17 @@ Source: docs/spec/governance.md, "Who may do what".
 
 from __future__ import annotations
 
-from icn.ledger.v1.state_pb2 import MEMBERSHIP_STATUS_ACTIVE
+from icn.ledger.v1.state_pb2 import MEMBERSHIP_STATUS_ACTIVE, AuthorityLeaf
 from icn_tally.polls.documents import Draft
+from icn_tally.polls.rules import draft_shortfall
 
-from icn_governance.domain.errors import not_a_member, not_of_the_organization
+from icn_governance.domain.errors import (
+    draft_below_rules,
+    not_a_member,
+    not_of_the_organization,
+    not_the_proposer,
+)
+from icn_governance.domain.proposal import Proposal
 from icn_governance.usecases.ports import Ledger
 
 
@@ -48,11 +55,33 @@ async def check_may_draft(draft: Draft, principal: bytes, ledger: Ledger) -> Non
     raise not_of_the_organization(principal, organization)
 
 
-async def check_member(organization: bytes, principal: bytes, ledger: Ledger) -> None:
-    """Pass for the organization and its active members, as the ledger asks of who opens a poll.
+async def check_may_open(proposal: Proposal, principal: bytes, ledger: Ledger) -> None:
+    """Pass for the organization, for the member that drafted, and for the member through which a person did:
+    the ledger lets members open polls only, and no other of them is to decide when this one is asked.
 
     Raises:
-        PermissionDenied: NOT_A_MEMBER.
+        PermissionDenied: NOT_A_MEMBER, NOT_THE_PROPOSER.
     """
-    if principal != organization and not await is_active(organization, principal, ledger):
+    organization, proposer = proposal.organization, proposal.proposer
+    if principal == organization:
+        return
+    if not await is_active(organization, principal, ledger):
         raise not_a_member(principal, organization)
+    if principal != proposer and not await is_active(principal, proposer, ledger):
+        raise not_the_proposer(principal, proposal.proposal)
+
+
+async def check_rules(draft: Draft, ledger: Ledger) -> AuthorityLeaf | None:
+    """Pass when what carries the draft meets the rules of the authority that decides; its leaf, None for an
+    organization with keys, which decides as it likes.
+
+    Raises:
+        FailedPrecondition: DRAFT_BELOW_RULES.
+    """
+    leaf = await ledger.authority(draft.organization)
+    if leaf is None:
+        return None
+    shortfall = draft_shortfall(draft, leaf.rules, leaf.members)
+    if shortfall is not None:
+        raise draft_below_rules(shortfall)
+    return leaf

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from icn.ledger.v1 import service_pb2, state_pb2
@@ -12,7 +13,7 @@ from icn_kit.pages import PageTokens, check_page_size
 from icn_ledger.api.names import EPOCH_BYTES, parse_identifier, parse_pair
 from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES
 from icn_ledger.domain.records import Namespace
-from icn_ledger.usecases.reads import Reader, get_leaf, get_poll
+from icn_ledger.usecases.reads import LeafAt, Reader, get_leaf, get_poll
 
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500
@@ -74,7 +75,12 @@ class InstitutionReads:
         size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
         listing = f"ballots of {poll.hex()}"
         after = self._tokens.read(listing, request.page_token, IDENTIFIER_BYTES) or b""
-        rows = await self._source.prefixed(Namespace.BALLOT, poll, after, size + 1)
+        if request.voter:
+            voter = parse_identifier(request.voter, "principals")
+            found = await self._source.leaf(Namespace.BALLOT, poll + voter)
+            rows: Sequence[LeafAt] = [] if found is None else [found]
+        else:
+            rows = await self._source.prefixed(Namespace.BALLOT, poll, after, size + 1)
         if not rows:
             await get_poll(poll, self._source)  # none yet, or no such poll
         ballots = [state_pb2.BallotLeaf.FromString(row.value) for row in rows[:size]]

@@ -10,11 +10,13 @@ from icn.ledger.v1 import state_pb2, transaction_pb2
 from icn_ledger.domain.parsing import controller_keys, recovery_policy
 from icn_ledger.domain.parsing_institutions import authority_rules
 from icn_ledger.domain.records import (
+    AUTHORITY_SHARES,
     Account,
     Allowance,
     AllowanceLimits,
     Anchor,
     Authority,
+    AuthorityRules,
     Ballot,
     Code,
     Contract,
@@ -243,11 +245,20 @@ def _decode_recovery(leaf: bytes) -> Recovery:
 def _encode_authority(authority: Authority) -> bytes:
     return state_pb2.AuthorityLeaf(
         authority=authority.authority,
-        rules=transaction_pb2.AuthorityRules(
-            threshold=authority.rules.threshold, vouches_min=authority.rules.vouches_min
-        ),
+        rules=_rules_message(authority.rules),
         members=authority.members,
     ).SerializeToString(deterministic=True)
+
+
+def _rules_message(rules: AuthorityRules) -> transaction_pb2.AuthorityRules:
+    shares = {
+        name: transaction_pb2.Share(numerator=share.numerator, denominator=share.denominator)
+        for name in AUTHORITY_SHARES
+        if (share := getattr(rules, name)) is not None
+    }
+    return transaction_pb2.AuthorityRules(
+        threshold=rules.threshold, vouches_min=rules.vouches_min, poll_ms_min=rules.poll_ms_min, **shares
+    )
 
 
 def _decode_authority(leaf: bytes) -> Authority:

@@ -35,6 +35,12 @@ COUNTERSIGNATURES_MAX: Final = AUTHORITY_MEMBERS_MAX
 VOUCHES_MAX: Final = 16
 POLL_AHEAD_MS_MAX: Final = 31_622_400_000
 """How far ahead of block time a poll may close: 366 days."""
+POLL_MS_MIN_DEFAULT: Final = 259_200_000
+"""How long an authority's poll is open at least, where its rules say nothing: 72 h."""
+POLL_MS_MIN_MAX: Final = 7_776_000_000
+"""The most that an authority's rules may ask for, 90 days: longer ones would keep it from deciding."""
+SHARE_DENOMINATOR_MAX: Final = 1_000
+"""More parts than twice the members of the largest authority say nothing new."""
 FUEL_ALLOWANCE_MAX: Final = 2**50
 
 COFACTORED_ONLY_PER_BLOCK_MAX: Final = 8

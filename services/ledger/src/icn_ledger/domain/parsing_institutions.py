@@ -31,7 +31,7 @@ from icn_ledger.domain.messages import (
     SetZoneAuthority,
     VouchForApplicant,
 )
-from icn_ledger.domain.records import AuthorityRules, Electorate
+from icn_ledger.domain.records import AUTHORITY_SHARES, AuthorityRules, Electorate, Share
 from icn_ledger.domain.refusals import Malformed
 from icn_ledger.domain.static_rules import check_digest, check_identifier, check_time
 
@@ -83,7 +83,12 @@ def read_enact_decision(
 
 def authority_rules(message: transaction_pb2.AuthorityRules) -> AuthorityRules:
     """Rules as a value; none is checked."""
-    return AuthorityRules(message.threshold, message.vouches_min)
+    shares = {
+        name: Share(share.numerator, share.denominator)
+        for name in AUTHORITY_SHARES
+        if message.HasField(name) and (share := getattr(message, name))
+    }
+    return AuthorityRules(message.threshold, message.vouches_min, message.poll_ms_min, **shares)
 
 
 def _countersignatures(
@@ -138,7 +143,23 @@ def _set_rules(message: transaction_pb2.AuthorityRules) -> SetRules:
         raise Malformed(f"threshold {rules.threshold}, the highest is {limits.AUTHORITY_MEMBERS_MAX}")
     if rules.vouches_min > limits.VOUCHES_MAX:
         raise Malformed(f"vouches_min {rules.vouches_min}, the highest is {limits.VOUCHES_MAX}")
+    if rules.poll_ms_min > limits.POLL_MS_MIN_MAX:
+        raise Malformed(f"poll_ms_min {rules.poll_ms_min}, the highest is {limits.POLL_MS_MIN_MAX}")
+    for name in AUTHORITY_SHARES:
+        share: Share | None = getattr(rules, name)
+        if share is not None:
+            _check_share(share, name)
     return SetRules(rules)
+
+
+def _check_share(share: Share, name: str) -> None:
+    if not 1 <= share.denominator <= limits.SHARE_DENOMINATOR_MAX or share.numerator >= share.denominator:
+        raise Malformed(
+            f"{name} {share.numerator}/{share.denominator}, less than 1 of at most"
+            f" {limits.SHARE_DENOMINATOR_MAX} parts is expected"
+        )
+    if name.endswith("majority") and 2 * share.numerator < share.denominator:
+        raise Malformed(f"{name} {share.numerator}/{share.denominator}, the least is 1/2")
 
 
 def _admit_to_authority(message: transaction_pb2.AdmitToAuthority) -> AdmitToAuthority:

@@ -28,6 +28,13 @@ def open_poll(
         raise Refused(refusals.NOT_A_MEMBER)
     if not context.time_ms < message.close_time_ms <= context.time_ms + POLL_AHEAD_MS_MAX:
         raise Refused(refusals.POLL_CLOSE_OUT_OF_RANGE, *_close_and_now(message.close_time_ms, context))
+    authority, open_ms = working.now.authorities[organization], message.close_time_ms - context.time_ms
+    if authority is not None and open_ms < authority.rules.shortest_poll_ms:
+        raise Refused(
+            refusals.POLL_TOO_SHORT,
+            ("open_ms", open_ms),
+            ("poll_ms_min", authority.rules.shortest_poll_ms),
+        )
     poll = Poll(
         message.poll,
         organization,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from icn_ledger.domain.limits import RECOVERY_LAPSE_MS
+from icn_ledger.domain.limits import POLL_MS_MIN_DEFAULT, RECOVERY_LAPSE_MS
 
 
 class Namespace(IntEnum):
@@ -256,13 +256,43 @@ class Recovery(NamedTuple):
         return self.ready_time_ms + RECOVERY_LAPSE_MS
 
 
+class Share(NamedTuple):
+    """More than a fraction."""
+
+    numerator: int
+    denominator: int
+
+
 class AuthorityRules(NamedTuple):
-    """When an authority's members have decided."""
+    """When an authority's members have decided.
+
+    Shares are of all members. The ledger keeps them for whoever countersigns, and compares none: it knows no
+    votes.
+    """
 
     threshold: int
-    """How many must countersign; 0: more than two thirds."""
+    """How many must countersign, where that is more than two thirds."""
     vouches_min: int
     """Members that must have vouched for an applicant."""
+    poll_ms_min: int = 0
+    """Shortest time a poll is open; 0: POLL_MS_MIN_DEFAULT."""
+    quorum: Share | None = None
+    """Must have voted; None: more than half."""
+    majority: Share | None = None
+    """Must have voted yes; None: more than half."""
+    constitutional_quorum: Share | None = None
+    """As ``quorum`` for what changes the authority itself; None: more than two thirds."""
+    constitutional_majority: Share | None = None
+    """As ``majority`` for the same."""
+
+    @property
+    def shortest_poll_ms(self) -> int:
+        """How long a poll must be open at least."""
+        return self.poll_ms_min or POLL_MS_MIN_DEFAULT
+
+
+AUTHORITY_SHARES = ("quorum", "majority", "constitutional_quorum", "constitutional_majority")
+"""Fields of the rules that are shares."""
 
 
 class Authority(NamedTuple):
@@ -275,10 +305,8 @@ class Authority(NamedTuple):
 
     @property
     def quorum(self) -> int:
-        """How many members must countersign."""
-        if self.rules.threshold == 0:
-            return 2 * self.members // 3 + 1
-        return min(self.rules.threshold, self.members)
+        """How many members must countersign: more than two thirds, or the threshold where that is more."""
+        return max(2 * self.members // 3 + 1, min(self.rules.threshold, self.members))
 
 
 class MembershipStatus(IntEnum):

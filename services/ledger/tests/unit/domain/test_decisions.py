@@ -24,6 +24,7 @@ from services.ledger.tests.conftest import (
 from services.ledger.tests.institutions import (
     FEDERATION,
     POLL,
+    POLL_MS_MIN,
     SUBJECT,
     Federation,
     admit,
@@ -65,7 +66,7 @@ async def governed_unit(scene: Federation) -> None:
 
 async def test_all_founding_members_found_an_authority(scene: Federation) -> None:
     records = scene.ledger.state.records[-1]
-    assert scene.authority == Authority(FEDERATION, AuthorityRules(0, 0), 4)
+    assert scene.authority == Authority(FEDERATION, AuthorityRules(0, 0, POLL_MS_MIN), 4)
     for member in scene.members:
         membership = scene.membership(FEDERATION, member)
         assert membership.status is MembershipStatus.ACTIVE
@@ -135,7 +136,7 @@ def test_the_quorum_is_the_least_number_above_two_thirds(members: int) -> None:
     assert 3 * quorum > 2 * members >= 3 * (quorum - 1)
     for threshold in (1, 5, 64):
         rules = AuthorityRules(threshold, 0)
-        assert Authority(FEDERATION, rules, members).quorum == min(threshold, members)
+        assert Authority(FEDERATION, rules, members).quorum == max(quorum, min(threshold, members))
 
 
 async def test_two_of_three_are_not_more_than_two_thirds(scene: Federation) -> None:
@@ -146,17 +147,18 @@ async def test_two_of_three_are_not_more_than_two_thirds(scene: Federation) -> N
     await scene.applied(scene.shop, scene.decided(by=scene.founders[:3]))
 
 
-async def test_a_threshold_of_the_rules_takes_its_place(scene: Federation) -> None:
-    await scene.applied(scene.shop, scene.decided(set_rules(2, 1)))
-    assert scene.authority.rules == AuthorityRules(2, 1)
-    await scene.applied(scene.shop, scene.decided(by=scene.founders[:2]))
-    message = scene.decided(by=scene.founders[:1], subject=bytes(32))
-    assert await scene.refused("QUORUM_NOT_MET", scene.shop, message) == {
-        "signed": 1,
-        "members": 4,
-        "needed": 2,
-    }
-    await scene.applied(scene.shop, scene.decided(set_rules(5), by=scene.founders[:2]))
+async def test_a_threshold_of_the_rules_only_raises_what_is_needed(scene: Federation) -> None:
+    """One member that sets a threshold of 1 could else end everybody's membership."""
+    await scene.applied(scene.shop, scene.decided(set_rules(1, 1)))
+    assert scene.authority.rules == AuthorityRules(1, 1, POLL_MS_MIN)
+    for signers in (1, 2):
+        message = scene.decided(by=scene.founders[:signers], subject=bytes(32))
+        figures = await scene.refused("QUORUM_NOT_MET", scene.shop, message)
+        assert figures == {"signed": signers, "members": 4, "needed": 3}
+    await scene.applied(scene.shop, scene.decided(set_rules(4), by=scene.founders[:3]))
+    figures = await scene.refused("QUORUM_NOT_MET", scene.shop, scene.decided(subject=bytes(32)))
+    assert figures == {"signed": 3, "members": 4, "needed": 4}
+    await scene.applied(scene.shop, scene.decided(set_rules(5), by=scene.founders))
     figures = await scene.refused("QUORUM_NOT_MET", scene.shop, scene.decided(subject=bytes(32)))
     assert figures["needed"] == 4, "all members where they are fewer"
     await scene.applied(scene.shop, scene.decided(subject=bytes(32), by=scene.founders))
@@ -198,7 +200,7 @@ async def test_two_decisions_under_way_do_not_invalidate_each_other(scene: Feder
     one, two = scene.decided(set_rules(2)), scene.decided(set_rules(3))
     await scene.applied(scene.shop, two)
     await scene.applied(scene.shop, one)
-    assert scene.authority.rules == AuthorityRules(2, 0)
+    assert scene.authority.rules == AuthorityRules(2, 0, POLL_MS_MIN)
 
 
 async def test_a_decision_expires_after_its_last_block_time(scene: Federation) -> None:
@@ -326,15 +328,19 @@ async def test_an_authority_has_at_most_sixty_four_members(scene: Federation) ->
         await scene.applied(scene.shop, *[open_controller(one) for one in crowd[start : start + 16]])
     for one in crowd:
         await scene.applied(one, apply_for_membership(FEDERATION))
-    await scene.applied(scene.shop, scene.decided(set_rules(1)))
+    signers: list[Member] = list(scene.founders)
     for start in range(0, 60, 15):
-        actions = [admit(one.principal) for one in crowd[start : start + 15]]
-        await scene.applied(scene.shop, scene.decided(*actions, by=scene.founders[:1]))
+        admitted = crowd[start : start + 15]
+        actions = [admit(one.principal) for one in admitted]
+        await scene.applied(scene.shop, scene.decided(*actions, by=signers))
+        for one in admitted:
+            await scene.register_steward(one)
+        signers += admitted
     assert scene.authority.members == 64
-    message = scene.decided(admit(crowd[60].principal), by=scene.founders[:1])
+    message = scene.decided(admit(crowd[60].principal), by=signers)
     figures = await scene.refused("MEMBERS_FULL", scene.shop, message)
     assert list(figures.items()) == [("members", 64), ("members_max", 64), ("action", 0)]
-    swap = scene.decided(exclude(crowd[0].principal), admit(crowd[60].principal), by=scene.founders[:1])
+    swap = scene.decided(exclude(crowd[0].principal), admit(crowd[60].principal), by=signers)
     await scene.applied(scene.shop, swap)
     assert scene.authority.members == 64
 
@@ -418,7 +424,7 @@ async def test_actions_take_effect_in_order_all_or_nothing(scene: Federation) ->
 async def test_a_decision_is_taken_back_with_its_transaction(scene: Federation) -> None:
     message = scene.decided(set_rules(1))
     await scene.refused("NOT_UNIT_AUTHORITY", scene.ana, message, set_floor(ANA, 0))
-    assert scene.authority.rules == AuthorityRules(0, 0)
+    assert scene.authority.rules == AuthorityRules(0, 0, POLL_MS_MIN)
     await scene.applied(scene.ana, message)
 
 
@@ -472,5 +478,5 @@ async def test_founding_in_the_block_that_opens_its_members(scene: Federation) -
         zone.transaction(new[0], open_poll(POLL, OTHER, now_ms + 1_000), time_ms=now_ms),
     )
     records = scene.ledger.state.records[-1]
-    assert records.authorities[OTHER] == Authority(OTHER, AuthorityRules(0, 0), 2)
+    assert records.authorities[OTHER] == Authority(OTHER, AuthorityRules(0, 0, POLL_MS_MIN), 2)
     assert records.polls[POLL] is not None

@@ -20,6 +20,7 @@ from icn_ledger.domain.institution_invariants import check_members
 from services.ledger.tests.conftest import Member, identifier, make_zone, memory_ledger, open_controller
 from services.ledger.tests.institutions import (
     FEDERATION,
+    POLL_MS_MIN,
     admit,
     admit_member,
     apply_for_membership,
@@ -60,6 +61,7 @@ class Model:
     decided: set[bytes] = field(default_factory=set)
     threshold: int = 0
     vouches_min: int = 0
+    poll_ms_min: int = POLL_MS_MIN
 
     def active(self, organization: int, member: int) -> bool:
         return self.members.get((organization, member), {}).get("status") == "active"
@@ -111,6 +113,8 @@ class Model:
             raise Refusal("NOT_A_MEMBER")
         if after <= 0:
             raise Refusal("POLL_CLOSE_OUT_OF_RANGE")
+        if organization == FEDERATED and after < self.poll_ms_min:
+            raise Refusal("POLL_TOO_SHORT")
         self.polls[poll] = {
             "organization": organization,
             "is_indirect": is_indirect,
@@ -140,9 +144,7 @@ class Model:
         if not all(self.active(FEDERATED, signer) for signer in signers):
             raise Refusal("NOT_A_MEMBER")
         members = self.count()
-        is_carried = (
-            len(signers) >= min(self.threshold, members) if self.threshold else 3 * len(signers) > 2 * members
-        )
+        is_carried = 3 * len(signers) > 2 * members and len(signers) >= min(self.threshold, members)
         if not is_carried:
             raise Refusal("QUORUM_NOT_MET")
         if poll is not None:
@@ -160,7 +162,7 @@ class Model:
         elif kind == "exclude":
             self.end(FEDERATED, *rest)
         elif kind == "rules":
-            self.threshold, self.vouches_min = rest
+            self.threshold, self.vouches_min, self.poll_ms_min = rest
         self.decided.add(name)
         if poll is not None:
             self.polls[poll]["result"] = name
@@ -169,7 +171,9 @@ class Model:
 actions = st.one_of(
     st.tuples(st.just("admit"), ACTORS),
     st.tuples(st.just("exclude"), ACTORS),
-    st.tuples(st.just("rules"), st.sampled_from([0, 0, 1, 2, 7]), st.integers(0, 2)),
+    st.tuples(
+        st.just("rules"), st.sampled_from([0, 0, 1, 2, 7]), st.integers(0, 2), st.sampled_from([1, 2_000])
+    ),
     st.just(("none",)),
 )
 polls = st.integers(0, 1)
@@ -260,7 +264,7 @@ class InstitutionMachine(RuleBasedStateMachine):
         made_actions = {
             "admit": lambda: [admit(name(values[0]))],
             "exclude": lambda: [exclude(name(values[0]))],
-            "rules": lambda: [set_rules(*values)],
+            "rules": lambda: [set_rules(values[0], values[1], poll_ms_min=values[2])],
             "none": list,
         }[verb]()
         body = decision(
@@ -315,10 +319,11 @@ class InstitutionMachine(RuleBasedStateMachine):
         }
         authority = records.authorities[FEDERATION]
         assert authority is not None
-        assert (authority.members, *authority.rules) == (
+        assert (authority.members, *authority.rules[:3]) == (
             model.count(),
             model.threshold,
             model.vouches_min,
+            model.poll_ms_min,
         )
         for number, poll in model.polls.items():
             leaf = records.polls[POLLS[number]]

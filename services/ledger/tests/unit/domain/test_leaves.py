@@ -38,6 +38,7 @@ from icn_ledger.domain.records import (
     Record,
     Recovery,
     RecoveryPolicy,
+    Share,
     Unit,
     Zone,
 )
@@ -68,6 +69,7 @@ quantities = st.integers(0, QUANTITY_MAX)
 balances = st.integers(-QUANTITY_MAX, QUANTITY_MAX)
 digests = st.binary(min_size=32, max_size=32)
 counts = st.integers(0, 2**32 - 1)
+shares = st.none() | st.builds(Share, counts, counts)
 sets_of_ids = st.lists(ids, max_size=16, unique=True).map(lambda found: tuple(sorted(found)))
 records = st.one_of(
     st.tuples(
@@ -114,7 +116,9 @@ records = st.one_of(
     ),
     st.tuples(
         st.just(Namespace.AUTHORITY),
-        st.builds(Authority, ids, st.builds(AuthorityRules, counts, counts), counts),
+        st.builds(
+            Authority, ids, st.builds(AuthorityRules, counts, counts, quantities, *[shares] * 4), counts
+        ),
     ),
     st.tuples(
         st.just(Namespace.MEMBERSHIP),

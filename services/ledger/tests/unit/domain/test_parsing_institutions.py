@@ -8,10 +8,10 @@ import pytest
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, preimage
-from icn_ledger.domain.limits import DECISION_BYTES_MAX, QUANTITY_MAX
+from icn_ledger.domain.limits import DECISION_BYTES_MAX, POLL_MS_MIN_MAX, QUANTITY_MAX
 from icn_ledger.domain.messages import CastBallot, EnactDecision, OpenPoll, Transaction
 from icn_ledger.domain.parsing import parse_transaction
-from icn_ledger.domain.records import Electorate
+from icn_ledger.domain.records import AUTHORITY_SHARES, Electorate
 from icn_ledger.domain.refusals import MALFORMED_TRANSACTION, Malformed
 
 from services.ledger.tests.conftest import identifier, make_zone
@@ -29,6 +29,7 @@ from services.ledger.tests.institutions import (
     found,
     open_poll,
     set_rules,
+    share,
     vouch_for_applicant,
 )
 
@@ -174,6 +175,12 @@ def test_a_decision_outside_of_its_limits_is_refused(change: dict[str, Any]) -> 
         [pb.DecisionAction(found_authority=pb.FoundAuthority(members=[A]))],
         [set_rules(65)],
         [set_rules(0, 17)],
+        [set_rules(0, poll_ms_min=POLL_MS_MIN_MAX + 1)],
+        *([set_rules(0, **{name: pb.Share()})] for name in AUTHORITY_SHARES),
+        *([set_rules(0, **{name: share(1, 1_001)})] for name in AUTHORITY_SHARES),
+        *([set_rules(0, **{name: share(3, 3)})] for name in AUTHORITY_SHARES),
+        [set_rules(0, majority=share(499, 999))],
+        [set_rules(0, constitutional_majority=share(0, 1))],
         [admit(SHORT)],
         [exclude(SHORT)],
         [floor_action(SHORT, 0)],
@@ -193,6 +200,9 @@ def test_an_action_outside_of_its_limits_is_refused(actions: list[pb.DecisionAct
         [found([A], threshold=64, vouches_min=16)],
         [found(MANY[:64])],
         [set_rules(64, 16)],
+        [set_rules(0, poll_ms_min=POLL_MS_MIN_MAX)],
+        [set_rules(0, quorum=share(0, 1), constitutional_quorum=share(999, 1_000))],
+        [set_rules(0, majority=share(1, 2), constitutional_majority=share(500, 999))],
         [found([A]), set_rules(0)],
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn_ledger.domain.events import BallotCast, PollClosed, PollOpened
-from icn_ledger.domain.limits import POLL_AHEAD_MS_MAX
+from icn_ledger.domain.limits import POLL_AHEAD_MS_MAX, POLL_MS_MIN_DEFAULT
 from icn_ledger.domain.records import Ballot, Electorate, Poll
 
 from services.ledger.tests.conftest import Zone, identifier
@@ -19,6 +19,7 @@ from services.ledger.tests.institutions import (
     cast_ballot,
     end_membership,
     open_poll,
+    set_rules,
 )
 
 YES, NO = bytes([3]) * 32, bytes([4]) * 32
@@ -85,6 +86,18 @@ async def test_a_poll_closes_after_its_block_and_within_a_year(scene: Federation
     await scene.applied(scene.ana, open_poll(POLL, shop, close_in(scene, 1)))
     other = identifier("another poll")
     await scene.applied(scene.ana, open_poll(other, shop, close_in(scene, POLL_AHEAD_MS_MAX)))
+
+
+async def test_a_poll_of_an_authority_is_open_as_long_as_its_rules_say(scene: Federation) -> None:
+    """Else one member could open, win and close a poll before the others see it."""
+    for poll_ms_min, least_ms in ((0, POLL_MS_MIN_DEFAULT), (60_000, 60_000)):
+        await scene.applied(scene.shop, scene.decided(set_rules(0, poll_ms_min=poll_ms_min)))
+        close = close_in(scene, least_ms - 1)
+        figures = await scene.refused("POLL_TOO_SHORT", scene.shop, open_poll(POLL, FEDERATION, close))
+        assert list(figures.items()) == [("open_ms", least_ms - 1), ("poll_ms_min", least_ms)]
+        poll = identifier(f"a poll of {least_ms} ms")
+        await scene.applied(scene.shop, open_poll(poll, FEDERATION, close_in(scene, least_ms)))
+    await scene.applied(scene.ana, open_poll(POLL, scene.shop.principal, close_in(scene, 1)))
 
 
 async def test_ballots_are_taken_before_the_close_and_not_at_it(scene: Federation) -> None:

@@ -66,7 +66,11 @@ READS = (
         "ListBallots",
         "Polls",
         method("ledger", "ListBallots"),
-        (identifier("poll_id", "poll", "polls", "Poll"), *_PAGING),
+        (
+            identifier("poll_id", "poll", "polls", "Poll"),
+            only_of("voter", "voter", "principals", "Only the ballot of this voter"),
+            *_PAGING,
+        ),
     ),
     Read(
         "/v1/decisions/{decision_id:str}",
