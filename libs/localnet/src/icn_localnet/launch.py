@@ -81,8 +81,11 @@ def confine(hidden: list[Path], reachable: list[Path]) -> bool:
     if ruleset < 0:
         _checked(ruleset, "landlock_create_ruleset")
     shut = [path.resolve() for path in hidden]
-    for path in [*_beside(Path("/"), shut), *(path for path in reachable if path.exists())]:
-        file = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    for path in [*_beside(Path("/"), shut), *reachable]:
+        try:
+            file = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError:  # gone since it was listed, as things in the temporary folder go
+            continue
         allowed = rights if path.is_dir() else rights & RIGHTS_OF_FILES
         # struct landlock_path_beneath_attr is packed: u64 allowed_access, s32 parent_fd.
         rule = allowed.to_bytes(8, sys.byteorder) + file.to_bytes(4, sys.byteorder)

@@ -105,6 +105,25 @@ def test_a_confined_child_cannot_open_what_is_hidden_by_any_name(tried: Tried) -
         assert secret.read_text() == "secret"
 
 
+def test_a_child_starts_though_what_is_beside_comes_and_goes(tried: Tried) -> None:
+    stop = threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            for number in range(200):
+                (tried.log.parent / f"file-{number}").touch()
+            for number in range(200):
+                (tried.log.parent / f"file-{number}").unlink()
+
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        assert [tried.run("pass") for _ in range(10)] == ["done"] * 10
+    finally:
+        stop.set()
+        churning.join()
+
+
 def test_what_is_hidden_before_it_is_there_stays_closed(tried: Tried) -> None:
     later = tried.log.parent / "later" / "keystore"
     tried.confinement = Confinement((tried.platform, later), (tried.own,))
