@@ -49,5 +49,5 @@ def read_paper(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
         return {name: bytes.fromhex(document[name]) for name in names}
     except FileNotFoundError:
         raise PaperMissing(f"{path} is not there") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PaperMissing(f"{path} cannot be read: {error}") from None

@@ -97,7 +97,7 @@ def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
 def _read(answer: Any) -> dict[str, Any]:
     try:
         document = json.loads(answer.read(ANSWER_BYTES_MAX))
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise GatewayUnreachable("the answer is not a gateway's")

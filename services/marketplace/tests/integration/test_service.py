@@ -183,6 +183,15 @@ async def test_lists_come_in_pages_that_miss_nothing_and_repeat_nothing(served: 
         booker=party, from_time_ms=NOW + 20 * MINUTE_MS, until_time_ms=NOW + 40 * MINUTE_MS
     )
     assert await names(stub.ListBookings, part, "bookings") == [item.name for item in bookings[1:3]]
+    elsewhere = pb.BookResource(
+        resource=bare(resources[1].name), start_time_ms=NOW + 15 * MINUTE_MS, end_time_ms=NOW + 25 * MINUTE_MS
+    )
+    other = (await served.write(farm, elsewhere)).booking.name
+    of_all = pb.ListBookingsRequest(from_time_ms=NOW + 12 * MINUTE_MS)
+    ended_later = [item.name for item in bookings if item.end_time_ms > NOW + 12 * MINUTE_MS]
+    found = await names(stub.ListBookings, of_all, "bookings")
+    assert other in found
+    assert [name for name in found if name != other] == ended_later
     await served.write(anna, pb.CancelBooking(booking=bare(bookings[0].name)))
     await served.write(farm, pb.CloseOffer(offer=bare(offers[4].name)))
     assert len(await names(stub.ListBookings, pb.ListBookingsRequest(booker=party), "bookings")) == 4

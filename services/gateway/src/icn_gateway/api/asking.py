@@ -23,7 +23,7 @@ from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Referenc
 from litestar.params import FromPath, PathParameter
 
 from icn_gateway.api import views
-from icn_gateway.api.bodies import JSON, media_type, read_body
+from icn_gateway.api.bodies import JSON, decode_json, media_type, read_body
 from icn_gateway.api.context import Context
 from icn_gateway.api.declared import problems
 from icn_gateway.api.fields import EXAMPLE_DIGEST, EXAMPLE_ID, HEX_32, HEX_64
@@ -186,7 +186,7 @@ async def submit_countersignature(
     """Bring one member's countersignature of a decision, whoever brings it. The first of a signer stays."""
     if media_type(request) != JSON:
         raise HttpProblem(415, "MEDIA_TYPE_NOT_SUPPORTED", f"the body must be {JSON}")
-    given = msgspec.json.decode(await read_body(request), type=views.CountersignatureRequest)
+    given = decode_json(await read_body(request), views.CountersignatureRequest)
     message = SubmitCountersignatureRequest(
         decision=f"decisions/{decision_id}",
         countersignature=Countersignature(
@@ -206,7 +206,7 @@ async def _read_json(request: AnyRequest) -> bytes:
     if media_type(request) != JSON:
         raise HttpProblem(415, "MEDIA_TYPE_NOT_SUPPORTED", f"the body must be {JSON}")
     body = await read_body(request)
-    msgspec.json.decode(body)
+    decode_json(body, Any)
     return body
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from litestar.exceptions import InternalServerException
@@ -14,6 +14,9 @@ OCTET_STREAM: Final = "application/octet-stream"
 JSON: Final = "application/json"
 BODY_SECONDS_MAX: Final = 20.0
 """A phone on a bad line sends the largest transaction in it; who dribbles must not hold a place for ever."""
+
+
+_Form = TypeVar("_Form")
 
 
 async def read_body(request: AnyRequest) -> bytes:
@@ -56,8 +59,22 @@ async def read_parts(request: AnyRequest, field: str, beside: str | None = None)
             raise HttpProblem(415, "MEDIA_TYPE_NOT_SUPPORTED", f"the body must be {OCTET_STREAM} or {JSON}")
 
 
+def decode_json(body: bytes, form: type[_Form]) -> _Form:
+    """JSON that came from outside, as ``form``; ``Any`` for whatever it is. The decoder's own limit of
+    nesting, about a thousand levels, is the depth's bound.
+
+    Raises:
+        HttpProblem: JSON_TOO_DEEP.
+        msgspec.DecodeError, msgspec.ValidationError: no JSON, or of another form.
+    """
+    try:
+        return msgspec.json.decode(body, type=form)
+    except RecursionError:
+        raise HttpProblem(400, "JSON_TOO_DEEP", "too many arrays and objects inside each other") from None
+
+
 def _decode(body: bytes, field: str, beside: str | None) -> tuple[bytes, bytes]:
-    found = msgspec.json.decode(body, type=dict[str, str])
+    found = decode_json(body, dict[str, str])
     if found.keys() - {beside} != {field}:
         optional = f" and may have `{beside}`" if beside else ""
         raise msgspec.ValidationError(f"the object must have one member, `{field}`{optional}")

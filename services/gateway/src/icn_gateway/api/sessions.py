@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Annotated, TypeVar
 
-import msgspec
 from icn.kit.v1.command_pb2 import CommandSignature
 from icn_kit.errors import InvalidArgument, Unauthenticated
 from litestar import Response, delete, get, post
@@ -15,7 +14,7 @@ from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Referenc
 from litestar.params import QueryParameter
 
 from icn_gateway.api import views
-from icn_gateway.api.bodies import JSON, media_type, read_body
+from icn_gateway.api.bodies import JSON, decode_json, media_type, read_body
 from icn_gateway.api.context import Context
 from icn_gateway.api.declared import problems
 from icn_gateway.api.edge import CLIENT_ADDRESS
@@ -218,4 +217,4 @@ def limit_sign_in(request: AnyRequest, context: Context) -> None:
 async def _read(request: AnyRequest, form: type[_Body]) -> _Body:
     if media_type(request) != JSON:
         raise HttpProblem(415, "MEDIA_TYPE_NOT_SUPPORTED", f"the body must be {JSON}")
-    return msgspec.json.decode(await read_body(request), type=form)
+    return decode_json(await read_body(request), form)

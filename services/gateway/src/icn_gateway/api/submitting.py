@@ -21,7 +21,7 @@ from litestar.openapi.spec import (
 from litestar.params import QueryParameter
 
 from icn_gateway.api import translate, views
-from icn_gateway.api.bodies import JSON, OCTET_STREAM, media_type, read_body, read_bytes_or_json
+from icn_gateway.api.bodies import JSON, OCTET_STREAM, decode_json, media_type, read_body, read_bytes_or_json
 from icn_gateway.api.context import Context
 from icn_gateway.api.declared import PROBLEMS_OF_BATCHES, PROBLEMS_OF_SUBMISSION
 from icn_gateway.api.fields import EXAMPLE_TRANSACTION
@@ -174,7 +174,7 @@ async def submit_batch(
     """
     if media_type(request) != JSON:
         raise HttpProblem(415, "MEDIA_TYPE_NOT_SUPPORTED", f"the body must be {JSON}")
-    batch = msgspec.json.decode(await read_body(request), type=_Batch)
+    batch = decode_json(await read_body(request), _Batch)
     outcomes = await submit_transactions(
         batch.transactions, wait_ms, context.genesis.hash, context.pool, context.ledger
     )

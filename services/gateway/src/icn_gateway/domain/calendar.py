@@ -45,6 +45,8 @@ class Day:
     noon_ms: int
     """Unix milliseconds such that its date in UTC is the day's in the resource's time zone."""
     spans: tuple[Span, ...]
+    is_whole: bool = True
+    """Whether every booking of the day is among them: only such a day can be called free."""
 
 
 def clock(minute: int) -> str:
@@ -53,7 +55,11 @@ def clock(minute: int) -> str:
 
 
 def calendar_days(
-    bookings: Sequence[Mapping[str, Any]], start_ms: int, offset_minutes: int, days: int = WEEK_DAYS
+    bookings: Sequence[Mapping[str, Any]],
+    start_ms: int,
+    offset_minutes: int,
+    days: int = WEEK_DAYS,
+    read_until_ms: int | None = None,
 ) -> list[Day]:
     """``days`` days from the midnight ``start_ms`` on (unix milliseconds); what passes midnight is on both
     sides of it.
@@ -61,6 +67,7 @@ def calendar_days(
     Args:
         bookings: documents with ``start_time_ms`` and ``end_time_ms``.
         offset_minutes: what the resource's clock is ahead of UTC.
+        read_until_ms: bookings that start from here on may be missing; None: none is.
     """
     made = []
     for number in range(days):
@@ -75,5 +82,6 @@ def calendar_days(
             if booking["start_time_ms"] < midnight_ms + DAY_MS and booking["end_time_ms"] > midnight_ms
         ]
         spans.sort(key=lambda span: (span.start_minute, span.booking.get("queue_place", 0)))
-        made.append(Day(midnight_ms + offset_minutes * MINUTE_MS + DAY_MS // 2, tuple(spans)))
+        is_whole = read_until_ms is None or midnight_ms + DAY_MS <= read_until_ms
+        made.append(Day(midnight_ms + offset_minutes * MINUTE_MS + DAY_MS // 2, tuple(spans), is_whole))
     return made

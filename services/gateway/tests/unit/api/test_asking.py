@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -8,6 +9,8 @@ from icn.governance.v1 import service_pb2 as governance
 from icn.identity.v1 import service_pb2 as identity
 from icn.ledger.v1 import service_pb2 as ledger
 from icn.ledger.v1.transaction_pb2 import Countersignature
+from icn_gateway.api.application import API_ROUTES
+from icn_gateway.api.document import openapi_document
 from icn_gateway.api.fields import EXAMPLE_DIGEST, EXAMPLE_ID
 from icn_kit.errors import FailedPrecondition, PermissionDenied
 
@@ -133,3 +136,41 @@ async def test_a_countersignature_of_another_form_is_refused(
     assert (answer.status_code, answer.json()["reason"]) == (400, "INVALID_ARGUMENT")
     assert (await client.post(COUNTERSIGN.replace("b5", "B5"), json=COUNTERSIGNATURE)).status_code == 400
     assert zone.services.asked == []
+
+
+def routes_that_read_json() -> list[str]:
+    """Every route of the API that takes a body of JSON, with ids in its address."""
+    document = json.loads(openapi_document(API_ROUTES))
+    return [
+        path.replace("{decision_id}", EXAMPLE_DIGEST).replace("{contract_id}", EXAMPLE_ID)
+        for path, operations in document["paths"].items()
+        if "application/json" in operations.get("post", {}).get("requestBody", {}).get("content", {})
+    ]
+
+
+def test_the_routes_that_read_json_are_known() -> None:
+    assert len(routes_that_read_json()) == 8
+    assert all("{" not in path for path in routes_that_read_json())
+
+
+@pytest.mark.parametrize("path", routes_that_read_json())
+@pytest.mark.parametrize("opening", ["[", '{"a":', '{"command":[', '[{"transaction":'])
+@pytest.mark.parametrize("levels", [600, 1_100, 3_000])
+async def test_json_nested_however_deep_is_answered(
+    path: str, opening: str, levels: int, client: httpx.AsyncClient, zone: Any
+) -> None:
+    closing = "".join({"[": "]", "{": "}"}[sign] for sign in reversed(opening) if sign in "[{")
+    body = opening * levels + "1" + closing * levels
+    answer = await client.post(path, content=body, headers=AS_JSON)
+    if answer.status_code != 200:
+        assert answer.json()["reason"] in {"INVALID_ARGUMENT", "JSON_TOO_DEEP", "BODY_TOO_LARGE"}, answer.text
+        assert answer.status_code in {400, 413}
+    else:
+        assert path in {"/v1/credentials:verify", QUERY}
+        assert levels == 600, "the service judges what can be read"
+
+
+async def test_an_answer_nested_too_deep_is_not_passed_on(client: httpx.AsyncClient, zone: Any) -> None:
+    zone.services.answers["QueryContract"] = ledger.QueryContractResponse(data=b"[" * 5_000 + b"]" * 5_000)
+    answer = await client.post(QUERY, json={})
+    assert (answer.status_code, answer.json()["reason"]) == (502, "MALFORMED_ANSWER")

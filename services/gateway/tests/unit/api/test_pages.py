@@ -4,12 +4,16 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
+from time import time
 from typing import Any
 
 import httpx
 import pytest
+from icn.governance.v1 import service_pb2 as governance
 from icn.ledger.v1 import state_pb2 as state
+from icn.marketplace.v1 import service_pb2 as marketplace
 from icn_gateway.api.pages import moment
+from icn_gateway.api.pages.market import SPANS_SHOWN
 from icn_gateway.domain.money import MINUS
 from icn_gateway.domain.rate_limit import RateLimit
 from icn_gateway.settings import REPOSITORY_WEB
@@ -336,3 +340,108 @@ async def test_many_who_look_at_the_same_ask_each_service_once(lively: httpx.Asy
     await asyncio.gather(*(lively.get("/market") for _ in range(20)))
     asked = [name for name, _ in zone.services.asked if name.endswith("ListOffers")]
     assert len(asked) == 1
+
+
+class Bookings:
+    """A marketplace with this many bookings of 15 minutes from a time on, and one who waits for each."""
+
+    def __init__(self, count: int, start_ms: int) -> None:
+        self.rows = [
+            marketplace.Booking(
+                name=f"bookings/{number * 2 + place:032x}",
+                resource=f"resources/{RESOURCE}",
+                booker=f"principals/{MEMBER.hex()}",
+                start_time_ms=start_ms + number * QUARTER_MS,
+                end_time_ms=start_ms + (number + 1) * QUARTER_MS,
+                state=standing,
+                queue_place=place,
+            )
+            for number in range(count)
+            for place, standing in (
+                (0, marketplace.BOOKING_STATE_BOOKED),
+                (1, marketplace.BOOKING_STATE_WAITING),
+            )
+        ]
+
+    def __call__(self, request: marketplace.ListBookingsRequest) -> marketplace.ListBookingsResponse:
+        found = [
+            row
+            for row in self.rows
+            if row.end_time_ms > request.from_time_ms
+            and (not request.until_time_ms or row.start_time_ms < request.until_time_ms)
+        ]
+        first = int(request.page_token or 0)
+        end = first + (request.page_size or 50)
+        return marketplace.ListBookingsResponse(
+            bookings=found[first:end], next_page_token=str(end) if end < len(found) else ""
+        )
+
+
+QUARTER_MS = 900_000
+DAY_QUARTERS = 96
+
+
+def next_midnight_ms() -> int:
+    """Where the resource is, an hour ahead of UTC."""
+    return (int(time()) + 3_600) // 86_400 * 86_400_000 + 86_400_000 - 3_600_000
+
+
+async def test_a_day_is_called_free_only_when_everything_booked_in_it_was_read(
+    lively: httpx.AsyncClient, zone: Any
+) -> None:
+    zone.services.answers["ListBookings"] = Bookings(5 * DAY_QUARTERS, next_midnight_ms())
+    page = await read(lively, f"/resources/{RESOURCE}")
+    words = page.text.split()
+    assert words.count("free") == 2, "today, and the seventh day"
+    assert words.count("booked") == 5 * DAY_QUARTERS
+    assert f"and {5 * DAY_QUARTERS - SPANS_SHOWN} more" in page.text, "of those who wait"
+    assert "Not all of this day" not in page.text
+
+
+async def test_a_week_with_more_than_is_read_says_so_and_calls_nothing_unread_free(
+    lively: httpx.AsyncClient, zone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icn_gateway.api.pages.market.CALENDAR_READS_MAX", 2)
+    start_ms = next_midnight_ms()
+    zone.services.answers["ListBookings"] = Bookings(5 * DAY_QUARTERS, start_ms)
+    page = await read(lively, f"/resources/{RESOURCE}")
+    assert page.text.split().count("free") == 1, "today only"
+    assert "More than 400 bookings and waits" in page.text
+    assert page.text.count("Not all of this day is shown") == 4, "all but today and two days"
+    read_until_ms = start_ms + 199 * QUARTER_MS
+    assert f"/v1/resources/{RESOURCE}/bookings?from_time_ms={read_until_ms}" in page.links
+
+
+async def test_the_example_of_a_booking_is_one_that_the_rules_allow(
+    lively: httpx.AsyncClient, zone: Any
+) -> None:
+    slot = marketplace.FreeSlot(start_time_ms=1_790_000_040_000, end_time_ms=1_790_003_640_000)
+    zone.services.answers["FindFreeSlot"] = marketplace.FindFreeSlotResponse(slot=slot)
+    shown = await read(lively, f"/resources/{RESOURCE}?week=1")
+    assert "--from 2026-09-21T14:14Z --to 2026-09-21T15:14Z" in shown.text
+    (_, asked), *_ = [call for call in zone.services.asked if call[0].endswith("FindFreeSlot")]
+    assert (asked.minutes, asked.from_time_ms) == (60, next_midnight_ms())
+
+
+async def test_without_a_free_slot_the_example_names_no_time(lively: httpx.AsyncClient, zone: Any) -> None:
+    zone.services.answers["FindFreeSlot"] = NotFound("NO_FREE_SLOT", "none")
+    assert "--from START --to END" in (await read(lively, f"/resources/{RESOURCE}")).text
+
+
+async def test_the_front_page_asks_for_the_next_bookings_of_everything(
+    lively: httpx.AsyncClient, zone: Any
+) -> None:
+    await read(lively, "/")
+    (asked,) = [request for name, request in zone.services.asked if name.endswith("/ListBookings")]
+    assert (asked.resource, asked.booker) == ("", "")
+    assert asked.from_time_ms > 0
+    page = await read(lively, "/")
+    assert f"Tractor of {LONG}" in page.text
+
+
+@pytest.mark.parametrize("depth", [1_100, 50_000])
+async def test_a_page_of_a_result_nested_too_deep_is_no_fault_of_the_page(
+    lively: httpx.AsyncClient, zone: Any, depth: int
+) -> None:
+    zone.services.answers["GetResult"] = governance.GetResultResponse(result=b"[" * depth + b"]" * depth)
+    assert "Delegates to the assembly" in (await read(lively, f"/proposals/{ELECTION}")).text

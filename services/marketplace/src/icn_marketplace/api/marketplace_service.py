@@ -134,8 +134,8 @@ class MarketplaceServicer(service_pb2_grpc.MarketplaceServiceServicer):
     async def ListBookings(self, request: Any, _context: Any) -> pb.ListBookingsResponse:
         resource = parse_optional(request.resource, "resources")
         booker = parse_optional(request.booker, "principals")
-        if not resource and not booker:
-            raise field_invalid("resource", "resource or booker must be set")
+        if not resource and not booker and not request.from_time_ms:
+            raise field_invalid("resource", "resource, booker or from_time_ms must be set")
         check_range("from_time_ms", request.from_time_ms, 0, TIME_MS_MAX)
         check_range("until_time_ms", request.until_time_ms, 0, TIME_MS_MAX)
         size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)

@@ -10,7 +10,7 @@ from icn_kit.database import Connection, Database
 
 from icn_marketplace.domain.agreement import AgreementSeen
 from icn_marketplace.domain.booking import Booking
-from icn_marketplace.domain.limits import BUSY_SPANS_MAX
+from icn_marketplace.domain.limits import BOOKING_MINUTES_MAX, BUSY_SPANS_MAX, MINUTE_MS
 from icn_marketplace.domain.offer import Offer
 from icn_marketplace.domain.resource import Resource, Span
 from icn_marketplace.store.repositories import BookingTable
@@ -25,6 +25,8 @@ from icn_marketplace.store.rows import (
     to_resource,
     to_timestamp,
 )
+
+LONGEST_MS = BOOKING_MINUTES_MAX * MINUTE_MS
 
 
 class ListedBooking(NamedTuple):
@@ -83,6 +85,8 @@ class Queries:
             ("resource = %s", resource),
             ("booker = %s", booker),
             ("end_at > %s", to_timestamp(from_ms) if from_ms else None),
+            # No booking is longer, so this changes nothing but where an index by start begins to be read.
+            ("start_at > %s", to_timestamp(max(0, from_ms - LONGEST_MS)) if from_ms else None),
             ("start_at < %s", to_timestamp(until_ms) if until_ms else None),
         ):
             if value:

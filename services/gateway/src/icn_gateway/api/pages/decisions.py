@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
+import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -14,6 +14,7 @@ from icn_gateway.api.context import Context
 from icn_gateway.api.pages.parts import ROWS, ROWS_BESIDE, PageToken, Part, identifier, page, part, parts
 from icn_gateway.api.pages.website import Website
 from icn_gateway.api.problems import AnyRequest
+from icn_gateway.api.reads.route import json_content
 from icn_gateway.domain.identifiers import DIGEST_CHARACTERS, require_hexadecimal
 
 
@@ -89,7 +90,7 @@ async def show_certificate(
 async def _result(context: Context, proposal: str) -> dict[str, Any]:
     """The result as counted, and its digest."""
     answer = await context.shared.ask("governance", "GetResult", proposal=proposal)
-    result = json.loads(bytes.fromhex(answer["result"]))
+    result = msgspec.json.decode(json_content(bytes.fromhex(answer["result"])).content)
     return {"digest": answer["digest"], **(result if isinstance(result, dict) else {})}
 
 

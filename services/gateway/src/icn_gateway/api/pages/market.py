@@ -22,13 +22,19 @@ from icn_gateway.api.pages.parts import (
     parts,
     units_of,
 )
-from icn_gateway.api.pages.website import Website
+from icn_gateway.api.pages.website import Website, moment
 from icn_gateway.api.problems import AnyRequest
 from icn_gateway.domain.calendar import DAY_MS, WEEK_DAYS, calendar_days
 
 WEEKS_MAX = 52
+SPANS_SHOWN = 96
+"""Of one day, in words; the drawing shows all. A quarter of an hour each."""
+SLOT_MINUTES = 60
+"""Of the example that a page gives, where the rules allow it."""
 CALENDAR_ROWS = 200
-"""Of one week of one resource: half an hour each, and more than anybody reads on a phone."""
+"""Of one read: the most that the marketplace gives at once."""
+CALENDAR_READS_MAX = 12
+"""Of one week of one resource: bookings of five minutes fit, with all who may wait; what does not is said."""
 
 
 @get("/market", include_in_schema=False)
@@ -138,18 +144,15 @@ async def show_resource(
     resource = (await context.shared.ask("marketplace", "GetResource", name=name))["resource"] or {}
     rules: Any = resource.get("rules") or {"utc_offset_minutes": 0}
     start_ms = _midnight(rules["utc_offset_minutes"]) + week * WEEK_DAYS * DAY_MS
-    bookings = await part(
-        context.shared.ask(
-            "marketplace",
-            "ListBookings",
-            resource=name,
-            from_time_ms=max(0, start_ms),
-            until_time_ms=start_ms + WEEK_DAYS * DAY_MS,
-            page_size=CALENDAR_ROWS,
-        )
-    )
+    bookings = await part(_bookings_between(context, name, start_ms, start_ms + WEEK_DAYS * DAY_MS))
+    rows, is_whole = bookings.value or ([], True)
+    # Rows come by start: before the last one's, nothing is missing.
+    read_until_ms = start_ms + WEEK_DAYS * DAY_MS if is_whole else rows[-1]["start_time_ms"]
     days = calendar_days(
-        bookings.value["bookings"] if bookings.value else [], start_ms, rules["utc_offset_minutes"]
+        [row for row in rows if row["state"] == "booked"],
+        start_ms,
+        rules["utc_offset_minutes"],
+        read_until_ms=read_until_ms,
     )
     return await page(
         "resource.html",
@@ -161,9 +164,58 @@ async def show_resource(
         resource_id=resource_id,
         bookings=bookings,
         days=days,
+        waiting=[row for row in rows if row["state"] == "waiting"],
+        rows_read=len(rows),
+        is_whole=is_whole,
+        read_until_ms=read_until_ms,
+        spans_shown=SPANS_SHOWN,
+        example=await _free_slot(context, name, rules),
         week=week,
         weeks_max=WEEKS_MAX,
     )
+
+
+async def _free_slot(context: Context, resource: str, rules: dict[str, Any]) -> tuple[str, str] | None:
+    """From when to when one can book it from tomorrow on, as `icn book` reads it; None: not known."""
+    found = await part(
+        context.shared.ask(
+            "marketplace",
+            "FindFreeSlot",
+            resource=resource,
+            minutes=min(
+                max(SLOT_MINUTES, rules.get("minutes_min", 0)), rules.get("minutes_max", SLOT_MINUTES)
+            ),
+            from_time_ms=_midnight(rules["utc_offset_minutes"]) + DAY_MS,
+        )
+    )
+    slot = found.value and found.value["slot"]
+    if not slot:
+        return None
+    start, end = (moment(slot[name])[:16].replace(" ", "T") for name in ("start_time_ms", "end_time_ms"))
+    return f"{start}Z", f"{end}Z"
+
+
+async def _bookings_between(
+    context: Context, resource: str, start_ms: int, end_ms: int
+) -> tuple[list[dict[str, Any]], bool]:
+    """Bookings of a resource that touch [start, end), by start, and whether these are all."""
+    rows: list[dict[str, Any]] = []
+    token = ""
+    for _ in range(CALENDAR_READS_MAX):
+        answer = await context.shared.ask(
+            "marketplace",
+            "ListBookings",
+            resource=resource,
+            from_time_ms=max(0, start_ms),
+            until_time_ms=end_ms,
+            page_size=CALENDAR_ROWS,
+            page_token=token,
+        )
+        rows += answer["bookings"]
+        token = answer["next_page_token"]
+        if not token:
+            return rows, True
+    return rows, False
 
 
 def _midnight(offset_minutes: int) -> int:

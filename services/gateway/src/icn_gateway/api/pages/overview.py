@@ -18,8 +18,6 @@ from icn_gateway.api.sessions import token_of
 from icn_gateway.usecases.get_overview import get_overview
 from icn_gateway.usecases.happenings import happenings
 
-RESOURCES_LOOKED_AT = 6
-"""Whose next bookings are shown: the newest resources."""
 TRADES_READ = 24
 """Two entries each."""
 
@@ -95,24 +93,17 @@ async def accounts_of(context: Context, identifiers: set[str]) -> dict[str, dict
 
 
 async def next_bookings(context: Context) -> list[dict[str, Any]]:
-    """The next bookings of the newest resources, with what is booked."""
-    listed = await context.shared.ask("marketplace", "ListResources", page_size=RESOURCES_LOOKED_AT)
-    now_ms = int(time()) // 60 * 60_000
-    answers = await asyncio.gather(
-        *(
-            context.shared.ask(
-                "marketplace",
-                "ListBookings",
-                resource=resource["name"],
-                from_time_ms=now_ms,
-                page_size=ROWS_BESIDE,
-            )
-            for resource in listed["resources"]
-        )
+    """The next bookings, whatever is booked, with its title."""
+    listed = await context.shared.ask(
+        "marketplace", "ListBookings", from_time_ms=int(time()) // 60 * 60_000, page_size=ROWS_BESIDE
     )
-    rows = [
-        {**booking, "title": resource["title"]}
-        for resource, answer in zip(listed["resources"], answers, strict=True)
-        for booking in answer["bookings"]
-    ]
-    return sorted(rows, key=lambda row: (row["start_time_ms"], row["name"]))[:ROWS_BESIDE]
+    wanted = sorted({booking["resource"] for booking in listed["bookings"]})
+    resources = await asyncio.gather(
+        *(part(context.shared.ask("marketplace", "GetResource", name=name)) for name in wanted)
+    )
+    titles = {
+        name: found.value["resource"]["title"]
+        for name, found in zip(wanted, resources, strict=True)
+        if found.value and found.value["resource"]
+    }
+    return [{**booking, "title": titles.get(booking["resource"], "")} for booking in listed["bookings"]]

@@ -114,7 +114,7 @@ READS = (
         "ListBookings",
         "Marketplace",
         method("marketplace", "ListBookings"),
-        (identifier("booker", "booker", "principals", "Who booked"), *_TIMES, *_PAGING),
+        (only_of("booker", "booker", "principals", "Only of this principal"), *_TIMES, *_PAGING),
     ),
     Read(
         "/v1/bookings/{booking_id:str}",

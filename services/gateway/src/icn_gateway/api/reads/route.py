@@ -268,7 +268,7 @@ def json_content(content: bytes, *, headers: Mapping[str, str] | None = None) ->
     """
     try:
         msgspec.json.decode(content)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise malformed_answer("JSON that is none") from None
     return Content(content, JSON, headers or {})
 
