@@ -16,6 +16,17 @@ SHOWN_MAX: Final = 50
 """Epochs of duty and accounts in one answer; further ones are a matter of pages."""
 
 
+class EvidenceAbout(NamedTuple):
+    """What others experienced with a principal in one dimension, latest first."""
+
+    dimension: str
+    failed: Sequence[service_pb2.Evidence]
+    fulfilled: Sequence[service_pb2.Evidence]
+    more_failed: bool
+    """There are older ones than these."""
+    more_fulfilled: bool
+
+
 class Standing(NamedTuple):
     """What is known of one principal."""
 
@@ -25,6 +36,8 @@ class Standing(NamedTuple):
     """Newest epoch first; of a principal without a seat none."""
     reciprocities: Sequence[service_pb2.Reciprocity]
     """By account."""
+    evidence: Sequence[EvidenceAbout] = ()
+    """By dimension, the ones asked about in which there is any."""
 
 
 async def dimensions(connection: Connection) -> Sequence[service_pb2.Dimension]:
@@ -53,16 +66,18 @@ async def standing(
         DomainError: DIMENSION_UNKNOWN; SCORE_UNKNOWN where a dimension was named; Unavailable.
     """
     stub = _stub(connection)
+    names = [dimension] if dimension else [found.name for found in await dimensions(connection)]
     if dimension:
         scores = [await score(connection, principal, dimension, contributions_max)]
     else:
         scores = []
-        for found in await dimensions(connection):
+        for name in names:
             try:
-                scores.append(await score(connection, principal, found.name, contributions_max))
+                scores.append(await score(connection, principal, name, contributions_max))
             except DomainError as error:
                 if error.reason != "SCORE_UNKNOWN":
                     raise
+    evidence = [await evidence_about(connection, principal, name) for name in names]
     duties = await ask(
         stub.ListDuties(service_pb2.ListDutiesRequest(organization=_name(principal), page_size=SHOWN_MAX))
     )
@@ -71,7 +86,36 @@ async def standing(
             service_pb2.ListReciprocitiesRequest(principal=_name(principal), page_size=SHOWN_MAX)
         )
     )
-    return Standing(scores, list(duties.duties), list(reciprocities.reciprocities))
+    return Standing(
+        scores,
+        list(duties.duties),
+        list(reciprocities.reciprocities),
+        [one for one in evidence if one.failed or one.fulfilled],
+    )
+
+
+async def evidence_about(connection: Connection, principal: bytes, dimension: str) -> EvidenceAbout:
+    """The newest SHOWN_MAX failures and as many kept promises. Raises DomainError (DIMENSION_UNKNOWN)."""
+    failed, fulfilled = [
+        await ask(
+            _stub(connection).ListEvidence(
+                service_pb2.ListEvidenceRequest(
+                    dimension=dimension, about=_name(principal), kind=kind, page_size=SHOWN_MAX
+                )
+            )
+        )
+        for kind in (
+            service_pb2.EvidenceKind.EVIDENCE_KIND_FAILED,
+            service_pb2.EvidenceKind.EVIDENCE_KIND_FULFILLED,
+        )
+    ]
+    return EvidenceAbout(
+        dimension,
+        list(failed.evidence),
+        list(fulfilled.evidence),
+        bool(failed.next_page_token),
+        bool(fulfilled.next_page_token),
+    )
 
 
 def standing_document(principal: bytes, found: Standing) -> dict[str, Any]:
@@ -79,6 +123,16 @@ def standing_document(principal: bytes, found: Standing) -> dict[str, Any]:
     return {
         "principal": principal.hex(),
         "scores": [_score_document(answer) for answer in found.scores],
+        "evidence": [
+            {
+                "dimension": one.dimension,
+                "failed": [_evidence_document(piece) for piece in one.failed],
+                "has_more_failed": one.more_failed,
+                "fulfilled": [_evidence_document(piece) for piece in one.fulfilled],
+                "has_more_fulfilled": one.more_fulfilled,
+            }
+            for one in found.evidence
+        ],
         "duties": [
             {
                 "epoch": str(duty.epoch),
@@ -128,19 +182,25 @@ def _contribution_document(contribution: service_pb2.Contribution) -> dict[str, 
         "amount_nano": str(contribution.amount_nano),
         "score_nano": str(contribution.score_nano),
         "trust": str(contribution.trust),
-        "evidence": [
-            {
-                "source": piece.source,
-                "kind": kind_name(piece.kind),
-                "weight": str(piece.weight),
-                "occurred_time_ms": str(piece.occurred_time_ms),
-            }
-            for piece in contribution.evidence
-        ],
+        "evidence": [_piece_document(piece) for piece in contribution.evidence],
         "others": str(contribution.others),
         "others_fulfilled": str(contribution.others_fulfilled),
         "others_failed": str(contribution.others_failed),
     }
+
+
+def _piece_document(piece: service_pb2.Evidence) -> dict[str, str]:
+    return {
+        "source": piece.source,
+        "kind": kind_name(piece.kind),
+        "weight": str(piece.weight),
+        "occurred_time_ms": str(piece.occurred_time_ms),
+    }
+
+
+def _evidence_document(piece: service_pb2.Evidence) -> dict[str, str]:
+    """With whose experience it is."""
+    return {"who": piece.who.rpartition("/")[2], **_piece_document(piece)}
 
 
 def kind_name(kind: int) -> str:

@@ -14,7 +14,7 @@ from icn.reputation.v1.service_pb2_grpc import (
     add_ReputationServiceServicer_to_server,
 )
 from icn_client import reputation
-from icn_client.cli.reputation import _print_score
+from icn_client.cli.reputation import _print_evidence, _print_score
 from icn_client.connection import Connection, NetworkFile
 from icn_kit.errors import DomainError, NotFound
 from icn_kit.server import GrpcServer
@@ -69,6 +69,23 @@ class Service(ReputationServiceServicer):  # type: ignore[misc]
             ),
             computation=pb.Computation(members=12, seeds=[FARM]),
         )
+
+    async def ListEvidence(self, request: Any, _context: Any) -> Any:  # noqa: N802 - named by gRPC
+        if request.dimension != "delivery":
+            return pb.ListEvidenceResponse()
+        is_failed = request.kind == pb.EvidenceKind.EVIDENCE_KIND_FAILED
+        pieces = [
+            pb.Evidence(
+                who=FARM,
+                about=request.about,
+                kind=request.kind,
+                weight=number,
+                occurred_time_ms=1_790_000_000_000,
+                source=f"commitments/{number}",
+            )
+            for number in ((12, 11) if is_failed else (10,))
+        ]
+        return pb.ListEvidenceResponse(evidence=pieces, next_page_token="" if is_failed else "more")
 
     async def ListDuties(self, request: Any, _context: Any) -> Any:  # noqa: N802 - named by gRPC
         duty = pb.Duty(organization=request.organization, epoch=3, blocks=4, proposed=1, signed=2)
@@ -145,3 +162,21 @@ async def test_a_score_is_printed_with_every_part(
     assert text.splitlines()[0].startswith("delivery: 1.000000000, rank 1 of 12")
     for part in ("0.150000000  is a seed", f"0.850000000  from {FARM}", "failed 4294967295", "and 3 more"):
         assert part in text
+
+
+async def test_what_others_experienced_is_listed_failures_first(
+    connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = reputation.standing_document(ANA, await reputation.standing(connection, ANA))
+    (about,) = document["evidence"]
+    assert [(piece["kind"], piece["weight"]) for piece in about["failed"]] == [
+        ("failed", "12"),
+        ("failed", "11"),
+    ]
+    assert about["failed"][0]["who"] == "fa" * 16
+    assert (about["has_more_failed"], about["has_more_fulfilled"]) == (False, True)
+    _print_evidence(about)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "delivery, evidence about it: 2 failed, 1 or more fulfilled"
+    assert [line.split()[:2] for line in lines] == [["failed", "12"], ["failed", "11"], ["fulfilled", "10"]]
+    assert all(FARM in line and "commitments/1" in line for line in lines)

@@ -44,6 +44,7 @@ def wrong_requests() -> list[Any]:
         ("ListScores", pb.ListScoresRequest(dimension="x" * 100_000), "DIMENSION_UNKNOWN"),
         ("ListScores", pb.ListScoresRequest(**good, dimension="fame"), "DIMENSION_UNKNOWN"),
         ("ListEvidence", pb.ListEvidenceRequest(dimension="delivery"), "FILTER_MISSING"),
+        ("ListEvidence", pb.ListEvidenceRequest(about=NOBODY, dimension="delivery", kind=3), "KIND_UNKNOWN"),
         ("ListEvidence", pb.ListEvidenceRequest(about=NOBODY), "DIMENSION_UNKNOWN"),
         ("ListEvidence", pb.ListEvidenceRequest(about=NOBODY, dimension="fame"), "DIMENSION_UNKNOWN"),
         ("ListReciprocities", pb.ListReciprocitiesRequest(), "MALFORMED_NAME"),

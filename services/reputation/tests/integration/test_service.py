@@ -250,6 +250,12 @@ async def test_evidence_comes_in_pages_about_from_and_between(reputation: Reputa
     assert await weights(who=named("farm")) == [60, 7, 6, 5, 4, 3, 2, 1]
     assert await weights(who=named("farm"), about=named("ana")) == [7, 6, 5, 4, 3, 2, 1]
     assert await weights(who=named("eva")) == []
+    await reputation.tell(ended("farm", "ana", 9, commitment="broken", is_failed=True))
+    await reputation.until_computed(10)
+    failed, fulfilled = pb.EvidenceKind.EVIDENCE_KIND_FAILED, pb.EvidenceKind.EVIDENCE_KIND_FULFILLED
+    assert await weights(about=named("ana"), kind=failed) == [9]
+    assert await weights(about=named("ana"), kind=fulfilled) == [50, 7, 6, 5, 4, 3, 2, 1]
+    assert await weights(about=named("ben"), kind=failed) == []
 
 
 async def test_much_evidence_of_one_pair_is_named_in_part_and_counted_in_whole(

@@ -62,7 +62,8 @@ def show(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a principal's scores, the parts that each is the sum of, and what the ledger keeps of it.
+    """Show a principal's scores, the parts that each is the sum of, what others experienced with it, failures
+    first, and what the ledger keeps of it.
 
     Duty and give and take are the ledger's integers. Scores advise; they never weigh a vote.
     """
@@ -80,6 +81,8 @@ def show(
         print_text("no evidence names it, and it is no seed: no score")
     for score in document["scores"]:
         _print_score(score)
+    for about in document["evidence"]:
+        _print_evidence(about)
     for duty in document["duties"]:
         print_text(
             f"duty, epoch {duty['epoch']}: signed {duty['signed']} of {duty['blocks']} blocks,"
@@ -123,6 +126,21 @@ def _print_score(score: dict[str, Any]) -> None:
             )
     if int(parts["rest_members"]):
         print_text(f"  {_decimal(parts['rest_nano'])}  from {parts['rest_members']} others")
+
+
+def _print_evidence(about: dict[str, Any]) -> None:
+    """Failures first: a score may stay high over them."""
+    counts = ", ".join(
+        f"{len(about[kind])}{' or more' if about[f'has_more_{kind}'] else ''} {kind}"
+        for kind in ("failed", "fulfilled")
+    )
+    print_text(f"{about['dimension']}, evidence about it: {counts}")
+    for kind in ("failed", "fulfilled"):
+        for piece in about[kind]:
+            print_text(
+                f"  {kind} {piece['weight']} on {_time(piece['occurred_time_ms'])},"
+                f" as principals/{piece['who']} experienced, {piece['source']}"
+            )
 
 
 def _time(time_ms: str) -> str:

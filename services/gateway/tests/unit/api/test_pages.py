@@ -12,6 +12,7 @@ import pytest
 from icn.governance.v1 import service_pb2 as governance
 from icn.ledger.v1 import state_pb2 as state
 from icn.marketplace.v1 import service_pb2 as marketplace
+from icn.reputation.v1 import service_pb2 as reputation
 from icn_gateway.api.pages import moment
 from icn_gateway.api.pages.market import SPANS_SHOWN
 from icn_gateway.domain.money import MINUS
@@ -437,6 +438,22 @@ async def test_the_front_page_asks_for_the_next_bookings_of_everything(
     assert asked.from_time_ms > 0
     page = await read(lively, "/")
     assert f"Tractor of {LONG}" in page.text
+
+
+async def test_a_score_shows_the_promises_that_were_broken(lively: httpx.AsyncClient, zone: Any) -> None:
+    def evidence(request: reputation.ListEvidenceRequest) -> reputation.ListEvidenceResponse:
+        kind = request.kind or reputation.EVIDENCE_KIND_FULFILLED
+        weight = 77 if kind == reputation.EVIDENCE_KIND_FAILED else 5
+        piece = reputation.Evidence(
+            who=f"principals/{MEMBER.hex()}", kind=kind, weight=weight, source="commitments/aa00"
+        )
+        return reputation.ListEvidenceResponse(evidence=[piece])
+
+    zone.services.answers["ListEvidence"] = evidence
+    text = (await read(lively, f"/scores/{MEMBER.hex()}")).text
+    broken = text.partition("Promises it broke")[2].partition("Newest evidence")[0]
+    assert "failed weight 77" in broken
+    assert "aa00" in broken
 
 
 @pytest.mark.parametrize("depth", [1_100, 50_000])

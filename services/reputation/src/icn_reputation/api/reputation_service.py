@@ -40,6 +40,7 @@ KINDS = {
     Kind.FULFILLED: service_pb2.EvidenceKind.EVIDENCE_KIND_FULFILLED,
     Kind.FAILED: service_pb2.EvidenceKind.EVIDENCE_KIND_FAILED,
 }
+_KIND_OF: dict[int, Kind | None] = {0: None, **{number: kind for kind, number in KINDS.items()}}
 
 
 class ReputationServicer(service_pb2_grpc.ReputationServiceServicer):
@@ -112,10 +113,20 @@ class ReputationServicer(service_pb2_grpc.ReputationServiceServicer):
         who = parse_principal(request.who) if request.who else b""
         if not about and not who:
             raise InvalidArgument("FILTER_MISSING", "about or who must be set")
-        listing = f"evidence of {request.dimension} about {about.hex()} from {who.hex()}"
+        if request.kind not in _KIND_OF:
+            raise InvalidArgument("KIND_UNKNOWN", f"kind {request.kind} is not one of {sorted(_KIND_OF)}")
+        listing = f"evidence of {request.dimension} about {about.hex()} from {who.hex()} kind {request.kind}"
         place = self._tokens.read(listing, request.page_token, PLACE_NUMBER_BYTES)
         before = None if place is None else int.from_bytes(place, "big")
-        rows = await list_evidence(request.dimension, about, who, before, limit=size + 1, reader=self._reader)
+        rows = await list_evidence(
+            request.dimension,
+            about,
+            who,
+            before,
+            kind=_KIND_OF[request.kind],
+            limit=size + 1,
+            reader=self._reader,
+        )
         token = self._tokens.write(listing, _place(rows[size - 1].number)) if len(rows) > size else ""
         return service_pb2.ListEvidenceResponse(
             evidence=[_evidence(row) for row in rows[:size]], next_page_token=token

@@ -163,7 +163,7 @@ class ScoreTables:
         return [ScoreRow(*row) for row in rows]
 
     async def evidence(
-        self, dimension: str, about: bytes, who: bytes, before: int | None, limit: int
+        self, dimension: str, about: bytes, who: bytes, before: int | None, limit: int, *, kind: Kind | None
     ) -> Sequence[NumberedEvidence]:
         """See `ScoreReader`."""
         clauses = ["dimension = %s"]
@@ -172,6 +172,8 @@ class ScoreTables:
             if value:
                 clauses.append(f"{column} = %s")
                 parameters.append(value)
+        if kind is not None:
+            clauses.append("is_fulfilled" if kind is Kind.FULFILLED else "NOT is_fulfilled")
         if before is not None:
             clauses.append("number < %s")
             parameters.append(before)

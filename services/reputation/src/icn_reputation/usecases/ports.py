@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from icn.ledger.v1 import service_pb2 as ledger
-from icn_trust.evidence import Evidence
+from icn_trust.evidence import Evidence, Kind
 
 from icn_reputation.domain.computation import Basis, PairSum
 
@@ -117,9 +117,10 @@ class ScoreReader(Protocol):
         ...
 
     async def evidence(
-        self, dimension: str, about: bytes, who: bytes, before: int | None, limit: int
+        self, dimension: str, about: bytes, who: bytes, before: int | None, limit: int, *, kind: Kind | None
     ) -> Sequence[NumberedEvidence]:
-        """Evidence with a number below ``before``, latest first; empty ``about`` or ``who`` is anybody."""
+        """Evidence with a number below ``before``, latest first; empty ``about`` or ``who`` is anybody, no
+        ``kind`` both."""
         ...
 
     async def pair_evidence(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from icn.reputation.v1.service_pb2 import EVIDENCE_KIND_FAILED
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
@@ -14,6 +15,7 @@ from icn_gateway.api.pages.website import Website
 from icn_gateway.api.problems import AnyRequest
 from icn_gateway.usecases.read_accounts import list_accounts
 
+EVIDENCE_ROWS = 20
 DIMENSION = "delivery"
 """Shown first."""
 Dimension = Annotated[
@@ -150,8 +152,18 @@ async def show_score(
     """One score and everything it is the sum of."""
     name = f"principals/{identifier(principal_id)}"
     answer = await context.shared.ask("reputation", "GetScore", principal=name, dimension=dimension)
-    evidence = await part(
-        context.shared.ask("reputation", "ListEvidence", dimension=dimension, about=name, page_size=20)
+    read = await parts(
+        failures=context.shared.ask(
+            "reputation",
+            "ListEvidence",
+            dimension=dimension,
+            about=name,
+            kind=EVIDENCE_KIND_FAILED,
+            page_size=EVIDENCE_ROWS,
+        ),
+        evidence=context.shared.ask(
+            "reputation", "ListEvidence", dimension=dimension, about=name, page_size=EVIDENCE_ROWS
+        ),
     )
     return await page(
         "score.html",
@@ -161,7 +173,7 @@ async def show_score(
         website,
         score=answer["score"],
         explanation=answer["explanation"],
-        evidence=evidence,
+        **read,
         principal_id=principal_id,
         dimension=dimension,
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from icn.reputation.v1 import service_pb2
 from icn_kit.errors import InvalidArgument
 
 from icn_gateway.api.fields import PAGE_SIZE_MAX
-from icn_gateway.api.reads.route import Read, identifier, only_of, paging, whole, word
+from icn_gateway.api.reads.route import Read, choice, identifier, only_of, paging, whole, word
 from icn_gateway.usecases.contracts import method
 
 _PAGING = paging(PAGE_SIZE_MAX)
@@ -67,6 +68,9 @@ READS = (
             word("dimension", "dimension", f"{_DIMENSION}.", "delivery"),
             only_of("about", "about", "principals", "About this principal"),
             only_of("who", "who", "principals", "As this principal saw it"),
+            choice(
+                "kind", "kind", "Only of this kind", service_pb2.DESCRIPTOR.enum_types_by_name["EvidenceKind"]
+            ),
             *_PAGING,
         ),
         check=_either("about", "who"),
