@@ -61,9 +61,9 @@ Examples:
 """
 _BOOK_EXAMPLES = """\b
 Examples:
-  icn book RESOURCE --from 2027-05-01T08:00Z --to 2027-05-01T12:00Z --as anna
-  icn book RESOURCE --from 2027-05-01T08:00+02:00 --to 2027-05-01T12:00+02:00 --or-wait --as ben
-  icn book RESOURCE --from 2027-05-01T08:00Z --to 2027-05-01T12:00Z --or-next --as ben
+  icn book RESOURCE --from YYYY-MM-DDT08:00Z --to YYYY-MM-DDT12:00Z --as anna
+  icn book RESOURCE --from YYYY-MM-DDT08:00+02:00 --to YYYY-MM-DDT12:00+02:00 --or-wait --as ben
+  icn book RESOURCE --from YYYY-MM-DDT08:00Z --to YYYY-MM-DDT12:00Z --or-next --as ben
 """
 _BOOKING_EXAMPLES = """\b
 Examples:
