@@ -89,6 +89,48 @@ def test_what_is_neither_paid_nor_delivered_ends_in_block_time(answer: Answer, f
     assert answer("account", "show", farm)["held_minor"] == "0"
 
 
+def test_a_price_that_cannot_be_held_takes_nothing_away_and_what_is_held_can_be_let_go(
+    answer: Answer, icn: Any, federation: Any
+) -> None:
+    _, bakery, farm = trade(answer)  # the floor is -100.00
+    data = ("--data", str(federation.directory))
+    offer = answer(
+        *("offer", "publish", "--title", "Ovens", "--kind", "oven", "--quantity", "3", "--measure", "oven"),
+        *("--price", "100.01", "--account", bakery, "--as", "bakery"),
+    )
+
+    def left(name: str) -> str:
+        listed = icn("offer", "list", "--json", *data).stdout.splitlines()
+        (found,) = [one["quantity_left"] for one in map(json.loads, listed) if one["name"] == name]
+        return str(found)
+
+    refused = icn("offer", "accept", offer["name"], "3", "--as", "farm", *data)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "CREDIT_LIMIT_EXCEEDED" in refused.stderr and "it is withdrawn" in refused.stderr
+    assert left(offer["name"]) == "3"
+    rolls = answer(
+        *("offer", "publish", "--title", "Rolls", "--kind", "bread", "--quantity", "5", "--measure", "roll"),
+        *("--price", "0.10", "--account", bakery, "--as", "bakery"),
+    )
+    held = answer("offer", "accept", rolls["name"], "5", "--as", "farm")
+    assert answer("account", "show", farm)["held_minor"] == "50"
+    for wrong, reason in (
+        (("withdraw", held["name"], "--as", "farm"), "HOLD_PRESENT"),
+        (("return", held["name"], "--as", "bakery"), "NOTHING_OWED"),
+        (("release", held["name"], "--as", "farm"), "NOT_ACCOUNT_OWNER"),
+    ):
+        run = icn("agreement", *wrong, *data)
+        assert (run.returncode, reason in run.stderr) == (1, True), run.stderr
+    released = answer("agreement", "release", held["name"], "--as", "bakery")
+    assert (released["state"], released["hold"]) == ("failed", "released")
+    assert answer("account", "show", farm)["held_minor"] == "0"
+    assert left(rolls["name"]) == "5"
+    late = icn("agreement", "settle", held["name"], "--as", "bakery", *data)
+    assert late.returncode == 1 and "AGREEMENT_ENDED: the agreement is failed since" in late.stderr
+    shown = icn("agreement", "show", held["name"], *data).stdout
+    assert "hold of 0.50 BREAD until" in shown
+
+
 def test_one_gets_the_tractor_and_the_other_the_next_slot(
     answer: Answer, icn: Any, federation: Any, founders: dict[str, Identity], tmp_path: Path
 ) -> None:

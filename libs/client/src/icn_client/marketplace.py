@@ -87,6 +87,11 @@ def capture_payment(agreement: pb.Agreement) -> Message:
     return transactions.capture_hold(bare_id(agreement.commitments[PAYMENT].name), agreement.amount_minor)
 
 
+def release_payment(agreement: pb.Agreement) -> Message:
+    """Gives what is held back to whoever pays; the provider signs it."""
+    return transactions.void_hold(bare_id(agreement.commitments[PAYMENT].name))
+
+
 def booking_rules(
     *,
     audience: bytes = b"",

@@ -18,7 +18,7 @@ from icn_kit.envelope import new_event_id
 from icn_kit.errors import DomainError
 from icn_marketplace.domain.agreement import AgreementState
 from icn_marketplace.domain.identifiers import derive_identifier
-from icn_marketplace.domain.limits import ABSENCE_MARGIN_MS
+from icn_marketplace.domain.limits import ABSENCE_MARGIN_MS, DAY_MS, HOLD_DUE_MS
 from icn_marketplace.events import ledger_holds
 from icn_marketplace.events.ledger_holds import CAPTURED, PLACED, RELEASED
 from icn_marketplace.store.photos import PhotoQueries
@@ -30,6 +30,7 @@ from icn_marketplace.usecases.ports import AccountSeen, PostingSeen
 from icn_marketplace.usecases.publish_offer import publish_offer
 from icn_marketplace.usecases.report_delivery import report_delivery
 from icn_marketplace.usecases.report_return import report_return
+from icn_marketplace.usecases.withdraw_agreement import withdraw_agreement
 
 from services.marketplace.tests.conftest import GENESIS, NOW, Market, Person
 
@@ -110,6 +111,11 @@ class Trade:
         request = pb.ConfirmDelivery(agreement=identifier(agreement.name))
         command = self.market.command(by or self.anna, request)
         return (await confirm_delivery(command, self.market.context)).agreement
+
+    async def withdraw(self, agreement: pb.Agreement, by: Person) -> pb.Agreement:
+        request = pb.WithdrawAgreement(agreement=identifier(agreement.name))
+        command = self.market.command(by, request)
+        return (await withdraw_agreement(command, self.market.context)).agreement
 
     async def left(self) -> int:
         offer = await self.market.queries.offer(self.offer)
@@ -240,7 +246,7 @@ async def test_what_is_never_paid_is_released_only_when_that_is_certain(trade: T
     assert (await market.agreement(agreement.name)).state is AgreementState.OPEN
     assert await market.expire(certain_ms) == 1
     assert await market.expire(certain_ms + 1) == 0
-    assert (await market.agreement(agreement.name)).state is AgreementState.FAILED
+    assert (await market.agreement(agreement.name)).state is AgreementState.LAPSED
     assert await trade.evidence() == [("payment", "not_paid", "anna")]
     assert await trade.left() == 10
 
@@ -272,6 +278,87 @@ async def test_a_forged_release_of_a_hold_that_lasts_gives_nothing_up(
     assert (await market.agreement(agreement.name)).state is AgreementState.FAILED
 
 
+async def test_an_offer_is_taken_hostage_for_ten_minutes_at_most(trade: Trade) -> None:
+    """Also by an agreement that is to last a year, and by a hold of another amount under the payment's id."""
+    market, year_ms = trade.market, NOW + 365 * DAY_MS
+    hostage = await trade.accept(10, expire_time_ms=year_ms)
+    assert (hostage.hold_due_time_ms, await trade.left()) == (NOW + HOLD_DUE_MS, 0)
+    await trade.place(hostage, remaining_minor=1)
+    market.ledger.holds = {identifier(hostage.commitments[1].name)}
+    assert await market.expire(NOW + HOLD_DUE_MS + ABSENCE_MARGIN_MS - 1) == 0
+    assert await market.expire(NOW + HOLD_DUE_MS + ABSENCE_MARGIN_MS) == 1
+    after = await market.agreement(hostage.name)
+    assert (after.state, after.ended_at_ms) == (AgreementState.LAPSED, NOW + HOLD_DUE_MS)
+    assert await trade.left() == 10
+    assert await trade.evidence() == [("payment", "not_paid", "anna")]
+
+
+async def test_what_is_held_in_time_does_not_lapse_and_what_was_received_is_owed(trade: Trade) -> None:
+    market, day_ms = trade.market, NOW + DAY_MS
+    held, received = [await trade.accept(1, expire_time_ms=day_ms) for _ in range(2)]
+    await trade.place(held)
+    await trade.confirm(received)
+    assert await market.expire(day_ms - 1) == 0
+    assert await market.expire(day_ms + ABSENCE_MARGIN_MS) == 1
+    assert (await market.agreement(received.name)).state is AgreementState.FAILED
+    assert (await market.agreement(held.name)).state is AgreementState.OPEN
+
+
+async def test_a_party_withdraws_while_nothing_is_held_and_the_quantity_is_on_offer_again(
+    trade: Trade,
+) -> None:
+    market = trade.market
+    for by in (trade.anna, trade.baker):
+        agreement = await trade.accept(10)
+        ended = await trade.withdraw(agreement, by)
+        assert (ended.state, ended.hold) == (pb.AGREEMENT_STATE_LAPSED, pb.HOLD_STATE_RELEASED)
+        assert await trade.left() == 10
+        with pytest.raises(DomainError) as refused:
+            await trade.withdraw(agreement, by)
+        assert refused.value.reason == "AGREEMENT_ENDED"
+    assert await trade.evidence() == []
+    seen, unseen = [await trade.accept(1) for _ in range(2)]
+    await trade.place(seen)
+    market.ledger.holds = {identifier(unseen.commitments[1].name)}  # its event is on the way
+    for agreement, by, reason in (
+        (seen, trade.anna, "HOLD_PRESENT"),
+        (unseen, trade.anna, "HOLD_PRESENT"),
+        (seen, market.people.person("cora"), "NOT_A_PARTY"),
+    ):
+        with pytest.raises(DomainError) as refused:
+            await trade.withdraw(agreement, by)
+        assert refused.value.reason == reason
+    with pytest.raises(DomainError) as refused:
+        await trade.withdraw(pb.Agreement(name="agreements/" + "ab" * 16), trade.anna)
+    assert refused.value.reason == "AGREEMENT_UNKNOWN"
+
+
+async def test_the_provider_lets_a_hold_go_and_the_agreement_ends_at_the_next_look(trade: Trade) -> None:
+    agreement, delivered = [await trade.accept(1, expire_time_ms=NOW + DAY_MS) for _ in range(2)]
+    await trade.confirm(delivered)
+    for one in (agreement, delivered):
+        await trade.place(one)
+        await trade.release(one, is_expired=False)
+    assert await trade.market.expire(NOW + 700) == 2
+    after = await trade.market.agreement(agreement.name)
+    assert (after.state, after.ended_at_ms) == (AgreementState.FAILED, NOW + 700)
+    assert (await trade.market.agreement(delivered.name)).state is AgreementState.WAIVED
+    assert ("delivery", "withdrawn", "baker") in await trade.evidence()
+    assert await trade.left() == 9
+
+
+async def test_who_lets_ten_agreements_lapse_does_not_take_the_offer_again(trade: Trade) -> None:
+    for _ in range(10):
+        await trade.withdraw(await trade.accept(10), trade.anna)
+    with pytest.raises(DomainError) as refused:
+        await trade.accept(10)
+    assert (refused.value.reason, refused.value.metadata) == (
+        "TOO_MANY_LAPSED",
+        {"lapsed": 10, "lapsed_max": 10},
+    )
+    await trade.accept(10, trade.market.people.person("ben"))
+
+
 async def test_what_is_held_but_not_delivered_fails_by_the_holds_own_expiry(trade: Trade) -> None:
     agreement = await trade.accept()
     await trade.place(agreement)
@@ -298,7 +385,7 @@ async def test_a_capture_that_is_seen_late_is_owed_back_once(trade: Trade) -> No
     await trade.place(agreement)
     await trade.capture(agreement)
     after = await trade.market.agreement(agreement.name)
-    assert (after.state, after.return_owed_minor) == (AgreementState.FAILED, 2 * PRICE)
+    assert (after.state, after.return_owed_minor) == (AgreementState.LAPSED, 2 * PRICE)
     assert await trade.evidence() == [("payment", "not_paid", "anna")]
     await _give_back(trade, agreement)
 

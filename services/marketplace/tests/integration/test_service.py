@@ -119,6 +119,8 @@ async def test_every_call_answers(served: Served) -> None:
     confirmed = await served.write(anna, pb.ConfirmDelivery(agreement=bare(agreement.name)))
     read = await stub.GetAgreement(pb.GetAgreementRequest(name=agreement.name))
     assert read.agreement == confirmed.agreement
+    withdraw = pb.WithdrawAgreement(agreement=bare(agreement.name))
+    assert (await served.refusal(served.write(anna, withdraw))).reason == "DELIVERY_ENDED"
     market.ledger.transactions[b"t" * 32] = []
     give_back = pb.ReportReturn(agreement=bare(agreement.name), transaction_id=b"t" * 32)
     assert (await served.refusal(served.write(farm, give_back))).reason == "NOTHING_OWED"
@@ -203,7 +205,7 @@ async def test_lists_come_in_pages_that_miss_nothing_and_repeat_nothing(served: 
 
 
 def test_the_writes_and_reads_are_those_of_the_specification() -> None:
-    assert (len(WRITES), len(READS)) == (11, 10)
+    assert (len(WRITES), len(READS)) == (12, 10)
 
 
 @pytest.mark.parametrize("method", WRITES)

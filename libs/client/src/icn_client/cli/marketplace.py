@@ -28,10 +28,12 @@ from icn_client.cli.common import (
     with_connection,
 )
 from icn_client.cli.files import read_file
-from icn_client.cli.output import UsageError, print_json, print_json_lines, print_text, say, table
+from icn_client.cli.output import Refused, UsageError, print_json, print_json_lines, print_text, say, table
 from icn_client.cli.signing import perform_as
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from icn_client.connection import Connection
     from icn_client.keystore import Identity
 
@@ -39,6 +41,8 @@ PHOTO_BYTES_MAX: Final = 1_000_000
 SEEN_SECONDS: Final = 10.0
 """How long a command waits until the marketplace has seen what the ledger committed; one is plenty."""
 SEEN_POLL_SECONDS: Final = 0.1
+HOLD_SEEN_SECONDS: Final = 2.0
+"""How long a command waits for a hold that may have been placed just now."""
 MINUTE_MS: Final = 60_000
 EXPIRY_SLACK_MS: Final = 60_000
 """Beyond what the offer asks for, so that clocks that differ a little do not matter."""
@@ -88,6 +92,8 @@ Examples:
   icn agreement settle AGREEMENT --as sunrise-bakery
   icn agreement list --as anna
   icn agreement pay AGREEMENT --as anna
+  icn agreement withdraw AGREEMENT --as anna
+  icn agreement release AGREEMENT --as sunrise-bakery
   icn agreement return AGREEMENT --as sunrise-bakery
 """
 
@@ -452,20 +458,19 @@ def offer_list(
     from icn.marketplace.v1 import service_pb2 as pb
 
     request = pb.ListOffersRequest(provider=_name(provider, "--of", "principals"), include_closed=everything)
-    found = _listed(data, request, "offers")
+    found, units = _listed_with_units(data, request, "offers")
     if as_json:
         print_json_lines(_offer(offer) for offer in found)
         return
     table(
-        ("offer", "title", "left", "measure", "price_minor", "unit"),
+        ("offer", "title", "left", "measure", "price of one"),
         [
             (
                 offer.name,
                 offer.title,
                 str(offer.quantity_left),
                 offer.measure,
-                str(offer.price_minor),
-                offer.unit,
+                _amount(offer.price_minor, units[offer.unit]),
             )
             for offer in found
         ],
@@ -511,8 +516,10 @@ def offer_accept(
 ) -> None:
     """Accept part of an offer and hold its price on the ledger."""
     from icn.marketplace.v1 import service_pb2 as pb
+    from icn_kit.errors import DomainError
 
     from icn_client import marketplace
+    from icn_client.acting import TransactionRefused
 
     name = _name(offer, "OFFER", "offers")
     payer = identifier(source, "--from", "accounts") if source else b""
@@ -532,9 +539,23 @@ def offer_accept(
         )
         agreement = (await marketplace.write(connection, identity, request)).agreement
         say(f"icn: agreed: {agreement.name}")
-        return await _pay(connection, identity, agreement, paying)
+        try:
+            return await _pay(connection, identity, agreement, paying)
+        except TransactionRefused as refusal:
+            withdrawal = pb.WithdrawAgreement(agreement=marketplace.bare_id(agreement.name))
+            try:
+                await marketplace.write(connection, identity, withdrawal)
+            except DomainError as error:
+                due = _local(agreement.hold_due_time_ms)
+                after = f"it could not be withdrawn ({error.reason}) and lapses {due} unless it is paid for"
+            else:
+                after = "it is withdrawn, you owe nothing"
+            raise Refused(
+                f"{refusal.reason}: the price of {agreement.name} could not be held: {refusal}; {after}",
+                refusal.reason,
+            ) from None
 
-    _print_agreement(with_connection(directory, work), as_json)
+    _show_agreement(directory, work, as_json)
 
 
 # -- agreements
@@ -555,15 +576,16 @@ def agreement_list(
     party = ""
     if acting:
         party = f"principals/{open_identity(acting, keystore, directory).principal.hex()}"
-    found = _listed(data, pb.ListAgreementsRequest(party=party), "agreements")
+    found, units = _listed_with_units(data, pb.ListAgreementsRequest(party=party), "agreements")
     if as_json:
         print_json_lines(_agreement(agreement) for agreement in found)
         return
     rows = []
     for agreement in found:
-        shown = _agreement(agreement)
-        rows.append((agreement.name, agreement.title, shown["state"], shown["hold"], shown["amount_minor"]))
-    table(("agreement", "title", "state", "hold", "amount_minor"), rows)
+        shown, unit = _agreement(agreement), units[agreement.unit]
+        amount = _amount(agreement.amount_minor, unit)
+        rows.append((agreement.name, agreement.title, shown["state"], shown["hold"], amount))
+    table(("agreement", "title", "state", "hold", "amount"), rows)
 
 
 @agreement_group.command("show", epilog=_AGREEMENT_EXAMPLES)
@@ -574,10 +596,11 @@ def agreement_show(
     from icn_client import marketplace
 
     wanted = identifier(agreement, "AGREEMENT", "agreements")
-    found = with_connection(
-        platform_directory(data), lambda connection: marketplace.get_agreement(connection, wanted)
+    _show_agreement(
+        platform_directory(data),
+        lambda connection: marketplace.get_agreement(connection, wanted),
+        as_json,
     )
-    _print_agreement(found, as_json)
 
 
 @agreement_group.command("pay", epilog=_AGREEMENT_EXAMPLES)
@@ -602,10 +625,11 @@ def agreement_pay(
 
     async def work(connection: Connection) -> Any:
         found = await marketplace.get_agreement(connection, wanted)
+        _check_open(found)
         paying = payer or await _own_account(connection, identity, marketplace.bare_id(found.unit))
         return await _pay(connection, identity, found, paying)
 
-    _print_agreement(with_connection(directory, work), as_json)
+    _show_agreement(directory, work, as_json)
 
 
 @agreement_group.command("deliver", epilog=_AGREEMENT_EXAMPLES)
@@ -650,17 +674,74 @@ def agreement_settle(
     from icn.marketplace.v1 import service_pb2 as pb
 
     from icn_client import marketplace
+    from icn_client.acting import TransactionRefused
 
     wanted = identifier(agreement, "AGREEMENT", "agreements")
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
 
     async def work(connection: Connection) -> Any:
-        found = await marketplace.get_agreement(connection, wanted)
-        await perform_as(connection, identity, [marketplace.capture_payment(found)])
-        return await _until_seen(connection, wanted, {pb.HOLD_STATE_CAPTURED})
+        found = await _until(connection, wanted, _is_paid_or_over, HOLD_SEEN_SECONDS)
+        _check_open(found)
+        _check_held(found)
+        try:
+            await perform_as(connection, identity, [marketplace.capture_payment(found)])
+        except TransactionRefused as refusal:
+            if refusal.reason != "HOLD_UNKNOWN":
+                raise
+            raise Refused(
+                f"HOLD_UNKNOWN: the hold has ended on the ledger, at the latest when the agreement's time "
+                f"was up, {_local(found.expire_time_ms)}",
+                refusal.reason,
+            ) from None
+        return await _until(connection, wanted, lambda shown: shown.hold == pb.HOLD_STATE_CAPTURED)
 
-    _print_agreement(with_connection(directory, work), as_json)
+    _show_agreement(directory, work, as_json)
+
+
+@agreement_group.command("withdraw", epilog=_AGREEMENT_EXAMPLES)
+def agreement_withdraw(
+    agreement: AgreementArgument,
+    acting: AsOption,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End an agreement that no credit is held for."""
+    from icn.marketplace.v1 import service_pb2 as pb
+
+    request = pb.WithdrawAgreement(agreement=identifier(agreement, "AGREEMENT", "agreements"))
+    _say(request, acting, keystore, data, as_json)
+
+
+@agreement_group.command("release", epilog=_AGREEMENT_EXAMPLES)
+def agreement_release(
+    agreement: AgreementArgument,
+    acting: AsOption,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give the credit that is held for you back, because you do not deliver or ask for nothing."""
+    from icn.marketplace.v1 import service_pb2 as pb
+
+    from icn_client import marketplace
+
+    wanted = identifier(agreement, "AGREEMENT", "agreements")
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
+
+    async def work(connection: Connection) -> Any:
+        found = await _until(connection, wanted, _is_paid_or_over, HOLD_SEEN_SECONDS)
+        _check_held(found)
+        await perform_as(connection, identity, [marketplace.release_payment(found)])
+        return await _until(
+            connection,
+            wanted,
+            lambda shown: shown.state != pb.AGREEMENT_STATE_OPEN and shown.hold == pb.HOLD_STATE_RELEASED,
+        )
+
+    _show_agreement(directory, work, as_json)
 
 
 @agreement_group.command("return", epilog=_AGREEMENT_EXAMPLES)
@@ -683,7 +764,7 @@ def agreement_return(
     async def work(connection: Connection) -> Any:
         found = await marketplace.get_agreement(connection, wanted)
         if not found.return_owed_minor:
-            raise UsageError("AGREEMENT: nothing is owed back in it")
+            raise Refused("NOTHING_OWED: no return is owed in this agreement", "NOTHING_OWED")
         message = transactions.transfer(
             marketplace.bare_id(found.account),
             marketplace.bare_id(found.payer_account),
@@ -693,7 +774,7 @@ def agreement_return(
         reported = pb.ReportReturn(agreement=wanted, transaction_id=outcome.signed.transaction_id)
         return (await marketplace.write(connection, identity, reported)).agreement
 
-    _print_agreement(with_connection(directory, work), as_json)
+    _show_agreement(directory, work, as_json)
 
 
 def _say(request: Any, acting: str, keystore: Path | None, data: Path | None, as_json: bool) -> None:
@@ -701,8 +782,42 @@ def _say(request: Any, acting: str, keystore: Path | None, data: Path | None, as
 
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
-    answer = with_connection(directory, lambda connection: marketplace.write(connection, identity, request))
-    _print_agreement(answer.agreement, as_json)
+
+    async def work(connection: Connection) -> Any:
+        return (await marketplace.write(connection, identity, request)).agreement
+
+    _show_agreement(directory, work, as_json)
+
+
+def _is_paid_or_over(agreement: Any) -> bool:
+    from icn.marketplace.v1 import service_pb2 as pb
+
+    return bool(agreement.state != pb.AGREEMENT_STATE_OPEN or agreement.hold != pb.HOLD_STATE_ABSENT)
+
+
+def _check_open(agreement: Any) -> None:
+    """Refuse to move credit for an agreement that has ended. Raises Refused."""
+    from icn.marketplace.v1 import service_pb2 as pb
+
+    if agreement.state != pb.AGREEMENT_STATE_OPEN:
+        state, ended = _agreement(agreement)["state"], _local(agreement.end_time_ms)
+        raise Refused(f"AGREEMENT_ENDED: the agreement is {state} since {ended}", "AGREEMENT_ENDED")
+
+
+def _check_held(agreement: Any) -> None:
+    """Refuse to take or give back what is not held. Raises Refused."""
+    from icn.marketplace.v1 import service_pb2 as pb
+
+    if agreement.hold == pb.HOLD_STATE_HELD:
+        return
+    said = {
+        pb.HOLD_STATE_ABSENT: "no credit is held yet; the receiver may hold it until "
+        f"{_local(agreement.hold_due_time_ms)}",
+        pb.HOLD_STATE_CAPTURED: "the credit has been taken",
+        pb.HOLD_STATE_RELEASED: "the credit was given back, or never held",
+    }[agreement.hold]
+    reason = f"HOLD_{_agreement(agreement)['hold'].upper()}"
+    raise Refused(f"{reason}: {said}", reason)
 
 
 async def _pay(connection: Connection, identity: Identity, agreement: Any, source: bytes) -> Any:
@@ -712,20 +827,25 @@ async def _pay(connection: Connection, identity: Identity, agreement: Any, sourc
     from icn_client import marketplace
 
     await perform_as(connection, identity, [marketplace.place_payment(agreement, source)])
-    seen = {pb.HOLD_STATE_HELD, pb.HOLD_STATE_CAPTURED}
-    return await _until_seen(connection, marketplace.bare_id(agreement.name), seen)
+    seen = (pb.HOLD_STATE_HELD, pb.HOLD_STATE_CAPTURED)
+    return await _until(connection, marketplace.bare_id(agreement.name), lambda shown: shown.hold in seen)
 
 
-async def _until_seen(connection: Connection, agreement: bytes, wanted: set[Any]) -> Any:
-    """The agreement once its hold is seen as wanted, or as it is after SEEN_SECONDS."""
+async def _until(
+    connection: Connection,
+    agreement: bytes,
+    is_so: Callable[[Any], bool],
+    seconds: float = SEEN_SECONDS,
+) -> Any:
+    """The agreement once it is so, or as it is after that time."""
     import asyncio
 
     from icn_client import marketplace
 
-    deadline = time.monotonic() + SEEN_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         found = await marketplace.get_agreement(connection, agreement)
-        if found.hold in wanted or time.monotonic() > deadline:
+        if is_so(found) or time.monotonic() > deadline:
             return found
         await asyncio.sleep(SEEN_POLL_SECONDS)
 
@@ -753,6 +873,24 @@ def _listed(data: Path | None, request: Any, field: str) -> list[Any]:
     return with_connection(platform_directory(data), work)
 
 
+def _listed_with_units(data: Path | None, request: Any, field: str) -> tuple[list[Any], dict[str, Any]]:
+    from icn_client import marketplace
+
+    async def work(connection: Connection) -> tuple[list[Any], dict[str, Any]]:
+        found = [item async for item in marketplace.read_all(connection, request, field)]
+        return found, await _units(connection, found)
+
+    return with_connection(platform_directory(data), work)
+
+
+async def _units(connection: Connection, priced: Iterable[Any]) -> dict[str, Any]:
+    """The units that offers or agreements are priced in, by their names."""
+    from icn_client import marketplace
+
+    names = {item.unit for item in priced}
+    return {name: await connection.unit(marketplace.bare_id(name)) for name in sorted(names)}
+
+
 def _print_one(as_json: bool, shown: dict[str, Any], text: str) -> None:
     if as_json:
         print_json(shown)
@@ -768,7 +906,15 @@ def _print_bookings(bookings: list[Any]) -> None:
     table(("start", "end", "state", "booking", "booker"), rows)
 
 
-def _print_agreement(agreement: Any, as_json: bool) -> None:
+def _show_agreement(directory: Path, work: Callable[[Connection], Any], as_json: bool) -> None:
+    """Do the work and show the agreement that it gives."""
+    from icn.marketplace.v1 import service_pb2 as pb
+
+    async def with_unit(connection: Connection) -> tuple[Any, Any]:
+        found = await work(connection)
+        return found, (await _units(connection, [found]))[found.unit]
+
+    agreement, unit = with_connection(directory, with_unit)
     shown = _agreement(agreement)
     if as_json:
         print_json(shown)
@@ -776,9 +922,14 @@ def _print_agreement(agreement: Any, as_json: bool) -> None:
     print_text(f"{agreement.name}: {agreement.quantity} of {agreement.title}, {shown['state']}")
     for commitment in shown["commitments"]:
         print_text(f"  {commitment['action']} by {commitment['provider']}: {commitment['state']}")
-    print_text(f"  hold of {shown['amount_minor']} until {shown['expires']}: {shown['hold']}")
-    if agreement.return_owed_minor:
-        print_text(f"  the provider owes {shown['return_owed_minor']} back: icn agreement return")
+    amount = _amount(agreement.amount_minor, unit)
+    print_text(f"  hold of {amount} until {_local(agreement.expire_time_ms)}: {shown['hold']}")
+    if _is_paid_or_over(agreement):
+        if agreement.return_owed_minor:
+            owed = _amount(agreement.return_owed_minor, unit)
+            print_text(f"  the provider owes {owed} back: icn agreement return")
+    elif agreement.commitments[0].state != pb.COMMITMENT_STATE_FULFILLED:
+        print_text(f"  lapses unless it is held by {_local(agreement.hold_due_time_ms)}: icn agreement pay")
 
 
 def _resource(resource: Any) -> dict[str, Any]:
@@ -868,6 +1019,7 @@ def _agreement(agreement: Any) -> dict[str, Any]:
             for commitment in agreement.commitments
         ],
         "return_owed_minor": str(agreement.return_owed_minor),
+        "hold_due": _show_time(agreement.hold_due_time_ms),
         "expires": _show_time(agreement.expire_time_ms),
         "ended": _show_time(agreement.end_time_ms) if agreement.end_time_ms else None,
     }
@@ -879,6 +1031,17 @@ def _word(enumeration: Any, prefix: str, number: int) -> str:
 
 def _span(spanned: Any) -> str:
     return f"{_show_time(spanned.start_time_ms)} to {_show_time(spanned.end_time_ms)}"
+
+
+def _amount(minor: int, unit: Any) -> str:
+    """An amount with its unit's code."""
+    return f"{show_amount(minor, unit.scale)} {unit.code}"
+
+
+def _local(time_ms: int) -> str:
+    """A time by this machine's clock, ISO 8601."""
+    shown = datetime.fromtimestamp(time_ms // 1_000, UTC).astimezone()
+    return shown.isoformat(timespec="seconds" if time_ms % MINUTE_MS else "minutes")
 
 
 def _show_time(time_ms: int) -> str:

@@ -44,6 +44,7 @@ from icn_marketplace.usecases.publish_offer import publish_offer
 from icn_marketplace.usecases.report_delivery import report_delivery
 from icn_marketplace.usecases.report_return import report_return
 from icn_marketplace.usecases.unknown import found
+from icn_marketplace.usecases.withdraw_agreement import withdraw_agreement
 
 METHODS = "/icn.marketplace.v1.MarketplaceService/"
 PAGE_SIZE_DEFAULT = 50
@@ -100,6 +101,9 @@ class MarketplaceServicer(service_pb2_grpc.MarketplaceServiceServicer):
 
     async def ConfirmDelivery(self, request: Any, _context: Any) -> pb.ConfirmDeliveryResponse:
         return await self._write(request, "ConfirmDelivery", pb.ConfirmDelivery, confirm_delivery)
+
+    async def WithdrawAgreement(self, request: Any, _context: Any) -> pb.WithdrawAgreementResponse:
+        return await self._write(request, "WithdrawAgreement", pb.WithdrawAgreement, withdraw_agreement)
 
     async def ReportReturn(self, request: Any, _context: Any) -> pb.ReportReturnResponse:
         return await self._write(request, "ReportReturn", pb.ReportReturn, report_return)

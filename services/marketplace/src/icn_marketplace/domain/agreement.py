@@ -12,7 +12,7 @@ from typing import NamedTuple
 from icn_kit.errors import FailedPrecondition, PermissionDenied
 from icn_kit.saga import Decision, Observation, Ours, Theirs, decide
 
-from icn_marketplace.domain.limits import ABSENCE_MARGIN_MS, WEIGHT_MAX
+from icn_marketplace.domain.limits import ABSENCE_MARGIN_MS, HOLD_DUE_MS, WEIGHT_MAX
 
 
 class CommitmentState(Enum):
@@ -33,6 +33,7 @@ class AgreementState(Enum):
     FAILED = "failed"
     DISPUTED = "disputed"
     WAIVED = "waived"
+    LAPSED = "lapsed"
 
 
 class Release(Enum):
@@ -92,6 +93,11 @@ class Agreement:
     return_owed_minor: int = 0
     ended_at_ms: int = 0
 
+    @property
+    def hold_due_ms(self) -> int:
+        """Block time until which the hold has to be seen."""
+        return min(self.made_at_ms + HOLD_DUE_MS, self.expires_at_ms)
+
     def report(self, by: bytes) -> Agreement:
         """The provider says that it has delivered.
 
@@ -115,6 +121,21 @@ class Agreement:
             raise _not_a_party("receiver")
         self._check_undelivered()
         return replace(self, delivery_state=CommitmentState.FULFILLED)
+
+    def check_withdrawable(self, by: bytes) -> None:
+        """Refuse to end it before its time, whatever is held.
+
+        Raises:
+            PermissionDenied: NOT_A_PARTY.
+            FailedPrecondition: AGREEMENT_ENDED; DELIVERY_ENDED: what was received is to be paid.
+        """
+        if by not in (self.provider, self.receiver):
+            raise _not_a_party("provider or the receiver")
+        if self.state is not AgreementState.OPEN:
+            raise FailedPrecondition(
+                "AGREEMENT_ENDED", f"the agreement is {self.state.value}", agreement=self.state.value
+            )
+        self._check_undelivered()
 
     def check_owing(self, by: bytes) -> None:
         """Refuse a return that nobody owes.
@@ -201,25 +222,39 @@ def hold_state(agreement: Agreement, hold: Hold | None) -> HoldState:
         return HoldState.HELD
     if agreement.payment_state in (CommitmentState.FAILED, CommitmentState.LAPSED):
         return HoldState.RELEASED
-    if hold is not None and hold.release is Release.EXPIRED and is_as_agreed(agreement, hold):
-        return HoldState.RELEASED
-    return HoldState.ABSENT
+    return HoldState.RELEASED if _is_released(agreement, hold) else HoldState.ABSENT
+
+
+def next_look_ms(agreement: Agreement, hold: Hold | None) -> int:
+    """Block time at which an open agreement moves by itself; 0: at once, because the hold was voided.
+
+    A hold that was never placed is awaited until it is due; of what the receiver has confirmed, until the
+    expiry, because then it is owed.
+    """
+    if hold is not None and is_as_agreed(agreement, hold):
+        return 0 if hold.release is Release.VOIDED else agreement.expires_at_ms
+    is_owed = agreement.delivery_state is CommitmentState.FULFILLED
+    return agreement.expires_at_ms if is_owed else agreement.hold_due_ms
+
+
+def is_another(agreement: Agreement, hold: Hold | None) -> bool:
+    """Whether what is on the ledger under the payment's id, as far as events tell, is not the payment."""
+    return hold is not None and hold.release is None and not is_as_agreed(agreement, hold)
 
 
 def needs_certainty(agreement: Agreement, hold: Hold | None, block_time_ms: int) -> bool:
-    """Whether the next step depends on an absence that no event proves: the hold was never seen, or was
-    voided and may have been placed again. An expiry is proven by its own event, and what is held will have
-    one."""
+    """Whether the next step depends on an absence that no event proves: the hold was never seen. An expiry
+    or a void is proven by its own event, and what is held will have one."""
     return (
         agreement.payment_state is CommitmentState.OPEN
-        and block_time_ms >= agreement.expires_at_ms + ABSENCE_MARGIN_MS
+        and block_time_ms >= next_look_ms(agreement, hold) + ABSENCE_MARGIN_MS
         and effect_of(agreement, hold) is Theirs.ABSENT
-        and not _has_expired(agreement, hold)
+        and not _is_released(agreement, hold)
     )
 
 
-def _has_expired(agreement: Agreement, hold: Hold | None) -> bool:
-    return hold is not None and hold.release is Release.EXPIRED and is_as_agreed(agreement, hold)
+def _is_released(agreement: Agreement, hold: Hold | None) -> bool:
+    return hold is not None and hold.release is not None and is_as_agreed(agreement, hold)
 
 
 def observe(
@@ -232,10 +267,10 @@ def observe(
         known. is_absence_certain: that the hold cannot be there although no event says so; see
         `needs_certainty`.
     """
-    effect = effect_of(agreement, hold)
-    is_proven = effect is not Theirs.ABSENT or is_absence_certain or _has_expired(agreement, hold)
-    seen_at_ms = block_time_ms if is_proven else min(block_time_ms, agreement.expires_at_ms - 1)
-    decision = decide(_ours(agreement), agreement.expires_at_ms, Observation(effect, seen_at_ms))
+    effect, last_ms = effect_of(agreement, hold), next_look_ms(agreement, hold)
+    is_proven = effect is not Theirs.ABSENT or is_absence_certain or _is_released(agreement, hold)
+    seen_at_ms = block_time_ms if is_proven else min(block_time_ms, last_ms - 1)
+    decision = decide(_ours(agreement), last_ms, Observation(effect, seen_at_ms))
     if decision is Decision.VOID_BY_TRANSFER_BACK:
         return _repair(agreement)
     evidence: list[Evidence] = []
@@ -248,8 +283,15 @@ def observe(
     if agreement.payment_state is CommitmentState.FULFILLED:
         return _end_paid(agreement, block_time_ms, evidence)
     if decision is Decision.RELEASE:
-        return _end_unpaid(agreement, hold)
+        return _end_unpaid(agreement, hold, block_time_ms)
     return Progress(agreement, tuple(evidence))
+
+
+def withdraw(agreement: Agreement, block_time_ms: int) -> Progress:
+    """The agreement ended by a party while nothing is held for it; nobody has failed anybody."""
+    return Progress(
+        _lapse(agreement, CommitmentState.LAPSED, block_time_ms), quantity_back=agreement.quantity
+    )
 
 
 def delivery_evidence(agreement: Agreement, occurred_at_ms: int, failure: str = "") -> Evidence:
@@ -310,23 +352,19 @@ def _end_paid(agreement: Agreement, block_time_ms: int, evidence: list[Evidence]
     return Progress(failed, tuple(evidence))
 
 
-def _end_unpaid(agreement: Agreement, hold: Hold | None) -> Progress:
-    """The payment cannot come any more."""
-    at_ms = agreement.expires_at_ms
+def _end_unpaid(agreement: Agreement, hold: Hold | None, block_time_ms: int) -> Progress:
+    """The payment is not awaited any more."""
     is_delivered = agreement.delivery_state is CommitmentState.FULFILLED
-    was_placed = hold is not None and is_as_agreed(agreement, hold)
-    if not was_placed:
-        failure = payment_evidence(agreement, at_ms, "not_paid")
+    if hold is None or not is_as_agreed(agreement, hold):
         if is_delivered:
             ended = _end(agreement, AgreementState.FAILED, payment=CommitmentState.FAILED)
-            return Progress(ended, (failure,))
-        ended = _end(
-            agreement, AgreementState.FAILED, payment=CommitmentState.FAILED, delivery=CommitmentState.LAPSED
-        )
+            return Progress(ended, (payment_evidence(agreement, agreement.expires_at_ms, "not_paid"),))
+        ended = _lapse(agreement, CommitmentState.FAILED, agreement.hold_due_ms)
+        failure = payment_evidence(agreement, agreement.hold_due_ms, "not_paid")
         return Progress(ended, (failure,), quantity_back=agreement.quantity)
-    assert hold is not None
+    at_ms = agreement.expires_at_ms if hold.release is Release.EXPIRED else block_time_ms
     if is_delivered:
-        return Progress(_end(agreement, AgreementState.WAIVED, payment=CommitmentState.LAPSED))
+        return Progress(_end(agreement, AgreementState.WAIVED, payment=CommitmentState.LAPSED, at_ms=at_ms))
     if hold.release is Release.EXPIRED and agreement.delivery_state is CommitmentState.REPORTED:
         return Progress(
             _end(
@@ -342,12 +380,19 @@ def _end_unpaid(agreement: Agreement, hold: Hold | None) -> Progress:
         payment=CommitmentState.LAPSED,
         delivery=CommitmentState.FAILED,
         return_owed_minor=hold.captured_minor,
+        at_ms=at_ms,
     )
     failure = delivery_evidence(
         agreement, at_ms, "not_delivered" if hold.release is Release.EXPIRED else "withdrawn"
     )
     back = 0 if hold.captured_minor else agreement.quantity
     return Progress(ended, (failure,), quantity_back=back)
+
+
+def _lapse(agreement: Agreement, payment: CommitmentState, at_ms: int) -> Agreement:
+    return _end(
+        agreement, AgreementState.LAPSED, payment=payment, delivery=CommitmentState.LAPSED, at_ms=at_ms
+    )
 
 
 def _end(
@@ -357,15 +402,16 @@ def _end(
     payment: CommitmentState | None = None,
     delivery: CommitmentState | None = None,
     return_owed_minor: int = 0,
+    at_ms: int | None = None,
 ) -> Agreement:
-    """At the expiry."""
+    """At ``at_ms``, by default the expiry."""
     return replace(
         agreement,
         state=state,
         payment_state=payment or agreement.payment_state,
         delivery_state=delivery or agreement.delivery_state,
         return_owed_minor=return_owed_minor,
-        ended_at_ms=agreement.expires_at_ms,
+        ended_at_ms=agreement.expires_at_ms if at_ms is None else at_ms,
     )
 
 

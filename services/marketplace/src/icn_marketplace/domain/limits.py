@@ -36,6 +36,10 @@ AGREEMENT_MS_MAX: Final = FULFIL_MS_MAX + 10 * 60_000
 """The longest an agreement may last, from its command's issue: within the ledger's 366 days for holds even
 when the hold is placed at the last moment at which the command is taken."""
 OPEN_AGREEMENTS_MAX: Final = 50
+HOLD_DUE_MS: Final = 10 * 60_000
+"""Block time from an agreement to the hold that pays for it: as long as a signed command counts."""
+LAPSED_AGREEMENTS_MAX: Final = 10
+"""Of one receiver with one offer: each takes the quantity away for at most HOLD_DUE_MS."""
 
 ABSENCE_MARGIN_MS: Final = 5_000
 """Block time past the expiry before an absence is believed: relays hand events on within a second."""

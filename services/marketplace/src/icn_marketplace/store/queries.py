@@ -159,7 +159,7 @@ class Queries:
         """Implements `usecases.expire_agreements.DueAgreements`."""
         rows = await self._all(
             AGREEMENTS
-            + " WHERE state = 'open' AND agreements.expires_at_ms <= %s AND agreements.id > %s "
+            + " WHERE state = 'open' AND agreements.look_at_ms <= %s AND agreements.id > %s "
             + "ORDER BY agreements.id LIMIT %s",
             (block_time_ms, after, limit),
         )

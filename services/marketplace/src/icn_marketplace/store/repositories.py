@@ -9,7 +9,7 @@ import psycopg
 from icn_kit.commands import Command
 from icn_kit.database import Connection
 
-from icn_marketplace.domain.agreement import Agreement, AgreementSeen, Hold
+from icn_marketplace.domain.agreement import Agreement, AgreementSeen, AgreementState, Hold
 from icn_marketplace.domain.booking import Booking, BookingState, booking_overlaps
 from icn_marketplace.domain.offer import Offer
 from icn_marketplace.domain.resource import Resource, Span
@@ -285,11 +285,11 @@ class OfferTable(_Table):
 class AgreementTable(_Table):
     """Implements `Agreements`."""
 
-    async def add(self, agreement: Agreement) -> None:
+    async def add(self, agreement: Agreement, look_at_ms: int) -> None:
         """See `Agreements`."""
         await self._connection.execute(
-            f"INSERT INTO agreements ({AGREEMENT_COLUMNS}) VALUES "  # noqa: S608
-            "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            f"INSERT INTO agreements ({AGREEMENT_COLUMNS}, look_at_ms) VALUES "  # noqa: S608
+            "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 agreement.agreement,
                 agreement.offer,
@@ -310,6 +310,7 @@ class AgreementTable(_Table):
                 agreement.state.value,
                 agreement.return_owed_minor,
                 agreement.ended_at_ms,
+                look_at_ms,
             ),
         )
 
@@ -344,10 +345,18 @@ class AgreementTable(_Table):
             ),
         )
 
-    async def count_open(self, offer: bytes, receiver: bytes) -> int:
+    async def look_at(self, agreement: bytes, block_time_ms: int) -> None:
         """See `Agreements`."""
+        await self._connection.execute(
+            "UPDATE agreements SET look_at_ms = %s WHERE id = %s", (block_time_ms, agreement)
+        )
+
+    async def count(self, offer: bytes, receiver: bytes, state: AgreementState) -> int:
+        """See `Agreements`. The indexes hold these two states only."""
+        assert state in (AgreementState.OPEN, AgreementState.LAPSED), "others have no index"
         (count,) = await self._one(
-            "SELECT count(*) FROM agreements WHERE offer = %s AND receiver = %s AND state = 'open'",
+            "SELECT count(*) FROM agreements WHERE offer = %s AND receiver = %s "  # noqa: S608 - ours
+            f"AND state = '{state.value}'",
             (offer, receiver),
         )
         return int(count)

@@ -36,6 +36,7 @@ _AGREEMENT_STATES = {
     AgreementState.FAILED: pb.AGREEMENT_STATE_FAILED,
     AgreementState.DISPUTED: pb.AGREEMENT_STATE_DISPUTED,
     AgreementState.WAIVED: pb.AGREEMENT_STATE_WAIVED,
+    AgreementState.LAPSED: pb.AGREEMENT_STATE_LAPSED,
 }
 _COMMITMENT_STATES = {
     CommitmentState.OPEN: pb.COMMITMENT_STATE_OPEN,
@@ -164,5 +165,6 @@ def describe_agreement(agreement: Agreement, hold: Hold | None) -> pb.Agreement:
         make_time_ms=agreement.made_at_ms,
         end_time_ms=agreement.ended_at_ms,
         title=agreement.title,
+        hold_due_time_ms=agreement.hold_due_ms,
         payer_account=name("accounts", hold.source) if hold and is_as_agreed(agreement, hold) else "",
     )

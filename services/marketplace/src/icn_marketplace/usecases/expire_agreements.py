@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from icn_marketplace.domain.agreement import Agreement, Hold, needs_certainty, observe
+from icn_marketplace.domain.agreement import Agreement, Hold, is_another, needs_certainty, observe
 from icn_marketplace.usecases.announce import Announcer
 from icn_marketplace.usecases.ports import Ledger, LedgerEvents, UnitsOfWork
 from icn_marketplace.usecases.record_progress import record_observation
@@ -23,7 +23,7 @@ class DueAgreements(Protocol):
     async def due(
         self, block_time_ms: int, after: bytes, limit: int
     ) -> Sequence[tuple[Agreement, Hold | None]]:
-        """Open agreements whose expiry block time has reached, ascending by id, from behind ``after``."""
+        """Open agreements that block time has made due for a look, ascending by id, from behind ``after``."""
         ...
 
 
@@ -45,8 +45,8 @@ async def expire_agreements(
     after = b""
     while page := await source.due(block_time_ms, after, DUE_MAX):
         after = page[-1][0].agreement
-        doubtful = [agreement for agreement, hold in page if needs_certainty(agreement, hold, block_time_ms)]
-        certain = await _certainly_absent(doubtful, ledger, events)
+        doubtful = [seen for seen in page if needs_certainty(*seen, block_time_ms)]
+        certain = await certainly_absent(doubtful, ledger, events)
         for agreement, hold in page:
             is_certain = agreement.payment in certain
             if observe(agreement, hold, block_time_ms, is_absence_certain=is_certain).agreement != agreement:
@@ -54,11 +54,16 @@ async def expire_agreements(
     return moved
 
 
-async def _certainly_absent(
-    agreements: Sequence[Agreement], ledger: Ledger, events: LedgerEvents
+async def certainly_absent(
+    agreements: Sequence[tuple[Agreement, Hold | None]], ledger: Ledger, events: LedgerEvents
 ) -> set[bytes]:
-    """Payments whose hold is not on the ledger, as far as events tell after the ledger was asked."""
-    absent = {agreement.payment for agreement in agreements if not await ledger.has_hold(agreement.payment)}
+    """Payments whose hold is not on the ledger, as far as events tell after the ledger was asked. A hold
+    that differs is none, so that nobody keeps an agreement open by taking its id."""
+    absent = {
+        agreement.payment
+        for agreement, hold in agreements
+        if is_another(agreement, hold) or not await ledger.has_hold(agreement.payment)
+    }
     return absent if absent and await events.is_level() else set()
 
 

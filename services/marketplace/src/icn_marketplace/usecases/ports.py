@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn_kit.commands import Command
 
-from icn_marketplace.domain.agreement import Agreement, AgreementSeen, Hold
+from icn_marketplace.domain.agreement import Agreement, AgreementSeen, AgreementState, Hold
 from icn_marketplace.domain.booking import Booking
 from icn_marketplace.domain.offer import Offer
 from icn_marketplace.domain.resource import Resource, Span
@@ -117,8 +117,8 @@ class Offers(Protocol):
 class Agreements(Protocol):
     """Agreements."""
 
-    async def add(self, agreement: Agreement) -> None:
-        """Keep a new one."""
+    async def add(self, agreement: Agreement, look_at_ms: int) -> None:
+        """Keep a new one, due for a look at a block time."""
         ...
 
     async def lock(self, agreement: bytes) -> AgreementSeen | None:
@@ -133,8 +133,12 @@ class Agreements(Protocol):
         """Keep its states, what is owed back and when it ended."""
         ...
 
-    async def count_open(self, offer: bytes, receiver: bytes) -> int:
-        """Open agreements of a receiver with an offer."""
+    async def look_at(self, agreement: bytes, block_time_ms: int) -> None:
+        """Keep at which block time it is due for a look."""
+        ...
+
+    async def count(self, offer: bytes, receiver: bytes, state: AgreementState) -> int:
+        """Agreements of a receiver with an offer that are open, or that have lapsed."""
         ...
 
     async def note_return(self, agreement: bytes, transaction_id: bytes) -> bool:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from icn_marketplace.domain.agreement import Agreement, Evidence, Hold, observe
+from icn_marketplace.domain.agreement import (
+    Agreement,
+    AgreementState,
+    Evidence,
+    Hold,
+    Progress,
+    next_look_ms,
+    observe,
+)
 from icn_marketplace.usecases.announce import Announcer
 from icn_marketplace.usecases.ports import UnitOfWork
 
@@ -26,9 +34,23 @@ async def record_observation(
     """
     stored = before or agreement
     progress = observe(agreement, hold, block_time_ms, is_absence_certain=is_absence_certain)
+    if progress.agreement != stored:
+        await keep_progress(uow, progress, stored, announcer, told)
+        if progress.agreement.state is AgreementState.OPEN:
+            look_ms = next_look_ms(progress.agreement, hold)
+            await uow.agreements.look_at(progress.agreement.agreement, look_ms)
+    return progress.agreement
+
+
+async def keep_progress(
+    uow: UnitOfWork,
+    progress: Progress,
+    stored: Agreement,
+    announcer: Announcer,
+    told: tuple[Evidence, ...] = (),
+) -> None:
+    """Keep what changed and tell it."""
     after = progress.agreement
-    if after == stored:
-        return after
     await uow.agreements.change(after)
     if progress.quantity_back:
         await uow.offers.give_back(after.offer, progress.quantity_back)
@@ -37,4 +59,3 @@ async def record_observation(
     )
     if (after.state, after.return_owed_minor) != (stored.state, stored.return_owed_minor):
         await uow.outbox.add(announcer.agreement_ended(after))
-    return after

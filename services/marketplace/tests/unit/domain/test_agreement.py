@@ -16,10 +16,13 @@ from icn_marketplace.domain.agreement import (
     HoldState,
     Release,
     hold_state,
+    is_another,
     needs_certainty,
+    next_look_ms,
     observe,
+    withdraw,
 )
-from icn_marketplace.domain.limits import ABSENCE_MARGIN_MS, WEIGHT_MAX
+from icn_marketplace.domain.limits import ABSENCE_MARGIN_MS, HOLD_DUE_MS, WEIGHT_MAX
 
 EXPIRY = 1_000_000
 AMOUNT = 500
@@ -49,6 +52,8 @@ PART_EXPIRED = replace(EXPIRED, captured_minor=200, captured_at_ms=600)
 OPEN, REPORTED, FULFILLED = CommitmentState.OPEN, CommitmentState.REPORTED, CommitmentState.FULFILLED
 FAILED, LAPSED = CommitmentState.FAILED, CommitmentState.LAPSED
 LATE = EXPIRY + ABSENCE_MARGIN_MS
+DUE = AGREEMENT.hold_due_ms
+LAPSES = DUE + ABSENCE_MARGIN_MS
 
 
 @pytest.mark.parametrize(
@@ -60,24 +65,38 @@ LATE = EXPIRY + ABSENCE_MARGIN_MS
         (CAPTURED, OPEN, EXPIRY - 1, AgreementState.OPEN, FULFILLED, OPEN, 0, 0),
         (CAPTURED, OPEN, EXPIRY, AgreementState.FAILED, FULFILLED, FAILED, AMOUNT, 0),
         (None, FULFILLED, LATE, AgreementState.FAILED, FAILED, FULFILLED, 0, 0),
-        (None, REPORTED, LATE, AgreementState.FAILED, FAILED, LAPSED, 0, 5),
-        (None, OPEN, LATE, AgreementState.FAILED, FAILED, LAPSED, 0, 5),
-        (VOIDED, FULFILLED, LATE, AgreementState.WAIVED, LAPSED, FULFILLED, 0, 0),
+        (None, FULFILLED, LAPSES, AgreementState.OPEN, OPEN, FULFILLED, 0, 0),
+        (None, REPORTED, LAPSES, AgreementState.LAPSED, FAILED, LAPSED, 0, 5),
+        (None, OPEN, DUE - 1, AgreementState.OPEN, OPEN, OPEN, 0, 0),
+        (None, OPEN, LAPSES, AgreementState.LAPSED, FAILED, LAPSED, 0, 5),
+        (None, OPEN, LATE, AgreementState.LAPSED, FAILED, LAPSED, 0, 5),
+        (HELD, OPEN, LAPSES, AgreementState.OPEN, OPEN, OPEN, 0, 0),
+        (VOIDED, FULFILLED, 800, AgreementState.WAIVED, LAPSED, FULFILLED, 0, 0),
         (EXPIRED, FULFILLED, EXPIRY, AgreementState.WAIVED, LAPSED, FULFILLED, 0, 0),
         (EXPIRED, REPORTED, EXPIRY, AgreementState.DISPUTED, LAPSED, LAPSED, 0, 0),
         (EXPIRED, OPEN, EXPIRY, AgreementState.FAILED, LAPSED, FAILED, 0, 5),
         (PART_EXPIRED, OPEN, EXPIRY, AgreementState.FAILED, LAPSED, FAILED, 200, 0),
-        (VOIDED, REPORTED, LATE, AgreementState.FAILED, LAPSED, FAILED, 0, 5),
-        (VOIDED, OPEN, LATE, AgreementState.FAILED, LAPSED, FAILED, 0, 5),
+        (VOIDED, REPORTED, 800, AgreementState.FAILED, LAPSED, FAILED, 0, 5),
+        (VOIDED, OPEN, 800, AgreementState.FAILED, LAPSED, FAILED, 0, 5),
+        (
+            replace(PART_EXPIRED, release=Release.VOIDED),
+            OPEN,
+            800,
+            AgreementState.FAILED,
+            LAPSED,
+            FAILED,
+            200,
+            0,
+        ),
         (HELD, OPEN, LATE, AgreementState.OPEN, OPEN, OPEN, 0, 0),
         (HELD, FULFILLED, LATE, AgreementState.OPEN, OPEN, FULFILLED, 0, 0),
-        (replace(EXPIRED, destination=b"x" * 16), OPEN, LATE, AgreementState.FAILED, FAILED, LAPSED, 0, 5),
-        (replace(CAPTURED, placed_minor=AMOUNT + 1), OPEN, LATE, AgreementState.FAILED, FAILED, LAPSED, 0, 5),
+        (replace(EXPIRED, destination=b"x" * 16), OPEN, LAPSES, AgreementState.LAPSED, FAILED, LAPSED, 0, 5),
+        (replace(CAPTURED, placed_minor=AMOUNT + 1), OPEN, LATE, AgreementState.LAPSED, FAILED, LAPSED, 0, 5),
         (
             replace(CAPTURED, expires_at_ms=EXPIRY + 1),
             OPEN,
             LATE,
-            AgreementState.FAILED,
+            AgreementState.LAPSED,
             FAILED,
             LAPSED,
             0,
@@ -113,21 +132,51 @@ def test_every_row_of_the_table(
         assert again.agreement == after and again.evidence == () and again.quantity_back == 0
 
 
-@pytest.mark.parametrize("at", [0, EXPIRY - 1, EXPIRY, LATE, 10 * LATE])
+@pytest.mark.parametrize("at", [0, DUE, LAPSES - 1, LAPSES, EXPIRY - 1, EXPIRY, LATE, 10 * LATE])
 def test_an_absence_that_is_not_certain_releases_nothing(at: int) -> None:
-    for hold in (None, VOIDED):
-        assert observe(AGREEMENT, hold, at).agreement == AGREEMENT
-    assert not needs_certainty(AGREEMENT, EXPIRED, at)
-    assert not needs_certainty(AGREEMENT, HELD, at)
-    assert needs_certainty(AGREEMENT, None, at) == (at >= LATE)
-    assert needs_certainty(AGREEMENT, VOIDED, at) == (at >= LATE)
+    delivered = replace(AGREEMENT, delivery_state=FULFILLED)
+    assert observe(AGREEMENT, None, at).agreement == AGREEMENT
+    assert observe(delivered, None, at).agreement == delivered
+    for hold in (EXPIRED, HELD, VOIDED):
+        assert not needs_certainty(AGREEMENT, hold, at)
+    assert needs_certainty(AGREEMENT, None, at) == (at >= LAPSES)
+    assert needs_certainty(delivered, None, at) == (at >= LATE)
+
+
+def test_the_hold_is_due_ten_minutes_after_the_agreement_or_at_its_expiry() -> None:
+    assert DUE == 10 + HOLD_DUE_MS < EXPIRY
+    assert replace(AGREEMENT, expires_at_ms=50).hold_due_ms == 50
+    assert next_look_ms(AGREEMENT, None) == DUE
+    assert next_look_ms(AGREEMENT, HELD) == EXPIRY
+    assert next_look_ms(AGREEMENT, VOIDED) == 0
+    assert next_look_ms(AGREEMENT, replace(HELD, placed_minor=1)) == DUE
+    assert is_another(AGREEMENT, replace(HELD, placed_minor=1)) and not is_another(AGREEMENT, HELD)
+    (told,) = observe(AGREEMENT, None, LATE, is_absence_certain=True).evidence
+    assert (told.failure, told.occurred_at_ms) == ("not_paid", DUE)
+
+
+def test_either_party_withdraws_what_is_neither_received_nor_ended_and_nobody_failed() -> None:
+    for by in (PROVIDER, RECEIVER):
+        AGREEMENT.check_withdrawable(by)
+    for agreement, by, reason in (
+        (AGREEMENT, b"x" * 16, "NOT_A_PARTY"),
+        (replace(AGREEMENT, state=AgreementState.SETTLED), PROVIDER, "AGREEMENT_ENDED"),
+        (replace(AGREEMENT, delivery_state=FULFILLED), RECEIVER, "DELIVERY_ENDED"),
+    ):
+        with pytest.raises(DomainError) as refused:
+            agreement.check_withdrawable(by)
+        assert refused.value.reason == reason
+    progress = withdraw(AGREEMENT, 70)
+    after = progress.agreement
+    assert (after.state, after.payment_state, after.delivery_state) == (AgreementState.LAPSED, LAPSED, LAPSED)
+    assert (progress.evidence, progress.quantity_back, after.ended_at_ms) == ((), 5, 70)
 
 
 def test_a_capture_seen_after_the_end_owes_a_return_once_and_makes_no_second_evidence() -> None:
     ended = observe(AGREEMENT, None, LATE, is_absence_certain=True).agreement
     late = observe(ended, CAPTURED, LATE + 1)
     assert late.agreement.return_owed_minor == AMOUNT
-    assert late.agreement.state is AgreementState.FAILED
+    assert late.agreement.state is AgreementState.LAPSED
     assert late.evidence == ()
     returned = replace(late.agreement, return_owed_minor=0)
     assert observe(returned, CAPTURED, LATE + 2).agreement == returned
@@ -153,7 +202,7 @@ def test_evidence_names_who_about_and_a_bounded_weight() -> None:
 def test_the_hold_is_shown_as_last_seen() -> None:
     assert hold_state(AGREEMENT, None) is HoldState.ABSENT
     assert hold_state(AGREEMENT, HELD) is HoldState.HELD
-    assert hold_state(AGREEMENT, VOIDED) is HoldState.ABSENT
+    assert hold_state(AGREEMENT, VOIDED) is HoldState.RELEASED
     assert hold_state(AGREEMENT, EXPIRED) is HoldState.RELEASED
     assert hold_state(AGREEMENT, CAPTURED) is HoldState.CAPTURED
     assert hold_state(replace(AGREEMENT, payment_state=FAILED), None) is HoldState.RELEASED
@@ -180,7 +229,10 @@ def test_each_party_says_only_its_own_word_and_only_while_it_counts() -> None:
 
 
 events = st.lists(
-    st.sampled_from(["place", "capture", "part", "void", "expire", "report", "confirm", "tick"]), max_size=14
+    st.sampled_from(
+        ["place", "capture", "part", "void", "due", "expire", "report", "confirm", "withdraw", "tick"]
+    ),
+    max_size=14,
 )
 
 
@@ -205,6 +257,12 @@ def test_in_any_order_evidence_is_told_at_most_once_and_an_end_is_final(events: 
             at = LATE
             if is_held and hold is not None:
                 hold = replace(hold, release=Release.EXPIRED)
+        elif event == "due":
+            at = max(at, LAPSES)
+        elif event == "withdraw" and agreement.state is AgreementState.OPEN and hold is None:
+            if agreement.delivery_state is not FULFILLED:
+                progress = withdraw(agreement, at)
+                agreement, back = progress.agreement, back + progress.quantity_back
         elif event == "tick":
             at += 1
         elif event in ("report", "confirm"):
