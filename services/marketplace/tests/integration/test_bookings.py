@@ -162,6 +162,61 @@ async def test_an_early_end_promotes_who_fits_into_the_freed_time(market: Market
     assert (await market.event_names())[-2:] == ["booking_ended", "booking_promoted"]
 
 
+async def test_taking_the_next_slot_ends_ones_own_wait_that_it_overlaps(market: Market) -> None:
+    resource = await tractor(market)
+    anna, ben, cora = (market.people.person(name) for name in ("anna", "ben", "cora"))
+    first = await book_resource(market.command(anna, wish(resource, 480, 720)), market.context)
+    kept = await book_resource(
+        market.command(ben, wish(resource, 480, 600, pb.IF_TAKEN_WAIT)), market.context
+    )
+    waits = await book_resource(
+        market.command(ben, wish(resource, 600, 840, pb.IF_TAKEN_WAIT)), market.context
+    )
+    slot = waits.next_free_slot
+    assert (slot.start_time_ms, slot.end_time_ms) == (NOW + 720 * MINUTE_MS, NOW + 960 * MINUTE_MS)
+    taken = await book_resource(market.command(ben, wish(resource, 720, 960)), market.context)
+    assert [(one.name, one.state) for one in taken.replaced] == [
+        (waits.booking.name, pb.BOOKING_STATE_CANCELLED)
+    ]
+    (event,) = [event for event in await market.events() if event.subject.endswith("booking_cancelled")]
+    told = events_pb2.BookingCancelled.FromString(event.payload)
+    assert told.is_from_queue and told.replaced_by.hex() == taken.booking.name.removeprefix("bookings/")
+    later = await book_resource(
+        market.command(cora, wish(resource, 540, 700, pb.IF_TAKEN_WAIT)), market.context
+    )
+    assert later.booking.queue_place == 2
+    request = pb.CancelBooking(booking=bytes.fromhex(first.booking.name.removeprefix("bookings/")))
+    cancelled = await cancel_booking(market.command(anna, request), market.context)
+    assert [one.name for one in cancelled.promoted] == [kept.booking.name]
+    with pytest.raises(DomainError) as refused:
+        await book_resource(market.command(ben, wish(resource, 700, 800, pb.IF_TAKEN_WAIT)), market.context)
+    assert refused.value.reason == "OWN_BOOKING_OVERLAPS"
+
+
+async def test_the_next_slot_of_a_stranger_is_not_one_that_somebody_waits_for(market: Market) -> None:
+    resource = await tractor(market, ahead_days_max=1)
+    anna, ben, cora, dan = (market.people.person(name) for name in ("anna", "ben", "cora", "dan"))
+    first = await book_resource(market.command(anna, wish(resource, 480, 720)), market.context)
+    waits = await book_resource(
+        market.command(ben, wish(resource, 600, 840, pb.IF_TAKEN_WAIT)), market.context
+    )
+    stranger = await book_resource(
+        market.command(cora, wish(resource, 500, 600, pb.IF_TAKEN_NEXT_SLOT)), market.context
+    )
+    assert stranger.booking.start_time_ms == NOW + 840 * MINUTE_MS
+    await book_resource(market.command(cora, wish(resource, 940, 2_000)), market.context)
+    # Now there is no other in time.
+    squeezed = await book_resource(
+        market.command(dan, wish(resource, 500, 600, pb.IF_TAKEN_NEXT_SLOT)), market.context
+    )
+    assert squeezed.booking.start_time_ms == NOW + 720 * MINUTE_MS
+    for one in (squeezed, first):
+        request = pb.CancelBooking(booking=bytes.fromhex(one.booking.name.removeprefix("bookings/")))
+        by = dan if one is squeezed else anna
+        cancelled = await cancel_booking(market.command(by, request), market.context)
+    assert [one.name for one in cancelled.promoted] == [waits.booking.name]
+
+
 async def test_leaving_the_queue_promotes_nobody(market: Market) -> None:
     resource = await tractor(market)
     anna, ben = market.people.person("anna"), market.people.person("ben")

@@ -276,7 +276,7 @@ def book(
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
     answer = with_connection(directory, lambda connection: marketplace.write(connection, identity, request))
-    shown = _booking(answer.booking)
+    shown = {**_booking(answer.booking), "replaced": [_booking(wait) for wait in answer.replaced]}
     if answer.booking.state == pb.BOOKING_STATE_WAITING:
         text = f"waiting, place {answer.booking.queue_place}: {answer.booking.name}"
         if answer.HasField("next_free_slot"):
@@ -288,6 +288,8 @@ def book(
             text += f"; next free: {_span(slot)}"
     else:
         text = f"booked {_span(answer.booking)}: {answer.booking.name}"
+    for wait in answer.replaced:
+        text += f"\nyou wait no longer for {_span(wait)}: {wait.name}"
     _print_one(as_json, shown, text)
 
 

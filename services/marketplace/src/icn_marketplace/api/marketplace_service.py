@@ -176,7 +176,9 @@ class MarketplaceServicer(service_pb2_grpc.MarketplaceServiceServicer):
         now_ms = self._context.clock.now_ms()
         from_ms = max(request.from_time_ms, now_ms)
         booked = await self._reader.booked_spans(identifier, from_ms)
-        slot = resource.rules.next_free_slot(booked, request.minutes * MINUTE_MS, from_ms, now_ms)
+        waited = await self._reader.waited_spans(identifier, from_ms, now_ms)
+        length_ms = request.minutes * MINUTE_MS
+        slot = resource.rules.best_free_slot(booked, waited, length_ms, from_ms, now_ms)
         if slot is None:
             raise NotFound("NO_FREE_SLOT", "none is free before the last moment at which a booking may start")
         return pb.FindFreeSlotResponse(slot=describe_slot(slot))

@@ -39,6 +39,10 @@ class Reader(Protocol):
         """Booked spans that end after a time, ascending."""
         ...
 
+    async def waited_spans(self, resource: bytes, from_ms: int, now_ms: int) -> list[Span]:
+        """Spans that somebody waits for, that end after a time and have not begun."""
+        ...
+
     async def offer(self, offer: bytes) -> Offer | None:
         """One offer."""
         ...

@@ -111,6 +111,13 @@ def booking_overlaps(next_free: Span | None) -> FailedPrecondition:
     )
 
 
+def own_booking_overlaps() -> FailedPrecondition:
+    """The refusal to wait for time that one has."""
+    return FailedPrecondition(
+        "OWN_BOOKING_OVERLAPS", "a booking of your own overlaps the time: cancel it, or wait for other time"
+    )
+
+
 def check_count(own: int) -> None:
     """Refuse one more for who has many.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,6 +39,17 @@ class Span(NamedTuple):
     def overlaps(self, other: Span) -> bool:
         """Whether they share a moment; spans that touch do not."""
         return self.start_ms < other.end_ms and other.start_ms < self.end_ms
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The same time as spans that neither overlap nor touch, ascending."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and span.start_ms <= found[-1].end_ms:
+            found[-1] = Span(found[-1].start_ms, max(found[-1].end_ms, span.end_ms))
+        else:
+            found.append(span)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +154,25 @@ class BookingRules:
             day, minute = day + 1, self.open_minute
         return (day * DAY_MINUTES + minute - self.utc_offset_minutes) * MINUTE_MS
 
-    def next_free_slot(self, booked: list[Span], length_ms: int, from_ms: int, now_ms: int) -> Span | None:
+    def best_free_slot(
+        self,
+        booked: Sequence[Span],
+        waited: Sequence[Span],
+        length_ms: int,
+        from_ms: int,
+        now_ms: int,
+    ) -> Span | None:
+        """The next free slot that nobody waits for, or where there is none the next free slot; arguments as
+        of `next_free_slot`, ``waited`` in any order."""
+        if waited:
+            slot = self.next_free_slot(merged([*booked, *waited]), length_ms, from_ms, now_ms)
+            if slot is not None:
+                return slot
+        return self.next_free_slot(booked, length_ms, from_ms, now_ms)
+
+    def next_free_slot(
+        self, booked: Sequence[Span], length_ms: int, from_ms: int, now_ms: int
+    ) -> Span | None:
         """The earliest span of ``length_ms``, an allowed length, that starts at ``from_ms`` or later, keeps
         the rules and overlaps nothing in ``booked`` (ascending, without overlaps); None when none starts in
         time.

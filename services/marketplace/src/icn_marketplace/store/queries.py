@@ -109,6 +109,11 @@ class Queries:
         async with self.database.connection() as connection:
             return await BookingTable(connection).booked_spans(resource, from_ms, BUSY_SPANS_MAX)
 
+    async def waited_spans(self, resource: bytes, from_ms: int, now_ms: int) -> list[Span]:
+        """Spans that somebody waits for, that end after a time and have not begun."""
+        async with self.database.connection() as connection:
+            return await BookingTable(connection).waited_spans(resource, b"", from_ms, now_ms)
+
     async def offer(self, offer: bytes) -> Offer | None:
         """One offer."""
         rows = await self._all(f"SELECT {OFFER_COLUMNS} FROM offers WHERE id = %s", (offer,))  # noqa: S608

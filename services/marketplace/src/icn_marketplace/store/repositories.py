@@ -199,6 +199,29 @@ class BookingTable(_Table):
         )
         return [to_booking(row) for row in rows]
 
+    async def own_waits(self, resource: bytes, booker: bytes, span: Span, now_ms: int) -> list[Booking]:
+        """See `Bookings`."""
+        waiting = await self.waiting(resource, span, now_ms)
+        return [wait for wait in waiting if wait.booker == booker]
+
+    async def has_own(self, resource: bytes, booker: bytes, span: Span) -> bool:
+        """See `Bookings`."""
+        row = await self._one(
+            "SELECT 1 FROM bookings WHERE resource = %s AND state = 'booked' AND booker = %s "
+            "AND tstzrange(start_at, end_at) && tstzrange(%s, %s) LIMIT 1",
+            (resource, booker, to_timestamp(span.start_ms), to_timestamp(span.end_ms)),
+        )
+        return row is not None
+
+    async def waited_spans(self, resource: bytes, but_of: bytes, from_ms: int, now_ms: int) -> list[Span]:
+        """See `Bookings`. The queue's bound bounds the answer."""
+        rows = await self._all(
+            "SELECT start_at, end_at FROM bookings WHERE resource = %s AND state = 'waiting' "
+            "AND booker <> %s AND start_at > %s AND end_at > %s",
+            (resource, but_of, to_timestamp(now_ms), to_timestamp(from_ms)),
+        )
+        return [Span(to_ms(start_at), to_ms(end_at)) for start_at, end_at in rows]
+
     async def count_waiting(self, resource: bytes, now_ms: int) -> int:
         """See `Bookings`."""
         (count,) = await self._one(

@@ -61,9 +61,16 @@ class Announcer:
         return self._of_booking("booking_queued", booking, payload, owner)
 
     def booking_cancelled(
-        self, booking: Booking, owner: bytes, by: bytes, occurred_at_ms: int, *, is_from_queue: bool
+        self,
+        booking: Booking,
+        owner: bytes,
+        by: bytes,
+        occurred_at_ms: int,
+        *,
+        is_from_queue: bool,
+        replaced_by: bytes = b"",
     ) -> EventEnvelope:
-        """A booking or a place in the queue was given back."""
+        """A booking or a place in the queue was given back, or the booking ``replaced_by`` took the place."""
         payload = pb.BookingCancelled(
             booking=booking.booking,
             resource=booking.resource,
@@ -71,6 +78,7 @@ class Announcer:
             cancelled_by=by,
             is_from_queue=is_from_queue,
             occurred_time_ms=occurred_at_ms,
+            replaced_by=replaced_by,
         )
         return self._of_booking("booking_cancelled", booking, payload, owner)
 

@@ -15,6 +15,7 @@ from icn_marketplace.domain.booking import (
     booking_overlaps,
     check_count,
     check_queue,
+    own_booking_overlaps,
 )
 from icn_marketplace.domain.fields import check_bytes, field_invalid
 from icn_marketplace.domain.identifiers import derive_identifier
@@ -22,6 +23,7 @@ from icn_marketplace.domain.limits import BUSY_SPANS_MAX, IDENTIFIER_BYTES
 from icn_marketplace.domain.resource import Resource, Span
 from icn_marketplace.usecases.context import Context
 from icn_marketplace.usecases.describe import describe_booking, describe_slot
+from icn_marketplace.usecases.end_waits import end_waits
 from icn_marketplace.usecases.once import once
 from icn_marketplace.usecases.permissions import check_may_book
 from icn_marketplace.usecases.ports import UnitOfWork
@@ -42,7 +44,8 @@ async def book_resource(command: Command[pb.BookResource], context: Context) -> 
         InvalidArgument: FIELD_INVALID, LENGTH_OUT_OF_RANGE.
         NotFound: RESOURCE_UNKNOWN, NO_FREE_SLOT.
         PermissionDenied: NOT_IN_AUDIENCE.
-        FailedPrecondition: START_OUT_OF_RANGE, OUTSIDE_OPENING_HOURS, BOOKING_OVERLAPS.
+        FailedPrecondition: START_OUT_OF_RANGE, OUTSIDE_OPENING_HOURS, BOOKING_OVERLAPS,
+            OWN_BOOKING_OVERLAPS.
         ResourceExhausted: TOO_MANY_BOOKINGS, WAITING_LIST_FULL.
     """
     request = command.request
@@ -67,10 +70,12 @@ async def book_resource(command: Command[pb.BookResource], context: Context) -> 
         check_count(await uow.bookings.count_own(wish.resource, wish.booker, now_ms))
         booking, slot = replace(wish, made_at_ms=now_ms), None
         if await uow.bookings.is_taken(wish.resource, wish.span):
-            slot = await next_free_slot(uow, resource, wish.span, now_ms)
+            slot = await next_free_slot(uow, resource, wish, now_ms)
             booking = _otherwise(booking, if_taken, slot)
         place = 0
         if booking.state is BookingState.WAITING:
+            if await uow.bookings.has_own(wish.resource, wish.booker, wish.span):
+                raise own_booking_overlaps()
             check_queue(await uow.bookings.count_waiting(wish.resource, now_ms))
             place = await uow.bookings.add(booking)
             await uow.outbox.add(context.announcer.booking_queued(booking, resource.owner))
@@ -79,20 +84,26 @@ async def book_resource(command: Command[pb.BookResource], context: Context) -> 
             )
         await uow.bookings.add(booking)
         await uow.outbox.add(context.announcer.booking_made(booking, resource.owner))
-        return pb.BookResourceResponse(booking=describe_booking(booking))
+        ended = await end_waits(uow, resource, booking, now_ms, context)
+        return pb.BookResourceResponse(
+            booking=describe_booking(booking), replaced=[describe_booking(wait) for wait in ended]
+        )
 
     return await once(command, pb.BookResourceResponse, context, book)
 
 
-async def next_free_slot(uow: UnitOfWork, resource: Resource, wish: Span, now_ms: int) -> Span | None:
-    """The first free slot as long as the wish that starts with it or later."""
-    booked = await uow.bookings.booked_spans(resource.resource, wish.start_ms, BUSY_SPANS_MAX + 1)
-    if len(booked) > BUSY_SPANS_MAX:
-        booked = booked[:BUSY_SPANS_MAX]
-        slot = resource.rules.next_free_slot(booked, wish.end_ms - wish.start_ms, wish.start_ms, now_ms)
+async def next_free_slot(uow: UnitOfWork, resource: Resource, wish: Booking, now_ms: int) -> Span | None:
+    """The first free slot as long as the wish that starts with it or later, one that nobody else waits for
+    where there is one."""
+    start_ms, end_ms = wish.span
+    booked = await uow.bookings.booked_spans(resource.resource, start_ms, BUSY_SPANS_MAX + 1)
+    waited = await uow.bookings.waited_spans(resource.resource, wish.booker, start_ms, now_ms)
+    seen = booked[:BUSY_SPANS_MAX]
+    slot = resource.rules.best_free_slot(seen, waited, end_ms - start_ms, start_ms, now_ms)
+    if slot is not None and len(booked) > BUSY_SPANS_MAX and slot.end_ms > seen[-1].end_ms:
         # Beyond the last span looked at nothing is known to be free.
-        return slot if slot is not None and slot.end_ms <= booked[-1].end_ms else None
-    return resource.rules.next_free_slot(booked, wish.end_ms - wish.start_ms, wish.start_ms, now_ms)
+        return None
+    return slot
 
 
 def _otherwise(booking: Booking, if_taken: IfTaken, slot: Span | None) -> Booking:

@@ -81,6 +81,18 @@ class Bookings(Protocol):
         """Those whose span touches ``freed`` and has not begun, in the order in which they asked."""
         ...
 
+    async def own_waits(self, resource: bytes, booker: bytes, span: Span, now_ms: int) -> list[Booking]:
+        """Waits of a principal that overlap a span and have not begun."""
+        ...
+
+    async def has_own(self, resource: bytes, booker: bytes, span: Span) -> bool:
+        """Whether a booked span of a principal overlaps this one."""
+        ...
+
+    async def waited_spans(self, resource: bytes, but_of: bytes, from_ms: int, now_ms: int) -> list[Span]:
+        """Spans that somebody but one principal waits for, that end after a time and have not begun."""
+        ...
+
     async def count_waiting(self, resource: bytes, now_ms: int) -> int:
         """How many wait for a span that has not begun."""
         ...
