@@ -16,7 +16,7 @@ from icn.kit.v1.command_pb2 import SignedCommand
 from icn.marketplace.v1 import service_pb2 as pb
 from icn.marketplace.v1 import service_pb2_grpc
 from icn_kit.commands import CommandVerifier
-from icn_kit.errors import DomainError, from_rpc_error
+from icn_kit.errors import DomainError, Unavailable, from_rpc_error
 from icn_kit.server import GrpcServer
 from icn_marketplace.api.marketplace_service import METHODS, MarketplaceServicer
 from icn_marketplace.domain.limits import MINUTE_MS
@@ -205,7 +205,7 @@ async def test_lists_come_in_pages_that_miss_nothing_and_repeat_nothing(served: 
 
 
 def test_the_writes_and_reads_are_those_of_the_specification() -> None:
-    assert (len(WRITES), len(READS)) == (12, 10)
+    assert (len(WRITES), len(READS)) == (13, 10)
 
 
 @pytest.mark.parametrize("method", WRITES)
@@ -304,6 +304,117 @@ async def test_a_token_of_one_list_is_none_of_another(served: Served) -> None:
         method = request.DESCRIPTOR.name.removesuffix("Request")
         refused = await served.refusal(getattr(served.stub, method)(request, timeout=10))
         assert refused.reason == "INVALID_PAGE_TOKEN"
+
+
+async def test_a_repeat_gets_the_first_answer_whatever_would_refuse_it_now(served: Served) -> None:
+    market = served.market
+    farm, anna, ben = (market.people.person(name) for name in ("farm", "anna", "ben"))
+    market.join(anna, farm)
+    market.ledger.accounts[b"c" * 16] = AccountSeen(farm.principal, b"u" * 16)
+    sent: list[tuple[str, SignedCommand, Any]] = []
+
+    async def write(person: Person, request: Message) -> Any:
+        method = request.DESCRIPTOR.name
+        signed = person.sign(method, request, market.clock.ms)
+        sent.append((method, signed, await served.send(method, signed)))
+        return sent[-1][2]
+
+    tractor = pb.AddResource(
+        owner=farm.principal, title="Tractor", specification="tractor", rules=always_open()
+    )
+    added = (await write(anna, tractor)).resource
+    publish = pb.PublishOffer(
+        action=pb.OFFER_ACTION_WORK,
+        title="Hour",
+        specification="hour",
+        quantity=2,
+        measure="h",
+        price_minor=3,
+        account=b"c" * 16,
+        fulfil_within_ms=60_000,
+        expire_time_ms=NOW + 1,
+    )
+    offer = (await write(farm, publish)).offer
+    accept = pb.AcceptOffer(offer=bare(offer.name), quantity=2, price_minor=3, expire_time_ms=NOW + 60_000)
+    agreement = (await write(ben, accept)).agreement
+    await write(ben, pb.WithdrawAgreement(agreement=bare(agreement.name)))
+    await write(anna, pb.RemoveResource(resource=bare(added.name)))
+    # Anna is a member no more, the account is gone, the offer has expired, and no peer answers.
+    market.permissions.known.clear()
+    market.ledger.accounts.clear()
+    market.clock.ms += 1_000
+
+    async def nobody_answers(*_: object) -> Any:
+        raise Unavailable("TOO_FEW_VALIDATORS_AGREE", "nobody answers")
+
+    market.ledger.now_ms = market.ledger.has_hold = nobody_answers  # type: ignore[method-assign]
+    before = await market.event_names()
+    for method, signed, first in sent:
+        assert await served.send(method, signed) == first, method
+    assert await market.event_names() == before
+    assert (await served.refusal(served.write(anna, tractor))).reason == "NOT_A_MEMBER"
+
+
+async def test_owners_members_and_providers_have_bounds_and_what_is_removed_counts_no_more(
+    served: Served,
+) -> None:
+    market, stub = served.market, served.stub
+    farm, anna, ben = (market.people.person(name) for name in ("farm", "anna", "ben"))
+    market.join(anna, farm)
+    market.join(ben, farm)
+    tractor = pb.AddResource(
+        owner=farm.principal, title="Tractor", specification="tractor", rules=always_open()
+    )
+    async with market.database.transaction() as connection:  # as if they had been added one by one
+        values = "'t', '', 't', '', 0, 1440, 0, 1, 9, 9, ARRAY[]::bytea[], 0, 0"
+        await connection.execute(
+            "INSERT INTO resources (id, owner, added_by, title, note, specification, audience, open_minute, "
+            "close_minute, utc_offset_minutes, minutes_min, minutes_max, ahead_days_max, photos, "
+            f"added_at_ms, removed_at_ms) SELECT decode(md5(n::text), 'hex'), %s, "
+            f"CASE WHEN n <= 49 THEN %s ELSE %s END, {values} FROM generate_series(1, 198) n",
+            (farm.principal, anna.principal, farm.principal),
+        )
+    mine = (await served.write(anna, tractor)).resource
+    refused = await served.refusal(served.write(anna, tractor))
+    assert (refused.reason, refused.metadata["resources_max"]) == ("TOO_MANY_RESOURCES", "50")
+    await served.write(ben, tractor)
+    refused = await served.refusal(served.write(farm, tractor))
+    assert (refused.reason, refused.metadata["resources_max"]) == ("TOO_MANY_RESOURCES", "200")
+    booking = (await served.write(ben, wish(bare(mine.name), 60, 120))).booking
+    remove = pb.RemoveResource(resource=bare(mine.name))
+    assert (await served.refusal(served.write(ben, remove))).reason == "NOT_YOUR_RESOURCE"
+    refused = await served.refusal(served.write(anna, remove))
+    assert (refused.reason, refused.metadata["bookings"]) == ("RESOURCE_BOOKED", "1")
+    await served.write(ben, pb.CancelBooking(booking=bare(booking.name)))
+    removed = (await served.write(anna, remove)).resource
+    assert removed.remove_time_ms == NOW
+    for request in (remove, wish(bare(mine.name), 60, 120)):
+        assert (await served.refusal(served.write(anna, request))).reason == "RESOURCE_REMOVED"
+    slot = pb.FindFreeSlotRequest(resource=mine.name, minutes=9)
+    assert (await served.refusal(stub.FindFreeSlot(slot))).reason == "RESOURCE_REMOVED"
+    listed = (await stub.ListResources(pb.ListResourcesRequest(page_size=200))).resources
+    assert len(listed) == 199 and mine.name not in {one.name for one in listed}
+    assert (await stub.GetResource(pb.GetResourceRequest(name=mine.name))).resource == removed
+    history = pb.ListBookingsRequest(resource=mine.name, include_cancelled=True)
+    assert [one.name for one in (await stub.ListBookings(history)).bookings] == [booking.name]
+    assert (await market.event_names())[-1] == "resource_removed"
+    await served.write(farm, tractor)
+    market.ledger.accounts[b"c" * 16] = AccountSeen(farm.principal, b"u" * 16)
+    publish = pb.PublishOffer(
+        action=pb.OFFER_ACTION_WORK,
+        title="Hour",
+        specification="hour",
+        quantity=2,
+        measure="h",
+        price_minor=3,
+        account=b"c" * 16,
+        fulfil_within_ms=60_000,
+    )
+    offers = [(await served.write(farm, publish)).offer for _ in range(200)]
+    refused = await served.refusal(served.write(farm, publish))
+    assert (refused.reason, refused.metadata["offers"]) == ("TOO_MANY_OFFERS", "200")
+    await served.write(farm, pb.CloseOffer(offer=bare(offers[0].name)))
+    await served.write(farm, publish)
 
 
 async def test_fields_of_the_wrong_size_are_refused(served: Served) -> None:

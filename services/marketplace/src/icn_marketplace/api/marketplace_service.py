@@ -41,6 +41,8 @@ from icn_marketplace.usecases.describe import (
 from icn_marketplace.usecases.end_booking import end_booking
 from icn_marketplace.usecases.patience import with_newest_permissions
 from icn_marketplace.usecases.publish_offer import publish_offer
+from icn_marketplace.usecases.remove_resource import remove_resource
+from icn_marketplace.usecases.repeats import with_first_answer
 from icn_marketplace.usecases.report_delivery import report_delivery
 from icn_marketplace.usecases.report_return import report_return
 from icn_marketplace.usecases.unknown import found
@@ -71,6 +73,9 @@ class MarketplaceServicer(service_pb2_grpc.MarketplaceServiceServicer):
 
     async def AddResource(self, request: Any, _context: Any) -> pb.AddResourceResponse:
         return await self._write(request, "AddResource", pb.AddResource, add_resource)
+
+    async def RemoveResource(self, request: Any, _context: Any) -> pb.RemoveResourceResponse:
+        return await self._write(request, "RemoveResource", pb.RemoveResource, remove_resource)
 
     async def AddPhoto(self, request: Any, _context: Any) -> pb.AddPhotoResponse:
         async def add(command: Command[pb.AddPhoto], context: Context) -> pb.AddPhotoResponse:
@@ -172,6 +177,7 @@ class MarketplaceServicer(service_pb2_grpc.MarketplaceServiceServicer):
         check_range("from_time_ms", request.from_time_ms, 0, TIME_MS_MAX)
         check_range("minutes", request.minutes, 1, BOOKING_MINUTES_MAX)
         resource = found(await self._reader.resource(identifier), "resource", identifier)
+        resource.check_there()
         resource.rules.check_length(request.minutes)
         now_ms = self._context.clock.now_ms()
         from_ms = max(request.from_time_ms, now_ms)
@@ -227,7 +233,14 @@ class MarketplaceServicer(service_pb2_grpc.MarketplaceServiceServicer):
         use_case: Callable[[Command[RequestT], Context], Awaitable[ResponseT]],
     ) -> ResponseT:
         command = await self._commands.read(request.command, METHODS + method, request_type)
-        return await with_newest_permissions(lambda context: use_case(command, context), self._context)
+        response_type: type[ResponseT] = getattr(pb, f"{method}Response")
+
+        async def answer(context: Context) -> ResponseT:
+            return await with_first_answer(
+                lambda: use_case(command, context), command, response_type, context.units
+            )
+
+        return await with_newest_permissions(answer, self._context)
 
     def _before(self, listing: str, page_token: str) -> int:
         """The number that a list that is newest first goes on below."""

@@ -27,6 +27,13 @@ WAITING_MAX: Final = 100
 BUSY_SPANS_MAX: Final = 5_000
 """Spans looked at for one free slot; a resource with more bookings ahead has none as far as one can see."""
 
+RESOURCES_OF_ONE_MAX: Final = 200
+"""Of one owner, removed ones not counted."""
+RESOURCES_ADDED_MAX: Final = 50
+"""Of one owner, added by one that is not the owner: no member uses up what the others may add."""
+OFFERS_OF_ONE_MAX: Final = 200
+"""Of one provider, neither closed nor expired."""
+
 QUANTITY_MAX: Final = 10**9
 AMOUNT_MINOR_MAX: Final = 2**62
 FULFIL_MS_MIN: Final = 1_000

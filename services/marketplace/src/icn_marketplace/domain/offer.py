@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from icn_kit.errors import FailedPrecondition, PermissionDenied
+from icn_kit.errors import FailedPrecondition, PermissionDenied, ResourceExhausted
 
 from icn_marketplace.domain.fields import (
     check_bytes,
@@ -22,6 +22,7 @@ from icn_marketplace.domain.limits import (
     FULFIL_MS_MIN,
     IDENTIFIER_BYTES,
     MEASURE_CHARACTERS_MAX,
+    OFFERS_OF_ONE_MAX,
     QUANTITY_MAX,
     TIME_MS_MAX,
 )
@@ -144,6 +145,21 @@ def check_offer(offer: Offer, now_ms: int) -> None:
     check_range("expire_time_ms", offer.expires_at_ms, 0, TIME_MS_MAX)
     if offer.expires_at_ms and offer.expires_at_ms <= now_ms:
         raise field_invalid("expire_time_ms", f"{offer.expires_at_ms} is not after {now_ms}")
+
+
+def check_offer_count(offers: int) -> None:
+    """Refuse one more offer of a provider that has many.
+
+    Raises:
+        ResourceExhausted: TOO_MANY_OFFERS.
+    """
+    if offers >= OFFERS_OF_ONE_MAX:
+        raise ResourceExhausted(
+            "TOO_MANY_OFFERS",
+            f"{offers} offers of yours are neither closed nor expired, at most {OFFERS_OF_ONE_MAX}: close one",
+            offers=offers,
+            offers_max=OFFERS_OF_ONE_MAX,
+        )
 
 
 def not_your_offer() -> PermissionDenied:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from icn_kit.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
@@ -24,6 +24,8 @@ from icn_marketplace.domain.limits import (
     IDENTIFIER_BYTES,
     MINUTE_MS,
     PHOTOS_MAX,
+    RESOURCES_ADDED_MAX,
+    RESOURCES_OF_ONE_MAX,
     TIME_MS_MAX,
     UTC_OFFSET_MINUTES_MAX,
     UTC_OFFSET_MINUTES_MIN,
@@ -203,6 +205,8 @@ class Resource:
     photos: tuple[bytes, ...]
     """SHA-256 each, in the order they were added."""
     added_at_ms: int
+    removed_at_ms: int = 0
+    """0: it is there."""
 
     def __post_init__(self) -> None:
         """Refuse fields that break a limit."""
@@ -210,6 +214,51 @@ class Resource:
         check_line("title", self.title)
         check_note("note", self.note)
         check_specification("specification", self.specification)
+
+    def check_there(self) -> None:
+        """Refuse to change what was removed.
+
+        Raises:
+            FailedPrecondition: RESOURCE_REMOVED.
+        """
+        if self.removed_at_ms:
+            raise FailedPrecondition(
+                "RESOURCE_REMOVED", "the resource was removed", removed_time_ms=self.removed_at_ms
+            )
+
+    def remove(self, bookings: int, now_ms: int) -> Resource:
+        """The resource removed; ``bookings`` have not ended.
+
+        Raises:
+            FailedPrecondition: RESOURCE_REMOVED, RESOURCE_BOOKED.
+        """
+        self.check_there()
+        if bookings:
+            raise FailedPrecondition(
+                "RESOURCE_BOOKED",
+                f"{bookings} bookings have not ended; cancel them, or wait for their end",
+                bookings=bookings,
+            )
+        return replace(self, removed_at_ms=now_ms)
+
+
+def check_resource_counts(owned: int, added: int | None) -> None:
+    """Refuse one more for an owner that has many, or by a member that has added many (None: by the owner).
+
+    Raises:
+        ResourceExhausted: TOO_MANY_RESOURCES.
+    """
+    for count, most, whose in (
+        (owned, RESOURCES_OF_ONE_MAX, "of this owner"),
+        (added or 0, RESOURCES_ADDED_MAX, "of this owner, added by you,"),
+    ):
+        if count >= most:
+            raise ResourceExhausted(
+                "TOO_MANY_RESOURCES",
+                f"{count} resources {whose} are there, at most {most}: remove one first",
+                resources=count,
+                resources_max=most,
+            )
 
 
 def add_photo(photos: tuple[bytes, ...], digest: bytes) -> tuple[bytes, ...]:

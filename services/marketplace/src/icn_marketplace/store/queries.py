@@ -58,7 +58,8 @@ class Queries:
         """Resources, newest first, from before a number on."""
         rows = await self._all(
             f"SELECT number, {RESOURCE_COLUMNS} FROM resources "  # noqa: S608
-            f"WHERE number < %s {'AND owner = %s' if owner else ''} ORDER BY number DESC LIMIT %s",
+            f"WHERE removed_at_ms = 0 AND number < %s {'AND owner = %s' if owner else ''} "
+            "ORDER BY number DESC LIMIT %s",
             (before, *((owner,) if owner else ()), limit),
         )
         return [(row[0], to_resource(row[1:])) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 import psycopg
@@ -40,6 +41,11 @@ class _Table:
     async def _all(self, text: str, parameters: Sequence[Any]) -> list[Any]:
         return await (await self._connection.execute(text, parameters)).fetchall()
 
+    async def _take_turn(self, what: bytes) -> None:
+        """Wait until nobody else counts the same; others do until this transaction ends."""
+        key = int.from_bytes(sha256(what).digest()[:8], "big", signed=True)
+        await self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
+
 
 class CommandTable(_Table):
     """Implements `Commands`."""
@@ -57,6 +63,11 @@ class CommandTable(_Table):
         assert response is not None, "it is set before the claim is committed"
         return bytes(response)
 
+    async def find(self, command_id: bytes) -> bytes | None:
+        """See `Commands`."""
+        row = await self._one("SELECT response FROM commands WHERE id = %s", (command_id,))
+        return None if row is None else bytes(row[0])
+
     async def answer(self, command_id: bytes, response: bytes, judged_at: int | None) -> None:
         """See `Commands`."""
         await self._connection.execute(
@@ -73,7 +84,7 @@ class ResourceTable(_Table):
         rules = resource.rules
         await self._connection.execute(
             f"INSERT INTO resources ({RESOURCE_COLUMNS}) VALUES "  # noqa: S608 - column names are ours
-            "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 resource.resource,
                 resource.owner,
@@ -90,7 +101,24 @@ class ResourceTable(_Table):
                 rules.ahead_days_max,
                 list(resource.photos),
                 resource.added_at_ms,
+                resource.removed_at_ms,
             ),
+        )
+
+    async def count(self, owner: bytes, added_by: bytes) -> tuple[int, int]:
+        """See `Resources`."""
+        await self._take_turn(b"resources" + owner)
+        owned, added = await self._one(
+            "SELECT count(*), count(*) FILTER (WHERE added_by = %s) FROM resources "
+            "WHERE owner = %s AND removed_at_ms = 0",
+            (added_by, owner),
+        )
+        return int(owned), int(added)
+
+    async def remove(self, resource: bytes, removed_at_ms: int) -> None:
+        """See `Resources`."""
+        await self._connection.execute(
+            "UPDATE resources SET removed_at_ms = %s WHERE id = %s", (removed_at_ms, resource)
         )
 
     async def lock(self, resource: bytes) -> Resource | None:
@@ -163,6 +191,15 @@ class BookingTable(_Table):
             "SELECT count(*) FROM bookings WHERE resource = %s AND booker = %s AND "
             "(state = 'booked' AND end_at > %s OR state = 'waiting' AND start_at > %s)",
             (resource, booker, to_timestamp(now_ms), to_timestamp(now_ms)),
+        )
+        return int(count)
+
+    async def count_booked(self, resource: bytes, now_ms: int) -> int:
+        """See `Bookings`."""
+        (count,) = await self._one(
+            "SELECT count(*) FROM bookings WHERE resource = %s AND state = 'booked' "
+            "AND tstzrange(start_at, end_at) && tstzrange(%s, NULL)",
+            (resource, to_timestamp(now_ms)),
         )
         return int(count)
 
@@ -252,6 +289,16 @@ class BookingTable(_Table):
 
 class OfferTable(_Table):
     """Implements `Offers`."""
+
+    async def count_kept(self, provider: bytes, now_ms: int) -> int:
+        """See `Offers`."""
+        await self._take_turn(b"offers" + provider)
+        (count,) = await self._one(
+            "SELECT count(*) FROM offers WHERE provider = %s AND NOT is_closed "
+            "AND (expires_at_ms = 0 OR expires_at_ms >= %s)",
+            (provider, now_ms),
+        )
+        return int(count)
 
     async def add(self, offer: Offer) -> None:
         """See `Offers`."""

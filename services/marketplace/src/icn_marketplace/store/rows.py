@@ -23,7 +23,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RESOURCE_COLUMNS = (
     "id, owner, added_by, title, note, specification, audience, open_minute, close_minute, "
     "utc_offset_minutes, "
-    "minutes_min, minutes_max, ahead_days_max, photos, added_at_ms"
+    "minutes_min, minutes_max, ahead_days_max, photos, added_at_ms, removed_at_ms"
 )
 BOOKING_COLUMNS = "id, resource, booker, start_at, end_at, state, made_at_ms, is_promoted"
 OFFER_COLUMNS = (
@@ -66,6 +66,7 @@ def to_resource(row: Sequence[Any]) -> Resource:
         rules=BookingRules(*row[6:13]),
         photos=tuple(row[13]),
         added_at_ms=row[14],
+        removed_at_ms=row[15],
     )
 
 

@@ -25,6 +25,7 @@ async def add_photo(command: Command[pb.AddPhoto], content: bytes, context: Cont
         InvalidArgument: FIELD_INVALID, PHOTO_TOO_LARGE, PHOTO_DIGEST_MISMATCH, PHOTO_KIND_UNKNOWN.
         NotFound: RESOURCE_UNKNOWN, OFFER_UNKNOWN.
         PermissionDenied: NOT_A_MEMBER, NOT_YOUR_OFFER.
+        FailedPrecondition: RESOURCE_REMOVED.
         ResourceExhausted: TOO_MANY_PHOTOS, BLOB_QUOTA_EXCEEDED.
     """
     request = command.request
@@ -40,6 +41,7 @@ async def add_photo(command: Command[pb.AddPhoto], content: bytes, context: Cont
         if request.resource:
             resource = found(await uow.resources.lock(request.resource), "resource", request.resource)
             check_may_add(command.principal, resource.owner, context.permissions)
+            resource.check_there()
             photos = with_photo(resource.photos, request.digest)
             await uow.resources.set_photos(request.resource, photos)
         else:

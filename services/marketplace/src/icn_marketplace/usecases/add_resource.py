@@ -6,7 +6,7 @@ from icn.marketplace.v1 import service_pb2 as pb
 from icn_kit.commands import Command
 
 from icn_marketplace.domain.identifiers import derive_identifier
-from icn_marketplace.domain.resource import BookingRules, Resource
+from icn_marketplace.domain.resource import BookingRules, Resource, check_resource_counts
 from icn_marketplace.usecases.context import Context
 from icn_marketplace.usecases.describe import describe_resource
 from icn_marketplace.usecases.once import once
@@ -20,6 +20,7 @@ async def add_resource(command: Command[pb.AddResource], context: Context) -> pb
     Raises:
         InvalidArgument: FIELD_INVALID.
         PermissionDenied: NOT_A_MEMBER.
+        ResourceExhausted: TOO_MANY_RESOURCES.
     """
     request = command.request
     rules = request.rules
@@ -45,6 +46,8 @@ async def add_resource(command: Command[pb.AddResource], context: Context) -> pb
 
     async def add(uow: UnitOfWork) -> pb.AddResourceResponse:
         check_may_add(command.principal, resource.owner, context.permissions)
+        owned, added = await uow.resources.count(resource.owner, command.principal)
+        check_resource_counts(owned, None if command.principal == resource.owner else added)
         await uow.resources.add(resource)
         await uow.outbox.add(context.announcer.resource_added(resource))
         return pb.AddResourceResponse(resource=describe_resource(resource))

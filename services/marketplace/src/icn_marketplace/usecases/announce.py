@@ -36,6 +36,18 @@ class Announcer:
             "resource_added", f"resources/{resource.resource.hex()}", payload, resource.owner
         )
 
+    def resource_removed(self, resource: Resource, by: bytes) -> EventEnvelope:
+        """A resource is booked no more."""
+        payload = pb.ResourceRemoved(
+            resource=resource.resource,
+            owner=resource.owner,
+            removed_by=by,
+            occurred_time_ms=resource.removed_at_ms,
+        )
+        return self._envelope(
+            "resource_removed", f"resources/{resource.resource.hex()}", payload, resource.owner
+        )
+
     def booking_made(self, booking: Booking, owner: bytes) -> EventEnvelope:
         """A span is booked at once."""
         payload = pb.BookingMade(

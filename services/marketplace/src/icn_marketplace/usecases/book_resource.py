@@ -44,7 +44,7 @@ async def book_resource(command: Command[pb.BookResource], context: Context) -> 
         InvalidArgument: FIELD_INVALID, LENGTH_OUT_OF_RANGE.
         NotFound: RESOURCE_UNKNOWN, NO_FREE_SLOT.
         PermissionDenied: NOT_IN_AUDIENCE.
-        FailedPrecondition: START_OUT_OF_RANGE, OUTSIDE_OPENING_HOURS, BOOKING_OVERLAPS,
+        FailedPrecondition: RESOURCE_REMOVED, START_OUT_OF_RANGE, OUTSIDE_OPENING_HOURS, BOOKING_OVERLAPS,
             OWN_BOOKING_OVERLAPS.
         ResourceExhausted: TOO_MANY_BOOKINGS, WAITING_LIST_FULL.
     """
@@ -65,6 +65,7 @@ async def book_resource(command: Command[pb.BookResource], context: Context) -> 
     async def book(uow: UnitOfWork) -> pb.BookResourceResponse:
         resource = found(await uow.resources.lock(wish.resource), "resource", wish.resource)
         now_ms = context.clock.now_ms()
+        resource.check_there()
         check_may_book(wish.booker, resource, context.permissions)
         resource.rules.check_span(wish.span, now_ms)
         check_count(await uow.bookings.count_own(wish.resource, wish.booker, now_ms))

@@ -84,6 +84,7 @@ def describe_resource(resource: Resource) -> pb.Resource:
         rules=describe_rules(resource.rules),
         photos=[photo.hex() for photo in resource.photos],
         add_time_ms=resource.added_at_ms,
+        remove_time_ms=resource.removed_at_ms,
     )
 
 

@@ -52,6 +52,21 @@ def check_may_add(principal: bytes, owner: bytes, permissions: PermissionsAt) ->
         )
 
 
+def check_may_remove(principal: bytes, resource: Resource, permissions: PermissionsAt) -> None:
+    """Refuse who neither speaks for the owner nor is the member that added the resource.
+
+    Raises:
+        PermissionDenied: NOT_YOUR_RESOURCE.
+    """
+    if principal == resource.owner:
+        return
+    allowed = (MEMBER, OFFICER) if principal == resource.added_by else (OFFICER,)
+    if not permissions.is_related(principal, allowed, resource.owner):
+        raise PermissionDenied(
+            "NOT_YOUR_RESOURCE", "only the owner, its officers and the member that added it may"
+        )
+
+
 def check_may_book(principal: bytes, resource: Resource, permissions: PermissionsAt) -> None:
     """Refuse who is not in the audience.
 

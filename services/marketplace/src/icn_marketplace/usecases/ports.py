@@ -25,6 +25,10 @@ class Commands(Protocol):
         """
         ...
 
+    async def find(self, command_id: bytes) -> bytes | None:
+        """The answer of a command that had its effect."""
+        ...
+
     async def answer(self, command_id: bytes, response: bytes, judged_at: int | None) -> None:
         """Keep the answer of a claimed command and the height of the permissions that it was judged by."""
         ...
@@ -32,6 +36,15 @@ class Commands(Protocol):
 
 class Resources(Protocol):
     """Resources."""
+
+    async def count(self, owner: bytes, added_by: bytes) -> tuple[int, int]:
+        """How many an owner has that are not removed, and how many of them a principal added; nobody else
+        counts them until the transaction ends."""
+        ...
+
+    async def remove(self, resource: bytes, removed_at_ms: int) -> None:
+        """Keep that it was removed."""
+        ...
 
     async def add(self, resource: Resource) -> None:
         """Keep a new one."""
@@ -69,6 +82,10 @@ class Bookings(Protocol):
         """Bookings and waits of a principal that have not ended."""
         ...
 
+    async def count_booked(self, resource: bytes, now_ms: int) -> int:
+        """Bookings of a resource that have not ended."""
+        ...
+
     async def is_taken(self, resource: bytes, span: Span) -> bool:
         """Whether a booked span overlaps this one."""
         ...
@@ -104,6 +121,11 @@ class Bookings(Protocol):
 
 class Offers(Protocol):
     """Offers."""
+
+    async def count_kept(self, provider: bytes, now_ms: int) -> int:
+        """Offers of a provider that are neither closed nor expired; nobody else counts them until the
+        transaction ends."""
+        ...
 
     async def add(self, offer: Offer) -> None:
         """Keep a new one."""

@@ -10,7 +10,7 @@ from icn_kit.errors import PermissionDenied
 
 from icn_marketplace.domain.fields import field_invalid
 from icn_marketplace.domain.identifiers import derive_identifier
-from icn_marketplace.domain.offer import Offer, check_offer
+from icn_marketplace.domain.offer import Offer, check_offer, check_offer_count
 from icn_marketplace.usecases.context import Context
 from icn_marketplace.usecases.describe import ACTIONS, describe_offer
 from icn_marketplace.usecases.once import once
@@ -24,6 +24,7 @@ async def publish_offer(command: Command[pb.PublishOffer], context: Context) -> 
         InvalidArgument: FIELD_INVALID.
         NotFound: ACCOUNT_UNKNOWN.
         PermissionDenied: NOT_ACCOUNT_OWNER.
+        ResourceExhausted: TOO_MANY_OFFERS.
     """
     request = command.request
     action = ACTIONS.get(request.action)
@@ -58,6 +59,7 @@ async def publish_offer(command: Command[pb.PublishOffer], context: Context) -> 
     offer = replace(offer, unit=account.unit)
 
     async def publish(uow: UnitOfWork) -> pb.PublishOfferResponse:
+        check_offer_count(await uow.offers.count_kept(offer.provider, now_ms))
         await uow.offers.add(offer)
         await uow.outbox.add(context.announcer.offer_published(offer))
         return pb.PublishOfferResponse(offer=describe_offer(offer, now_ms))
