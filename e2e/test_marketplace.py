@@ -142,12 +142,16 @@ def test_one_gets_the_tractor_and_the_other_the_next_slot(
     )
     assert len(resource["photos"]) == 1
     name = resource["name"]
+    photo.write_bytes(JPEG + b", another")
+    assert len(answer("resource", "photo", name, str(photo), "--as", "farm")["photos"]) == 2
     first = answer("book", name, "--from", hour(0), "--to", hour(4), "--as", "bakery")
     assert first["state"] == "booked"
     wish = ("book", name, "--from", hour(2), "--to", hour(6), "--as", "housing")
     refused = icn(*wish, "--data", str(federation.directory))
     assert refused.returncode == 1
     assert "BOOKING_OVERLAPS" in refused.stderr
+    local = datetime.fromisoformat(hour(4)).astimezone().isoformat(timespec="minutes")
+    assert f"the next free one is {local} to" in refused.stderr
     second = answer(*wish, "--or-next")
     assert (second["start"], second["end"]) == (hour(4), hour(8))
     waiting = answer("book", name, "--from", hour(0), "--to", hour(2), "--as", "workshop", "--or-wait")
@@ -159,3 +163,10 @@ def test_one_gets_the_tractor_and_the_other_the_next_slot(
     assert [one["name"] for one in cancelled["promoted"]] == [waiting["name"]]
     calendar = answer("resource", "show", name)["bookings"]
     assert [(one["start"], one["state"]) for one in calendar] == [(hour(0), "booked"), (hour(4), "booked")]
+    kept = icn("resource", "remove", name, "--as", "farm", "--data", str(federation.directory))
+    assert (kept.returncode, "RESOURCE_BOOKED: 2 bookings" in kept.stderr) == (1, True), kept.stderr
+    for one in calendar:
+        answer("booking", "cancel", one["name"], "--as", "farm")
+    assert answer("resource", "remove", name, "--as", "farm")["removed"] is not None
+    listed = icn("resource", "list", "--data", str(federation.directory)).stdout
+    assert name not in listed

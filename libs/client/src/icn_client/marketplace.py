@@ -38,6 +38,9 @@ ACTIONS: Final = {
     "use": pb.OFFER_ACTION_USE,
 }
 """ValueFlows actions of offers."""
+PHOTO_BYTES_MAX: Final = 1_000_000
+PHOTOS_MAX: Final = 8
+"""Of a resource or offer; both are the marketplace's limits."""
 DELIVERY, PAYMENT = 0, 1
 """Places of the two commitments in an agreement."""
 
@@ -123,6 +126,14 @@ async def write(connection: Connection, identity: Identity, request: Any) -> Any
     method = request.DESCRIPTOR.name
     response_type = getattr(pb, f"{method}Response")
     return await command(connection, identity, METHODS + method, request, response_type)
+
+
+def is_photo(content: bytes) -> bool:
+    """Whether the marketplace takes it: JPEG, PNG or WebP by its first bytes, and not too large."""
+    is_known = content.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or (
+        content.startswith(b"RIFF") and content[8:12] == b"WEBP"
+    )
+    return is_known and len(content) <= PHOTO_BYTES_MAX
 
 
 async def add_photo(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from icn.marketplace.v1 import service_pb2 as pb
 from icn_client import marketplace
+from icn_client.cli import marketplace as cli
 from icn_client.cli.marketplace import _minutes, _offset_minutes, _opening, _show_time, _time_ms
-from icn_client.cli.output import UsageError
+from icn_client.cli.output import Refused, UsageError
 from icn_client.commands import sign_command
 from icn_client.transactions import KeyPair
 
@@ -92,6 +94,65 @@ def test_wrong_arguments_are_usage_errors_before_anything_is_asked(
     run = icn(*arguments, folder=tmp_path)
     assert (run.returncode, run.stdout) == (2, b"")
     assert said in run.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("resource", "add", "--owner", "ab" * 16, "--title", "Oven", "--kind", "oven"),
+        (
+            *("offer", "publish", "--title", "Bread", "--kind", "bread", "--quantity", "1"),
+            *("--measure", "loaf", "--price", "1", "--account", "ab" * 16),
+        ),
+    ],
+)
+def test_a_photo_that_would_be_refused_is_refused_before_anything_is_asked(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "good.png").write_bytes(b"\x89PNG\r\n\x1a\n good")
+    (tmp_path / "x.svg").write_text("<svg/>")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "large.jpg").write_bytes(b"\xff\xd8\xff" + bytes(1_000_000))
+    for photos, reason in (
+        (("good.png", "x.svg"), "PHOTO_KIND_UNKNOWN"),
+        (("empty.jpg",), "PHOTO_KIND_UNKNOWN"),
+        (("large.jpg",), "larger than 1000000 bytes"),
+        (("good.png",) * 9, "TOO_MANY_PHOTOS"),
+    ):
+        options = [part for photo in photos for part in ("--photo", photo)]
+        run = icn(*arguments, *options, "--as", "anna", folder=tmp_path, XDG_STATE_HOME=str(tmp_path))
+        assert (run.returncode, run.stdout) == (1, b"")
+        assert reason in run.stderr.decode()
+
+
+def test_a_photo_is_what_the_marketplace_takes() -> None:
+    assert marketplace.is_photo(b"RIFF\0\0\0\0WEBPVP8 ")
+    assert marketplace.is_photo(b"\xff\xd8\xff" + bytes(999_997))
+    assert not marketplace.is_photo(b"\xff\xd8\xff" + bytes(999_998))
+    assert not marketplace.is_photo(b"RIFF\0\0\0\0WAVE")
+
+
+def test_times_in_refusals_are_shown_by_the_clock_of_who_reads_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Refused(
+            "BOOKING_OVERLAPS: next is 2027-05-01T08:00Z to 2027-05-01T08:00:05Z", "BOOKING_OVERLAPS"
+        )
+
+    monkeypatch.setattr(cli, "with_connection", refuse)
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        with pytest.raises(Refused) as refused:
+            cli._connected(tmp_path, lambda _: pytest.fail("nothing is asked"))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert str(refused.value) == (
+        "BOOKING_OVERLAPS: next is 2027-05-01T13:30+05:30 to 2027-05-01T13:30:05+05:30"
+    )
+    assert refused.value.reason == "BOOKING_OVERLAPS"
 
 
 def test_without_a_platform_the_commands_say_so(tmp_path: Path) -> None:

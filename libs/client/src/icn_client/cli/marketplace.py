@@ -9,7 +9,7 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -19,6 +19,7 @@ from icn_client.cli.common import (
     JsonOption,
     KeystoreOption,
     amount_minor,
+    command_error,
     command_group,
     duration_ms,
     identifier,
@@ -28,16 +29,24 @@ from icn_client.cli.common import (
     with_connection,
 )
 from icn_client.cli.files import read_file
-from icn_client.cli.output import Refused, UsageError, print_json, print_json_lines, print_text, say, table
+from icn_client.cli.output import (
+    CommandError,
+    Refused,
+    UsageError,
+    print_json,
+    print_json_lines,
+    print_text,
+    say,
+    table,
+)
 from icn_client.cli.signing import perform_as
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from icn_client.connection import Connection
     from icn_client.keystore import Identity
 
-PHOTO_BYTES_MAX: Final = 1_000_000
 SEEN_SECONDS: Final = 10.0
 """How long a command waits until the marketplace has seen what the ledger committed; one is plenty."""
 SEEN_POLL_SECONDS: Final = 0.1
@@ -47,6 +56,8 @@ MINUTE_MS: Final = 60_000
 EXPIRY_SLACK_MS: Final = 60_000
 """Beyond what the offer asks for, so that clocks that differ a little do not matter."""
 
+T = TypeVar("T")
+_UTC_TIME: Final = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{3})?)?Z")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HOURS: Final = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])")
 _OFFSET: Final = re.compile(r"([+-])([01][0-9]):([0-5][0-9])")
@@ -56,6 +67,8 @@ Examples:
   icn resource add --owner ORGANIZATION --title Tractor --kind tractor --as harvest-farm
   icn resource list
   icn resource show RESOURCE
+  icn resource photo RESOURCE tractor.jpg --as harvest-farm
+  icn resource remove RESOURCE --as harvest-farm
 """
 _ADD_EXAMPLES = """\b
 Examples:
@@ -82,6 +95,7 @@ Examples:
       --account ACCOUNT --as sunrise-bakery
   icn offer list
   icn offer accept OFFER 2 --as anna
+  icn offer photo OFFER bread.jpg --as sunrise-bakery
   icn offer close OFFER --as sunrise-bakery
 """
 _AGREEMENT_EXAMPLES = """\b
@@ -105,6 +119,7 @@ agreement_group = command_group("Agreements: to deliver and to pay.", _AGREEMENT
 ResourceArgument = Annotated[str, typer.Argument(metavar="RESOURCE")]
 BookingArgument = Annotated[str, typer.Argument(metavar="BOOKING")]
 OfferArgument = Annotated[str, typer.Argument(metavar="OFFER")]
+PhotoArgument = Annotated[Path, typer.Argument(metavar="FILE", readable=False)]
 AgreementArgument = Annotated[str, typer.Argument(metavar="AGREEMENT")]
 
 
@@ -176,20 +191,17 @@ def resource_add(
             ahead_days_max=ahead_days,
         ),
     )
-    contents = [read_file(path, PHOTO_BYTES_MAX) for path in photo or ()]
+    photos = _photos(photo or ())
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
 
     async def work(connection: Connection) -> Any:
         added = (await marketplace.write(connection, identity, request)).resource
-        for content in contents:
-            await marketplace.add_photo(
-                connection, identity, content, resource=marketplace.bare_id(added.name)
-            )
+        await _add_photos(connection, identity, added.name, photos)
         found = await marketplace.read(connection, pb.GetResourceRequest(name=added.name))
         return found.resource
 
-    resource = with_connection(directory, work)
+    resource = _connected(directory, work)
     _print_one(as_json, _resource(resource), f"added {resource.title}: {resource.name}")
 
 
@@ -228,7 +240,7 @@ def resource_show(resource: ResourceArgument, data: DataOption = None, as_json: 
         bookings = [item async for item in marketplace.read_all(connection, coming, "bookings")]
         return found.resource, bookings
 
-    shown, bookings = with_connection(platform_directory(data), work)
+    shown, bookings = _connected(platform_directory(data), work)
     if as_json:
         print_json({**_resource(shown), "bookings": [_booking(booking) for booking in bookings]})
         return
@@ -236,6 +248,108 @@ def resource_show(resource: ResourceArgument, data: DataOption = None, as_json: 
     if shown.note:
         print_text(shown.note)
     _print_bookings(bookings)
+
+
+@resource_group.command("photo", epilog=_RESOURCE_EXAMPLES)
+def resource_photo(
+    resource: ResourceArgument,
+    file: PhotoArgument,
+    *,
+    acting: AsOption,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a photo to a resource; JPEG, PNG or WebP, up to eight."""
+    _photo(
+        _name(resource, "RESOURCE", "resources"),
+        file,
+        acting=acting,
+        keystore=keystore,
+        data=data,
+        as_json=as_json,
+    )
+
+
+@resource_group.command("remove", epilog=_RESOURCE_EXAMPLES)
+def resource_remove(
+    resource: ResourceArgument,
+    acting: AsOption,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a resource that nobody has booked any more."""
+    from icn.marketplace.v1 import service_pb2 as pb
+
+    from icn_client import marketplace
+
+    request = pb.RemoveResource(resource=identifier(resource, "RESOURCE", "resources"))
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
+    answer = _connected(directory, lambda connection: marketplace.write(connection, identity, request))
+    _print_one(
+        as_json, _resource(answer.resource), f"removed {answer.resource.title}: {answer.resource.name}"
+    )
+
+
+def _photo(
+    name: str, file: Path, *, acting: str, keystore: Path | None, data: Path | None, as_json: bool
+) -> None:
+    """Add one photo to what has the name."""
+    photos = _photos([file])
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
+
+    async def work(connection: Connection) -> Any:
+        return (await _add_photos(connection, identity, name, photos))[-1]
+
+    added = _connected(directory, work)
+    shown = {"name": name, "photos": [f"photos/{photo}" for photo in added.photos]}
+    _print_one(as_json, shown, f"added {added.photo} to {name}, which has {len(added.photos)} now")
+
+
+def _photos(paths: Sequence[Path]) -> list[tuple[Path, bytes]]:
+    """What the files hold, before anything is sent. Raises Refused for what the marketplace would refuse."""
+    from icn_client import marketplace
+
+    if len(paths) > marketplace.PHOTOS_MAX:
+        raise Refused(
+            f"TOO_MANY_PHOTOS: {len(paths)} photos, at most {marketplace.PHOTOS_MAX}", "TOO_MANY_PHOTOS"
+        )
+    photos = [(path, read_file(path, marketplace.PHOTO_BYTES_MAX)) for path in paths]
+    for path, content in photos:
+        if not marketplace.is_photo(content):
+            raise Refused(f"PHOTO_KIND_UNKNOWN: {path}: neither JPEG nor PNG nor WebP", "PHOTO_KIND_UNKNOWN")
+    return photos
+
+
+async def _add_photos(
+    connection: Connection, identity: Identity, name: str, photos: list[tuple[Path, bytes]]
+) -> list[Any]:
+    """Add photos to a resource or an offer that is there. Raises Refused, saying what was made."""
+    from icn_kit.errors import DomainError
+
+    from icn_client import marketplace
+
+    folder, what = name.partition("/")[0], marketplace.bare_id(name)
+    added: list[Any] = []
+    for path, content in photos:
+        try:
+            if folder == "resources":
+                answer = await marketplace.add_photo(connection, identity, content, resource=what)
+            else:
+                answer = await marketplace.add_photo(connection, identity, content, offer=what)
+        except DomainError as error:
+            command = f"icn {folder.removesuffix('s')} photo"
+            refusal = command_error(error)
+            raise type(refusal)(
+                f"{refusal}; {name} is there with {len(added)} of {len(photos)} photos, {path} is not among "
+                f"them: add it with {command}",
+                refusal.reason,
+            ) from None
+        added.append(answer)
+    return added
 
 
 # -- bookings
@@ -275,7 +389,7 @@ def book(
     )
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
-    answer = with_connection(directory, lambda connection: marketplace.write(connection, identity, request))
+    answer = _connected(directory, lambda connection: marketplace.write(connection, identity, request))
     shown = {**_booking(answer.booking), "replaced": [_booking(wait) for wait in answer.replaced]}
     if answer.booking.state == pb.BOOKING_STATE_WAITING:
         text = f"waiting, place {answer.booking.queue_place}: {answer.booking.name}"
@@ -367,7 +481,7 @@ def _change_booking(
 
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
-    answer = with_connection(directory, lambda connection: marketplace.write(connection, identity, request))
+    answer = _connected(directory, lambda connection: marketplace.write(connection, identity, request))
     promoted = [_booking(one) for one in answer.promoted]
     text = f"{_booking(answer.booking)['state']}: {answer.booking.name}, {_span(answer.booking)}"
     for one in answer.promoted:
@@ -415,7 +529,7 @@ def offer_publish(
     if action not in marketplace.ACTIONS:
         raise UsageError(f"--action: {action!r} is none of {', '.join(marketplace.ACTIONS)}")
     paid = identifier(account, "--account", "accounts")
-    contents = [read_file(path, PHOTO_BYTES_MAX) for path in photo or ()]
+    photos = _photos(photo or ())
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
 
@@ -435,14 +549,11 @@ def offer_publish(
             expire_time_ms=_time_ms(expires, "--expires") if expires else 0,
         )
         published = (await marketplace.write(connection, identity, request)).offer
-        for content in contents:
-            await marketplace.add_photo(
-                connection, identity, content, offer=marketplace.bare_id(published.name)
-            )
+        await _add_photos(connection, identity, published.name, photos)
         found = await marketplace.read(connection, pb.GetOfferRequest(name=published.name))
         return found.offer, unit
 
-    offer, unit = with_connection(directory, work)
+    offer, unit = _connected(directory, work)
     price = f"{show_amount(offer.price_minor, unit.scale)} {unit.code}"
     text = f"offered {offer.quantity} {offer.measure} of {offer.title} at {price}: {offer.name}"
     _print_one(as_json, _offer(offer), text)
@@ -479,6 +590,22 @@ def offer_list(
     )
 
 
+@offer_group.command("photo", epilog=_OFFER_EXAMPLES)
+def offer_photo(
+    offer: OfferArgument,
+    file: PhotoArgument,
+    *,
+    acting: AsOption,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a photo to an offer; JPEG, PNG or WebP, up to eight."""
+    _photo(
+        _name(offer, "OFFER", "offers"), file, acting=acting, keystore=keystore, data=data, as_json=as_json
+    )
+
+
 @offer_group.command("close", epilog=_OFFER_EXAMPLES)
 def offer_close(
     offer: OfferArgument,
@@ -495,7 +622,7 @@ def offer_close(
     request = pb.CloseOffer(offer=identifier(offer, "OFFER", "offers"))
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
-    answer = with_connection(directory, lambda connection: marketplace.write(connection, identity, request))
+    answer = _connected(directory, lambda connection: marketplace.write(connection, identity, request))
     _print_one(as_json, _offer(answer.offer), f"closed: {answer.offer.name}")
 
 
@@ -866,13 +993,22 @@ async def _own_account(connection: Connection, identity: Identity, unit: bytes) 
 # -- what is shown
 
 
+def _connected(directory: Path, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """As `with_connection`, with the times in what was refused by this machine's clock."""
+    try:
+        return with_connection(directory, work)
+    except CommandError as error:
+        text = _UTC_TIME.sub(lambda found: _local(_time_ms(found[0], "")), str(error))
+        raise type(error)(text, error.reason) from None
+
+
 def _listed(data: Path | None, request: Any, field: str) -> list[Any]:
     from icn_client import marketplace
 
     async def work(connection: Connection) -> list[Any]:
         return [item async for item in marketplace.read_all(connection, request, field)]
 
-    return with_connection(platform_directory(data), work)
+    return _connected(platform_directory(data), work)
 
 
 def _listed_with_units(data: Path | None, request: Any, field: str) -> tuple[list[Any], dict[str, Any]]:
@@ -882,7 +1018,7 @@ def _listed_with_units(data: Path | None, request: Any, field: str) -> tuple[lis
         found = [item async for item in marketplace.read_all(connection, request, field)]
         return found, await _units(connection, found)
 
-    return with_connection(platform_directory(data), work)
+    return _connected(platform_directory(data), work)
 
 
 async def _units(connection: Connection, priced: Iterable[Any]) -> dict[str, Any]:
@@ -904,7 +1040,8 @@ def _print_bookings(bookings: list[Any]) -> None:
     rows = []
     for booking in bookings:
         shown = _booking(booking)
-        rows.append((shown["start"], shown["end"], shown["state"], booking.name, booking.booker))
+        span = (_local(booking.start_time_ms), _local(booking.end_time_ms))
+        rows.append((*span, shown["state"], booking.name, booking.booker))
     table(("start", "end", "state", "booking", "booker"), rows)
 
 
@@ -916,7 +1053,7 @@ def _show_agreement(directory: Path, work: Callable[[Connection], Any], as_json:
         found = await work(connection)
         return found, (await _units(connection, [found]))[found.unit]
 
-    agreement, unit = with_connection(directory, with_unit)
+    agreement, unit = _connected(directory, with_unit)
     shown = _agreement(agreement)
     if as_json:
         print_json(shown)
@@ -952,6 +1089,7 @@ def _resource(resource: Any) -> dict[str, Any]:
         "ahead_days_max": rules.ahead_days_max,
         "photos": [f"photos/{photo}" for photo in resource.photos],
         "added": _show_time(resource.add_time_ms),
+        "removed": _show_time(resource.remove_time_ms) if resource.remove_time_ms else None,
     }
 
 
@@ -1032,7 +1170,7 @@ def _word(enumeration: Any, prefix: str, number: int) -> str:
 
 
 def _span(spanned: Any) -> str:
-    return f"{_show_time(spanned.start_time_ms)} to {_show_time(spanned.end_time_ms)}"
+    return f"{_local(spanned.start_time_ms)} to {_local(spanned.end_time_ms)}"
 
 
 def _amount(minor: int, unit: Any) -> str:

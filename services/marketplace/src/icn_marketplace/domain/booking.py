@@ -9,7 +9,7 @@ from enum import Enum
 
 from icn_kit.errors import FailedPrecondition, PermissionDenied, ResourceExhausted
 
-from icn_marketplace.domain.fields import check_range, field_invalid
+from icn_marketplace.domain.fields import check_time, field_invalid, show_time
 from icn_marketplace.domain.limits import BOOKINGS_OF_ONE_MAX, MINUTE_MS, TIME_MS_MAX, WAITING_MAX
 from icn_marketplace.domain.resource import Span
 
@@ -64,15 +64,14 @@ class Booking:
         self._check_not_over(now_ms)
         if self.state is not BookingState.BOOKED:
             raise booking_over(self.state)
-        check_range("end_time_ms", end_ms, 0, TIME_MS_MAX)
+        check_time("end_time_ms", end_ms, 0, TIME_MS_MAX)
         if end_ms % MINUTE_MS:
-            raise field_invalid("end_time_ms", f"{end_ms} is no whole minute")
+            raise field_invalid("end_time_ms", f"{show_time(end_ms)} is no whole minute")
         if not max(self.span.start_ms + MINUTE_MS, now_ms) <= end_ms < self.span.end_ms:
             raise FailedPrecondition(
                 "END_OUT_OF_RANGE",
-                f"{end_ms} is not after the start {self.span.start_ms}, not past ({now_ms}) and before the "
-                f"end "
-                f"{self.span.end_ms}",
+                f"{show_time(end_ms)} is not after the start {show_time(self.span.start_ms)}, not past "
+                f"({show_time(now_ms)}) and before the end {show_time(self.span.end_ms)}",
                 end_time_ms=end_ms,
                 start_time_ms=self.span.start_ms,
                 now_ms=now_ms,
@@ -105,7 +104,8 @@ def booking_overlaps(next_free: Span | None) -> FailedPrecondition:
         return FailedPrecondition("BOOKING_OVERLAPS", "the span is taken, and no other is free in time")
     return FailedPrecondition(
         "BOOKING_OVERLAPS",
-        f"the span is taken, the next free one is {next_free.start_ms} to {next_free.end_ms}",
+        f"the span is taken, the next free one is {show_time(next_free.start_ms)} to "
+        f"{show_time(next_free.end_ms)}",
         next_start_time_ms=next_free.start_ms,
         next_end_time_ms=next_free.end_ms,
     )

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import datetime, timedelta
 
 from icn_kit.errors import InvalidArgument
 
-from icn_marketplace.domain.limits import NOTE_CHARACTERS_MAX, TITLE_CHARACTERS_MAX
+from icn_marketplace.domain.limits import (
+    MINUTE_MS,
+    NOTE_CHARACTERS_MAX,
+    TIME_MS_MAX,
+    TITLE_CHARACTERS_MAX,
+)
 
 _SPECIFICATION = re.compile(r"[a-z0-9-]{1,64}\Z")
 
@@ -18,6 +24,28 @@ _SPECIFICATION = re.compile(r"[a-z0-9-]{1,64}\Z")
 def field_invalid(field: str, said: str) -> InvalidArgument:
     """The refusal of a field; ``said`` tells what is allowed."""
     return InvalidArgument("FIELD_INVALID", f"{field}: {said}", field=field)
+
+
+def show_time(time_ms: int) -> str:
+    """Unix milliseconds as people read them, in UTC; beyond the last year that calendars know, the number."""
+    if not 0 <= time_ms <= TIME_MS_MAX:
+        return str(time_ms)
+    precision = "minutes" if time_ms % MINUTE_MS == 0 else "milliseconds" if time_ms % 1_000 else "seconds"
+    shown = datetime(1970, 1, 1) + timedelta(milliseconds=time_ms)
+    return shown.isoformat(timespec=precision) + "Z"
+
+
+def check_time(field: str, time_ms: int, earliest_ms: int, latest_ms: int) -> None:
+    """As `check_range`, said in times."""
+    if not earliest_ms <= time_ms <= latest_ms:
+        raise InvalidArgument(
+            "FIELD_INVALID",
+            f"{field}: {show_time(time_ms)} is not in {show_time(earliest_ms)} to {show_time(latest_ms)}",
+            field=field,
+            value=time_ms,
+            smallest=earliest_ms,
+            largest=latest_ms,
+        )
 
 
 def check_range(field: str, value: int, smallest: int, largest: int) -> None:

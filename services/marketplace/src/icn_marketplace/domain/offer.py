@@ -13,7 +13,9 @@ from icn_marketplace.domain.fields import (
     check_note,
     check_range,
     check_specification,
+    check_time,
     field_invalid,
+    show_time,
 )
 from icn_marketplace.domain.limits import (
     AGREEMENT_MS_MAX,
@@ -119,7 +121,7 @@ class Offer:
         Raises:
             InvalidArgument: FIELD_INVALID.
         """
-        check_range(
+        check_time(
             "expire_time_ms",
             expires_at_ms,
             issued_at_ms + self.fulfil_within_ms,
@@ -142,9 +144,11 @@ def check_offer(offer: Offer, now_ms: int) -> None:
     check_range("quantity × price_minor", offer.quantity * offer.price_minor, 1, AMOUNT_MINOR_MAX)
     check_bytes("account", offer.account, IDENTIFIER_BYTES)
     check_range("fulfil_within_ms", offer.fulfil_within_ms, FULFIL_MS_MIN, FULFIL_MS_MAX)
-    check_range("expire_time_ms", offer.expires_at_ms, 0, TIME_MS_MAX)
+    check_time("expire_time_ms", offer.expires_at_ms, 0, TIME_MS_MAX)
     if offer.expires_at_ms and offer.expires_at_ms <= now_ms:
-        raise field_invalid("expire_time_ms", f"{offer.expires_at_ms} is not after {now_ms}")
+        raise field_invalid(
+            "expire_time_ms", f"{show_time(offer.expires_at_ms)} is not after {show_time(now_ms)}"
+        )
 
 
 def check_offer_count(offers: int) -> None:
@@ -156,7 +160,7 @@ def check_offer_count(offers: int) -> None:
     if offers >= OFFERS_OF_ONE_MAX:
         raise ResourceExhausted(
             "TOO_MANY_OFFERS",
-            f"{offers} offers of yours are neither closed nor expired, at most {OFFERS_OF_ONE_MAX}: close one",
+            f"{offers} offers of yours are neither closed nor expired, at most {OFFERS_OF_ONE_MAX}",
             offers=offers,
             offers_max=OFFERS_OF_ONE_MAX,
         )

@@ -14,7 +14,9 @@ from icn_marketplace.domain.fields import (
     check_note,
     check_range,
     check_specification,
+    check_time,
     field_invalid,
+    show_time,
 )
 from icn_marketplace.domain.limits import (
     AHEAD_DAYS_MAX,
@@ -121,16 +123,17 @@ class BookingRules:
             FailedPrecondition: START_OUT_OF_RANGE, OUTSIDE_OPENING_HOURS.
         """
         for field, time_ms in (("start_time_ms", span.start_ms), ("end_time_ms", span.end_ms)):
-            check_range(field, time_ms, 0, TIME_MS_MAX)
+            check_time(field, time_ms, 0, TIME_MS_MAX)
             if time_ms % MINUTE_MS:
-                raise field_invalid(field, f"{time_ms} is no whole minute")
+                raise field_invalid(field, f"{show_time(time_ms)} is no whole minute")
         if span.end_ms <= span.start_ms:
             raise field_invalid("end_time_ms", "is not after start_time_ms")
         self.check_length((span.end_ms - span.start_ms) // MINUTE_MS)
         if not now_ms < span.start_ms <= self.horizon_ms(now_ms):
             raise FailedPrecondition(
                 "START_OUT_OF_RANGE",
-                f"start {span.start_ms} is not after {now_ms} and at most {self.ahead_days_max} days ahead",
+                f"start {show_time(span.start_ms)} is not after {show_time(now_ms)} and at most "
+                f"{self.ahead_days_max} days ahead",
                 start_time_ms=span.start_ms,
                 now_ms=now_ms,
                 latest_ms=self.horizon_ms(now_ms),

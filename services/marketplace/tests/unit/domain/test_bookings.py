@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,12 @@ from icn_kit.errors import DomainError
 from icn_marketplace.domain.booking import (
     Booking,
     BookingState,
+    booking_overlaps,
     check_count,
     check_queue,
     promote,
 )
+from icn_marketplace.domain.fields import show_time
 from icn_marketplace.domain.limits import BOOKINGS_OF_ONE_MAX, DAY_MINUTES, MINUTE_MS, WAITING_MAX
 from icn_marketplace.domain.resource import BookingRules, Resource, Span, add_photo
 
@@ -104,6 +107,24 @@ def test_the_next_free_slot_is_the_earliest_that_a_search_by_minutes_finds(
     assert found == expected
     if found is not None:
         rules.check_span(found, NOW)
+
+
+def test_refusals_say_times_and_keep_the_numbers_beside_them() -> None:
+    refused = booking_overlaps(span(10, 70))
+    day = datetime.fromtimestamp(NOW / 1_000, UTC).strftime("%Y-%m-%d")
+    assert refused.message.endswith(f"the next free one is {day}T00:10Z to {day}T01:10Z")
+    assert refused.metadata == {
+        "next_start_time_ms": NOW + 10 * MINUTE_MS,
+        "next_end_time_ms": NOW + 70 * MINUTE_MS,
+    }
+    assert [show_time(at) for at in (NOW + 1_000, NOW + 1, 2**64)] == [
+        f"{day}T00:00:01Z",
+        f"{day}T00:00:00.001Z",
+        str(2**64),
+    ]
+    with pytest.raises(DomainError) as late:
+        ALWAYS.check_span(span(0, 10), NOW)
+    assert str(NOW) not in late.value.message and late.value.metadata["now_ms"] == NOW
 
 
 @pytest.mark.parametrize(
