@@ -24,14 +24,13 @@ def icn(tmp_path: Path) -> Icn:
 
     def run(*arguments: str, seconds: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "ICN_DATA"},
             "HOME": str(tmp_path),
             "XDG_STATE_HOME": str(tmp_path / "state"),
             "ICN_KEYSTORE": str(tmp_path / "keys"),
             "ICN_PASSPHRASE": "a passphrase for tests",
             **variables,
         }
-        environment.pop("ICN_DATA", None)
         return subprocess.run(
             [sys.executable, "-m", "icn_client.cli", *arguments],
             cwd=tmp_path,

@@ -51,14 +51,16 @@ from icn.ledger.v1.service_pb2 import (
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
 from icn_kit.channel import ChannelFactory
 from icn_kit.errors import DomainError, FailedPrecondition, NotFound, Unavailable, from_rpc_error
-from icn_kit.genesis import Genesis, load_genesis
+from icn_kit.genesis import Genesis, GenesisInvalid, load_genesis
 from icn_kit.tls import TlsFiles
 
 from icn_client.light import verify_proof
 from icn_client.proof_file import from_response
-from icn_client.submitter import DoorClosed, News, NewsState, TransactionMalformed
+from icn_client.submitter import Door, DoorClosed, News, NewsState, TransactionMalformed
 
 NETWORK_FORMAT: Final = 2
+GATEWAY_FILE: Final = "gateway.json"
+"""Beside ``genesis.json`` in a directory that `icn connect` has made."""
 STREAM: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
 SERVICES: Final = ("identity", "governance", "marketplace", "reputation")
 """What the host runs beside the validators; each answers at an address of its own."""
@@ -115,21 +117,20 @@ class NetworkFile:
     services: Mapping[str, str]
     """Address of each service of the host, by name."""
     document: dict[str, Any]
+    is_remote: bool = False
+    """Only the gateway is known: `icn_client.gateway.GatewayConnection`."""
 
     @classmethod
     def load(cls, directory: Path) -> NetworkFile:
-        """Read ``DIR/network.json``.
+        """Read ``DIR/network.json``, which a platform on this machine writes, else ``DIR/gateway.json``.
 
         Raises:
             NetworkFileInvalid: see there.
         """
+        if (directory / GATEWAY_FILE).is_file() and not (directory / "network.json").exists():
+            return cls._of_gateway(directory)
         path = directory / "network.json"
-        try:
-            document = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
-            raise NetworkFileInvalid(f"{path} is not there") from None
-        except (OSError, ValueError) as error:
-            raise NetworkFileInvalid(f"{path}: {error}") from error
+        document = _document(path)
         try:
             if document["format"] != NETWORK_FORMAT:
                 raise NetworkFileInvalid(f"{path} has format {document['format']}, not {NETWORK_FORMAT}")
@@ -158,6 +159,30 @@ class NetworkFile:
         except (KeyError, TypeError, ValueError) as error:
             raise NetworkFileInvalid(f"{path}: {error!r}") from error
 
+    @classmethod
+    def _of_gateway(cls, directory: Path) -> NetworkFile:
+        path = directory / GATEWAY_FILE
+        document = _document(path)
+        url = document.get("url") if isinstance(document, dict) else None
+        if not isinstance(url, str):
+            raise NetworkFileInvalid(f"{path} names no gateway")
+        try:
+            seats = load_genesis(directory / "genesis.json").validators
+        except (GenesisInvalid, OSError) as error:
+            raise NetworkFileInvalid(f"{directory / 'genesis.json'}: {error}") from error
+        return cls(
+            directory=directory,
+            validators=tuple(
+                ValidatorAddress(seat.seat, seat.name, seat.organization, "", "") for seat in seats
+            ),
+            gateway_url=url,
+            tls=None,
+            supervisor_pid=None,
+            services={},
+            document=document,
+            is_remote=True,
+        )
+
     @property
     def genesis_path(self) -> Path:
         """The zone's genesis file."""
@@ -171,6 +196,24 @@ class NetworkFile:
             GenesisInvalid, OSError: it cannot be used.
         """
         return load_genesis(self.genesis_path)
+
+
+def _document(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise NetworkFileInvalid(f"{path} is not there") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise NetworkFileInvalid(f"{path}: {error}") from error
+
+
+def connect(network: NetworkFile) -> Connection:
+    """To validators and services, or through the gateway where that is all one knows."""
+    if network.is_remote:
+        from icn_client.gateway import GatewayConnection
+
+        return GatewayConnection(network)
+    return Connection(network)
 
 
 class Connection:
@@ -197,7 +240,7 @@ class Connection:
         """The zone's genesis."""
         return self.network.genesis
 
-    def doors(self) -> list[ValidatorDoor]:
+    def doors(self) -> Sequence[Door]:
         """One door per validator, for a `Submitter`."""
         return [ValidatorDoor(self, address) for address in self.network.validators]
 
@@ -225,13 +268,16 @@ class Connection:
         Raises:
             DomainError: the service's refusal, or Unavailable when it does not answer.
         """
-        channel = self._channels.channel(self._service_address(method.split(".")[1]))
+        channel = self._service_channel(method.split(".")[1])
         call = channel.unary_unary(
             method,
             request_serializer=type(request).SerializeToString,
             response_deserializer=response_type.FromString,
         )
         return await ask(call(request))
+
+    def _service_channel(self, name: str) -> Any:
+        return self._channels.channel(self._service_address(name))
 
     def _service_address(self, name: str) -> str:
         address = self.network.services.get(name)

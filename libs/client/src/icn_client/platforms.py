@@ -92,6 +92,13 @@ def is_running(directory: Path) -> bool:
     return False
 
 
+def is_connected(directory: Path) -> bool:
+    """Whether `icn connect` has been here: the platform runs elsewhere, behind its gateway."""
+    from icn_client.connection import GATEWAY_FILE
+
+    return (directory / GATEWAY_FILE).is_file() and not (directory / "network.json").exists()
+
+
 def find_running(directory: Path | None) -> Path:
     """Directory of a running platform: the one asked for; else ``.icn`` or ICN_DATA; else the last one
     started.
@@ -100,13 +107,15 @@ def find_running(directory: Path | None) -> Path:
         NoPlatform: none runs there.
     """
     if directory is not None:
-        if not is_running(directory):
+        if not is_running(directory) and not is_connected(directory):
             raise NoPlatform(f"no platform runs in {directory}; start one with: icn up --data {directory}")
         return directory
     for candidate in (data_directory(), _remembered()):
-        if candidate is not None and is_running(candidate):
+        if candidate is not None and (is_running(candidate) or is_connected(candidate)):
             return candidate
-    raise NoPlatform("no platform runs on this machine; start one with: icn up")
+    raise NoPlatform(
+        "no platform runs on this machine; start one with icn up, or use one with icn connect URL"
+    )
 
 
 def remember(directory: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from icn.consensus.v1.service_pb2 import GetStatusResponse
 from icn_kit.errors import DomainError
 
-from icn_client.connection import Connection, NetworkFile, ValidatorAddress
+from icn_client.connection import NetworkFile, ValidatorAddress, connect
 
 _PROFILES = {
     "hosted": "one host can hold a quorum of the consensus keys",
@@ -127,7 +127,7 @@ class NetworkStatus:
 
 async def read_status(network: NetworkFile) -> NetworkStatus:
     """Ask every validator at once; those that do not answer within seconds count as away."""
-    async with Connection(network) as connection:
+    async with connect(network) as connection:
 
         async def ask(address: ValidatorAddress) -> ValidatorStatus:
             try:

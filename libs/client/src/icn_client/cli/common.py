@@ -124,12 +124,12 @@ def load_network(directory: Path) -> Any:
 
 def with_connection(directory: Path, work: Callable[[Connection], Awaitable[T]]) -> T:
     """Run work on a connection to the platform in a directory; refusals become command errors."""
-    from icn_client.connection import Connection
+    from icn_client.connection import connect
 
     network = load_network(directory)
 
     async def run() -> T:
-        async with Connection(network) as connection:
+        async with connect(network) as connection:
             return await work(connection)
 
     return run_async(run())

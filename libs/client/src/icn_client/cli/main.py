@@ -14,6 +14,7 @@ import typer
 from icn_client.cli import (
     accounts,
     ballots,
+    connecting,
     contract_calls,
     contracts,
     federations,
@@ -76,6 +77,7 @@ files.register(app)
 identities.register(app)
 marketplace.register(app)
 reputation.register(app)
+connecting.register(app)
 sessions.register(app)
 votes.register(app)
 contracts.register(app)

@@ -11,7 +11,17 @@ from litestar.di import NamedDependency, Provide
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from icn_gateway.api import asking, commanding, reading, reads, sessions, streaming, submitting, views
+from icn_gateway.api import (
+    asking,
+    commanding,
+    forwarding,
+    reading,
+    reads,
+    sessions,
+    streaming,
+    submitting,
+    views,
+)
 from icn_gateway.api.context import Context
 from icn_gateway.api.declared import problems
 from icn_gateway.api.document import openapi_document
@@ -43,6 +53,7 @@ API_ROUTES: tuple[Any, ...] = (
     submitting.submit_transaction,
     submitting.submit_batch,
     commanding.send_command,
+    forwarding.call,
     asking.verify_credential,
     asking.submit_countersignature,
     asking.list_proposal_countersignatures,

@@ -81,12 +81,17 @@ def method(service: str, name: str) -> Method:
     return Method(service, SERVICES[service].methods_by_name[name])
 
 
-COMMANDS: Mapping[str, Method] = MappingProxyType(
+CALLS: Mapping[str, Method] = MappingProxyType(
     {
         found.name: found
         for service, descriptor in SERVICES.items()
         for found in (Method(service, each) for each in descriptor.methods)
-        if found.is_command
+        if not (found.descriptor.client_streaming or found.descriptor.server_streaming)
     }
 )
-"""What a signed command may name, by full name. Nothing else is ever forwarded."""
+"""Everything of the services that is no stream, by full name."""
+
+COMMANDS: Mapping[str, Method] = MappingProxyType(
+    {name: found for name, found in CALLS.items() if found.is_command}
+)
+"""What a signed command may name, by full name."""

@@ -1,0 +1,233 @@
+"""What a client makes of a gateway's answers, honest or not."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from icn.ledger.v1.service_pb2 import GetAccountRequest, GetAccountResponse, GetTransactionResponse
+from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
+from icn.ledger.v1.transaction_pb2 import Transaction
+from icn_client import gateway as module
+from icn_client.gateway import Gateway, GatewayChannel, GatewayDoor
+from icn_client.submitter import DoorClosed, NewsState, TransactionMalformed
+from icn_client.transactions import transaction_id
+from icn_kit.errors import DomainError, NotFound, Unavailable
+
+GENESIS = b"\x01" * 32
+DATA = Transaction(body=b"body").SerializeToString()
+
+
+class Served:
+    """Answers by path, ``(status, headers, body)``; what was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.asked: list[tuple[str, bytes]] = []
+        self.url = ""
+
+    def problem(self, path: str, status: int, reason: str, **headers: str) -> None:
+        body = json.dumps({"reason": reason, "detail": "no", "figures": {"asked": "7"}}).encode()
+        self.answers[path] = (status, headers, body)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    state = Served()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the name that http.server asks for
+            self._answer(b"")
+
+        def do_POST(self) -> None:
+            self._answer(self.rfile.read(int(self.headers["content-length"])))
+
+        def _answer(self, body: bytes) -> None:
+            state.asked.append((self.path, body))
+            status, headers, content = state.answers[self.path.partition("?")[0]]
+            self.send_response(status)
+            for name, value in {**headers, "content-length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_parts: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield state
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def stub(served: Served) -> Any:
+    return LedgerServiceStub(GatewayChannel(Gateway(served.url)))
+
+
+class Connected:
+    """As much of a connection as a door needs."""
+
+    class Genesis:
+        hash = GENESIS
+
+    genesis = Genesis
+
+    def __init__(self, served: Served) -> None:
+        self.gateway = Gateway(served.url)
+        self._stub = stub(served)
+
+    async def read(self, call: Any) -> Any:
+        return await call(self._stub)
+
+
+def door(served: Served) -> GatewayDoor:
+    connection: Any = Connected(served)
+    return GatewayDoor(connection)
+
+
+async def test_a_stub_calls_through_the_gateway(served: Served) -> None:
+    response = GetAccountResponse()
+    response.account.height = 7
+    served.answers["/v1/calls"] = (200, {}, response.SerializeToString())
+    request = GetAccountRequest(name="accounts/1")
+    assert await stub(served).GetAccount(request, timeout=3) == response
+    path = "/v1/calls?method=%2Ficn.ledger.v1.LedgerService%2FGetAccount"
+    assert served.asked == [(path, request.SerializeToString())]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, "INVALID_ARGUMENT"),
+        (401, "UNAUTHENTICATED"),
+        (403, "PERMISSION_DENIED"),
+        (404, "NOT_FOUND"),
+        (409, "FAILED_PRECONDITION"),
+        (429, "RESOURCE_EXHAUSTED"),
+        (502, "UNAVAILABLE"),
+        (503, "UNAVAILABLE"),
+        (504, "DEADLINE_EXCEEDED"),
+    ],
+)
+async def test_a_problem_is_told_as_grpc_would_have_told_it(status: int, kind: str, served: Served) -> None:
+    served.problem("/v1/calls", status, "SOME_REASON")
+    with pytest.raises(DomainError) as refusal:
+        await stub(served).GetAccount(GetAccountRequest())
+    assert (refusal.value.kind.name, refusal.value.reason) == (kind, "SOME_REASON")
+    assert refusal.value.metadata == {"asked": "7"}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"[" * 100_000, b'{"figures": 7}'])
+async def test_an_answer_that_is_no_gateways_is_an_outage(body: bytes, served: Served) -> None:
+    served.answers["/v1/calls"] = (500, {}, body)
+    with pytest.raises(Unavailable):
+        await stub(served).GetAccount(GetAccountRequest())
+
+
+async def test_an_answer_without_end_is_cut(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_BYTES_MAX", 100)
+    served.answers["/v1/calls"] = (200, {}, bytes(101))
+    with pytest.raises(Unavailable, match="more than 100 bytes"):
+        await stub(served).GetAccount(GetAccountRequest())
+
+
+async def test_bytes_that_are_no_response_are_an_outage(served: Served) -> None:
+    served.answers["/v1/calls"] = (200, {}, b"\xff\xff")
+    with pytest.raises(Unavailable, match="the answer is none of"):
+        await stub(served).GetAccount(GetAccountRequest())
+
+
+async def test_nobody_there_is_an_outage_and_a_stream_is_refused(served: Served) -> None:
+    with pytest.raises(Unavailable, match="127"):
+        await Gateway("http://127.0.0.1:9").get("/v1/validators")
+    with pytest.raises(Unavailable, match="is a stream"):
+        stub(served).WatchBlocks(GetAccountRequest())
+    assert served.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "headers", "state", "retry_after_ms"),
+    [
+        (403, "SIGNATURE_INVALID", {}, NewsState.REFUSED, 0),
+        (409, "SEQUENCE_GAP", {}, NewsState.REFUSED, 0),
+        (429, "POOL_FULL", {"retry-after": "2"}, NewsState.REFUSED, 2_000),
+        (429, "POOL_FULL", {"retry-after": "soon"}, NewsState.REFUSED, 0),
+        (503, "NO_VALIDATOR", {}, NewsState.UNKNOWN, 0),
+        (504, "LATE", {}, NewsState.UNKNOWN, 0),
+    ],
+)
+async def test_a_refused_transaction_is_news(
+    status: int, reason: str, headers: dict[str, str], state: NewsState, retry_after_ms: int, served: Served
+) -> None:
+    served.problem("/v1/transactions", status, reason, **headers)
+    news = await door(served).submit(DATA)
+    assert (news.transaction_id, news.state) == (transaction_id(GENESIS, b"body"), state)
+    assert news.retry_after_ms == retry_after_ms
+
+
+async def test_a_committed_transaction_is_asked_for_with_its_receipt(served: Served) -> None:
+    found = GetTransactionResponse(height=12)
+    found.receipt.transaction_id = transaction_id(GENESIS, b"body")
+    served.answers["/v1/transactions"] = (200, {}, b"{}")
+    served.answers["/v1/calls"] = (200, {}, found.SerializeToString())
+    news = await door(served).submit(DATA)
+    assert (news.state, news.height) == (NewsState.COMMITTED, 12)
+    assert news.receipt == found.receipt.SerializeToString(deterministic=True)
+    served.problem("/v1/calls", 404, "TRANSACTION_UNKNOWN")  # another validator, a little behind
+    assert (await door(served).submit(DATA)).state is NewsState.PENDING
+    assert await door(served).find(news.transaction_id) is None
+
+
+async def test_a_malformed_transaction_and_a_lost_gateway_are_told_apart(served: Served) -> None:
+    served.problem("/v1/transactions", 400, "MALFORMED_TRANSACTION")
+    with pytest.raises(TransactionMalformed):
+        await door(served).submit(DATA)
+    served.answers["/v1/transactions"] = (400, {}, b"nonsense")
+    with pytest.raises(DoorClosed):
+        await door(served).submit(DATA)
+
+
+async def test_a_stream_brings_news_of_each_transaction(served: Served) -> None:
+    served.answers["/v1/validators"] = (200, {}, json.dumps({"genesis_hash": GENESIS.hex()}).encode())
+    served.problem("/v1/transactions", 403, "SIGNATURE_INVALID")
+    stream = await door(served).open()
+    await stream.send([DATA, DATA])
+    said = []
+    async for news in stream.news():
+        said += news
+        if len(said) == 2:
+            break
+    await stream.close()
+    assert [news.reason for news in said] == ["SIGNATURE_INVALID"] * 2
+
+
+async def test_a_gateway_of_another_zone_gets_no_transaction(served: Served) -> None:
+    served.answers["/v1/validators"] = (200, {}, json.dumps({"genesis_hash": "00" * 32}).encode())
+    with pytest.raises(DoorClosed, match="another zone"):
+        await door(served).open()
+
+
+@pytest.mark.parametrize(
+    "validators", [7, [7], [{}], [{"status": None}], [{"status": {"block_time_ms": "x"}}]]
+)
+async def test_block_time_of_nonsense_is_none(validators: Any, served: Served) -> None:
+    served.answers["/v1/validators"] = (200, {}, json.dumps({"validators": validators}).encode())
+    if validators == 7:
+        with pytest.raises(DoorClosed):
+            await door(served).block_time_ms()
+    else:
+        assert await door(served).block_time_ms() == 0
+
+
+async def test_what_is_not_found_is_not_found(served: Served) -> None:
+    served.problem("/v1/calls", 404, "ACCOUNT_UNKNOWN")
+    with pytest.raises(NotFound):
+        await stub(served).GetAccount(GetAccountRequest())
