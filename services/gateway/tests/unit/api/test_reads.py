@@ -112,7 +112,6 @@ async def test_a_value_of_another_form_is_refused_without_asking_anybody(
         f"/v1/scores/{EXAMPLE_ID}",
         f"/v1/scores/{EXAMPLE_ID}?dimension=delivery&contributions_max=101",
         f"/v1/resources/{EXAMPLE_ID}/free-slot",
-        "/v1/bookings",
         "/v1/offers?page_size=201",
         "/v1/offers?include_closed=yes",
         "/v1/offers?page_size=5&page_size=6",
