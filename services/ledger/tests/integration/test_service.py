@@ -472,7 +472,7 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
     )
     eve, key = zone.member("eve", shop), TestKey("new key of eve")
     await running.execute(
-        zone.transaction(shop, open_controller(eve, recovery=guarded_by(shop, 1))),
+        zone.transaction(shop, open_controller(eve, recovery=guarded_by(shop, 1_000))),
         zone.transaction(shop, start_recovery(eve.principal, 1, key), cancel_recovery(eve.principal)),
         zone.transaction(shop, start_recovery(eve.principal, 1, key)),
     )
