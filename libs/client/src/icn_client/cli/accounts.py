@@ -29,6 +29,7 @@ from icn_client.cli.signing import (
     NO_GUARDIAN,
     DelayOption,
     perform_as,
+    perform_on_principal,
     policy_of,
     print_done,
     read_public_part,
@@ -164,7 +165,7 @@ def sponsor(
 
     taken = identifier(principal, "PRINCIPAL", "principals")
     message = transactions.start_sponsorship(taken)
-    _perform(message, acting, keystore, data, as_json, taken, "sponsors")
+    perform_on_principal(message, taken, "sponsors", acting, keystore, data, as_json)
 
 
 def release(
@@ -179,22 +180,7 @@ def release(
 
     released = identifier(principal, "PRINCIPAL", "principals")
     message = transactions.end_sponsorship(released)
-    _perform(message, acting, keystore, data, as_json, released, "released")
-
-
-def _perform(  # noqa: PLR0917 - what both commands are called with
-    message: Any,
-    acting: str,
-    keystore: Path | None,
-    data: Path | None,
-    as_json: bool,
-    principal: bytes,
-    done: str,
-) -> None:
-    directory = platform_directory(data)
-    identity = open_identity(acting, keystore, directory)
-    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
-    print_done(outcome, as_json, {"principal": principal.hex()}, f"{done} principals/{principal.hex()}")
+    perform_on_principal(message, released, "released", acting, keystore, data, as_json)
 
 
 def open_account(

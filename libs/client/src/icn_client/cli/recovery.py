@@ -25,6 +25,7 @@ from icn_client.cli.signing import (
     DELAY_DEFAULT,
     DelayOption,
     perform_as,
+    perform_on_principal,
     policy_of,
     print_done,
     read_public_part,
@@ -124,7 +125,7 @@ def start(
 
     principal, threshold, keys = read_public_part(public_part)
     message = transactions.start_recovery(principal, threshold, keys)
-    _send(message, principal, "announced new keys for", acting, keystore, data, as_json)
+    perform_on_principal(message, principal, "announced new keys for", acting, keystore, data, as_json)
 
 
 def cancel(
@@ -138,7 +139,7 @@ def cancel(
     from icn_client import transactions
 
     lost = identifier(principal, "PRINCIPAL", "principals")
-    _send(
+    perform_on_principal(
         transactions.cancel_recovery(lost),
         lost,
         "cancelled the recovery of",
@@ -160,7 +161,9 @@ def complete(
     from icn_client import transactions
 
     lost = identifier(principal, "PRINCIPAL", "principals")
-    _send(transactions.complete_recovery(lost), lost, "recovered", acting, keystore, data, as_json)
+    perform_on_principal(
+        transactions.complete_recovery(lost), lost, "recovered", acting, keystore, data, as_json
+    )
 
 
 def show(principal: PrincipalArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
@@ -191,21 +194,6 @@ def show(principal: PrincipalArgument, data: DataOption = None, as_json: JsonOpt
         print_text(f"new key    {key_id}")
     print_text(f"ready      {show_time(int(described['ready_time_ms']))}")
     print_text(f"lapses     {show_time(int(described['lapse_time_ms']))}")
-
-
-def _send(  # noqa: PLR0917 - what the three commands pass on
-    message: Any,
-    principal: bytes,
-    done: str,
-    acting: str,
-    keystore: Path | None,
-    data: Path | None,
-    as_json: bool,
-) -> None:
-    directory = platform_directory(data)
-    identity = open_identity(acting, keystore, directory)
-    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
-    print_done(outcome, as_json, {"principal": principal.hex()}, f"{done} principals/{principal.hex()}")
 
 
 def _policy_document(policy: Any) -> dict[str, Any]:

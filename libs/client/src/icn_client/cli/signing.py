@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icn_client.cli.common import duration_ms, identifier
+from icn_client.cli.common import (
+    duration_ms,
+    identifier,
+    open_identity,
+    platform_directory,
+    with_connection,
+)
 from icn_client.cli.files import read_file
 from icn_client.cli.output import Refused, print_json, print_text
 
@@ -49,6 +55,22 @@ def print_done(outcome: Any, as_json: bool, shown: dict[str, Any], text: str) ->
         print_json({**shown, "transaction": outcome.signed.transaction_id.hex(), "height": outcome.height})
     else:
         print_text(f"{text} (height {outcome.height}, transaction {outcome.signed.transaction_id.hex()})")
+
+
+def perform_on_principal(  # noqa: PLR0917 - what the commands pass on
+    message: Any,
+    principal: bytes,
+    done: str,
+    acting: str,
+    keystore: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Sign and send a message about a principal, and say what it did."""
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
+    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
+    print_done(outcome, as_json, {"principal": principal.hex()}, f"{done} principals/{principal.hex()}")
 
 
 def read_public_part(path: Path) -> tuple[bytes, int, list[Any]]:
