@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,26 @@ def vm(database_for: DatabaseFor, tmp_path: Path) -> Iterator[VmProcess]:
     process.stop()
 
 
+class WatchedClient(VmClient):
+    """Shows what the vm was asked last."""
+
+    stream: Any = None
+
+    @asynccontextmanager
+    async def open(self, block: BlockContext) -> AsyncIterator[Any]:
+        async with super().open(block) as self.stream:
+            yield self.stream
+
+    async def until_vm_is_at(self, contract: bytes) -> None:
+        """Wait until a call of the contract was sent and is not answered."""
+        async with asyncio.timeout(10):
+            while contract.hex() not in (self.stream.waits_for if self.stream else ""):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+
 @pytest.fixture
-async def engine(vm: VmProcess, zone: Zone) -> AsyncIterator[VmClient]:
-    client = VmClient(vm.address, zone.genesis.hash)
+async def engine(vm: VmProcess, zone: Zone) -> AsyncIterator[WatchedClient]:
+    client = WatchedClient(vm.address, zone.genesis.hash)
     yield client
     await client.close()
 
@@ -205,7 +223,7 @@ async def test_a_real_database_and_one_in_memory_come_to_the_same_roots(
 
 
 async def test_a_vm_killed_in_the_middle_of_a_stream_changes_nothing(
-    zone: Zone, open_ledger: OpenLedger, dsn: str, engine: VmClient, vm: VmProcess
+    zone: Zone, open_ledger: OpenLedger, dsn: str, engine: WatchedClient, vm: VmProcess
 ) -> None:
     members = Members(zone)
     async with open_ledger(dsn, engine) as ledger:
@@ -221,7 +239,7 @@ async def test_a_vm_killed_in_the_middle_of_a_stream_changes_nothing(
         height = ledger.state.newest.height
         executing = asyncio.create_task(ledger.execute(*transactions))
         with capture_logs() as logs:
-            await asyncio.sleep(0.05)  # the endless loop takes at least 60 ms
+            await engine.until_vm_is_at(LOOP)  # whose endless loop takes at least 60 ms
             vm.kill()
             with pytest.raises(Unavailable) as away:
                 await executing
