@@ -217,7 +217,7 @@ class Market:
     async def tell(self, event: EventEnvelope) -> bool:
         """An event of the ledger, through the inbox."""
         async with self.database.transaction() as connection:
-            return await handle_once(connection, "test", event, self.holds.handle)
+            return (await handle_once(connection, "test", [event], self.holds.handle))[0]
 
     async def expire(self, block_time_ms: int) -> int:
         """A look at what is due."""

@@ -36,6 +36,8 @@ DUPLICATE_WINDOW_SECONDS = 120
 REQUEST_SECONDS_MAX = 5.0
 BATCH_EVENTS_MAX = 500
 """NATS takes up to 1,000 messages as one atomic batch; one flush for 500 is already a small share of each."""
+ATOMIC_EVENTS_MIN = 16
+"""NATS opens and removes a store for each atomic batch; fewer events are flushed one by one in less time."""
 RECONNECT_SECONDS = 1
 CONNECT_SECONDS_MAX = 2
 """A validator does not wait longer for NATS before it serves without."""
@@ -50,9 +52,11 @@ SUBSCRIPTION_EVENTS_MAX = 4096
 DEAD_LETTERS = "ICN_DEAD_LETTERS"
 DEAD_LETTER_SUBJECT = "icn_dead_letter"
 
-_WRONG_LAST_SEQUENCE = (10071, 10164)
+_WRONG_LAST = (10070, 10071, 10164)
+"""NATS' codes for another id or sequence."""
 _MESSAGE_ID = "Nats-Msg-Id"
 _EXPECTED_LAST_SEQUENCE = "Nats-Expected-Last-Sequence"
+_EXPECTED_LAST_ID = "Nats-Expected-Last-Msg-Id"
 _BATCH_ID = "Nats-Batch-Id"
 _BATCH_SEQUENCE = "Nats-Batch-Sequence"
 _BATCH_COMMIT = "Nats-Batch-Commit"
@@ -115,7 +119,8 @@ class Bus:
         self._url = url
         self._address = urlsplit(url).netloc.rpartition("@")[2]
         """For logs: without the credentials that a URL may hold."""
-        self._name = name
+        self.name = name
+        """Of the process, as NATS shows it."""
         self._stream_replicas = stream_replicas
         self._connecting: asyncio.Task[None] | None = None
         self._last_error = ""
@@ -156,7 +161,7 @@ class Bus:
 
         await self._client.connect(
             self._url,
-            name=self._name,
+            name=self.name,
             user=user,
             password=password,
             tls=None if tls is None else _tls_context(tls),
@@ -272,39 +277,41 @@ class Bus:
     # -- publishing
 
     async def publish_batch(self, service: str, events: Sequence[OutgoingEvent], last_sequence: int) -> int:
-        """Append ``events`` behind ``last_sequence``, all or none; returns the new last sequence.
+        """Append ``events`` behind ``last_sequence``, each behind the one before; returns the new last
+        sequence.
 
         Raises:
-            StreamChanged: nothing was appended, since the stream is missing or does not end at
-                ``last_sequence``.
-            BUS_FAILURES: whether they were appended is unknown.
+            StreamChanged: the stream is missing or did not end with what an event was to follow: that event
+                was not appended. From ATOMIC_EVENTS_MIN events on, none was.
+            BUS_FAILURES: how many were appended is unknown.
         """
         assert 0 < len(events) <= BATCH_EVENTS_MAX, "callers cut batches"
         self._check_connected()
-        batch = secrets.token_hex(12)
-        is_batch = len(events) > 1
+        batch = secrets.token_hex(12) if len(events) >= ATOMIC_EVENTS_MIN else ""
+        last = len(events) - 1
         for index, event in enumerate(events):
             headers = {_MESSAGE_ID: event.id.hex()}
             if index == 0:
                 headers[_EXPECTED_LAST_SEQUENCE] = str(last_sequence)
+            elif not batch:
+                headers[_EXPECTED_LAST_ID] = events[index - 1].id.hex()
             if event.traceparent:
                 headers[TRACEPARENT_KEY] = event.traceparent
-            if is_batch:
+            if batch:
                 headers[_BATCH_ID] = batch
                 headers[_BATCH_SEQUENCE] = str(index + 1)
-            if index < len(events) - 1:
+                if index == last:
+                    headers[_BATCH_COMMIT] = "1"
+            if index < last:
                 await self._client.publish(event.subject, event.envelope, headers=headers)
-                continue
-            if is_batch:
-                headers[_BATCH_COMMIT] = "1"
-            try:
-                answer = await self._streams.publish(event.subject, event.envelope, headers=headers)
-            except NoStreamResponseError as error:
-                raise StreamChanged("no stream takes the subject") from error
-            except APIError as error:
-                if error.err_code in _WRONG_LAST_SEQUENCE:
-                    raise StreamChanged(error.description) from error
-                raise
+        try:  # only the last is answered: where one was refused, so is it
+            answer = await self._streams.publish(event.subject, event.envelope, headers=headers)
+        except NoStreamResponseError as error:
+            raise StreamChanged("no stream takes the subject") from error
+        except APIError as error:
+            if error.err_code in _WRONG_LAST:
+                raise StreamChanged(error.description) from error
+            raise
         if (
             answer.stream != stream_name(service)
             or answer.seq != last_sequence + len(events)

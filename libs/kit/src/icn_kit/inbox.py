@@ -6,9 +6,10 @@ Source: docs/spec/events.md, "Inbox".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 
 import structlog
 from icn.kit.v1.envelope_pb2 import EventEnvelope
@@ -23,18 +24,23 @@ from icn_kit.bus import BUS_FAILURES, DEAD_LETTER_SUBJECT, DEAD_LETTERS, Bus, ch
 from icn_kit.database import Connection, Database
 from icn_kit.envelope import MalformedEvent, parse_envelope
 from icn_kit.errors import DomainError, Unavailable
+from icn_kit.lease import RENEW_SECONDS, Lease, LeaseLost
+from icn_kit.lease import RETRY_SECONDS as LEASE_RETRY_SECONDS
 from icn_kit.spans import log_span
 from icn_kit.trace import current_trace, parse_traceparent
 
+RUN_EVENTS_MAX = 64
+"""Events that share one transaction and one acknowledgement."""
+RUN_LOCK_MS_MAX = 100
+"""A run waits no longer for a row: shorter than the second after which Postgres ends one side of a deadlock,
+which could be a command's."""
 RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 """Waits before the second to the fifth try. All other events of the consumer wait too: order comes first."""
 UNAVAILABLE_SECONDS_MAX = 5.0
 REPORT_EVERY = 12
 """Waits of that length: about once a minute."""
-ACKNOWLEDGE_SECONDS_MAX = 15.0
-"""NATS gives the event to another process of the consumer after this; longer than a wait and a statement's
-time."""
-PULL_EVENTS = 256
+REDELIVERY_SECONDS = 3600.0
+"""NATS delivers nothing again before: whoever takes a consumer over starts behind what was acknowledged."""
 PULL_SECONDS = 30.0
 """An idle consumer asks again twice a minute."""
 HEARTBEAT_SECONDS = 2.0
@@ -50,7 +56,11 @@ LAG_SECONDS = Histogram(
     buckets=(0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0),
 )
 
-_REMEMBER = "INSERT INTO inbox (consumer, event_id) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+_REMEMBER = """
+INSERT INTO inbox (consumer, event_id) SELECT %s, unnest(%s::bytea[]) ON CONFLICT DO NOTHING
+RETURNING event_id
+"""
+_LOCK_BRIEFLY = f"SET LOCAL lock_timeout = {RUN_LOCK_MS_MAX}"
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +68,9 @@ Handler = Callable[[EventEnvelope, Connection], Awaitable[None]]
 """Writes the effect of an event with the connection it is given, and only with that; anything else could
 happen twice."""
 
+
+Check = Callable[[EventEnvelope], Awaitable[bool]]
+"""Asks others whether an event is true."""
 
 Listener = Callable[[EventEnvelope], Awaitable[None]]
 """Told of an event whose effect is committed, also when it was a repeat; for memories over the effect, and
@@ -78,14 +91,21 @@ def create_inbox_statements() -> tuple[str, ...]:
     )
 
 
-async def handle_once(connection: Connection, consumer: str, event: EventEnvelope, handler: Handler) -> bool:
-    """Run ``handler`` in the open transaction unless ``consumer`` has handled the event before; whether it
-    ran."""
-    remembered = await connection.execute(_REMEMBER, (consumer, event.id))
-    if remembered.rowcount == 0:
-        return False
-    await handler(event, connection)
-    return True
+async def handle_once(
+    connection: Connection, consumer: str, events: Sequence[EventEnvelope], handler: Handler
+) -> list[bool]:
+    """Run ``handler``, in the open transaction, for the ``events`` that ``consumer`` has not handled before;
+    for each whether it ran."""
+    cursor = await connection.execute(_REMEMBER, (consumer, [event.id for event in events]))
+    new = {event_id for (event_id,) in await cursor.fetchall()}
+    ran = []
+    for event in events:
+        ran.append(event.id in new)
+        if ran[-1]:
+            new.remove(event.id)
+            current_trace.set(parse_traceparent(event.traceparent))
+            await handler(event, connection)
+    return ran
 
 
 class Consumer:
@@ -97,11 +117,11 @@ class Consumer:
         name: of the consumer, unique on the bus: ``<consuming service>_<purpose>``. It remembers how far
             it is.
         subjects: which events; wildcards as in NATS.
-        before: awaited before each try's transaction is opened, to ask others whether the event is true; what
-            it raises counts as the handler's.
-        on_handled: awaited after the commit, before the next event.
+        check: awaited before each try's transaction is opened; an event that is not true has no effect, and
+            what it raises counts as the handler's.
+        on_handled: awaited after the commit.
 
-    Any number of processes may run the same consumer: NATS hands out one event at a time.
+    Any number of processes may run the same consumer: one of them takes events, the others stand by.
     """
 
     def __init__(
@@ -113,7 +133,7 @@ class Consumer:
         name: str,
         subjects: Sequence[str],
         handler: Handler,
-        before: Listener | None = None,
+        check: Check | None = None,
         on_handled: Listener | None = None,
     ) -> None:
         self._database = database
@@ -123,18 +143,27 @@ class Consumer:
         self.name = name
         self._subjects = list(subjects)
         self._handler = handler
-        self._before = before
+        self._check = check
         self._on_handled = on_handled
+        self._lease = Lease(bus, f"consumer.{name}")
 
     async def run(self) -> None:
-        """Consume for ever, through losses of NATS and of Postgres."""
+        """Consume for ever, through losses of NATS, of Postgres and of the lease."""
         failures = 0
         while True:
             try:
-                await self._ensure_consumer()
-                async for message in self._messages():
-                    failures = 0
-                    await self._handle(message)
+                if not await self._lease.acquire():
+                    await asyncio.sleep(LEASE_RETRY_SECONDS)
+                    continue
+                try:
+                    await self._start_behind_acknowledged()
+                    async for messages in self._runs():
+                        failures = 0
+                        await self._handle(messages)
+                finally:
+                    await self._lease.release()
+            except LeaseLost:
+                _log.warning("consumer lost its lease", consumer=self.name)
             except (Unavailable, *BUS_FAILURES) as error:
                 check_not_cancelled()
                 failures += 1
@@ -157,7 +186,7 @@ class Consumer:
                 return handled, left
             assert letter.seq is not None, "a stored message has a sequence"
             try:
-                await self._try(parse_envelope(letter.data or b""))
+                await self._try([parse_envelope(letter.data or b"")])
             except Exception as error:  # noqa: BLE001 - whatever the handler raises: it stays where it is
                 _log.warning(
                     "dead letter failed again", consumer=self.name, sequence=letter.seq, error=str(error)
@@ -168,59 +197,124 @@ class Consumer:
                 handled += 1
             sequence = letter.seq + 1
 
-    async def _ensure_consumer(self) -> None:
-        """Durable, and one unacknowledged event at a time: what keeps the order across processes and
-        restarts."""
+    async def _start_behind_acknowledged(self) -> None:
+        """Make the durable consumer anew, so that it delivers to nobody else, counts deliveries from 1 and
+        begins with what was not acknowledged."""
+        first = 1
+        with contextlib.suppress(NotFoundError):
+            known = await self._bus.streams.consumer_info(self._stream, self.name)
+            assert known.ack_floor is not None, "NATS always tells"
+            first = known.ack_floor.stream_seq + 1
+            await self._bus.streams.delete_consumer(self._stream, self.name)
         await self._bus.streams.add_consumer(
             self._stream,
             api.ConsumerConfig(
                 durable_name=self.name,
                 filter_subjects=self._subjects,
-                ack_policy=api.AckPolicy.EXPLICIT,
-                ack_wait=ACKNOWLEDGE_SECONDS_MAX,
-                max_ack_pending=1,
+                deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=first,
+                ack_policy=api.AckPolicy.ALL,
+                ack_wait=REDELIVERY_SECONDS,
+                max_ack_pending=RUN_EVENTS_MAX,
                 max_deliver=-1,
             ),
         )
 
-    async def _messages(self) -> AsyncIterator[Msg]:
-        """Pull until something is wrong with the consumer; NATS sends the next event after an
-        acknowledgement."""
+    async def _runs(self) -> AsyncIterator[list[Msg]]:
+        """Pull until something is wrong with the consumer: whatever is there, in the stream's order.
+
+        Raises:
+            ConsumerGone: it does not answer any more, or somebody else pulls from it too.
+            LeaseLost: another process may have taken over.
+        """
         request = json.dumps(
             {
-                "batch": PULL_EVENTS,
+                "batch": RUN_EVENTS_MAX,
                 "expires": int(PULL_SECONDS * 1e9),
                 "idle_heartbeat": int(HEARTBEAT_SECONDS * 1e9),
             }
         ).encode()
+        delivered = 0
         async with self._bus.inbox() as answers:
             while True:
+                await self._lease.renew_if_due()
                 await self._bus.send(
                     f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self.name}", request, answers.subject
                 )
-                async for message in _answers(answers):
-                    yield message
+                left = RUN_EVENTS_MAX
+                while left:
+                    run, is_used_up = await self._take(answers, left)
+                    for message in run:
+                        delivered += 1
+                        if message.metadata.sequence.consumer != delivered:
+                            raise ConsumerGone("it delivers to somebody else too")
+                    if run:
+                        yield run
+                    left = 0 if is_used_up else left - len(run)
 
-    async def _handle(self, message: Msg) -> None:
-        """Five tries, then aside. Returns when the event needs nothing more from us."""
+    async def _take(self, answers: Subscription, events_max: int) -> tuple[list[Msg], bool]:
+        """What has arrived, once something has; and whether the pull request has run out.
+
+        Raises:
+            ConsumerGone, LeaseLost.
+        """
+        run: list[Msg] = []
+        silent_seconds = 0.0
+        while len(run) < events_max and (not run or answers.pending_msgs):
+            try:
+                message = await answers.next_msg(timeout=RENEW_SECONDS)
+            except NatsTimeoutError as error:
+                silent_seconds += RENEW_SECONDS
+                if silent_seconds > 2 * HEARTBEAT_SECONDS:
+                    raise ConsumerGone("no heartbeat") from error
+                await self._lease.renew_if_due()
+                continue
+            silent_seconds = 0.0
+            await self._lease.renew_if_due()
+            status = (message.headers or {}).get("Status") if not message.data else None
+            if status is None:
+                run.append(message)
+            elif status in ("404", "408"):
+                return run, True
+            elif status != "100":
+                raise ConsumerGone(f"status {status}")
+        return run, False
+
+    async def _handle(self, messages: list[Msg]) -> None:
+        """Have all of them handled in one transaction; where that fails, each in one of its own.
+
+        Returns when they need nothing more from us.
+        """
+        if len(messages) > 1:
+            try:
+                events = [parse_envelope(message.data) for message in messages]
+                await self._try_and_tell(messages, events)
+            except Exception as error:  # noqa: BLE001 - tried again one by one, which tells what is wrong
+                _log.info("events are handled one by one", consumer=self.name, cause=repr(error))
+            else:
+                await messages[-1].ack()
+                return
+        for message in messages:
+            await self._handle_alone(message)
+            await message.ack()
+
+    async def _handle_alone(self, message: Msg) -> None:
+        """Five tries, then aside."""
         try:
             event = parse_envelope(message.data)
         except MalformedEvent as error:
             await self._put_aside(message, MALFORMED_EVENT, error)
             return
-        trace = parse_traceparent(event.traceparent)
-        current_trace.set(trace)
-        started = perf_counter()
         tries = 0
         waits = 0
         while True:
             try:
-                is_first = await self._try(event)
+                await self._try_and_tell([message], [event])
             except Unavailable as error:
                 waits += 1
                 if waits % REPORT_EVERY == 1:
                     _log.warning("event waits", consumer=self.name, event_id=event.id.hex(), error=str(error))
-                await self._wait(message, min(0.1 * 2**waits, UNAVAILABLE_SECONDS_MAX))
+                await self._wait(min(0.1 * 2**waits, UNAVAILABLE_SECONDS_MAX))
             except Exception as error:  # noqa: BLE001 - the edge: logged, tried again, then put aside
                 tries += 1
                 _log.error(
@@ -230,30 +324,51 @@ class Consumer:
                     reason = error.reason if isinstance(error, DomainError) else type(error).__name__
                     await self._put_aside(message, reason, error)
                     return
-                await self._wait(message, RETRY_SECONDS[tries - 1])
+                await self._wait(RETRY_SECONDS[tries - 1])
             else:
-                outcome = "handled" if is_first else "repeated"
-                EVENTS.labels(self.name, outcome).inc()
-                LAG_SECONDS.labels(self.name).observe(
-                    max(0.0, time() - message.metadata.timestamp.timestamp())
-                )
-                log_span(trace, f"{self.name} {event.subject}", perf_counter() - started, outcome=outcome)
-                await message.ack()
                 return
 
-    async def _try(self, event: EventEnvelope) -> bool:
-        if self._before is not None:
-            await self._before(event)
-        async with self._database.transaction() as connection:
-            is_first = await handle_once(connection, self.name, event, self._handler)
-        if self._on_handled is not None:
-            await self._on_handled(event)
-        return is_first
+    async def _try_and_tell(self, messages: Sequence[Msg], events: Sequence[EventEnvelope]) -> None:
+        """One try, and what logs and metrics say of its success."""
+        started = perf_counter()
+        ran = await self._try(events)
+        seconds = (perf_counter() - started) / len(events)
+        for message, event, is_first in zip(messages, events, ran, strict=True):
+            outcome = "handled" if is_first else "repeated"
+            EVENTS.labels(self.name, outcome).inc()
+            LAG_SECONDS.labels(self.name).observe(max(0.0, time() - message.metadata.timestamp.timestamp()))
+            log_span(
+                parse_traceparent(event.traceparent), f"{self.name} {event.subject}", seconds, outcome=outcome
+            )
 
-    async def _wait(self, message: Msg, seconds: float) -> None:
-        await message.in_progress()
-        await asyncio.sleep(seconds)
-        await message.in_progress()
+    async def _try(self, events: Sequence[EventEnvelope]) -> list[bool]:
+        false = {event.id for event in events if not await self._is_true(event)}
+
+        async def handle(event: EventEnvelope, connection: Connection) -> None:
+            if event.id not in false:
+                await self._handler(event, connection)
+
+        async with self._database.transaction() as connection:
+            if len(events) > 1:
+                await connection.execute(_LOCK_BRIEFLY)
+            ran = await handle_once(connection, self.name, events, handle)
+        if self._on_handled is not None:
+            for event in events:
+                await self._on_handled(event)
+        return ran
+
+    async def _is_true(self, event: EventEnvelope) -> bool:
+        if self._check is None:
+            return True
+        current_trace.set(parse_traceparent(event.traceparent))
+        return await self._check(event)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait, and keep the lease meanwhile."""
+        until = monotonic() + seconds
+        while (left := until - monotonic()) > 0:
+            await asyncio.sleep(min(left, RENEW_SECONDS))
+            await self._lease.renew_if_due()
 
     async def _put_aside(self, message: Msg, reason: str, error: Exception) -> None:
         headers = {
@@ -262,32 +377,9 @@ class Consumer:
             "Icn-Sequence": str(message.metadata.sequence.stream),
         }
         await self._bus.publish_dead_letter(self._service, self.name, message.data, headers)
-        await message.ack()
         EVENTS.labels(self.name, "dead").inc()
         _log.error("event put aside", consumer=self.name, reason=reason, error=str(error), **headers)
 
 
-async def _answers(answers: Subscription) -> AsyncIterator[Msg]:
-    """Events of one pull request, until it is used up or has run out.
-
-    Raises:
-        ConsumerGone: the consumer does not answer any more.
-    """
-    left = PULL_EVENTS
-    while left:
-        try:
-            message = await answers.next_msg(timeout=2 * HEARTBEAT_SECONDS + 1)
-        except NatsTimeoutError as error:
-            raise ConsumerGone("no heartbeat") from error
-        status = (message.headers or {}).get("Status") if not message.data else None
-        if status is None:
-            left -= 1
-            yield message
-        elif status in ("404", "408"):
-            return
-        elif status != "100":
-            raise ConsumerGone(f"status {status}")
-
-
 class ConsumerGone(ConnectionError):
-    """The durable consumer was removed or lost; it is made again, and the inbox knows what was handled."""
+    """The durable consumer was removed, lost or taken over; the inbox knows what was handled."""

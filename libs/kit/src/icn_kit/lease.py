@@ -37,12 +37,12 @@ class LeaseLost(Exception):
 
 
 class Lease:
-    """One holder's view of the lease ``name`` (letters, digits, ``.``, ``_``, ``-``)."""
+    """One holder's view of the lease ``name`` (letters, digits, ``.``, ``_``, ``-``); its entry shows the
+    name of the bus' process."""
 
-    def __init__(self, bus: Bus, name: str, holder: str) -> None:
+    def __init__(self, bus: Bus, name: str) -> None:
         self._bus = bus
         self._name = name
-        self._holder = holder.encode()
         self._bucket: KeyValue | None = None
         self._revision = 0
         self._renewed_at = 0.0
@@ -55,7 +55,7 @@ class Lease:
         """
         asked_at = asyncio.get_running_loop().time()
         try:
-            self._revision = await (await self._open()).create(self._name, self._holder)
+            self._revision = await (await self._open()).create(self._name, self._bus.name.encode())
         except (KeyWrongLastSequenceError, KeyNotFoundError):
             return False  # not found: it ran out while the client looked who has it
         except NoStreamResponseError:
@@ -75,7 +75,9 @@ class Lease:
             return
         assert self._bucket is not None, "acquired first"
         try:
-            self._revision = await self._bucket.update(self._name, self._holder, last=self._revision)
+            self._revision = await self._bucket.update(
+                self._name, self._bus.name.encode(), last=self._revision
+            )
         except (KeyWrongLastSequenceError, NoStreamResponseError) as error:
             raise LeaseLost(self._name) from error
         except BUS_FAILURES as error:

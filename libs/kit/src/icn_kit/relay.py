@@ -99,16 +99,13 @@ class Relay:
 
     Any number of relays may run for one stream, also on copies of the outbox in several servers, as long
     as these hold the same events in the same order; one of them publishes at a time.
-
-    Args:
-        holder: who we are, for people who look at the lease.
     """
 
-    def __init__(self, database: Database, bus: Bus, service: str, holder: str) -> None:
+    def __init__(self, database: Database, bus: Bus, service: str) -> None:
         self._database = database
         self._bus = bus
         self._service = service
-        self._lease = Lease(bus, f"relay.{service}", holder)
+        self._lease = Lease(bus, f"relay.{service}")
         self._task: asyncio.Task[None] | None = None
         self._published = EVENTS_PUBLISHED.labels(service)
         self._lag_seconds = OUTBOX_LAG_SECONDS.labels(service)

@@ -155,7 +155,7 @@ class HostedService:
         )
         self._guard("validator standings", foundation.validators.watch())
         self._guard("block clock", foundation.block_clock.run())
-        self._guard("relay", Relay(foundation.database, foundation.bus, self._name, self._name).run())
+        self._guard("relay", Relay(foundation.database, foundation.bus, self._name).run())
         for consumer in parts.consumers:
             self._guard(f"consumer {consumer.name}", consumer.run())
         for name, work in parts.tasks.items():

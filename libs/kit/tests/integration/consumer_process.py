@@ -6,7 +6,6 @@ import asyncio
 import sys
 
 from icn.kit.v1.envelope_pb2 import EventEnvelope
-from icn_kit import inbox
 from icn_kit.bus import Bus
 from icn_kit.database import Connection, Database
 from icn_kit.inbox import Consumer
@@ -20,8 +19,7 @@ async def stay_in_the_middle(event: EventEnvelope, connection: Connection) -> No
     await asyncio.sleep(600)
 
 
-async def main(dsn: str, url: str, service: str, name: str, acknowledge_seconds_max: str) -> None:
-    inbox.ACKNOWLEDGE_SECONDS_MAX = float(acknowledge_seconds_max)
+async def main(dsn: str, url: str, service: str, name: str) -> None:
     database = await Database.open(dsn, "kit", pool_size=1)
     bus = await Bus.connect(url, name)
     subjects = [f"icn.{service}.>"]

@@ -14,7 +14,7 @@ async def main(dsn: str, url: str, service: str, holder: str) -> None:
     database = await Database.open(dsn, "kit", pool_size=1)
     bus = await Bus.connect(url, holder)
     print("started", flush=True)
-    await Relay(database, bus, service, holder).run()
+    await Relay(database, bus, service).run()
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from icn.kit.v1.envelope_pb2 import EventEnvelope
@@ -14,7 +16,7 @@ from icn_kit import inbox as inbox_module
 from icn_kit.bus import DEAD_LETTER_SUBJECT, DEAD_LETTERS, Bus, stream_name
 from icn_kit.database import Connection, Database
 from icn_kit.errors import FailedPrecondition, Unavailable
-from icn_kit.inbox import RETRY_SECONDS, Consumer, handle_once
+from icn_kit.inbox import RETRY_SECONDS, RUN_EVENTS_MAX, Consumer, handle_once
 from icn_kit.relay import Relay, rebuild
 from icn_kit.trace import current_trace
 from icn_localnet.nats import NatsServer
@@ -58,7 +60,7 @@ def effects(database: Database) -> Effects:
 
 @pytest.fixture
 async def relay(database: Database, bus: Bus, service: str) -> AsyncIterator[Relay]:
-    started = Relay(database, bus, service, "test")
+    started = Relay(database, bus, service)
     started.start()
     yield started
     await started.stop()
@@ -125,7 +127,7 @@ async def test_a_consumer_may_start_before_there_is_a_stream(
 ) -> None:
     start_consumer()
     await asyncio.sleep(0.5)
-    relay = Relay(database, bus, service, "test")
+    relay = Relay(database, bus, service)
     relay.start()
     await add_events(database, 0, 3)
     assert await effects.until_written(3) == [0, 1, 2]
@@ -154,16 +156,17 @@ async def test_what_is_asked_before_an_event_is_asked_outside_of_its_transaction
 ) -> None:
     asked: list[int] = []
 
-    async def before(event: EventEnvelope) -> None:
-        assert len(effects.seen) == event.height, "its handler has not begun"
+    async def is_true(event: EventEnvelope) -> bool:
+        assert event.height not in effects.seen, "its handler has not begun"
         asked.append(event.height)
-        if event.height == 1 and asked.count(1) < 3:
+        if event.height == 1 and asked.count(1) < 4:
             raise Unavailable("LEDGER_BEHIND", "not yet")
+        return event.height != 2
 
-    await add_events(database, 0, 3)
-    start_consumer(before=before)
-    assert await effects.until_written(3) == [0, 1, 2]
-    assert asked == [0, 1, 1, 1, 2]
+    await add_events(database, 0, 4)
+    start_consumer(check=is_true)
+    assert await effects.until_written(3) == [0, 1, 3], "what is not true has no effect"
+    assert asked.count(1) == 4
 
 
 async def test_events_that_come_twice_have_one_effect(
@@ -194,7 +197,7 @@ async def test_a_wiped_nats_server_interrupts_a_consumer_and_doubles_nothing(
     add_events: AddEvents,
 ) -> None:
     bus = await Bus.connect(own_nats.url, "test")
-    relay = Relay(database, bus, service, "test")
+    relay = Relay(database, bus, service)
     relay.start()
     start_consumer(over=bus)
     await add_events(database, 0, 5)
@@ -225,7 +228,8 @@ async def test_a_handler_that_fails_leaves_nothing_and_is_tried_again_before_any
         await add_events(database, 0, 4)
         start_consumer()
         assert await effects.until_written(4) == [0, 1, 2, 3]
-    assert effects.seen == [0, 1, 1, 1, 2, 3]
+    assert effects.seen[effects.seen.index(1) :].count(1) == 3
+    assert effects.seen[-2:] == [2, 3] and effects.seen.count(2) == 1, "nothing behind it ran before"
 
 
 async def test_after_five_tries_an_event_is_put_aside_and_can_be_replayed(
@@ -247,7 +251,9 @@ async def test_after_five_tries_an_event_is_put_aside_and_can_be_replayed(
         events = await add_events(database, 0, 3)
         consumer = start_consumer()
         assert await effects.until_written(2) == [0, 2]
-    assert effects.seen == [0, 1, 1, 1, 1, 1, 2]
+    tries = len(RETRY_SECONDS) + 1
+    assert effects.seen.count(1) in (tries, tries + 1), "alone, and before perhaps in a run with others"
+    assert effects.seen[-1] == 2 and effects.seen.count(2) == 1
     (put_aside,) = [entry for entry in logs if entry["event"] == "event put aside"]
     assert put_aside["reason"] == "NO_SUCH_OFFER"
     (letter,) = await dead_letters(bus, service, f"{service}_effects")
@@ -316,7 +322,7 @@ async def test_an_outage_is_waited_for_and_counts_as_no_try(
     assert await dead_letters(bus, service, f"{service}_effects") == []
 
 
-async def test_processes_of_one_consumer_share_the_work_and_keep_the_order(
+async def test_of_the_processes_of_one_consumer_one_works_and_the_order_is_kept(
     database: Database,
     bus: Bus,
     service: str,
@@ -348,7 +354,7 @@ def spawn_consumer(dsn: str, service: str) -> Iterator[Callable[[str], subproces
     def spawn(url: str) -> subprocess.Popen[str]:
         program = Path(__file__).with_name("consumer_process.py")
         process = subprocess.Popen(
-            [sys.executable, program, dsn, url, service, f"{service}_effects", "3"],
+            [sys.executable, program, dsn, url, service, f"{service}_effects"],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -370,9 +376,7 @@ async def test_a_consumer_killed_in_the_middle_of_an_effect_loses_and_doubles_no
     effects: Effects,
     add_events: AddEvents,
     spawn_consumer: Callable[[str], subprocess.Popen[str]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(inbox_module, "ACKNOWLEDGE_SECONDS_MAX", 3.0)
     await add_events(database, 0, 5)
     process = spawn_consumer(nats_server.url)
     assert process.stdout is not None
@@ -411,9 +415,76 @@ async def test_handling_once_is_part_of_the_callers_transaction(
     event = make_event(height=1)
     with pytest.raises(ZeroDivisionError):
         async with database.transaction() as connection:
-            assert await handle_once(connection, "test", event, effects)
+            assert await handle_once(connection, "test", [event], effects) == [True]
             raise ZeroDivisionError
-    for is_first in (True, False):
+    for ran in ([True, False], [False, False]):
         async with database.transaction() as connection:
-            assert await handle_once(connection, "test", event, effects) is is_first
+            assert await handle_once(connection, "test", [event, event], effects) == ran
     assert await effects.written() == [1]
+
+
+async def test_what_arrived_together_is_handled_in_one_transaction(
+    database: Database, relay: Relay, start_consumer: StartConsumer, effects: Effects, add_events: AddEvents
+) -> None:
+    transactions: list[int] = []
+
+    async def note_transaction(event: EventEnvelope, connection: Connection) -> None:
+        cursor = await connection.execute("SELECT txid_current()")
+        row = await cursor.fetchone()
+        assert row is not None
+        transactions.append(row[0])
+        await effects(event, connection)
+
+    await add_events(database, 0, 3 * RUN_EVENTS_MAX)
+    start_consumer(handler=note_transaction)
+    assert await effects.until_written(3 * RUN_EVENTS_MAX) == list(range(3 * RUN_EVENTS_MAX))
+    assert max(Counter(transactions).values()) <= RUN_EVENTS_MAX
+    assert len(set(transactions)) <= RUN_EVENTS_MAX, "three at best"
+
+
+async def test_a_run_that_waits_for_a_row_gives_way_before_postgres_calls_it_a_deadlock(
+    database: Database, relay: Relay, start_consumer: StartConsumer, effects: Effects, add_events: AddEvents
+) -> None:
+    """A command holds what the second event wants and wants what the first has: it is the run that yields."""
+    touched = asyncio.Event()
+
+    async def lock(event: EventEnvelope, connection: Connection) -> None:
+        if event.height < 2:
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (event.height,))
+        if event.height == 0:
+            touched.set()
+            await asyncio.sleep(0.05)
+        await effects(event, connection)
+
+    await add_events(database, 0, 3)
+    async with database.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(1)")
+        start_consumer(handler=lock)
+        await touched.wait()
+        await connection.execute("SELECT pg_advisory_xact_lock(0)")
+    assert await effects.until_written(3) == [0, 1, 2]
+
+
+async def test_a_process_that_slept_through_a_takeover_handles_nothing_out_of_order(
+    database: Database,
+    bus: Bus,
+    service: str,
+    relay: Relay,
+    start_consumer: StartConsumer,
+    effects: Effects,
+    add_events: AddEvents,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both believe that they hold the lease, and pull from the same consumer."""
+    monkeypatch.setattr(inbox_module.Lease, "acquire", AsyncMock(return_value=True))
+    monkeypatch.setattr(inbox_module.Lease, "renew_if_due", AsyncMock())
+    with capture_logs() as logs:
+        start_consumer()
+        await add_events(database, 0, 20)
+        await effects.until_written(20)
+        start_consumer()
+        for first in range(20, 400, 20):
+            await add_events(database, first, first + 20)
+        assert await effects.until_written(400) == list(range(400))
+    errors = [str(entry.get("error")) for entry in logs]
+    assert any("somebody else" in error or "status" in error for error in errors), errors

@@ -64,7 +64,7 @@ async def handle(permissions: Permissions, database: Database, *events: EventEnv
     """What the consumer does with each event."""
     for each in events:
         async with database.transaction() as connection:
-            await handle_once(connection, "test_permissions", each, permissions._store)
+            await handle_once(connection, "test_permissions", [each], permissions._store)
         await permissions._remember(each)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from icn_kit import relay as relay_module
-from icn_kit.bus import BATCH_EVENTS_MAX, Bus, OutgoingEvent, StreamChanged, stream_name
+from icn_kit.bus import ATOMIC_EVENTS_MIN, BATCH_EVENTS_MAX, Bus, OutgoingEvent, StreamChanged, stream_name
 from icn_kit.database import Database
 from icn_kit.envelope import new_event_id, serialize_envelope
 from icn_kit.lease import LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS, Lease, LeaseLost
@@ -38,8 +38,8 @@ def quick_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 async def start_relay(database: Database, bus: Bus, service: str) -> AsyncIterator[StartRelay]:
     started: list[Relay] = []
 
-    def start(source: Database = database, over: Bus = bus, holder: str = "test") -> Relay:
-        started.append(Relay(source, over, service, holder))
+    def start(source: Database = database, over: Bus = bus) -> Relay:
+        started.append(Relay(source, over, service))
         started[-1].start()
         return started[-1]
 
@@ -346,7 +346,7 @@ async def test_an_outbox_of_another_server_is_refused(
     await add_events(database, 0, 3)
     async with database.transaction() as connection:
         await connection.execute("UPDATE outbox SET fence = '9000000000000000000' WHERE position = 3")
-    relay = Relay(database, bus, service, "test")
+    relay = Relay(database, bus, service)
     with pytest.raises(OutboxRestored, match="kit"):
         await asyncio.wait_for(relay.run(), 20)
     async with database.transaction() as connection:
@@ -404,9 +404,9 @@ async def test_a_relay_that_slept_past_its_lease_cannot_publish_out_of_turn(
 async def test_a_relay_that_stops_gives_its_lease_back(
     database: Database, bus: Bus, service: str, start_relay: StartRelay
 ) -> None:
-    first = start_relay(holder="first")
+    first = start_relay()
     await until(lambda: _is_publishing(first))
-    second = start_relay(holder="second")
+    second = start_relay()
     await asyncio.sleep(0.5)
     assert not second.is_publishing
     began = asyncio.get_running_loop().time()
@@ -501,16 +501,22 @@ async def test_a_batch_is_taken_only_behind_the_message_it_names(
     assert await bus.publish_batch(service, batch(1), 0) == 1
     assert await bus.publish_batch(service, batch(BATCH_EVENTS_MAX), 1) == 1 + BATCH_EVENTS_MAX
     for wrong in (0, BATCH_EVENTS_MAX, BATCH_EVENTS_MAX + 2):
-        for count in (1, 3):
+        for count in (1, 3, ATOMIC_EVENTS_MIN):
             with pytest.raises(StreamChanged):
                 await bus.publish_batch(service, batch(count), wrong)
+    known, new = batch(1), batch(1)
+    assert await bus.publish_batch(service, known, 1 + BATCH_EVENTS_MAX) == 2 + BATCH_EVENTS_MAX
+    # Another relay was faster with the first of two:
+    assert await bus.publish_batch(service, known + new, 1 + BATCH_EVENTS_MAX) == 3 + BATCH_EVENTS_MAX
     state = await bus.stream_state(service)
     assert state is not None
-    assert state.messages == state.last_sequence == 1 + BATCH_EVENTS_MAX
+    assert state.messages == state.last_sequence == 3 + BATCH_EVENTS_MAX, "nothing twice and nothing left out"
+    for distance, event in ((1, known[0]), (0, new[0])):
+        assert await bus.event_id_at(service, state.last_sequence - distance) == event.id
 
 
 async def test_a_lease_has_one_holder_until_it_is_released_or_runs_out(bus: Bus, service: str) -> None:
-    first, second = (Lease(bus, f"test.{service}", holder) for holder in ("first", "second"))
+    first, second = (Lease(bus, f"test.{service}") for _ in range(2))
     assert await first.acquire()
     assert not await second.acquire()
     await asyncio.sleep(RENEW_SECONDS)
@@ -529,7 +535,7 @@ async def test_a_lease_has_one_holder_until_it_is_released_or_runs_out(bus: Bus,
 async def test_a_lease_that_runs_out_while_another_asks_is_taken_by_the_next_try(
     bus: Bus, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (Lease(bus, f"test.{service}", holder) for holder in ("first", "second"))
+    first, second = (Lease(bus, f"test.{service}") for _ in range(2))
     assert await first.acquire()
     look = KeyValue._get
 

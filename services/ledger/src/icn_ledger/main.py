@@ -175,7 +175,7 @@ class Service:
             password=settings.nats_password.get_secret_value() or None,
         )
         try:
-            await Relay(database, bus, SCHEMA, settings.name).run()
+            await Relay(database, bus, SCHEMA).run()
         finally:
             await bus.close()
 

@@ -49,7 +49,7 @@ class World:
         handlers = Handlers(EvidenceTable, scorer)
         for number, event in enumerate(events):
             async with self.database.transaction() as connection:
-                await handle_once(connection, "test", event, handlers.of_marketplace)
+                await handle_once(connection, "test", [event], handlers.of_marketplace)
             if number in computed_after:
                 await scorer.compute("delivery", 0)
         await scorer.compute("delivery", 0)

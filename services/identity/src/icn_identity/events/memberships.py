@@ -38,8 +38,6 @@ class Memberships:
         self._tuples_on = tuples_on
         self._permissions = permissions
         self._ledger = ledger
-        self._false: set[bytes] = set()
-        """Ids of events that the ledger contradicts, until they are handled: at most the one under way."""
 
     def consumer(self, database: Database, bus: Bus) -> Consumer:
         """What takes the events, one after the other."""
@@ -50,11 +48,11 @@ class Memberships:
             name=CONSUMER,
             subjects=[SUBJECT],
             handler=self.handle,
-            before=self.check,
+            check=self.is_true,
             on_handled=self._handled,
         )
 
-    async def check(self, event: EventEnvelope) -> None:
+    async def is_true(self, event: EventEnvelope) -> bool:
         """Ask the ledger whether the event is so: anybody with the bus's password can publish one.
 
         Raises:
@@ -64,7 +62,7 @@ class Memberships:
         changed = MembershipChanged.FromString(event.payload)
         leaf = changed.membership
         if leaf.status not in _STATUSES:
-            return
+            return True
         seen = await self._ledger.membership(leaf.organization, leaf.member)
         if seen is None:
             raise FailedPrecondition("MEMBERSHIP_UNKNOWN", "the ledger has no such membership")
@@ -79,7 +77,6 @@ class Memberships:
             raise Unavailable(
                 "LEDGER_BEHIND", f"it tells of height {changed.height}, validators stand at {seen.height}"
             )
-        self._false.clear()
         if leaf.status == MEMBERSHIP_STATUS_ACTIVE:
             is_so = seen.status == ACTIVE
         else:
@@ -87,13 +84,13 @@ class Memberships:
             is_so = seen.status != ACTIVE or seen.since_time_ms > changed.block_time_ms
         if not is_so:
             _log.warning("a membership is not as an event says", event_id=event.id.hex(), status=seen.status)
-            self._false.add(event.id)
+        return is_so
 
     async def handle(self, event: EventEnvelope, connection: Connection) -> None:
-        """The effect of one event; none where the ledger contradicts it."""
+        """The effect of one event."""
         changed = MembershipChanged.FromString(event.payload)
         leaf = changed.membership
-        if leaf.status not in _STATUSES or event.id in self._false:
+        if leaf.status not in _STATUSES:
             return
         object_ = f"organizations/{leaf.organization.hex()}"
         subject = f"principals/{leaf.member.hex()}"

@@ -69,8 +69,6 @@ class LedgerHolds:
         self._bus = bus
         self._ledger = ledger
         self._heights = heights
-        self._false: set[bytes] = set()
-        """Ids of events that the ledger contradicts, until they are handled: at most the one under way."""
         self._unit_inside = unit_inside
         self._announcer = announcer
         self.consumer = Consumer(
@@ -80,10 +78,10 @@ class LedgerHolds:
             name=CONSUMER,
             subjects=(PLACED, CAPTURED, RELEASED),
             handler=self.handle,
-            before=self.check,
+            check=self.is_true,
         )
 
-    async def check(self, event: EventEnvelope) -> None:
+    async def is_true(self, event: EventEnvelope) -> bool:
         """Before goods are given up because a hold has ended, see that it has: whoever has the bus's password
         can publish an event. What was placed again since then has not ended either.
 
@@ -93,7 +91,7 @@ class LedgerHolds:
             Unavailable: too few validators answer.
         """
         if event.subject != RELEASED:
-            return
+            return True
         try:
             released = ledger.HoldReleased.FromString(event.payload)
         except DecodeError as error:
@@ -107,19 +105,17 @@ class LedgerHolds:
                 f"it tells of height {released.height}, which validators have not reached",
                 height=released.height,
             ) from error
-        self._false.clear()
-        if await self._ledger.has_hold(released.hold.hold):
-            _log.warning("a hold lasts that an event says has ended", event_id=event.id.hex())
-            self._false.add(event.id)
+        if not await self._ledger.has_hold(released.hold.hold):
+            return True
+        _log.warning("a hold lasts that an event says has ended", event_id=event.id.hex())
+        return False
 
     async def handle(self, event: EventEnvelope, connection: Connection) -> None:
-        """The effect of one event; none where the ledger contradicts it.
+        """The effect of one event.
 
         Raises:
             MalformedEvent: its payload is not what its subject says.
         """
-        if event.id in self._false:
-            return
         async with self._unit_inside(connection) as uow:
             try:
                 await self._record(event, uow)
