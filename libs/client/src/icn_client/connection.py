@@ -55,11 +55,11 @@ from icn_kit.genesis import Genesis, GenesisInvalid, load_genesis
 from icn_kit.tls import TlsFiles
 
 from icn_client.light import verify_proof
+from icn_client.platforms import GATEWAY_FILE, is_connected
 from icn_client.proof_file import from_response
 from icn_client.submitter import Door, DoorClosed, News, NewsState, TransactionMalformed
 
 NETWORK_FORMAT: Final = 2
-GATEWAY_FILE: Final = "gateway.json"
 """Beside ``genesis.json`` in a directory that `icn connect` has made."""
 STREAM: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
 SERVICES: Final = ("identity", "governance", "marketplace", "reputation")
@@ -127,7 +127,7 @@ class NetworkFile:
         Raises:
             NetworkFileInvalid: see there.
         """
-        if (directory / GATEWAY_FILE).is_file() and not (directory / "network.json").exists():
+        if is_connected(directory):
             return cls._of_gateway(directory)
         path = directory / "network.json"
         document = _document(path)
@@ -293,6 +293,21 @@ class Connection:
         """
         return await ask(self.consensus(address).GetStatus(GetStatusRequest(), timeout=seconds))
 
+    async def statuses(self) -> list[GetStatusResponse | None]:
+        """Where each validator stands, by seat; None for one that does not answer."""
+
+        async def stands(address: ValidatorAddress) -> GetStatusResponse | None:
+            try:
+                return await self.status(address)
+            except DomainError:
+                return None
+
+        return await asyncio.gather(*(stands(address) for address in self.network.validators))
+
+    async def newest_block_time_ms(self) -> int:
+        """Of the newest block that a validator says it has executed; 0 when none answers."""
+        return max((status.block_time_ms for status in await self.statuses() if status), default=0)
+
     async def read(self, call: Callable[[Any], Awaitable[T]]) -> T:
         """Ask the ledger of one validator, of the next if that one is away.
 
@@ -439,16 +454,9 @@ class Connection:
     async def _newest_state(self) -> tuple[int, bytes]:
         """Highest height that a validator says it has executed, and its root. Raises DomainError when none
         answers."""
-        answers = await asyncio.gather(
-            *(self.status(address) for address in self.network.validators), return_exceptions=True
-        )
-        states = [
-            (answer.executed_height, answer.state_root)
-            for answer in answers
-            if not isinstance(answer, BaseException)
-        ]
+        states = [(status.executed_height, status.state_root) for status in await self.statuses() if status]
         if not states:
-            raise Unavailable("NOBODY_ANSWERS", f"no validator answers: {answers[0]}")
+            raise Unavailable("NOBODY_ANSWERS", "no validator answers")
         return max(states)
 
 

@@ -203,21 +203,21 @@ class GatewayConnection(Connection):
     def _service_channel(self, name: str) -> Any:
         return self._channel
 
-    async def status(self, address: ValidatorAddress, seconds: float = SECONDS_MAX) -> GetStatusResponse:
-        """Where a validator stands, as the gateway says."""
+    async def statuses(self) -> list[GetStatusResponse | None]:
+        """As the gateway says. Raises DomainError."""
         shown = await self.gateway.validators()
-        return _status(shown, address.seat)
+        return [_status(shown, address.seat) for address in self.network.validators]
 
     async def read(self, call: Callable[[Any], Awaitable[T]]) -> T:
         """Ask the ledger. Raises DomainError."""
         return await call(self._ledger)
 
 
-def _status(shown: Mapping[str, Any], seat: int) -> GetStatusResponse:
+def _status(shown: Mapping[str, Any], seat: int) -> GetStatusResponse | None:
     try:
         status = next(one["status"] for one in shown["validators"] if one["seat"] == seat)
         if status is None:
-            raise Unavailable("VALIDATOR_AWAY", f"the gateway does not reach the validator of seat {seat}")
+            return None
         return GetStatusResponse(
             seat=seat,
             epoch=status["epoch"],
@@ -243,7 +243,10 @@ class GatewayDoor:
 
     async def open(self) -> GatewayStream:
         """Once it has shown that it is of the same zone."""
-        shown = await self._validators()
+        try:
+            shown = await self._connection.gateway.validators()
+        except DomainError as error:
+            raise DoorClosed(f"{error.reason}: {error.message}") from error
         if shown.get("genesis_hash") != self._connection.genesis.hash.hex():
             raise DoorClosed("it is of another zone")
         return GatewayStream(self)
@@ -262,10 +265,10 @@ class GatewayDoor:
 
     async def block_time_ms(self) -> int:
         """Of the newest block that a validator executed, as the gateway says."""
-        validators = (await self._validators()).get("validators")
-        if not isinstance(validators, list):
-            raise DoorClosed("the answer is not a gateway's")
-        return max(map(_time_of, validators), default=0)
+        try:
+            return await self._connection.newest_block_time_ms()
+        except DomainError as error:
+            raise DoorClosed(f"{error.reason}: {error.message}") from error
 
     async def submit(self, data: bytes) -> News:
         """One transaction, until it is included, refused or WAIT_MS have passed.
@@ -296,19 +299,6 @@ class GatewayDoor:
             message=error.message,
             retry_after_ms=retry_after_ms,
         )
-
-    async def _validators(self) -> dict[str, Any]:
-        try:
-            return await self._connection.gateway.validators()
-        except DomainError as error:
-            raise DoorClosed(f"{error.reason}: {error.message}") from error
-
-
-def _time_of(validator: Any) -> int:
-    try:
-        return int((validator["status"] or {}).get("block_time_ms", 0))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return 0
 
 
 class GatewayStream:

@@ -39,6 +39,8 @@ STEWARD_VARIABLE: Final = "ICN_STEWARD_KEYSTORE"
 DATA_DIRECTORY_NAME: Final = ".icn"
 FOUNDERS_FOLDER: Final = "keystores"
 """In the platform's directory; beside it stands everything the platform itself knows."""
+GATEWAY_FILE: Final = "gateway.json"
+"""What `icn connect` notes."""
 LOCK_NAME: Final = "supervisor.lock"
 PATH_CHARACTERS_MAX: Final = 4_096
 
@@ -94,8 +96,6 @@ def is_running(directory: Path) -> bool:
 
 def is_connected(directory: Path) -> bool:
     """Whether `icn connect` has been here: the platform runs elsewhere, behind its gateway."""
-    from icn_client.connection import GATEWAY_FILE
-
     return (directory / GATEWAY_FILE).is_file() and not (directory / "network.json").exists()
 
 

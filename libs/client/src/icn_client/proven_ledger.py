@@ -125,11 +125,7 @@ class ConnectionLedger:
 
     async def _newest_time_ms(self) -> int:
         """Block time as the validators say, to know whether waiting for a proof is worth while."""
-        answers = await asyncio.gather(
-            *(self._connection.status(address) for address in self._connection.network.validators),
-            return_exceptions=True,
-        )
-        return max((one.block_time_ms for one in answers if not isinstance(one, BaseException)), default=0)
+        return await self._connection.newest_block_time_ms()
 
     async def _prove(self, name: str, identifier: bytes, height_min: int = 0) -> Proven:
         """A leaf, or its absence, in a state at least so high; waits for one."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
 from icn.consensus.v1.service_pb2 import GetStatusResponse
-from icn_kit.errors import DomainError
 
 from icn_client.connection import NetworkFile, ValidatorAddress, connect
 
@@ -128,18 +126,11 @@ class NetworkStatus:
 async def read_status(network: NetworkFile) -> NetworkStatus:
     """Ask every validator at once; those that do not answer within seconds count as away."""
     async with connect(network) as connection:
-
-        async def ask(address: ValidatorAddress) -> ValidatorStatus:
-            try:
-                return ValidatorStatus(address, await connection.status(address))
-            except DomainError:
-                return ValidatorStatus(address, None)
-
-        answers = await asyncio.gather(*(ask(address) for address in network.validators))
+        answers = await connection.statuses()
     return NetworkStatus(
         zone=network.genesis.zone,
         genesis_hash=network.genesis.hash.hex(),
         profile=str(network.genesis.trust_profile),
         gateway_url=network.gateway_url,
-        validators=tuple(answers),
+        validators=tuple(map(ValidatorStatus, network.validators, answers)),
     )

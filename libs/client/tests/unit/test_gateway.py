@@ -6,6 +6,8 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from icn.ledger.v1.service_pb2 import GetAccountRequest, GetAccountResponse, Get
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
 from icn.ledger.v1.transaction_pb2 import Transaction
 from icn_client import gateway as module
-from icn_client.gateway import Gateway, GatewayChannel, GatewayDoor
+from icn_client.connection import NetworkFile, ValidatorAddress
+from icn_client.gateway import Gateway, GatewayChannel, GatewayConnection, GatewayDoor
 from icn_client.submitter import DoorClosed, NewsState, TransactionMalformed
 from icn_client.transactions import transaction_id
 from icn_kit.errors import DomainError, NotFound, Unavailable
@@ -72,25 +75,31 @@ def stub(served: Served) -> Any:
     return LedgerServiceStub(GatewayChannel(Gateway(served.url)))
 
 
-class Connected:
-    """As much of a connection as a door needs."""
-
-    class Genesis:
-        hash = GENESIS
-
-    genesis = Genesis
-
-    def __init__(self, served: Served) -> None:
-        self.gateway = Gateway(served.url)
-        self._stub = stub(served)
-
-    async def read(self, call: Any) -> Any:
-        return await call(self._stub)
-
-
 def door(served: Served) -> GatewayDoor:
-    connection: Any = Connected(served)
-    return GatewayDoor(connection)
+    network = NetworkFile(
+        directory=Path(),
+        validators=tuple(ValidatorAddress(seat, f"seat {seat}", b"", "", "") for seat in range(2)),
+        gateway_url=served.url,
+        tls=None,
+        supervisor_pid=None,
+        services={},
+        document={},
+    )
+    network.__dict__["genesis"] = SimpleNamespace(hash=GENESIS)  # as if it had been read
+    return GatewayDoor(GatewayConnection(network))
+
+
+def standing(seat: int, block_time_ms: Any) -> dict[str, Any]:
+    numbers = ("epoch", "view", "final_height", "executed_height", "pool_transactions")
+    return {
+        "seat": seat,
+        "status": {
+            **dict.fromkeys(numbers, 3),
+            "state_root": "ab",
+            "block_time_ms": block_time_ms,
+            "is_catching_up": False,
+        },
+    }
 
 
 async def test_a_stub_calls_through_the_gateway(served: Served) -> None:
@@ -215,16 +224,24 @@ async def test_a_gateway_of_another_zone_gets_no_transaction(served: Served) -> 
         await door(served).open()
 
 
+async def test_one_request_tells_where_all_validators_stand(served: Served) -> None:
+    shown = {"genesis_hash": GENESIS.hex(), "validators": [{"seat": 1, "status": None}, standing(0, 70)]}
+    served.answers["/v1/validators"] = (200, {}, json.dumps(shown).encode())
+    assert await door(served).block_time_ms() == 70
+    assert len(served.asked) == 1
+    shown["validators"] = [{"seat": seat, "status": None} for seat in range(2)]
+    served.answers["/v1/validators"] = (200, {}, json.dumps(shown).encode())
+    assert await door(served).block_time_ms() == 0
+
+
 @pytest.mark.parametrize(
-    "validators", [7, [7], [{}], [{"status": None}], [{"status": {"block_time_ms": "x"}}]]
+    "validators", [7, [7], [{}], [{"status": None}], [standing(0, 70)], [standing(0, 70), standing(1, "x")]]
 )
-async def test_block_time_of_nonsense_is_none(validators: Any, served: Served) -> None:
-    served.answers["/v1/validators"] = (200, {}, json.dumps({"validators": validators}).encode())
-    if validators == 7:
-        with pytest.raises(DoorClosed):
-            await door(served).block_time_ms()
-    else:
-        assert await door(served).block_time_ms() == 0
+async def test_where_validators_stand_is_told_whole_or_not(validators: Any, served: Served) -> None:
+    shown = {"genesis_hash": GENESIS.hex(), "validators": validators}
+    served.answers["/v1/validators"] = (200, {}, json.dumps(shown).encode())
+    with pytest.raises(DoorClosed, match="ANSWER_MALFORMED"):
+        await door(served).block_time_ms()
 
 
 async def test_what_is_not_found_is_not_found(served: Served) -> None:

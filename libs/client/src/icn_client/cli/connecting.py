@@ -125,7 +125,7 @@ def _note(directory: Path, origin: str, found: Any, content: bytes) -> None:
     from icn_kit.genesis import GenesisInvalid, load_genesis
     from icn_localnet import files
 
-    from icn_client.connection import GATEWAY_FILE
+    from icn_client.platforms import GATEWAY_FILE
 
     if (directory / "network.json").exists():
         raise Refused(f"{directory} is the platform of this machine", "DIRECTORY_USED")

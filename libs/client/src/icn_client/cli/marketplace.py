@@ -87,7 +87,7 @@ Examples:
   icn booking list --resource RESOURCE
   icn booking list --as anna
   icn booking cancel BOOKING --as anna
-  icn booking end BOOKING --at 2027-05-01T10:00Z --as anna
+  icn booking end BOOKING --at YYYY-MM-DDT10:00Z --as anna
 """
 _OFFER_EXAMPLES = """\b
 Examples:
@@ -1202,7 +1202,7 @@ def _time_ms(text: str, what: str) -> int:
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{what}: {text[:40]!r} is not a time such as 2027-05-01T08:00Z") from None
+        raise UsageError(f"{what}: {text[:40]!r} is not a time such as YYYY-MM-DDT08:00Z") from None
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)
     time_ms = (parsed - _EPOCH) // timedelta(milliseconds=1)
