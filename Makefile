@@ -39,12 +39,12 @@ check: setup-dev ## format, lint, types, import rules, protos, rules about the r
 bench: setup-dev ## print the table of what the platform must reach
 	@$(BIN)/python benches/run.py
 
-MINUTES ?= 10
+SEEDS ?= 5000
 FIRST_SEED ?= 1000
 KILLS ?= 50
 ROUNDS ?= 10
-campaign: setup-dev ## long runs: new seeds of consensus, kills, stories (MINUTES=10 FIRST_SEED=1000 KILLS=50 ROUNDS=10)
-	@$(BIN)/python -m scripts.campaign --minutes $(MINUTES) --first-seed $(FIRST_SEED)
+campaign: setup-dev ## long runs: new seeds of consensus, kills, stories (SEEDS=5000 FIRST_SEED=1000 KILLS=50 ROUNDS=10)
+	@$(BIN)/icn sim --seeds $(SEEDS) --first-seed $(FIRST_SEED)
 	@$(BIN)/python -m scripts.kills --kills $(KILLS) --first-seed $(FIRST_SEED)
 	@$(BIN)/python -m scripts.stories --rounds $(ROUNDS) --first-seed $(FIRST_SEED)
 

@@ -17,7 +17,8 @@ from icn_consensus.domain.config import Recovered
 from icn_consensus.domain.events import CertificateReceived, VoteReceived
 from icn_consensus.domain.records import RecordKind, decode_record
 from icn_consensus.domain.replica import Replica
-from icn_consensus.domain.simulation import Network, SimulatedCrypto
+from icn_sim.signatures import SimulatedCrypto
+from icn_sim.world import Network
 
 BLOCK_HASH = bytes(range(32))
 

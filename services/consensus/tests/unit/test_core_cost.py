@@ -6,7 +6,8 @@ import time
 
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.events import Event
-from icn_consensus.domain.simulation import Network, Node
+from icn_sim.node import Node
+from icn_sim.world import Network
 
 SEATS = 4
 

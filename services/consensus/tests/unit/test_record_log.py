@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.store import record_log
-from icn_consensus.store.record_log import RecordLog, RecordLogDamaged, RecordLogInUse
+from icn_consensus.store.record_log import RecordLog, RecordLogInUse
 
 GENESIS = bytes(range(32))
 HEADER_BYTES = 72

@@ -9,7 +9,9 @@ from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.events import Event, PeerConnected, PoolChanged, ProposalReceived, TimerFired
 from icn_consensus.domain.records import Record, RecordKind, encode_record
 from icn_consensus.domain.replica import Replica
-from icn_consensus.domain.simulation import Network, Node, SimulatedCrypto
+from icn_sim.node import Node
+from icn_sim.signatures import SimulatedCrypto
+from icn_sim.world import Network
 
 SEAT = 3
 

@@ -25,9 +25,11 @@ from icn_consensus.domain.block import (
     transactions_root,
 )
 from icn_consensus.domain.events import BlockJudged
-from icn_consensus.domain.simulation import GENESIS_HASH, Conditions, Network, Node
 from icn_crypto import tags
 from icn_crypto.hashing import sha256
+from icn_sim.node import Node
+from icn_sim.world import Conditions, Network
+from icn_sim.zone import GENESIS_HASH
 
 FORGER = 2
 OTHER_HASH = sha256(b"other")

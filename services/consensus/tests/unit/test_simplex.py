@@ -9,8 +9,10 @@ from itertools import pairwise
 import pytest
 from icn_consensus.domain.actions import MessageKind, ReportKind
 from icn_consensus.domain.block import VoteKind, parse_certificate
-from icn_consensus.domain.byzantine import MuteLeader
-from icn_consensus.domain.simulation import GENESIS_TIME_MS, Conditions, Network, Node
+from icn_sim.byzantine import MuteLeader
+from icn_sim.node import Node
+from icn_sim.world import Conditions, Network
+from icn_sim.zone import GENESIS_TIME_MS
 
 HOP_MS = 10
 
@@ -369,7 +371,7 @@ def test_leaders_that_come_next_are_told_once_each_without_the_silent() -> None:
 
 
 _TRACE = """
-from icn_consensus.domain.simulation import Conditions, Network
+from icn_sim.world import Conditions, Network
 from icn_crypto.hashing import sha256
 network = Network(4, 5, Conditions(delay_ms=(1, 30), loss_percent=3, crash_permille=2), epoch_ms=2_000)
 network.start()

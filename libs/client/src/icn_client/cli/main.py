@@ -30,6 +30,7 @@ from icn_client.cli import (
     recovery,
     reputation,
     sessions,
+    simulation,
     stewards,
     votes,
 )
@@ -78,6 +79,7 @@ identities.register(app)
 marketplace.register(app)
 reputation.register(app)
 connecting.register(app)
+simulation.register(app)
 sessions.register(app)
 votes.register(app)
 contracts.register(app)

@@ -34,7 +34,7 @@ def restore(config: Config, crypto: Crypto, recovered: Recovered, now_ms: int) -
         certificates.remember_finalization(state, parse_certificate(recovered.finalization))
     state.later_records = [decode_record(payload) for payload in recovered.records]
     if state.is_first_of_epoch:
-        _restore_handover(state)
+        _restore_edge(state)
     apply_records(state)
     while finality.pursue(state):
         apply_records(state)
@@ -86,19 +86,26 @@ def _apply(state: State, record: Record) -> int | None:
     return record.view + 1 if vote.kind == VoteKind.FINALIZE else record.view
 
 
-def _restore_handover(state: State) -> None:
-    """Blocks after the edge block that others may need to see its finality."""
+def _restore_edge(state: State) -> None:
+    """What the closed epoch leaves to the next: the edge block's notarization, which its child carries, and
+    the blocks after it that others may need to see its finality."""
     final = state.chain.final
-    state.handover = tuple(
-        parse_block(
-            state.config.genesis_hash,
-            record.message,
-            bytes_max=state.config.block_bytes_max,
-            transactions_max=state.config.block_transactions_max,
-        )
-        for record in state.later_records
-        if record.kind == RecordKind.BLOCK and record.epoch == final.epoch and record.view > final.view
-    )
+    handover = []
+    for record in state.later_records:
+        if record.epoch != final.epoch or record.view < final.view:
+            continue
+        if record.kind == RecordKind.CERTIFICATE and record.view == final.view:
+            _apply_certificate(state, parse_certificate(record.message))
+        elif record.kind == RecordKind.BLOCK and record.view > final.view:
+            handover.append(
+                parse_block(
+                    state.config.genesis_hash,
+                    record.message,
+                    bytes_max=state.config.block_bytes_max,
+                    transactions_max=state.config.block_transactions_max,
+                )
+            )
+    state.handover = tuple(handover)
 
 
 def _apply_certificate(state: State, certificate: Certificate) -> None:

@@ -10,35 +10,30 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 from zlib import crc32
+
+from icn_consensus.domain.record_frames import (
+    PAYLOAD_BYTES_MAX,
+    Frame,
+    RecordLogDamaged,
+    frame_header,
+    read_frames,
+)
 
 MAGIC: Final = b"ICNWAL01"
 LOG_ID_BYTES: Final = 16
 SEGMENT_BYTES_MAX: Final = 16 * 1024 * 1024
 """Pruning works by the whole file; at 1,500 transfers a second this is about half a minute."""
-PAYLOAD_BYTES_MAX: Final = 16 * 1024 * 1024
-"""The largest block (4 MiB) with its vote, four times over."""
 LOG_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 """Without finality nothing can be pruned; the node stops before it fills the disk."""
 
 _HEADER = struct.Struct(">8s32sI16sIQ")
-_RECORD = struct.Struct(">IIQIQ")
-_CHECKED = struct.Struct(">IQIQ")
-"""A record's header without the CRC."""
-_SEQUENCE_OFFSET: Final = 8
-"""Of the sequence number in a record."""
-_ZEROS_BYTES: Final = 4096
-_ZEROS: Final = bytes(_ZEROS_BYTES)
 _SUFFIX: Final = ".log"
 KEY_NOTE_SUFFIX: Final = ".log-id"
 """Of the file beside the key that names the log it votes with."""
 _WRITE_PARTS_MAX: Final = 1024
 """Buffers of one writev (IOV_MAX on Linux)."""
-
-
-class RecordLogDamaged(Exception):
-    """The log cannot be trusted to hold everything this validator said. The node must not vote."""
 
 
 class RecordLogInUse(Exception):
@@ -60,15 +55,6 @@ class _Segment:
     size_bytes: int
     newest: tuple[int, int] = (0, 0)
     """Highest (epoch, view) that a record in it is about."""
-
-
-class _Frame(NamedTuple):
-    sequence: int
-    epoch: int
-    view: int
-    payload: bytes
-    end: int
-    """Offset behind it."""
 
 
 class RecordLog:
@@ -140,9 +126,7 @@ class RecordLog:
             self.sync()
             self._begin_segment()
         sequence = self.sequence + 1
-        checked = _CHECKED.pack(len(payload), sequence, epoch, view)
-        crc = crc32(payload, crc32(checked))
-        header = _RECORD.pack(len(payload), crc, sequence, epoch, view)
+        header = frame_header(payload, sequence, epoch, view)
         _write_all(self._file, (header, payload))
         segment = self._segments[-1]
         segment.size_bytes += len(header) + len(payload)
@@ -268,18 +252,10 @@ class RecordLog:
         self.log_id = log_id
         return int(first_sequence)
 
-    def _frames(self, segment: _Segment, *, is_last: bool) -> Iterator[_Frame]:
+    def _frames(self, segment: _Segment, *, is_last: bool) -> Iterator[Frame]:
         """Valid records of a segment up to its end or its torn tail."""
         content = segment.path.read_bytes()
-        offset, sequence = _HEADER.size, segment.first_sequence
-        while offset < len(content):
-            frame = _frame_at(content, offset)
-            if frame is None or frame.sequence != sequence:
-                if not is_last or _has_later_record(content, offset, sequence):
-                    raise RecordLogDamaged(f"{segment.path} is damaged at byte {offset}")
-                return
-            yield frame
-            offset, sequence = frame.end, sequence + 1
+        return read_frames(content, _HEADER.size, segment.first_sequence, is_last=is_last, where=segment.path)
 
     def _begin_segment(self) -> None:
         if self.size_bytes >= LOG_BYTES_MAX:
@@ -304,42 +280,6 @@ def _name(first_sequence: int) -> str:
 
 def _header_crc(header: bytes) -> int:
     return crc32(header[64:], crc32(header[:60]))
-
-
-def _frame_at(content: bytes, offset: int) -> _Frame | None:
-    """The valid record that begins at ``offset``, if there is one."""
-    if offset + _RECORD.size > len(content):
-        return None
-    length, crc, sequence, epoch, view = _RECORD.unpack_from(content, offset)
-    end = offset + _RECORD.size + length
-    if not 1 <= length <= PAYLOAD_BYTES_MAX or end > len(content):
-        return None
-    payload = content[offset + _RECORD.size : end]
-    if crc32(payload, crc32(_CHECKED.pack(length, sequence, epoch, view))) != crc:
-        return None
-    return _Frame(sequence, epoch, view, payload, end)
-
-
-def _has_later_record(content: bytes, offset: int, sequence: int) -> bool:
-    """Whether a valid record with a later sequence number begins anywhere behind ``offset``.
-
-    The upper six bytes of its sequence number can be few, so that a search for them rules nearly every place
-    out; zeros at the end, of which there may be millions, hold no record's beginning.
-    """
-    sequence_last = sequence + len(content) // _RECORD.size
-    last_begin = len(content)
-    while last_begin >= _ZEROS_BYTES and content.endswith(_ZEROS, 0, last_begin):
-        last_begin -= _ZEROS_BYTES
-    for upper in range(sequence >> 16, (sequence_last >> 16) + 1):
-        prefix = upper.to_bytes(6, "big")
-        end = last_begin + _SEQUENCE_OFFSET + len(prefix)
-        at = content.find(prefix, offset + 1 + _SEQUENCE_OFFSET, end)
-        while at >= 0:
-            frame = _frame_at(content, at - _SEQUENCE_OFFSET)
-            if frame is not None and sequence < frame.sequence <= sequence_last:
-                return True
-            at = content.find(prefix, at + 1, end)
-    return False
 
 
 def _write_all(file: int, parts: tuple[bytes, ...]) -> None:

@@ -1,0 +1,216 @@
+"""Seats that lie: each breaks the rules in its own way, and otherwise keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from icn_consensus.domain import actions as act
+from icn_consensus.domain.block import (
+    VOTE_TAGS,
+    Proposal,
+    Vote,
+    VoteKind,
+    body_of_proposal,
+    build_block,
+    build_header,
+    build_proposal,
+    build_vote,
+    parse_proposal,
+    parse_vote,
+    vote_body,
+)
+from icn_crypto import tags
+from icn_crypto.hashing import sha256
+
+from icn_sim.node import Node
+from icn_sim.zone import GENESIS_HASH
+
+
+class MuteLeader(Node):
+    """Votes like everybody, but never sends a proposal of its own."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Leave out what would be a proposal, and the vote for it."""
+        if isinstance(action, act.Broadcast | act.Send) and action.kind == act.MessageKind.PROPOSAL:
+            return
+        super().perform_one(action)
+
+
+class Equivocator(Node):
+    """Proposes two blocks to two halves, votes for both, and finalizes what it nullifies."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Say one thing to the even seats and another to the odd ones."""
+        if not isinstance(action, act.Broadcast):
+            super().perform_one(action)
+        elif action.kind == act.MessageKind.PROPOSAL:
+            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
+            other = self.changed(proposal, time_ms=proposal.block.header.time_ms + 1)
+            self._halve(act.MessageKind.PROPOSAL, proposal.data, other.data)
+            if self.network.random.randrange(2):
+                self._halve(act.MessageKind.PROPOSAL, other.data, proposal.data)
+            header = other.block.header
+            vote = self.vote(VoteKind.NOTARIZE, header.epoch, header.view, header.height, header.hash)
+            self._halve(act.MessageKind.VOTE, b"", vote.data)
+        elif action.kind == act.MessageKind.VOTE:
+            vote = parse_vote(action.data)
+            contrary = vote
+            if vote.kind == VoteKind.FINALIZE:
+                contrary = self.vote(VoteKind.NULLIFY, vote.epoch, vote.view, 0, b"")
+            self._halve(act.MessageKind.VOTE, vote.data, contrary.data)
+            if contrary is not vote and self.network.random.randrange(2):
+                self._halve(act.MessageKind.VOTE, contrary.data, vote.data)
+        else:
+            super().perform_one(action)
+
+    def vote(self, kind: VoteKind, epoch: int, view: int, height: int, block_hash: bytes) -> Vote:
+        """Any vote, signed by this seat."""
+        body = vote_body(1, epoch, view, height, block_hash)
+        return build_vote(
+            kind,
+            protocol_version=1,
+            epoch=epoch,
+            view=view,
+            height=height,
+            block_hash=block_hash,
+            seat=self.seat,
+            signature=self.crypto.sign(VOTE_TAGS[kind], body),
+        )
+
+    def changed(self, proposal: Proposal, **fields: Any) -> Proposal:
+        """The same proposal with other header fields, signed by this seat."""
+        header, block = proposal.block.header, proposal.block
+        kept = {
+            "protocol_version": header.protocol_version,
+            "height": header.height,
+            "view": header.view,
+            "parent": header.parent,
+            "time_ms": header.time_ms,
+            "transactions_root": header.transactions_root,
+            "executed_height": header.executed_height,
+            "state_root": header.state_root,
+            "receipts_root": header.receipts_root,
+            "log_root": header.log_root,
+            "parent_certificate_digest": header.parent_certificate_digest,
+            "finalization_digest": header.finalization_digest,
+            "epoch": header.epoch,
+            "validator_set_hash": header.validator_set_hash,
+            "next_validator_set_hash": header.next_validator_set_hash,
+        }
+        other = build_header(GENESIS_HASH, **{**kept, **fields})
+        signature = self.crypto.sign(tags.PROPOSAL, body_of_proposal(other, proposal.parent_view))
+        twin = build_block(other, block.transactions, block.parent_certificate, block.finalization)
+        return build_proposal(twin, proposal.parent_view, self.seat, signature)
+
+    def _halve(self, kind: act.MessageKind, even: bytes, odd: bytes) -> None:
+        """Send to each other seat what its half is told; nothing where there is nothing."""
+        for other in self.network.nodes:
+            data = odd if other.seat % 2 else even
+            if other is not self and data:
+                self.transmit(other, kind, data)
+
+
+class Babbler(Node):
+    """Follows the protocol, but sends each message also in damaged copies and under wrong kinds."""
+
+    def transmit(self, other: Node, kind: act.MessageKind, data: bytes) -> None:
+        """Send, and send nonsense beside it."""
+        super().transmit(other, kind, data)
+        random = self.network.random
+        damaged = bytearray(data)
+        for _ in range(random.randint(1, 3)):
+            damaged[random.randrange(len(damaged))] = random.randrange(256)
+        super().transmit(other, kind, bytes(damaged))
+        super().transmit(other, random.choice(list(act.MessageKind)), data[: random.randrange(len(data))])
+
+
+class Withholder(Node):
+    """Tells each thing it says to some seats only, drawn anew each time."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Leave out a part of the others."""
+        if isinstance(action, act.Broadcast):
+            for other in self.network.nodes:
+                is_told = other.seat not in action.except_seats and self.network.random.randrange(2)
+                if other is not self and is_told:
+                    self.transmit(other, action.kind, action.data)
+        else:
+            super().perform_one(action)
+
+
+class Shunner(Node):
+    """Says nothing to one seat, and answers none of its questions."""
+
+    @property
+    def shunned(self) -> int:
+        """The seat after its own."""
+        return (self.seat + 1) % len(self.network.nodes)
+
+    def transmit(self, other: Node, kind: act.MessageKind, data: bytes) -> None:
+        """Send, but not to that seat."""
+        if other.seat != self.shunned:
+            super().transmit(other, kind, data)
+
+    def answers(self, seat: int) -> bool:
+        """Whether a question of that seat is answered."""
+        return seat != self.shunned
+
+
+class Hoarder(Node):
+    """Sends certificates of long ago again and again, as if they opened the view."""
+
+    kept: list[bytes]
+
+    def perform_one(self, action: act.Action) -> None:
+        """Follow each certificate by an old one."""
+        super().perform_one(action)
+        if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.CERTIFICATE:
+            self.kept = [*getattr(self, "kept", []), action.data]
+            old = self.network.random.choice(self.kept)
+            for other in self.network.nodes:
+                if other is not self:
+                    self.transmit(other, act.MessageKind.CERTIFICATE, old)
+
+
+class DoubleVoter(Equivocator):
+    """Leads honestly, but votes for a block of its own invention beside each that it notarizes."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Say both to everybody, the other one first to half of them."""
+        if not isinstance(action, act.Broadcast) or action.kind != act.MessageKind.VOTE:
+            Node.perform_one(self, action)
+            return
+        vote = parse_vote(action.data)
+        if vote.kind != VoteKind.NOTARIZE:
+            Node.perform_one(self, action)
+            return
+        invented = self.vote(VoteKind.NOTARIZE, vote.epoch, vote.view, vote.height, sha256(vote.block_hash))
+        self._halve(act.MessageKind.VOTE, vote.data, invented.data)
+        self._halve(act.MessageKind.VOTE, invented.data, vote.data)
+
+
+class WrongRoot(Equivocator):
+    """Proposes blocks that name a state root nobody came to, and votes for them."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Put another root into each own proposal."""
+        if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.PROPOSAL:
+            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
+            other = self.changed(proposal, state_root=sha256(proposal.block.header.state_root))
+            self._halve(act.MessageKind.PROPOSAL, other.data, other.data)
+        else:
+            Node.perform_one(self, action)
+
+
+LIARS: Final[Mapping[str, type[Node]]] = {
+    "equivocate": Equivocator,
+    "double_vote": DoubleVoter,
+    "silent_leader": MuteLeader,
+    "garbage": Babbler,
+    "withhold": Withholder,
+    "shun_a_seat": Shunner,
+    "stale_certificate": Hoarder,
+    "wrong_root": WrongRoot,
+}
+"""By the name that a tally counts them under."""

@@ -1,0 +1,305 @@
+"""One seat of a simulation: the production replica with a simulated disk, pool and application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from icn.consensus.v1 import block_pb2
+from icn_consensus.domain import actions as act
+from icn_consensus.domain import events
+from icn_consensus.domain.config import Recovered
+from icn_consensus.domain.record_frames import RecordLogDamaged
+from icn_consensus.domain.replica import Replica
+
+from icn_sim.application import SimulatedApplication
+from icn_sim.disk import Disk
+from icn_sim.signatures import SimulatedCrypto
+from icn_sim.tally import Fault, Reached
+from icn_sim.zone import InvariantBroken
+
+if TYPE_CHECKING:
+    from icn_sim.world import Network
+
+FETCH_TIMEOUT_MS: Final = 500
+RESTART_MS: Final = (50, 3_000)
+
+
+class Node:
+    """One seat: a replica with its disk, pool and application."""
+
+    def __init__(self, network: Network, seat: int, clock_offset_ms: int) -> None:
+        self.network = network
+        self.seat = seat
+        self.clock_offset_ms = clock_offset_ms
+        self.disk = Disk()
+        self.application = SimulatedApplication(network.validator_set)
+        self.crypto = SimulatedCrypto(network.config(seat).validators.public_keys[seat])
+        self.is_up = False
+        self.has_refused = False
+        """Whether its log was found damaged: it stays away for good."""
+        self.life = 0
+        """Counts starts: what was asked in an earlier life is not answered in this one."""
+        self.replica = Replica(network.config(seat), self.crypto)
+        self.pool: dict[bytes, None] = {}
+        self.placed: dict[bytes, tuple[bytes, ...]] = {}
+        """Transactions of notarized, unfinished blocks, by block hash."""
+        self.bodies: dict[bytes, tuple[bytes, ...]] = {}
+        self.timer = 0
+        self.busy_until_ms = 0
+        """When the application has executed what it was given."""
+        self.reports: list[act.Report] = []
+        self.sent: dict[act.MessageKind, int] = dict.fromkeys(act.MessageKind, 0)
+        self.times_final_ms: dict[int, int] = {}
+        """When each height became final here (true time)."""
+
+    def now_ms(self) -> int:
+        """This node's clock."""
+        return self.network.now_ms + self.clock_offset_ms
+
+    def start(self) -> None:
+        """Boot from disk."""
+        assert not self.is_up, "a node starts when it is down"
+        try:
+            records = self.disk.payloads()
+        except RecordLogDamaged as error:
+            if self.seat not in self.network.faulty:
+                raise InvariantBroken(f"seat {self.seat} after a crash: {error}") from error
+            self.has_refused = True
+            self.network.tally.reached[Reached.DISK_REFUSED] += 1
+            return
+        self.is_up = True
+        self.life += 1
+        self.replica = Replica(self.network.config(self.seat), self.crypto)
+        self.placed.clear()
+        self.bodies.clear()
+        for stored in self.disk.blocks:
+            self.application.execute(self.network.genesis, stored.block)
+        newest = self.disk.blocks[-1] if self.disk.blocks else None
+        recovered = Recovered(
+            self.network.genesis if newest is None else newest.block.header,
+            b"" if newest is None else newest.finalization,
+            self.application.state(),
+            records,
+        )
+        self.perform(self.replica.start(recovered, self.now_ms()))
+        self.tell_pool()
+        for other in self.network.nodes:
+            if other is not self and other.is_up:
+                self.network.connect(self, other)
+
+    def crash(self) -> None:
+        """Stop at once; some of the bytes that were not synced may have reached the disk."""
+        if self.is_up:
+            self.is_up = False
+            self.network.tally.faults[Fault.CRASH] += 1
+            faults = [self.disk.crash(self.network.random)]
+            if self.network.bad_disk_seat == self.seat:
+                self.network.faulty.add(self.seat)
+                faults.append(self.disk.go_bad(self.network.random))
+            self.network.tally.faults.update(fault for fault in faults if fault is not None)
+
+    def handle(self, event: events.Event) -> None:
+        """Let the replica digest an event."""
+        if self.is_up:
+            self.network.note(self.seat, event)
+            self.perform(self.replica.step(event, self.now_ms()))
+
+    def perform(self, todo: Iterable[act.Action]) -> None:
+        """Carry actions out in order, unless the node dies between two of them."""
+        life = self.life
+        has_recorded = False
+        for action in todo:
+            if self.is_up and self.network.random.randrange(1_000) < self.network.conditions.crash_permille:
+                if has_recorded and isinstance(action, act.Broadcast | act.Send):
+                    self.network.tally.reached[Reached.CRASH_BEFORE_SEND] += 1
+                self.crash()
+                self.network.schedule(self.network.random.randint(*RESTART_MS), self.start_again)
+            if not self.is_up or self.life != life:
+                return
+            has_recorded = has_recorded or (isinstance(action, act.Persist) and action.is_synced)
+            self.perform_one(action)
+
+    def start_again(self) -> None:
+        """Boot, if it is still down."""
+        if not self.is_up and not self.has_refused:
+            self.start()
+
+    def perform_one(self, action: act.Action) -> None:  # noqa: PLR0912 - one branch per action
+        """Carry one action out."""
+        match action:
+            case act.Persist():
+                self.disk.append(action)
+            case act.Broadcast():
+                self.network.watch(self, action.kind, action.data)
+                for other in self.network.nodes:
+                    if other.seat != self.seat and other.seat not in action.except_seats:
+                        self.transmit(other, action.kind, action.data)
+            case act.Send():
+                self.network.watch(self, action.kind, action.data)
+                self.transmit(self.network.nodes[action.seat], action.kind, action.data)
+            case act.Prepare():
+                self._prepare(action)
+            case act.Judge():
+                self.bodies[action.block_hash] = action.transactions
+                self.later(
+                    self.network.conditions.judge_ms,
+                    lambda: events.BlockJudged(action.block_hash, is_valid=True),
+                )
+            case act.Execute():
+                self._execute(action)
+            case act.Fetch():
+                self._fetch(action)
+            case act.SetTimer():
+                self._set_timer(action.at_ms)
+            case act.Notarized():
+                self._place(action.block_hash)
+            case act.Abandoned():
+                for block_hash in action.block_hashes:
+                    self.placed.pop(block_hash, None)
+                self.tell_pool()
+            case act.Report():
+                self.reports.append(action)
+                if action.kind == act.ReportKind.EQUIVOCATION:
+                    self.network.tally.reached[Reached.EVIDENCE] += 1
+            case act.Committed():
+                pass
+
+    def transmit(self, other: Node, kind: act.MessageKind, data: bytes) -> None:
+        """Send a message on its way."""
+        self.sent[kind] += 1
+        received: events.Event
+        if kind == act.MessageKind.PROPOSAL:
+            received = events.ProposalReceived(self.seat, data)
+        elif kind == act.MessageKind.VOTE:
+            received = events.VoteReceived(self.seat, data)
+        else:
+            received = events.CertificateReceived(self.seat, data)
+        self.network.deliver(self, other, lambda: other.handle(received))
+
+    def submit(self, transaction: bytes) -> None:
+        """Put a transaction into this node's pool."""
+        if transaction not in self.application.transactions:
+            self.pool[transaction] = None
+            self.tell_pool()
+
+    def tell_pool(self) -> None:
+        """Tell the replica whether anything waits."""
+        placed = {transaction for transactions in self.placed.values() for transaction in transactions}
+        has_pending = any(transaction not in placed for transaction in self.pool)
+        self.network.schedule(0, self._if_alive(lambda: self.handle(events.PoolChanged(has_pending))))
+
+    def later(self, duration_ms: tuple[int, int], answer: Callable[[], events.Event]) -> None:
+        """Answer the replica after a while, unless it crashes before."""
+        delay_ms = self.network.random.randint(*duration_ms)
+        self.network.schedule(delay_ms, self._if_alive(lambda: self.handle(answer())))
+
+    def _if_alive(self, do: Callable[[], None]) -> Callable[[], None]:
+        life = self.life
+
+        def run() -> None:
+            if self.is_up and self.life == life:
+                do()
+
+        return run
+
+    def _prepare(self, action: act.Prepare) -> None:
+        taken: set[bytes] = set()
+        for block_hash in action.branch.unexecuted:
+            data = self.replica.block(block_hash)
+            if data is not None:
+                taken.update(block_pb2.Block.FromString(data).transactions)
+            else:
+                taken.update(self.bodies.get(block_hash, ()))
+        for stored in self.disk.blocks[self.application.height :]:
+            taken.update(stored.block.transactions)
+        chosen = tuple(
+            item for item in self.pool if item not in taken and item not in self.application.transactions
+        )
+        chosen = chosen[: action.transactions_max]
+        self.later(self.network.conditions.prepare_ms, lambda: events.BlockPrepared(action.request, chosen))
+
+    def _execute(self, action: act.Execute) -> None:
+        self.network.check_final(self, action)
+        self.disk.blocks.append(action)
+        header = action.block.header
+        self.times_final_ms.setdefault(header.height, self.network.now_ms)
+        self.disk.prune(header.epoch, header.view)
+        self.placed.pop(header.hash, None)
+        for transaction in action.block.transactions:
+            self.pool.pop(transaction, None)
+
+        def execute() -> events.Event:
+            self.application.execute(self.network.genesis, action.block)
+            if self.seat not in self.network.faulty:
+                self.network.acknowledged.update(action.block.transactions)
+            return events.BlockExecuted(self.application.state())
+
+        delay_ms = self.network.random.randint(*self.network.conditions.execute_ms)
+        # Execution is in order: a height never overtakes the one before.
+        self.busy_until_ms = max(self.busy_until_ms, self.network.now_ms) + delay_ms
+        wait_ms = self.busy_until_ms - self.network.now_ms
+        self.network.schedule(wait_ms, self._if_alive(lambda: self.handle(execute())))
+        self.tell_pool()
+
+    def _place(self, block_hash: bytes) -> None:
+        data = self.replica.block(block_hash)
+        if data is not None:
+            self.placed[block_hash] = tuple(block_pb2.Block.FromString(data).transactions)
+            self.tell_pool()
+
+    def _fetch(self, action: act.Fetch) -> None:
+        other = self.network.nodes[action.seat]
+        answered: list[bool] = []
+        is_page = isinstance(action.what, act.FetchFinalBlocks)
+
+        def fail() -> None:
+            if not answered:
+                self.handle(events.FetchFailed(action.request))
+
+        def receive(answer: events.Event) -> None:
+            answered.append(True)
+            if isinstance(answer, events.BlocksFetched) and answer.blocks and is_page:
+                self.network.tally.reached[Reached.CATCH_UP] += 1
+            self._if_alive(lambda: self.handle(answer))()
+
+        def serve() -> None:
+            if other.is_up and other.answers(self.seat):
+                answer = other.serve(action)
+                self.network.deliver(other, self, lambda: receive(answer))
+
+        self.network.schedule(FETCH_TIMEOUT_MS, self._if_alive(fail))
+        self.network.deliver(self, other, serve)
+
+    def answers(self, seat: int) -> bool:
+        """Whether a question of that seat is answered."""
+        return True
+
+    def serve(self, fetch: act.Fetch) -> events.Event:
+        """Answer another seat's request."""
+        what = fetch.what
+        if isinstance(what, act.FetchCertificates):
+            found = self.replica.certificates_from(what.from_view)
+            return events.CertificatesFetched(fetch.request, self.seat, found)
+        if isinstance(what, act.FetchBlock):
+            data = self.replica.block(what.block_hash)
+            if data is None:
+                stored = [item for item in self.disk.blocks if item.block.hash == what.block_hash]
+                data = stored[0].block.data if stored else None
+            return events.BlocksFetched(fetch.request, self.seat, () if data is None else (data,), ())
+        page = self.disk.blocks[what.from_height - 1 : what.from_height - 1 + 64]
+        blocks = tuple(item.block.data for item in page)
+        certificates = (page[-1].finalization,) if page else ()
+        return events.BlocksFetched(fetch.request, self.seat, blocks, certificates)
+
+    def _set_timer(self, at_ms: int | None) -> None:
+        self.timer += 1
+        if at_ms is None:
+            return
+        timer = self.timer
+
+        def fire() -> None:
+            if self.timer == timer:
+                self.handle(events.TimerFired())
+
+        self.network.schedule(max(0, at_ms - self.now_ms()), self._if_alive(fire))

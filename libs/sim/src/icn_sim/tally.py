@@ -1,0 +1,77 @@
+"""What happened in a run: faults that were injected, states that were reached.
+
+Source: docs/spec/simulator.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Fault(StrEnum):
+    """Faults of network, machine and clock; those of disks and of lying seats have names of their own."""
+
+    DELAY = "delay"
+    LOSS = "loss"
+    DUPLICATE = "duplicate"
+    REORDER = "reorder"
+    PARTITION = "partition"
+    ONE_WAY_CUT = "one_way_cut"
+    CRASH = "crash"
+    CLOCK_SKEW = "clock_skew"
+
+
+class Reached(StrEnum):
+    """States in which the protocol has to be right."""
+
+    BYZANTINE_SEED = "seeds_with_a_byzantine_replica"
+    NULLIFIED = "views_nullified"
+    NOTARIZED_THEN_NULLIFIED = "views_notarized_then_nullified"
+    CRASH_BEFORE_SEND = "crashes_between_record_and_send"
+    PROPOSAL_OVER_GAP = "proposals_over_two_or_more_nullified_views"
+    EDGE_UNDER_FAULT = "epoch_edges_under_a_fault"
+    CATCH_UP = "catch_ups"
+    EVIDENCE = "evidence"
+    DISK_REFUSED = "logs_refused_as_damaged"
+    FINAL_BLOCK = "final_blocks"
+
+
+MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
+    Reached.BYZANTINE_SEED: 500,
+    Reached.NULLIFIED: 1_000,
+    Reached.NOTARIZED_THEN_NULLIFIED: 200,
+    Reached.CRASH_BEFORE_SEND: 200,
+    Reached.PROPOSAL_OVER_GAP: 100,
+    Reached.EDGE_UNDER_FAULT: 100,
+    Reached.CATCH_UP: 100,
+}
+"""A campaign that reaches less has tested less than it says."""
+SEEDS_MIN: Final = 200
+"""Of fewer seeds nothing is asked."""
+
+
+class Tally:
+    """Counts by name."""
+
+    def __init__(self) -> None:
+        self.faults: Counter[str] = Counter()
+        self.reached: Counter[str] = Counter()
+
+    def add(self, other: Tally) -> None:
+        """Take another run's counts in."""
+        self.faults.update(other.faults)
+        self.reached.update(other.reached)
+
+
+def missed(reached: Mapping[str, int], seeds: int) -> dict[str, tuple[int, int]]:
+    """What so many seeds should have reached and did not: name → (reached, minimum)."""
+    if seeds < SEEDS_MIN:
+        return {}
+    return {
+        name: (reached.get(name, 0), minimum * seeds // 2_000)
+        for name, minimum in MINIMA_PER_2000_SEEDS.items()
+        if reached.get(name, 0) < minimum * seeds // 2_000
+    }

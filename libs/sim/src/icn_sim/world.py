@@ -1,0 +1,313 @@
+"""A federation in one thread: replicas, links that delay and lose, clocks that differ.
+
+Everything follows from one seed: two runs with one seed do the same, event by event.
+Source: docs/spec/simulator.md.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from typing import Final
+
+from icn_consensus.domain import actions as act
+from icn_consensus.domain import events
+from icn_consensus.domain.block import (
+    BlockHeader,
+    Vote,
+    VoteKind,
+    genesis_header,
+    parse_proposal,
+    parse_vote,
+    peek_certificate,
+)
+from icn_consensus.domain.config import Config
+from icn_consensus.domain.records import RecordKind, decode_record
+from icn_consensus.domain.validator_set import parse_validator_set
+
+from icn_sim.application import SimulatedApplication
+from icn_sim.disk import Disk
+from icn_sim.node import Node
+from icn_sim.tally import Fault, Reached, Tally
+from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, InvariantBroken, validator_set_of
+
+GAP_VIEWS: Final = 2
+"""A proposal whose parent is more than so many views back goes over at least two nullified ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How the simulated world behaves. Times in milliseconds, inclusive; shares in percent."""
+
+    delay_ms: tuple[int, int] = (10, 10)
+    loss_percent: int = 0
+    duplicate_percent: int = 0
+    reorder_percent: int = 0
+    """How often a message overtakes those before it, which a stream never does and a new stream may."""
+    prepare_ms: tuple[int, int] = (0, 0)
+    judge_ms: tuple[int, int] = (0, 0)
+    execute_ms: tuple[int, int] = (0, 0)
+    crash_permille: int = 0
+    """How often a node dies before an action; it is back after `RESTART_MS`."""
+    clock_offset_ms: int = 0
+    """Clocks differ from the true time by at most this."""
+
+
+class Network:
+    """Nodes, links and time. `run_for` lets time pass; invariants are checked at every step."""
+
+    def __init__(
+        self,
+        seats: int,
+        seed: int,
+        conditions: Conditions | None = None,
+        *,
+        epoch_ms: int = 86_400_000,
+        heartbeat_ms: int = 30_000,
+        block_transactions_max: int = 100,
+        node_class: Callable[[Network, int, int], Node] | None = None,
+        node_classes: dict[int, Callable[[Network, int, int], Node]] | None = None,
+    ) -> None:
+        self.random = random.Random(seed)  # noqa: S311 - a simulation, not a secret
+        self.conditions = conditions or Conditions()
+        self.now_ms = GENESIS_TIME_MS
+        self.validator_set = validator_set_of(seats)
+        self._epoch_ms = epoch_ms
+        self._heartbeat_ms = heartbeat_ms
+        self._block_transactions_max = block_transactions_max
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._sequence = 0
+        self._cut: set[tuple[int, int]] = set()
+        """Links that carry nothing, as (from, to)."""
+        self._last_arrival_ms: dict[tuple[int, int], int] = {}
+        self.votes: dict[tuple[int, int, int], dict[VoteKind, Vote]] = {}
+        """What each seat said, by (seat, epoch, view)."""
+        self.final_hashes: dict[int, bytes] = {}
+        self.messages = 0
+        validators = parse_validator_set(self.validator_set)
+        self.genesis = genesis_header(
+            GENESIS_HASH,
+            protocol_version=1,
+            time_ms=GENESIS_TIME_MS,
+            state_root=SimulatedApplication(self.validator_set).state_root(),
+            validator_set_hash=validators.hash,
+        )
+        chosen = node_classes or {}
+        offset = self.conditions.clock_offset_ms
+        self.nodes = [
+            chosen.get(seat, node_class or Node)(self, seat, self.random.randint(-offset, offset))
+            for seat in range(seats)
+        ]
+        self.faulty = set(chosen)
+        """Seats whose words and blocks are not held to the promises."""
+        self.bad_disk_seat: int | None = None
+        """Whose synced bytes change at its next crash; it counts as faulty from then on."""
+        self.acknowledged: set[bytes] = set()
+        """Transactions that an honest node has executed: whoever waited there was told so."""
+        self.tally = Tally()
+        self._events = blake2b(digest_size=32)
+        self._opened: dict[tuple[int, int], set[int]] = {}
+        """Kinds of the certificates that honest nodes passed on, by (epoch, view)."""
+        self._gaps: set[bytes] = set()
+
+    @property
+    def honest(self) -> list[Node]:
+        """Nodes that follow the protocol and whose disks keep what they were given."""
+        return [node for node in self.nodes if node.seat not in self.faulty]
+
+    def config(self, seat: int) -> Config:
+        """What a node is told at its start."""
+        return Config(
+            genesis_hash=GENESIS_HASH,
+            protocol_version=1,
+            seat=seat,
+            validators=parse_validator_set(self.validator_set),
+            genesis_time_ms=GENESIS_TIME_MS,
+            epoch_ms=self._epoch_ms,
+            heartbeat_ms=self._heartbeat_ms,
+            block_time_distance_ms_max=3_000,
+            block_bytes_max=1_048_576,
+            block_transactions_max=self._block_transactions_max,
+        )
+
+    def start(self, seats: Iterable[int] | None = None) -> None:
+        """Boot nodes (all of them by default)."""
+        for node in self.nodes:
+            if seats is None or node.seat in seats:
+                node.start()
+
+    def schedule(self, delay_ms: int, do: Callable[[], None]) -> None:
+        """Do something later; things of one time happen in the order they were scheduled."""
+        self._sequence += 1
+        heapq.heappush(self._queue, (self.now_ms + delay_ms, self._sequence, do))
+
+    def run_for(self, duration_ms: int, until: Callable[[], bool] | None = None) -> bool:
+        """Let time pass, at most until a condition holds; whether it came to hold."""
+        end_ms = self.now_ms + duration_ms
+        while self._queue and self._queue[0][0] <= end_ms:
+            self.now_ms, _, do = heapq.heappop(self._queue)
+            do()
+            if until is not None and until():
+                return True
+        self.now_ms = end_ms
+        return until is not None and until()
+
+    def deliver(self, sender: Node, receiver: Node, do: Callable[[], None]) -> None:
+        """Carry a message, or lose it; a link keeps order unless the conditions say otherwise."""
+        self.messages += 1
+        link = (sender.seat, receiver.seat)
+        if link in self._cut or not receiver.is_up:
+            return
+        if self.random.randrange(100) < self.conditions.loss_percent:
+            self.tally.faults[Fault.LOSS] += 1
+            return
+        self._carry(link, do)
+        if self.random.randrange(100) < self.conditions.duplicate_percent:
+            self.tally.faults[Fault.DUPLICATE] += 1
+            self._carry(link, do)
+
+    def _carry(self, link: tuple[int, int], do: Callable[[], None]) -> None:
+        delay_ms = self.random.randint(*self.conditions.delay_ms)
+        if delay_ms > self.conditions.delay_ms[0]:
+            self.tally.faults[Fault.DELAY] += 1
+        arrival_ms = self.now_ms + delay_ms
+        newest_ms = self._last_arrival_ms.get(link, 0)
+        if arrival_ms < newest_ms and self.random.randrange(100) < self.conditions.reorder_percent:
+            self.tally.faults[Fault.REORDER] += 1
+        else:
+            arrival_ms = self._last_arrival_ms[link] = max(arrival_ms, newest_ms)
+        self.schedule(arrival_ms - self.now_ms, do)
+
+    def partition(self, *groups: Sequence[int]) -> None:
+        """Cut every link between different groups."""
+        self.tally.faults[Fault.PARTITION] += 1
+        for group in groups:
+            for other in groups:
+                if other is not group:
+                    self._cut.update((a, b) for a in group for b in other)
+
+    def cut_one_way(self, sender: int, receiver: int) -> None:
+        """Let nothing through from one seat to another; what goes back does."""
+        self.tally.faults[Fault.ONE_WAY_CUT] += 1
+        self._cut.add((sender, receiver))
+
+    def heal(self) -> None:
+        """Join all links again; streams are opened anew."""
+        cut, self._cut = self._cut, set()
+        for a in self.nodes:
+            for b in self.nodes:
+                was_cut = (a.seat, b.seat) in cut or (b.seat, a.seat) in cut
+                if a.seat < b.seat and was_cut and a.is_up and b.is_up:
+                    self.connect(a, b)
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether a link is cut, a node is down or a seat lies at this moment."""
+        return bool(self._cut or self.faulty) or not all(node.is_up for node in self.nodes)
+
+    def note(self, seat: int, event: events.Event) -> None:
+        """Put an event into the log whose digest tells two runs apart."""
+        self._events.update(f"{self.now_ms} {seat} {event!r}\n".encode())
+
+    def digest(self) -> str:
+        """Of every event so far, in hex."""
+        return self._events.hexdigest()
+
+    def connect(self, a: Node, b: Node) -> None:
+        """Tell both ends of a stream that it is open."""
+        for node, peer in ((a, b), (b, a)):
+            height = peer.replica.status().final_height
+            self.deliver(peer, node, partial(node.handle, events.PeerConnected(peer.seat, height)))
+
+    def submit(self, transaction: bytes, seats: Iterable[int] | None = None) -> None:
+        """Hand a transaction to nodes' pools (all of them by default)."""
+        for node in self.nodes:
+            if node.is_up and (seats is None or node.seat in seats):
+                node.submit(transaction)
+
+    def watch(self, node: Node, kind: act.MessageKind, data: bytes) -> None:
+        """Hold an honest node to its word: one vote of a kind per view, finalize xor nullify, disk first."""
+        if node.seat in self.faulty:
+            return
+        if kind == act.MessageKind.CERTIFICATE:
+            self._watch_certificate(data)
+            return
+        if kind == act.MessageKind.PROPOSAL:
+            self._watch_proposal(data)
+            return
+        vote = parse_vote(data)
+        if vote.seat != node.seat:
+            raise InvariantBroken(f"seat {node.seat} sends a vote of seat {vote.seat}")
+        said = self.votes.setdefault((vote.seat, vote.epoch, vote.view), {})
+        earlier = said.get(vote.kind)
+        if earlier is None:
+            if vote.kind == VoteKind.NOTARIZE and VoteKind.NULLIFY in said:
+                raise InvariantBroken(f"seat {node.seat} notarizes view {vote.view} after nullifying it")
+            said[vote.kind] = vote
+            if not _is_on_disk(node.disk, vote):
+                raise InvariantBroken(f"seat {node.seat} sends a vote that is not on its disk")
+        elif earlier.data != data:
+            raise InvariantBroken(f"seat {node.seat} says two things in view {vote.view}")
+        if VoteKind.FINALIZE in said and VoteKind.NULLIFY in said:
+            raise InvariantBroken(f"seat {node.seat} finalizes and nullifies view {vote.view}")
+
+    def _watch_certificate(self, data: bytes) -> None:
+        epoch, view, kind = peek_certificate(data)
+        opened = self._opened.setdefault((epoch, view), set())
+        if kind in opened:
+            return
+        opened.add(kind)
+        if kind == VoteKind.NULLIFY:
+            self.tally.reached[Reached.NULLIFIED] += 1
+        if {VoteKind.NOTARIZE, VoteKind.NULLIFY} <= opened:
+            self.tally.reached[Reached.NOTARIZED_THEN_NULLIFIED] += 1
+        if {VoteKind.FINALIZE, VoteKind.NULLIFY} <= opened:
+            raise InvariantBroken(f"view {view} of epoch {epoch} is final and nullified")
+
+    def _watch_proposal(self, data: bytes) -> None:
+        proposal = parse_proposal(GENESIS_HASH, data, bytes_max=1 << 21, transactions_max=1_000)
+        header = proposal.block.header
+        if header.view - proposal.parent_view > GAP_VIEWS and header.hash not in self._gaps:
+            self._gaps.add(header.hash)
+            self.tally.reached[Reached.PROPOSAL_OVER_GAP] += 1
+
+    def check_final(self, node: Node, action: act.Execute) -> None:
+        """Hold honest nodes to one chain, without a gap."""
+        header = action.block.header
+        if node.seat in self.faulty:
+            return
+        if header.height not in self.final_hashes:
+            self.tally.reached[Reached.FINAL_BLOCK] += 1
+            is_edge = (header.time_ms - GENESIS_TIME_MS) // self._epoch_ms > header.epoch
+            if is_edge and self.is_disturbed:
+                self.tally.reached[Reached.EDGE_UNDER_FAULT] += 1
+        if self.final_hashes.setdefault(header.height, header.hash) != header.hash:
+            raise InvariantBroken(f"two final blocks at height {header.height}")
+        if header.height != len(node.disk.blocks) + 1:
+            raise InvariantBroken(f"height {header.height} is final after {len(node.disk.blocks)}")
+
+    def heights(self) -> list[int]:
+        """Final heights of the honest nodes."""
+        return [len(node.disk.blocks) for node in self.honest]
+
+    def headers(self) -> list[BlockHeader]:
+        """The final chain as the first honest node that reached farthest has it."""
+        longest = max(self.honest, key=lambda node: len(node.disk.blocks))
+        return [item.block.header for item in longest.disk.blocks]
+
+
+def _is_on_disk(disk: Disk, vote: Vote) -> bool:
+    kinds = {
+        VoteKind.NOTARIZE: RecordKind.NOTARIZE,
+        VoteKind.NULLIFY: RecordKind.NULLIFY,
+        VoteKind.FINALIZE: RecordKind.FINALIZE,
+    }
+    wanted = kinds[vote.kind]
+    return any(
+        record.kind == wanted and record.message == vote.data
+        for record in map(decode_record, reversed(disk.synced_payloads()))
+    )

@@ -1,0 +1,179 @@
+"""Seeds of chaos against the core, and whether the simulation notices a core that breaks its promises."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from icn_consensus.domain.actions import Action, Persist, ReportKind
+from icn_sim import campaign
+from icn_sim.byzantine import LIARS, Equivocator
+from icn_sim.campaign import run
+from icn_sim.disk import Disk, DiskFault
+from icn_sim.node import Node
+from icn_sim.seeds import disturb, play
+from icn_sim.tally import MINIMA_PER_2000_SEEDS, Fault, Reached, missed
+from icn_sim.world import Conditions, Network
+from icn_sim.zone import InvariantBroken
+
+SEEDS = 400
+FAULTS_SEEDS = 40
+
+
+def test_no_seed_breaks_a_promise_and_enough_of_what_may_go_wrong_does() -> None:
+    """Each is played under two hash seeds; `icn sim` does the same with more."""
+    result = run(0, SEEDS, lambda _done: None)
+    assert result.seeds == SEEDS
+    assert (result.violations, result.missed) == ({}, {})
+    known = {*Fault, *DiskFault, *LIARS}
+    assert set(result.tally.faults) == known, "each kind of fault was there"
+
+
+def test_two_runs_of_a_seed_are_one_and_two_seeds_are_two() -> None:
+    assert play(7).digest == play(7).digest != play(8).digest
+
+
+def test_an_equivocating_leader_is_reported_by_the_honest() -> None:
+    network = Network(4, 3, Conditions(delay_ms=(1, 20)), node_classes={1: Equivocator})
+    network.start()
+    for number in range(40):
+        network.submit(b"transaction %d" % number)
+        network.run_for(50)
+    evidence = {
+        report.evidence
+        for node in network.honest
+        for report in node.reports
+        if report.kind == ReportKind.EQUIVOCATION and report.seat == 1
+    }
+    kinds = {(item[4], item[4 + 1 + 4 + int.from_bytes(item[5:9], "big") + 64]) for item in evidence}
+    assert (0, 0) in kinds, "two proposals"
+    assert (1, 1) in kinds, "two notarizes"
+    assert {(2, 3), (3, 2)} & kinds, "a nullify and a finalize"
+
+
+def test_an_epoch_begins_although_everybody_restarts_right_after_its_edge() -> None:
+    """Its first block carries the notarization of the edge block, which all have in their logs."""
+    network = Network(4, 1, epoch_ms=3_000)
+    network.start()
+    network.run_for(3_000)
+    network.submit(b"over the edge")
+
+    def is_next_epoch() -> bool:
+        return all(node.replica.status().epoch == 1 for node in network.nodes)
+
+    assert network.run_for(1_000, until=is_next_epoch)
+    assert network.headers()[-1].epoch == 0, "no block of the new epoch is there yet"
+    for node in network.nodes:
+        node.crash()
+    network.run_for(200)  # until nothing is on its way any more
+    for node in network.nodes:
+        node.start_again()
+    network.submit(b"after")
+
+    def is_executed() -> bool:
+        return all(b"after" in node.application.transactions for node in network.nodes)
+
+    assert network.run_for(30_000, until=is_executed)
+
+
+class Forgetful(Node):
+    """Starts with an empty log."""
+
+    def start(self) -> None:
+        self.disk.forget()
+        super().start()
+
+
+class Hasty(Node):
+    """Sends before it writes."""
+
+    def perform_one(self, action: Action) -> None:
+        if isinstance(action, Persist):
+            self.network.schedule(1, lambda: Node.perform_one(self, action))
+        else:
+            Node.perform_one(self, action)
+
+
+@pytest.mark.parametrize("node_class", [Forgetful, Hasty])
+def test_the_simulation_catches_who_breaks_the_log(node_class: type[Node]) -> None:
+    with pytest.raises(InvariantBroken):
+        for seed in range(20):
+            network = Network(
+                4,
+                seed,
+                Conditions(delay_ms=(1, 40), loss_percent=5, crash_permille=10),
+                node_class=node_class,
+            )
+            network.start()
+            disturb(network, random.Random(seed), 10)
+
+
+def test_a_campaign_says_what_broke_and_what_was_reached_too_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    def played(begin: int, end: int, step: int, hash_seed: str) -> list[dict[str, object]]:
+        return [
+            {
+                "seed": seed,
+                "digest": f"{seed}{hash_seed if seed == 3 else ''}",
+                "violation": "two final blocks at height 9" if seed == 5 else "",
+                "faults": {"crash": 1},
+                "reached": {"final_blocks": 2},
+                "views_to_resume": seed % 7,
+            }
+            for seed in range(begin, end, step)
+        ]
+
+    monkeypatch.setattr(campaign, "_play_share", played)
+    result = run(0, 200, lambda _done: None)
+    assert not result.is_clean
+    told = result.to_dict()
+    assert (told["seeds"], told["forks"], told["faults"]) == (200, 1, {"crash": 200})
+    assert told["violations"] == [
+        {"seed": 3, "message": "two runs of the seed under different hash seeds differ"},
+        {"seed": 5, "message": "two final blocks at height 9"},
+    ]
+    assert set(told["missed"]) == set(MINIMA_PER_2000_SEEDS)
+    assert told["missed"]["catch_ups"] == {"reached": 0, "minimum": 10}
+    assert told["views_to_resume_max"] == 6
+
+
+def test_nothing_is_asked_of_few_seeds() -> None:
+    assert missed({}, 199) == {}
+    assert set(missed({}, 2_000)) == set(MINIMA_PER_2000_SEEDS)
+    assert missed(MINIMA_PER_2000_SEEDS, 2_000) == {}
+    assert Reached.CATCH_UP in missed({**MINIMA_PER_2000_SEEDS, Reached.CATCH_UP: 99}, 2_000)
+
+
+def test_a_worker_that_dies_ends_the_campaign_with_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign.sys, "executable", "/bin/false")
+    with pytest.raises(campaign.WorkerFailed, match="exit status 1"):
+        run(0, 4, lambda _done: None)
+
+
+def record(number: int, *, is_synced: bool) -> Persist:
+    return Persist(b"record %d" % number, 0, number, is_synced)
+
+
+def test_a_crash_keeps_what_was_synced_and_cuts_off_what_is_torn() -> None:
+    seen = set()
+    for seed in range(60):
+        disk = Disk()
+        for number in range(1, 4):
+            disk.append(record(number, is_synced=number == 2))
+        seen.add(disk.crash(random.Random(seed)))
+        kept = disk.payloads()
+        assert kept in ((b"record 1", b"record 2"), (b"record 1", b"record 2", b"record 3"))
+        disk.append(record(4, is_synced=True))
+        assert disk.payloads() == (*kept, b"record 4"), "it goes on behind what is left"
+    assert seen == {None, DiskFault.LOST_TAIL, DiskFault.TORN_WRITE}
+
+
+def test_pruning_keeps_the_rest_readable() -> None:
+    disk = Disk()
+    for number in range(1, 6):
+        disk.append(record(number, is_synced=True))
+    disk.prune(0, 3)
+    assert disk.payloads() == disk.synced_payloads() == (b"record 3", b"record 4", b"record 5")
+    disk.prune(1, 0)
+    assert disk.payloads() == ()
+    disk.append(record(6, is_synced=True))
+    assert disk.payloads() == (b"record 6",)
