@@ -339,7 +339,7 @@ class Bus:
         try:
             yield subscription
         finally:
-            if self._client.is_connected:
+            if not self._client.is_closed:  # while it reconnects too, or it would be subscribed for ever
                 await subscription.unsubscribe()
 
     async def send(self, subject: str, body: bytes, reply: str = "") -> None:

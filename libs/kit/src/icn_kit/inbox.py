@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic, perf_counter, time
 
 import structlog
@@ -37,6 +39,7 @@ which could be a command's."""
 RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 """Waits before the second to the fifth try. All other events of the consumer wait too: order comes first."""
 UNAVAILABLE_SECONDS_MAX = 5.0
+BACKOFF_DOUBLINGS_MAX = 8
 REPORT_EVERY = 12
 """Waits of that length: about once a minute."""
 REDELIVERY_SECONDS = 3600.0
@@ -153,11 +156,12 @@ class Consumer:
         while True:
             try:
                 if not await self._lease.acquire():
+                    failures = 0
                     await asyncio.sleep(LEASE_RETRY_SECONDS)
                     continue
                 try:
-                    await self._start_behind_acknowledged()
-                    async for messages in self._runs():
+                    incarnation = await self._begin_incarnation()
+                    async for messages in self._runs(incarnation):
                         failures = 0
                         await self._handle(messages)
                 finally:
@@ -169,7 +173,7 @@ class Consumer:
                 failures += 1
                 if failures % REPORT_EVERY == 1:
                     _log.warning("consumer interrupted", consumer=self.name, error=str(error))
-                await asyncio.sleep(min(0.1 * 2**failures, UNAVAILABLE_SECONDS_MAX))
+                await asyncio.sleep(_backoff_seconds(failures))
 
     async def replay_dead_letters(self) -> tuple[int, int]:
         """Handle again what was put aside; what succeeds is removed. Gives how many succeeded and how many
@@ -197,34 +201,49 @@ class Consumer:
                 handled += 1
             sequence = letter.seq + 1
 
-    async def _start_behind_acknowledged(self) -> None:
-        """Make the durable consumer anew, so that it delivers to nobody else, counts deliveries from 1 and
-        begins with what was not acknowledged."""
-        first = 1
-        with contextlib.suppress(NotFoundError):
-            known = await self._bus.streams.consumer_info(self._stream, self.name)
-            assert known.ack_floor is not None, "NATS always tells"
-            first = known.ack_floor.stream_seq + 1
-            await self._bus.streams.delete_consumer(self._stream, self.name)
-        await self._bus.streams.add_consumer(
+    async def _begin_incarnation(self) -> str:
+        """Make a consumer of a name of its own behind what earlier ones acknowledged, then remove those; its
+        name.
+
+        Under its own name no late acknowledgement of an earlier holder can move it, and where this stops half
+        way the next finds the position in one or the other.
+
+        Raises:
+            ConsumerGone: the stream was made anew meanwhile.
+            LeaseLost: another process may have taken over.
+        """
+        streams = self._bus.streams
+        created = (await streams.stream_info(self._stream)).created
+        earlier = await _incarnations(self._bus, self._stream, self.name)
+        incarnation = f"{self.name}-{secrets.token_hex(4)}"
+        await streams.add_consumer(
             self._stream,
             api.ConsumerConfig(
-                durable_name=self.name,
+                durable_name=incarnation,
                 filter_subjects=self._subjects,
                 deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=first,
+                opt_start_seq=max((known.floor for known in earlier), default=0) + 1,
                 ack_policy=api.AckPolicy.ALL,
                 ack_wait=REDELIVERY_SECONDS,
                 max_ack_pending=RUN_EVENTS_MAX,
                 max_deliver=-1,
             ),
         )
+        if (await streams.stream_info(self._stream)).created != created:
+            await streams.delete_consumer(self._stream, incarnation)
+            raise ConsumerGone("the stream was made anew")
+        await self._lease.renew()
+        for known in earlier:
+            with contextlib.suppress(NotFoundError):
+                await streams.delete_consumer(self._stream, known.name)
+        return incarnation
 
-    async def _runs(self) -> AsyncIterator[list[Msg]]:
-        """Pull until something is wrong with the consumer: whatever is there, in the stream's order.
+    async def _runs(self, incarnation: str) -> AsyncIterator[list[Msg]]:
+        """Pull until something is wrong with the consumer: whatever is there, in the stream's order; nothing
+        when a pull has run out.
 
         Raises:
-            ConsumerGone: it does not answer any more, or somebody else pulls from it too.
+            ConsumerGone: it does not answer any more, or a delivery or an acknowledgement was lost.
             LeaseLost: another process may have taken over.
         """
         request = json.dumps(
@@ -239,7 +258,7 @@ class Consumer:
             while True:
                 await self._lease.renew_if_due()
                 await self._bus.send(
-                    f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self.name}", request, answers.subject
+                    f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{incarnation}", request, answers.subject
                 )
                 left = RUN_EVENTS_MAX
                 while left:
@@ -247,10 +266,11 @@ class Consumer:
                     for message in run:
                         delivered += 1
                         if message.metadata.sequence.consumer != delivered:
-                            raise ConsumerGone("it delivers to somebody else too")
-                    if run:
-                        yield run
+                            raise ConsumerGone("a delivery was lost")
+                    yield run
                     left = 0 if is_used_up else left - len(run)
+                    if is_used_up and not run:
+                        await self._check_nothing_lost(incarnation, delivered)
 
     async def _take(self, answers: Subscription, events_max: int) -> tuple[list[Msg], bool]:
         """What has arrived, once something has; and whether the pull request has run out.
@@ -271,24 +291,42 @@ class Consumer:
                 continue
             silent_seconds = 0.0
             await self._lease.renew_if_due()
-            status = (message.headers or {}).get("Status") if not message.data else None
-            if status is None:
+            if message.subject != answers.subject:  # an event keeps its own
                 run.append(message)
-            elif status in ("404", "408"):
+                continue
+            status = (message.headers or {}).get("Status")
+            if status in ("404", "408"):
                 return run, True
-            elif status != "100":
+            if status != "100":
                 raise ConsumerGone(f"status {status}")
         return run, False
+
+    async def _check_nothing_lost(self, incarnation: str, delivered: int) -> None:
+        """An idle consumer has delivered what we got and got what we acknowledged, or a connection broke in
+        between.
+
+        Raises:
+            ConsumerGone: it is not so.
+        """
+        known = await self._bus.streams.consumer_info(self._stream, incarnation)
+        assert known.delivered is not None and known.ack_floor is not None, "NATS always tells"
+        if (known.delivered.consumer_seq, known.ack_floor.consumer_seq) != (delivered, delivered):
+            raise ConsumerGone("a delivery or an acknowledgement was lost")
 
     async def _handle(self, messages: list[Msg]) -> None:
         """Have all of them handled in one transaction; where that fails, each in one of its own.
 
         Returns when they need nothing more from us.
+
+        Raises:
+            LeaseLost: another process may have taken over, and handles them.
         """
         if len(messages) > 1:
             try:
                 events = [parse_envelope(message.data) for message in messages]
                 await self._try_and_tell(messages, events)
+            except LeaseLost:
+                raise
             except Exception as error:  # noqa: BLE001 - tried again one by one, which tells what is wrong
                 _log.info("events are handled one by one", consumer=self.name, cause=repr(error))
             else:
@@ -314,7 +352,9 @@ class Consumer:
                 waits += 1
                 if waits % REPORT_EVERY == 1:
                     _log.warning("event waits", consumer=self.name, event_id=event.id.hex(), error=str(error))
-                await self._wait(min(0.1 * 2**waits, UNAVAILABLE_SECONDS_MAX))
+                await self._wait(_backoff_seconds(waits))
+            except LeaseLost:
+                raise
             except Exception as error:  # noqa: BLE001 - the edge: logged, tried again, then put aside
                 tries += 1
                 _log.error(
@@ -345,6 +385,7 @@ class Consumer:
         false = {event.id for event in events if not await self._is_true(event)}
 
         async def handle(event: EventEnvelope, connection: Connection) -> None:
+            await self._lease.renew_if_due()
             if event.id not in false:
                 await self._handler(event, connection)
 
@@ -360,6 +401,7 @@ class Consumer:
     async def _is_true(self, event: EventEnvelope) -> bool:
         if self._check is None:
             return True
+        await self._lease.renew_if_due()
         current_trace.set(parse_traceparent(event.traceparent))
         return await self._check(event)
 
@@ -371,15 +413,60 @@ class Consumer:
             await self._lease.renew_if_due()
 
     async def _put_aside(self, message: Msg, reason: str, error: Exception) -> None:
+        sequence = message.metadata.sequence.stream
         headers = {
+            "Nats-Msg-Id": f"{self.name} {self._stream} {sequence}",
             "Icn-Reason": reason,
             "Icn-Stream": self._stream,
-            "Icn-Sequence": str(message.metadata.sequence.stream),
+            "Icn-Sequence": str(sequence),
         }
         await self._bus.publish_dead_letter(self._service, self.name, message.data, headers)
         EVENTS.labels(self.name, "dead").inc()
         _log.error("event put aside", consumer=self.name, reason=reason, error=str(error), **headers)
 
 
+@dataclass(frozen=True, slots=True)
+class _Incarnation:
+    """A durable consumer on NATS."""
+
+    name: str
+    floor: int
+    """Sequence in the stream up to which everything is acknowledged."""
+    waiting: int
+    """Events not delivered, or not acknowledged."""
+
+
+async def _incarnations(bus: Bus, stream: str, name: str) -> list[_Incarnation]:
+    """Consumers on NATS that are, or were, ``name``."""
+    found: list[_Incarnation] = []
+    offset = 0
+    while page := await bus.streams.consumers_info(stream, offset):
+        for known in page:
+            if known.name.rpartition("-")[0] == name:
+                assert known.ack_floor is not None, "NATS always tells"
+                waiting = (known.num_pending or 0) + (known.num_ack_pending or 0)
+                found.append(_Incarnation(known.name, known.ack_floor.stream_seq, waiting))
+        offset += len(page)
+    return found
+
+
+async def is_level(bus: Bus, service: str, name: str) -> bool:
+    """Whether the consumer ``name`` has handled every event that the stream of ``service`` has for it.
+
+    Raises:
+        Unavailable: the bus does not answer (BUS_UNAVAILABLE).
+    """
+    try:
+        known = await _incarnations(bus, stream_name(service), name)
+    except BUS_FAILURES as error:
+        check_not_cancelled()
+        raise Unavailable("BUS_UNAVAILABLE", f"the stream of {service} does not answer") from error
+    return bool(known) and max(known, key=lambda one: one.floor).waiting == 0
+
+
+def _backoff_seconds(failures: int) -> float:
+    return min(0.1 * (1 << min(failures, BACKOFF_DOUBLINGS_MAX)), UNAVAILABLE_SECONDS_MAX)
+
+
 class ConsumerGone(ConnectionError):
-    """The durable consumer was removed, lost or taken over; the inbox knows what was handled."""
+    """The consumer on NATS was removed, lost or taken over; the inbox knows what was handled."""

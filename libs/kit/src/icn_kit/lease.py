@@ -65,15 +65,19 @@ class Lease:
         return True
 
     async def renew_if_due(self) -> None:
-        """Keep the lease; cheap unless RENEW_SECONDS have passed since the last renewal.
+        """Keep the lease; cheap unless RENEW_SECONDS have passed since the last renewal. Without one nothing
+        is done.
 
         Raises:
             LeaseLost: somebody else has it, or NATS did not answer for LEASE_SECONDS.
         """
-        now = asyncio.get_running_loop().time()
-        if now - self._renewed_at < RENEW_SECONDS:
-            return
+        if self._revision and asyncio.get_running_loop().time() - self._renewed_at >= RENEW_SECONDS:
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Keep the lease that was acquired. Raises as `renew_if_due`."""
         assert self._bucket is not None, "acquired first"
+        now = asyncio.get_running_loop().time()
         try:
             self._revision = await self._bucket.update(
                 self._name, self._bus.name.encode(), last=self._revision
@@ -90,10 +94,11 @@ class Lease:
     async def release(self) -> None:
         """Give it back, so that nobody has to wait until it runs out. Does nothing where it is lost
         already."""
+        revision, self._revision = self._revision, 0
         if self._bucket is None or not self._bus.is_connected:
             return
         with contextlib.suppress(*BUS_FAILURES):
-            await self._bucket.delete(self._name, last=self._revision)
+            await self._bucket.delete(self._name, last=revision)
 
     async def _open(self) -> KeyValue:
         if self._bucket is None:

@@ -164,7 +164,7 @@ class Relay:
                 failures += 1
                 if failures % FAILED_REPORT_EVERY == 1:
                     _log.warning("relay interrupted", service=self._service, error=str(error))
-                await asyncio.sleep(min(0.1 * 2**failures, FAILED_SECONDS_MAX))
+                await asyncio.sleep(min(0.1 * 2 ** min(failures, 8), FAILED_SECONDS_MAX))
 
     async def _publish(self) -> None:
         """Publish while we hold the lease."""

@@ -16,10 +16,20 @@ from icn_kit import inbox as inbox_module
 from icn_kit.bus import DEAD_LETTER_SUBJECT, DEAD_LETTERS, Bus, stream_name
 from icn_kit.database import Connection, Database
 from icn_kit.errors import FailedPrecondition, Unavailable
-from icn_kit.inbox import RETRY_SECONDS, RUN_EVENTS_MAX, Consumer, handle_once
+from icn_kit.inbox import (
+    RETRY_SECONDS,
+    RUN_EVENTS_MAX,
+    UNAVAILABLE_SECONDS_MAX,
+    Consumer,
+    handle_once,
+    is_level,
+)
+from icn_kit.lease import LEASE_SECONDS
 from icn_kit.relay import Relay, rebuild
 from icn_kit.trace import current_trace
 from icn_localnet.nats import NatsServer
+from nats.aio.msg import Msg
+from nats.js import api
 from structlog.testing import capture_logs
 
 from .conftest import AddEvents, MakeEvent, until, until_published
@@ -475,9 +485,10 @@ async def test_a_process_that_slept_through_a_takeover_handles_nothing_out_of_or
     add_events: AddEvents,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Both believe that they hold the lease, and pull from the same consumer."""
+    """Both believe that they hold the lease, and each removes the other's consumer."""
     monkeypatch.setattr(inbox_module.Lease, "acquire", AsyncMock(return_value=True))
     monkeypatch.setattr(inbox_module.Lease, "renew_if_due", AsyncMock())
+    monkeypatch.setattr(inbox_module.Lease, "renew", AsyncMock())
     with capture_logs() as logs:
         start_consumer()
         await add_events(database, 0, 20)
@@ -487,4 +498,95 @@ async def test_a_process_that_slept_through_a_takeover_handles_nothing_out_of_or
             await add_events(database, first, first + 20)
         assert await effects.until_written(400) == list(range(400))
     errors = [str(entry.get("error")) for entry in logs]
-    assert any("somebody else" in error or "status" in error for error in errors), errors
+    assert any("status" in error for error in errors), errors
+
+
+async def test_a_late_acknowledgement_of_who_lost_the_lease_moves_nothing(
+    database: Database,
+    bus: Bus,
+    service: str,
+    relay: Relay,
+    start_consumer: StartConsumer,
+    effects: Effects,
+    add_events: AddEvents,
+) -> None:
+    async def sleep_once(event: EventEnvelope, connection: Connection) -> None:
+        if event.height == 100 and 100 not in effects.seen:
+            effects.seen.append(100)
+            await asyncio.sleep(LEASE_SECONDS + 1.5)
+        await effects(event, connection)
+
+    with capture_logs() as logs:
+        await add_events(database, 0, 100)
+        start_consumer(handler=sleep_once)
+        await effects.until_written(100)
+        start_consumer()
+        await add_events(database, 100, 400)
+        assert await effects.until_written(400) == list(range(400))
+
+        async def has_handled_all() -> bool:
+            return await is_level(bus, service, f"{service}_effects")
+
+        await until(has_handled_all)
+    assert any(entry["event"] == "consumer lost its lease" for entry in logs)
+    assert len(await bus.streams.consumers_info(stream_name(service))) == 1
+
+
+async def test_a_consumer_that_died_while_it_took_over_leaves_the_position_where_it_was(
+    database: Database,
+    bus: Bus,
+    service: str,
+    relay: Relay,
+    start_consumer: StartConsumer,
+    effects: Effects,
+    add_events: AddEvents,
+) -> None:
+    """Between making its own consumer and removing the one before it."""
+    name = f"{service}_effects"
+    await add_events(database, 0, 10)
+    await until_published(bus, service, 10)
+    for floor in (7, 2):
+        config = api.ConsumerConfig(
+            durable_name=f"{name}-{floor}",
+            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=floor + 1,
+            ack_policy=api.AckPolicy.ALL,
+        )
+        await bus.streams.add_consumer(stream_name(service), config)
+    start_consumer()
+    assert await effects.until_written(3) == [7, 8, 9]
+    (left,) = await bus.streams.consumers_info(stream_name(service))
+    assert left.name not in (f"{name}-7", f"{name}-2")
+
+
+async def test_an_acknowledgement_that_is_lost_is_noticed_by_an_idle_consumer(
+    database: Database,
+    bus: Bus,
+    service: str,
+    relay: Relay,
+    start_consumer: StartConsumer,
+    effects: Effects,
+    add_events: AddEvents,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inbox_module, "PULL_SECONDS", 1.0)
+    monkeypatch.setattr(inbox_module, "HEARTBEAT_SECONDS", 0.4)
+    monkeypatch.setattr(Msg, "ack", AsyncMock())
+    with capture_logs() as logs:
+        await add_events(database, 0, 3)
+        start_consumer()
+        await effects.until_written(3)
+        assert not await is_level(bus, service, f"{service}_effects")
+        monkeypatch.undo()
+
+        async def has_handled_all() -> bool:
+            return await is_level(bus, service, f"{service}_effects")
+
+        await until(has_handled_all, 20)
+    assert any("acknowledgement was lost" in str(entry.get("error")) for entry in logs)
+    assert effects.seen == [0, 1, 2]
+
+
+@pytest.mark.parametrize("failures", [1, 6, 10_000])
+def test_a_long_outage_does_not_end_the_consumer(failures: int) -> None:
+    assert 0.2 <= inbox_module._backoff_seconds(failures) <= UNAVAILABLE_SECONDS_MAX

@@ -11,9 +11,10 @@ from typing import Final
 
 import structlog
 from icn_kit.block_clock import BlockClock, BlockMoment
-from icn_kit.bus import BUS_FAILURES, Bus, check_not_cancelled, stream_name
+from icn_kit.bus import BUS_FAILURES, Bus, check_not_cancelled
 from icn_kit.database import Database
 from icn_kit.errors import DomainError
+from icn_kit.inbox import is_level
 from icn_kit.permission_projection import Permissions
 from icn_kit.permissions import Verdict
 from nats.js.errors import Error as JetStreamError
@@ -107,7 +108,7 @@ class Checkpoints:
             self._permissions.settle()
             moment = await self._blocks.wait_for_height(reached + 1)
             try:
-                if await self._is_published(moment.height) and await self._is_handled(consumer):
+                if await self._is_published(moment.height) and await is_level(self._bus, LEDGER, consumer):
                     reached = await self._publish(moment)
                     failures = 0
                     await self._permissions.wait_for_change(CHECKPOINT_SECONDS)
@@ -132,11 +133,6 @@ class Checkpoints:
                 return False
             await asyncio.sleep(LOOK_SECONDS)
         return False
-
-    async def _is_handled(self, consumer: str) -> bool:
-        """Whether none of the memberships that the stream has waits."""
-        state = await self._bus.streams.consumer_info(stream_name(LEDGER), consumer)
-        return not state.num_pending and not state.num_ack_pending
 
     async def _publish(self, moment: BlockMoment) -> int:
         """Settle the offices and publish the checkpoint; the height reached."""

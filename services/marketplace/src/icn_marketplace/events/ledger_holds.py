@@ -13,12 +13,11 @@ import structlog
 from google.protobuf.message import DecodeError
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2 as ledger
-from icn_kit.bus import Bus, stream_name
+from icn_kit.bus import Bus
 from icn_kit.database import Connection, Database
 from icn_kit.envelope import MalformedEvent
-from icn_kit.errors import FailedPrecondition, Unavailable
-from icn_kit.inbox import Consumer
-from nats.errors import Error as NatsError
+from icn_kit.errors import FailedPrecondition
+from icn_kit.inbox import Consumer, is_level
 
 from icn_marketplace.domain.agreement import Hold
 from icn_marketplace.usecases.announce import Announcer
@@ -129,11 +128,7 @@ class LedgerHolds:
         Raises:
             Unavailable: the bus does not answer (BUS_UNAVAILABLE).
         """
-        try:
-            standing = await self._bus.streams.consumer_info(stream_name(SERVICE), CONSUMER)
-        except (NatsError, OSError, TimeoutError) as error:
-            raise Unavailable("BUS_UNAVAILABLE", "the stream of the ledger does not answer") from error
-        return not standing.num_pending and not standing.num_ack_pending
+        return await is_level(self._bus, SERVICE, CONSUMER)
 
     async def _record(self, event: EventEnvelope, uow: UnitOfWork) -> None:
         if event.subject == PLACED:
