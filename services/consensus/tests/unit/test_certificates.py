@@ -13,6 +13,7 @@ from icn_consensus.domain.block import (
     build_vote,
     vote_body,
 )
+from icn_consensus.domain.certificates import remember_finalization
 from icn_consensus.domain.config import Recovered
 from icn_consensus.domain.events import CertificateReceived, VoteReceived
 from icn_consensus.domain.records import RecordKind, decode_record
@@ -62,13 +63,14 @@ class Bench:
         *,
         height: int = 1,
         signed_height: int | None = None,
+        epoch: int = 0,
     ) -> Certificate:
         signed = height if signed_height is None else signed_height
-        votes = [self.vote(kind, seat, view, height=signed) for seat in seats]
+        votes = [self.vote(kind, seat, view, height=signed, epoch=epoch) for seat in seats]
         return build_certificate(
             kind,
             protocol_version=1,
-            epoch=0,
+            epoch=epoch,
             view=view,
             height=0 if kind == VoteKind.NULLIFY else height,
             block_hash=votes[0].block_hash,
@@ -239,3 +241,20 @@ def test_a_seat_behind_is_helped_at_most_once_per_shortest_time_out() -> None:
     assert not [item for item in bench.receive(stale) if isinstance(item, act.Send)]
     bench.now_ms += 250
     assert [item for item in bench.receive(stale) if isinstance(item, act.Send)]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_finalization_of_a_later_epoch_stays_though_an_older_one_of_its_height_comes(
+    order: tuple[int, int],
+) -> None:
+    """A block after an edge block has the height of the next epoch's first; nobody else may have it any more,
+    and who waited for it for ever stood still (simulator, seed 11963)."""
+    state = Bench().replica._state
+    both = [
+        Bench().certificate(VoteKind.FINALIZE, 9 + epoch, [0, 1, 2], height=8, epoch=epoch)
+        for epoch in (0, 1)
+    ]
+    for epoch in order:
+        remember_finalization(state, both[epoch])
+    assert state.finalizations == {8: both[1]}
+    assert state.highest_finalization == both[1]

@@ -139,13 +139,18 @@ def accept(state: State, certificate: Certificate, except_seat: int | None = Non
 
 
 def remember_finalization(state: State, certificate: Certificate) -> None:
-    """Keep a valid finalization: for linking it to the final block, and for carrying it in a proposal."""
+    """Keep a valid finalization: for linking it to the final block, and for carrying it in a proposal.
+
+    A block after an edge block and the first of the next epoch have one height; the later one tells more.
+    """
     highest = state.highest_finalization
     if highest is None or (certificate.epoch, certificate.view) > (highest.epoch, highest.view):
         state.highest_finalization = certificate
     if certificate.epoch < state.epoch and certificate.height > state.chain.final.height:
         return  # of a block after the edge block, which is no part of the chain
-    state.finalizations[certificate.height] = certificate
+    known = state.finalizations.get(certificate.height)
+    if known is None or (known.epoch, known.view) < (certificate.epoch, certificate.view):
+        state.finalizations[certificate.height] = certificate
     while len(state.finalizations) > FINALIZATIONS_MAX:
         del state.finalizations[min(state.finalizations)]
 
