@@ -166,9 +166,12 @@ class Network:
             self.tally.faults[Fault.LOSS] += 1
             return
         self._carry(link, do)
-        if self.random.randrange(100) < self.conditions.duplicate_percent:
+        if self._happens(self.conditions.duplicate_percent):
             self.tally.faults[Fault.DUPLICATE] += 1
             self._carry(link, do)
+
+    def _happens(self, percent: int) -> bool:
+        return percent > 0 and self.random.randrange(100) < percent
 
     def _carry(self, link: tuple[int, int], do: Callable[[], None]) -> None:
         delay_ms = self.random.randint(*self.conditions.delay_ms)
@@ -176,7 +179,7 @@ class Network:
             self.tally.faults[Fault.DELAY] += 1
         arrival_ms = self.now_ms + delay_ms
         newest_ms = self._last_arrival_ms.get(link, 0)
-        if arrival_ms < newest_ms and self.random.randrange(100) < self.conditions.reorder_percent:
+        if arrival_ms < newest_ms and self._happens(self.conditions.reorder_percent):
             self.tally.faults[Fault.REORDER] += 1
         else:
             arrival_ms = self._last_arrival_ms[link] = max(arrival_ms, newest_ms)
