@@ -37,32 +37,8 @@ class MuteLeader(Node):
         super().perform_one(action)
 
 
-class Equivocator(Node):
-    """Proposes two blocks to two halves, votes for both, and finalizes what it nullifies."""
-
-    def perform_one(self, action: act.Action) -> None:
-        """Say one thing to the even seats and another to the odd ones."""
-        if not isinstance(action, act.Broadcast):
-            super().perform_one(action)
-        elif action.kind == act.MessageKind.PROPOSAL:
-            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
-            other = self.changed(proposal, time_ms=proposal.block.header.time_ms + 1)
-            self._halve(act.MessageKind.PROPOSAL, proposal.data, other.data)
-            if self.network.random.randrange(2):
-                self._halve(act.MessageKind.PROPOSAL, other.data, proposal.data)
-            header = other.block.header
-            vote = self.vote(VoteKind.NOTARIZE, header.epoch, header.view, header.height, header.hash)
-            self._halve(act.MessageKind.VOTE, b"", vote.data)
-        elif action.kind == act.MessageKind.VOTE:
-            vote = parse_vote(action.data)
-            contrary = vote
-            if vote.kind == VoteKind.FINALIZE:
-                contrary = self.vote(VoteKind.NULLIFY, vote.epoch, vote.view, 0, b"")
-            self._halve(act.MessageKind.VOTE, vote.data, contrary.data)
-            if contrary is not vote and self.network.random.randrange(2):
-                self._halve(act.MessageKind.VOTE, contrary.data, vote.data)
-        else:
-            super().perform_one(action)
+class Forger(Node):
+    """Knows how to say what the core would not."""
 
     def vote(self, kind: VoteKind, epoch: int, view: int, height: int, block_hash: bytes) -> Vote:
         """Any vote, signed by this seat."""
@@ -109,6 +85,34 @@ class Equivocator(Node):
             data = odd if other.seat % 2 else even
             if other is not self and data:
                 self.transmit(other, kind, data)
+
+
+class Equivocator(Forger):
+    """Proposes two blocks to two halves, votes for both, and finalizes what it nullifies."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Say one thing to the even seats and another to the odd ones."""
+        if not isinstance(action, act.Broadcast):
+            super().perform_one(action)
+        elif action.kind == act.MessageKind.PROPOSAL:
+            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
+            other = self.changed(proposal, time_ms=proposal.block.header.time_ms + 1)
+            self._halve(act.MessageKind.PROPOSAL, proposal.data, other.data)
+            if self.network.random.randrange(2):
+                self._halve(act.MessageKind.PROPOSAL, other.data, proposal.data)
+            header = other.block.header
+            vote = self.vote(VoteKind.NOTARIZE, header.epoch, header.view, header.height, header.hash)
+            self._halve(act.MessageKind.VOTE, b"", vote.data)
+        elif action.kind == act.MessageKind.VOTE:
+            vote = parse_vote(action.data)
+            contrary = vote
+            if vote.kind == VoteKind.FINALIZE:
+                contrary = self.vote(VoteKind.NULLIFY, vote.epoch, vote.view, 0, b"")
+            self._halve(act.MessageKind.VOTE, vote.data, contrary.data)
+            if contrary is not vote and self.network.random.randrange(2):
+                self._halve(act.MessageKind.VOTE, contrary.data, vote.data)
+        else:
+            super().perform_one(action)
 
 
 class Babbler(Node):
@@ -173,24 +177,24 @@ class Hoarder(Node):
                     self.transmit(other, act.MessageKind.CERTIFICATE, old)
 
 
-class DoubleVoter(Equivocator):
+class DoubleVoter(Forger):
     """Leads honestly, but votes for a block of its own invention beside each that it notarizes."""
 
     def perform_one(self, action: act.Action) -> None:
         """Say both to everybody, the other one first to half of them."""
         if not isinstance(action, act.Broadcast) or action.kind != act.MessageKind.VOTE:
-            Node.perform_one(self, action)
+            super().perform_one(action)
             return
         vote = parse_vote(action.data)
         if vote.kind != VoteKind.NOTARIZE:
-            Node.perform_one(self, action)
+            super().perform_one(action)
             return
         invented = self.vote(VoteKind.NOTARIZE, vote.epoch, vote.view, vote.height, sha256(vote.block_hash))
         self._halve(act.MessageKind.VOTE, vote.data, invented.data)
         self._halve(act.MessageKind.VOTE, invented.data, vote.data)
 
 
-class WrongRoot(Equivocator):
+class WrongRoot(Forger):
     """Proposes blocks that name a state root nobody came to, and votes for them."""
 
     def perform_one(self, action: act.Action) -> None:
@@ -200,7 +204,7 @@ class WrongRoot(Equivocator):
             other = self.changed(proposal, state_root=sha256(proposal.block.header.state_root))
             self._halve(act.MessageKind.PROPOSAL, other.data, other.data)
         else:
-            Node.perform_one(self, action)
+            super().perform_one(action)
 
 
 LIARS: Final[Mapping[str, type[Node]]] = {

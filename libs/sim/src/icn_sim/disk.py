@@ -29,6 +29,7 @@ class _Place:
     end: int
     epoch: int
     view: int
+    payload: bytes
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class Disk:
         """Write a record; durable when it is synced, or with the next that is."""
         sequence = self._first_sequence + len(self._places)
         self.content += frame_header(action.record, sequence, action.epoch, action.view) + action.record
-        self._places.append(_Place(len(self.content), action.epoch, action.view))
+        self._places.append(_Place(len(self.content), action.epoch, action.view, action.record))
         if action.is_synced:
             self.synced_bytes = len(self.content)
 
@@ -67,11 +68,7 @@ class Disk:
 
     def synced_payloads(self) -> tuple[bytes, ...]:
         """Records that would survive a crash now."""
-        content = bytes(self.content[: self.synced_bytes])
-        return tuple(
-            frame.payload
-            for frame in read_frames(content, 0, self._first_sequence, is_last=True, where="the log")
-        )
+        return tuple(place.payload for place in self._places if place.end <= self.synced_bytes)
 
     def prune(self, epoch: int, view: int) -> None:
         """Drop the records in front that are about what lies below a final block that is stored."""

@@ -12,7 +12,7 @@ from typing import Final
 from icn_consensus.domain.actions import ReportKind
 
 from icn_sim.application import EXPIRING
-from icn_sim.byzantine import LIARS, DoubleVoter, Equivocator
+from icn_sim.byzantine import LIARS, Forger
 from icn_sim.tally import Fault, Reached, Tally
 from icn_sim.world import Conditions, Network
 from icn_sim.zone import InvariantBroken
@@ -32,7 +32,6 @@ BAD_DISK_PERCENT: Final = 10
 class Outcome:
     """How a seed ended."""
 
-    seed: int
     digest: str
     """Of every event of the run: equal wherever and whenever it is played."""
     tally: Tally
@@ -55,7 +54,7 @@ def play(seed: int) -> Outcome:
         violation = str(broken)
     except Exception as error:  # noqa: BLE001 - the core raised: a node would have stopped
         violation = f"{type(error).__name__}: {error}"
-    return Outcome(seed, network.digest(), network.tally, violation, views)
+    return Outcome(network.digest(), network.tally, violation, views)
 
 
 def network_of(choose: random.Random, seed: int) -> Network:
@@ -172,9 +171,7 @@ def _check_accusations(network: Network) -> None:
         for report in node.reports
         if report.kind == ReportKind.EQUIVOCATION
     }
-    contradict = {
-        seat for seat in network.faulty if isinstance(network.nodes[seat], Equivocator | DoubleVoter)
-    }
+    contradict = {seat for seat in network.faulty if isinstance(network.nodes[seat], Forger)}
     if network.bad_disk_seat is not None:
         contradict.add(network.bad_disk_seat)
     if not accused <= contradict:

@@ -60,11 +60,6 @@ class Tally:
         self.faults: Counter[str] = Counter()
         self.reached: Counter[str] = Counter()
 
-    def add(self, other: Tally) -> None:
-        """Take another run's counts in."""
-        self.faults.update(other.faults)
-        self.reached.update(other.reached)
-
 
 def missed(reached: Mapping[str, int], seeds: int) -> dict[str, tuple[int, int]]:
     """What so many seeds should have reached and did not: name → (reached, minimum)."""
