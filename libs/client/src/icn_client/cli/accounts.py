@@ -28,6 +28,7 @@ from icn_client.cli.signing import (
     DELAY_DEFAULT,
     NO_GUARDIAN,
     DelayOption,
+    perform_and_print,
     perform_as,
     perform_on_principal,
     policy_of,
@@ -195,10 +196,8 @@ def open_account(
 
     account = transactions.new_identifier()
     message = transactions.open_account(account, identifier(unit, "--unit", "units"))
-    directory = platform_directory(data)
-    identity = open_identity(acting, keystore, directory)
-    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
-    print_done(outcome, as_json, {"account": account.hex()}, f"opened accounts/{account.hex()}")
+    shown, text = {"account": account.hex()}, f"opened accounts/{account.hex()}"
+    perform_and_print(message, shown, text, acting, keystore, data, as_json)
 
 
 def _account_document(account: Any, unit: Any) -> dict[str, Any]:
@@ -357,11 +356,9 @@ def create_unit(  # noqa: PLR0917 - one parameter per option
     if floor_minor > 0:
         raise UsageError("--floor: must be zero or negative")
     governing = b"" if authority is None else organization_identifier(authority, "--authority")
-    directory = platform_directory(data)
-    identity = open_identity(acting, keystore, directory)
     message = transactions.create_unit(unit, code, scale, floor_minor, governing)
-    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
-    print_done(outcome, as_json, {"unit": unit.hex()}, f"created units/{unit.hex()}")
+    shown, text = {"unit": unit.hex()}, f"created units/{unit.hex()}"
+    perform_and_print(message, shown, text, acting, keystore, data, as_json)
 
 
 def list_units(data: DataOption = None, as_json: JsonOption = False) -> None:

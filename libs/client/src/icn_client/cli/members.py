@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,6 @@ from icn_client.cli.common import (
     KeystoreOption,
     command_group,
     identifier,
-    open_identity,
     organization_identifier,
     platform_directory,
     show_duration,
@@ -22,7 +20,7 @@ from icn_client.cli.common import (
     with_connection,
 )
 from icn_client.cli.output import UsageError, print_json, print_text, table
-from icn_client.cli.signing import perform_as, print_done
+from icn_client.cli.signing import perform_and_print
 
 if TYPE_CHECKING:
     from icn_client.connection import Connection
@@ -108,7 +106,7 @@ def apply(
     wanted = _organization(organization)
     shown = {"organization": wanted.hex()}
     message = transactions.apply_for_membership(wanted)
-    _send(message, shown, f"applied to {wanted.hex()}", acting, keystore, data, as_json)
+    perform_and_print(message, shown, f"applied to {wanted.hex()}", acting, keystore, data, as_json)
 
 
 def vouch(  # noqa: PLR0917 - one parameter per option
@@ -125,7 +123,7 @@ def vouch(  # noqa: PLR0917 - one parameter per option
     wanted, applicant = _organization(organization), _member(member)
     shown = {"organization": wanted.hex(), "member": applicant.hex()}
     message = transactions.vouch_for_applicant(wanted, applicant)
-    _send(message, shown, f"vouched for {applicant.hex()}", acting, keystore, data, as_json)
+    perform_and_print(message, shown, f"vouched for {applicant.hex()}", acting, keystore, data, as_json)
 
 
 def admit(
@@ -140,7 +138,7 @@ def admit(
 
     applicant = _member(member)
     message = transactions.admit_member(applicant)
-    _send(
+    perform_and_print(
         message,
         {"member": applicant.hex()},
         f"admitted {applicant.hex()}",
@@ -165,7 +163,9 @@ def end(  # noqa: PLR0917 - one parameter per option
     wanted, leaving = _organization(organization), _member(member)
     shown = {"organization": wanted.hex(), "member": leaving.hex()}
     message = transactions.end_membership(wanted, leaving)
-    _send(message, shown, f"ended the membership of {leaving.hex()}", acting, keystore, data, as_json)
+    perform_and_print(
+        message, shown, f"ended the membership of {leaving.hex()}", acting, keystore, data, as_json
+    )
 
 
 def show(
@@ -319,18 +319,3 @@ def _document(leaf: Any) -> dict[str, Any]:
     shown = describe(leaf)
     shown.pop("payer")
     return shown
-
-
-def _send(  # noqa: PLR0917 - what the commands pass on
-    message: Any,
-    shown: dict[str, Any],
-    done: str,
-    acting: str,
-    keystore: Path | None,
-    data: Path | None,
-    as_json: bool,
-) -> None:
-    directory = platform_directory(data)
-    identity = open_identity(acting, keystore, directory)
-    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
-    print_done(outcome, as_json, shown, done)

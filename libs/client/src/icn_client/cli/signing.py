@@ -57,6 +57,22 @@ def print_done(outcome: Any, as_json: bool, shown: dict[str, Any], text: str) ->
         print_text(f"{text} (height {outcome.height}, transaction {outcome.signed.transaction_id.hex()})")
 
 
+def perform_and_print(  # noqa: PLR0917 - what the commands pass on
+    message: Any,
+    shown: dict[str, Any],
+    text: str,
+    acting: str,
+    keystore: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Sign and send a message, and say what it did: ``shown`` for programs, ``text`` for people."""
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
+    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
+    print_done(outcome, as_json, shown, text)
+
+
 def perform_on_principal(  # noqa: PLR0917 - what the commands pass on
     message: Any,
     principal: bytes,
@@ -66,11 +82,9 @@ def perform_on_principal(  # noqa: PLR0917 - what the commands pass on
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Sign and send a message about a principal, and say what it did."""
-    directory = platform_directory(data)
-    identity = open_identity(acting, keystore, directory)
-    outcome, _ = with_connection(directory, lambda connection: perform_as(connection, identity, [message]))
-    print_done(outcome, as_json, {"principal": principal.hex()}, f"{done} principals/{principal.hex()}")
+    """`perform_and_print` of a message about a principal."""
+    shown, text = {"principal": principal.hex()}, f"{done} principals/{principal.hex()}"
+    perform_and_print(message, shown, text, acting, keystore, data, as_json)
 
 
 def read_public_part(path: Path) -> tuple[bytes, int, list[Any]]:
