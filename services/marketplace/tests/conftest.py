@@ -16,6 +16,7 @@ from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.marketplace.v1 import service_pb2 as pb
 from icn_crypto.suites import SigningKey, Suite, key_id
 from icn_kit.blobs import BlobTable
+from icn_kit.block_clock import BlockMoment
 from icn_kit.commands import Command, DirectoryKey, PrincipalKeys, command_id, command_preimage
 from icn_kit.database import Database
 from icn_kit.errors import NotFound, Unauthenticated
@@ -101,8 +102,8 @@ class TestLedger:
             raise NotFound("ACCOUNT_UNKNOWN", "no account")
         return self.accounts[account]
 
-    async def has_hold(self, hold: bytes) -> bool:
-        return hold in self.holds
+    async def held_at(self, hold: bytes) -> int | None:
+        return self.height if hold in self.holds else None
 
     async def postings(self, transaction_id: bytes) -> list[PostingSeen]:
         if transaction_id not in self.transactions:
@@ -111,6 +112,10 @@ class TestLedger:
 
     async def is_level(self) -> bool:
         return self.is_stream_handled
+
+    @property
+    def newest(self) -> BlockMoment:
+        return BlockMoment(self.height, self.block_time_ms)
 
     async def wait_for_height(self, height: int) -> None:
         if height > self.height:

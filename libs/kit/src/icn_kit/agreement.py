@@ -218,6 +218,7 @@ def settled(response: Message) -> Message:
 
 
 _WITH_HEIGHT = (
+    ledger.GetHoldResponse,
     ledger.GetAuthorityResponse,
     ledger.GetMembershipResponse,
     ledger.GetPollResponse,

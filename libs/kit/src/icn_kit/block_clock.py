@@ -18,7 +18,7 @@ from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.ledger.v1.service_pb2 import ListBlocksResponse, WatchBlocksResponse
 from prometheus_client import Gauge
 
-from icn_kit.errors import DomainError
+from icn_kit.errors import DomainError, FailedPrecondition, Unavailable
 
 RETRY_SECONDS_MIN = 0.1
 RETRY_SECONDS_MAX = 2.0
@@ -27,6 +27,11 @@ REPORT_EVERY = 30
 HEADERS_AHEAD_MAX = 256
 """Newest headers of one validator that wait for others to say the same; one that is further ahead is met
 again when they come close."""
+BEHIND_SECONDS_MAX = 2.0
+"""Longest that one try waits for f + 1 validators to execute the block an event tells of."""
+EVENT_HEIGHTS_AHEAD_MAX = 64
+"""An event further above what f + 1 validators have executed is none of the ledger's; what is nearer they
+will reach."""
 
 HEIGHT = Gauge("icn_kit_block_height", "Newest executed height that this process knows.")
 TIME = Gauge("icn_kit_block_time_seconds", "Time of that block, unix seconds.")
@@ -140,3 +145,45 @@ class BlockClock:
         HEIGHT.set(header.height)
         TIME.set(header.time_ms / 1000)
         return header.height
+
+
+class Heights(Protocol):
+    """How far the chain has come; `BlockClock` is one."""
+
+    @property
+    def newest(self) -> BlockMoment | None:
+        """None until the first block is known."""
+        ...
+
+    async def wait_for_height(self, height: int) -> object:
+        """Return once a block of at least this height was executed."""
+        ...
+
+
+async def wait_until_reached(heights: Heights, height: int) -> None:
+    """Return once the block that an event tells of was executed by f + 1 validators.
+
+    Raises:
+        As `check_reached`, after BEHIND_SECONDS_MAX.
+    """
+    try:
+        async with asyncio.timeout(BEHIND_SECONDS_MAX):
+            await heights.wait_for_height(height)
+    except TimeoutError:
+        newest = heights.newest
+        check_reached(height, 0 if newest is None else newest.height)
+
+
+def check_reached(height: int, executed_height: int) -> None:
+    """Refuse to judge an event of ``height`` by a ledger that stands at ``executed_height``.
+
+    Raises:
+        Unavailable: LEDGER_BEHIND: not yet there.
+        FailedPrecondition: EVENT_FROM_FUTURE: more than EVENT_HEIGHTS_AHEAD_MAX from there.
+    """
+    if height <= executed_height:
+        return
+    told = f"it tells of height {height}, the ledger stands at {executed_height}"
+    if height > executed_height + EVENT_HEIGHTS_AHEAD_MAX:
+        raise FailedPrecondition("EVENT_FROM_FUTURE", told, height=height, executed_height=executed_height)
+    raise Unavailable("LEDGER_BEHIND", told)

@@ -35,7 +35,10 @@ def assemble(foundation: Foundation, domain: str) -> Parts:
         return IdentityUnitOfWork(foundation.database, around.zone)
 
     memberships = Memberships(
-        lambda connection: PostgresTuples(connection, around.zone), permissions, around.ledger
+        lambda connection: PostgresTuples(connection, around.zone),
+        permissions,
+        around.ledger,
+        foundation.block_clock,
     )
     checkpoints = Checkpoints(
         unit_of_work,

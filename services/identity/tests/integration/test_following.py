@@ -150,7 +150,7 @@ async def following(service: Service, nats_server: NatsServer) -> AsyncIterator[
     blocks = Blocks()
     outboxes = Outboxes(blocks)
     memberships = Memberships(
-        lambda connection: PostgresTuples(connection, ZONE), service.permissions, service.ledger
+        lambda connection: PostgresTuples(connection, ZONE), service.permissions, service.ledger, blocks
     )
     checkpoints = Checkpoints(
         service.unit_of_work,

@@ -14,12 +14,13 @@ from icn.ledger.v1 import events_pb2 as ledger_events
 from icn.ledger.v1.state_pb2 import HoldLeaf
 from icn.marketplace.v1 import events_pb2
 from icn.marketplace.v1 import service_pb2 as pb
+from icn_kit import block_clock
+from icn_kit.block_clock import EVENT_HEIGHTS_AHEAD_MAX
 from icn_kit.envelope import new_event_id
-from icn_kit.errors import DomainError
+from icn_kit.errors import DomainError, Unavailable
 from icn_marketplace.domain.agreement import AgreementState
 from icn_marketplace.domain.identifiers import derive_identifier
 from icn_marketplace.domain.limits import ABSENCE_MARGIN_MS, DAY_MS, HOLD_DUE_MS
-from icn_marketplace.events import ledger_holds
 from icn_marketplace.events.ledger_holds import CAPTURED, PLACED, RELEASED
 from icn_marketplace.store.photos import PhotoQueries
 from icn_marketplace.usecases.accept_offer import accept_offer
@@ -266,15 +267,35 @@ async def test_a_forged_release_of_a_hold_that_lasts_gives_nothing_up(
     forged = released(9)
     assert not await market.holds.is_true(forged)
     assert (await market.agreement(agreement.name)).state is AgreementState.OPEN
-    monkeypatch.setattr(ledger_holds, "BEHIND_SECONDS_MAX", 0.05)
-    with pytest.raises(DomainError) as refusal:
-        await market.holds.is_true(released(101))  # the validators stand at 100
-    assert refusal.value.reason == "EVENT_FROM_FUTURE"
+    monkeypatch.setattr(block_clock, "BEHIND_SECONDS_MAX", 0.05)
+    for height, reason in ((100 + EVENT_HEIGHTS_AHEAD_MAX, "LEDGER_BEHIND"), (165, "EVENT_FROM_FUTURE")):
+        with pytest.raises(DomainError) as refusal:
+            await market.holds.is_true(released(height))  # the validators stand at 100
+        assert refusal.value.reason == reason
     market.ledger.holds = set()
     true = released(100)
     assert await market.holds.is_true(true)
     await market.tell(true)
     assert (await market.agreement(agreement.name)).state is AgreementState.FAILED
+
+
+async def test_a_release_is_not_disbelieved_because_of_validators_that_have_not_executed_it_yet(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two have executed height 100, and the two that are asked stand at 99."""
+    agreement = await trade.accept()
+    await trade.place(agreement)
+    market = trade.market
+
+    async def still_held(_hold: bytes) -> int:
+        return 99
+
+    monkeypatch.setattr(market.ledger, "held_at", still_held)
+    payload = ledger_events.HoldReleased(height=100, hold=trade.hold(agreement), is_expired=True)
+    event = EventEnvelope(id=new_event_id(), subject=RELEASED, payload=payload.SerializeToString())
+    with pytest.raises(Unavailable) as refusal:
+        await market.holds.is_true(event)
+    assert refusal.value.reason == "LEDGER_BEHIND"
 
 
 async def test_an_offer_is_taken_hostage_for_ten_minutes_at_most(trade: Trade) -> None:

@@ -347,7 +347,7 @@ async def test_a_repeat_gets_the_first_answer_whatever_would_refuse_it_now(serve
     async def nobody_answers(*_: object) -> Any:
         raise Unavailable("TOO_FEW_VALIDATORS_AGREE", "nobody answers")
 
-    market.ledger.now_ms = market.ledger.has_hold = nobody_answers  # type: ignore[method-assign]
+    market.ledger.now_ms = market.ledger.held_at = nobody_answers  # type: ignore[method-assign]
     before = await market.event_names()
     for method, signed, first in sent:
         assert await served.send(method, signed) == first, method

@@ -9,9 +9,10 @@ import structlog
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1.events_pb2 import MembershipChanged
 from icn.ledger.v1.state_pb2 import MEMBERSHIP_STATUS_ACTIVE, MEMBERSHIP_STATUS_ENDED
+from icn_kit.block_clock import Heights, check_reached, wait_until_reached
 from icn_kit.bus import Bus
 from icn_kit.database import Connection, Database
-from icn_kit.errors import FailedPrecondition, Unavailable
+from icn_kit.errors import FailedPrecondition
 from icn_kit.inbox import Consumer
 from icn_kit.outbox import Outbox
 
@@ -22,9 +23,6 @@ from icn_identity.usecases.publish_credential import ACTIVE, MEMBER
 CONSUMER: Final = "identity_memberships"
 SUBJECT: Final = "icn.ledger.v1.membership_changed"
 _STATUSES: Final = (MEMBERSHIP_STATUS_ACTIVE, MEMBERSHIP_STATUS_ENDED)
-HEIGHTS_AHEAD_MAX: Final = 64
-"""An event this far above what f + 1 validators have executed is none of the ledger's; what is nearer they
-will reach."""
 
 _log = structlog.get_logger(__name__)
 
@@ -33,11 +31,16 @@ class Memberships:
     """Turns `membership_changed` into tuples, once f + 1 validators say that it is so."""
 
     def __init__(
-        self, tuples_on: Callable[[Connection], Tuples], permissions: OwnPermissions, ledger: Ledger
+        self,
+        tuples_on: Callable[[Connection], Tuples],
+        permissions: OwnPermissions,
+        ledger: Ledger,
+        heights: Heights,
     ) -> None:
         self._tuples_on = tuples_on
         self._permissions = permissions
         self._ledger = ledger
+        self._heights = heights
 
     def consumer(self, database: Database, bus: Bus) -> Consumer:
         """What takes the events, one after the other."""
@@ -65,18 +68,9 @@ class Memberships:
             return True
         seen = await self._ledger.membership(leaf.organization, leaf.member)
         if seen is None:
+            await wait_until_reached(self._heights, changed.height)
             raise FailedPrecondition("MEMBERSHIP_UNKNOWN", "the ledger has no such membership")
-        if changed.height > seen.height + HEIGHTS_AHEAD_MAX:
-            raise FailedPrecondition(
-                "EVENT_FROM_FUTURE",
-                f"it tells of height {changed.height}, the ledger stands at {seen.height}",
-                height=changed.height,
-                executed_height=seen.height,
-            )
-        if changed.height > seen.height:
-            raise Unavailable(
-                "LEDGER_BEHIND", f"it tells of height {changed.height}, validators stand at {seen.height}"
-            )
+        check_reached(changed.height, seen.height)
         if leaf.status == MEMBERSHIP_STATUS_ACTIVE:
             is_so = seen.status == ACTIVE
         else:

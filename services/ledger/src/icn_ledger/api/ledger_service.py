@@ -117,7 +117,7 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
 
     async def GetHold(self, request: Any, _context: Any) -> service_pb2.GetHoldResponse:
         leaf = await get_leaf(Namespace.HOLD, parse_identifier(request.name, "holds"), self._source)
-        return service_pb2.GetHoldResponse(hold=state_pb2.HoldLeaf.FromString(leaf.value))
+        return service_pb2.GetHoldResponse(hold=state_pb2.HoldLeaf.FromString(leaf.value), height=leaf.height)
 
     async def GetAllowance(self, request: Any, _context: Any) -> service_pb2.GetAllowanceResponse:
         identifier = parse_identifier(request.organization, "principals")

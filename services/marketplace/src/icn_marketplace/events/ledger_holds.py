@@ -5,18 +5,16 @@ Source: docs/spec/marketplace.md, "Agreement"; protos/icn/ledger/v1/events.proto
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
 import structlog
 from google.protobuf.message import DecodeError
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2 as ledger
+from icn_kit.block_clock import Heights, check_reached, wait_until_reached
 from icn_kit.bus import Bus
 from icn_kit.database import Connection, Database
 from icn_kit.envelope import MalformedEvent
-from icn_kit.errors import FailedPrecondition
 from icn_kit.inbox import Consumer, is_level
 
 from icn_marketplace.domain.agreement import Hold
@@ -34,18 +32,7 @@ PLACED = "icn.ledger.v1.hold_placed"
 CAPTURED = "icn.ledger.v1.hold_captured"
 RELEASED = "icn.ledger.v1.hold_released"
 
-BEHIND_SECONDS_MAX = 2.0
-"""How much later than the validator that tells of it f + 1 may execute a block."""
-
 _log = structlog.get_logger(__name__)
-
-
-class Heights(Protocol):
-    """How far f + 1 validators have come; `icn_kit.block_clock.BlockClock` is one."""
-
-    async def wait_for_height(self, height: int) -> object:
-        """Return once a block of at least this height was executed."""
-        ...
 
 
 UnitInside = Callable[[Connection], UnitOfWork]
@@ -85,9 +72,9 @@ class LedgerHolds:
         can publish an event. What was placed again since then has not ended either.
 
         Raises:
-            FailedPrecondition: EVENT_FROM_FUTURE: f + 1 validators do not come so far.
+            FailedPrecondition: EVENT_FROM_FUTURE.
             MalformedEvent: its payload is not what its subject says.
-            Unavailable: too few validators answer.
+            Unavailable: too few validators answer, or have come so far.
         """
         if event.subject != RELEASED:
             return True
@@ -95,17 +82,11 @@ class LedgerHolds:
             released = ledger.HoldReleased.FromString(event.payload)
         except DecodeError as error:
             raise MalformedEvent(f"the payload is no {event.subject}") from error
-        try:
-            async with asyncio.timeout(BEHIND_SECONDS_MAX):
-                await self._heights.wait_for_height(released.height)
-        except TimeoutError as error:
-            raise FailedPrecondition(
-                "EVENT_FROM_FUTURE",
-                f"it tells of height {released.height}, which validators have not reached",
-                height=released.height,
-            ) from error
-        if not await self._ledger.has_hold(released.hold.hold):
+        await wait_until_reached(self._heights, released.height)
+        held_at = await self._ledger.held_at(released.hold.hold)
+        if held_at is None:
             return True
+        check_reached(released.height, held_at)
         _log.warning("a hold lasts that an event says has ended", event_id=event.id.hex())
         return False
 

@@ -21,13 +21,12 @@ class ValidatorsLedger:
         leaf = (await self._ledger.get_account(f"accounts/{account.hex()}")).account.leaf
         return AccountSeen(leaf.owner, leaf.unit)
 
-    async def has_hold(self, hold: bytes) -> bool:
+    async def held_at(self, hold: bytes) -> int | None:
         """See `Ledger`."""
         try:
-            await self._ledger.get_hold(f"holds/{hold.hex()}")
+            return (await self._ledger.get_hold(f"holds/{hold.hex()}")).height
         except NotFound:
-            return False
-        return True
+            return None
 
     async def postings(self, transaction_id: bytes) -> list[PostingSeen]:
         """See `Ledger`."""

@@ -62,7 +62,7 @@ async def certainly_absent(
     absent = {
         agreement.payment
         for agreement, hold in agreements
-        if is_another(agreement, hold) or not await ledger.has_hold(agreement.payment)
+        if is_another(agreement, hold) or await ledger.held_at(agreement.payment) is None
     }
     return absent if absent and await events.is_level() else set()
 

@@ -335,8 +335,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def has_hold(self, hold: bytes) -> bool:
-        """Whether there is an open hold of this id now."""
+    async def held_at(self, hold: bytes) -> int | None:
+        """The newest height at which there surely was an open hold of this id; None when there is none."""
         ...
 
     async def postings(self, transaction_id: bytes) -> list[PostingSeen]:

@@ -39,7 +39,9 @@ async def withdraw_agreement(
         seen = await uow.agreements.lock(identifier)
     # Asked outside of a transaction. One that differs is not the payment.
     is_held = (
-        seen is not None and not is_another(*seen) and await context.ledger.has_hold(seen.agreement.payment)
+        seen is not None
+        and not is_another(*seen)
+        and await context.ledger.held_at(seen.agreement.payment) is not None
     )
 
     async def end(uow: UnitOfWork) -> pb.WithdrawAgreementResponse:
