@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup setup-dev native run demo test check bench campaign lock clean
+.PHONY: help python setup setup-dev native run demo test check bench campaign mutants lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -38,6 +38,9 @@ check: setup-dev ## format, lint, types, import rules, protos, rules about the r
 
 bench: setup-dev ## print the table of what the platform must reach
 	@$(BIN)/python benches/run.py
+
+mutants: setup-dev ## plant known bugs one by one: tests or simulator must find each
+	@$(BIN)/python -m scripts.mutants
 
 SEEDS ?= 5000
 FIRST_SEED ?= 1000

@@ -26,8 +26,7 @@ from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
 from icn_ledger.usecases.execute_block import Execution, Executor, FinalBlock, initial_commit
 from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock
 from icn_ledger.usecases.transaction_cache import TransactionCache
-
-from services.ledger.tests.memory_state import MemoryState
+from icn_sim.memory_state import MemoryState
 
 GENESIS_TIME_MS = 1_700_000_000_000
 EPOCH_MS = 86_400_000

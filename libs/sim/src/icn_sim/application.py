@@ -1,23 +1,73 @@
-"""The application of a simulation: a digest of what was ordered, and a list of expiries."""
+"""The small application of a simulation: a digest of what was ordered, and a list of expiries.
+
+It implements consensus' port, as the ledger of `icn_sim.ledger` does; `Simulated` says what a simulation asks
+of both besides.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Protocol, TypeVar
 
-from icn_consensus.domain.block import NO_HASH, Block, BlockHeader, ExecutedState
+from icn_consensus.domain.actions import Branch
+from icn_consensus.domain.block import NO_HASH, ExecutedState, parse_header
+from icn_consensus.usecases.ports import (
+    AncestorUnknown,
+    Application,
+    Choice,
+    Execution,
+    FinalBlock,
+    StateBehind,
+    TransactionCheck,
+)
 from icn_crypto.hashing import sha256
 from icn_crypto.merkle_log import EMPTY_ROOT, Log, leaf_hash, tree_root
 
-from icn_sim.zone import GENESIS_TIME_MS, InvariantBroken
+from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, PromiseBroken
 
 EXPIRING: Final = b"expires at "
 """A transaction that begins so makes something that expires at the time that follows, unix milliseconds."""
+NEVER_MS: Final = 2**62
+ALREADY_EXECUTED: Final = "ALREADY_EXECUTED"
+
+Answer = TypeVar("Answer")
+
+
+class Simulated(Application, Protocol):
+    """An application with what a simulation has to know of it. Its calls wait for nothing."""
+
+    @property
+    def transactions(self) -> Mapping[bytes, int]:
+        """Height of each transaction executed, by its bytes."""
+
+    def state(self) -> ExecutedState:
+        """What is true after the block executed last."""
+
+    def restart(self) -> None:
+        """Lose what is in memory only."""
+
+    def check_promises(self) -> None:
+        """Raise PromiseBroken if the state is not one that can be."""
+
+
+def at_once(call: Coroutine[Any, Any, Answer]) -> Answer:
+    """The answer of a call that waits for nothing."""
+    try:
+        call.send(None)
+    except StopIteration as done:
+        answer: Answer = done.value
+        return answer
+    call.close()
+    raise AssertionError("a call of a simulated application waits for nothing")
 
 
 @dataclass(slots=True)
 class SimulatedApplication:
-    """A state machine as small as consensus can tell: a digest of all transactions, and expiries."""
+    """A state machine as small as consensus can tell: a digest of all transactions, and expiries.
+
+    A transaction is valid once: implements `Simulated`.
+    """
 
     validator_set: bytes
     height: int = 0
@@ -25,17 +75,18 @@ class SimulatedApplication:
     digest: bytes = NO_HASH
     expiries_ms: list[int] = field(default_factory=list)
     transactions: dict[bytes, int] = field(default_factory=dict)
-    """Height of each transaction executed."""
     log: Log = field(default_factory=Log)
     receipts_root: bytes = EMPTY_ROOT
     has_changed_state: bool = False
+    branches: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+    """Transactions of the blocks that were found valid since the start."""
 
     def state_root(self) -> bytes:
         """Root of the state."""
         return sha256(self.digest + b"".join(time.to_bytes(8, "big") for time in self.expiries_ms))
 
     def state(self) -> ExecutedState:
-        """As the application tells it."""
+        """See `Simulated`."""
         return ExecutedState(
             self.height,
             self.time_ms,
@@ -47,25 +98,97 @@ class SimulatedApplication:
             self.validator_set,
         )
 
-    def execute(self, genesis: BlockHeader, block: Block) -> None:
-        """Apply the next final block; applying a height again does nothing."""
-        if block.header.height <= self.height:
-            return
-        if block.header.height != self.height + 1:
-            raise InvariantBroken(f"height {block.header.height} executed after {self.height}")
+    def restart(self) -> None:
+        """See `Simulated`."""
+        self.branches.clear()
+
+    def check_promises(self) -> None:
+        """See `Simulated`: `execute` has looked already."""
+
+    async def get_info(self) -> tuple[bytes, int, ExecutedState]:
+        """See `Application`."""
+        return GENESIS_HASH, 1, self.state()
+
+    async def check(self, transactions: Sequence[bytes]) -> list[TransactionCheck]:
+        """See `Application`. A transaction is its own id."""
+        checks = []
+        for transaction in transactions:
+            height = self.transactions.get(transaction, 0)
+            checks.append(
+                TransactionCheck(transaction, ALREADY_EXECUTED if height else "", "", NEVER_MS, height)
+            )
+        return checks
+
+    async def prepare(
+        self,
+        branch: Branch,
+        epoch: int,
+        time_ms: int,
+        candidates: Sequence[bytes],
+        *,
+        size_bytes_max: int,
+        transactions_max: int,
+    ) -> Choice:
+        """See `Application`."""
+        used = self._used(branch)
+        chosen = [
+            index
+            for index, data in enumerate(candidates)
+            if data not in used and data not in self.transactions
+        ]
+        return Choice(tuple(chosen[:transactions_max]), ())
+
+    async def validate(
+        self,
+        block_hash: bytes,
+        branch: Branch,
+        epoch: int,
+        time_ms: int,
+        transactions: Sequence[bytes],
+    ) -> str:
+        """See `Application`. Of the state only what holds after the branch's executed height counts."""
+        used = self._used(branch)
+        for transaction in transactions:
+            height = self.transactions.get(transaction)
+            if transaction in used or (height is not None and height <= branch.executed_height):
+                return "TRANSACTION_USED"
+            used.add(transaction)
+        self.branches[block_hash] = tuple(transactions)
+        return ""
+
+    async def execute(self, block: FinalBlock) -> Execution:
+        """See `Application`."""
+        outcomes = [(transaction, b"") for transaction in block.transactions]
+        if block.height <= self.height:
+            return Execution(self.state(), outcomes)
+        if block.height != self.height + 1:
+            raise PromiseBroken(f"height {block.height} executed after {self.height}")
+        header = parse_header(GENESIS_HASH, block.header)
         before = self.state_root()
         if self.height == 0:
-            self.log.append(leaf_hash(genesis.hash))
-        self.height = block.header.height
-        self.time_ms = block.header.time_ms
-        self.log.append(leaf_hash(block.hash))
+            self.log.append(leaf_hash(header.parent))
+        self.height = block.height
+        self.time_ms = header.time_ms
+        self.log.append(leaf_hash(header.hash))
         self.expiries_ms = [time for time in self.expiries_ms if time > self.time_ms]
         for transaction in block.transactions:
             if transaction in self.transactions:
-                raise InvariantBroken(f"{transaction!r} is executed twice")
+                raise PromiseBroken(f"{transaction!r} is executed twice")
             self.transactions[transaction] = self.height
             self.digest = sha256(self.digest + transaction)
             if transaction.startswith(EXPIRING):
                 self.expiries_ms = sorted([*self.expiries_ms, int(transaction[len(EXPIRING) :].split()[0])])
         self.receipts_root = tree_root([leaf_hash(transaction) for transaction in block.transactions])
         self.has_changed_state = self.state_root() != before
+        return Execution(self.state(), outcomes)
+
+    def _used(self, branch: Branch) -> set[bytes]:
+        """Transactions of the branch's unexecuted blocks."""
+        if branch.executed_height > self.height:
+            raise StateBehind(f"height {branch.executed_height}, executed is {self.height}")
+        used: set[bytes] = set()
+        for block_hash in branch.unexecuted:
+            if block_hash not in self.branches:
+                raise AncestorUnknown(block_hash.hex())
+            used.update(self.branches[block_hash])
+        return used

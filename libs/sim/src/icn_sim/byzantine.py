@@ -18,6 +18,7 @@ from icn_consensus.domain.block import (
     build_vote,
     parse_proposal,
     parse_vote,
+    transactions_root,
     vote_body,
 )
 from icn_crypto import tags
@@ -54,16 +55,20 @@ class Forger(Node):
             signature=self.crypto.sign(VOTE_TAGS[kind], body),
         )
 
-    def changed(self, proposal: Proposal, **fields: Any) -> Proposal:
-        """The same proposal with other header fields, signed by this seat."""
+    def changed(
+        self, proposal: Proposal, transactions: tuple[bytes, ...] | None = None, **fields: Any
+    ) -> Proposal:
+        """The same proposal with other transactions or header fields, signed by this seat."""
         header, block = proposal.block.header, proposal.block
+        if transactions is None:
+            transactions = block.transactions
         kept = {
             "protocol_version": header.protocol_version,
             "height": header.height,
             "view": header.view,
             "parent": header.parent,
             "time_ms": header.time_ms,
-            "transactions_root": header.transactions_root,
+            "transactions_root": transactions_root(transactions),
             "executed_height": header.executed_height,
             "state_root": header.state_root,
             "receipts_root": header.receipts_root,
@@ -76,7 +81,7 @@ class Forger(Node):
         }
         other = build_header(GENESIS_HASH, **{**kept, **fields})
         signature = self.crypto.sign(tags.PROPOSAL, body_of_proposal(other, proposal.parent_view))
-        twin = build_block(other, block.transactions, block.parent_certificate, block.finalization)
+        twin = build_block(other, transactions, block.parent_certificate, block.finalization)
         return build_proposal(twin, proposal.parent_view, self.seat, signature)
 
     def _halve(self, kind: act.MessageKind, even: bytes, odd: bytes) -> None:
@@ -207,6 +212,23 @@ class WrongRoot(Forger):
             super().perform_one(action)
 
 
+class Repeater(Forger):
+    """Proposes again what was executed before, or leaves out the first transaction of those it chose."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Change the transactions of each own proposal."""
+        if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.PROPOSAL:
+            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
+            chosen = proposal.block.transactions[1:]
+            used = [data for stored in self.disk.blocks for data in stored.block.transactions]
+            if used and self.network.random.randrange(2):
+                chosen = (*proposal.block.transactions[:-1], self.network.random.choice(used))
+            other = self.changed(proposal, chosen)
+            self._halve(act.MessageKind.PROPOSAL, other.data, other.data)
+        else:
+            super().perform_one(action)
+
+
 LIARS: Final[Mapping[str, type[Node]]] = {
     "equivocate": Equivocator,
     "double_vote": DoubleVoter,
@@ -216,5 +238,6 @@ LIARS: Final[Mapping[str, type[Node]]] = {
     "shun_a_seat": Shunner,
     "stale_certificate": Hoarder,
     "wrong_root": WrongRoot,
+    "repeat": Repeater,
 }
 """By the name that a tally counts them under."""

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from icn.consensus.v1 import block_pb2
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
+from icn_consensus.domain.block import Block, parse_block
 from icn_consensus.domain.config import Recovered
 from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.domain.replica import Replica
+from icn_consensus.usecases.driver import RETELL_SECONDS
+from icn_consensus.usecases.execution import final_block_of
+from icn_consensus.usecases.judging import CANDIDATES_SHARE, with_ancestors
+from icn_consensus.usecases.pool import Admitted, Pool
+from icn_consensus.usecases.ports import AncestorUnknown, Choice, StateBehind
 
-from icn_sim.application import SimulatedApplication
+from icn_sim.application import at_once
 from icn_sim.disk import Disk
 from icn_sim.signatures import SimulatedCrypto
 from icn_sim.tally import Fault, Reached
-from icn_sim.zone import InvariantBroken
+from icn_sim.zone import GENESIS_HASH, PromiseBroken
 
 if TYPE_CHECKING:
     from icn_sim.world import Network
@@ -33,7 +38,7 @@ class Node:
         self.seat = seat
         self.clock_offset_ms = clock_offset_ms
         self.disk = Disk()
-        self.application = SimulatedApplication(network.validator_set)
+        self.application = network.application_of(self)
         self.crypto = SimulatedCrypto(network.config(seat).validators.public_keys[seat])
         self.is_up = False
         self.has_refused = False
@@ -41,10 +46,8 @@ class Node:
         self.life = 0
         """Counts starts: what was asked in an earlier life is not answered in this one."""
         self.replica = Replica(network.config(seat), self.crypto)
-        self.pool: dict[bytes, None] = {}
-        self.placed: dict[bytes, tuple[bytes, ...]] = {}
-        """Transactions of notarized, unfinished blocks, by block hash."""
-        self.bodies: dict[bytes, tuple[bytes, ...]] = {}
+        self.pool = Pool()
+        self._told_pending = False
         self.timer = 0
         self.busy_until_ms = 0
         """When the application has executed what it was given."""
@@ -64,17 +67,18 @@ class Node:
             records = self.disk.payloads()
         except RecordLogDamaged as error:
             if self.seat not in self.network.faulty:
-                raise InvariantBroken(f"seat {self.seat} after a crash: {error}") from error
+                raise PromiseBroken(f"seat {self.seat} after a crash: {error}") from error
             self.has_refused = True
             self.network.tally.reached[Reached.DISK_REFUSED] += 1
             return
         self.is_up = True
         self.life += 1
         self.replica = Replica(self.network.config(self.seat), self.crypto)
-        self.placed.clear()
-        self.bodies.clear()
-        for stored in self.disk.blocks:
-            self.application.execute(self.network.genesis, stored.block)
+        self.pool = Pool()
+        self._told_pending = False
+        self.application.restart()
+        for stored in self.disk.blocks[self.application.state().executed_height :]:
+            at_once(self.application.execute(final_block_of(stored)))
         newest = self.disk.blocks[-1] if self.disk.blocks else None
         recovered = Recovered(
             self.network.genesis if newest is None else newest.block.header,
@@ -139,31 +143,26 @@ class Node:
                 self.network.watch(self, action.kind, action.data)
                 self.transmit(self.network.nodes[action.seat], action.kind, action.data)
             case act.Prepare():
-                self._prepare(action)
+                self.later(self.network.conditions.prepare_ms, lambda: self._prepare(action))
             case act.Judge():
-                self.bodies[action.block_hash] = action.transactions
-                self.later(
-                    self.network.conditions.judge_ms,
-                    lambda: events.BlockJudged(action.block_hash, is_valid=True),
-                )
+                self.pool.note_block(action.block_hash, action.transactions)
+                self.later(self.network.conditions.judge_ms, lambda: self.judge(action))
             case act.Execute():
                 self._execute(action)
             case act.Fetch():
                 self._fetch(action)
             case act.SetTimer():
                 self._set_timer(action.at_ms)
-            case act.Notarized():
-                self._place(action.block_hash)
+            case act.Notarized() | act.Committed():
+                self.pool.note_notarized(action.block_hash)
+                self.tell_pool()
             case act.Abandoned():
-                for block_hash in action.block_hashes:
-                    self.placed.pop(block_hash, None)
+                self.pool.note_abandoned(action.block_hashes)
                 self.tell_pool()
             case act.Report():
                 self.reports.append(action)
                 if action.kind == act.ReportKind.EQUIVOCATION:
                     self.network.tally.reached[Reached.EVIDENCE] += 1
-            case act.Committed():
-                pass
 
     def transmit(self, other: Node, kind: act.MessageKind, data: bytes) -> None:
         """Send a message on its way."""
@@ -178,16 +177,23 @@ class Node:
         self.network.deliver(self, other, lambda: other.handle(received))
 
     def submit(self, transaction: bytes) -> None:
-        """Put a transaction into this node's pool."""
-        if transaction not in self.application.transactions:
-            self.pool[transaction] = None
-            self.tell_pool()
+        """Offer a transaction to this node's pool."""
+        if self.pool.find(transaction) is not None or transaction in self.application.transactions:
+            return
+        (check,) = at_once(self.application.check([transaction]))
+        if check.reason:
+            return
+        admitted = self.pool.add(check.transaction_id, transaction, check.expire_time_ms, 0.0)
+        if admitted is Admitted.NEW:
+            self.pool.wake()
+            self.tell_pool(has_new=True)
 
-    def tell_pool(self) -> None:
-        """Tell the replica whether anything waits."""
-        placed = {transaction for transactions in self.placed.values() for transaction in transactions}
-        has_pending = any(transaction not in placed for transaction in self.pool)
-        self.network.schedule(0, self._if_alive(lambda: self.handle(events.PoolChanged(has_pending))))
+    def tell_pool(self, *, has_new: bool = False) -> None:
+        """Tell the replica whether a block could include something, when that is news."""
+        has_pending = self.pool.has_pending
+        if has_new or has_pending != self._told_pending:
+            self._told_pending = has_pending
+            self.network.schedule(0, self._if_alive(lambda: self.handle(events.PoolChanged(has_pending))))
 
     def later(self, duration_ms: tuple[int, int], answer: Callable[[], events.Event]) -> None:
         """Answer the replica after a while, unless it crashes before."""
@@ -203,21 +209,60 @@ class Node:
 
         return run
 
-    def _prepare(self, action: act.Prepare) -> None:
-        taken: set[bytes] = set()
-        for block_hash in action.branch.unexecuted:
-            data = self.replica.block(block_hash)
-            if data is not None:
-                taken.update(block_pb2.Block.FromString(data).transactions)
-            else:
-                taken.update(self.bodies.get(block_hash, ()))
-        for stored in self.disk.blocks[self.application.height :]:
-            taken.update(stored.block.transactions)
-        chosen = tuple(
-            item for item in self.pool if item not in taken and item not in self.application.transactions
+    def judge(self, action: act.Judge) -> events.Event:
+        """The application's verdict on a block."""
+
+        async def ask() -> str:
+            return await self.application.validate(
+                action.block_hash, action.branch, action.epoch, action.time_ms, action.transactions
+            )
+
+        try:
+            reason = at_once(with_ancestors(self.application, action.branch, ask, self._find_block))
+        except (AncestorUnknown, StateBehind):
+            return events.BlockJudged(action.block_hash, is_valid=False, is_behind=True)
+        self.network.tally.reached[Reached.REFUSED_BLOCK] += bool(reason)
+        return events.BlockJudged(action.block_hash, is_valid=not reason, reason=reason)
+
+    def _prepare(self, action: act.Prepare) -> events.Event:
+        """Transactions for a proposal; what is not chosen waits aside until something changes."""
+        candidates = self.pool.candidates(
+            action.branch.unexecuted,
+            transactions_max=CANDIDATES_SHARE * action.transactions_max,
+            size_bytes_max=CANDIDATES_SHARE * action.size_bytes_max,
         )
-        chosen = chosen[: action.transactions_max]
-        self.later(self.network.conditions.prepare_ms, lambda: events.BlockPrepared(action.request, chosen))
+
+        async def ask() -> Choice:
+            return await self.application.prepare(
+                action.branch,
+                action.epoch,
+                action.time_ms,
+                [item.data for item in candidates],
+                size_bytes_max=action.size_bytes_max,
+                transactions_max=action.transactions_max,
+            )
+
+        try:
+            choice = at_once(with_ancestors(self.application, action.branch, ask, self._find_block))
+        except (AncestorUnknown, StateBehind):
+            choice = Choice((), ())
+        else:
+            if len(choice.chosen) < action.transactions_max:
+                taken = set(choice.chosen)
+                self.pool.defer([item for index, item in enumerate(candidates) if index not in taken])
+        chosen = tuple(candidates[index].data for index in choice.chosen)
+        if not chosen:
+            self._told_pending = False
+            self.network.schedule(int(1_000 * RETELL_SECONDS), self._if_alive(self.tell_pool))
+        return events.BlockPrepared(action.request, chosen)
+
+    async def _find_block(self, block_hash: bytes) -> Block | None:
+        """A recent block, unfinished or final."""
+        data = self.replica.block(block_hash)
+        if data is not None:
+            return parse_block(GENESIS_HASH, data, bytes_max=1 << 20, transactions_max=1_000)
+        final = (stored.block for stored in reversed(self.disk.blocks) if stored.block.hash == block_hash)
+        return next(final, None)
 
     def _execute(self, action: act.Execute) -> None:
         self.network.check_final(self, action)
@@ -225,28 +270,22 @@ class Node:
         header = action.block.header
         self.times_final_ms.setdefault(header.height, self.network.now_ms)
         self.disk.prune(header.epoch, header.view)
-        self.placed.pop(header.hash, None)
-        for transaction in action.block.transactions:
-            self.pool.pop(transaction, None)
 
         def execute() -> events.Event:
-            self.application.execute(self.network.genesis, action.block)
+            execution = at_once(self.application.execute(final_block_of(action)))
+            self.pool.note_executed(header.hash, [identifier for identifier, _ in execution.outcomes])
+            if execution.outcomes:
+                self.pool.wake()
+            self.tell_pool()
             if self.seat not in self.network.faulty:
                 self.network.acknowledged.update(action.block.transactions)
-            return events.BlockExecuted(self.application.state())
+            return events.BlockExecuted(execution.state)
 
         delay_ms = self.network.random.randint(*self.network.conditions.execute_ms)
         # Execution is in order: a height never overtakes the one before.
         self.busy_until_ms = max(self.busy_until_ms, self.network.now_ms) + delay_ms
         wait_ms = self.busy_until_ms - self.network.now_ms
         self.network.schedule(wait_ms, self._if_alive(lambda: self.handle(execute())))
-        self.tell_pool()
-
-    def _place(self, block_hash: bytes) -> None:
-        data = self.replica.block(block_hash)
-        if data is not None:
-            self.placed[block_hash] = tuple(block_pb2.Block.FromString(data).transactions)
-            self.tell_pool()
 
     def _fetch(self, action: act.Fetch) -> None:
         other = self.network.nodes[action.seat]

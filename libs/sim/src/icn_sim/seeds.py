@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from icn_consensus.domain.actions import ReportKind
 
-from icn_sim.application import EXPIRING
 from icn_sim.byzantine import LIARS, Forger
+from icn_sim.ledger import LedgerApplication, founder, genesis_of
 from icn_sim.tally import Fault, Reached, Tally
+from icn_sim.traders import Traders
 from icn_sim.world import Conditions, Network
-from icn_sim.zone import InvariantBroken
+from icn_sim.zone import PromiseBroken
 
 RESUMES_WITHIN_MS: Final = 30_000
 """Promise P4."""
@@ -23,8 +25,11 @@ RESUMES_WITHIN_VIEWS: Final = 60
 """Views between the heal and the block that everybody waits for."""
 SETTLES_WITHIN_MS: Final = 500
 """Fetching the body of a newest block takes a moment."""
-LAST: Final = b"after the heal"
+LEDGER_PERCENT: Final = 50
+"""Seeds whose application is the ledger; of the others it is a digest, which says more of consensus alone."""
+HANDS_IN_AGAIN_MS: Final = 500
 LIARS_PERCENT: Final = 40
+BLOCK_TRANSACTIONS_MAX: Final = 5
 BAD_DISK_PERCENT: Final = 10
 
 
@@ -48,9 +53,11 @@ def play(seed: int) -> Outcome:
     try:
         network.start()
         disturb(network, choose, choose.randint(4, 10))
-        views = _check_resumes(network)
+        views = _check_resumes(network, choose)
+        for node in network.honest:
+            node.application.check_promises()
         _check_accusations(network)
-    except InvariantBroken as broken:
+    except PromiseBroken as broken:
         violation = str(broken)
     except Exception as error:  # noqa: BLE001 - the core raised: a node would have stopped
         violation = f"{type(error).__name__}: {error}"
@@ -80,15 +87,22 @@ def network_of(choose: random.Random, seed: int) -> Network:
         crash_permille=sometimes(50, (1, 4, 10)),
         clock_offset_ms=skew_ms,
     )
+    epoch_ms = choose.choice([86_400_000, 3_000, 3_000, 60_000])
+    heartbeat_ms = choose.choice([2_000, 30_000])
+    has_ledger = choose.randrange(100) < LEDGER_PERCENT
+    genesis = genesis_of(seats, epoch_ms, heartbeat_ms, BLOCK_TRANSACTIONS_MAX)
     network = Network(
         seats,
         seed,
         conditions,
-        epoch_ms=choose.choice([86_400_000, 3_000, 3_000, 60_000]),
-        heartbeat_ms=choose.choice([2_000, 30_000]),
-        block_transactions_max=5,
+        epoch_ms=epoch_ms,
+        heartbeat_ms=heartbeat_ms,
+        block_transactions_max=BLOCK_TRANSACTIONS_MAX,
         node_classes={seat: LIARS[name] for seat, name in liars.items()},
+        application_of=partial(LedgerApplication, genesis) if has_ledger else None,
+        clients=Traders(founder()) if has_ledger else None,
     )
+    network.tally.reached[Reached.LEDGER_SEED] += has_ledger
     network.tally.faults.update(liars.values())
     network.tally.reached[Reached.BYZANTINE_SEED] += bool(liars)
     network.tally.faults[Fault.CLOCK_SKEW] += bool(skew_ms)
@@ -100,14 +114,10 @@ def network_of(choose: random.Random, seed: int) -> Network:
 def disturb(network: Network, choose: random.Random, steps: int) -> None:
     """Submit, crash, restart, cut and heal at random."""
     seats = len(network.nodes)
-    count = 0
     for _ in range(steps):
-        for _ in range(choose.randrange(5)):
-            count += 1
-            body = b"transaction %d" % count
-            if not choose.randrange(5):
-                body = EXPIRING + b"%d %d" % (network.now_ms + choose.randint(100, 5_000), count)
-            network.submit(body, [choose.randrange(seats)] if choose.randrange(2) else None)
+        network.hand_in_again(lambda: [choose.randrange(seats)])
+        for _ in range(choose.randrange(8)):
+            network.hand_in(choose, [choose.randrange(seats)] if choose.randrange(2) else None)
         dice = choose.randrange(100)
         if dice < 20:
             choose.choice(network.nodes).crash()
@@ -126,7 +136,7 @@ def disturb(network: Network, choose: random.Random, steps: int) -> None:
         network.run_for(choose.randint(1, choose.choice([50, 1_000, 4_000])))
 
 
-def _check_resumes(network: Network) -> int:
+def _check_resumes(network: Network, choose: random.Random) -> int:
     """All links and seats are back: everybody executes a new transaction in time, to the same state.
 
     Returns: in how many views.
@@ -137,29 +147,37 @@ def _check_resumes(network: Network) -> int:
         node.start_again()
     followers = [node for node in network.honest if node.is_up]
     begun = max(node.replica.status().view for node in followers)
-    network.submit(LAST)
+    last = network.hand_in(choose)
 
     def is_everywhere() -> bool:
-        return all(LAST in node.application.transactions for node in followers)
+        return all(last in node.application.transactions for node in followers)
 
-    if not network.run_for(RESUMES_WITHIN_MS, until=is_everywhere):
+    for _ in range(RESUMES_WITHIN_MS // HANDS_IN_AGAIN_MS):
+        network.hand_in_again(lambda: None)
+        if network.run_for(HANDS_IN_AGAIN_MS, until=is_everywhere):
+            break
+    else:
         standing = [node.replica.status() for node in network.nodes]
-        raise InvariantBroken(f"nothing final {RESUMES_WITHIN_MS} ms after the heal: {standing}")
+        raise PromiseBroken(f"nothing final {RESUMES_WITHIN_MS} ms after the heal: {standing}")
     views = max(node.replica.status().view for node in followers) - begun
     if views > RESUMES_WITHIN_VIEWS:
-        raise InvariantBroken(f"{views} views from the heal to a final block")
+        raise PromiseBroken(f"{views} views from the heal to a final block")
     network.run_for(2_000)
     if not network.run_for(
         SETTLES_WITHIN_MS, until=lambda: max(network.heights()) - min(network.heights()) <= 1
     ):
-        raise InvariantBroken(f"final heights {network.heights()}")
-    roots = {node.application.height: node.application.state_root() for node in followers}
-    executed = {node.application.height: set(node.application.transactions) for node in followers}
-    for node in followers:
-        if node.application.state_root() != roots[node.application.height]:
-            raise InvariantBroken(f"two state roots at height {node.application.height}")
+        raise PromiseBroken(f"final heights {network.heights()}")
+    states = [node.application.state() for node in followers]
+    roots = {state.executed_height: (state.state_root, state.receipts_root) for state in states}
+    for state in states:
+        if (state.state_root, state.receipts_root) != roots[state.executed_height]:
+            raise PromiseBroken(f"two states at height {state.executed_height}")
+    executed = {
+        state.executed_height: set(node.application.transactions)
+        for state, node in zip(states, followers, strict=True)
+    }
     if lost := network.acknowledged - executed[max(executed)]:
-        raise InvariantBroken(f"acknowledged and lost: {sorted(lost)}")
+        raise PromiseBroken(f"acknowledged and lost: {sorted(lost)}")
     return views
 
 
@@ -175,4 +193,4 @@ def _check_accusations(network: Network) -> None:
     if network.bad_disk_seat is not None:
         contradict.add(network.bad_disk_seat)
     if not accused <= contradict:
-        raise InvariantBroken(f"seats {sorted(accused - contradict)} are accused wrongly")
+        raise PromiseBroken(f"seats {sorted(accused - contradict)} are accused wrongly")

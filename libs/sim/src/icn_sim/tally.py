@@ -27,6 +27,7 @@ class Fault(StrEnum):
 class Reached(StrEnum):
     """States in which the protocol has to be right."""
 
+    LEDGER_SEED = "seeds_with_the_ledger"
     BYZANTINE_SEED = "seeds_with_a_byzantine_replica"
     NULLIFIED = "views_nullified"
     NOTARIZED_THEN_NULLIFIED = "views_notarized_then_nullified"
@@ -35,11 +36,13 @@ class Reached(StrEnum):
     EDGE_UNDER_FAULT = "epoch_edges_under_a_fault"
     CATCH_UP = "catch_ups"
     EVIDENCE = "evidence"
+    REFUSED_BLOCK = "blocks_refused_by_the_application"
     DISK_REFUSED = "logs_refused_as_damaged"
     FINAL_BLOCK = "final_blocks"
 
 
 MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
+    Reached.LEDGER_SEED: 800,
     Reached.BYZANTINE_SEED: 500,
     Reached.NULLIFIED: 1_000,
     Reached.NOTARIZED_THEN_NULLIFIED: 200,
@@ -47,6 +50,7 @@ MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
     Reached.PROPOSAL_OVER_GAP: 100,
     Reached.EDGE_UNDER_FAULT: 100,
     Reached.CATCH_UP: 100,
+    Reached.REFUSED_BLOCK: 100,
 }
 """A campaign that reaches less has tested less than it says."""
 SEEDS_MIN: Final = 200

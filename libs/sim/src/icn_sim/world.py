@@ -28,12 +28,14 @@ from icn_consensus.domain.block import (
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.records import RecordKind, decode_record
 from icn_consensus.domain.validator_set import parse_validator_set
+from icn_kit.clock import Clock
 
-from icn_sim.application import SimulatedApplication
+from icn_sim.application import Simulated, SimulatedApplication
 from icn_sim.disk import Disk
 from icn_sim.node import Node
 from icn_sim.tally import Fault, Reached, Tally
-from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, InvariantBroken, validator_set_of
+from icn_sim.traders import Clients, Numbering
+from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, PromiseBroken, validator_set_of
 
 GAP_VIEWS: Final = 2
 """A proposal whose parent is more than so many views back goes over at least two nullified ones."""
@@ -71,6 +73,8 @@ class Network:
         block_transactions_max: int = 100,
         node_class: Callable[[Network, int, int], Node] | None = None,
         node_classes: dict[int, Callable[[Network, int, int], Node]] | None = None,
+        application_of: Callable[[Clock], Simulated] | None = None,
+        clients: Clients | None = None,
     ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - a simulation, not a secret
         self.conditions = conditions or Conditions()
@@ -88,24 +92,28 @@ class Network:
         """What each seat said, by (seat, epoch, view)."""
         self.final_hashes: dict[int, bytes] = {}
         self.messages = 0
-        validators = parse_validator_set(self.validator_set)
-        self.genesis = genesis_header(
-            GENESIS_HASH,
-            protocol_version=1,
-            time_ms=GENESIS_TIME_MS,
-            state_root=SimulatedApplication(self.validator_set).state_root(),
-            validator_set_hash=validators.hash,
-        )
+        self.application_of = application_of or (lambda _clock: SimulatedApplication(self.validator_set))
+        """Makes a node's application."""
+        self.clients: Clients = clients or Numbering()
         chosen = node_classes or {}
         offset = self.conditions.clock_offset_ms
         self.nodes = [
             chosen.get(seat, node_class or Node)(self, seat, self.random.randint(-offset, offset))
             for seat in range(seats)
         ]
+        self.genesis = genesis_header(
+            GENESIS_HASH,
+            protocol_version=1,
+            time_ms=GENESIS_TIME_MS,
+            state_root=self.nodes[0].application.state().state_root,
+            validator_set_hash=self.config(0).validators.hash,
+        )
         self.faulty = set(chosen)
         """Seats whose words and blocks are not held to the promises."""
         self.bad_disk_seat: int | None = None
         """Whose synced bytes change at its next crash; it counts as faulty from then on."""
+        self.wanted: dict[bytes, None] = {}
+        """Transactions of the clients that nobody has told them to be executed."""
         self.acknowledged: set[bytes] = set()
         """Transactions that an honest node has executed: whoever waited there was told so."""
         self.tally = Tally()
@@ -232,6 +240,19 @@ class Network:
             if node.is_up and (seats is None or node.seat in seats):
                 node.submit(transaction)
 
+    def hand_in(self, choose: random.Random, seats: Iterable[int] | None = None) -> bytes:
+        """Let a client sign its next transaction and hand it in."""
+        transaction = self.clients.draw(choose, self.now_ms)
+        self.wanted[transaction] = None
+        self.submit(transaction, seats)
+        return transaction
+
+    def hand_in_again(self, seats: Callable[[], Iterable[int] | None]) -> None:
+        """Let clients hand in what was not executed: who had it may have died."""
+        self.wanted = {item: None for item in self.wanted if item not in self.acknowledged}
+        for transaction in self.wanted:
+            self.submit(transaction, seats())
+
     def watch(self, node: Node, kind: act.MessageKind, data: bytes) -> None:
         """Hold an honest node to its word: one vote of a kind per view, finalize xor nullify, disk first."""
         if node.seat in self.faulty:
@@ -244,19 +265,19 @@ class Network:
             return
         vote = parse_vote(data)
         if vote.seat != node.seat:
-            raise InvariantBroken(f"seat {node.seat} sends a vote of seat {vote.seat}")
+            raise PromiseBroken(f"seat {node.seat} sends a vote of seat {vote.seat}")
         said = self.votes.setdefault((vote.seat, vote.epoch, vote.view), {})
         earlier = said.get(vote.kind)
         if earlier is None:
             if vote.kind == VoteKind.NOTARIZE and VoteKind.NULLIFY in said:
-                raise InvariantBroken(f"seat {node.seat} notarizes view {vote.view} after nullifying it")
+                raise PromiseBroken(f"seat {node.seat} notarizes view {vote.view} after nullifying it")
             said[vote.kind] = vote
             if not _is_on_disk(node.disk, vote):
-                raise InvariantBroken(f"seat {node.seat} sends a vote that is not on its disk")
+                raise PromiseBroken(f"seat {node.seat} sends a vote that is not on its disk")
         elif earlier.data != data:
-            raise InvariantBroken(f"seat {node.seat} says two things in view {vote.view}")
+            raise PromiseBroken(f"seat {node.seat} says two things in view {vote.view}")
         if VoteKind.FINALIZE in said and VoteKind.NULLIFY in said:
-            raise InvariantBroken(f"seat {node.seat} finalizes and nullifies view {vote.view}")
+            raise PromiseBroken(f"seat {node.seat} finalizes and nullifies view {vote.view}")
 
     def _watch_certificate(self, data: bytes) -> None:
         epoch, view, kind = peek_certificate(data)
@@ -269,7 +290,7 @@ class Network:
         if {VoteKind.NOTARIZE, VoteKind.NULLIFY} <= opened:
             self.tally.reached[Reached.NOTARIZED_THEN_NULLIFIED] += 1
         if {VoteKind.FINALIZE, VoteKind.NULLIFY} <= opened:
-            raise InvariantBroken(f"view {view} of epoch {epoch} is final and nullified")
+            raise PromiseBroken(f"view {view} of epoch {epoch} is final and nullified")
 
     def _watch_proposal(self, data: bytes) -> None:
         proposal = parse_proposal(GENESIS_HASH, data, bytes_max=1 << 21, transactions_max=1_000)
@@ -289,9 +310,9 @@ class Network:
             if is_edge and self.is_disturbed:
                 self.tally.reached[Reached.EDGE_UNDER_FAULT] += 1
         if self.final_hashes.setdefault(header.height, header.hash) != header.hash:
-            raise InvariantBroken(f"two final blocks at height {header.height}")
+            raise PromiseBroken(f"two final blocks at height {header.height}")
         if header.height != len(node.disk.blocks) + 1:
-            raise InvariantBroken(f"height {header.height} is final after {len(node.disk.blocks)}")
+            raise PromiseBroken(f"height {header.height} is final after {len(node.disk.blocks)}")
 
     def heights(self) -> list[int]:
         """Final heights of the honest nodes."""

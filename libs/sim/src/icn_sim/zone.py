@@ -11,8 +11,18 @@ GENESIS_HASH: Final = sha256(b"simulated genesis")
 GENESIS_TIME_MS: Final = 1_800_000_000_000
 
 
-class InvariantBroken(AssertionError):
+class PromiseBroken(AssertionError):
     """The protocol did what it promises never to do."""
+
+
+def organization_of(seat: int) -> bytes:
+    """Principal of the organization that holds a seat, 16 bytes."""
+    return sha256(b"organization %d" % seat)[:16]
+
+
+def public_key_of(seat: int) -> bytes:
+    """What stands for a seat's consensus key; see `icn_sim.signatures`."""
+    return sha256(b"public key %d" % seat)
 
 
 def validator_set_of(seats: int) -> bytes:
@@ -20,8 +30,8 @@ def validator_set_of(seats: int) -> bytes:
     return block_pb2.ValidatorSet(
         validators=[
             block_pb2.Validator(
-                organization=sha256(b"organization %d" % seat)[:16],
-                keys=[block_pb2.ConsensusKey(suite=1, public_key=sha256(b"public key %d" % seat))],
+                organization=organization_of(seat),
+                keys=[block_pb2.ConsensusKey(suite=1, public_key=public_key_of(seat))],
             )
             for seat in range(seats)
         ]

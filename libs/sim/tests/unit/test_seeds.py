@@ -14,7 +14,7 @@ from icn_sim.node import Node
 from icn_sim.seeds import disturb, play
 from icn_sim.tally import MINIMA_PER_2000_SEEDS, Fault, Reached, missed
 from icn_sim.world import Conditions, Network
-from icn_sim.zone import InvariantBroken
+from icn_sim.zone import PromiseBroken
 
 SEEDS = 400
 FAULTS_SEEDS = 40
@@ -96,7 +96,7 @@ class Hasty(Node):
 
 @pytest.mark.parametrize("node_class", [Forgetful, Hasty])
 def test_the_simulation_catches_who_breaks_the_log(node_class: type[Node]) -> None:
-    with pytest.raises(InvariantBroken):
+    with pytest.raises(PromiseBroken):
         for seed in range(20):
             network = Network(
                 4,

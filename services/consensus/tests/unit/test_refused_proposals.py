@@ -24,7 +24,7 @@ from icn_consensus.domain.block import (
     parse_proposal,
     transactions_root,
 )
-from icn_consensus.domain.events import BlockJudged
+from icn_consensus.domain.events import BlockJudged, Event
 from icn_crypto import tags
 from icn_crypto.hashing import sha256
 from icn_sim.node import Node
@@ -315,20 +315,14 @@ def test_an_edge_block_that_names_another_set_than_the_state_gets_no_vote() -> N
 
 
 def test_a_proposal_that_the_application_refuses_gets_no_vote(monkeypatch: pytest.MonkeyPatch) -> None:
-    def judge(node: Node, action: act.Judge) -> BlockJudged:
-        is_valid = b"forged" not in action.transactions
-        return BlockJudged(action.block_hash, is_valid, reason="" if is_valid else "SIGNATURE_INVALID")
+    judge = Node.judge
 
-    perform_one = Node.perform_one
+    def refuse(node: Node, action: act.Judge) -> Event:
+        if b"forged" in action.transactions:
+            return BlockJudged(action.block_hash, is_valid=False, reason="SIGNATURE_INVALID")
+        return judge(node, action)
 
-    def perform(node: Node, action: act.Action) -> None:
-        if isinstance(action, act.Judge):
-            node.bodies[action.block_hash] = action.transactions
-            node.later((0, 3), lambda: judge(node, action))
-        else:
-            perform_one(node, action)
-
-    monkeypatch.setattr(Node, "perform_one", perform)
+    monkeypatch.setattr(Node, "judge", refuse)
     network = run(lambda node, proposal: remake(node, proposal, transactions=(b"forged",)))
     assert_nothing_forged_is_final(network)
     assert any("SIGNATURE_INVALID" in detail for detail in refusals(network))

@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 from icn_consensus.domain.actions import MessageKind, ReportKind
 from icn_consensus.domain.block import VoteKind, parse_certificate
+from icn_sim.application import NEVER_MS
 from icn_sim.byzantine import MuteLeader
 from icn_sim.node import Node
 from icn_sim.world import Conditions, Network
@@ -122,7 +123,7 @@ def test_what_expires_on_an_idle_chain_gets_its_block_at_once() -> None:
 def test_a_pool_whose_content_fits_no_block_makes_no_block() -> None:
     network = started()
     for node in network.nodes:
-        node.pool[b"behind a gap"] = None
+        node.pool.add(b"behind a gap", b"behind a gap", NEVER_MS, 0.0)
         node.application.transactions[b"behind a gap"] = 0  # the application never chooses it
         node.tell_pool()
     network.run_for(10_000)

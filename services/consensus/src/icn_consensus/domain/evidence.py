@@ -1,14 +1,13 @@
 """Transferable proof that a seat said two things of which an honest one says at most one.
 
-Source: docs/spec/consensus.md, "Evidence".
+Source: docs/spec/consensus.md, "Evidence"; its form is `icn_crypto.equivocation`'s.
 """
 
 from __future__ import annotations
 
-from icn_consensus.domain.block import Proposal, Vote, VoteKind, body_of_proposal, body_of_vote
+from icn_crypto.equivocation import Statement, StatementKind, make
 
-PROPOSAL_KIND = 0
-"""Stands where a vote has its kind (1 notarize, 2 nullify, 3 finalize)."""
+from icn_consensus.domain.block import Proposal, Vote, VoteKind, body_of_proposal, body_of_vote
 
 
 def contradicts(first: Vote, second: Vote) -> bool:
@@ -20,24 +19,18 @@ def contradicts(first: Vote, second: Vote) -> bool:
 
 def vote_evidence(first: Vote, second: Vote) -> bytes:
     """Proof from two contradicting votes whose signatures were verified."""
-    return _evidence(
-        first.seat,
-        (first.kind, body_of_vote(first), first.signature),
-        (second.kind, body_of_vote(second), second.signature),
-    )
+    return make(first.seat, _voted(first), _voted(second)).encode()
 
 
 def proposal_evidence(first: Proposal, second: Proposal) -> bytes:
     """Proof from two proposals of one view whose signatures were verified."""
-    return _evidence(
-        first.seat,
-        (PROPOSAL_KIND, body_of_proposal(first.block.header, first.parent_view), first.signature),
-        (PROPOSAL_KIND, body_of_proposal(second.block.header, second.parent_view), second.signature),
-    )
+    return make(first.seat, _proposed(first), _proposed(second)).encode()
 
 
-def _evidence(seat: int, first: tuple[int, bytes, bytes], second: tuple[int, bytes, bytes]) -> bytes:
-    parts = [seat.to_bytes(4, "big")]
-    for kind, body, signature in (first, second):
-        parts += [kind.to_bytes(1, "big"), len(body).to_bytes(4, "big"), body, signature]
-    return b"".join(parts)
+def _voted(vote: Vote) -> Statement:
+    return Statement(StatementKind(vote.kind), body_of_vote(vote), vote.signature)
+
+
+def _proposed(proposal: Proposal) -> Statement:
+    body = body_of_proposal(proposal.block.header, proposal.parent_view)
+    return Statement(StatementKind.PROPOSAL, body, proposal.signature)

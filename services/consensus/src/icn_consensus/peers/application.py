@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -37,20 +38,13 @@ Answer = TypeVar("Answer")
 _log = structlog.get_logger(__name__)
 
 
-class ApplicationClient:
-    """`usecases.ports.Application` at an address."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._channels = ChannelFactory(call_seconds=CALL_SECONDS_MAX)
+class ApplicationCalls(ABC):
+    """`usecases.ports.Application` as calls of ApplicationService, however they are carried."""
 
     @property
+    @abstractmethod
     def _stub(self) -> Any:
-        return self._channels.stub(ApplicationServiceStub, self._address)
-
-    async def close(self) -> None:
-        """Cut the connection."""
-        await self._channels.close()
+        """What has a method per call: (request, *, timeout) → awaitable answer."""
 
     async def get_info(self) -> tuple[bytes, int, ExecutedState]:
         """Genesis hash, newest protocol version, newest state; waits until the application answers.
@@ -168,6 +162,22 @@ class ApplicationClient:
                     _log.warning("application is away", reason=error.reason, problem=error.message)
                     has_told = True
             await asyncio.sleep(RETRY_SECONDS)
+
+
+class ApplicationClient(ApplicationCalls):
+    """`usecases.ports.Application` at an address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._channels = ChannelFactory(call_seconds=CALL_SECONDS_MAX)
+
+    @property
+    def _stub(self) -> Any:
+        return self._channels.stub(ApplicationServiceStub, self._address)
+
+    async def close(self) -> None:
+        """Cut the connection."""
+        await self._channels.close()
 
 
 async def _answered(call: Awaitable[Answer]) -> Answer:

@@ -112,7 +112,7 @@ class Judging:
             )
 
         try:
-            reason = await self._with_ancestors(action.branch, ask)
+            reason = await with_ancestors(self._application, action.branch, ask, self._find_block)
         except (AncestorUnknown, StateBehind):
             return BlockJudged(action.block_hash, is_valid=False, is_behind=True)
         except DomainError as error:
@@ -148,7 +148,7 @@ class Judging:
             )
 
         try:
-            choice = await self._with_ancestors(action.branch, ask)
+            choice = await with_ancestors(self._application, action.branch, ask, self._find_block)
         except (AncestorUnknown, StateBehind) as error:
             _log.info("nothing can be proposed now", problem=str(error))
             return ()
@@ -186,25 +186,31 @@ class Judging:
             elif check.reason and not check.executed_height:
                 self._on_refused(item, check)
 
-    async def _with_ancestors(self, branch: Branch, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Ask; where the application does not know the branch (it or we have just started), teach it and ask
-        again.
 
-        Raises:
-            AncestorUnknown: a block of the branch is not here, or the application finds it not valid.
-        """
-        try:
-            return await ask()
-        except AncestorUnknown:
-            for position, block_hash in enumerate(branch.unexecuted):
-                block = await self._find_block(block_hash)
-                if block is None:
-                    raise
-                ancestors = Branch(branch.executed_height, branch.unexecuted[:position])
-                header = block.header
-                reason = await self._application.validate(
-                    block_hash, ancestors, header.epoch, header.time_ms, block.transactions
-                )
-                if reason:
-                    raise
+async def with_ancestors(
+    application: Application,
+    branch: Branch,
+    ask: Callable[[], Awaitable[Answer]],
+    find_block: Callable[[bytes], Awaitable[Block | None]],
+) -> Answer:
+    """Ask; where the application does not know the branch (it or we have just started), teach it and ask
+    again.
+
+    Raises:
+        AncestorUnknown: a block of the branch is not here, or the application finds it not valid.
+    """
+    try:
         return await ask()
+    except AncestorUnknown:
+        for position, block_hash in enumerate(branch.unexecuted):
+            block = await find_block(block_hash)
+            if block is None:
+                raise
+            ancestors = Branch(branch.executed_height, branch.unexecuted[:position])
+            header = block.header
+            reason = await application.validate(
+                block_hash, ancestors, header.epoch, header.time_ms, block.transactions
+            )
+            if reason:
+                raise
+    return await ask()

@@ -1,4 +1,4 @@
-"""The state in dictionaries: a small fake of the port `usecases.ports.State`, every height kept."""
+"""The ledger's state in dictionaries: a small fake of its port, every height kept."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock, StateBehind
 
 
 class MemoryState:
+    """Implements `icn_ledger.usecases.ports.State`; what is not said here is said there."""
+
     def __init__(self, first: BlockCommit) -> None:
         self.blocks: list[ExecutedBlock] = []
         self.records: list[RecordTables] = []
@@ -39,18 +41,21 @@ class MemoryState:
 
     @property
     def newest(self) -> ExecutedBlock:
+        """See `State`."""
         return self.blocks[-1]
 
     @property
     def log(self) -> Log:
+        """See `State`."""
         return Log(self.commits[-1].log.size, list(self.commits[-1].log.peaks))
 
     @property
     def duty(self) -> DutyCounts:
+        """See `State`."""
         return self.commits[-1].duty
 
     async def settle(self) -> None:
-        pass
+        """See `State`."""
 
     def _load(self, names: RecordNames, height: int) -> RecordTables:
         found = RecordTables()
@@ -60,9 +65,11 @@ class MemoryState:
         return found
 
     async def load(self, names: RecordNames) -> RecordTables:
+        """See `State`."""
         return self._load(names, len(self.records) - 1)
 
     async def load_storage(self, contract: bytes) -> dict[bytes, ContractEntry]:
+        """See `State`."""
         return {
             identifier: entry
             for identifier, entry in sorted(self.records[-1].contract_entries.items())
@@ -70,15 +77,18 @@ class MemoryState:
         }
 
     async def load_validity(self, names: RecordNames, height: int) -> ValidityView:
+        """See `State`."""
         if height >= len(self.records):
             raise StateBehind(height, len(self.records) - 1)
         records = self._load(names, height)
         return ValidityView(records.controllers, records.allowances)
 
     async def load_pages(self, _keys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
+        """See `State`."""
         return self.pages
 
     async def due(self, time_ms: int) -> Due:
+        """See `State`."""
         holds = sorted(
             (hold.expire_time_ms, hold.hold)
             for hold in self.records[-1].holds.values()
@@ -95,17 +105,21 @@ class MemoryState:
         )
 
     async def commit(self, commit: BlockCommit) -> ExecutedBlock:
+        """See `State`."""
         assert commit.block.height == len(self.blocks)
         self._add(commit)
         return self.blocks[-1]
 
     async def block_at(self, height: int) -> ExecutedBlock | None:
+        """See `State`."""
         return self.blocks[height] if height < len(self.blocks) else None
 
     async def receipts_at(self, height: int) -> list[tuple[bytes, bytes]]:
+        """See `State`."""
         return self.receipts[height]
 
     async def heights_of(self, transaction_ids: Sequence[bytes]) -> dict[bytes, int]:
+        """See `State`."""
         return {
             identifier: height
             for height, receipts in enumerate(self.receipts)
