@@ -24,6 +24,7 @@ from icn.ledger.v1.state_pb2 import (
     ControllerLeaf,
     DecisionLeaf,
     DutyLeaf,
+    EquivocationLeaf,
     HoldLeaf,
     MembershipLeaf,
     PollLeaf,
@@ -94,6 +95,7 @@ NAMESPACES: Final[Mapping[int, _Namespace]] = {
     15: _Namespace("contract", ContractLeaf, ("contract",)),
     16: _Namespace("contract_entry", ContractEntryLeaf, ()),
     17: _Namespace("duty", DutyLeaf, ("organization", "epoch")),
+    18: _Namespace("equivocation", EquivocationLeaf, ("epoch", "seat")),
 }
 """Leaves by namespace (docs/spec/transaction.md, "Leaves and namespaces")."""
 

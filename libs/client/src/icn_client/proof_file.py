@@ -40,6 +40,7 @@ _IDENTIFIER_BYTES: Final = {
     7: (0, 0),
     16: (17, 1_040),
     17: (24, 24),
+    18: (16, 16),
 }
 """Fewest and most by namespace."""
 
@@ -178,7 +179,7 @@ def parse_proof_file(content: bytes) -> ProofFile:
         raise ProofMalformed(f"format: must be {FORMAT}")
     namespace = members["namespace"]
     if not isinstance(namespace, int) or isinstance(namespace, bool) or namespace not in _IDENTIFIER_BYTES:
-        raise ProofMalformed("namespace: must be 1 to 17")
+        raise ProofMalformed("namespace: must be 1 to 18")
     try:
         state_proof = Proof.from_dict(members["state_proof"])
     except InvalidProof as error:

@@ -55,6 +55,10 @@ def _decision(said: Mapping[str, Any]) -> str:
     )
 
 
+def _equivocation(said: Mapping[str, Any]) -> str:
+    return f"seat {said['seat']} contradicted itself in view {said['view']} of epoch {said['epoch']}"
+
+
 def _duty(said: Mapping[str, Any]) -> str:
     return (
         f"in epoch {said['epoch']} the seat of {said['organization']} proposed {said['proposed']} of "
@@ -74,4 +78,5 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "ballot": _ballot,
     "decision": _decision,
     "duty": _duty,
+    "equivocation": _equivocation,
 }

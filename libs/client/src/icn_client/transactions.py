@@ -39,6 +39,7 @@ from icn.ledger.v1.transaction_pb2 import (
     OpenPoll,
     PlaceHold,
     PublicKey,
+    RecordEquivocation,
     RecoveryPolicy,
     SetAllowance,
     SetFloor,
@@ -247,6 +248,11 @@ def start_recovery(principal: bytes, threshold: int, keys: Iterable[ControllerKe
 def cancel_recovery(principal: bytes) -> Message:
     """Ends a recovery without effect; the principal itself and its guardian may."""
     return Message(cancel_recovery=CancelRecovery(principal=principal))
+
+
+def record_equivocation(evidence: bytes) -> Message:
+    """Records that a validator contradicted itself; anybody may who has the proof."""
+    return Message(record_equivocation=RecordEquivocation(evidence=evidence))
 
 
 def complete_recovery(principal: bytes) -> Message:

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from icn.consensus.v1.block_pb2 import VOTE_KIND_NOTARIZE, BlockHeader, Certificate
-from icn.ledger.v1.state_pb2 import BallotLeaf, DecisionLeaf, DutyLeaf, MembershipLeaf, PollLeaf
+from icn.ledger.v1.state_pb2 import (
+    BallotLeaf,
+    DecisionLeaf,
+    DutyLeaf,
+    EquivocationLeaf,
+    MembershipLeaf,
+    PollLeaf,
+)
 from icn_client.light import ProofInvalid, read_statement, verdict, verify_proof
 from icn_client.proof_file import EpochHandover, ProofFile, ProofMalformed, parse_proof_file
 
@@ -244,7 +251,7 @@ def test_garbage_is_malformed_and_never_raises(content: bytes) -> None:
     ("member", "value"),
     [
         ("format", "icn/proof/v2"),
-        ("namespace", 18),
+        ("namespace", 19),
         ("namespace", True),
         ("namespace", "3"),
         ("genesis", "00"),
@@ -294,6 +301,7 @@ def test_a_file_survives_the_round_trip(handed_over: ProofFile) -> None:
         (11, b"p" * 16, PollLeaf(poll=b"p" * 16, result=bytes(32)), "poll"),
         (12, b"p" * 16 + b"v" * 16, BallotLeaf(poll=b"p" * 16, voter=b"v" * 16), "ballot"),
         (17, b"o" * 16 + bytes(7) + b"\x02", DutyLeaf(organization=b"o" * 16, epoch=2), "duty"),
+        (18, bytes(7) + b"\x02" + bytes(7) + b"\x03", EquivocationLeaf(epoch=2, seat=3), "equivocation"),
     ],
 )
 def test_a_leaf_is_what_its_identifier_says(namespace: int, identifier: bytes, leaf: Any, kind: str) -> None:

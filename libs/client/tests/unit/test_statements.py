@@ -81,6 +81,12 @@ SAID = [
         state.DutyLeaf(organization=A, blocks=9, proposed=2, signed=8),
         "proposed 2 of 9 blocks and signed 8",
     ),
+    (
+        18,
+        (4).to_bytes(8, "big") + (3).to_bytes(8, "big"),
+        state.EquivocationLeaf(epoch=4, seat=3, view=9),
+        "seat 3 contradicted itself in view 9 of epoch 4",
+    ),
     (2, A, state.UnitLeaf(unit=A), "the unit is as shown"),
 ]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from icn_consensus.domain import actions as act
+from icn_consensus.domain import events
 from icn_consensus.domain.block import (
     VOTE_TAGS,
     Proposal,
@@ -13,9 +14,13 @@ from icn_consensus.domain.block import (
     VoteKind,
     body_of_proposal,
     build_block,
+    build_certificate,
     build_header,
     build_proposal,
     build_vote,
+    certificate_digest,
+    parse_block,
+    parse_certificate,
     parse_proposal,
     parse_vote,
     transactions_root,
@@ -24,6 +29,7 @@ from icn_consensus.domain.block import (
 from icn_crypto import tags
 from icn_crypto.hashing import sha256
 
+from icn_sim.application import at_once
 from icn_sim.node import Node
 from icn_sim.zone import GENESIS_HASH
 
@@ -56,12 +62,21 @@ class Forger(Node):
         )
 
     def changed(
-        self, proposal: Proposal, transactions: tuple[bytes, ...] | None = None, **fields: Any
+        self,
+        proposal: Proposal,
+        transactions: tuple[bytes, ...] | None = None,
+        certificates: tuple[bytes, bytes] | None = None,
+        parent_view: int | None = None,
+        **fields: Any,
     ) -> Proposal:
-        """The same proposal with other transactions or header fields, signed by this seat."""
+        """The same proposal with other transactions, certificates (the parent's, the finalization) or header
+        fields, signed by this seat."""
         header, block = proposal.block.header, proposal.block
         if transactions is None:
             transactions = block.transactions
+        parent_certificate, finalization = certificates or (block.parent_certificate, block.finalization)
+        if parent_view is None:
+            parent_view = proposal.parent_view
         kept = {
             "protocol_version": header.protocol_version,
             "height": header.height,
@@ -73,16 +88,16 @@ class Forger(Node):
             "state_root": header.state_root,
             "receipts_root": header.receipts_root,
             "log_root": header.log_root,
-            "parent_certificate_digest": header.parent_certificate_digest,
-            "finalization_digest": header.finalization_digest,
+            "parent_certificate_digest": certificate_digest(parent_certificate),
+            "finalization_digest": certificate_digest(finalization),
             "epoch": header.epoch,
             "validator_set_hash": header.validator_set_hash,
             "next_validator_set_hash": header.next_validator_set_hash,
         }
         other = build_header(GENESIS_HASH, **{**kept, **fields})
-        signature = self.crypto.sign(tags.PROPOSAL, body_of_proposal(other, proposal.parent_view))
-        twin = build_block(other, transactions, block.parent_certificate, block.finalization)
-        return build_proposal(twin, proposal.parent_view, self.seat, signature)
+        signature = self.crypto.sign(tags.PROPOSAL, body_of_proposal(other, parent_view))
+        twin = build_block(other, transactions, parent_certificate, finalization)
+        return build_proposal(twin, parent_view, self.seat, signature)
 
     def _halve(self, kind: act.MessageKind, even: bytes, odd: bytes) -> None:
         """Send to each other seat what its half is told; nothing where there is nothing."""
@@ -229,6 +244,68 @@ class Repeater(Forger):
             super().perform_one(action)
 
 
+class Skipper(Forger):
+    """Proposes on the grandparent, as if the view between had been nullified."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Leave the parent out of each own proposal where the grandparent's header is at hand."""
+        if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.PROPOSAL:
+            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
+            skipping = self._skipping(proposal)
+            if skipping is not None:
+                self._halve(act.MessageKind.PROPOSAL, skipping.data, skipping.data)
+                return
+        super().perform_one(action)
+
+    def _skipping(self, proposal: Proposal) -> Proposal | None:
+        parent = at_once(self.find_block(proposal.block.header.parent))
+        if parent is None or not parent.parent_certificate:
+            return None
+        grandparent = at_once(self.find_block(parent.header.parent))
+        if grandparent is None or grandparent.header.epoch != proposal.block.header.epoch:
+            return None
+        older = grandparent.header
+        certificate = parse_certificate(parent.parent_certificate)
+        return self.changed(
+            proposal,
+            certificates=(parent.parent_certificate, b""),
+            parent_view=certificate.view,
+            height=older.height + 1,
+            parent=older.hash,
+            executed_height=older.executed_height,
+            state_root=older.state_root,
+            receipts_root=older.receipts_root,
+            log_root=older.log_root,
+            validator_set_hash=older.validator_set_hash,
+            next_validator_set_hash=older.next_validator_set_hash,
+        )
+
+
+class PageForger(Forger):
+    """Answers who catches up with a block of its own invention, final by signatures that are none."""
+
+    def serve(self, fetch: act.Fetch) -> events.Event:
+        """Change the first block of each page."""
+        answer = super().serve(fetch)
+        if not isinstance(fetch.what, act.FetchFinalBlocks) or not isinstance(answer, events.BlocksFetched):
+            return answer
+        if not answer.blocks:
+            return answer
+        block = parse_block(GENESIS_HASH, answer.blocks[0], bytes_max=1 << 20, transactions_max=1_000)
+        other = self.changed(build_proposal(block, 0, self.seat, bytes(64)), time_ms=block.header.time_ms + 1)
+        header = other.block.header
+        certificate = build_certificate(
+            VoteKind.FINALIZE,
+            protocol_version=1,
+            epoch=header.epoch,
+            view=header.view,
+            height=header.height,
+            block_hash=header.hash,
+            signatures={node.seat: bytes(64) for node in self.network.nodes},
+        )
+        return events.BlocksFetched(answer.request, self.seat, (other.block.data,), (certificate.data,))
+
+
 LIARS: Final[Mapping[str, type[Node]]] = {
     "equivocate": Equivocator,
     "double_vote": DoubleVoter,
@@ -239,5 +316,7 @@ LIARS: Final[Mapping[str, type[Node]]] = {
     "stale_certificate": Hoarder,
     "wrong_root": WrongRoot,
     "repeat": Repeater,
+    "skip_view": Skipper,
+    "forge_pages": PageForger,
 }
 """By the name that a tally counts them under."""

@@ -218,7 +218,7 @@ class Node:
             )
 
         try:
-            reason = at_once(with_ancestors(self.application, action.branch, ask, self._find_block))
+            reason = at_once(with_ancestors(self.application, action.branch, ask, self.find_block))
         except (AncestorUnknown, StateBehind):
             return events.BlockJudged(action.block_hash, is_valid=False, is_behind=True)
         self.network.tally.reached[Reached.REFUSED_BLOCK] += bool(reason)
@@ -243,7 +243,7 @@ class Node:
             )
 
         try:
-            choice = at_once(with_ancestors(self.application, action.branch, ask, self._find_block))
+            choice = at_once(with_ancestors(self.application, action.branch, ask, self.find_block))
         except (AncestorUnknown, StateBehind):
             choice = Choice((), ())
         else:
@@ -256,7 +256,7 @@ class Node:
             self.network.schedule(int(1_000 * RETELL_SECONDS), self._if_alive(self.tell_pool))
         return events.BlockPrepared(action.request, chosen)
 
-    async def _find_block(self, block_hash: bytes) -> Block | None:
+    async def find_block(self, block_hash: bytes) -> Block | None:
         """A recent block, unfinished or final."""
         data = self.replica.block(block_hash)
         if data is not None:

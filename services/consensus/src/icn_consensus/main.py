@@ -31,6 +31,7 @@ from icn_consensus.peers.hello import Identity
 from icn_consensus.peers.network import PeerNetwork
 from icn_consensus.settings import ConsensusSettings
 from icn_consensus.store.block_store import SCHEMA, BlockStore
+from icn_consensus.store.evidence_store import EvidenceStore
 from icn_consensus.store.record_log import RecordLog
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_consensus.usecases.driver import Driver
@@ -107,6 +108,7 @@ class Service:
         )
         store = self._store = await BlockStore.open(self._database, record_log.log_id, record_log.sequence)
         recovered = await recover(config, self._application, store, record_log.payloads())
+        evidence = EvidenceStore(self._database)
         pool = Pool(settings.pool_transactions_max, settings.pool_bytes_max)
         driver = self._driver = Driver(
             config,
@@ -114,6 +116,7 @@ class Service:
             self._application,
             store,
             record_log,
+            evidence=evidence,
             pool=pool,
             clock=self._clock,
             recovered=recovered,
@@ -132,7 +135,7 @@ class Service:
             [
                 (
                     service_pb2_grpc.add_ConsensusServiceServicer_to_server,
-                    ConsensusServicer(driver.admission, status),
+                    ConsensusServicer(driver.admission, status, evidence),
                 ),
                 (add_peer_service_to_server, PeerServicer(network)),
             ],

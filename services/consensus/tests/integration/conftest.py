@@ -167,7 +167,7 @@ def databases(four_databases: list[str]) -> list[str]:
     """The same, emptied."""
     for dsn in four_databases:
         with psycopg.connect(dsn) as connection:
-            connection.execute("TRUNCATE consensus.final_blocks, consensus.record_log")
+            connection.execute("TRUNCATE consensus.final_blocks, consensus.record_log, consensus.evidence")
     return four_databases
 
 

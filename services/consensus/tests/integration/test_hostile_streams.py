@@ -9,13 +9,16 @@ from typing import Any
 import grpc
 import pytest
 from icn.consensus.v1 import peer_pb2
+from icn.consensus.v1.service_pb2 import ListEvidenceRequest
+from icn_consensus.domain.block import VOTE_TAGS, VoteKind, build_vote, vote_body
 from icn_consensus.peers import frames, network
 from icn_consensus.peers.hello import Greeting, Identity
 from icn_consensus.usecases.crypto import ConsensusCrypto
+from icn_crypto.equivocation import parse
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.errors import from_rpc_error
 
-from .conftest import Federation
+from .conftest import WAIT_SECONDS, Federation
 from .counting_application import make_transaction
 
 CONNECT = "/icn.consensus.v1.PeerService/Connect"
@@ -118,3 +121,41 @@ async def test_a_faulty_seat_that_sends_nonsense_does_not_stop_the_others(federa
     assert service is not None
     assert (service.fault, federation.validators[0].stop_request.is_requested) == ("", False)
     call.cancel()
+
+
+async def test_a_seat_that_votes_for_two_blocks_is_proven_to_whoever_asks(federation: Federation) -> None:
+    await federation.validators[1].stop()
+    liar = identity_of(federation, 1)
+    call = dial(federation, 0)
+    await shake_hands(call, liar)
+    told = federation.validators[0].stub()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not (listed := await told.ListEvidence(ListEvidenceRequest())).evidence:
+            status = await federation.validators[0].status()
+            for block_hash in (b"a" * 32, b"b" * 32):
+                await call.write(
+                    frames.request_bytes(vote_frame(liar, status.epoch, status.view, block_hash))
+                )
+            await asyncio.sleep(0.1)
+    (seen,) = listed.evidence
+    proof = parse(seen.proof)
+    genesis = federation.network.genesis
+    assert (proof.epoch, proof.seat, proof.view) == (seen.epoch, 1, seen.view) == (0, 1, seen.view)
+    assert proof.is_signed(genesis.hash, genesis.validators[1].public_keys[Suite.ED25519])
+    call.cancel()
+
+
+def vote_frame(liar: Identity, epoch: int, view: int, block_hash: bytes) -> peer_pb2.PeerFrame:
+    """A notarize of seat 1."""
+    body = vote_body(1, epoch, view, 1, block_hash)
+    vote = build_vote(
+        VoteKind.NOTARIZE,
+        protocol_version=1,
+        epoch=epoch,
+        view=view,
+        height=1,
+        block_hash=block_hash,
+        seat=1,
+        signature=liar.crypto.sign(VOTE_TAGS[VoteKind.NOTARIZE], body),
+    )
+    return peer_pb2.PeerFrame(vote=vote.data)

@@ -8,7 +8,9 @@ from itertools import pairwise
 
 import pytest
 from icn_consensus.domain.actions import MessageKind, ReportKind
-from icn_consensus.domain.block import VoteKind, parse_certificate
+from icn_consensus.domain.block import VOTE_TAGS, VoteKind, build_certificate, parse_certificate, vote_body
+from icn_consensus.domain.events import CertificateReceived
+from icn_consensus.domain.finality import SafetyViolation
 from icn_sim.application import NEVER_MS
 from icn_sim.byzantine import MuteLeader
 from icn_sim.node import Node
@@ -408,3 +410,29 @@ def test_slow_leaders_are_waited_for_once_their_pace_is_known() -> None:
     network.run_for(10_000)
     assert [len(reports(node, ReportKind.TIMED_OUT)) for node in network.nodes] == before
     assert min(network.heights()) > max(heights) + 20
+
+
+@pytest.mark.parametrize("below", [0, 1])
+def test_a_finalization_of_another_block_at_a_final_height_stops_the_node(below: int) -> None:
+    """More than f seats have lied; going on would only hide which chain is which."""
+    network = started()
+    for number in range(3):
+        network.submit(b"transaction %d" % number)
+        network.run_for(2_000)
+    node = network.nodes[0]
+    final = network.headers()[-1]
+    view, height, other_hash = final.view + 2, final.height - below, b"f" * 32
+    body = vote_body(1, 0, view, height, other_hash)
+    conflicting = build_certificate(
+        VoteKind.FINALIZE,
+        protocol_version=1,
+        epoch=0,
+        view=view,
+        height=height,
+        block_hash=other_hash,
+        signatures={
+            other.seat: other.crypto.sign(VOTE_TAGS[VoteKind.FINALIZE], body) for other in network.nodes[1:]
+        },
+    )
+    with pytest.raises(SafetyViolation, match=f"at height {height}, where"):
+        node.replica.step(CertificateReceived(1, conflicting.data), node.now_ms())

@@ -23,6 +23,7 @@ from icn_crypto.state_tree import state_key
 from icn_kit.envelope import check_envelope
 
 from services.ledger.tests.conftest import EPOCH_MS, identifier, open_controller, parent_certificate
+from services.ledger.tests.equivocations import evidence, record
 from services.ledger.tests.institutions import (
     FEDERATION,
     POLL,
@@ -51,6 +52,7 @@ READS = [
     "ListBallots",
     "GetDecision",
     "ListDuties",
+    "ListEquivocations",
 ]
 
 
@@ -300,6 +302,8 @@ WRONG_PAGES = [
     ("ListBallots", pb.ListBallotsRequest(poll=f"polls/{HEX}", page_token="\u00fc"), "INVALID_PAGE_TOKEN"),
     ("ListDuties", pb.ListDutiesRequest(page_size=2**32 - 1), "PAGE_SIZE_OUT_OF_RANGE"),
     ("ListDuties", pb.ListDutiesRequest(page_token="x" * 10_000), "INVALID_PAGE_TOKEN"),
+    ("ListEquivocations", pb.ListEquivocationsRequest(page_size=501), "PAGE_SIZE_OUT_OF_RANGE"),
+    ("ListEquivocations", pb.ListEquivocationsRequest(page_token="AAAA"), "INVALID_PAGE_TOKEN"),
 ]
 
 
@@ -351,6 +355,25 @@ async def days(running: Running, count: int) -> None:
             parent_certificate_digest=sha256(certificate).digest(),
         )
         await running.execute_block(header, parent_certificate=certificate)
+
+
+async def test_equivocations_are_listed_by_epoch_and_seat(running: Running) -> None:
+    zone = running.zone
+    recorded = [record(evidence(zone, claimed=seat, seat=seat)) for seat in (3, 0, 2)]
+    await running.execute(*[zone.transaction(zone.organizations[1], message) for message in recorded])
+    await running.execute()
+
+    async def page(token: str) -> Any:
+        return await running.ledger.ListEquivocations(
+            pb.ListEquivocationsRequest(page_size=2, page_token=token)
+        )
+
+    rows = await pages(page, "equivocations")
+    assert [(row.epoch, row.seat, row.organization) for row in rows] == [
+        (0, seat, zone.genesis.validators[seat].organization) for seat in (0, 2, 3)
+    ]
+    answer = await running.ledger.GetProof(pb.GetProofRequest(name="equivocations/0/2"))
+    assert answer.value == rows[1].SerializeToString(deterministic=True)
 
 
 async def test_duties_are_listed_newest_epoch_first_and_go_on_after_a_restart(

@@ -17,6 +17,7 @@ from icn_client.cli import (
     connecting,
     contract_calls,
     contracts,
+    evidence,
     federations,
     files,
     identities,
@@ -80,6 +81,7 @@ marketplace.register(app)
 reputation.register(app)
 connecting.register(app)
 simulation.register(app)
+evidence.register(app)
 sessions.register(app)
 votes.register(app)
 contracts.register(app)

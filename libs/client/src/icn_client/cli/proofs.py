@@ -29,7 +29,7 @@ Examples:
 """
 NAMES = (
     *("accounts", "units", "principals", "holds", "anchors", "allowances", "recoveries", "authorities"),
-    *("memberships", "polls", "ballots", "decisions", "codes", "contracts", "duties"),
+    *("memberships", "polls", "ballots", "decisions", "codes", "contracts", "duties", "equivocations"),
 )
 
 

@@ -9,24 +9,34 @@ from typing import Any, Final
 
 from icn.consensus.v1 import service_pb2, service_pb2_grpc
 from icn_kit.errors import InvalidArgument
+from icn_kit.pages import PageTokens, check_page_size
 
 from icn_consensus.api.sinks import CallSink, StreamSink
 from icn_consensus.usecases.ends import News
 from icn_consensus.usecases.get_status import StatusReader
-from icn_consensus.usecases.ports import Submissions
+from icn_consensus.usecases.ports import EvidenceStore, Submissions
 
 STREAM_TRANSACTIONS: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
 TRANSACTIONS_MAX: Final = 1_000
 """Of one call or message."""
 WAIT_MS_MAX: Final = 30_000
+EVIDENCE_PAGE_DEFAULT: Final = 50
+EVIDENCE_PAGE_MAX: Final = 500
+EVIDENCE: Final = "evidence"
+"""What its page tokens are bound to."""
+PLACE_NUMBER_BYTES: Final = 8
+FIRST_PLACE: Final = (2**63 - 1, 0)
+"""Above every epoch there can be."""
 
 
 class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
     """The RPCs; errors become statuses in the interceptor."""
 
-    def __init__(self, submissions: Submissions, status: StatusReader) -> None:
+    def __init__(self, submissions: Submissions, status: StatusReader, evidence: EvidenceStore) -> None:
         self._submissions = submissions
         self._status = status
+        self._evidence = evidence
+        self._tokens = PageTokens(status.genesis_hash)
 
     async def SubmitTransactions(self, request: Any, _context: Any) -> service_pb2.SubmitTransactionsResponse:
         count = len(request.transactions)
@@ -77,6 +87,31 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
             ],
             genesis_hash=status.genesis_hash,
             is_catching_up=core.is_catching_up,
+        )
+
+    async def ListEvidence(self, request: Any, _context: Any) -> service_pb2.ListEvidenceResponse:
+        size = check_page_size(request.page_size, EVIDENCE_PAGE_DEFAULT, EVIDENCE_PAGE_MAX)
+        place = self._tokens.read(EVIDENCE, request.page_token, 2 * PLACE_NUMBER_BYTES)
+        before = FIRST_PLACE
+        if place is not None:
+            before = (
+                int.from_bytes(place[:PLACE_NUMBER_BYTES], "big"),
+                int.from_bytes(place[PLACE_NUMBER_BYTES:], "big"),
+            )
+        rows = await self._evidence.page(before, size + 1)
+        token = ""
+        if len(rows) > size:
+            last = rows[size - 1]
+            numbers = (last.epoch, last.seat)
+            token = self._tokens.write(
+                EVIDENCE, b"".join(number.to_bytes(PLACE_NUMBER_BYTES, "big") for number in numbers)
+            )
+        return service_pb2.ListEvidenceResponse(
+            evidence=[
+                service_pb2.SeenEquivocation(epoch=row.epoch, seat=row.seat, view=row.view, proof=row.proof)
+                for row in rows[:size]
+            ],
+            next_page_token=token,
         )
 
     async def _read(self, requests: AsyncIterator[Any], sink: StreamSink) -> None:

@@ -59,7 +59,16 @@ def pursue(state: State) -> bool:
             _settle(state, path.blocks, certificate)
             return True
     highest = state.highest_finalization
-    if highest is None or highest.epoch < state.epoch or highest.height <= state.chain.final.height:
+    if highest is None or highest.epoch < state.epoch:
+        return False
+    final = state.chain.final
+    if highest.height <= final.height:
+        if (highest.epoch, highest.view) > (final.epoch, final.view):
+            raise SafetyViolation(
+                f"finalized block {highest.block_hash.hex()} of view {highest.view} "
+                f"at height {highest.height}, where {final.hash.hex()} of view {final.view} "
+                f"at height {final.height} is final"
+            )
         return False
     path = state.chain.path_to(highest.block_hash)
     if path.leaves_final:

@@ -51,10 +51,12 @@ from icn_consensus.usecases.execution import Executor
 from icn_consensus.usecases.fetching import Answering, Asking
 from icn_consensus.usecases.forwarding import Forwarder
 from icn_consensus.usecases.judging import Judging
+from icn_consensus.usecases.keep_evidence import EvidenceKeeper
 from icn_consensus.usecases.pool import Pool, PoolItem
 from icn_consensus.usecases.ports import (
     Application,
     BlockStore,
+    EvidenceStore,
     Execution,
     FinalBlock,
     Peers,
@@ -96,6 +98,7 @@ class Driver:
         store: BlockStore,
         record_log: RecordLog,
         *,
+        evidence: EvidenceStore,
         pool: Pool,
         clock: Clock,
         recovered: Recovered,
@@ -145,6 +148,7 @@ class Driver:
             on_answer=self._on_judged,
             on_refused=self._on_refused,
         )
+        self._evidence = EvidenceKeeper(evidence)
         self._carriers: dict[type[Any], Callable[[Any], None]] = {
             Broadcast: self._carry_broadcast,
             Send: self._carry_send,
@@ -186,6 +190,7 @@ class Driver:
             "admit": self.admission.run(),
             "forward": self._forwarder.run(),
             "answer": self._answering.run(),
+            "evidence": self._evidence.run(),
         }
         self._tasks = [guard(work, f"consensus.{name}") for name, work in works.items()]
 
@@ -395,6 +400,8 @@ class Driver:
         if action.kind is ReportKind.FINALIZED:
             FINALITY_SECONDS.observe(action.milliseconds / 1000)
             return
+        if action.kind is ReportKind.EQUIVOCATION:
+            self._evidence.put(action)
         _log.log(
             _REPORT_LEVELS.get(action.kind, logging.WARNING),
             "consensus report",

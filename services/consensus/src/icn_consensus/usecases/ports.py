@@ -129,6 +129,26 @@ class BlockStore(Protocol):
         """Blocks from this height on, ascending, as many as one answer to a peer holds."""
 
 
+class Evidence(NamedTuple):
+    """That a seat equivocated in an epoch."""
+
+    epoch: int
+    seat: int
+    view: int
+    proof: bytes
+    """As `icn_crypto.equivocation` encodes it."""
+
+
+class EvidenceStore(Protocol):
+    """The first proof of each seat and epoch, on disk."""
+
+    async def add(self, evidence: Evidence) -> None:
+        """Store it, unless there is one of its seat and epoch. Raises Unavailable."""
+
+    async def page(self, before: tuple[int, int], count: int) -> Sequence[Evidence]:
+        """Those of (epoch, seat) below a place, newest epoch first. Raises Unavailable."""
+
+
 class RecordLog(Protocol):
     """The write-ahead log (docs/spec/wal.md). Its methods block."""
 

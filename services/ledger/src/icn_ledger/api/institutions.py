@@ -10,7 +10,7 @@ from icn.ledger.v1 import service_pb2, state_pb2
 from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
 
-from icn_ledger.api.names import EPOCH_BYTES, parse_identifier, parse_pair
+from icn_ledger.api.names import EPOCH_BYTES, SEAT_BYTES, parse_identifier, parse_pair
 from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES
 from icn_ledger.domain.records import Namespace
 from icn_ledger.usecases.reads import LeafAt, Reader, get_leaf, get_poll
@@ -93,6 +93,18 @@ class InstitutionReads:
         return service_pb2.GetDecisionResponse(
             decision=state_pb2.DecisionLeaf.FromString(leaf.value), height=leaf.height
         )
+
+    async def ListEquivocations(self, request: Any, _context: Any) -> service_pb2.ListEquivocationsResponse:
+        size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        after = self._tokens.read("equivocations", request.page_token, EPOCH_BYTES + SEAT_BYTES)
+        rows = await self._source.prefixed(Namespace.EQUIVOCATION, b"", after or b"", size + 1)
+        leaves = [state_pb2.EquivocationLeaf.FromString(row.value) for row in rows[:size]]
+        token = ""
+        if len(rows) > size:
+            last = leaves[-1]
+            place = last.epoch.to_bytes(EPOCH_BYTES, "big") + last.seat.to_bytes(SEAT_BYTES, "big")
+            token = self._tokens.write("equivocations", place)
+        return service_pb2.ListEquivocationsResponse(equivocations=leaves, next_page_token=token)
 
     async def ListDuties(self, request: Any, _context: Any) -> service_pb2.ListDutiesResponse:
         organization = parse_identifier(request.organization, "principals") if request.organization else b""

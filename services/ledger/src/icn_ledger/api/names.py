@@ -13,9 +13,11 @@ from icn_ledger.domain.records import Namespace
 _NAME_CHARACTERS_MAX = 80
 """The longest name is ``transactions/`` and 64 hex digits, or ``memberships/`` and twice 32."""
 EPOCH_BYTES = 8
+SEAT_BYTES = 8
 _PARTS = re.compile(r"([a-z]{1,16})/([0-9a-f]{1,64})\Z")
 _PAIR = re.compile(r"([a-z]{1,16})/([0-9a-f]{32})/([0-9a-f]{32})\Z")
 _DUTY = re.compile(r"duties/([0-9a-f]{32})/(0|[1-9][0-9]{0,18})\Z")
+_EQUIVOCATION = re.compile(r"equivocations/(0|[1-9][0-9]{0,18})/(0|[1-9][0-9]?)\Z")
 _ENTRY = re.compile(rf"contracts/([0-9a-f]{{32}})/((?:[0-9a-f]{{2}}){{1,{KEY_BYTES_MAX}}})\Z")
 _HEIGHT = re.compile(r"blocks/(0|[1-9][0-9]{0,18})\Z")
 
@@ -76,10 +78,12 @@ def parse_provable(name: str) -> tuple[Namespace, bytes]:
         return _PAIRED[collection], first + second
     if collection == "duties":
         return Namespace.DUTY, _parse_duty(name)
+    if collection == "equivocations":
+        return Namespace.EQUIVOCATION, _parse_equivocation(name)
     if collection == "contracts" and (entry := _ENTRY.match(name)) is not None:
         return Namespace.CONTRACT_ENTRY, bytes.fromhex(entry[1]) + bytes.fromhex(entry[2])
     if collection not in _PROVABLE:
-        known = [*_PROVABLE, *_PAIRED, "duties"]
+        known = [*_PROVABLE, *_PAIRED, "duties", "equivocations"]
         raise _malformed(name, f"one of {', '.join(known)}, a slash and lower-case hex digits")
     namespace, length_bytes = _PROVABLE[collection]
     return namespace, parse_identifier(name, collection, length_bytes)
@@ -92,6 +96,13 @@ def _parse_duty(name: str) -> bytes:
             name, "duties/, 32 lower-case hex digits, a slash and an epoch without leading zeros"
         )
     return bytes.fromhex(match[1]) + int(match[2]).to_bytes(EPOCH_BYTES, "big")
+
+
+def _parse_equivocation(name: str) -> bytes:
+    match = _EQUIVOCATION.match(name)
+    if match is None or int(match[1]) > QUANTITY_MAX:
+        raise _malformed(name, "equivocations/, an epoch, a slash and a seat, without leading zeros")
+    return int(match[1]).to_bytes(EPOCH_BYTES, "big") + int(match[2]).to_bytes(SEAT_BYTES, "big")
 
 
 def parse_height(name: str) -> int:

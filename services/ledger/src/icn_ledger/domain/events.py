@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from icn_ledger.domain.records import Account, Authority, Ballot, Decision, Hold, Membership, Poll, Recovery
+from icn_ledger.domain.records import (
+    Account,
+    Authority,
+    Ballot,
+    Decision,
+    Hold,
+    Membership,
+    Poll,
+    RecordedEquivocation,
+    Recovery,
+)
 from icn_ledger.domain.refusals import Figures
 
 
@@ -196,6 +206,12 @@ class DecisionEnacted(NamedTuple):
     """Canonical bytes of what was countersigned."""
 
 
+class EquivocationRecorded(NamedTuple):
+    """A validator's equivocation."""
+
+    equivocation: RecordedEquivocation
+
+
 Event = (
     Movement
     | TransactionRefused
@@ -215,5 +231,6 @@ Event = (
     | PollClosed
     | BallotCast
     | DecisionEnacted
+    | EquivocationRecorded
     | ContractCalled
 )

@@ -23,6 +23,7 @@ from icn_ledger.domain.controllers import (
 )
 from icn_ledger.domain.decisions import enact_decision
 from icn_ledger.domain.duty import duty_identifier
+from icn_ledger.domain.equivocations import record_equivocation
 from icn_ledger.domain.events import (
     AccountOpened,
     Movement,
@@ -54,6 +55,7 @@ from icn_ledger.domain.messages import (
     OpenController,
     OpenPoll,
     PlaceHold,
+    RecordEquivocation,
     SetAllowance,
     SetFloor,
     SetRecovery,
@@ -275,6 +277,7 @@ _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext
     CaptureHold: capture_hold,
     VoidHold: void_hold,
     AnchorDigest: _anchor,
+    RecordEquivocation: record_equivocation,
     SetAllowance: _set_allowance,
     StartRecovery: start_recovery,
     CancelRecovery: cancel_recovery,

@@ -34,6 +34,9 @@ def check_institutions(before: RecordTables, changes: RecordTables, now: RecordT
         _check_polls(before, changes, now)
     if changes.duties:
         _check_duties(before, changes)
+    for identifier, recorded in changes.equivocations.items():
+        if recorded is None or before.equivocations[identifier] is not None:
+            raise InvariantBroken(f"equivocation {identifier.hex()} changed after it was recorded")
     for identifier, decision in changes.decisions.items():
         if decision is None or before.decisions[identifier] is not None:
             raise InvariantBroken(f"decision {identifier.hex()} changed after it was enacted")

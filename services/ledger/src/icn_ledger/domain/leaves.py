@@ -31,6 +31,7 @@ from icn_ledger.domain.records import (
     Namespace,
     Poll,
     Record,
+    RecordedEquivocation,
     Recovery,
     Unit,
     Zone,
@@ -387,6 +388,33 @@ def _decode_duty(leaf: bytes) -> Duty:
     return Duty(message.organization, message.epoch, message.blocks, message.proposed, message.signed)
 
 
+def _encode_equivocation(recorded: RecordedEquivocation) -> bytes:
+    return state_pb2.EquivocationLeaf(
+        epoch=recorded.epoch,
+        seat=recorded.seat,
+        organization=recorded.organization,
+        view=recorded.view,
+        evidence=recorded.evidence,
+        recorded_by=recorded.recorded_by,
+        height=recorded.height,
+        block_time_ms=recorded.block_time_ms,
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_equivocation(leaf: bytes) -> RecordedEquivocation:
+    message = state_pb2.EquivocationLeaf.FromString(leaf)
+    return RecordedEquivocation(
+        message.epoch,
+        message.seat,
+        message.organization,
+        message.view,
+        message.evidence,
+        message.recorded_by,
+        message.height,
+        message.block_time_ms,
+    )
+
+
 def _encode_code(code: Code) -> bytes:
     return state_pb2.CodeLeaf(code=code.code, stored_by=code.stored_by).SerializeToString(deterministic=True)
 
@@ -446,6 +474,7 @@ _ENCODERS = cast(
         Namespace.BALLOT: _encode_ballot,
         Namespace.DECISION: _encode_decision,
         Namespace.DUTY: _encode_duty,
+        Namespace.EQUIVOCATION: _encode_equivocation,
         Namespace.CODE: _encode_code,
         Namespace.CONTRACT: _encode_contract,
         Namespace.CONTRACT_ENTRY: _encode_contract_entry,
@@ -467,6 +496,7 @@ _DECODERS: dict[Namespace, Callable[[bytes], Record]] = {
     Namespace.BALLOT: _decode_ballot,
     Namespace.DECISION: _decode_decision,
     Namespace.DUTY: _decode_duty,
+    Namespace.EQUIVOCATION: _decode_equivocation,
     Namespace.CODE: _decode_code,
     Namespace.CONTRACT: _decode_contract,
     Namespace.CONTRACT_ENTRY: _decode_contract_entry,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from icn_crypto import tags
+from icn_crypto.equivocation import Equivocation
 from icn_crypto.hashing import preimage
 
 from icn_ledger.domain.contract_messages import ExecuteContract, InstantiateContract, StoreCode
@@ -93,6 +94,12 @@ class VoidHold(NamedTuple):
     """Releases what is left of a hold."""
 
     hold: bytes
+
+
+class RecordEquivocation(NamedTuple):
+    """See transaction.proto; a proof of one encoding whose signatures nobody has looked at."""
+
+    proof: Equivocation
 
 
 class AnchorDigest(NamedTuple):
@@ -301,6 +308,7 @@ Message = (
     | ExecuteContract
     | StartSponsorship
     | EndSponsorship
+    | RecordEquivocation
 )
 
 KIND_NUMBERS: dict[type[Message], int] = {
@@ -332,6 +340,7 @@ KIND_NUMBERS: dict[type[Message], int] = {
     ExecuteContract: 26,
     StartSponsorship: 27,
     EndSponsorship: 28,
+    RecordEquivocation: 29,
 }
 """Field numbers of ``Message.kind``, as key scopes name them."""
 
@@ -342,6 +351,7 @@ LEAF_MAKERS: frozenset[type[Message]] = frozenset(
         OpenAccount,
         PlaceHold,
         AnchorDigest,
+        RecordEquivocation,
         StartRecovery,
         ApplyForMembership,
         OpenPoll,

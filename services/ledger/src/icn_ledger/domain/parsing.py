@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from icn.ledger.v1 import state_pb2, transaction_pb2
-from icn_crypto import tags
+from icn_crypto import equivocation, tags
 from icn_crypto.hashing import domain_hash
 from icn_crypto.suites import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Suite, key_id
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
@@ -36,6 +36,7 @@ from icn_ledger.domain.messages import (
     OpenAccount,
     OpenController,
     PlaceHold,
+    RecordEquivocation,
     SetAllowance,
     SetFloor,
     SetRecovery,
@@ -64,6 +65,8 @@ _TOPIC = re.compile(r"[a-z0-9./-]{1,64}\Z")
 _SIGNATURE_BYTES: dict[int, int] = {int(suite): length for suite, length in SIGNATURE_BYTES.items()}
 _PUBLIC_KEY_BYTES: dict[int, int] = {int(suite): length for suite, length in PUBLIC_KEY_BYTES.items()}
 _SCOPEABLE_KINDS = frozenset(KIND_NUMBERS.values()) - {KIND_NUMBERS[kind] for kind in THRESHOLD_KINDS}
+SIGNATURES_PER_EQUIVOCATION = 2
+"""Verified when it is executed."""
 _LOOKED_AT_IN_PLACE = frozenset({SetRecovery, ApplyForMembership, EnactDecision})
 """Kinds whose static rules need more than the message."""
 
@@ -94,7 +97,8 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
     principal = check_identifier(body.principal, "principal")
     signatures = _signatures(envelope.signatures)
     leaves_made_max = sum([type(message) in LEAF_MAKERS for message in messages])
-    signatures_charged = len(signatures)
+    proofs = sum([type(message) is RecordEquivocation for message in messages])
+    signatures_charged = len(signatures) + SIGNATURES_PER_EQUIVOCATION * proofs
     decision: EnactDecision | None = None
     for message in messages:
         if type(message) not in _LOOKED_AT_IN_PLACE:
@@ -263,6 +267,13 @@ def _anchor(message: transaction_pb2.Anchor) -> AnchorDigest:
     return AnchorDigest(message.digest, message.topic)
 
 
+def _record_equivocation(message: transaction_pb2.RecordEquivocation) -> RecordEquivocation:
+    try:
+        return RecordEquivocation(equivocation.parse(message.evidence))
+    except equivocation.EquivocationInvalid as error:
+        raise Malformed(f"evidence: {error}") from error
+
+
 def _set_allowance(message: transaction_pb2.SetAllowance) -> SetAllowance:
     check_identifier(message.organization, "organization")
     if not message.HasField("limits"):
@@ -397,6 +408,7 @@ _READERS: dict[str, Callable[[Any], Message]] = {
     "capture_hold": _capture_hold,
     "void_hold": _void_hold,
     "anchor": _anchor,
+    "record_equivocation": _record_equivocation,
     "set_allowance": _set_allowance,
     "start_recovery": _start_recovery,
     "cancel_recovery": _cancel_recovery,

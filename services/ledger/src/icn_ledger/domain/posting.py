@@ -16,6 +16,22 @@ from icn_ledger.domain.refusals import Refused
 from icn_ledger.domain.working_set import WorkingSet
 
 
+class Seat(NamedTuple):
+    """A validator."""
+
+    organization: bytes
+    public_key: bytes
+    """Ed25519, of its consensus key."""
+
+
+class ZoneFacts(NamedTuple):
+    """What of the zone never changes."""
+
+    genesis_hash: bytes
+    seats: tuple[Seat, ...]
+    """Of every epoch: in protocol version 1 they are those of genesis."""
+
+
 class BlockContext(NamedTuple):
     """The block that is executed."""
 
@@ -24,6 +40,8 @@ class BlockContext(NamedTuple):
     time_ms: int
     recovery_delay_ms_min: int = 0
     """Of genesis: the shortest time to object to a recovery. 0 where nothing but a contract is asked."""
+    zone: ZoneFacts = ZoneFacts(b"", ())
+    """Empty where nothing but a contract is asked."""
 
 
 def occupy(working: WorkingSet, payer: bytes, leaves: int) -> None:

@@ -32,6 +32,7 @@ class Namespace(IntEnum):
     BALLOT = 12
     DECISION = 13
     DUTY = 17
+    EQUIVOCATION = 18
     CODE = 14
     CONTRACT = 15
     CONTRACT_ENTRY = 16
@@ -405,6 +406,21 @@ class Duty(NamedTuple):
     signed: int
 
 
+class RecordedEquivocation(NamedTuple):
+    """That a seat equivocated in an epoch."""
+
+    epoch: int
+    seat: int
+    organization: bytes
+    """Who held the seat."""
+    view: int
+    evidence: bytes
+    """As `icn_crypto.equivocation` encodes it."""
+    recorded_by: bytes
+    height: int
+    block_time_ms: int
+
+
 class Code(NamedTuple):
     """The code of contracts."""
 
@@ -448,6 +464,7 @@ Record = (
     | Ballot
     | Decision
     | Duty
+    | RecordedEquivocation
     | Code
     | Contract
     | ContractEntry
@@ -473,6 +490,7 @@ TABLES: dict[Namespace, str] = {
     Namespace.BALLOT: "ballots",
     Namespace.DECISION: "decisions",
     Namespace.DUTY: "duties",
+    Namespace.EQUIVOCATION: "equivocations",
     Namespace.CODE: "codes",
     Namespace.CONTRACT: "contracts",
     Namespace.CONTRACT_ENTRY: "contract_entries",
@@ -504,6 +522,8 @@ class RecordTables:
     decisions: dict[bytes, Decision | None] = field(default_factory=dict)
     duties: dict[bytes, Duty | None] = field(default_factory=dict)
     """By organization ‖ epoch, 8 bytes."""
+    equivocations: dict[bytes, RecordedEquivocation | None] = field(default_factory=dict)
+    """By epoch ‖ seat, 8 bytes each."""
     codes: dict[bytes, Code | None] = field(default_factory=dict)
     contracts: dict[bytes, Contract | None] = field(default_factory=dict)
     contract_entries: dict[bytes, ContractEntry | None] = field(default_factory=dict)

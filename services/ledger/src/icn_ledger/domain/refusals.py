@@ -88,6 +88,10 @@ NOT_ELIGIBLE: Final = "NOT_ELIGIBLE"
 DECISION_EXISTS: Final = "DECISION_EXISTS"
 DECISION_EXPIRED: Final = "DECISION_EXPIRED"
 QUORUM_NOT_MET: Final = "QUORUM_NOT_MET"
+EPOCH_UNKNOWN: Final = "EPOCH_UNKNOWN"
+SEAT_UNKNOWN: Final = "SEAT_UNKNOWN"
+EQUIVOCATION_RECORDED: Final = "EQUIVOCATION_RECORDED"
+EQUIVOCATION_UNPROVEN: Final = "EQUIVOCATION_UNPROVEN"
 
 Figures = tuple[tuple[str, int], ...]
 """Numbers that were compared, by name, in the order that the specification fixes for the reason."""

@@ -11,6 +11,7 @@ from icn_ledger.domain.contract_messages import (
     InstantiateContract,
     StoreCode,
 )
+from icn_ledger.domain.equivocations import equivocation_identifier
 from icn_ledger.domain.messages import (
     AdmitMember,
     AdmitToAuthority,
@@ -31,6 +32,7 @@ from icn_ledger.domain.messages import (
     OpenController,
     OpenPoll,
     PlaceHold,
+    RecordEquivocation,
     SetAllowance,
     SetFloor,
     SetRecovery,
@@ -65,6 +67,7 @@ class RecordNames:
     ballots: set[bytes] = field(default_factory=set)
     decisions: set[bytes] = field(default_factory=set)
     duties: set[bytes] = field(default_factory=set)
+    equivocations: set[bytes] = field(default_factory=set)
     codes: set[bytes] = field(default_factory=set)
     contracts: set[bytes] = field(default_factory=set)
     contract_entries: set[bytes] = field(default_factory=set)
@@ -106,7 +109,14 @@ def touched_directly(transactions: Iterable[Transaction], due: Due) -> RecordNam
                 case OpenAccount():
                     accounts.add(message.account)
                     names.units.add(message.unit)
-                case SetFloor() | CreateUnit() | AnchorDigest() | SetAllowance() | SetZoneAuthority():
+                case (
+                    SetFloor()
+                    | CreateUnit()
+                    | AnchorDigest()
+                    | RecordEquivocation()
+                    | SetAllowance()
+                    | SetZoneAuthority()
+                ):
                     _add_of_single_records(names, message)
                 case (
                     OpenController()
@@ -127,7 +137,8 @@ def touched_directly(transactions: Iterable[Transaction], due: Due) -> RecordNam
 
 
 def _add_of_single_records(
-    names: RecordNames, message: SetFloor | CreateUnit | AnchorDigest | SetAllowance | SetZoneAuthority
+    names: RecordNames,
+    message: SetFloor | CreateUnit | AnchorDigest | RecordEquivocation | SetAllowance | SetZoneAuthority,
 ) -> None:
     """Add what a message names that sets or makes one record."""
     match message:
@@ -139,6 +150,8 @@ def _add_of_single_records(
                 _add_organization(names, message.authority)
         case AnchorDigest():
             names.anchors.add(message.digest)
+        case RecordEquivocation():
+            names.equivocations.add(equivocation_identifier(message.proof))
         case SetAllowance():
             _add_of_allowance(names, message)
         case SetZoneAuthority():

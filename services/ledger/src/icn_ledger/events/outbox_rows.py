@@ -18,6 +18,7 @@ from icn_ledger.domain.events import (
     ControllerChanged,
     ControllerOpened,
     DecisionEnacted,
+    EquivocationRecorded,
     Event,
     FloorChanged,
     HoldCaptured,
@@ -287,6 +288,19 @@ def _decision_enacted(event: DecisionEnacted, commit: BlockCommit) -> _Written:
     return "icn.ledger.v1.decision_enacted", authority, aggregate, message.SerializeToString()
 
 
+def _equivocation_recorded(event: EquivocationRecorded, _commit: BlockCommit) -> _Written:
+    recorded = event.equivocation
+    leaf = state_pb2.EquivocationLeaf.FromString(encode_leaf(Namespace.EQUIVOCATION, recorded))
+    message = events_pb2.EquivocationRecorded(equivocation=leaf)
+    aggregate = f"principals/{recorded.organization.hex()}"
+    return (
+        "icn.ledger.v1.equivocation_recorded",
+        recorded.organization,
+        aggregate,
+        message.SerializeToString(),
+    )
+
+
 def _contract_called(event: ContractCalled, commit: BlockCommit) -> _Written:
     message = events_pb2.ContractCalled(
         height=commit.block.height,
@@ -323,5 +337,6 @@ _WRITERS: dict[type[Event], Callable[[Any, BlockCommit], _Written]] = {
     PollClosed: _poll_closed,
     BallotCast: _ballot_cast,
     DecisionEnacted: _decision_enacted,
+    EquivocationRecorded: _equivocation_recorded,
     ContractCalled: _contract_called,
 }

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from icn.consensus.v1 import block_pb2
 from icn_crypto.merkle_log import Log, leaf_hash, tree_root
 from icn_crypto.state_tree import StateTree, Update, state_key
+from icn_crypto.suites import Suite
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
 from icn_kit.errors import DomainError, ErrorKind, FailedPrecondition, InvalidArgument
 from icn_kit.genesis import Genesis
@@ -27,7 +28,7 @@ from icn_ledger.domain.invariants import check_block
 from icn_ledger.domain.leaves import encode_leaf
 from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.messages import Transaction
-from icn_ledger.domain.posting import BlockContext
+from icn_ledger.domain.posting import BlockContext, Seat, ZoneFacts
 from icn_ledger.domain.receipts import encode_receipt, receipts_root
 from icn_ledger.domain.records import Namespace, RecordTables
 from icn_ledger.domain.refusals import InvariantBroken, Malformed
@@ -103,12 +104,18 @@ class Executor:
     """Where contracts run."""
     _source: _CurrentPages = field(init=False)
     _tree: StateTree = field(init=False)
+    _zone: ZoneFacts = field(init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _halted: str = ""
 
     def __post_init__(self) -> None:
         self._source = _CurrentPages()
         self._tree = StateTree(self._source)
+        seats = self.genesis.validators
+        self._zone = ZoneFacts(
+            self.genesis.hash,
+            tuple(Seat(seat.organization, seat.public_keys[Suite.ED25519]) for seat in seats),
+        )
 
     async def execute(self, final: FinalBlock) -> Execution:
         """Execute the block, or give the first answer when its height is executed already.
@@ -214,7 +221,7 @@ class Executor:
         traces = {index: parse_traceparent(traceparent) for index, traceparent in final.traces}
         newest = self.state.newest
         context = BlockContext(
-            header.height, header.epoch, header.time_ms, self.genesis.recovery_delay_ms_min
+            header.height, header.epoch, header.time_ms, self.genesis.recovery_delay_ms_min, self._zone
         )
         transactions = await self._read(final.transactions)
         duty = self._duty_before(header)

@@ -81,6 +81,8 @@ def test_names_of_pairs_and_of_duties_are_read() -> None:
     for epoch in (0, 7, 2**62):
         expected = (Namespace.DUTY, bytes.fromhex(HEX) + epoch.to_bytes(8, "big"))
         assert parse_provable(f"duties/{HEX}/{epoch}") == expected
+    place = (7).to_bytes(8, "big") + (49).to_bytes(8, "big")
+    assert parse_provable("equivocations/7/49") == (Namespace.EQUIVOCATION, place)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,12 @@ def test_names_of_pairs_and_of_duties_are_read() -> None:
         f"duties/{HEX}/-1",
         f"duties/{HEX}/{2**62 + 1}",
         f"duties/{HEX}/\u0661",
+        "equivocations/7",
+        "equivocations/7/01",
+        "equivocations/07/1",
+        "equivocations/7/100",
+        f"equivocations/{2**62 + 1}/1",
+        f"equivocations/{HEX}/1",
     ],
 )
 def test_a_name_that_is_not_provable_is_refused(name: str) -> None:

@@ -36,6 +36,7 @@ from icn_ledger.domain.records import (
     Namespace,
     Poll,
     Record,
+    RecordedEquivocation,
     Recovery,
     RecoveryPolicy,
     Share,
@@ -60,6 +61,7 @@ MESSAGES = {
     Namespace.BALLOT: state_pb2.BallotLeaf,
     Namespace.DECISION: state_pb2.DecisionLeaf,
     Namespace.DUTY: state_pb2.DutyLeaf,
+    Namespace.EQUIVOCATION: state_pb2.EquivocationLeaf,
     Namespace.CODE: state_pb2.CodeLeaf,
     Namespace.CONTRACT: state_pb2.ContractLeaf,
     Namespace.CONTRACT_ENTRY: state_pb2.ContractEntryLeaf,
@@ -161,6 +163,20 @@ records = st.one_of(
     st.tuples(
         st.just(Namespace.DUTY),
         st.builds(Duty, ids, quantities, quantities, quantities, quantities),
+    ),
+    st.tuples(
+        st.just(Namespace.EQUIVOCATION),
+        st.builds(
+            RecordedEquivocation,
+            quantities,
+            st.integers(0, 49),
+            ids,
+            quantities,
+            st.binary(min_size=1),
+            ids,
+            quantities,
+            quantities,
+        ),
     ),
 )
 

@@ -43,6 +43,7 @@ from services.ledger.tests.conftest import (
     transfer,
     void_hold,
 )
+from services.ledger.tests.equivocations import evidence, record
 from services.ledger.tests.institutions import (
     admit_member,
     apply_for_membership,
@@ -132,6 +133,7 @@ EVERY_KIND = [
     execute(A, b"{}", funds=[(C, B, 5)], declared=[A, C]),
     start_sponsorship(A),
     end_sponsorship(A),
+    record(evidence(ZONE)),
 ]
 
 

@@ -87,6 +87,13 @@ READS = (
         (identifier("contract_id", "name", "contracts", "Contract"),),
     ),
     Read(
+        "/v1/equivocations",
+        "ListEquivocations",
+        "Authorities",
+        method("ledger", "ListEquivocations"),
+        _PAGING,
+    ),
+    Read(
         "/v1/duties",
         "ListDuties",
         "Authorities",

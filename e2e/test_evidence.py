@@ -1,0 +1,72 @@
+"""A validator that contradicted itself: its proof is listed, checked offline and recorded on the chain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from icn_crypto import tags
+from icn_crypto.equivocation import Statement, StatementKind, make
+from icn_crypto.hashing import preimage
+from icn_crypto.suites import SigningKey, Suite
+from icn_localnet.postgres import PostgresServer
+
+LIAR = 2
+
+
+def contradiction(directory: Path, genesis_hash: bytes) -> bytes:
+    """Two notarizes of view 5, signed with the seat's own key."""
+    file = directory / f"validator-{LIAR}" / "keys" / "consensus.json"
+    key = SigningKey.from_seed(Suite.ED25519, bytes.fromhex(json.loads(file.read_text())["ed25519"]))
+    said = []
+    for block_hash in (b"a" * 32, b"b" * 32):
+        body = b"".join((number.to_bytes(size, "big") for number, size in ((1, 4), (0, 8), (5, 8), (3, 8))))
+        body += block_hash
+        said.append(
+            Statement(StatementKind.NOTARIZE, body, key.sign(preimage(tags.NOTARIZE, genesis_hash, body)))
+        )
+    return make(LIAR, *said).encode()
+
+
+def test_an_equivocation_is_recorded_and_proven(
+    answer: Any, icn: Any, federation: Any, tmp_path: Path
+) -> None:
+    directory, network = federation.directory, federation.network
+    data = ("--data", str(directory))
+    assert icn("evidence", "list", *data).stdout == "no validator has any\n"
+    proof = contradiction(directory, network.genesis.hash)
+    database = PostgresServer(network.validator_directory(0) / "postgres").dsn("consensus")
+    with psycopg.connect(database) as connection:
+        row = "INSERT INTO consensus.evidence (epoch, seat, view, proof) VALUES (%s, %s, %s, %s)"
+        connection.execute(row, (0, LIAR, 5, proof))
+        connection.execute(row, (0, 0, 5, b"a lie of validator 0"))
+    listed = json.loads(icn("evidence", "list", "--json", *data).stdout)
+    assert listed == {
+        **{"epoch": "0", "seat": LIAR, "view": "5", "said": ["notarize", "notarize"]},
+        **{"told_by": [0], "recorded": False, "proof": proof.hex()},
+    }
+    unknown = icn("evidence", "record", "0", "1", "--as", "bakery", *data)
+    assert (unknown.returncode, "no validator has a proof about seat 1" in unknown.stderr) == (1, True)
+    recorded = answer("evidence", "record", "0", str(LIAR), "--as", "bakery")
+    assert recorded["equivocation"] == f"equivocations/0/{LIAR}"
+    assert "yes" in icn("evidence", "list", *data).stdout
+    again = icn("evidence", "record", "0", str(LIAR), "--as", "farm", *data)
+    assert (again.returncode, "EQUIVOCATION_RECORDED" in again.stderr) == (1, True), again.stderr
+    file = tmp_path / "proof.hex"
+    file.write_text(listed["proof"] + "\n")
+    check = ("evidence", "check", str(file), "--genesis", str(network.genesis_path))
+    organization = network.genesis.validators[LIAR].organization.hex()
+    assert json.loads(icn(*check).stdout) == {
+        **{"valid": True, "epoch": "0", "seat": LIAR, "view": "5", "organization": organization},
+        "said": ["notarize", "notarize"],
+    }
+    file.write_text(listed["proof"][:-2] + "00")
+    wrong = icn(*check)
+    assert (wrong.returncode, json.loads(wrong.stdout)["valid"]) == (1, False)
+    saved = tmp_path / "leaf.json"
+    proved = icn("proof", "fetch", f"equivocations/0/{LIAR}", "--out", str(saved), *data)
+    assert proved.returncode == 0, proved.stderr
+    verified = icn("proof", "verify", str(saved), "--genesis", str(network.genesis_path))
+    assert json.loads(verified.stdout)["valid"], verified.stdout

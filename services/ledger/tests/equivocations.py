@@ -1,0 +1,28 @@
+"""Validators that said two things: proofs that tests bring to the ledger."""
+
+from __future__ import annotations
+
+from icn.ledger.v1 import transaction_pb2 as pb
+from icn_crypto import tags
+from icn_crypto.equivocation import Statement, StatementKind, make
+from icn_crypto.hashing import preimage
+from icn_crypto.suites import Suite
+
+from services.ledger.tests.conftest import SUITES, TestKey, Zone
+
+SEAT = 2
+
+
+def notarize(zone: Zone, name: str, *, seat: int = SEAT, epoch: int = 0, view: int = 9) -> Statement:
+    body = (1).to_bytes(4, "big") + epoch.to_bytes(8, "big") + view.to_bytes(8, "big")
+    body += (5).to_bytes(8, "big") + name.encode().ljust(32, b".")
+    key = TestKey(f"seat {seat}", SUITES).signing[Suite.ED25519]
+    return Statement(StatementKind.NOTARIZE, body, key.sign(preimage(tags.NOTARIZE, zone.genesis.hash, body)))
+
+
+def evidence(zone: Zone, *, claimed: int = SEAT, **of: int) -> bytes:
+    return make(claimed, notarize(zone, "one", **of), notarize(zone, "other", **of)).encode()
+
+
+def record(data: bytes) -> pb.Message:
+    return pb.Message(record_equivocation=pb.RecordEquivocation(evidence=data))

@@ -1,0 +1,75 @@
+"""Equivocations of validators: recorded once per seat and epoch, and only what the seat has signed."""
+
+from __future__ import annotations
+
+import pytest
+from icn_crypto.equivocation import parse
+from icn_crypto.suites import Suite
+from icn_ledger.domain.events import EquivocationRecorded
+from icn_ledger.domain.parsing import parse_transaction
+from icn_ledger.domain.refusals import Malformed
+
+from services.ledger.tests.conftest import EPOCH_MS, SUITES, TestKey, Zone, anchor
+from services.ledger.tests.equivocations import SEAT, evidence, notarize, record
+from services.ledger.tests.scene import Scene
+
+
+@pytest.fixture
+async def scene(zone: Zone) -> Scene:
+    return await Scene(zone).set_up()
+
+
+async def test_anybody_records_what_a_seat_has_signed(scene: Scene) -> None:
+    zone, used = scene.zone, scene.leaves_used()
+    data = evidence(zone)
+    await scene.applied(scene.ana, record(data))
+    (leaf,) = scene.ledger.state.records[-1].equivocations.values()
+    assert leaf is not None
+    assert (leaf.epoch, leaf.seat, leaf.view, leaf.evidence) == (0, SEAT, 9, data)
+    assert leaf.organization == zone.genesis.validators[SEAT].organization
+    assert leaf.recorded_by == scene.ana.principal
+    newest = scene.ledger.state.newest
+    assert (leaf.height, leaf.block_time_ms) == (newest.height, newest.time_ms)
+    assert scene.leaves_used() == used + 1
+    events = scene.ledger.state.commits[-1].events
+    assert [event for event in events if isinstance(event, EquivocationRecorded)] == [
+        EquivocationRecorded(leaf)
+    ]
+    seat_key = TestKey(f"seat {SEAT}", SUITES).public[Suite.ED25519]
+    assert parse(leaf.evidence).is_signed(zone.genesis.hash, seat_key), "whoever has the leaf can check it"
+
+
+async def test_one_of_a_seat_and_epoch_is_enough(scene: Scene) -> None:
+    zone = scene.zone
+    await scene.applied(scene.ana, record(evidence(zone)))
+    await scene.refused("EQUIVOCATION_RECORDED", scene.ben, record(evidence(zone, view=10)))
+    await scene.applied(scene.ben, record(evidence(zone, claimed=3, seat=3)))
+    await scene.applied(scene.ana, anchor(b"a" * 32), after_ms=EPOCH_MS)
+    await scene.applied(scene.ana, record(evidence(zone, epoch=1, view=10)))
+    assert len(scene.ledger.state.records[-1].equivocations) == 3
+
+
+async def test_what_the_seat_has_not_signed_is_refused_and_leaves_no_trace(scene: Scene) -> None:
+    zone = scene.zone
+    for wrong in (evidence(zone, claimed=1), evidence(zone, claimed=3)):
+        assert await scene.refused("EQUIVOCATION_UNPROVEN", scene.ana, record(wrong)) == {}
+    assert await scene.refused("SEAT_UNKNOWN", scene.ana, record(evidence(zone, claimed=4))) == {
+        "seat": 4,
+        "seats": 4,
+    }
+    assert await scene.refused("EPOCH_UNKNOWN", scene.ana, record(evidence(zone, epoch=1))) == {
+        "epoch": 1,
+        "epoch_now": 0,
+    }
+    await scene.applied(scene.ana, record(evidence(zone)))
+
+
+def test_what_is_no_contradiction_is_malformed_and_two_signatures_are_charged(zone: Zone) -> None:
+    member = zone.organizations[0]
+    same = notarize(zone, "one")
+    twice = evidence(zone)[:4] + 2 * (b"\x01" + (60).to_bytes(4, "big") + same.body + same.signature)
+    for wrong in (b"", twice, evidence(zone) + b"\0"):
+        with pytest.raises(Malformed, match="evidence: "):
+            parse_transaction(zone.transaction(member, record(wrong)), zone.genesis.hash)
+    right = parse_transaction(zone.transaction(member, record(evidence(zone))), zone.genesis.hash)
+    assert (right.signatures_charged, right.leaves_made_max) == (3, 1)
