@@ -147,7 +147,8 @@ def failing(tree: Path, tests: Sequence[str]) -> str | None:
         return None
     if run.returncode != PYTEST_TESTS_FAILED:
         return f"pytest ended with {run.returncode}: {run.stdout[-2_000:]}"
-    return FAILED + ", ".join(re.findall(r"^FAILED \S*?([^/\s]+)(?: |$)", run.stdout, re.MULTILINE))
+    failed = re.findall(r"^FAILED \S*?([^/\s]+)(?: |$)", run.stdout, re.MULTILINE)
+    return FAILED + ", ".join(failed) if failed else f"no test failed: {run.stdout[-2_000:]}"
 
 
 def environment(tree: Path) -> dict[str, str]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 500
 """One page of each validator: ten epochs in which all of fifty seats lie."""
+RECORDED_PAGES_MAX = 100
+"""Fifty thousand equivocations; whoever answers with more is not read to the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Seen:
     told_by: tuple[int, ...]
     """Seats that have one of this seat and epoch."""
     is_recorded: bool
-    """Whether the ledger has one of this seat and epoch."""
+    """Whether the ledger has one of this seat and epoch, as one validator says."""
 
 
 def check(data: bytes, genesis: Genesis) -> Equivocation:
@@ -79,10 +81,10 @@ async def seen(connection: Connection) -> list[Seen]:
 
 
 async def recorded_places(connection: Connection) -> set[tuple[int, int]]:
-    """(epoch, seat) of every equivocation that the ledger has."""
+    """(epoch, seat) of every equivocation on the ledger, as one validator says; leaves can be proven."""
     places: set[tuple[int, int]] = set()
     token = ""
-    while True:
+    for _ in range(RECORDED_PAGES_MAX):
         request = ListEquivocationsRequest(page_size=PAGE_SIZE, page_token=token)
 
         def ask(stub: Any, request: ListEquivocationsRequest = request) -> Any:
@@ -90,9 +92,10 @@ async def recorded_places(connection: Connection) -> set[tuple[int, int]]:
 
         answer = await connection.read(ask)
         places.update((leaf.epoch, leaf.seat) for leaf in answer.equivocations)
-        if not answer.next_page_token:
-            return places
         token = answer.next_page_token
+        if not token:
+            break
+    return places
 
 
 async def _told_by(connection: Connection, address: ValidatorAddress) -> Sequence[bytes]:
@@ -103,4 +106,4 @@ async def _told_by(connection: Connection, address: ValidatorAddress) -> Sequenc
         answer = await ask(stub.ListEvidence(ListEvidenceRequest(page_size=PAGE_SIZE), timeout=OPEN_SECONDS))
     except DomainError:
         return ()
-    return [one.proof for one in answer.evidence]
+    return [one.proof for one in answer.evidence[:PAGE_SIZE]]

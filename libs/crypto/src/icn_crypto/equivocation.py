@@ -15,7 +15,7 @@ from typing import Final
 
 from icn_crypto import tags
 from icn_crypto.hashing import HASH_BYTES, preimage
-from icn_crypto.suites import Suite, verify_batch
+from icn_crypto.suites import Suite, verify
 
 SIGNATURE_BYTES: Final = 64
 VOTE_BODY_BYTES: Final = 60
@@ -23,6 +23,10 @@ VOTE_BODY_BYTES: Final = 60
 PROPOSAL_BODY_BYTES: Final = 68
 """The same with u64be parent view before the hash."""
 EQUIVOCATION_BYTES_MAX: Final = 4 + 2 * (1 + 4 + PROPOSAL_BODY_BYTES + SIGNATURE_BYTES)
+_VERSION_BYTES: Final = 4
+_NUMBER_BYTES: Final = 8
+_HIGHEST_BYTE: Final = 0x7F
+"""First byte of the largest number, 2^63 - 1: consensus knows no larger epoch, view or height."""
 _PLACE_BYTES: Final = 20
 """Version, epoch and view stand in front of a body."""
 _NO_BLOCK: Final = bytes(8 + HASH_BYTES)
@@ -98,17 +102,13 @@ class Equivocation:
     def is_signed(self, genesis_hash: bytes, public_key: bytes) -> bool:
         """Whether both are signed with the seat's Ed25519 key of that epoch."""
         return all(
-            verify_batch(
-                [
-                    (
-                        Suite.ED25519,
-                        public_key,
-                        preimage(_TAGS[said.kind], genesis_hash, said.body),
-                        said.signature,
-                    )
-                    for said in (self.first, self.second)
-                ]
+            verify(
+                Suite.ED25519,
+                public_key,
+                preimage(_TAGS[said.kind], genesis_hash, said.body),
+                said.signature,
             )
+            for said in (self.first, self.second)
         )
 
 
@@ -147,6 +147,9 @@ def _take(data: bytes) -> tuple[Statement, bytes]:
     if int.from_bytes(data[1:5], "big") != length or len(data) < end:
         raise EquivocationInvalid(f"the body of a {kind.name.lower()} has {length} bytes")
     body = data[5 : 5 + length]
+    numbers = body[_VERSION_BYTES : length - HASH_BYTES]
+    if any(numbers[at] > _HIGHEST_BYTE for at in range(0, len(numbers), _NUMBER_BYTES)):
+        raise EquivocationInvalid(f"an integer in the body of a {kind.name.lower()} is above 2^63 - 1")
     if (kind is StatementKind.NULLIFY) != (body[_PLACE_BYTES:] == _NO_BLOCK):
         raise EquivocationInvalid("exactly a nullify names no block")
     return Statement(kind, body, data[5 + length : end]), data[end:]

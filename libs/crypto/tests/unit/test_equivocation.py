@@ -123,3 +123,15 @@ def test_neither_more_nor_fewer_bytes_nor_the_other_order() -> None:
     for wrong in (data[:-1], data + b"\0", data[:4], data[:4] + data[141:] + data[4:141], b""):
         with pytest.raises(EquivocationInvalid):
             parse(wrong)
+
+
+@pytest.mark.parametrize("field", ["epoch", "view", "height"])
+def test_numbers_that_no_database_holds_are_refused(field: str) -> None:
+    for number, is_small_enough in ((2**63 - 1, True), (2**63, False)):
+        one, other = (say(StatementKind.FINALIZE, block_hash, **{field: number}) for block_hash in (A, B))
+        data = make(0, one, other).encode()
+        if is_small_enough:
+            assert parse(data).encode() == data
+        else:
+            with pytest.raises(EquivocationInvalid, match="above"):
+                parse(data)

@@ -170,8 +170,11 @@ async def wait_until_reached(heights: Heights, height: int) -> None:
         async with asyncio.timeout(BEHIND_SECONDS_MAX):
             await heights.wait_for_height(height)
     except TimeoutError:
-        newest = heights.newest
-        check_reached(height, 0 if newest is None else newest.height)
+        if heights.newest is None:
+            raise Unavailable(
+                "LEDGER_BEHIND", f"it tells of height {height}, and no block is known yet"
+            ) from None
+        check_reached(height, heights.newest.height)
 
 
 def check_reached(height: int, executed_height: int) -> None:

@@ -10,7 +10,7 @@ from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.ledger.v1.service_pb2 import BlockSummary, ListBlocksResponse, WatchBlocksResponse
 from icn_kit import block_clock
 from icn_kit.block_clock import BlockClock, BlockMoment
-from icn_kit.errors import Unavailable
+from icn_kit.errors import FailedPrecondition, Unavailable
 
 
 def block(height: int) -> BlockSummary:
@@ -146,3 +146,35 @@ async def test_bytes_that_are_no_header_interrupt_only_who_sent_them() -> None:
     async with asyncio.timeout(5):
         assert await clock.now() == BlockMoment(7, 7_000)
     running.cancel()
+
+
+class Standing:
+    """A chain at a height that does not change."""
+
+    def __init__(self, height: int | None) -> None:
+        self.newest = None if height is None else BlockMoment(height, 0)
+
+    async def wait_for_height(self, height: int) -> None:
+        if self.newest is None or self.newest.height < height:
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("standing", "height", "refused"),
+    [
+        (100, 100, None),
+        (100, 101, Unavailable),
+        (100, 164, Unavailable),
+        (100, 165, FailedPrecondition),
+        (None, 5_000, Unavailable),
+    ],
+)
+async def test_an_event_waits_for_its_height_and_one_from_far_ahead_is_none(
+    monkeypatch: pytest.MonkeyPatch, standing: int | None, height: int, refused: type[Exception] | None
+) -> None:
+    monkeypatch.setattr(block_clock, "BEHIND_SECONDS_MAX", 0.01)
+    if refused is None:
+        await block_clock.wait_until_reached(Standing(standing), height)
+        return
+    with pytest.raises(refused):
+        await block_clock.wait_until_reached(Standing(standing), height)

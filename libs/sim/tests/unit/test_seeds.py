@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from icn_consensus.domain.actions import Action, Persist, ReportKind
+from icn_consensus.domain.actions import Action, Fetch, FetchFinalBlocks, Persist, ReportKind
+from icn_consensus.domain.events import Event
 from icn_sim import campaign
-from icn_sim.byzantine import LIARS, Equivocator
+from icn_sim.byzantine import LIARS, Equivocator, PageForger
 from icn_sim.campaign import run
 from icn_sim.disk import Disk, DiskFault
 from icn_sim.node import Node
@@ -74,6 +75,27 @@ def test_an_epoch_begins_although_everybody_restarts_right_after_its_edge() -> N
         return all(b"after" in node.application.transactions for node in network.nodes)
 
     assert network.run_for(30_000, until=is_executed)
+
+
+def test_who_catches_up_does_not_believe_pages_that_nobody_signed() -> None:
+    served = 0
+
+    class Counted(PageForger):
+        def serve(self, fetch: Fetch) -> Event:
+            nonlocal served
+            served += isinstance(fetch.what, FetchFinalBlocks)
+            return super().serve(fetch)
+
+    network = Network(4, 5, node_classes={0: Counted})
+    network.start([0, 1, 2])
+    for number in range(20):
+        network.submit(b"transaction %d" % number)
+        network.run_for(500)
+    late = network.nodes[3]
+    late.start()
+    network.submit(b"late")
+    assert network.run_for(10_000, until=lambda: b"late" in late.application.transactions)
+    assert served and len(late.disk.blocks) > 20
 
 
 class Forgetful(Node):

@@ -81,6 +81,23 @@ async def test_reports_wait_for_the_database_and_each_seat_is_stored_once_an_epo
     assert store.added == [proof(1, 2), proof(1, 0), proof(2, 2)]
 
 
+async def test_what_there_is_no_room_for_is_taken_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keep_evidence, "WAITING_MAX", 2)
+    store = Away(failures=0)
+    keeper = EvidenceKeeper(store)
+    for seat in range(3):
+        keeper.put(report(proof(1, seat)))
+    running = asyncio.create_task(keeper.run())
+    async with asyncio.timeout(10):
+        while len(store.added) < 2:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+        keeper.put(report(proof(1, 2, view=7)))
+        while len(store.added) < 3:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+    running.cancel()
+    assert store.added == [proof(1, 0), proof(1, 1), proof(1, 2, view=7)]
+
+
 async def test_who_asks_is_told_page_by_page(store: EvidenceStore) -> None:
     for epoch in range(5):
         await store.add(proof(epoch, epoch % 4))

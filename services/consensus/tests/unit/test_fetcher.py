@@ -68,3 +68,15 @@ def test_requests_and_wants_are_bounded() -> None:
     assert sum(fetch is not None for fetch in sent[:WANTED_MAX]) == IN_FLIGHT_MAX
     assert len(fetcher._wanted) <= WANTED_MAX
     assert len(fetcher._in_flight) <= IN_FLIGHT_MAX
+
+
+def test_a_doubted_seat_is_asked_after_the_others_and_still_asked() -> None:
+    fetcher = Fetcher(0)
+    fetcher.doubt(1)
+    seats = []
+    fetch: Fetch | None = fetcher.need(BLOCK, [1, 2, 3], 0)
+    while fetch is not None:
+        seats.append(fetch.seat)
+        fetcher.answered(fetch.request)
+        fetch = fetcher.unsatisfied(BLOCK, 0)
+    assert seats == [2, 3, 1]

@@ -24,9 +24,10 @@ from icn_consensus.domain.block import (
     parse_proposal,
     transactions_root,
 )
-from icn_consensus.domain.events import BlockJudged, Event
+from icn_consensus.domain.events import BlockJudged, Event, ProposalReceived
 from icn_crypto import tags
 from icn_crypto.hashing import sha256
+from icn_sim.byzantine import Skipper
 from icn_sim.node import Node
 from icn_sim.world import Conditions, Network
 from icn_sim.zone import GENESIS_HASH
@@ -352,3 +353,50 @@ def test_a_seat_that_is_behind_waits_without_a_vote_and_votes_once_it_has_execut
 def test_genesis_is_the_parent_of_nothing_but_height_1() -> None:
     network = run(header_change(parent=NO_HASH))
     assert_nothing_forged_is_final(network)
+
+
+def test_two_proposals_of_two_protocol_versions_are_no_evidence_and_stop_nobody() -> None:
+    network = Network(4, 3)
+    network.start()
+    network.submit(b"transaction")
+    node = network.nodes[0]
+    leader = network.nodes[network.config(0).validators.leader(node.replica.status().view)]
+    sent: list[bytes] = []
+
+    class Ear(Node):
+        def perform_one(self, action: act.Action) -> None:
+            if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.PROPOSAL:
+                sent.append(action.data)
+            elif not isinstance(action, act.Broadcast):
+                super().perform_one(action)
+
+    leader.__class__ = Ear
+    assert leader is not node
+    assert network.run_for(100, until=lambda: bool(sent))
+    proposal = parse_proposal(GENESIS_HASH, sent[0], bytes_max=1 << 21, transactions_max=1_000)
+    for data in (sent[0], remake(leader, proposal, protocol_version=2), sent[0]):
+        node.handle(ProposalReceived(leader.seat, data))
+    assert not any(report.kind == act.ReportKind.EQUIVOCATION for report in node.reports)
+    assert any("protocol version 2" in report.detail for report in node.reports)
+
+
+def test_nobody_votes_for_a_proposal_on_the_grandparent_while_its_view_is_not_nullified() -> None:
+    forged: set[bytes] = set()
+
+    class Watched(Skipper):
+        def transmit(self, other: Node, kind: act.MessageKind, data: bytes) -> None:
+            if kind == act.MessageKind.PROPOSAL:
+                proposal = parse_proposal(GENESIS_HASH, data, bytes_max=1 << 21, transactions_max=1_000)
+                if proposal.block.header.view - proposal.parent_view > 1:
+                    forged.add(proposal.block.hash)
+            super().transmit(other, kind, data)
+
+    for seed in range(10):
+        network = Network(4, seed, Conditions(delay_ms=(1, 60)), node_classes={FORGER: Watched})
+        network.start()
+        for number in range(60):
+            network.submit(b"transaction %d" % number)
+            network.run_for(25)
+        votes = [vote for said in network.votes.values() for vote in said.values()]
+        assert not [vote for vote in votes if vote.block_hash in forged]
+    assert len(forged) > 20

@@ -26,7 +26,7 @@ EVIDENCE: Final = "evidence"
 """What its page tokens are bound to."""
 PLACE_NUMBER_BYTES: Final = 8
 FIRST_PLACE: Final = (2**63 - 1, 0)
-"""Above every epoch there can be."""
+"""Behind every epoch that a zone reaches."""
 
 
 class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):

@@ -34,6 +34,8 @@ class Fetcher:
         self._next_request = 1
         self._wanted: dict[What, _Wanted] = {}
         self._in_flight: dict[int, What] = {}
+        self._doubted: set[int] = set()
+        """Seats that are asked after the others; asked, never iterated."""
 
     def need(self, what: What, seats: Iterable[int], now_ms: int, patience_ms: int = 0) -> Fetch | None:
         """Say that this is missing; gives the request to send now, if any.
@@ -48,7 +50,8 @@ class Fetcher:
         if wanted.request is not None or now_ms < wanted.not_before_ms:
             return None
         if not wanted.seats:
-            wanted.seats = [seat for seat in dict.fromkeys(seats) if seat != self._seat]
+            others = [seat for seat in dict.fromkeys(seats) if seat != self._seat]
+            wanted.seats = sorted(others, key=lambda seat: seat in self._doubted)
         return self._ask(what, wanted)
 
     def answered(self, request: int) -> What | None:
@@ -71,6 +74,10 @@ class Fetcher:
             wanted.not_before_ms = now_ms + RETRY_MS
             return None
         return self._ask(what, wanted)
+
+    def doubt(self, seat: int) -> None:
+        """What this seat answered led nowhere: ask it after the others."""
+        self._doubted.add(seat)
 
     def next_retry_ms(self, now_ms: int) -> int | None:
         """When something wanted may next be asked for."""

@@ -31,7 +31,7 @@ from icn_consensus.domain.chain import Path
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, FetchFailed
 from icn_consensus.domain.records import Record, RecordKind
-from icn_consensus.domain.state import State
+from icn_consensus.domain.state import Pages, State
 
 PAGE_MAX: Final = 64
 """Blocks or certificates taken from one answer."""
@@ -102,7 +102,7 @@ def on_blocks_fetched(state: State, event: BlocksFetched) -> None:
     if isinstance(what, FetchBlock):
         helped = any(block.hash == what.block_hash and state.chain.add(block) for block in blocks)
     elif isinstance(what, FetchFinalBlocks):
-        helped = _take_page(state, blocks, event.certificates)
+        helped = _take_page(state, blocks, event.certificates, event.seat)
     else:
         helped = False
     _conclude(state, what, helped=helped)
@@ -142,9 +142,11 @@ def _conclude(state: State, what: FetchBlock | FetchFinalBlocks | FetchCertifica
     following = state.fetcher.unsatisfied(what, state.now_ms)
     if following is not None:
         state.emit(following)
+    elif isinstance(what, FetchFinalBlocks):
+        _drop_pages(state)
 
 
-def _take_page(state: State, blocks: list[Block], finalizations: tuple[bytes, ...]) -> bool:
+def _take_page(state: State, blocks: list[Block], finalizations: tuple[bytes, ...], seat: int) -> bool:
     """Append linked final blocks; whether any was new and linked."""
     end = state.reached
     helped = False
@@ -156,10 +158,8 @@ def _take_page(state: State, blocks: list[Block], finalizations: tuple[bytes, ..
             break
         end = header
         helped = True
-    if not helped:
-        _drop_pages(state)
-    else:
-        state.page_end = end
+    if helped:
+        state.pages = Pages(end, seat)
     for data in finalizations[:PAGE_MAX]:
         try:
             certificate = parse_certificate(data)
@@ -176,11 +176,13 @@ def _take_page(state: State, blocks: list[Block], finalizations: tuple[bytes, ..
 
 
 def _drop_pages(state: State) -> None:
-    """Forget pages that led nowhere: the seat asked before may have made them up."""
-    if state.page_end is not None:
-        for block in state.chain.path_to(state.page_end.hash).blocks:
+    """Forget pages that nobody goes on from: who gave the last of them may have made it up, and is asked last
+    from now on."""
+    if state.pages is not None:
+        state.fetcher.doubt(state.pages.seat)
+        for block in state.chain.path_to(state.pages.end.hash).blocks:
             state.chain.blocks.pop(block.hash, None)
-    state.page_end = None
+    state.pages = None
 
 
 def _fetch_missing(state: State, path: Path, highest: Certificate) -> None:
@@ -237,7 +239,7 @@ def _settle(state: State, path: tuple[Block, ...], certificate: Certificate) -> 
         # Others may need it to see that the edge block is final, also after a restart of all who have it.
         header = block.header
         state.persist(Record(RecordKind.BLOCK, header.epoch, header.view, block.data), is_synced=True)
-    state.page_end = None
+    state.pages = None
     abandoned = state.chain.prune()
     if abandoned:
         state.emit(Abandoned(abandoned))

@@ -44,6 +44,10 @@ def on_proposal(state: State, seat: int, data: bytes) -> None:
     header = proposal.block.header
     if proposal.seat != seat or state.leader(header.view) != seat:
         return
+    if header.protocol_version != state.config.protocol_version:
+        detail = f"protocol version {header.protocol_version}"
+        state.report(ReportKind.INVALID_PROPOSAL, state.view, seat, detail=detail)
+        return
     place = (header.epoch, header.view)
     if place == (state.epoch, state.view):
         _take(state, proposal)

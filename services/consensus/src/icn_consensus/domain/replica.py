@@ -60,6 +60,7 @@ class Replica:
 
         Raises:
             MalformedMessage: a record of the log cannot be read; the node must not vote.
+            SafetyViolation: what is on disk cannot be; the node must stop.
         """
         assert self._started is None, "a replica starts once"
         self._started = recovery.restore(self._config, self._crypto, recovered, now_ms)

@@ -64,6 +64,16 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Pages:
+    """Pages of final blocks that no certificate has reached yet."""
+
+    end: BlockHeader
+    """Their last block."""
+    seat: int
+    """Who gave it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A proposal of ours whose transactions are being chosen."""
 
@@ -117,8 +127,8 @@ class State:
         """Verified ones by height; ascending use only through `sorted`."""
         self.handover: tuple[Block, ...] = ()
         """Blocks after the edge block up to the one whose finalization covers it."""
-        self.page_end: BlockHeader | None = None
-        """Last block of the pages fetched while catching up, not final yet."""
+        self.pages: Pages | None = None
+        """What was fetched while catching up and is not final yet."""
         self.judged: set[bytes] = set()
         """Blocks the application found valid since it started; asked, never iterated."""
         self.judging: bytes | None = None
@@ -160,7 +170,7 @@ class State:
     @property
     def reached(self) -> BlockHeader:
         """Where the next page of final blocks begins: after the pages taken, or after the final block."""
-        end, final = self.page_end, self.chain.final
+        end, final = None if self.pages is None else self.pages.end, self.chain.final
         is_held = end is not None and end.height > final.height and self.chain.header(end.hash) is not None
         return end if end is not None and is_held else final
 

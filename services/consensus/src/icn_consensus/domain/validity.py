@@ -58,11 +58,9 @@ def check_envelope(state: State, proposal: Proposal) -> None:
     """What depends on nothing but the clock, looked at once when the proposal's view is current.
 
     Raises:
-        ProposalInvalid: version, epoch or time is not acceptable.
+        ProposalInvalid: epoch or time is not acceptable.
     """
     header = proposal.block.header
-    if header.protocol_version != state.config.protocol_version:
-        raise ProposalInvalid(f"protocol version {header.protocol_version}")
     if header.epoch != state.epoch:
         raise ProposalInvalid(f"epoch {header.epoch} in epoch {state.epoch}")
     distance_ms = abs(header.time_ms - state.now_ms)

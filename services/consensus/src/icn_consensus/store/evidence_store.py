@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from icn_kit.database import Database
@@ -14,6 +15,8 @@ class EvidenceStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reading = asyncio.Semaphore(1)
+        """Of the pool's connections at most one answers questions: final blocks need the others."""
 
     async def add(self, evidence: Evidence) -> None:
         """See `EvidenceStore`."""
@@ -26,7 +29,7 @@ class EvidenceStore:
 
     async def page(self, before: tuple[int, int], count: int) -> Sequence[Evidence]:
         """See `EvidenceStore`."""
-        async with self._database.connection() as connection:
+        async with self._reading, self._database.connection() as connection:
             cursor = connection.cursor(binary=True)
             await cursor.execute(
                 "SELECT epoch, seat, view, proof FROM evidence WHERE (epoch, seat) < (%s, %s)"

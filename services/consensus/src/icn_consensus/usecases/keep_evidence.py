@@ -1,6 +1,6 @@
 """What seats did wrong, on its way to disk: the first proof of each seat and epoch.
 
-It is kept beside the protocol, which never waits for it; what is lost with the process others have seen, too.
+It is kept beside the protocol, which never waits for it: what is not on disk when the process dies is lost.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class EvidenceKeeper:
 
     def __init__(self, store: EvidenceStore) -> None:
         self._store = store
-        self._waiting: deque[Evidence] = deque(maxlen=WAITING_MAX)
+        self._waiting: deque[Evidence] = deque()
         self._has_waiting = asyncio.Event()
         self._newest: dict[int, int] = {}
         """By seat, the epoch of the newest proof that was taken."""
 
     def put(self, report: Report) -> None:
-        """Take a report, unless one of its seat and epoch was taken before."""
-        if self._newest.get(report.seat, -1) >= report.epoch:
+        """Take a report, unless one of its seat and epoch was taken before or too many wait."""
+        if self._newest.get(report.seat, -1) >= report.epoch or len(self._waiting) >= WAITING_MAX:
             return
         self._newest[report.seat] = report.epoch
         self._waiting.append(Evidence(report.epoch, report.seat, report.view, report.evidence))

@@ -69,6 +69,8 @@ class Memberships:
         seen = await self._ledger.membership(leaf.organization, leaf.member)
         if seen is None:
             await wait_until_reached(self._heights, changed.height)
+            seen = await self._ledger.membership(leaf.organization, leaf.member)
+        if seen is None:
             raise FailedPrecondition("MEMBERSHIP_UNKNOWN", "the ledger has no such membership")
         check_reached(changed.height, seen.height)
         if leaf.status == MEMBERSHIP_STATUS_ACTIVE:

@@ -34,6 +34,7 @@ def record_equivocation(
         Refused: EPOCH_UNKNOWN, SEAT_UNKNOWN, EQUIVOCATION_RECORDED, EQUIVOCATION_UNPROVEN.
     """
     proof, zone = message.proof, context.zone
+    assert zone.seats, "only a contract is asked without the zone's facts"
     if proof.epoch > context.epoch:
         raise Refused(refusals.EPOCH_UNKNOWN, ("epoch", proof.epoch), ("epoch_now", context.epoch))
     if proof.seat >= len(zone.seats):

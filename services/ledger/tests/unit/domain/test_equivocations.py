@@ -57,19 +57,23 @@ async def test_what_the_seat_has_not_signed_is_refused_and_leaves_no_trace(scene
         "seat": 4,
         "seats": 4,
     }
-    assert await scene.refused("EPOCH_UNKNOWN", scene.ana, record(evidence(zone, epoch=1))) == {
-        "epoch": 1,
-        "epoch_now": 0,
-    }
+    for epoch in (1, 2**62):
+        assert await scene.refused("EPOCH_UNKNOWN", scene.ana, record(evidence(zone, epoch=epoch))) == {
+            "epoch": epoch,
+            "epoch_now": 0,
+        }
     await scene.applied(scene.ana, record(evidence(zone)))
 
 
-def test_what_is_no_contradiction_is_malformed_and_two_signatures_are_charged(zone: Zone) -> None:
+def test_what_is_no_contradiction_is_malformed_and_sixteen_signatures_are_charged(zone: Zone) -> None:
     member = zone.organizations[0]
     same = notarize(zone, "one")
     twice = evidence(zone)[:4] + 2 * (b"\x01" + (60).to_bytes(4, "big") + same.body + same.signature)
-    for wrong in (b"", twice, evidence(zone) + b"\0"):
+    too_far = [
+        evidence(zone, **{name: number}) for name in ("epoch", "view") for number in (2**62 + 1, 2**63)
+    ]
+    for wrong in (b"", twice, evidence(zone) + b"\0", *too_far):
         with pytest.raises(Malformed, match="evidence: "):
             parse_transaction(zone.transaction(member, record(wrong)), zone.genesis.hash)
     right = parse_transaction(zone.transaction(member, record(evidence(zone))), zone.genesis.hash)
-    assert (right.signatures_charged, right.leaves_made_max) == (3, 1)
+    assert (right.signatures_charged, right.leaves_made_max) == (17, 1)
