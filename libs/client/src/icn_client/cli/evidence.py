@@ -81,9 +81,14 @@ def show_all(data: DataOption = None, as_json: JsonOption = False) -> None:
 def check_file(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="The proof in hex, as `icn evidence list --json` prints it."),
+        typer.Argument(
+            metavar="FILE", help="The proof in hex, as `icn evidence list --json` prints it.", readable=False
+        ),
     ],
-    genesis: Annotated[Path, typer.Option("--genesis", metavar="GENESIS", help="The zone's genesis file.")],
+    genesis: Annotated[
+        Path,
+        typer.Option("--genesis", metavar="GENESIS", help="The zone's genesis file.", readable=False),
+    ],
 ) -> None:
     """Check a proof offline: prints {"valid", "epoch", "seat", "view", "organization", "said"}, or
     {"valid", "problem"} and ends with exit status 1."""
