@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is the machine's business, which other work may keep busy.
+settings.register_profile("icn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("icn")
 
 pytest_plugins = ["icn_localnet.pytest_plugin"]
 

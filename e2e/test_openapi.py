@@ -25,6 +25,6 @@ schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.N
 
 
 @schema.exclude(path="/v1/events").parametrize()  # its answer has no end
-@settings(max_examples=EXAMPLES_MAX, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES_MAX, suppress_health_check=list(HealthCheck))
 def test_the_platform_answers_as_the_document_says(case: schemathesis.Case, platform: Any) -> None:
     case.call_and_validate(base_url=platform.gateway_url, checks=CHECKS)

@@ -156,7 +156,7 @@ def spoil_message(data: st.DataObject, message: Message) -> None:
         setattr(message, field.name, spoilt_value(data, field, held))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 async def test_a_spoilt_answer_stops_no_other_decision(data: st.DataObject) -> None:
     def spoil(answer: Message) -> Message:

@@ -193,7 +193,7 @@ FLIPPED = 400
 def test_no_flipped_byte_of_the_file_passes(handed_over: ProofFile, zone: Any) -> None:
     content = handed_over.to_bytes()
 
-    @settings(max_examples=FLIPPED, deadline=None)
+    @settings(max_examples=FLIPPED)
     @given(st.integers(0, len(content) - 1), st.integers(1, 255))
     def flip(position: int, mask: int) -> None:
         changed = bytearray(content)
@@ -223,7 +223,7 @@ def test_no_flipped_bit_of_what_the_file_carries_passes(handed_over: ProofFile, 
         if holder.get(name)
     ]
 
-    @settings(max_examples=FLIPPED, deadline=None)
+    @settings(max_examples=FLIPPED)
     @given(st.sampled_from(range(len(places))), st.data())
     def flip(which: int, data: st.DataObject) -> None:
         holder, name = places[which]
@@ -240,7 +240,7 @@ def test_no_flipped_bit_of_what_the_file_carries_passes(handed_over: ProofFile, 
     flip()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_garbage_is_malformed_and_never_raises(content: bytes) -> None:
     with pytest.raises(ProofMalformed):

@@ -112,7 +112,7 @@ def test_a_huge_credential_is_refused_before_it_is_parsed() -> None:
     assert "at most" in str(answer(b" " * (credential.CREDENTIAL_BYTES_MAX + 1))["reason"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(position=st.integers(0, 10_000), flip=st.integers(1, 255))
 def test_no_changed_byte_passes(signed_content: bytes, position: int, flip: int) -> None:
     content = bytearray(signed_content)
@@ -195,7 +195,7 @@ def test_a_status_that_cannot_be_read_is_not_taken_for_good(
 
 
 @given(indices=st.sets(st.integers(0, status_list.ENTRIES_MIN - 1), max_size=20))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_list_comes_back(indices: set[int]) -> None:
     content = status_list.with_bits_set(status_list.empty(), indices)
     assert status_list.decode(status_list.encode(content)) == content

@@ -267,7 +267,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(subject=VALUES, kind=VALUES)
 def test_no_json_makes_the_canonicalization_fail_otherwise(subject: Any, kind: Any) -> None:
     from icn_credentials import rdf

@@ -25,7 +25,7 @@ def signed(secret: int, digest: bytes) -> tuple[bytes, bytes, tuple[int, int]]:
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, secp256k1.ORDER - 1), st.binary(max_size=40))
 def test_the_signers_key_verifies_and_is_one_of_the_two_recovered(secret: int, message: bytes) -> None:
     digest = hashlib.sha256(message).digest()

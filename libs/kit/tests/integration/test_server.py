@@ -144,7 +144,7 @@ async def test_bytes_that_are_no_request_are_an_invalid_argument(serve: Serve, m
     assert logs == []
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(garbage=st.binary(max_size=200))
 def test_no_bytes_give_an_internal_error(garbage: bytes) -> None:
     async def call() -> None:

@@ -235,7 +235,7 @@ class PoolModel(RuleBasedStateMachine):
         assert len(items) <= 8
 
 
-PoolModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+PoolModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestPoolModel = PoolModel.TestCase
 
 

@@ -88,7 +88,7 @@ def test_only_a_sync_makes_records_count_as_durable(folder: Path) -> None:
     log.close()
 
 
-@settings(deadline=None, max_examples=40)  # each example syncs a real file
+@settings(max_examples=40)  # each example syncs a real file
 @given(payloads=payload_lists, data=st.data())
 def test_a_log_cut_anywhere_in_its_last_record_keeps_all_records_before(
     payloads: list[bytes], data: st.DataObject
@@ -101,7 +101,7 @@ def test_a_log_cut_anywhere_in_its_last_record_keeps_all_records_before(
         assert reopened(folder) == payloads[:-1]
 
 
-@settings(deadline=None, max_examples=40)  # each example syncs a real file
+@settings(max_examples=40)  # each example syncs a real file
 @given(payloads=payload_lists, tail=st.binary(max_size=200))
 def test_bytes_of_a_torn_write_behind_the_last_record_are_cut_off(payloads: list[bytes], tail: bytes) -> None:
     with Folder() as folder:
@@ -113,7 +113,7 @@ def test_bytes_of_a_torn_write_behind_the_last_record_are_cut_off(payloads: list
         assert segment.stat().st_size == size
 
 
-@settings(deadline=None, max_examples=40)  # each example syncs a real file
+@settings(max_examples=40)  # each example syncs a real file
 @given(payloads=payload_lists, zeros=st.integers(1, 5_000))
 def test_zeros_that_a_file_system_left_behind_the_last_record_are_cut_off(
     payloads: list[bytes], zeros: int
@@ -124,7 +124,7 @@ def test_zeros_that_a_file_system_left_behind_the_last_record_are_cut_off(
         assert reopened(folder) == payloads
 
 
-@settings(deadline=None, max_examples=40)  # each example syncs a real file
+@settings(max_examples=40)  # each example syncs a real file
 @given(payloads=payload_lists, data=st.data())
 def test_a_flipped_bit_is_never_read_as_a_record(payloads: list[bytes], data: st.DataObject) -> None:
     """Before the last record it is damage; in the last one it looks like a torn write."""

@@ -92,7 +92,7 @@ def seen() -> Iterator[dict[str, set[int]]]:
 
 
 @operations.parametrize()
-@settings(max_examples=EXAMPLES_MAX, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES_MAX, suppress_health_check=list(HealthCheck))
 def test_every_answer_is_one_that_the_document_declares(
     case: schemathesis.Case, gateway_url: str, seen: dict[str, set[int]]
 ) -> None:

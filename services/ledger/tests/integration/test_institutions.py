@@ -326,7 +326,7 @@ async def test_a_token_of_one_list_is_refused_by_another(running: Running) -> No
         assert await refuse(call, grpc.StatusCode.INVALID_ARGUMENT) == "INVALID_PAGE_TOKEN"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(method=st.sampled_from(READS), data=st.binary(max_size=200))
 async def test_garbage_bytes_are_answered_with_a_refusal(running: Running, method: str, data: bytes) -> None:
     async with grpc.aio.insecure_channel(running.service.addresses[1]) as channel:

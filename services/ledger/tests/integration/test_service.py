@@ -263,7 +263,7 @@ async def test_a_gap_is_a_failed_precondition(running: Running) -> None:
     assert await refuse(call, grpc.StatusCode.FAILED_PRECONDITION) == "HEIGHT_GAP"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     method=st.sampled_from(["GetAccount", "ListEntries", "GetProof", "WatchBlocks"]),
     data=st.binary(max_size=200),

@@ -113,7 +113,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(history=steps)
 def test_no_wait_is_left_that_is_free_or_that_its_own_booker_blocks(
     history: list[tuple[str, int, int, int]],

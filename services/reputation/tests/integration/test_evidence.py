@@ -61,7 +61,7 @@ def test_any_order_and_any_repeats_of_the_events_give_the_same_scores(database_f
     database = loop.run_until_complete(Database.open(database_for("icn_reputation"), "reputation"))
     world = World(database)
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
     @given(trades=TRADES, data=st.data())
     def same(trades: list[Any], data: st.DataObject) -> None:
         events = pieces_of(trades)

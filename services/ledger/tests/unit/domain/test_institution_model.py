@@ -339,5 +339,5 @@ class InstitutionMachine(RuleBasedStateMachine):
 
 TestInstitutionMachine = InstitutionMachine.TestCase
 TestInstitutionMachine.settings = settings(
-    max_examples=40, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=12, suppress_health_check=list(HealthCheck)
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn_crypto.ed25519 import Verdict
@@ -443,7 +443,6 @@ def test_the_transaction_cache_is_bounded_by_count_and_by_bytes(zone: Zone) -> N
     assert by_bytes.read(data[0]) is not first
 
 
-@settings(deadline=None)
 @given(st.permutations(range(6)), st.integers(0, 6))
 async def test_whatever_the_order_of_arrival_a_lane_is_taken_in_its_own(
     order: list[int], transactions_max: int
