@@ -74,6 +74,7 @@ class Read(NamedTuple):
 
 READS: Mapping[str, Read] = {
     "consensus.v1.ConsensusService/GetStatus": Read({}, None),
+    "consensus.v1.ConsensusService/ListEvidence": Read({}, None),
     "ledger.v1.LedgerService/GetAccount": Read({"name": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/ListAccounts": Read({"owner": f"principals/{ID}"}, None),
     "ledger.v1.LedgerService/ListEntries": Read({"account": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
@@ -94,6 +95,7 @@ READS: Mapping[str, Read] = {
         {"name": f"contracts/{ID}", "message": b"{}"}, "CONTRACT_UNKNOWN"
     ),
     "ledger.v1.LedgerService/ListDuties": Read({"organization": f"principals/{ID}"}, None),
+    "ledger.v1.LedgerService/ListEquivocations": Read({}, None),
     "ledger.v1.LedgerService/GetTransaction": Read({"name": f"transactions/{DIGEST}"}, "TRANSACTION_UNKNOWN"),
     "ledger.v1.LedgerService/GetBlock": Read({"name": f"blocks/{2**62}"}, "BLOCK_UNKNOWN"),
     "ledger.v1.LedgerService/ListBlocks": Read({}, None),

@@ -34,6 +34,7 @@ MESSAGES = {
     "start_recovery": transactions.start_recovery(
         ID, 2, [transactions.controller_key(key.public_keys) for key in KEYS]
     ),
+    "record_equivocation": transactions.record_equivocation(b"a proof"),
     "cancel_recovery": transactions.cancel_recovery(ID),
     "complete_recovery": transactions.complete_recovery(ID),
     "set_recovery": transactions.set_recovery(transactions.recovery_policy(b"g" * 16, 5)),

@@ -25,6 +25,7 @@ from icn_kit.inbox import (
     is_level,
 )
 from icn_kit.lease import LEASE_SECONDS
+from icn_kit.lifecycle import cancel_all
 from icn_kit.relay import Relay, rebuild
 from icn_kit.trace import current_trace
 from icn_localnet.nats import NatsServer
@@ -92,9 +93,7 @@ async def start_consumer(
         return consumer
 
     yield start
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await cancel_all(tasks)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from icn_kit.block_clock import BlockMoment
 from icn_kit.bus import Bus, OutgoingEvent
 from icn_kit.envelope import ledger_event_id, serialize_envelope
 from icn_kit.errors import FailedPrecondition
+from icn_kit.lifecycle import cancel_all
 from icn_localnet.nats import USER, NatsServer
 
 Service = Any
@@ -165,9 +166,7 @@ async def following(service: Service, nats_server: NatsServer) -> AsyncIterator[
     ]
     tasks = [asyncio.ensure_future(one) for one in work]
     yield Following(service, bus, blocks, outboxes)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await cancel_all(tasks)
     await bus.delete_stream("ledger")
     await bus.close()
 
