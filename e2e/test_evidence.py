@@ -62,7 +62,7 @@ def test_an_equivocation_is_recorded_and_proven(
         **{"valid": True, "epoch": "0", "seat": LIAR, "view": "5", "organization": organization},
         "said": ["notarize", "notarize"],
     }
-    file.write_text(listed["proof"][:-2] + "00")
+    file.write_text((proof[:-1] + bytes([proof[-1] ^ 1])).hex())
     wrong = icn(*check)
     assert (wrong.returncode, json.loads(wrong.stdout)["valid"]) == (1, False)
     saved = tmp_path / "leaf.json"

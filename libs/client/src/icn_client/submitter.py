@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
+from icn_kit.lifecycle import cancel_all
+
 from icn_client.transactions import Signed
 
 BATCH_TRANSACTIONS_MAX: Final = 250
@@ -207,9 +209,7 @@ class Submitter:
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks)
 
     @property
     def room(self) -> int:
@@ -341,9 +341,7 @@ class Submitter:
             pass
         finally:
             self._current = None
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
+            await cancel_all([writer])
 
     async def _write(self, stream: DoorStream) -> None:
         try:

@@ -17,6 +17,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Protocol
 
+from icn_kit.lifecycle import cancel_all
+
 from icn_localnet import processes
 from icn_localnet.postgres_binaries import PostgresUnavailable
 from icn_localnet.postgres_settings import UnsafeSettings
@@ -142,9 +144,7 @@ class Supervisor:
         tasks = [child.task for child in self.children.values() if child.task is not None]
         if self._maintenance is not None:
             tasks.append(self._maintenance)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(tasks)
         for stage in reversed(self._stages):
             await asyncio.gather(*(asyncio.to_thread(child.part.stop) for child in stage))
             for child in stage:

@@ -12,7 +12,7 @@ import pytest
 from icn.consensus.v1 import service_pb2
 from icn_consensus.main import CannotValidate, build
 from icn_consensus.store.block_store import RecordLogStale
-from icn_consensus.store.record_log import KEY_NOTE_SUFFIX, RecordLogInUse, RecordLogMissing
+from icn_consensus.store.record_log import KEY_NOTE_SUFFIX, RecordLog, RecordLogInUse, RecordLogMissing
 from icn_kit.errors import from_rpc_error
 
 from .conftest import Federation, MakeFederation, Validator, until
@@ -344,15 +344,26 @@ class TestSigningState:
         await self._cannot_start(validator, "the log here is", RecordLogMissing)
 
     async def test_an_older_copy_of_the_record_log_keeps_the_validator_from_starting(
-        self, federation: Federation
+        self, federation: Federation, four_databases: list[str]
     ) -> None:
+        def newest_known_to_the_store() -> int:
+            with psycopg.connect(four_databases[0]) as connection:
+                row = connection.execute("SELECT sequence FROM consensus.record_log").fetchone()
+                return row[0] if row is not None else 0
+
         validator = federation.validators[0]
         await validator.submit(lane_of(b"ana", 1))
         await validator.stop()
         copy = validator.directory / "copy"
         shutil.copytree(validator.settings.record_directory, copy)
+        log = RecordLog.open(copy, genesis_hash=federation.network.genesis.hash, seat=0)
+        copied = log.sequence
+        log.close()
         await validator.start()
-        await validator.submit(lane_of(b"ana", 5, 2))
+        sequence = 1
+        while newest_known_to_the_store() <= copied:  # it may only have followed the others at first
+            sequence += 1
+            await validator.submit(lane_of(b"ana", 1, sequence))
         await validator.stop()
         shutil.rmtree(validator.settings.record_directory)
         copy.rename(validator.settings.record_directory)

@@ -17,6 +17,7 @@ import structlog
 from icn.consensus.v1 import peer_pb2
 from icn_kit.channel import ChannelFactory
 from icn_kit.errors import DomainError, InvalidArgument, Unavailable, from_rpc_error
+from icn_kit.lifecycle import cancel_all
 
 from icn_consensus.domain.actions import MessageKind
 from icn_consensus.metrics import PEER_FRAMES_DROPPED, PEERS_CONNECTED
@@ -92,9 +93,7 @@ class PeerNetwork:
 
     async def close(self) -> None:
         """End the streams that we dialled."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks)
 
     def connections(self) -> list[tuple[int, bool, int]]:
         """Per other seat: whether a stream to or from it is open, and the highest final height it told of."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 from icn.consensus.v1 import block_pb2
 from icn_kit.clock import Clock
+from icn_kit.lifecycle import cancel_all
 
 from icn_consensus.domain.actions import (
     Abandoned,
@@ -199,9 +200,7 @@ class Driver:
         if self._tasks:
             await self.executor.drain(seconds)
         self.ends.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks)
         if self._timer is not None:
             self._timer.cancel()
         if self._tasks:
