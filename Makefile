@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup setup-dev native run demo test check bench campaign mutants lock clean
+.PHONY: help python setup setup-dev native run demo test check bench campaign model mutants lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -41,6 +41,9 @@ bench: setup-dev ## print the table of what the platform must reach
 
 mutants: setup-dev ## plant known bugs one by one: tests or simulator must find each
 	@$(BIN)/python -m scripts.mutants
+
+model: setup-dev ## check the model of consensus by simulation (needs node 18 with npm)
+	@$(BIN)/python -m scripts.model
 
 SEEDS ?= 5000
 FIRST_SEED ?= 1000

@@ -28,7 +28,10 @@ _RECORD_KINDS = {
 
 
 def consider(state: State) -> bool:
-    """Notarize the current view's proposal once it is valid and while nothing forbids it. True when voted."""
+    """Notarize the current view's proposal once it is valid and while nothing forbids it.
+
+    True when voted, and when its body told of a finalization: the vote may wait for what that makes final.
+    """
     view = state.views.get(state.view)
     if view is None or view.proposal is None or view.own_votes or view.own_proposal is not None:
         return False
@@ -37,15 +40,16 @@ def consider(state: State) -> bool:
     state.candidate = candidate
     if candidate.is_rejected:
         return False
+    known = len(state.finalizations)
     try:
         if is_new:
             check_envelope(state, candidate.proposal)
         check(state, candidate)
     except ProposalWaits:
-        return False
+        return len(state.finalizations) > known
     except ProposalInvalid as refusal:
         _reject(state, candidate, str(refusal))
-        return False
+        return len(state.finalizations) > known
     block = candidate.proposal.block
     if not state.chain.add(block):
         return False
