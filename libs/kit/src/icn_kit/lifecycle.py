@@ -78,8 +78,8 @@ class Stop:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
+        self.request(f"task {task.get_name()} failed: {error}", EXIT_FATAL)
         _log.critical("task failed", task=task.get_name(), exc_info=error)
-        self.request(f"task {task.get_name()} failed", EXIT_FATAL)
 
 
 async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:

@@ -7,10 +7,11 @@ plain HTTP on a port of their own that no public door leads to.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -32,6 +33,27 @@ REQUEST_BYTES_MAX = 8 * 1024
 REQUEST_SECONDS_MAX = 5.0
 CONNECTIONS_MAX = 16
 """One scraper, one probe and a curious operator, with room to spare."""
+
+
+class _Lossy:
+    """A stream on which what cannot be written is lost.
+
+    Logs often lie on the disk that is full: a line that raised would stop whatever was about to be logged,
+    the stop of a node included.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, if the stream takes it."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, if the stream takes it."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def _add_trace(_logger: Any, _method: str, event: Any) -> Any:
@@ -63,7 +85,7 @@ def configure_logging(service: str, *, level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lossy(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

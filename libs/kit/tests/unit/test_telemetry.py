@@ -5,8 +5,10 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from icn_kit.lifecycle import EXIT_FATAL
 from icn_kit.telemetry import CONNECTIONS_MAX, REQUEST_BYTES_MAX, MetricsServer
 from prometheus_client import CollectorRegistry, Counter
 
@@ -39,6 +41,45 @@ def test_every_log_line_is_one_json_object_on_stderr() -> None:
     assert "ZeroDivisionError" in inside["exception"]
     assert library["event"] == "from a library"
     assert outside["time"].endswith("Z")
+
+
+FULL_DISK = """
+import asyncio, resource, sys
+import structlog
+from icn_kit.lifecycle import run_service
+from icn_kit.telemetry import configure_logging
+
+configure_logging("test")
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
+
+class Service:
+    def __init__(self, stop): self.stop = stop
+    async def start(self):
+        for number in range(100):
+            structlog.get_logger("a").warning("a line that may be lost", number=number)
+        async def fail(): raise OSError(28, "No space left on device")
+        self.stop.guard(fail(), "core")
+        await self.stop.wait()
+        print(self.stop.reason, flush=True)
+    async def drain(self): print("drained", flush=True)
+
+async def build(stop): return Service(stop)
+
+sys.exit(run_service(build))
+"""
+
+
+def test_logs_that_a_full_disk_does_not_take_stop_nothing_least_of_all_a_stop(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        run = subprocess.run(
+            [sys.executable, "-c", FULL_DISK], stdout=subprocess.PIPE, stderr=log, text=True, check=False
+        )
+    assert run.stdout.splitlines() == [
+        "task core failed: [Errno 28] No space left on device",
+        "drained",
+    ]
+    assert run.returncode == EXIT_FATAL
+    assert (tmp_path / "log").stat().st_size == 300
 
 
 @pytest.fixture
