@@ -177,8 +177,8 @@ class Service:
         return task
 
     def _note_fault(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            self._fault = f"{task.get_name()} failed"
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fault = self._fault or f"{task.get_name()} failed: {error}"
 
 
 async def build(settings: ConsensusSettings, stop: Stop | None = None, clock: Clock | None = None) -> Service:

@@ -34,6 +34,16 @@ REPORTS = Counter("icn_consensus_reports_total", "What the core reported, per ki
 PEER_FRAMES_DROPPED = Counter(
     "icn_consensus_peer_frames_dropped_total", "Frames dropped because a peer was too slow."
 )
+PEER_FAULTS = Counter(
+    "icn_consensus_peer_faults_total",
+    "Frames and messages that no honest validator sends.",
+    ["what"],
+)
+CLOCK_DISTANCE_SECONDS = Gauge(
+    "icn_consensus_clock_distance_seconds",
+    "Block time less this clock, of the last proposal refused for it; 0 since the last one in time.",
+    ["seat"],
+)
 EVENTS_DROPPED = Counter(
     "icn_consensus_events_dropped_total", "Work refused because a queue was full.", ["what"]
 )

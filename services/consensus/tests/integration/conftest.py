@@ -15,6 +15,7 @@ from icn_consensus.main import Service, build
 from icn_consensus.settings import ConsensusSettings
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.channel import ChannelFactory
+from icn_kit.clock import Clock
 from icn_kit.lifecycle import Stop
 from icn_kit.server import GrpcServer
 from icn_kit.tls import TlsFiles
@@ -73,14 +74,14 @@ class Validator:
             genesis.validator_set,
         )
 
-    async def start(self) -> None:
+    async def start(self, clock: Clock | None = None) -> None:
         self._server = GrpcServer(
             self.application_address,
             [(application_pb2_grpc.add_ApplicationServiceServicer_to_server, self.application)],
         )
         await self._server.start()
         self.stop_request = Stop()
-        self.service = await build(self.settings, self.stop_request)
+        self.service = await build(self.settings, self.stop_request, clock)
         await self.service.start()
 
     async def stop(self) -> None:

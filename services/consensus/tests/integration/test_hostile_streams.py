@@ -11,12 +11,13 @@ import pytest
 from icn.consensus.v1 import peer_pb2
 from icn.consensus.v1.service_pb2 import ListEvidenceRequest
 from icn_consensus.domain.block import VOTE_TAGS, VoteKind, build_vote, vote_body
-from icn_consensus.peers import frames, network
+from icn_consensus.peers import frames, network, standing
 from icn_consensus.peers.hello import Greeting, Identity
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_crypto.equivocation import parse
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.errors import from_rpc_error
+from icn_kit.server import MESSAGE_SIZE_BYTES_MAX
 
 from .conftest import WAIT_SECONDS, Federation
 from .counting_application import make_transaction
@@ -113,7 +114,7 @@ async def test_a_faulty_seat_that_sends_nonsense_does_not_stop_the_others(federa
         peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(request=4, certificates_from_view=2**64 - 1)),
         peer_pb2.PeerFrame(fetch_response=peer_pb2.FetchResponse(request=9, blocks=[b"block"])),
     ]
-    for frame in nonsense * 20:
+    for frame in nonsense * 7:  # two of them are counted against the seat, which is cut off at 16
         await call.write(frames.request_bytes(frame))
     [outcome] = await federation.validators[0].submit([make_transaction(b"ana", 1)])
     assert outcome.receipt
@@ -121,6 +122,95 @@ async def test_a_faulty_seat_that_sends_nonsense_does_not_stop_the_others(federa
     assert service is not None
     assert (service.fault, federation.validators[0].stop_request.is_requested) == ("", False)
     call.cancel()
+
+
+async def hello_is_answered_with(federation: Federation, seat: int) -> tuple[grpc.StatusCode, str]:
+    """What becomes of a stream of this seat that is not let in."""
+    call = dial(federation, 0)
+    await call.write(frames.request_bytes(Greeting(identity_of(federation, seat)).say(0)))
+    return await reason_of_end(call)
+
+
+async def test_a_seat_that_sends_malformed_frames_is_kept_out_for_a_while_and_then_heard_again(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "BAR_SECONDS_FIRST", 0.5)
+    await federation.validators[1].stop()
+    for bar_seconds in (0.5, 1.0):
+        call = dial(federation, 0)
+        await shake_hands(call, identity_of(federation, 1))
+        await call.write(b"\xff" * 100)
+        assert await reason_of_end(call) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_FRAME")
+        assert await hello_is_answered_with(federation, 1) == (grpc.StatusCode.UNAVAILABLE, "SEAT_BARRED")
+        [outcome] = await federation.validators[0].submit([make_transaction(b"%f" % bar_seconds, 1)])
+        assert outcome.receipt, "the others go on"
+        await asyncio.sleep(bar_seconds)
+    await federation.validators[1].start()
+    await federation.validators[2].stop()  # from now on nothing is final without the seat that was barred
+    [outcome] = await federation.validators[0].submit([make_transaction(b"ana", 1)])
+    assert outcome.receipt
+
+
+async def test_a_seat_that_sends_messages_no_honest_validator_sends_is_cut_off_at_the_limit(
+    federation: Federation,
+) -> None:
+    await federation.validators[1].stop()
+    liar = identity_of(federation, 1)
+    call = dial(federation, 0)
+    await shake_hands(call, liar)
+    dishonest = [
+        peer_pb2.PeerFrame(vote=b"\xff" * 50),
+        peer_pb2.PeerFrame(proposal=b"\x0a\x00"),
+        peer_pb2.PeerFrame(certificate=b"\xff"),
+        peer_pb2.PeerFrame(certificate=b"\x08\x03\x20\x7f"),
+    ]
+    service = federation.validators[0].service
+    assert service is not None
+    for number in range(standing.FAULTS_MAX - 1):
+        await call.write(frames.request_bytes(dishonest[number % len(dishonest)]))
+    await asyncio.sleep(0.3)
+    assert service._network is not None
+    assert service._network._standings[1]._faults == standing.FAULTS_MAX - 1
+    await call.write(frames.request_bytes(dishonest[0]))
+    assert await reason_of_end(call) == (grpc.StatusCode.UNAVAILABLE, "SEAT_BARRED")
+    assert (service.fault, federation.validators[0].stop_request.is_requested) == ("", False)
+
+
+async def test_who_only_says_that_it_is_a_seat_cannot_get_the_seat_barred(federation: Federation) -> None:
+    stranger = identity_of(federation, 1, SigningKey.generate(Suite.ED25519))
+    for _ in range(3):
+        call = dial(federation, 0)
+        await call.write(frames.request_bytes(Greeting(stranger).say(0)))
+        await call.read()
+        await call.write(b"\xff" * 100)
+        assert await reason_of_end(call) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_FRAME")
+        call = dial(federation, 0)
+        await shake_hands(call, stranger)
+        assert await reason_of_end(call) == (grpc.StatusCode.PERMISSION_DENIED, "HELLO_REFUSED")
+    call = dial(federation, 0)
+    await shake_hands(call, identity_of(federation, 1))
+    # The seat's own validator, which dials again, is let in.
+    assert await reason_of_end(call) == (grpc.StatusCode.UNAVAILABLE, "STREAM_REPLACED")
+
+
+@pytest.mark.parametrize("size_bytes", [MESSAGE_SIZE_BYTES_MAX + 1, 64 * 1024 * 1024])
+async def test_a_message_that_no_door_takes_is_refused_before_it_is_read(
+    federation: Federation, size_bytes: int
+) -> None:
+    files = federation.client_tls
+    credentials = grpc.ssl_channel_credentials(
+        files.authority.read_bytes(), files.key.read_bytes(), files.certificate.read_bytes()
+    )
+    address = federation.network.validators[0].consensus
+    async with grpc.aio.secure_channel(
+        address, credentials, [("grpc.max_send_message_length", -1)]
+    ) as channel:
+        call = channel.stream_stream(CONNECT)(timeout=20)
+        await shake_hands(call, identity_of(federation, 1))
+        with pytest.raises(grpc.RpcError) as ended:
+            await call.write(bytes(size_bytes))
+            await call.read()
+        assert ended.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_a_seat_that_votes_for_two_blocks_is_proven_to_whoever_asks(federation: Federation) -> None:

@@ -38,6 +38,13 @@ class Processes:
                 [sys.executable, str(PROGRAM), str(path)], stdout=log, stderr=log
             )
 
+    def pid(self, validator: Validator) -> int:
+        return self._running[validator.seat].pid
+
+    def has_ended(self, validator: Validator) -> int | None:
+        """Exit status; None while it runs."""
+        return self._running[validator.seat].poll()
+
     def kill(self, validator: Validator) -> None:
         process = self._running.pop(validator.seat)
         process.send_signal(signal.SIGKILL)

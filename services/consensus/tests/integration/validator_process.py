@@ -16,6 +16,7 @@ from icn_consensus.settings import ConsensusSettings
 from icn_kit.genesis import load_genesis
 from icn_kit.lifecycle import Stop, run
 from icn_kit.server import GrpcServer
+from icn_kit.telemetry import configure_logging
 
 
 def _counting_application() -> Any:
@@ -58,4 +59,5 @@ async def main(stop: Stop) -> None:
 
 
 if __name__ == "__main__":
+    configure_logging("consensus")
     sys.exit(run(main))

@@ -110,6 +110,9 @@ class FakePeers:
     def send(self, seat: int, kind: MessageKind, data: bytes) -> None:
         raise AssertionError("nothing under test sends messages")
 
+    def note_fault(self, seat: int) -> None:
+        raise AssertionError("nothing under test finds fault")
+
     def send_transactions(self, seat: int, transactions: Sequence[bytes]) -> bool:
         if seat in self.away:
             return False

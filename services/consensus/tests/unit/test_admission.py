@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -204,6 +205,56 @@ async def test_when_too_many_wait_clients_wait_and_forwarded_batches_are_dropped
     assert len(world.pool) == admission.WAITING_TRANSACTIONS_MAX + 1
     assert world.pool.get(b"id of from a peer") is None
     task.cancel()
+
+
+def batch(seat: int, number: int, size_bytes: int = 10) -> list[bytes]:
+    """A thousand transactions, unlike those of any other batch."""
+    return [b"%d %d %d " % (seat, number, n) + bytes(size_bytes) for n in range(1_000)]
+
+
+async def test_one_faulty_validator_cannot_take_the_room_of_another_nor_all_of_them_that_of_clients() -> None:
+    world = World()
+    for number in range(9):
+        for seat in (0, 2):
+            world.admission.offer(seat, batch(seat, number))
+    task = asyncio.ensure_future(world.admission.run())
+    async with asyncio.timeout(1):  # there is room at once
+        await world.admission.submit([b"a client's"], FakeSink(), 0)
+    await settle(300)
+    taken = Counter(data[:1] for asked in world.application.asked for data in asked)
+    assert taken == {b"0": 3_000, b"2": 3_000, b"a": 1}
+    task.cancel()
+
+
+async def test_one_validator_alone_has_half_of_the_room_and_has_it_again_when_it_was_checked() -> None:
+    world = World()
+    for _ in range(2):
+        for number in range(9):
+            world.admission.offer(3, batch(3, number))
+        task = asyncio.ensure_future(world.admission.run())
+        await settle(300)
+        task.cancel()
+        await settle(5)
+        world.pool = world.admission._pool = Pool()
+    assert sum(len(asked) for asked in world.application.asked) == 8_000
+
+
+async def test_what_waits_is_bounded_in_bytes_too() -> None:
+    world = World()
+    large = admission.WAITING_BYTES_MAX // 16
+    for number in range(20):
+        world.admission.offer(3, [bytes([number]) * large])
+    task = asyncio.ensure_future(world.admission.run())
+    await settle(300)
+    assert sum(len(asked) for asked in world.application.asked) == 8
+    task.cancel()
+
+
+async def test_a_transaction_larger_than_a_check_is_refused_alone_and_harms_no_other(world: World) -> None:
+    huge = bytes(7 * 1024 * 1024)
+    await world.submit(b"before", huge, b"behind")
+    await settle(100)
+    assert world.application.asked == [[b"before"], [huge], [b"behind"]]
 
 
 async def test_an_application_that_is_away_for_a_moment_is_asked_again(

@@ -99,6 +99,14 @@ def passed_on(actions: list[act.Action]) -> list[act.Broadcast]:
     ]
 
 
+def is_refused_as_dishonest(actions: list[act.Action], seat: int = 1) -> bool:
+    (report,) = actions
+    return isinstance(report, act.Report) and (report.kind, report.seat) == (
+        act.ReportKind.DISHONEST_MESSAGE,
+        seat,
+    )
+
+
 def test_a_quorum_of_nullifies_opens_the_next_view_and_is_passed_on_once() -> None:
     bench = Bench()
     assert not passed_on(bench.receive(bench.vote(VoteKind.NULLIFY, 1, 1)))
@@ -140,7 +148,8 @@ def test_an_own_vote_is_on_disk_before_it_is_sent() -> None:
 @pytest.mark.parametrize("seats", [[1, 2], [1]])
 def test_fewer_than_a_quorum_certify_nothing(seats: list[int]) -> None:
     bench = Bench()
-    assert not bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, seats))
+    done = bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, seats))
+    assert is_refused_as_dishonest(done)
     assert bench.view == 1
 
 
@@ -149,9 +158,9 @@ def test_known_signatures_do_not_make_a_certificate_with_another_height_valid() 
     bench.receive_certificate(bench.certificate(VoteKind.NOTARIZE, 3, [1, 2, 3], height=1))
     bench.receive(*(bench.vote(VoteKind.FINALIZE, seat, 3, height=1) for seat in (1, 2)))
     forged = bench.certificate(VoteKind.FINALIZE, 3, [1, 2, 3], height=9, signed_height=1)
-    assert not bench.receive_certificate(forged)
+    assert not bench.receive_certificate(forged), "two votes and the own one made the true one"
     forged = bench.certificate(VoteKind.NOTARIZE, 4, [1, 2, 3], height=9, signed_height=1)
-    assert not bench.receive_certificate(forged)
+    assert is_refused_as_dishonest(bench.receive_certificate(forged))
 
 
 def test_votes_for_other_heights_or_blocks_are_not_counted_together() -> None:
@@ -226,8 +235,16 @@ def test_votes_for_a_later_view_within_the_window_move_the_replica_there() -> No
 @pytest.mark.parametrize("data", [b"", b"\xff", bytes(300), b"\x08\x02"])
 def test_garbage_moves_nothing(data: bytes) -> None:
     bench = Bench()
-    assert not bench.replica.step(VoteReceived(1, data), bench.now_ms)
-    assert not bench.replica.step(CertificateReceived(1, data), bench.now_ms)
+    assert is_refused_as_dishonest(bench.replica.step(VoteReceived(1, data), bench.now_ms))
+    done = bench.replica.step(CertificateReceived(1, data), bench.now_ms)
+    assert not done or is_refused_as_dishonest(done), "what would be no news is not looked at"
+
+
+def test_a_vote_in_another_seats_name_counts_for_nobody_and_against_its_sender() -> None:
+    bench = Bench()
+    vote = bench.vote(VoteKind.NULLIFY, 2, 1)
+    assert is_refused_as_dishonest(bench.replica.step(VoteReceived(1, vote.data), bench.now_ms))
+    assert bench.view == 1
 
 
 def test_a_seat_behind_is_helped_at_most_once_per_shortest_time_out() -> None:

@@ -4,12 +4,15 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from icn.consensus.v1 import peer_pb2
+from icn_consensus.domain.events import PoolChanged
+from icn_consensus.usecases.clock_watch import ClockWrong
 from icn_consensus.usecases.driver import Driver
 from icn_consensus.usecases.pool import Pool
 from icn_consensus.usecases.ports import StoredBlock
 from icn_consensus.usecases.recover import recover
-from icn_kit.clock import SystemClock
+from icn_kit.clock import Clock, SystemClock
 from icn_kit.errors import Unavailable
 
 from .fakes import FakePeers, FakeRecordLog, FakeStore
@@ -32,10 +35,9 @@ class StoreThatEatsACancellation(FakeStore):
         raise AssertionError("nobody answers")
 
 
-async def test_draining_ends_although_a_call_eats_the_cancellation() -> None:
-    store = StoreThatEatsACancellation()
+async def make_driver(store: FakeStore, clock: Clock | None = None) -> Driver:
     crypto: Any = SimpleNamespace()
-    driver = Driver(
+    return Driver(
         CONFIG,
         crypto,
         Application(),
@@ -43,9 +45,45 @@ async def test_draining_ends_although_a_call_eats_the_cancellation() -> None:
         FakeRecordLog(),
         evidence=SimpleNamespace(),  # type: ignore[arg-type]
         pool=Pool(),
-        clock=SystemClock(),
+        clock=clock or SystemClock(),
         recovered=await recover(CONFIG, Application(), FakeStore(), []),
     )
+
+
+@pytest.mark.parametrize(
+    "certificate",
+    [b"\xff", b"\x0a", bytes(100), b"\x08\x03\x28" + b"\xff" * 9 + b"\x01", b"\x08\x03" * 5_000],
+    ids=["no message", "cut off", "zeros", "height of 64 bits", "too large"],
+)
+async def test_a_certificate_that_is_none_does_not_break_the_stream_it_comes_on(certificate: bytes) -> None:
+    driver = await make_driver(FakeStore())
+    heights: list[int] = []
+    driver._note_peer_height = lambda _seat, height: heights.append(height)
+    driver.on_frame(1, peer_pb2.PeerFrame(certificate=certificate))
+    assert not heights
+    assert len(driver._events) == 1, "the core judges it"
+
+
+async def test_a_clock_that_is_set_back_stops_the_node_instead_of_its_timers() -> None:
+    clock = SimpleNamespace(now_ms=lambda: 10_000_000)
+    driver = await make_driver(FakeStore(), clock)
+    failed: dict[str, asyncio.Task[None]] = {}
+
+    def guard(work: Any, name: str) -> asyncio.Task[None]:
+        failed[name] = asyncio.create_task(work, name=name)
+        return failed[name]
+
+    driver.begin(FakePeers(), lambda _seat, _height: None, guard)
+    clock.now_ms = lambda: 10_000_000 - 3_600_000
+    driver.put(PoolChanged(False))
+    with pytest.raises(ClockWrong, match="went back by 3600 s"):
+        await failed["consensus.core"]
+    await driver.drain(0.1)
+
+
+async def test_draining_ends_although_a_call_eats_the_cancellation() -> None:
+    store = StoreThatEatsACancellation()
+    driver = await make_driver(store)
     tasks: list[asyncio.Task[None]] = []
 
     def guard(work: Any, name: str) -> asyncio.Task[None]:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -277,3 +280,58 @@ def test_a_segment_under_another_name_is_refused(folder: Path) -> None:
     segment.rename(segment.with_name(f"{7:020d}.log"))
     with pytest.raises(RecordLogDamaged, match="should be named"):
         reopened(folder)
+
+
+FILLING = """
+import resource, sys
+from pathlib import Path
+from icn_consensus.store.record_log import RecordLog, RecordLogFailed
+
+log = RecordLog.open(Path(sys.argv[1]), genesis_hash=bytes(range(32)), seat=2)
+log.append(b"durable", 0, 1)
+log.sync()
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    log.append(b"x" * 10_000, 0, 2)
+except RecordLogFailed as failure:
+    print(failure)
+    log.close()
+    sys.exit(0)
+sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize("left", [0, 1, 27, 28, 29, 5_000])
+def test_a_disk_that_takes_a_part_of_a_record_ends_the_log_and_the_part_is_cut_off(
+    folder: Path, left: int
+) -> None:
+    size = HEADER_BYTES + RECORD_BYTES + len(b"durable")
+    filling = subprocess.run(
+        [sys.executable, "-c", FILLING, str(folder), str(size + left)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "cannot be written" in filling.stdout
+    assert next(folder.glob("*.log")).stat().st_size == size + left
+    log = open_log(folder)
+    assert list(log.payloads()) == [b"durable"]
+    log.append(b"there is room again", 0, 2)
+    log.close()
+
+
+def test_a_log_whose_sync_failed_is_not_synced_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second fdatasync may report success for what the first one lost."""
+    log = open_log(folder)
+    log.append(b"one", 0, 1)
+    asked: list[int] = []
+
+    def fail(file: int) -> None:
+        asked.append(file)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(record_log.RecordLogFailed, match="Input/output error"):
+        log.sync()
+    log.close()
+    assert (len(asked), log.synced_sequence) == (1, 0)

@@ -33,6 +33,11 @@ from icn_sim.world import Conditions, Network
 from icn_sim.zone import GENESIS_HASH
 
 FORGER = 2
+REFUSALS = (
+    act.ReportKind.INVALID_PROPOSAL,
+    act.ReportKind.DISHONEST_MESSAGE,
+    act.ReportKind.BLOCK_TIME_REFUSED,
+)
 OTHER_HASH = sha256(b"other")
 Forgery = Callable[["Forger", Proposal], bytes | None]
 
@@ -255,7 +260,7 @@ def refusals(network: Network) -> set[str]:
         report.detail
         for node in network.honest
         for report in node.reports
-        if report.kind == act.ReportKind.INVALID_PROPOSAL and report.seat == FORGER
+        if report.kind in REFUSALS and report.seat == FORGER
     }
 
 
@@ -279,7 +284,7 @@ def test_no_honest_seat_notarizes_a_proposal_with(name: str) -> None:
 def test_a_proposal_with_a_wrong_signature_is_as_if_it_had_not_come() -> None:
     network = run(header_change(signature=bytes(64)))
     assert_nothing_forged_is_final(network)
-    assert not refusals(network)
+    assert refusals(network) == {"a proposal that its leader did not sign"}
 
 
 def test_a_proposal_that_skips_a_view_not_nullified_gets_no_vote() -> None:

@@ -14,6 +14,7 @@ from icn_consensus.domain.actions import MessageKind, ReportKind
 from icn_consensus.domain.block import (
     MalformedMessage,
     Proposal,
+    Vote,
     VoteKind,
     body_of_proposal,
     parse_certificate,
@@ -39,14 +40,16 @@ def on_proposal(state: State, seat: int, data: bytes) -> None:
             transactions_max=state.config.block_transactions_max,
         )
     except MalformedMessage as error:
-        state.report(ReportKind.INVALID_PROPOSAL, state.view, seat, detail=str(error))
+        _report_dishonest(state, seat, f"proposal: {error}")
         return
     header = proposal.block.header
-    if proposal.seat != seat or state.leader(header.view) != seat:
+    if proposal.seat != seat:
+        _report_dishonest(state, seat, f"a proposal of seat {proposal.seat}")
+        return
+    if state.leader(header.view) != seat:
         return
     if header.protocol_version != state.config.protocol_version:
-        detail = f"protocol version {header.protocol_version}"
-        state.report(ReportKind.INVALID_PROPOSAL, state.view, seat, detail=detail)
+        _report_dishonest(state, seat, f"a proposal of protocol version {header.protocol_version}")
         return
     place = (header.epoch, header.view)
     if place == (state.epoch, state.view):
@@ -78,11 +81,8 @@ def take_future_proposal(state: State) -> bool:
 
 def on_vote(state: State, seat: int, data: bytes) -> bool:
     """A seat's vote, from that seat. False when it moves nothing: of another view, and completing nothing."""
-    try:
-        vote = parse_vote(data)
-    except MalformedMessage:
-        return False
-    if vote.seat != seat or vote.protocol_version != state.config.protocol_version:
+    vote = _read_vote(state, seat, data)
+    if vote is None or vote.protocol_version != state.config.protocol_version:
         return False
     is_nullify = vote.kind == VoteKind.NULLIFY
     if vote.epoch > state.epoch:
@@ -110,9 +110,12 @@ def on_certificate(state: State, seat: int, data: bytes) -> bool:
         if not certificates.is_news(state, epoch, view, kind):
             return False
         certificate = parse_certificate(data)
-    except MalformedMessage:
+    except MalformedMessage as error:
+        _report_dishonest(state, seat, f"certificate: {error}")
         return False
     if not certificates.is_valid(state, certificate):
+        if certificate.epoch == state.epoch:
+            _report_dishonest(state, seat, "a certificate that no quorum signed")
         return False
     if certificate.epoch > state.epoch and certificate.kind != VoteKind.FINALIZE:
         _keep_for_later(state, seat, MessageKind.CERTIFICATE, data)
@@ -140,6 +143,18 @@ def replay_later_messages(state: State) -> None:
                 on_certificate(state, seat, data)
 
 
+def _read_vote(state: State, seat: int, data: bytes) -> Vote | None:
+    try:
+        vote = parse_vote(data)
+    except MalformedMessage as error:
+        _report_dishonest(state, seat, f"vote: {error}")
+        return None
+    if vote.seat != seat:
+        _report_dishonest(state, seat, f"a vote of seat {vote.seat}")
+        return None
+    return vote
+
+
 def _take(state: State, proposal: Proposal) -> None:
     """Keep the first signed proposal of the current view; a second one is evidence."""
     view = state.current
@@ -151,6 +166,7 @@ def _take(state: State, proposal: Proposal) -> None:
     body = body_of_proposal(proposal.block.header, proposal.parent_view)
     item = (state.config.validators.public_keys[seat], tags.PROPOSAL, body, proposal.signature)
     if not state.crypto.verify([item])[0]:
+        _report_dishonest(state, seat, "a proposal that its leader did not sign")
         return
     state.attendance.hear(seat, state.view)
     if view.proposal is None:
@@ -170,6 +186,10 @@ def _absorb(state: State, data: bytes, seat: int) -> None:
 def _keep_for_later(state: State, seat: int, kind: MessageKind, data: bytes) -> None:
     kept = state.later_messages.setdefault(seat, deque(maxlen=LATER_EPOCH_MESSAGES_MAX))
     kept.append((kind, data))
+
+
+def _report_dishonest(state: State, seat: int, detail: str) -> None:
+    state.report(ReportKind.DISHONEST_MESSAGE, state.view, seat, detail=detail)
 
 
 def _help(state: State, seat: int) -> None:

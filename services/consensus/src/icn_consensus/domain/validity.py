@@ -28,6 +28,15 @@ class ProposalInvalid(Exception):
     """The proposal breaks a rule; the message says which."""
 
 
+class BlockTimeRefused(ProposalInvalid):
+    """The block's time is farther from this replica's clock than the rules allow: one of the two is wrong."""
+
+    def __init__(self, ahead_ms: int) -> None:
+        super().__init__(f"block time is {abs(ahead_ms)} ms from this clock")
+        self.ahead_ms = ahead_ms
+        """Block time after this clock; negative when before."""
+
+
 class ProposalWaits(Exception):
     """Something is missing that may still come."""
 
@@ -58,14 +67,15 @@ def check_envelope(state: State, proposal: Proposal) -> None:
     """What depends on nothing but the clock, looked at once when the proposal's view is current.
 
     Raises:
-        ProposalInvalid: epoch or time is not acceptable.
+        ProposalInvalid: the epoch is not acceptable.
+        BlockTimeRefused: the time is not.
     """
     header = proposal.block.header
     if header.epoch != state.epoch:
         raise ProposalInvalid(f"epoch {header.epoch} in epoch {state.epoch}")
-    distance_ms = abs(header.time_ms - state.now_ms)
-    if distance_ms > state.config.block_time_distance_ms_max:
-        raise ProposalInvalid(f"block time is {distance_ms} ms from this clock")
+    ahead_ms = header.time_ms - state.now_ms
+    if abs(ahead_ms) > state.config.block_time_distance_ms_max:
+        raise BlockTimeRefused(ahead_ms)
 
 
 def judge(state: State, path: Sequence[Block]) -> None:

@@ -17,7 +17,14 @@ from icn_consensus.domain.block import (
 from icn_consensus.domain.events import BlockJudged
 from icn_consensus.domain.records import Record, RecordKind
 from icn_consensus.domain.state import Candidate, State
-from icn_consensus.domain.validity import ProposalInvalid, ProposalWaits, check, check_envelope, judge
+from icn_consensus.domain.validity import (
+    BlockTimeRefused,
+    ProposalInvalid,
+    ProposalWaits,
+    check,
+    check_envelope,
+    judge,
+)
 from icn_consensus.domain.view import said
 
 _RECORD_KINDS = {
@@ -48,7 +55,7 @@ def consider(state: State) -> bool:
     except ProposalWaits:
         return len(state.finalizations) > known
     except ProposalInvalid as refusal:
-        _reject(state, candidate, str(refusal))
+        _refuse(state, candidate, refusal)
         return len(state.finalizations) > known
     block = candidate.proposal.block
     if not state.chain.add(block):
@@ -179,6 +186,20 @@ def count_own(state: State, vote: Vote) -> None:
     view.own_votes[vote.kind] = vote
     view.verified.add(said(vote))
     certificates.add_vote(state, vote)
+
+
+def _refuse(state: State, candidate: Candidate, refusal: ProposalInvalid) -> None:
+    if not isinstance(refusal, BlockTimeRefused):
+        _reject(state, candidate, str(refusal))
+        return
+    candidate.is_rejected = True
+    state.report(
+        ReportKind.BLOCK_TIME_REFUSED,
+        state.view,
+        candidate.proposal.seat,
+        detail=str(refusal),
+        milliseconds=refusal.ahead_ms,
+    )
 
 
 def _reject(state: State, candidate: Candidate, detail: str) -> None:

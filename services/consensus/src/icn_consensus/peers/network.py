@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -20,10 +21,11 @@ from icn_kit.errors import DomainError, InvalidArgument, Unavailable, from_rpc_e
 from icn_kit.lifecycle import cancel_all
 
 from icn_consensus.domain.actions import MessageKind
-from icn_consensus.metrics import PEER_FRAMES_DROPPED, PEERS_CONNECTED
+from icn_consensus.metrics import PEER_FAULTS, PEER_FRAMES_DROPPED, PEERS_CONNECTED
 from icn_consensus.peers import frames
 from icn_consensus.peers.hello import Greeting, HelloRefused, Identity
 from icn_consensus.peers.outbox import Outbox
+from icn_consensus.peers.standing import Standing
 from icn_consensus.usecases.ports import FetchRequest
 
 CONNECT: Final = "/icn.consensus.v1.PeerService/Connect"
@@ -83,6 +85,8 @@ class PeerNetwork:
         self._links = {seat: _Link(seat, address) for seat, address in sorted(addresses.items())}
         self._inbound: dict[int, asyncio.Task[Any]] = {}
         self._replaced: set[asyncio.Task[Any]] = set()
+        self._barred: set[asyncio.Task[Any]] = set()
+        self._standings = {seat: Standing() for seat in self._links}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, guard: Callable[[Any, str], asyncio.Task[None]]) -> None:
@@ -106,6 +110,26 @@ class PeerNetwork:
         """A peer told of a final block."""
         link = self._links[seat]
         link.final_height = max(link.final_height, height)
+
+    def note_fault(self, seat: int) -> None:
+        """A seat sent what no honest validator sends; when that was too much, its stream is cut."""
+        if self._note_fault(seat, "malformed messages", is_fatal=False):
+            stream = self._inbound.get(seat)
+            if stream is not None:
+                self._barred.add(stream)
+                stream.cancel()
+
+    def _note_fault(self, seat: int, problem: str, *, is_fatal: bool) -> bool:
+        """Count a fault; True when the seat is barred from now on."""
+        PEER_FAULTS.labels("frame" if is_fatal else "message").inc()
+        standing, now = self._standings[seat], time.monotonic()
+        if standing.is_barred(now):
+            return True  # for what its stream sent before it was cut
+        seconds = standing.note_fault(now, is_fatal=is_fatal)
+        if not seconds:
+            return False
+        _log.error("a seat is barred", seat=seat, seconds=seconds, problem=problem)
+        return True
 
     # --- sending: usecases.ports.Peers
 
@@ -244,7 +268,8 @@ class PeerNetwork:
         Raises:
             HelloRefused: the caller is not a validator of this zone.
             InvalidArgument: MALFORMED_FRAME.
-            Unavailable: STREAM_REPLACED, the same seat dialled again; HELLO_LATE.
+            Unavailable: STREAM_REPLACED, the same seat dialled again; HELLO_LATE; SEAT_BARRED, it sent too
+                much that no honest validator sends.
         """
         seat = await self._shake_hands(requests, write)
         task = asyncio.current_task()
@@ -257,15 +282,18 @@ class PeerNetwork:
         listener = self._listener
         try:
             async for data in requests:
-                for frame in _all_parsed(data):
+                for frame in self._all_parsed(seat, data):
                     listener.on_frame(seat, frame)
                 await listener.wait_for_room()
         except asyncio.CancelledError:
             if task in self._replaced:
                 raise Unavailable("STREAM_REPLACED", "the same seat has dialled again") from None
+            if task in self._barred:
+                raise _barred(seat) from None
             raise
         finally:
             self._replaced.discard(task)
+            self._barred.discard(task)
             if self._inbound.get(seat) is task:
                 del self._inbound[seat]
 
@@ -276,6 +304,10 @@ class PeerNetwork:
         try:
             async with asyncio.timeout(HELLO_SECONDS_MAX):
                 greeting.hear(_parsed(await anext(requests)), must_answer=False)
+                # Before it proves its seat, so that the validator of a barred seat sees no stream open. A
+                # stranger that claims the seat changes nothing by it.
+                if self._standings[greeting.seat].is_barred(time.monotonic()):
+                    raise _barred(greeting.seat)
                 await write(frames.request_bytes(greeting.say(self._final_height())))
                 greeting.hear(_parsed(await anext(requests)), must_answer=True)
         except TimeoutError:
@@ -285,6 +317,13 @@ class PeerNetwork:
         self.note_final_height(greeting.seat, greeting.final_height)
         return greeting.seat
 
+    def _all_parsed(self, seat: int, data: bytes) -> list[peer_pb2.PeerFrame]:
+        try:
+            return frames.parse_frames(data)
+        except frames.MalformedFrame as error:
+            self._note_fault(seat, str(error), is_fatal=True)
+            raise _malformed(str(error)) from error
+
 
 def _parsed(data: bytes) -> peer_pb2.PeerFrame:
     try:
@@ -293,11 +332,9 @@ def _parsed(data: bytes) -> peer_pb2.PeerFrame:
         raise _malformed(str(error)) from error
 
 
-def _all_parsed(data: bytes) -> list[peer_pb2.PeerFrame]:
-    try:
-        return frames.parse_frames(data)
-    except frames.MalformedFrame as error:
-        raise _malformed(str(error)) from error
+def _barred(seat: int) -> DomainError:
+    # Without the seconds that are left: who dials logs a problem once while its words stay the same.
+    return Unavailable("SEAT_BARRED", f"seat {seat} sent what no honest validator sends: try again later")
 
 
 def _malformed(message: str) -> DomainError:

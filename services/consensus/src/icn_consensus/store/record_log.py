@@ -8,6 +8,7 @@ import os
 import secrets
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,6 +49,10 @@ class RecordLogFull(Exception):
     """The log has grown to LOG_BYTES_MAX without finality."""
 
 
+class RecordLogFailed(Exception):
+    """The disk refused a write or an fdatasync: what is on it is unknown, and the node must stop."""
+
+
 @dataclass(slots=True)
 class _Segment:
     path: Path
@@ -72,6 +77,7 @@ class RecordLog:
         self._segments: list[_Segment] = []
         self._file = -1
         self._has_unsynced = False
+        self._has_failed = False
         self.log_id = b""
         """Random name of this log, 16 bytes."""
         self.sequence = 0
@@ -118,16 +124,18 @@ class RecordLog:
         """Write a record; durable after the next `sync`.
 
         Raises:
-            RecordLogFull: see there.
-            OSError: the disk refused; the node must stop.
+            RecordLogFull, RecordLogFailed: see there.
         """
         assert 1 <= len(payload) <= PAYLOAD_BYTES_MAX, "callers bound their payloads by the block limit"
+        assert not self._has_failed, "a node whose log has failed stops"
         if self._segments[-1].size_bytes >= SEGMENT_BYTES_MAX:
             self.sync()
-            self._begin_segment()
+            with self._or_fail():
+                self._begin_segment()
         sequence = self.sequence + 1
         header = frame_header(payload, sequence, epoch, view)
-        _write_all(self._file, (header, payload))
+        with self._or_fail():
+            _write_all(self._file, (header, payload))
         segment = self._segments[-1]
         segment.size_bytes += len(header) + len(payload)
         segment.newest = max(segment.newest, (epoch, view))
@@ -138,10 +146,11 @@ class RecordLog:
         """Return when everything appended is on disk; nothing happens when it is already.
 
         Raises:
-            OSError: the disk refused; the node must stop.
+            RecordLogFailed: see there.
         """
         if self._has_unsynced:
-            os.fdatasync(self._file)
+            with self._or_fail():
+                os.fdatasync(self._file)
             self._has_unsynced = False
             self.synced_sequence = self.sequence
 
@@ -157,14 +166,27 @@ class RecordLog:
         return sum(segment.size_bytes for segment in self._segments)
 
     def close(self) -> None:
-        """Make durable what was appended, let go of the locks."""
+        """Make durable what was appended, let go of the locks.
+
+        A log that has failed is not synced again: a second fdatasync may succeed without what the first lost.
+        """
         if self._file >= 0:
-            self.sync()
+            if not self._has_failed:
+                self.sync()
             os.close(self._file)
             self._file = -1
         for handle in self._locks:
             os.close(handle)
         self._locks.clear()
+
+    @contextmanager
+    def _or_fail(self) -> Iterator[None]:
+        """Note that the disk refused; nothing is written or synced afterwards."""
+        try:
+            yield
+        except OSError as error:
+            self._has_failed = True
+            raise RecordLogFailed(f"{self._folder} cannot be written: {error.strerror}") from error
 
     def _lock(self, path: Path, flags: int) -> None:
         handle = os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -28,6 +28,12 @@ CHECKS_IN_FLIGHT_MAX: Final = 2
 """One that the application works on, one that waits behind it."""
 WAITING_TRANSACTIONS_MAX: Final = 8_000
 """Not checked yet; about a second of work. Clients wait beyond it, forwarded batches are dropped."""
+WAITING_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Of those, as many bytes as the pool takes."""
+QUARTERS_PER_SEAT_MAX: Final = 2
+"""Of both, what one other validator's forwarded ones may take: a faulty one leaves room for another."""
+QUARTERS_FORWARDED_MAX: Final = 3
+"""Of both, what all other validators' may take: the rest is always there for clients."""
 CHECK_TRIES_MAX: Final = 5
 CHECK_RETRY_SECONDS: Final = 0.2
 POOL_FULL: Final = "POOL_FULL"
@@ -36,6 +42,31 @@ RETRY_AFTER_MS: Final = 500
 """What a client is told when the pool is full: about two full blocks are final after it."""
 
 _AWAY: Final = (ErrorKind.UNAVAILABLE, ErrorKind.DEADLINE_EXCEEDED, ErrorKind.CANCELLED)
+
+
+@dataclass(slots=True)
+class _Load:
+    """What waits to be checked."""
+
+    transactions: int = 0
+    size_bytes: int = 0
+
+    def add(self, transactions: int, size_bytes: int) -> None:
+        """Count more, or less."""
+        self.transactions += transactions
+        self.size_bytes += size_bytes
+
+    def takes(self, transactions: int, size_bytes: int, *, quarters: int) -> bool:
+        """Whether so much more stays within so many quarters of the bounds."""
+        return (
+            4 * (self.transactions + transactions) <= quarters * WAITING_TRANSACTIONS_MAX
+            and 4 * (self.size_bytes + size_bytes) <= quarters * WAITING_BYTES_MAX
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a bound is reached."""
+        return self.transactions >= WAITING_TRANSACTIONS_MAX or self.size_bytes >= WAITING_BYTES_MAX
 
 
 @dataclass(slots=True)
@@ -76,7 +107,11 @@ class Admission:
         self._executed_height = executed_height
         self._on_admitted = on_admitted
         self._offers: deque[_Offer] = deque()
-        self._waiting = 0
+        self._waiting = _Load()
+        self._forwarded = _Load()
+        """Of it, what other validators forwarded."""
+        self._by_seat: dict[int, _Load] = {}
+        """The same by validator."""
         self._has_offers = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -93,9 +128,16 @@ class Admission:
         self._put(_Offer(transactions, sink, first_position, self._seat, traceparent))
 
     def offer(self, seat: int, transactions: Sequence[bytes]) -> None:
-        """Take what another validator forwarded, or drop it when there is no room."""
-        if len(transactions) > CHECK_TRANSACTIONS_MAX or not self._has_room.is_set():
-            EVENTS_DROPPED.labels("forwarded").inc(len(transactions))
+        """Take what another validator forwarded, or drop it when it has had its share of the room."""
+        count, size_bytes = len(transactions), sum(map(len, transactions))
+        of_seat = self._by_seat.setdefault(seat, _Load())
+        if (
+            count > CHECK_TRANSACTIONS_MAX
+            or not self._has_room.is_set()
+            or not of_seat.takes(count, size_bytes, quarters=QUARTERS_PER_SEAT_MAX)
+            or not self._forwarded.takes(count, size_bytes, quarters=QUARTERS_FORWARDED_MAX)
+        ):
+            EVENTS_DROPPED.labels("forwarded").inc(count)
             return
         self._put(_Offer(transactions, None, 0, seat))
 
@@ -105,7 +147,7 @@ class Admission:
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._has_offers.wait()
-                if self._waiting < CHECK_TRANSACTIONS_MAX:
+                if self._waiting.transactions < CHECK_TRANSACTIONS_MAX:
                     await asyncio.sleep(checked_at + CHECK_INTERVAL_SECONDS - time.monotonic())
                 await self._in_flight.acquire()
                 checked_at = time.monotonic()
@@ -119,39 +161,50 @@ class Admission:
         if not offer.transactions:
             return
         self._offers.append(offer)
-        self._waiting += len(offer.transactions)
+        self._count(offer, len(offer.transactions), sum(map(len, offer.transactions)))
         self._has_offers.set()
-        if self._waiting >= WAITING_TRANSACTIONS_MAX:
+        if self._waiting.is_full:
             self._has_room.clear()
+
+    def _count(self, offer: _Offer, transactions: int, size_bytes: int) -> None:
+        self._waiting.add(transactions, size_bytes)
+        if offer.sink is None:
+            self._forwarded.add(transactions, size_bytes)
+            self._by_seat[offer.seat].add(transactions, size_bytes)
 
     def _next_entries(self) -> list[_Entry]:
         """What one call checks; what is in the pool already is settled on the way."""
         entries: list[_Entry] = []
         size_bytes = 0
-        while self._offers and len(entries) < CHECK_TRANSACTIONS_MAX and size_bytes < CHECK_BYTES_MAX:
+        while self._offers and len(entries) < CHECK_TRANSACTIONS_MAX:
             offer = self._offers.popleft()
-            taken = 0
+            taken, taken_bytes = 0, 0
             for data in offer.transactions:
-                if len(entries) >= CHECK_TRANSACTIONS_MAX or size_bytes >= CHECK_BYTES_MAX:
+                # One that is larger than a check takes, which no block could hold, is refused in a check of
+                # its own: together with others it could be more than the application's door lets in.
+                has_room = size_bytes + len(data) <= CHECK_BYTES_MAX or not entries
+                if len(entries) >= CHECK_TRANSACTIONS_MAX or not has_room:
                     break
                 position = offer.first_position + taken
                 taken += 1
+                taken_bytes += len(data)
                 known = self._pool.find(data)
                 if known is None:
                     entries.append((data, offer, position))
                     size_bytes += len(data)
                 else:
                     self._meet(known, offer, position)
-            self._waiting -= taken
+            self._count(offer, -taken, -taken_bytes)
             if taken < len(offer.transactions):
                 rest = offer.transactions[taken:]
                 first_position = offer.first_position + taken
                 self._offers.appendleft(
                     _Offer(rest, offer.sink, first_position, offer.seat, offer.traceparent)
                 )
+                break
         if not self._offers:
             self._has_offers.clear()
-        if self._waiting < WAITING_TRANSACTIONS_MAX:
+        if not self._waiting.is_full:
             self._has_room.set()
         return entries
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 import structlog
+from google.protobuf.message import DecodeError
 from icn.consensus.v1 import block_pb2
 from icn_kit.clock import Clock
 from icn_kit.lifecycle import cancel_all
@@ -30,7 +31,7 @@ from icn_consensus.domain.actions import (
     Send,
     SetTimer,
 )
-from icn_consensus.domain.block import Block, parse_block
+from icn_consensus.domain.block import CERTIFICATE_BYTES_MAX, INTEGER_MAX, Block, parse_block
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.events import (
     BlockExecuted,
@@ -45,8 +46,15 @@ from icn_consensus.domain.events import (
 )
 from icn_consensus.domain.ports import Crypto
 from icn_consensus.domain.replica import Replica, Status
-from icn_consensus.metrics import BLOCK_INTERVAL_SECONDS, FINALITY_SECONDS, REPORTS, SYNC_SECONDS
+from icn_consensus.metrics import (
+    BLOCK_INTERVAL_SECONDS,
+    CLOCK_DISTANCE_SECONDS,
+    FINALITY_SECONDS,
+    REPORTS,
+    SYNC_SECONDS,
+)
 from icn_consensus.usecases.admission import Admission
+from icn_consensus.usecases.clock_watch import ClockWatch, check_step
 from icn_consensus.usecases.ends import Ends
 from icn_consensus.usecases.execution import Executor
 from icn_consensus.usecases.fetching import Answering, Asking
@@ -109,6 +117,8 @@ class Driver:
         self._store = store
         self._record_log = record_log
         self._clock = clock
+        self._clock_watch = ClockWatch()
+        self._clock_distance = CLOCK_DISTANCE_SECONDS.labels(config.seat)
         self._recovered = recovered
         self._last_now_ms = 0
         self._traces = TraceBook()
@@ -257,11 +267,13 @@ class Driver:
 
     def _note_certificate(self, seat: int, data: bytes) -> None:
         """For GetStatus: a finalization tells how far its sender is. Not verified: it is shown, not used."""
+        if len(data) > CERTIFICATE_BYTES_MAX:
+            return
         try:
             certificate = block_pb2.Certificate.FromString(data)
-        except ValueError:
+        except DecodeError:
             return
-        if certificate.kind == block_pb2.VOTE_KIND_FINALIZE:
+        if certificate.kind == block_pb2.VOTE_KIND_FINALIZE and certificate.height <= INTEGER_MAX:
             self._note_peer_height(seat, certificate.height)
 
     # --- the pool
@@ -398,7 +410,14 @@ class Driver:
         REPORTS.labels(action.kind.value).inc()
         if action.kind is ReportKind.FINALIZED:
             FINALITY_SECONDS.observe(action.milliseconds / 1000)
+            self._note_final_time(action)
             return
+        if action.kind is ReportKind.BLOCK_TIME_REFUSED:
+            self._clock_distance.set(action.milliseconds / 1000)
+            if not self._clock_watch.note_refused(action.view, action.milliseconds):
+                return  # told once, not in every view
+        if action.kind is ReportKind.DISHONEST_MESSAGE:
+            self._peers.note_fault(action.seat)
         if action.kind is ReportKind.EQUIVOCATION:
             self._evidence.put(action)
         _log.log(
@@ -412,7 +431,20 @@ class Driver:
             evidence=action.evidence.hex(),
         )
 
+    def _note_final_time(self, action: Report) -> None:
+        """The time of an own proposal says nothing: behind, it is the parent's and one millisecond."""
+        if action.seat == self._config.seat:
+            return
+        if self._clock_watch.note_final(action.view, time.monotonic()):
+            self._clock_distance.set(0)
+
     def _now_ms(self) -> int:
-        """Unix time that never goes backwards."""
-        self._last_now_ms = max(self._last_now_ms, self._clock.now_ms())
+        """Unix time that never goes backwards.
+
+        Raises:
+            ClockWrong: the clock was set back.
+        """
+        now_ms = self._clock.now_ms()
+        check_step(self._last_now_ms, now_ms, self._config.block_time_distance_ms_max)
+        self._last_now_ms = max(self._last_now_ms, now_ms)
         return self._last_now_ms

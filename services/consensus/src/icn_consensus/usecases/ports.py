@@ -175,6 +175,9 @@ class Peers(Protocol):
     def send(self, seat: int, kind: MessageKind, data: bytes) -> None:
         """Send to one seat."""
 
+    def note_fault(self, seat: int) -> None:
+        """The seat sent a message that no honest validator sends; too many of them bar it for a while."""
+
     def send_transactions(self, seat: int, transactions: Sequence[bytes]) -> bool:
         """Send up to 1,000 transactions; False when the seat is not connected."""
 

@@ -1,0 +1,49 @@
+"""What a seat's streams are worth: bytes that no honest validator sends cost it its stream for a while.
+
+Local knowledge, forgotten at a restart. Source: docs/spec/consensus.md, "Faulty peers".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FAULTS_MAX: Final = 16
+"""Malformed messages on a seat's streams before it is barred. An honest validator sends none; a few lines in
+the log say more than one."""
+BAR_SECONDS_FIRST: Final = 1.0
+BAR_SECONDS_MAX: Final = 64.0
+"""A seat whose fault was mended is heard again within about a minute."""
+FORGIVEN_SECONDS: Final = 600.0
+"""Without a fault for so long after its last bar, a seat begins anew."""
+
+
+class Standing:
+    """Of one seat. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._faults = 0
+        self._bars = 0
+        self._barred_until = 0.0
+        self._last_at = 0.0
+
+    def is_barred(self, now: float) -> bool:
+        """Whether its streams are refused."""
+        return now < self._barred_until
+
+    def note_fault(self, now: float, *, is_fatal: bool = False) -> float:
+        """Count a fault; the seconds for which the seat is barred from now on, 0 when it is not yet.
+
+        ``is_fatal``: the stream cannot go on, so that there is nothing to wait for.
+        """
+        if now - max(self._last_at, self._barred_until) > FORGIVEN_SECONDS:
+            self._faults = self._bars = 0
+        self._last_at = now
+        self._faults += 1
+        if self._faults < FAULTS_MAX and not is_fatal:
+            return 0.0
+        seconds = min(BAR_SECONDS_FIRST * (1 << self._bars), BAR_SECONDS_MAX)
+        if seconds < BAR_SECONDS_MAX:
+            self._bars += 1
+        self._faults = 0
+        self._barred_until = now + seconds
+        return seconds
