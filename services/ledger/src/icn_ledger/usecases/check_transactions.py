@@ -39,7 +39,8 @@ async def check_transactions(
     """Judge each transaction alone on the newest executed state, at the time of the block to come.
 
     Block time decides what has expired, not our clock: a block that lies as far behind the clock as voters
-    allow may still include what has just expired by it.
+    allow may still include what has just expired by it. Nothing of the state is read for malformed bytes, and
+    the records of principal and payer, once, for those that only their signature can condemn.
 
     Raises:
         InvalidArgument: TOO_MANY_TRANSACTIONS.
@@ -58,6 +59,8 @@ async def check_transactions(
         except Malformed as refusal:
             read.append(refusal)
     known = [one for one in read if isinstance(one, KnownTransaction)]
+    if not known:
+        return [_malformed(one) for one in read if isinstance(one, Malformed)]
     newest = state.newest
     view = await state.load_validity(touched_by_validity(one.transaction for one in known), newest.height)
     # The newest block may be a heartbeat old; the next one will have about our clock's time.
@@ -93,7 +96,7 @@ async def _judge_each(
     checks = []
     async for one in in_breaths(read):
         if isinstance(one, Malformed):
-            checks.append(TransactionCheck(b"", one.reason, one.message, 0, 0))
+            checks.append(_malformed(one))
             continue
         transaction = one.transaction
         time_ms = max(possible_from_ms, min(moment.time_ms, transaction.expire_time_ms))
@@ -101,6 +104,10 @@ async def _judge_each(
         reason, message = ("", "") if refusal is None else (refusal.reason, refusal.message)
         checks.append(TransactionCheck(transaction.id, reason, message, transaction.expire_time_ms, 0))
     return checks
+
+
+def _malformed(refusal: Malformed) -> TransactionCheck:
+    return TransactionCheck(b"", refusal.reason, refusal.message, 0, 0)
 
 
 def _refusal(

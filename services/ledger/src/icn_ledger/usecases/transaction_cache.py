@@ -14,8 +14,10 @@ from icn_crypto.ed25519 import Verdict
 from icn_crypto.native import accelerator
 from icn_crypto.suites import SignedItem, verdict_batch
 
+from icn_ledger.domain.limits import TRANSACTION_BYTES_MAX
 from icn_ledger.domain.messages import Transaction
 from icn_ledger.domain.parsing import parse_transaction
+from icn_ledger.domain.refusals import Malformed
 from icn_ledger.domain.validity import SignatureVerdict
 
 TRANSACTIONS_MAX = 65_536
@@ -83,6 +85,8 @@ class TransactionCache:
         Raises:
             Malformed: validity rule 1; nothing is remembered of such bytes.
         """
+        if len(data) > TRANSACTION_BYTES_MAX:
+            raise Malformed(f"a transaction of {len(data)} bytes, at most {TRANSACTION_BYTES_MAX}")
         digest = sha256(data).digest()
         known = self._entries.pop(digest, None)
         if known is None:
