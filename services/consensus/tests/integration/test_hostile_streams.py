@@ -107,7 +107,7 @@ async def test_a_faulty_seat_that_sends_nonsense_does_not_stop_the_others(federa
         peer_pb2.PeerFrame(
             transactions=peer_pb2.TransactionBatch(transactions=[b"", b"short", b"x" * 70_000])
         ),
-        peer_pb2.PeerFrame(transactions=peer_pb2.TransactionBatch(transactions=[b"x"] * 1_001)),
+        peer_pb2.PeerFrame(transactions=peer_pb2.TransactionBatch(transactions=[b"x"] * 1_000)),
         peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(request=1)),
         peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(request=2, block_hash=b"short")),
         peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(request=3, final_from_height=2**64 - 1)),

@@ -80,7 +80,7 @@ def frames_of_every_kind(random: Random) -> list[peer_pb2.PeerFrame]:
         peer_pb2.PeerFrame(fetch_request=asked(request=2, final_from_height=random.getrandbits(64))),
         peer_pb2.PeerFrame(fetch_request=asked(request=3, certificates_from_view=random.getrandbits(64))),
         peer_pb2.PeerFrame(
-            fetch_response=peer_pb2.FetchResponse(request=1, blocks=[b"b"] * 3, certificates=[b"c"] * 100)
+            fetch_response=peer_pb2.FetchResponse(request=1, blocks=[b"b"] * 3, certificates=[b"c"] * 64)
         ),
         peer_pb2.PeerFrame(
             traces=peer_pb2.TraceBatch(

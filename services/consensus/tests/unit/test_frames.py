@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -131,3 +133,23 @@ def test_an_empty_frame_among_others_is_refused() -> None:
     vote = frames.message_frame(MessageKind.VOTE, b"v")
     with pytest.raises(frames.MalformedFrame, match="an empty frame"):
         frames.parse_frames(vote + b"\x12\x00")
+
+
+@pytest.mark.parametrize(
+    ("field", "batch", "limit"),
+    [
+        ("transactions", lambda n: peer_pb2.TransactionBatch(transactions=[b""] * n), 1_000),
+        ("traces", lambda n: peer_pb2.TraceBatch(traces=[peer_pb2.TransactionTrace()] * n), 1_000),
+        ("fetch_response", lambda n: peer_pb2.FetchResponse(blocks=[b""] * n), 64),
+        ("fetch_response", lambda n: peer_pb2.FetchResponse(certificates=[b""] * n), 64),
+    ],
+)
+def test_lists_of_the_longest_are_read_and_one_entry_more_refused(
+    field: str, batch: Callable[[int], Any], limit: int
+) -> None:
+    def data(count: int) -> bytes:
+        return frames.request_bytes(peer_pb2.PeerFrame(**{field: batch(count)}))
+
+    assert frames.parse_frame(data(limit)).WhichOneof("kind") == field
+    with pytest.raises(frames.MalformedFrame, match=f"more than {limit}"):
+        frames.parse_frame(data(limit + 1))

@@ -23,6 +23,10 @@ JOINED_BYTES_MAX: Final = 64 * 1024
 """Small frames share a message up to it; what is larger costs little by being one of its own."""
 BATCH_TRANSACTIONS_MAX: Final = 1_000
 """Transactions in one TransactionBatch."""
+BATCH_TRACES_MAX: Final = 1_000
+"""Traces in one TraceBatch, as the proto says."""
+PAGE_MAX: Final = 64
+"""Blocks and certificates in one FetchResponse, as the proto says."""
 BATCH_BYTES_MAX: Final = 1024 * 1024
 """A batch is split above it: larger ones would delay votes behind them on the same stream."""
 
@@ -113,7 +117,8 @@ def parse_frames(data: bytes) -> list[peer_pb2.PeerFrame]:
     """The frames in a ConnectRequest, in order.
 
     Raises:
-        MalformedFrame: too large, no such message, too many frames, or one without its kind.
+        MalformedFrame: too large, no such message, too many frames, one without its kind, or one with longer
+            lists than the proto allows.
     """
     if len(data) > FRAME_BYTES_MAX:
         raise MalformedFrame(f"a frame of {len(data)} bytes, at most {FRAME_BYTES_MAX}")
@@ -124,9 +129,24 @@ def parse_frames(data: bytes) -> list[peer_pb2.PeerFrame]:
     if len(request.further) >= FRAMES_MAX:
         raise MalformedFrame(f"{1 + len(request.further)} frames, at most {FRAMES_MAX}")
     frames = [request.frame, *request.further]
-    if any(frame.WhichOneof("kind") is None for frame in frames):
-        raise MalformedFrame("an empty frame")
+    for frame in frames:
+        _check_counts(frame)
     return frames
+
+
+def _check_counts(frame: peer_pb2.PeerFrame) -> None:
+    """Two bytes make an entry of a list: who sends millions of them pays with its stream."""
+    kind = frame.WhichOneof("kind")
+    if kind is None:
+        raise MalformedFrame("an empty frame")
+    if kind == "transactions" and len(frame.transactions.transactions) > BATCH_TRANSACTIONS_MAX:
+        raise MalformedFrame(f"more than {BATCH_TRANSACTIONS_MAX} transactions")
+    if kind == "traces" and len(frame.traces.traces) > BATCH_TRACES_MAX:
+        raise MalformedFrame(f"more than {BATCH_TRACES_MAX} traces")
+    if kind == "fetch_response":
+        response = frame.fetch_response
+        if max(len(response.blocks), len(response.certificates)) > PAGE_MAX:
+            raise MalformedFrame(f"more than {PAGE_MAX} blocks or certificates")
 
 
 def _varint(value: int) -> bytes:
