@@ -163,6 +163,8 @@ class Node:
                 self.reports.append(action)
                 if action.kind == act.ReportKind.EQUIVOCATION:
                     self.network.tally.reached[Reached.EVIDENCE] += 1
+                if action.kind == act.ReportKind.DISHONEST_MESSAGE:
+                    self.network.check_accused(self, action)
 
     def transmit(self, other: Node, kind: act.MessageKind, data: bytes) -> None:
         """Send a message on its way."""

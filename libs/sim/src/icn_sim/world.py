@@ -299,6 +299,11 @@ class Network:
             self._gaps.add(header.hash)
             self.tally.reached[Reached.PROPOSAL_OVER_GAP] += 1
 
+    def check_accused(self, node: Node, report: act.Report) -> None:
+        """Hold honest nodes to blaming nobody who did nothing: it would cost an honest seat its streams."""
+        if not {node.seat, report.seat} & self.faulty:
+            raise PromiseBroken(f"seat {node.seat} blames seat {report.seat}: {report.detail}")
+
     def check_final(self, node: Node, action: act.Execute) -> None:
         """Hold honest nodes to one chain, without a gap."""
         header = action.block.header

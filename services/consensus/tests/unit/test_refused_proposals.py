@@ -376,6 +376,7 @@ def test_two_proposals_of_two_protocol_versions_are_no_evidence_and_stop_nobody(
                 super().perform_one(action)
 
     leader.__class__ = Ear
+    network.faulty.add(leader.seat)
     assert leader is not node
     assert network.run_for(100, until=lambda: bool(sent))
     proposal = parse_proposal(GENESIS_HASH, sent[0], bytes_max=1 << 21, transactions_max=1_000)
