@@ -5,10 +5,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup setup-dev native run demo test check bench campaign model mutants lock clean
+.PHONY: help python setup setup-dev native run demo test check bench bench-consensus campaign model mutants lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-15s %s\n' "$$name" "$$text"; done
 
 # The interpreter may be missing altogether, which only the shell can say.
 python:
@@ -38,6 +38,10 @@ check: setup-dev ## format, lint, types, import rules, protos, rules about the r
 
 bench: setup-dev ## print the table of what the platform must reach
 	@$(BIN)/python benches/run.py
+
+PAIRS ?= 5
+bench-consensus: setup-dev ## consensus and ledger beside CometBFT, interleaved (needs Go; after `make native` with it, too; PAIRS=5)
+	@$(BIN)/python -m benches.consensus --pairs $(PAIRS)
 
 mutants: setup-dev ## plant known bugs one by one: tests or simulator must find each
 	@$(BIN)/python -m scripts.mutants

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from icn_localnet import processes, supervisor
 from icn_localnet.network import Network, NetworkInvalid
 from icn_localnet.parts import remove_socket_directories, stages
 from icn_localnet.processes import ProcessFailed
-from icn_localnet.supervisor import AlreadyRunning, StartFailures, Supervisor
+from icn_localnet.supervisor import AlreadyRunning, Stage, StartFailures, Supervisor
 
 START_SECONDS_MAX = 180.0
 """A first start makes the template and four clusters; recovery of each after a power cut comes on top."""
@@ -31,10 +31,16 @@ WAIT_SECONDS_MAX = 60.0
 POLL_SECONDS = 0.05
 
 
-async def run(network: Network, until: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
+async def run(
+    network: Network,
+    until: asyncio.Event,
+    on_ready: Callable[[], None] = lambda: None,
+    parts: Callable[[Network], Sequence[Stage]] = stages,
+) -> None:
     """Run the platform from this event loop until ``until`` is set; the parts are processes of their own.
 
-    ``on_ready`` is called once everything serves. Must be called on the main thread.
+    ``on_ready`` is called once everything serves. Must be called on the main thread. ``parts`` says which are
+    started, all unless told otherwise.
 
     Raises:
         AlreadyRunning: another process runs it.
@@ -46,7 +52,7 @@ async def run(network: Network, until: asyncio.Event, on_ready: Callable[[], Non
     try:
         network.choose_free_ports()
         network.save({})
-        starting = asyncio.ensure_future(keeper.start(stages(network)))
+        starting = asyncio.ensure_future(keeper.start(parts(network)))
         asked_to_stop = asyncio.ensure_future(until.wait())
         try:
             await asyncio.wait({starting, asked_to_stop}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,187 @@
+"""ICN's side: four validators with consensus, ledger and a Postgres each, over mutual TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from icn.ledger.v1.service_pb2 import WatchBlocksRequest
+from icn_client import transactions
+from icn_client.acting import Actor, actor_of, now_ms, read_receipt
+from icn_client.connection import Connection, NetworkFile
+from icn_client.platforms import found_network, open_founders, without_secrets
+from icn_client.submitter import Door, Outcome, Submitter
+from icn_client.transactions import EXPIRY_MS, MESSAGES_MAX, KeyPair, Signed, new_identifier
+from icn_localnet import processes
+from icn_localnet.network import Network
+from icn_localnet.platform import START_SECONDS_MAX, RunningPlatform
+
+from benches.consensus.side import AMOUNT_MINOR, FLOOR_MINOR, PARTIES, SEATS
+from benches.processes import usage
+
+WHEELS: Final = "ICN, wheels only"
+NATIVE: Final = "ICN, native"
+WATCH_SECONDS_MAX: Final = 600.0
+MEMO_HASH_BYTES: Final = 32
+
+
+def configurations() -> list[str]:
+    """What can be measured in this environment."""
+    return [WHEELS, NATIVE] if importlib.util.find_spec("icn_native") else [WHEELS]
+
+
+def transfer_bytes() -> int:
+    """How long a signed transfer is; the peer's are made as long."""
+    actor = Actor(bytes(32), new_identifier(), new_identifier(), (KeyPair.generate(),), next_sequence=50)
+    return len(_transfer(actor, new_identifier(), new_identifier(), now_ms() + EXPIRY_MS).data)
+
+
+def _transfer(actor: Actor, source: bytes, destination: bytes, expire_time_ms: int) -> Signed:
+    """A transfer with the hash of a memo, as people send them."""
+    message = transactions.transfer(source, destination, AMOUNT_MINOR, os.urandom(MEMO_HASH_BYTES))
+    return actor.sign([message], expire_time_ms)
+
+
+class IcnSide:
+    """`Side` of a running network; use `icn_side`."""
+
+    settle_seconds = 2.0
+    """Events that the ledgers put into their outboxes are published a little later."""
+
+    def __init__(self, platform: RunningPlatform, connection: Connection) -> None:
+        self._platform = platform
+        self._connection = connection
+        self._chance = random.Random(5)
+        self._parties: list[Actor] = []
+        self._accounts: list[bytes] = []
+
+    async def open_accounts(self, directory: Path) -> None:
+        """One unit, PARTIES principals of one sponsor with an account each."""
+        sponsor = await actor_of(self._connection, open_founders(directory)[0])
+        unit = new_identifier()
+        keys = [KeyPair.generate() for _ in range(PARTIES)]
+        self._parties = [
+            Actor(self._connection.genesis.hash, new_identifier(), sponsor.principal, (key,)) for key in keys
+        ]
+        self._accounts = [new_identifier() for _ in range(PARTIES)]
+        made = [
+            transactions.open_controller(
+                party.principal, 1, [transactions.controller_key(party.keys[0].public_keys)]
+            )
+            for party in self._parties
+        ]
+        groups = [made[begin : begin + MESSAGES_MAX] for begin in range(0, PARTIES, MESSAGES_MAX)]
+        expire_time_ms = now_ms() + EXPIRY_MS
+        async with Submitter(self.doors()) as submitter:
+            for work in (
+                [sponsor.sign([transactions.create_unit(unit, "BENCH", 2, FLOOR_MINOR)], expire_time_ms)],
+                [sponsor.sign(group, expire_time_ms) for group in groups],
+                [
+                    party.sign([transactions.open_account(account, unit)], expire_time_ms)
+                    for party, account in zip(self._parties, self._accounts, strict=True)
+                ],
+            ):
+                for outcome in await submitter.submit(work, expire_time_ms):
+                    self.check(outcome)
+
+    def doors(self) -> Sequence[Door]:
+        return self._connection.doors()
+
+    def sign(self, count: int) -> tuple[list[Signed], int]:
+        expire_time_ms = now_ms() + EXPIRY_MS
+        signed = []
+        for _ in range(count):
+            source, destination = self._chance.sample(range(PARTIES), 2)
+            signed.append(
+                _transfer(
+                    self._parties[source],
+                    self._accounts[source],
+                    self._accounts[destination],
+                    expire_time_ms,
+                )
+            )
+        return signed, expire_time_ms
+
+    def check(self, outcome: Outcome) -> None:
+        read_receipt(outcome)
+
+    async def watch(self, seat: int) -> AsyncIterator[int]:
+        address = self._connection.network.validators[seat]
+        status = await self._connection.status(address)
+        request = WatchBlocksRequest(from_height=status.executed_height + 1, without_receipts=True)
+        stream: Any = self._connection.ledger(address).WatchBlocks(request, timeout=WATCH_SECONDS_MAX)
+        try:
+            async for message in stream:
+                yield message.block.height
+        except grpc.RpcError:
+            return  # it was killed
+
+    def cpu_seconds(self) -> dict[str, float]:
+        table = self._platform.processes()
+        nodes = [
+            table[f"{kind}-{seat}"]["pid"] for kind in ("validator", "postgres") for seat in range(SEATS)
+        ]
+        return {
+            "nodes": sum(usage(pid).cpu_seconds for pid in nodes if pid is not None),
+            "nats": usage(table["nats"]["pid"]).cpu_seconds,
+        }
+
+    def kill(self, seat: int) -> None:
+        self._platform.hold(f"validator-{seat}")
+
+
+@asynccontextmanager
+async def icn_side(label: str, directory: Path) -> AsyncIterator[IcnSide]:
+    """A new network in a directory, running meanwhile, its accounts open."""
+    data = directory / "data"
+    network = found_network(data, validators=SEATS)
+    platform = await asyncio.to_thread(_launched, network, label, directory)
+    try:
+        async with Connection(NetworkFile.load(data)) as connection:
+            side = IcnSide(platform, connection)
+            await side.open_accounts(data)
+            yield side
+    finally:
+        await asyncio.to_thread(platform.stop)
+
+
+def _launched(network: Network, label: str, directory: Path) -> RunningPlatform:
+    log = directory / "validators.log"
+    with without_secrets():
+        environment = dict(os.environ)
+    if label == WHEELS:
+        environment["PYTHONPATH"] = str(_without_native(directory))
+    process = processes.spawn(
+        [sys.executable, "-m", "benches.consensus.validators", str(network.directory)],
+        log=log,
+        death_signal=signal.SIGTERM,
+        environment=environment,
+        on_any_thread=True,
+    )
+    platform = RunningPlatform(network.directory, process)
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while Network.load(network.directory).ready_pid != process.pid:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"the validators did not start: {processes.tail(log)}")
+        time.sleep(0.1)
+    maps = Path(f"/proc/{platform.pid('validator-0')}/maps").read_text()
+    assert ("icn_native" in maps) == (label == NATIVE), "the validators are what the column says"
+    return platform
+
+
+def _without_native(directory: Path) -> Path:
+    """A folder that hides the accelerator from who has it in its path."""
+    folder = directory / "wheels"
+    folder.mkdir()
+    (folder / "icn_native.py").write_text('raise ImportError("wheels only")\n')
+    return folder
