@@ -60,6 +60,7 @@ ROWS: Final = (
         whole,
         {icn.NATIVE: 0.6, icn.WHEELS: 1.2},
     ),
+    Row("databases_cpu_us", "of the above: the databases", whole, {}),
     Row("p50_ms", f"commit p50 at {RATE_LOW} tx/s", milliseconds, dict.fromkeys(BOTH, 0.6)),
     Row("p99_ms", f"commit p99 at {RATE_HIGH:,} tx/s", milliseconds, dict.fromkeys(BOTH, 0.6)),
     Row(

@@ -128,13 +128,14 @@ class IcnSide:
 
     def cpu_seconds(self) -> dict[str, float]:
         table = self._platform.processes()
-        nodes = [
-            table[f"{kind}-{seat}"]["pid"] for kind in ("validator", "postgres") for seat in range(SEATS)
-        ]
-        return {
-            "nodes": sum(usage(pid).cpu_seconds for pid in nodes if pid is not None),
-            "nats": usage(table["nats"]["pid"]).cpu_seconds,
-        }
+
+        def used(*names: str) -> float:
+            pids = [table[name]["pid"] for name in names]
+            return sum(usage(pid).cpu_seconds for pid in pids if pid is not None)
+
+        databases = used(*(f"postgres-{seat}" for seat in range(SEATS)))
+        validators = used(*(f"validator-{seat}" for seat in range(SEATS)))
+        return {"nodes": validators + databases, "databases": databases, "nats": used("nats")}
 
     def kill(self, seat: int) -> None:
         self._platform.hold(f"validator-{seat}")

@@ -31,7 +31,7 @@ class Side(Protocol):
         """Heights as this validator applies them, until it is gone."""
 
     def cpu_seconds(self) -> dict[str, float]:
-        """CPU time so far of ``nodes`` (validators with their databases), and of what else runs, by name."""
+        """CPU time so far, of ``nodes`` (validators with their databases) and of others by name."""
 
     def kill(self, seat: int) -> None:
         """SIGKILL a validator and keep it down."""
