@@ -1,6 +1,6 @@
 """`make bench-consensus`: ICN's validators and CometBFT's beside each other, in interleaved rounds.
 
-    python -m benches.consensus [--pairs 5] [--idle-seconds 30]
+    python -m benches.consensus [--pairs 5] [--idle-seconds 30] [--only load|delay]
 
 Each round starts every configuration afresh, one after the other, the next round in the opposite order, so
 that only one runs at a time and what else the machine does falls on all. Ratios are of one round; their
@@ -17,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +27,14 @@ from icn_client.submitter import BATCH_TRANSACTIONS_MAX, WINDOW_DEFAULT
 
 from benches.consensus import icn, load, peer
 from benches.consensus.figures import Row, percentile, table
-from benches.consensus.side import PARTIES, SEATS
+from benches.consensus.side import PARTIES, SEATS, Side
 
 PEERS: Final = {"CometBFT, tuned": peer.TUNED, "CometBFT, defaults": peer.DEFAULT}
 WARM_UP: Final = 2_000
-BURST: Final = 10_000
-STEADY_SECONDS: Final = 5.0
+BURST: Final = 6_000
+STEADY_SECONDS: Final = 4.0
+DELAY_MS: Final = 50
+DELAYED_SECONDS: Final = 8.0
 DEAD_SECONDS: Final = 12.0
 """Four turns of the dead validator and more, whatever they cost."""
 RATE_LOW, RATE_HIGH, RATE_DEAD = 500, 2_000, 200
@@ -73,20 +77,34 @@ ROWS: Final = (
     Row("idle", "idle CPU of 4 nodes + databases, of a core", share, dict.fromkeys(BOTH, 1.0)),
     Row("nats_cpu_us", "apart: CPU-µs per transfer of NATS, which gets ICN's events", whole, {}),
     Row("loader_cpu_us", "apart: CPU-µs per transfer of the loader", whole, {}),
-    Row("delay", f"with 50 ms one-way delay between all pairs, {RATE_DEAD} tx/s", milliseconds, {}),
+    Row(
+        "delay_interval_ms",
+        f"{DELAY_MS} ms one way, {RATE_DEAD} tx/s: between blocks (bar: 2 hops + 25 ms)",
+        milliseconds,
+        dict.fromkeys(BOTH, 2.0 * DELAY_MS + 25),
+        is_absolute=True,
+    ),
+    Row(
+        "delay_final_ms",
+        f"{DELAY_MS} ms one way, {RATE_DEAD} tx/s: proposal to applied, p50 (bar: 3 hops + 25 ms, to final)",
+        milliseconds,
+        dict.fromkeys(BOTH, 3.0 * DELAY_MS + 25),
+        is_absolute=True,
+    ),
+    Row(
+        "delay_p50_ms",
+        f"{DELAY_MS} ms one way, {RATE_DEAD} tx/s: submitted to applied, p50",
+        milliseconds,
+        {},
+    ),
     Row("memory", "memory of 4 nodes over 1,000,000 transfers", whole, {}),
 )
-"""The last two are not measured here yet, and the table says so."""
+"""The last is not measured here yet, and the table says so."""
 
 
 async def measure(label: str, directory: Path, transfer_bytes: int, idle_seconds: float) -> dict[str, float]:
-    """All figures of one configuration, on a network of its own."""
-    side_of: AbstractAsyncContextManager[Any] = (
-        peer.peer_side(PEERS[label], directory, transfer_bytes)
-        if label in PEERS
-        else icn.icn_side(label, directory)
-    )
-    async with side_of as side:
+    """All figures of one configuration but those with a delay, on a network of its own."""
+    async with side_of(label, directory, transfer_bytes) as side:
         await load.burst(side, WARM_UP, WINDOW_DEFAULT)
         figures = await load.burst(side, BURST, WINDOW_DEFAULT)
         figures["p50_ms"] = percentile(await load.steady(side, RATE_LOW, STEADY_SECONDS), 0.5)
@@ -96,11 +114,27 @@ async def measure(label: str, directory: Path, transfer_bytes: int, idle_seconds
     return figures
 
 
-def measured_round(label: str, transfer_bytes: int, idle_seconds: float) -> dict[str, float]:
-    """`measure` in a new folder."""
+async def measure_delayed(label: str, directory: Path, transfer_bytes: int) -> dict[str, float]:
+    """The figures with a delay, on a network of its own."""
+    async with side_of(label, directory, transfer_bytes, DELAY_MS) as side:
+        await load.burst(side, WARM_UP, WINDOW_DEFAULT)
+        return await load.steady_far_apart(side, RATE_DEAD, DELAYED_SECONDS)
+
+
+def side_of(
+    label: str, directory: Path, transfer_bytes: int, delay_ms: int = 0
+) -> AbstractAsyncContextManager[Side]:
+    """A new network of one configuration."""
+    if label in PEERS:
+        return peer.peer_side(PEERS[label], directory, transfer_bytes, delay_ms)
+    return icn.icn_side(label, directory, delay_ms)
+
+
+def in_new_folder(measuring: Callable[[Path], Coroutine[Any, Any, dict[str, float]]]) -> dict[str, float]:
+    """What is measured with a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="icn-bench-") as folder:
         Path(folder).chmod(0o711)  # Postgres may run as nobody where this is root
-        return asyncio.run(measure(label, Path(folder), transfer_bytes, idle_seconds))
+        return asyncio.run(measuring(Path(folder)))
 
 
 def main() -> int:
@@ -108,6 +142,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5, help="rounds of every configuration")
     parser.add_argument("--idle-seconds", type=float, default=30.0)
+    parser.add_argument("--only", choices=["load", "delay"], help="the rows without or with a delay")
     options = parser.parse_args()
     peer.build()
     transfer_bytes = icn.transfer_bytes()
@@ -119,7 +154,15 @@ def main() -> int:
     for number in range(options.pairs):
         for label in labels if number % 2 == 0 else reversed(labels):
             try:
-                figures = measured_round(label, transfer_bytes, options.idle_seconds)
+                figures = {}
+                if options.only != "delay":
+                    figures |= in_new_folder(
+                        partial(
+                            measure, label, transfer_bytes=transfer_bytes, idle_seconds=options.idle_seconds
+                        )
+                    )
+                if options.only != "load":
+                    figures |= in_new_folder(partial(measure_delayed, label, transfer_bytes=transfer_bytes))
             except Exception as error:  # noqa: BLE001 - one round must not cost the others
                 traceback.print_exc()
                 failures.append(f"round {number + 1}, {label}: {type(error).__name__}: {error}")

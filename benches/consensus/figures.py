@@ -62,6 +62,8 @@ class Row:
     bar: Mapping[str, float]
     """By configuration of ICN: what its ratio to the tuned peer may be; absent: no bar."""
     more_is_better: bool = False
+    is_absolute: bool = False
+    """The bar is for ICN's own median, not for the ratio."""
 
 
 Rounds = Mapping[int, float]
@@ -94,16 +96,17 @@ def cell(row: Row, rounds: Rounds) -> str:
 
 
 def verdict(row: Row, label: str, ours: Rounds, theirs: Rounds) -> str:
-    """The ratio to the tuned peer and whether it keeps the bar."""
+    """The ratio to the tuned peer, and whether the bar is kept."""
     reached = ratio(ours, theirs)
-    if reached is None:
-        return NOT_MEASURED
-    said = f"{reached:.2f} ×"
-    met = is_met(row, label, reached)
+    said = NOT_MEASURED if reached is None else f"{reached:.2f} ×"
+    if row.is_absolute:
+        reached = statistics.median(ours.values()) if ours else None
+    met = None if reached is None else is_met(row, label, reached)
     if met is None:
         return said
     sign = "≥" if row.more_is_better else "≤"
-    return f"{said} (bar {sign} {row.bar[label]:g}: {'met' if met else '**missed**'})"
+    bar = row.write(row.bar[label]) if row.is_absolute else f"{row.bar[label]:g}"
+    return f"{said} (bar {sign} {bar}: {'met' if met else '**missed**'})"
 
 
 def table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.ledger.v1.service_pb2 import WatchBlocksRequest
 from icn_client import transactions
 from icn_client.acting import Actor, actor_of, now_ms, read_receipt
@@ -26,7 +28,8 @@ from icn_localnet import processes
 from icn_localnet.network import Network
 from icn_localnet.platform import START_SECONDS_MAX, RunningPlatform
 
-from benches.consensus.side import AMOUNT_MINOR, FLOOR_MINOR, PARTIES, SEATS
+from benches.consensus.delay import Links, delayed
+from benches.consensus.side import AMOUNT_MINOR, FLOOR_MINOR, PARTIES, SEATS, Applied
 from benches.processes import usage
 
 WHEELS: Final = "ICN, wheels only"
@@ -115,14 +118,14 @@ class IcnSide:
     def check(self, outcome: Outcome) -> None:
         read_receipt(outcome)
 
-    async def watch(self, seat: int) -> AsyncIterator[int]:
+    async def watch(self, seat: int) -> AsyncIterator[Applied]:
         address = self._connection.network.validators[seat]
         status = await self._connection.status(address)
         request = WatchBlocksRequest(from_height=status.executed_height + 1, without_receipts=True)
         stream: Any = self._connection.ledger(address).WatchBlocks(request, timeout=WATCH_SECONDS_MAX)
         try:
             async for message in stream:
-                yield message.block.height
+                yield Applied(message.block.height, BlockHeader.FromString(message.block.header).time_ms)
         except grpc.RpcError:
             return  # it was killed
 
@@ -142,28 +145,37 @@ class IcnSide:
 
 
 @asynccontextmanager
-async def icn_side(label: str, directory: Path) -> AsyncIterator[IcnSide]:
+async def icn_side(label: str, directory: Path, delay_ms: int = 0) -> AsyncIterator[IcnSide]:
     """A new network in a directory, running meanwhile, its accounts open."""
     data = directory / "data"
     network = found_network(data, validators=SEATS)
-    platform = await asyncio.to_thread(_launched, network, label, directory)
-    try:
-        async with Connection(NetworkFile.load(data)) as connection:
-            side = IcnSide(platform, connection)
-            await side.open_accounts(data)
-            yield side
-    finally:
-        await asyncio.to_thread(platform.stop)
+    addresses = [validator.consensus for validator in network.validators]
+    with delayed(addresses, delay_ms, directory / "delay.log") as links:
+        platform = await asyncio.to_thread(_launched, network, label, directory, links)
+        try:
+            async with Connection(NetworkFile.load(data)) as connection:
+                side = IcnSide(platform, connection)
+                await side.open_accounts(data)
+                yield side
+        finally:
+            await asyncio.to_thread(platform.stop)
 
 
-def _launched(network: Network, label: str, directory: Path) -> RunningPlatform:
+def _launched(network: Network, label: str, directory: Path, links: Links) -> RunningPlatform:
     log = directory / "validators.log"
     with without_secrets():
         environment = dict(os.environ)
     if label == WHEELS:
         environment["PYTHONPATH"] = str(_without_native(directory))
+    command = [sys.executable, "-m", "benches.consensus.validators", str(network.directory)]
+    if links:
+        peers: dict[str, dict[str, str]] = {str(seat): {} for seat in range(SEATS)}
+        for (source, target), address in links.items():
+            peers[str(source)][str(target)] = address
+        (directory / "peers.json").write_text(json.dumps(peers))
+        command.append(str(directory / "peers.json"))
     process = processes.spawn(
-        [sys.executable, "-m", "benches.consensus.validators", str(network.directory)],
+        command,
         log=log,
         death_signal=signal.SIGTERM,
         environment=environment,

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Final
 
 from icn_client.submitter import Submitter
@@ -32,13 +33,16 @@ class Watched:
 
     def __init__(self, side: Side) -> None:
         self.nodes = [Heights() for _ in range(SEATS)]
+        self.proposed_at_ms: dict[int, int] = {}
+        """By height, 0 where its block does not say."""
         self.living = set(range(SEATS))
         self._side = side
         self._has_news = asyncio.Event()
 
     async def follow(self, seat: int) -> None:
-        async for height in self._side.watch(seat):
+        async for height, proposed_at_ms in self._side.watch(seat):
             self.nodes[seat].note(height, time.perf_counter())
+            self.proposed_at_ms[height] = proposed_at_ms
             self._has_news.set()
         self.living.discard(seat)
         self._has_news.set()
@@ -99,6 +103,30 @@ async def steady(side: Side, rate: int, seconds: float) -> list[float]:
         sent_at, heights = await _send(side, signed, expire_time_ms, rate)
         await watched.wait(max(heights.values()))
         return _latencies(watched, sent_at, heights)
+
+
+async def steady_far_apart(side: Side, rate: int, seconds: float) -> dict[str, float]:
+    """Medians in milliseconds at a rate: between blocks; from a block's proposal, and from handing a transfer
+    over, until it is applied everywhere."""
+    signed, expire_time_ms = side.sign(int(rate * seconds))
+    async with watching(side) as watched:
+        sent_at, heights = await _send(side, signed, expire_time_ms, rate)
+        await watched.wait(max(heights.values()))
+        wall_seconds = time.time() - time.perf_counter()
+        filled = sorted(set(heights.values()))
+        applied = {height: watched.applied_at(height) or 0.0 for height in filled}
+        proposed = {height: watched.proposed_at_ms[height] for height in filled}
+        figures = {
+            "delay_p50_ms": percentile(_latencies(watched, sent_at, heights), 0.5),
+            "delay_interval_ms": percentile(
+                [(later - earlier) * 1_000 for earlier, later in pairwise(watched.nodes[0].at_seconds)], 0.5
+            ),
+        }
+        if all(proposed.values()):
+            figures["delay_final_ms"] = percentile(
+                [(applied[height] + wall_seconds) * 1_000 - proposed[height] for height in filled], 0.5
+            )
+        return figures
 
 
 async def one_dead(side: Side, rate: int, seconds: float) -> dict[str, float]:

@@ -20,7 +20,8 @@ from icn_client.transactions import EXPIRY_MS, IDENTIFIER_BYTES, Signed, new_ide
 from icn_crypto.suites import SigningKey, Suite
 from icn_localnet import files, processes
 
-from benches.consensus.side import AMOUNT_MINOR, PARTIES, SEATS
+from benches.consensus.delay import Links, delayed
+from benches.consensus.side import AMOUNT_MINOR, PARTIES, SEATS, Applied
 from benches.processes import usage
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
@@ -88,10 +89,13 @@ class PeerSide:
         """Name and key of each, as every node is told."""
         return b"".join(name + key.public_key for name, key in zip(self._names, self._keys, strict=True))
 
-    def start(self, configuration: str, directory: Path, addresses: Sequence[str]) -> None:
-        """Make a chain whose nodes listen at ``addresses``, and start them."""
+    def start(self, configuration: str, directory: Path, addresses: Sequence[str], links: Links) -> None:
+        """Make a chain whose nodes listen at ``addresses`` and find each other there, or by ``links``."""
         command = [str(BINARY), "files", configuration, str(directory), *addresses]
         subprocess.run(command, check=True, capture_output=True)
+        for (source, target), link in links.items():
+            settings = directory / f"node{source}" / "config" / "config.toml"
+            settings.write_text(settings.read_text().replace(f"@{addresses[target]}", f"@{link}"))
         (directory / "accounts").write_bytes(self.accounts())
         for seat, door in enumerate(self.addresses):
             command = [str(BINARY), "run", str(directory / f"node{seat}"), door]
@@ -121,11 +125,11 @@ class PeerSide:
         if outcome.end is not End.COMMITTED:
             raise AssertionError(f"the peer refused a transfer: {outcome.reason}")
 
-    async def watch(self, seat: int) -> AsyncIterator[int]:
+    async def watch(self, seat: int) -> AsyncIterator[Applied]:
         stream = await open_stream(self.addresses[seat], wants_ids=False)
         with contextlib.suppress(DoorClosed):
             async for height, _ in stream.frames():
-                yield height
+                yield Applied(height)
 
     def cpu_seconds(self) -> dict[str, float]:
         living = [process.pid for process in self.processes if process.poll() is None]
@@ -220,7 +224,9 @@ def _news(height: int, identifier: bytes, code: int) -> News:
 
 
 @asynccontextmanager
-async def peer_side(configuration: str, directory: Path, transfer_bytes: int) -> AsyncIterator[PeerSide]:
+async def peer_side(
+    configuration: str, directory: Path, transfer_bytes: int, delay_ms: int = 0
+) -> AsyncIterator[PeerSide]:
     """A new network in a directory, running meanwhile."""
     side = PeerSide(transfer_bytes)
     taken: set[int] = set()
@@ -230,12 +236,13 @@ async def peer_side(configuration: str, directory: Path, transfer_bytes: int) ->
         taken.add(port)
         addresses.append(f"127.0.0.1:{port}")
     side.addresses = addresses[SEATS:]
-    try:
-        await asyncio.to_thread(side.start, configuration, directory, addresses[:SEATS])
-        await _until_ready(side, directory)
-        yield side
-    finally:
-        await asyncio.to_thread(side.stop)
+    with delayed(addresses[:SEATS], delay_ms, directory / "delay.log") as links:
+        try:
+            await asyncio.to_thread(side.start, configuration, directory, addresses[:SEATS], links)
+            await _until_ready(side, directory)
+            yield side
+        finally:
+            await asyncio.to_thread(side.stop)
 
 
 async def _until_ready(side: PeerSide, directory: Path) -> None:

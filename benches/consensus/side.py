@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from icn_client.submitter import Door, Outcome
 from icn_client.transactions import Signed
@@ -13,6 +13,14 @@ PARTIES: Final = 1_000
 """Who pays whom: each with a key and an account of its own, so that blocks touch many."""
 FLOOR_MINOR: Final = -1_000_000_000
 AMOUNT_MINOR: Final = 1
+
+
+class Applied(NamedTuple):
+    """A block that a validator has applied."""
+
+    height: int
+    proposed_at_ms: int = 0
+    """When its leader proposed it, unix milliseconds; 0 where a block does not say."""
 
 
 class Side(Protocol):
@@ -27,8 +35,8 @@ class Side(Protocol):
     def check(self, outcome: Outcome) -> None:
         """Raise where a transfer was not applied."""
 
-    def watch(self, seat: int) -> AsyncIterator[int]:
-        """Heights as this validator applies them, until it is gone."""
+    def watch(self, seat: int) -> AsyncIterator[Applied]:
+        """Blocks as this validator applies them, until it is gone."""
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time so far, of ``nodes`` (validators with their databases) and of others by name."""

@@ -67,3 +67,11 @@ def test_the_table_says_what_was_missed_and_what_was_not_measured() -> None:
     assert cost == f"| cost | {NOT_MEASURED} | {NOT_MEASURED} | {NOT_MEASURED} |"
     measured["peer"]["rate"] = {0: 20.0, 1: 20.0}
     assert "1.00 × (bar ≥ 2: **missed**)" in table([RATE], measured, ["ours"], ["peer"])
+
+
+def test_an_absolute_bar_is_for_our_own_median() -> None:
+    row = Row("delay", "delay", lambda value: f"{value:.0f} ms", {"ours": 125.0}, is_absolute=True)
+    measured = {"ours": {"delay": {0: 125.0}}, "peer": {"delay": {0: 250.0}}}
+    assert table([row], measured, ["ours"], ["peer"]).endswith("| 0.50 × (bar ≤ 125 ms: met) |")
+    measured["ours"]["delay"] = {0: 126.0}
+    assert table([row], measured, ["ours"], ["peer"]).endswith("| 0.50 × (bar ≤ 125 ms: **missed**) |")
