@@ -64,7 +64,7 @@ ROWS: Final = (
         whole,
         {icn.NATIVE: 0.6, icn.WHEELS: 1.2},
     ),
-    Row("databases_cpu_us", "of the above: the databases", whole, {}),
+    Row("databases_cpu_us", "of the above: the databases", whole, {}, is_only_ours=True),
     Row("p50_ms", f"commit p50 at {RATE_LOW} tx/s", milliseconds, dict.fromkeys(BOTH, 0.6)),
     Row("p99_ms", f"commit p99 at {RATE_HIGH:,} tx/s", milliseconds, dict.fromkeys(BOTH, 0.6)),
     Row(
@@ -75,7 +75,13 @@ ROWS: Final = (
     ),
     Row("dead_p50_ms", f"commit p50 with it dead, {RATE_DEAD} tx/s", milliseconds, dict.fromkeys(BOTH, 0.1)),
     Row("idle", "idle CPU of 4 nodes + databases, of a core", share, dict.fromkeys(BOTH, 1.0)),
-    Row("nats_cpu_us", "apart: CPU-µs per transfer of NATS, which gets ICN's events", whole, {}),
+    Row(
+        "nats_cpu_us",
+        "apart: CPU-µs per transfer of NATS, which gets ICN's events",
+        whole,
+        {},
+        is_only_ours=True,
+    ),
     Row("loader_cpu_us", "apart: CPU-µs per transfer of the loader", whole, {}),
     Row(
         "delay_interval_ms",

@@ -62,6 +62,8 @@ class Row:
     bar: Mapping[str, float]
     """By configuration of ICN: what its ratio to the tuned peer may be; absent: no bar."""
     more_is_better: bool = False
+    is_only_ours: bool = False
+    """The peer has nothing of the kind."""
     is_absolute: bool = False
     """The bar is for ICN's own median, not for the ratio."""
 
@@ -120,7 +122,11 @@ def table(
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for row in rows:
         values = {label: measured.get(label, {}).get(row.key, {}) for label in (*ours, *theirs)}
-        cells = [row.title, *(cell(row, values[label]) for label in (*ours, *theirs))]
-        cells += [verdict(row, label, values[label], values[theirs[0]]) for label in ours]
+        cells = [row.title, *(cell(row, values[label]) for label in ours)]
+        if row.is_only_ours:
+            cells += ["none"] * len(theirs) + [""] * len(ours)
+        else:
+            cells += [cell(row, values[label]) for label in theirs]
+            cells += [verdict(row, label, values[label], values[theirs[0]]) for label in ours]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

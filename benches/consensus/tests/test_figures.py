@@ -69,6 +69,12 @@ def test_the_table_says_what_was_missed_and_what_was_not_measured() -> None:
     assert "1.00 × (bar ≥ 2: **missed**)" in table([RATE], measured, ["ours"], ["peer"])
 
 
+def test_what_the_peer_has_none_of_is_not_called_unmeasured() -> None:
+    row = Row("apart", "apart", lambda value: f"{value:.0f}", {}, is_only_ours=True)
+    measured = {"ours": {"apart": {0: 5.0}}}
+    assert table([row], measured, ["ours"], ["peer"]).endswith("| apart | 5 | none |  |")
+
+
 def test_an_absolute_bar_is_for_our_own_median() -> None:
     row = Row("delay", "delay", lambda value: f"{value:.0f} ms", {"ours": 125.0}, is_absolute=True)
     measured = {"ours": {"delay": {0: 125.0}}, "peer": {"delay": {0: 250.0}}}
