@@ -96,6 +96,7 @@ READS: Mapping[str, Read] = {
     ),
     "ledger.v1.LedgerService/ListDuties": Read({"organization": f"principals/{ID}"}, None),
     "ledger.v1.LedgerService/ListEquivocations": Read({}, None),
+    "ledger.v1.LedgerService/GetValidators": Read({}, None),
     "ledger.v1.LedgerService/GetTransaction": Read({"name": f"transactions/{DIGEST}"}, "TRANSACTION_UNKNOWN"),
     "ledger.v1.LedgerService/GetBlock": Read({"name": f"blocks/{2**62}"}, "BLOCK_UNKNOWN"),
     "ledger.v1.LedgerService/ListBlocks": Read({}, None),

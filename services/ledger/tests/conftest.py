@@ -139,11 +139,11 @@ class Zone:
         return self.sign(body, actor.keys if keys is None else keys)
 
 
-def make_zone(allowance: dict[str, int] | None = None) -> Zone:
+def make_zone(allowance: dict[str, int] | None = None, seats: int = 4) -> Zone:
     """The same zone every time."""
     allowance = {**PLENTY, **(allowance or {})}
     organizations, entries, validators = [], [], []
-    for seat in range(4):
+    for seat in range(seats):
         name = f"co-op {seat}"
         key = TestKey(name, SUITES)
         principal = identifier(name)
@@ -250,7 +250,9 @@ class Ledger:
         newest = self.state.newest
         named = named or newest
         time_ms = newest.time_ms + after_ms
-        set_hash = self.zone.genesis.validator_set_hash
+        epoch = self.zone.genesis.epoch_of(newest.time_ms)
+        set_hash = BlockHeader.FromString(newest.header).next_validator_set_hash
+        is_edge = self.zone.genesis.epoch_of(time_ms) != epoch
         fields: dict[str, Any] = {
             "protocol_version": 1,
             "height": newest.height + 1,
@@ -264,9 +266,9 @@ class Ledger:
             "log_root": named.log_root,
             "parent_certificate_digest": bytes(32),
             "finalization_digest": bytes(32),
-            "epoch": self.zone.genesis.epoch_of(newest.time_ms),
+            "epoch": epoch,
             "validator_set_hash": set_hash,
-            "next_validator_set_hash": set_hash,
+            "next_validator_set_hash": named.next_validator_set_hash if is_edge else set_hash,
         }
         return BlockHeader(**{**fields, **changes}).SerializeToString(deterministic=True)
 

@@ -59,7 +59,7 @@ from icn_client.platforms import GATEWAY_FILE, is_connected
 from icn_client.proof_file import from_response
 from icn_client.submitter import Door, DoorClosed, News, NewsState, TransactionMalformed
 
-NETWORK_FORMAT: Final = 2
+NETWORK_FORMAT: Final = 3
 """Beside ``genesis.json`` in a directory that `icn connect` has made."""
 STREAM: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
 SERVICES: Final = ("identity", "governance", "marketplace", "reputation")

@@ -1,6 +1,7 @@
 """Proofs that validators equivocated: asked of them, checked here, brought to the ledger.
 
-Nothing is believed for who told it: a proof counts when it is signed with the key of the seat in genesis.
+Nothing is believed for who told it: a proof counts when it is signed with the key that the seat had in its
+epoch, as genesis and the handovers since say.
 Source: docs/spec/consensus.md, "Evidence".
 """
 
@@ -9,20 +10,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from icn.consensus.v1.service_pb2 import ListEvidenceRequest
 from icn.ledger.v1.service_pb2 import ListEquivocationsRequest
 from icn_crypto import equivocation
 from icn_crypto.equivocation import Equivocation, EquivocationInvalid
-from icn_crypto.suites import Suite
-from icn_kit.errors import DomainError
+from icn_kit.errors import DomainError, FailedPrecondition
+
+from icn_client.light import ProofInvalid, TrustedSet, genesis_set, verify_proof, walk_epochs
+from icn_client.proof_file import ProofMalformed, from_response
 
 if TYPE_CHECKING:
     from icn_kit.genesis import Genesis
 
     from icn_client.connection import Connection, ValidatorAddress
 
+VALIDATORS = "validators/zone"
+"""Name of the leaf that says who validates; its proof walks every epoch."""
 PAGE_SIZE = 500
 """One page of each validator: ten epochs in which all of fifty seats lie."""
 RECORDED_PAGES_MAX = 100
@@ -40,33 +46,68 @@ class Seen:
     """Whether the ledger has one of this seat and epoch, as one validator says."""
 
 
-def check(data: bytes, genesis: Genesis) -> Equivocation:
+def check(data: bytes, genesis: Genesis, sets: Sequence[TrustedSet] = ()) -> Equivocation:
     """Read a proof and check it offline.
+
+    Args:
+        data: the proof.
+        genesis: of the zone.
+        sets: validators of its epochs (`icn_client.light.walk_epochs`); those of genesis where left out.
 
     Raises:
         EquivocationInvalid: it proves nothing in this zone; the message says why.
     """
     proof = equivocation.parse(data)
-    if proof.seat >= len(genesis.validators):
-        raise EquivocationInvalid(f"seat {proof.seat} of {len(genesis.validators)}")
-    if not proof.is_signed(genesis.hash, genesis.validators[proof.seat].public_keys[Suite.ED25519]):
-        raise EquivocationInvalid(f"not signed with the key of seat {proof.seat} in this zone")
+    in_force = set_of_epoch(proof.epoch, sets or [genesis_set(genesis)])
+    seats = len(in_force.public_keys)
+    if proof.seat >= seats:
+        raise EquivocationInvalid(f"seat {proof.seat} of {seats}")
+    if not proof.is_signed(genesis.hash, in_force.public_keys[proof.seat]):
+        raise EquivocationInvalid(
+            f"not signed with the key that seat {proof.seat} of this zone has in epoch {proof.epoch}"
+        )
     return proof
+
+
+def set_of_epoch(epoch: int, sets: Sequence[TrustedSet]) -> TrustedSet:
+    """The validators of an epoch, or of the last one before it that is known."""
+    return max((one for one in sets if one.epoch <= epoch), key=attrgetter("epoch"))
+
+
+async def known_sets(connection: Connection) -> tuple[TrustedSet, ...]:
+    """The validators of every epoch so far, proven from genesis; only those of genesis before the first final
+    block.
+
+    Raises:
+        DomainError: the ledger cannot be asked, or what it answers does not hold.
+    """
+    genesis = connection.genesis
+    try:
+        answer = await connection.proof(VALIDATORS)
+    except FailedPrecondition:
+        return (genesis_set(genesis),)
+    try:
+        proof = from_response(answer, genesis.hash, genesis.validator_set)
+        verify_proof(proof, genesis)
+        return walk_epochs(proof, genesis)
+    except (ProofInvalid, ProofMalformed) as error:
+        raise FailedPrecondition("PROOF_INVALID", f"{VALIDATORS}: {error}") from error
 
 
 async def seen(connection: Connection) -> list[Seen]:
     """Every proof that a reachable validator has and that holds, newest epoch first; one per seat and epoch.
 
     Raises:
-        DomainError: the ledger cannot be asked.
+        DomainError: the ledger cannot be asked, or what it answers about the seats does not hold.
     """
     answers = await asyncio.gather(*(_told_by(connection, one) for one in connection.network.validators))
+    sets = await known_sets(connection) if any(answers) else ()
     proofs: dict[tuple[int, int], Equivocation] = {}
     tellers: dict[tuple[int, int], list[int]] = {}
     for teller, answer in enumerate(answers):
         for data in answer:
             try:
-                proof = check(data, connection.genesis)
+                proof = check(data, connection.genesis, sets)
             except EquivocationInvalid:
                 continue  # a validator may tell anything
             place = proof.epoch, proof.seat

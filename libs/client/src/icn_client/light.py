@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message as ProtobufMessage
@@ -19,6 +19,7 @@ from icn.ledger.v1.state_pb2 import (
     AuthorityLeaf,
     BallotLeaf,
     CodeLeaf,
+    ConsensusKeyLeaf,
     ContractEntryLeaf,
     ContractLeaf,
     ControllerLeaf,
@@ -30,6 +31,7 @@ from icn.ledger.v1.state_pb2 import (
     PollLeaf,
     RecoveryLeaf,
     UnitLeaf,
+    ValidatorsLeaf,
     ZoneLeaf,
 )
 from icn_crypto import tags
@@ -96,6 +98,8 @@ NAMESPACES: Final[Mapping[int, _Namespace]] = {
     16: _Namespace("contract_entry", ContractEntryLeaf, ()),
     17: _Namespace("duty", DutyLeaf, ("organization", "epoch")),
     18: _Namespace("equivocation", EquivocationLeaf, ("epoch", "seat")),
+    19: _Namespace("validators", ValidatorsLeaf, ()),
+    20: _Namespace("consensus_key", ConsensusKeyLeaf, ()),
 }
 """Leaves by namespace (docs/spec/transaction.md, "Leaves and namespaces")."""
 
@@ -116,6 +120,8 @@ class TrustedSet:
     hash: bytes
     public_keys: tuple[bytes, ...]
     """Ed25519 consensus keys in seat order."""
+    organizations: tuple[bytes, ...]
+    """Who holds the seats, in their order."""
 
     @property
     def quorum(self) -> int:
@@ -155,9 +161,7 @@ def verify_proof(proof: ProofFile, genesis: Genesis) -> Shown:
         raise ProofInvalid(
             "WRONG_ZONE", f"the proof is of zone {proof.genesis.hex()}, not of {genesis.hash.hex()}"
         )
-    trusted = genesis_set(genesis)
-    for step in proof.epochs:
-        trusted = next_set(trusted, step, genesis)
+    trusted = walk_epochs(proof, genesis)[-1]
     chain = read_chain(genesis.hash, proof.header, proof.descendant_headers, "HEADER_CHAIN_INVALID")
     last = chain[-1].fields
     if last.epoch != trusted.epoch or last.validator_set_hash != trusted.hash:
@@ -222,8 +226,24 @@ def verdict(content: bytes, genesis: Genesis, now_ms: int) -> dict[str, Any]:
 def genesis_set(genesis: Genesis) -> TrustedSet:
     """The validators of epoch 0."""
     return TrustedSet(
-        0, genesis.validator_set_hash, tuple(seat.public_keys[Suite.ED25519] for seat in genesis.validators)
+        0,
+        genesis.validator_set_hash,
+        tuple(seat.public_keys[Suite.ED25519] for seat in genesis.validators),
+        tuple(seat.organization for seat in genesis.validators),
     )
+
+
+def walk_epochs(proof: ProofFile, genesis: Genesis) -> tuple[TrustedSet, ...]:
+    """The validators of each epoch from genesis to the one that the proof's steps lead to; epochs without a
+    block are left out.
+
+    Raises:
+        ProofInvalid: see `next_set`.
+    """
+    sets = [genesis_set(genesis)]
+    for step in proof.epochs:
+        sets.append(next_set(sets[-1], step, genesis))
+    return tuple(sets)
 
 
 def next_set(current: TrustedSet, step: EpochHandover, genesis: Genesis) -> TrustedSet:
@@ -247,13 +267,13 @@ def next_set(current: TrustedSet, step: EpochHandover, genesis: Genesis) -> Trus
             raise ProofInvalid(
                 "VALIDATOR_SET_MISMATCH", "the edge header names another set than the epoch's own"
             )
-        return TrustedSet(epoch, current.hash, current.public_keys)
+        return replace(current, epoch=epoch)
     found = domain_hash(tags.VALIDATOR_SET, NO_GENESIS, step.next_validator_set)
     if edge.next_validator_set_hash != found:
         raise ProofInvalid("VALIDATOR_SET_MISMATCH", "the next set is not the one that the edge header names")
     if found == current.hash:
         raise ProofInvalid("PROOF_MALFORMED", "a set that stays the same is written as empty")
-    return TrustedSet(epoch, found, _set_keys(step.next_validator_set))
+    return _read_set(epoch, found, step.next_validator_set)
 
 
 def read_chain(genesis_hash: bytes, first: bytes, descendants: Sequence[bytes], reason: str) -> list[Header]:
@@ -412,7 +432,7 @@ def _describe_value(value: object) -> object:
     return describe(value) if isinstance(value, ProtobufMessage) else value
 
 
-def _set_keys(data: bytes) -> tuple[bytes, ...]:
+def _read_set(epoch: int, set_hash: bytes, data: bytes) -> TrustedSet:
     validators = _parse(ValidatorSet, data, VALIDATOR_SET_BYTES_MAX).validators
     if not SEATS_MIN <= len(validators) <= SEATS_MAX:
         raise ProofInvalid("PROOF_MALFORMED", f"a set has {SEATS_MIN} to {SEATS_MAX} seats")
@@ -424,7 +444,7 @@ def _set_keys(data: bytes) -> tuple[bytes, ...]:
         keys.append(of_suite[0])
     if len(set(keys)) != len(keys):
         raise ProofInvalid("PROOF_MALFORMED", "two seats share a key")
-    return tuple(keys)
+    return TrustedSet(epoch, set_hash, tuple(keys), tuple(one.organization for one in validators))
 
 
 def _parse(message_class: type[MessageT], data: bytes, bytes_max: int) -> MessageT:

@@ -41,6 +41,8 @@ _IDENTIFIER_BYTES: Final = {
     16: (17, 1_040),
     17: (24, 24),
     18: (16, 16),
+    19: (0, 0),
+    20: (32, 32),
 }
 """Fewest and most by namespace."""
 
@@ -124,7 +126,7 @@ def from_response(response: GetProofResponse, genesis_hash: bytes, first_set: by
                 b"" if is_same else step.next_validator_set,
             )
         )
-        current = step.next_validator_set
+        current = step.next_validator_set or current
     try:
         state_proof = Proof.from_dict(json.loads(response.state_proof))
     except (InvalidProof, ValueError, RecursionError) as error:
@@ -179,7 +181,7 @@ def parse_proof_file(content: bytes) -> ProofFile:
         raise ProofMalformed(f"format: must be {FORMAT}")
     namespace = members["namespace"]
     if not isinstance(namespace, int) or isinstance(namespace, bool) or namespace not in _IDENTIFIER_BYTES:
-        raise ProofMalformed("namespace: must be 1 to 18")
+        raise ProofMalformed("namespace: must be 1 to 20")
     try:
         state_proof = Proof.from_dict(members["state_proof"])
     except InvalidProof as error:

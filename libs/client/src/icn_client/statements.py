@@ -59,6 +59,18 @@ def _equivocation(said: Mapping[str, Any]) -> str:
     return f"seat {said['seat']} contradicted itself in view {said['view']} of epoch {said['epoch']}"
 
 
+def _validators(said: Mapping[str, Any]) -> str:
+    in_force = f"validators {said['validator_set_hash']} since epoch {said['since_epoch']}"
+    if not said["pending"]:
+        return in_force
+    changed = sum(step["seats"] for step in said["pending"])
+    return f"{in_force}; then {said['next_validator_set_hash']}, in which {changed} seats differ"
+
+
+def _consensus_key(said: Mapping[str, Any]) -> str:
+    return f"consensus key {said['id']} was named for {said['organization']} at height {said['height']}"
+
+
 def _duty(said: Mapping[str, Any]) -> str:
     return (
         f"in epoch {said['epoch']} the seat of {said['organization']} proposed {said['proposed']} of "
@@ -79,4 +91,6 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "decision": _decision,
     "duty": _duty,
     "equivocation": _equivocation,
+    "validators": _validators,
+    "consensus_key": _consensus_key,
 }

@@ -19,6 +19,7 @@ from icn.ledger.v1.transaction_pb2 import (
     CancelRecovery,
     CaptureHold,
     CastBallot,
+    ChangeValidators,
     CompleteRecovery,
     ContractAccount,
     ContractCall,
@@ -41,6 +42,9 @@ from icn.ledger.v1.transaction_pb2 import (
     PublicKey,
     RecordEquivocation,
     RecoveryPolicy,
+    RekeySeat,
+    SeatChange,
+    SeatOffer,
     SetAllowance,
     SetFloor,
     SetRecovery,
@@ -333,6 +337,18 @@ def void_hold(hold: bytes) -> Message:
 def anchor(digest: bytes, topic: str) -> Message:
     """Records that a digest of 32 bytes was known."""
     return Message(anchor=Anchor(digest=digest, topic=topic))
+
+
+def change_validators(set_hash: bytes, changes: Iterable[SeatChange]) -> Message:
+    """Changes the set of validators that is next now, named by its hash; only the zone authority may
+    (`icn_client.seats` makes the changes)."""
+    return Message(change_validators=ChangeValidators(validator_set_hash=set_hash, changes=changes))
+
+
+def rekey_seat(set_hash: bytes, offer: SeatOffer) -> Message:
+    """Gives the acting organization's seat the keys that it offers; ``set_hash`` as of
+    `change_validators`."""
+    return Message(rekey_seat=RekeySeat(validator_set_hash=set_hash, keys=offer.keys))
 
 
 def set_allowance(

@@ -122,7 +122,7 @@ async def serve(validator: MemoryValidator) -> GrpcServer:
 def network_of(folder: Path, zone: Any, addresses: list[str]) -> NetworkFile:
     (folder / "genesis.json").write_bytes(zone.genesis_bytes)
     document = {
-        "format": 2,
+        "format": 3,
         "gateway": {"url": "http://127.0.0.1:1"},
         "client_tls": None,
         "services": {"marketplace": {"address": "127.0.0.1:2", "metrics": "127.0.0.1:3"}},
@@ -225,7 +225,7 @@ async def test_nobody_answering_a_read_is_unavailable(tmp_path: Path, zone: Any)
     assert away.value.reason == "NOBODY_ANSWERS"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 2, "validators": [{}]}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 3, "validators": [{}]}'])
 def test_a_network_file_that_cannot_be_used_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(NetworkFileInvalid, match="is not there"):
         NetworkFile.load(tmp_path)

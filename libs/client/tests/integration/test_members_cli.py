@@ -86,7 +86,7 @@ async def folder(tmp_path: Path, zone: Any) -> AsyncIterator[Path]:
     (tmp_path / "genesis.json").write_bytes(zone.genesis_bytes)
     validator = {"seat": 0, "name": "v0", "organization": "00" * 16}
     document = {
-        "format": 2,
+        "format": 3,
         "gateway": {"url": "http://127.0.0.1:1"},
         "client_tls": None,
         "services": {},

@@ -109,7 +109,7 @@ async def connection(tmp_path: Path, zone: Any) -> AsyncIterator[Connection]:
     await server.start()
     (tmp_path / "genesis.json").write_bytes(zone.genesis_bytes)
     document = {
-        "format": 2,
+        "format": 3,
         "gateway": {"url": "http://127.0.0.1:1"},
         "client_tls": None,
         "services": {"reputation": {"address": server.address}},

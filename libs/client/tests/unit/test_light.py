@@ -11,16 +11,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from icn.consensus.v1.block_pb2 import VOTE_KIND_NOTARIZE, BlockHeader, Certificate
+from icn.ledger.v1.service_pb2 import EpochStep, GetProofResponse
 from icn.ledger.v1.state_pb2 import (
     BallotLeaf,
+    ConsensusKeyLeaf,
     DecisionLeaf,
     DutyLeaf,
     EquivocationLeaf,
     MembershipLeaf,
     PollLeaf,
+    ValidatorsLeaf,
 )
-from icn_client.light import ProofInvalid, read_statement, verdict, verify_proof
-from icn_client.proof_file import EpochHandover, ProofFile, ProofMalformed, parse_proof_file
+from icn_client.evidence import check
+from icn_client.light import ProofInvalid, read_statement, verdict, verify_proof, walk_epochs
+from icn_client.proof_file import (
+    EpochHandover,
+    ProofFile,
+    ProofMalformed,
+    from_response,
+    parse_proof_file,
+)
+from icn_crypto import tags
+from icn_crypto.equivocation import EquivocationInvalid, Statement, StatementKind, make
+from icn_crypto.hashing import preimage
+from icn_crypto.suites import Suite
 
 HEADER_TIME_MS = 1_700_000_000_000 + 4 * 86_400_000 + 2_000
 
@@ -251,7 +265,7 @@ def test_garbage_is_malformed_and_never_raises(content: bytes) -> None:
     ("member", "value"),
     [
         ("format", "icn/proof/v2"),
-        ("namespace", 19),
+        ("namespace", 21),
         ("namespace", True),
         ("namespace", "3"),
         ("genesis", "00"),
@@ -315,3 +329,60 @@ def test_a_leaf_is_what_its_identifier_says(namespace: int, identifier: bytes, l
 def test_a_decision_is_named_by_the_hash_that_proves_it() -> None:
     value = DecisionLeaf(authority=b"f" * 16, members=4).SerializeToString(deterministic=True)
     assert read_statement(13, b"d" * 32, value)["id"] == (b"d" * 32).hex()
+
+
+def test_who_validates_and_a_consensus_key_are_named_by_what_proves_them() -> None:
+    value = ValidatorsLeaf(validator_set_hash=b"h" * 32, since_epoch=3).SerializeToString(deterministic=True)
+    said = read_statement(19, b"", value)
+    assert (said["kind"], said["since_epoch"]) == ("validators", "3") and "id" not in said
+    value = ConsensusKeyLeaf(organization=b"o" * 16).SerializeToString(deterministic=True)
+    assert read_statement(20, b"k" * 32, value)["id"] == (b"k" * 32).hex()
+    assert read_statement(20, b"k" * 32, b"")["is_absent"]
+
+
+def test_the_seats_of_every_epoch_follow_from_the_steps(zone: Any, handed_over: ProofFile) -> None:
+    sets = walk_epochs(handed_over, zone.genesis)
+    assert [one.epoch for one in sets] == [0, 1, 4]
+    assert sets[0].public_keys == sets[1].public_keys and sets[2].public_keys[1:] == sets[0].public_keys[1:]
+    assert sets[2].public_keys[0] != sets[0].public_keys[0]
+    assert {one.organizations for one in sets} == {tuple(bytes([seat + 1]) * 16 for seat in range(4))}
+
+
+def test_an_equivocation_is_held_against_the_key_that_the_seat_had_in_its_epoch(
+    zone: Any, handed_over: ProofFile
+) -> None:
+    sets = walk_epochs(handed_over, zone.genesis)
+
+    def proof(epoch: int, seat: int) -> bytes:
+        said = []
+        for name in (b"a", b"b"):
+            numbers = ((1, 4), (epoch, 8), (5, 8), (3, 8))
+            body = b"".join(number.to_bytes(size, "big") for number, size in numbers) + name * 32
+            signed = preimage(tags.NOTARIZE, zone.genesis.hash, body)
+            signature = zone.consensus_keys[seat][Suite.ED25519].sign(signed)
+            said.append(Statement(StatementKind.NOTARIZE, body, signature))
+        return make(seat, *said).encode()
+
+    for epoch in (0, 1, 3):
+        assert check(proof(epoch, 0), zone.genesis, sets).epoch == epoch
+    assert check(proof(9, 1), zone.genesis, sets).seat == 1, "seat 1 has the key of genesis for ever"
+    for known in ((), sets[:2]):
+        assert check(proof(4, 0), zone.genesis, known), "what is not known yet is as before"
+    with pytest.raises(EquivocationInvalid, match="epoch 4"):
+        check(proof(4, 0), zone.genesis, sets)
+
+
+def test_an_answer_may_leave_sets_out_that_stay_the_same_or_write_them_out(
+    zone: Any, handed_over: ProofFile
+) -> None:
+    changed = handed_over.epochs[1].next_validator_set
+
+    def answer(*sets: bytes) -> list[bytes]:
+        steps = [EpochStep(edge_header=b"h", finalization=b"f", next_validator_set=one) for one in sets]
+        response = GetProofResponse(state_proof=json.dumps(handed_over.state_proof.to_dict()), epochs=steps)
+        read = from_response(response, zone.genesis.hash, zone.validator_set)
+        return [step.next_validator_set for step in read.epochs]
+
+    expected = [b"", changed, b"", b"", zone.validator_set]
+    assert answer(b"", changed, b"", b"", zone.validator_set) == expected
+    assert answer(zone.validator_set, changed, b"", changed, zone.validator_set) == expected

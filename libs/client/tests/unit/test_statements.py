@@ -76,6 +76,28 @@ SAID = [
         f"decided {HEX_D}: 2 of 3 members countersigned, enacted at height 8",
     ),
     (
+        19,
+        b"",
+        state.ValidatorsLeaf(validator_set_hash=DIGEST, since_epoch=3),
+        f"validators {HEX_D} since epoch 3",
+    ),
+    (
+        19,
+        b"",
+        state.ValidatorsLeaf(
+            validator_set_hash=DIGEST,
+            next_validator_set_hash=bytes(32),
+            pending=[state.PendingSeats(seats=1), state.PendingSeats(seats=2)],
+        ),
+        f"since epoch 0; then {'00' * 32}, in which 3 seats differ",
+    ),
+    (
+        20,
+        DIGEST,
+        state.ConsensusKeyLeaf(organization=A, height=8),
+        f"consensus key {HEX_D} was named for {HEX_A} at height 8",
+    ),
+    (
         17,
         A + bytes(8),
         state.DutyLeaf(organization=A, blocks=9, proposed=2, signed=8),

@@ -9,6 +9,9 @@ from icn.ledger.v1.transaction_pb2 import (
     Countersignature,
     LeafName,
     Message,
+    OfferedKey,
+    SeatChange,
+    SeatOffer,
     Transaction,
     TransactionBody,
 )
@@ -35,6 +38,8 @@ MESSAGES = {
         ID, 2, [transactions.controller_key(key.public_keys) for key in KEYS]
     ),
     "record_equivocation": transactions.record_equivocation(b"a proof"),
+    "change_validators": transactions.change_validators(b"h" * 32, [SeatChange(remove=ID)]),
+    "rekey_seat": transactions.rekey_seat(b"h" * 32, SeatOffer(keys=[OfferedKey(suite=1)])),
     "cancel_recovery": transactions.cancel_recovery(ID),
     "complete_recovery": transactions.complete_recovery(ID),
     "set_recovery": transactions.set_recovery(transactions.recovery_policy(b"g" * 16, 5)),

@@ -20,6 +20,8 @@ NULLIFY: Final = "icn/nullify/v1"
 """Signing a nullify vote."""
 FINALIZE: Final = "icn/finalize/v1"
 """Signing a finalize vote."""
+CONSENSUS_KEY: Final = "icn/consensus-key/v1"
+"""Proving that one has a consensus key."""
 HELLO: Final = "icn/hello/v1"
 """Signing the answer to a peer's nonce."""
 CERTIFICATE: Final = "icn/certificate/v1"
@@ -71,6 +73,7 @@ ALL: Final = (
     NOTARIZE,
     NULLIFY,
     FINALIZE,
+    CONSENSUS_KEY,
     HELLO,
     CERTIFICATE,
     KEY,

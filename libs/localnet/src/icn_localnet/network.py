@@ -42,7 +42,7 @@ from icn_kit.genesis import (
 
 from icn_localnet import files
 
-NETWORK_FORMAT = 2
+NETWORK_FORMAT = 3
 """Of network.json; a reader refuses another one."""
 
 SERVICES = ("identity", "governance", "marketplace", "reputation")
@@ -156,7 +156,10 @@ class Network:
         try:
             document = json.loads(text)
             if document["format"] != NETWORK_FORMAT:
-                raise NetworkInvalid(f"network.json has format {document['format']}, not {NETWORK_FORMAT}")
+                raise NetworkInvalid(
+                    f"network.json has format {document['format']}, not {NETWORK_FORMAT}: the directory is "
+                    "of another release, and its zone does not go on in this one"
+                )
             names = ValidatorAddresses.__slots__
             validators = [
                 ValidatorAddresses(**{name: item[name] for name in names}) for item in document["validators"]

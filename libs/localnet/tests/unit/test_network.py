@@ -104,7 +104,7 @@ def test_addresses_are_kept_unless_somebody_else_listens_there(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": 1}', '{"format": 2, "validators": [{}], "gateway": {}, "nats": {}}']
+    "text", ["", "[]", "{}", '{"format": 1}', '{"format": 3, "validators": [{}], "gateway": {}, "nats": {}}']
 )
 def test_a_directory_of_something_else_is_refused_with_a_reason(tmp_path: Path, text: str) -> None:
     (tmp_path / "network.json").write_text(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from icn_crypto.merkle_log import Log
@@ -23,6 +23,7 @@ class MemoryState:
         self.receipts: list[list[tuple[bytes, bytes]]] = []
         self.commits: list[BlockCommit] = []
         self.pages: dict[bytes, bytes | None] = {}
+        self.validator_sets: dict[bytes, bytes] = {}
         self._add(first)
 
     def _add(self, commit: BlockCommit) -> None:
@@ -31,6 +32,7 @@ class MemoryState:
             records.put(namespace, identifier, record)
         self.records.append(records)
         self.pages.update(commit.pages)
+        self.validator_sets.update(commit.validator_sets)
         expiries = [hold.expire_time_ms for hold in records.holds.values() if hold is not None]
         expiries += [
             poll.close_time_ms for poll in records.polls.values() if poll is not None and not poll.is_closed
@@ -86,6 +88,20 @@ class MemoryState:
     async def load_pages(self, _keys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
         """See `State`."""
         return self.pages
+
+    async def load_validator_sets(self, hashes: Collection[bytes]) -> dict[bytes, bytes]:
+        """See `State`."""
+        return {set_hash: self.validator_sets[set_hash] for set_hash in hashes}
+
+    async def load_sets_of_epochs(self, epochs: Collection[int]) -> dict[int, bytes]:
+        """See `State`."""
+        changes = [one.edge for one in self.commits if one.edge is not None and one.edge.next_validator_set]
+        return {
+            epoch: changed.next_validator_set
+            for epoch in epochs
+            for changed in changes
+            if changed.epoch < epoch  # the last of them stays
+        }
 
     async def due(self, time_ms: int) -> Due:
         """See `State`."""

@@ -115,7 +115,6 @@ class Service:
             queries,
             feed,
             self._genesis.hash,
-            self._genesis.validator_set,
             ContractQueries(queries, contracts),
         )
         settings = self._settings

@@ -16,6 +16,8 @@ from icn.consensus.v1.application_pb2_grpc import ApplicationServiceStub
 from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.ledger.v1 import service_pb2 as pb
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
+from icn_crypto import tags
+from icn_crypto.hashing import NO_GENESIS, domain_hash
 from icn_crypto.merkle_log import leaf_hash, tree_root
 from icn_kit.errors import from_rpc_error
 from icn_kit.lifecycle import Stop
@@ -71,14 +73,18 @@ class Running:
         """The header that follows the newest state."""
         state = (await self.application.GetInfo(app.GetInfoRequest())).state
         height = state.executed_height
-        parent = (await self.ledger.GetBlock(pb.GetBlockRequest(name=f"blocks/{height}"))).block.hash
-        set_hash = self.zone.genesis.validator_set_hash
+        parent = (await self.ledger.GetBlock(pb.GetBlockRequest(name=f"blocks/{height}"))).block
+        epoch = self.zone.genesis.epoch_of(state.time_ms)
+        time_ms = changes.get("time_ms", state.time_ms + 1_000)
+        set_hash = BlockHeader.FromString(parent.header).next_validator_set_hash
+        is_edge = self.zone.genesis.epoch_of(time_ms) != epoch
+        next_hash = domain_hash(tags.VALIDATOR_SET, NO_GENESIS, state.next_validator_set)
         fields = {
             "protocol_version": 1,
             "height": height + 1,
             "view": height + 1,
-            "parent": parent,
-            "time_ms": state.time_ms + 1_000,
+            "parent": parent.hash,
+            "time_ms": time_ms,
             "transactions_root": tree_root([leaf_hash(data) for data in transactions]),
             "executed_height": height,
             "state_root": state.state_root,
@@ -86,8 +92,9 @@ class Running:
             "log_root": state.log_root,
             "parent_certificate_digest": bytes(32),
             "finalization_digest": bytes(32),
+            "epoch": epoch,
             "validator_set_hash": set_hash,
-            "next_validator_set_hash": set_hash,
+            "next_validator_set_hash": next_hash if is_edge else set_hash,
             **changes,
         }
         return BlockHeader(**fields).SerializeToString(deterministic=True)
@@ -96,9 +103,8 @@ class Running:
         return await self.execute_block(await self.header(list(transactions)), *transactions)
 
     async def execute_block(self, header: bytes, *transactions: bytes, **changes: Any) -> Any:
-        request = app.ExecuteBlockRequest(
-            header=header, transactions=transactions, finalization=b"\x08\x03", **changes
-        )
+        fields = {"finalization": b"\x08\x03", **changes}
+        request = app.ExecuteBlockRequest(header=header, transactions=transactions, **fields)
         return await self.application.ExecuteBlock(request)
 
     async def fill(self) -> None:

@@ -53,6 +53,7 @@ READS = [
     "GetDecision",
     "ListDuties",
     "ListEquivocations",
+    "GetValidators",
 ]
 
 

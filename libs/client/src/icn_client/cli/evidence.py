@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,9 +24,11 @@ from icn_client.cli.signing import perform_as, print_done
 
 if TYPE_CHECKING:
     from icn_crypto.equivocation import Equivocation
+    from icn_kit.genesis import Genesis
 
     from icn_client.connection import Connection
     from icn_client.evidence import Seen
+    from icn_client.light import TrustedSet
 
 PROOF_FILE_BYTES_MAX = 4_096
 
@@ -89,13 +92,23 @@ def check_file(
         Path,
         typer.Option("--genesis", metavar="GENESIS", help="The zone's genesis file.", readable=False),
     ],
+    seats: Annotated[
+        Path | None,
+        typer.Option(
+            "--seats",
+            metavar="PROOF",
+            help="Proof of validators/zone (`icn proof fetch`), where seats have changed since genesis.",
+            readable=False,
+        ),
+    ] = None,
 ) -> None:
     """Check a proof offline: prints {"valid", "epoch", "seat", "view", "organization", "said"}, or
     {"valid", "problem"} and ends with exit status 1."""
     from icn_crypto.equivocation import EquivocationInvalid
     from icn_kit.genesis import GenesisInvalid, load_genesis
 
-    from icn_client.evidence import check
+    from icn_client.evidence import check, set_of_epoch
+    from icn_client.light import genesis_set
 
     try:
         zone = load_genesis(genesis)
@@ -103,14 +116,28 @@ def check_file(
         raise UsageError(f"--genesis: {error}") from None
     text = read_file(file, PROOF_FILE_BYTES_MAX)
     try:
-        proof = check(bytes.fromhex(text.decode("ascii", "replace").strip()), zone)
+        sets = [genesis_set(zone)] if seats is None else _sets_in(seats, zone)
+        proof = check(bytes.fromhex(text.decode("ascii", "replace").strip()), zone, sets)
     except EquivocationInvalid as error:
         print_json({"valid": False, "problem": str(error)})
         raise typer.Exit(EXIT_REFUSED) from None
     except ValueError:
         raise UsageError(f"{file} does not hold hex digits") from None
-    organization = zone.validators[proof.seat].organization.hex()
+    organization = set_of_epoch(proof.epoch, sets).organizations[proof.seat].hex()
     print_json({"valid": True, **_place(proof), "organization": organization, "said": _kinds(proof)})
+
+
+def _sets_in(path: Path, genesis: Genesis) -> Sequence[TrustedSet]:
+    """The validators of every epoch that a valid proof walks. Raises Refused."""
+    from icn_client.light import ProofInvalid, verify_proof, walk_epochs
+    from icn_client.proof_file import FILE_BYTES_MAX, ProofMalformed, parse_proof_file
+
+    try:
+        proof = parse_proof_file(read_file(path, FILE_BYTES_MAX))
+        verify_proof(proof, genesis)
+        return walk_epochs(proof, genesis)
+    except (ProofInvalid, ProofMalformed) as error:
+        raise Refused(f"{path}: {error}", "PROOF_INVALID") from None
 
 
 def record(  # noqa: PLR0917 - one parameter per option

@@ -33,6 +33,7 @@ from icn_client.cli import (
     sessions,
     simulation,
     stewards,
+    validators,
     votes,
 )
 from icn_client.cli.output import (
@@ -82,6 +83,7 @@ reputation.register(app)
 connecting.register(app)
 simulation.register(app)
 evidence.register(app)
+validators.register(app)
 sessions.register(app)
 votes.register(app)
 contracts.register(app)

@@ -30,6 +30,7 @@ Examples:
 NAMES = (
     *("accounts", "units", "principals", "holds", "anchors", "allowances", "recoveries", "authorities"),
     *("memberships", "polls", "ballots", "decisions", "codes", "contracts", "duties", "equivocations"),
+    *("validators", "consensus-keys"),
 )
 
 

@@ -36,7 +36,7 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         return application_pb2.GetInfoResponse(
             genesis_hash=self._genesis.hash,
             protocol_version=self._genesis.protocol_version,
-            state=self._executed_state(self._state.newest),
+            state=await self._executed_state(self._state.newest),
         )
 
     async def CheckTransactions(
@@ -107,14 +107,16 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
             )
         )
         return application_pb2.ExecuteBlockResponse(
-            state=self._executed_state(execution.block),
+            state=await self._executed_state(execution.block),
             outcomes=[
                 application_pb2.TransactionOutcome(transaction_id=identifier, receipt=receipt)
                 for identifier, receipt in execution.outcomes
             ],
         )
 
-    def _executed_state(self, block: ExecutedBlock) -> application_pb2.ExecutedState:
+    async def _executed_state(self, block: ExecutedBlock) -> application_pb2.ExecutedState:
+        following = block.next_validator_set_hash
+        sets = await self._state.load_validator_sets((following,))
         return application_pb2.ExecutedState(
             executed_height=block.height,
             time_ms=block.time_ms,
@@ -123,7 +125,7 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
             log_root=block.log_root,
             has_changed_state=block.has_changed_state,
             next_expiry_time_ms=block.next_expiry_time_ms,
-            next_validator_set=self._genesis.validator_set,
+            next_validator_set=sets[following],
         )
 
 

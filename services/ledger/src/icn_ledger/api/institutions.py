@@ -1,18 +1,19 @@
 # ruff: noqa: N802, D102 - gRPC names the methods, the proto describes them
-"""The RPCs about authorities, memberships, polls, decisions and duty; a part of LedgerService."""
+"""The RPCs about authorities, memberships, polls, decisions, duty and validators; a part of LedgerService."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from icn.ledger.v1 import service_pb2, state_pb2
+from icn.ledger.v1 import service_pb2, state_pb2, transaction_pb2
 from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
 
 from icn_ledger.api.names import EPOCH_BYTES, SEAT_BYTES, parse_identifier, parse_pair
 from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES
 from icn_ledger.domain.records import Namespace
+from icn_ledger.domain.validator_set import ValidatorSet
 from icn_ledger.usecases.reads import LeafAt, Reader, get_leaf, get_poll
 
 PAGE_SIZE_DEFAULT = 50
@@ -106,6 +107,19 @@ class InstitutionReads:
             token = self._tokens.write("equivocations", place)
         return service_pb2.ListEquivocationsResponse(equivocations=leaves, next_page_token=token)
 
+    async def GetValidators(self, _request: Any, _context: Any) -> service_pb2.GetValidatorsResponse:
+        found = await self._source.validators()
+        return service_pb2.GetValidatorsResponse(
+            in_force=_seats(found.in_force),
+            since_epoch=found.validators.since_epoch,
+            next=_seats(found.following),
+            change_height=found.validators.change_height,
+            seats_changed=found.validators.seats_changed,
+            seats_changed_max=found.in_force.faulty_max,
+            epoch=found.epoch,
+            height=found.height,
+        )
+
     async def ListDuties(self, request: Any, _context: Any) -> service_pb2.ListDutiesResponse:
         organization = parse_identifier(request.organization, "principals") if request.organization else b""
         size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
@@ -119,3 +133,19 @@ class InstitutionReads:
             last = duties[-1]
             token = self._tokens.write(listing, last.epoch.to_bytes(EPOCH_BYTES, "big") + last.organization)
         return service_pb2.ListDutiesResponse(duties=duties, next_page_token=token)
+
+
+def _seats(validator_set: ValidatorSet) -> service_pb2.Seats:
+    return service_pb2.Seats(
+        hash=validator_set.hash,
+        seats=[
+            service_pb2.Seat(
+                organization=seat.organization,
+                public_keys=[
+                    transaction_pb2.PublicKey(suite=suite, public_key=public_key)
+                    for suite, public_key in seat.keys
+                ],
+            )
+            for seat in validator_set.validators
+        ],
+    )

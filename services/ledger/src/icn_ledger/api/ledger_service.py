@@ -54,14 +54,12 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         source: LedgerSource,
         feed: BlockFeed,
         genesis_hash: bytes,
-        validator_set: bytes,
         contracts: ContractQueries,
     ) -> None:
         self._source: LedgerSource = source
         self._feed = feed
         self._contracts = contracts
         self._tokens = PageTokens(genesis_hash)
-        self._validator_set = validator_set
         self._proving = asyncio.Lock()
         """Many proofs at once would keep the event loop from consensus."""
 
@@ -168,7 +166,7 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
             descendant_headers=proven.descendant_headers,
             finalization=proven.block.finalization,
             epochs=[_epoch_step(edge) for edge in proven.edges],
-            validator_set=self._validator_set,
+            validator_set=proven.validator_set,
         )
 
     async def GetEventsEnd(self, _request: Any, _context: Any) -> service_pb2.GetEventsEndResponse:

@@ -8,18 +8,21 @@ from icn_kit.errors import InvalidArgument
 
 from icn_ledger.domain.contract_limits import KEY_BYTES_MAX
 from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
-from icn_ledger.domain.records import Namespace
+from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, Namespace
 
 _NAME_CHARACTERS_MAX = 80
 """The longest name is ``transactions/`` and 64 hex digits, or ``memberships/`` and twice 32."""
 EPOCH_BYTES = 8
 SEAT_BYTES = 8
-_PARTS = re.compile(r"([a-z]{1,16})/([0-9a-f]{1,64})\Z")
+_PARTS = re.compile(r"([a-z-]{1,16})/([0-9a-f]{1,64})\Z")
 _PAIR = re.compile(r"([a-z]{1,16})/([0-9a-f]{32})/([0-9a-f]{32})\Z")
 _DUTY = re.compile(r"duties/([0-9a-f]{32})/(0|[1-9][0-9]{0,18})\Z")
 _EQUIVOCATION = re.compile(r"equivocations/(0|[1-9][0-9]{0,18})/(0|[1-9][0-9]?)\Z")
 _ENTRY = re.compile(rf"contracts/([0-9a-f]{{32}})/((?:[0-9a-f]{{2}}){{1,{KEY_BYTES_MAX}}})\Z")
 _HEIGHT = re.compile(r"blocks/(0|[1-9][0-9]{0,18})\Z")
+
+VALIDATORS = "validators/zone"
+"""The one leaf that says who validates."""
 
 _PROVABLE: dict[str, tuple[Namespace, int]] = {
     "principals": (Namespace.CONTROLLER, IDENTIFIER_BYTES),
@@ -34,6 +37,7 @@ _PROVABLE: dict[str, tuple[Namespace, int]] = {
     "decisions": (Namespace.DECISION, DIGEST_BYTES),
     "codes": (Namespace.CODE, DIGEST_BYTES),
     "contracts": (Namespace.CONTRACT, IDENTIFIER_BYTES),
+    "consensus-keys": (Namespace.CONSENSUS_KEY, DIGEST_BYTES),
 }
 _PAIRED: dict[str, Namespace] = {"memberships": Namespace.MEMBERSHIP, "ballots": Namespace.BALLOT}
 
@@ -76,6 +80,8 @@ def parse_provable(name: str) -> tuple[Namespace, bytes]:
     if collection in _PAIRED:
         first, second = parse_pair(name, collection)
         return _PAIRED[collection], first + second
+    if name == VALIDATORS:
+        return Namespace.VALIDATORS, VALIDATORS_IDENTIFIER
     if collection == "duties":
         return Namespace.DUTY, _parse_duty(name)
     if collection == "equivocations":
@@ -83,7 +89,7 @@ def parse_provable(name: str) -> tuple[Namespace, bytes]:
     if collection == "contracts" and (entry := _ENTRY.match(name)) is not None:
         return Namespace.CONTRACT_ENTRY, bytes.fromhex(entry[1]) + bytes.fromhex(entry[2])
     if collection not in _PROVABLE:
-        known = [*_PROVABLE, *_PAIRED, "duties", "equivocations"]
+        known = [*_PROVABLE, *_PAIRED, "duties", "equivocations", "validators"]
         raise _malformed(name, f"one of {', '.join(known)}, a slash and lower-case hex digits")
     namespace, length_bytes = _PROVABLE[collection]
     return namespace, parse_identifier(name, collection, length_bytes)

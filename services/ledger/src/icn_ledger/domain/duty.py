@@ -61,6 +61,19 @@ class DutyCounts(NamedTuple):
         ]
 
 
+def seats_after(signers: Iterable[int], before: Sequence[bytes], after: Sequence[bytes]) -> list[int]:
+    """The seats that who signed in an earlier set has now: the first block of an epoch carries a certificate
+    of the set before. Who has none any more is left out.
+
+    Args:
+        signers: seats of the set before.
+        before: organizations of that set.
+        after: organizations of the set in force.
+    """
+    seats = {organization: seat for seat, organization in enumerate(after)}
+    return [seats[before[signer]] for signer in signers if before[signer] in seats]
+
+
 def leader_of(view: int, seats: int) -> int:
     """Seat whose turn the view is (docs/spec/consensus.md, plain rotation)."""
     return view % seats

@@ -34,15 +34,16 @@ def record_equivocation(
         Refused: EPOCH_UNKNOWN, SEAT_UNKNOWN, EQUIVOCATION_RECORDED, EQUIVOCATION_UNPROVEN.
     """
     proof, zone = message.proof, context.zone
-    assert zone.seats, "only a contract is asked without the zone's facts"
+    assert zone.genesis_hash, "only a contract is asked without the zone's facts"
     if proof.epoch > context.epoch:
         raise Refused(refusals.EPOCH_UNKNOWN, ("epoch", proof.epoch), ("epoch_now", context.epoch))
-    if proof.seat >= len(zone.seats):
-        raise Refused(refusals.SEAT_UNKNOWN, ("seat", proof.seat), ("seats", len(zone.seats)))
+    seats = zone.sets_of_epochs[proof.epoch].validators
+    if proof.seat >= len(seats):
+        raise Refused(refusals.SEAT_UNKNOWN, ("seat", proof.seat), ("seats", len(seats)))
     identifier = equivocation_identifier(proof)
     if working.now.equivocations[identifier] is not None:
         raise Refused(refusals.EQUIVOCATION_RECORDED)
-    seat = zone.seats[proof.seat]
+    seat = seats[proof.seat]
     if not proof.is_signed(zone.genesis_hash, seat.public_key):
         raise Refused(refusals.EQUIVOCATION_UNPROVEN)
     recorded = RecordedEquivocation(

@@ -6,7 +6,7 @@ of it is refused: all or nothing. Source: docs/spec/transaction.md, "Execution".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from icn_ledger.domain import polls, refusals
@@ -45,6 +45,7 @@ from icn_ledger.domain.messages import (
     CancelRecovery,
     CaptureHold,
     CastBallot,
+    ChangeValidators,
     CompleteRecovery,
     CreateUnit,
     EnactDecision,
@@ -56,6 +57,7 @@ from icn_ledger.domain.messages import (
     OpenPoll,
     PlaceHold,
     RecordEquivocation,
+    RekeySeat,
     SetAllowance,
     SetFloor,
     SetRecovery,
@@ -70,6 +72,7 @@ from icn_ledger.domain.messages import (
 )
 from icn_ledger.domain.posting import BlockContext, check_credit, check_debit, occupy, post
 from icn_ledger.domain.records import (
+    VALIDATORS_IDENTIFIER,
     Account,
     Anchor,
     Controller,
@@ -79,6 +82,8 @@ from icn_ledger.domain.records import (
     Unit,
 )
 from icn_ledger.domain.refusals import Refused
+from icn_ledger.domain.seats import change_validators, find_validators, rekey_seat
+from icn_ledger.domain.validator_set import ValidatorSet
 from icn_ledger.domain.working_set import WorkingSet
 
 
@@ -95,9 +100,14 @@ class BlockOutcome(NamedTuple):
 class BlockExecution:
     """Executes one block, transaction by transaction, so that the caller may let others run in between."""
 
-    def __init__(self, context: BlockContext, loaded: RecordTables) -> None:
+    def __init__(
+        self,
+        context: BlockContext,
+        loaded: RecordTables,
+        validator_sets: Mapping[bytes, ValidatorSet] | None = None,
+    ) -> None:
         self._context = context
-        self._working = WorkingSet(loaded)
+        self._working = WorkingSet(loaded, validator_sets)
         self._receipts: list[Receipt | None] = []
         self._deferred: list[tuple[int, Transaction]] = []
 
@@ -127,6 +137,16 @@ class BlockExecution:
         working.begin()
         for duty in duties:
             working.put(working.now.duties, duty_identifier(duty.organization, duty.epoch), duty)
+
+    def put_in_force(self, set_hash: bytes) -> None:
+        """Begin an epoch with the set that the edge of the one before has named."""
+        working = self._working
+        before = find_validators(working)
+        validators = before.enter(set_hash, self._context.epoch)
+        assert validators is not None, "the edge named a set that the state named"
+        if validators is not before:
+            working.begin()
+            working.put(working.now.validators, VALIDATORS_IDENTIFIER, validators)
 
     def release_due(self, due: Due) -> None:
         """Release the holds and close the polls that are due, in the order given."""
@@ -293,4 +313,6 @@ _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext
     OpenPoll: polls.open_poll,
     CastBallot: polls.cast_ballot,
     SetZoneAuthority: set_zone_authority,
+    ChangeValidators: change_validators,
+    RekeySeat: rekey_seat,
 }

@@ -12,16 +12,20 @@ from icn.ledger.v1 import state_pb2, transaction_pb2
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_crypto.merkle_log import EMPTY_ROOT
+from icn_crypto.suites import Suite
 from icn_kit import genesis as genesis_file
 
 from icn_ledger.domain.leaves import controller_head
 from icn_ledger.domain.records import (
+    VALIDATORS_IDENTIFIER,
     ZONE_IDENTIFIER,
     Allowance,
     AllowanceLimits,
+    ConsensusKey,
     Controller,
     ControllerKey,
     RecordTables,
+    Validators,
     Zone,
 )
 
@@ -29,7 +33,7 @@ _NO_DIGEST = bytes(32)
 
 
 def genesis_records(genesis: genesis_file.Genesis) -> RecordTables:
-    """Controllers and allowances of the founders and the zone's authority, and the zone leaf."""
+    """Controllers and allowances of the founders and the zone's authority, the zone leaf, who validates."""
     records = RecordTables()
     for organization in genesis.organizations:
         principal = organization.principal
@@ -43,6 +47,9 @@ def genesis_records(genesis: genesis_file.Genesis) -> RecordTables:
     records.zones[ZONE_IDENTIFIER] = Zone(
         authority.principal, genesis.protocol_version, genesis.validator_set_hash
     )
+    records.validators[VALIDATORS_IDENTIFIER] = Validators(genesis.validator_set_hash, 0, 0, ())
+    for seat in genesis.validators:
+        records.consensus_keys[seat.public_keys[Suite.ED25519]] = ConsensusKey(seat.organization, 0, 0)
     return records
 
 

@@ -43,7 +43,7 @@ def set_allowance(
     working: WorkingSet, payer: bytes, acting: bytes, message: SetAllowance, context: BlockContext
 ) -> None:
     """Set an allowance, where the acting principal or authority governs the zone."""
-    if _zone(working).authority != acting:
+    if find_zone(working).authority != acting:
         raise Refused(refusals.NOT_ZONE_AUTHORITY)
     if working.now.controllers[message.organization] is None:
         raise Refused(refusals.CONTROLLER_UNKNOWN)
@@ -65,7 +65,7 @@ def set_zone_authority(
     _index: int,
 ) -> None:
     """Hand the setting of allowances to another principal or an authority."""
-    zone = _zone(working)
+    zone = find_zone(working)
     if zone.authority != transaction.principal:
         raise Refused(refusals.NOT_ZONE_AUTHORITY)
     # Nobody could ever act for an id that has neither.
@@ -74,7 +74,8 @@ def set_zone_authority(
     working.put(working.now.zones, ZONE_IDENTIFIER, zone._replace(authority=message.authority))
 
 
-def _zone(working: WorkingSet) -> Zone:
+def find_zone(working: WorkingSet) -> Zone:
+    """What governs the zone."""
     zone = working.now.zones[ZONE_IDENTIFIER]
     assert zone is not None, "the zone leaf is there from genesis on"
     return zone

@@ -14,6 +14,7 @@ from icn_ledger.domain.institution_invariants import check_institutions, check_m
 from icn_ledger.domain.limits import IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_ledger.domain.records import Account, Authority, Hold, Membership, RecordTables
 from icn_ledger.domain.refusals import InvariantBroken
+from icn_ledger.domain.validator_invariants import check_validators
 
 
 def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int) -> None:
@@ -22,7 +23,8 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     Raises:
         InvariantBroken: Σ balances of a unit moved, held is not the sum of the holds, a balance or what was
             given changed by something else than its postings, receipts and transactions differ in number, a
-            recovery is not by the guardian of the controller, or as `check_institutions`.
+            recovery is not by the guardian of the controller, or as `check_institutions` and
+            `check_validators`.
     """
     if len(outcome.receipts) != transactions:
         raise InvariantBroken(f"{len(outcome.receipts)} receipts for {transactions} transactions")
@@ -68,6 +70,7 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     _check_sums(sums)
     _check_recoveries(outcome.working.now)
     check_institutions(before, changes, outcome.working.now)
+    check_validators(before, changes, outcome.working.now, outcome.working.validator_sets)
     _check_contracts(before, changes)
 
 

@@ -19,6 +19,7 @@ from icn_ledger.domain.records import (
     AuthorityRules,
     Ballot,
     Code,
+    ConsensusKey,
     Contract,
     ContractEntry,
     Controller,
@@ -29,11 +30,13 @@ from icn_ledger.domain.records import (
     Membership,
     MembershipStatus,
     Namespace,
+    PendingSeats,
     Poll,
     Record,
     RecordedEquivocation,
     Recovery,
     Unit,
+    Validators,
     Zone,
 )
 
@@ -415,6 +418,40 @@ def _decode_equivocation(leaf: bytes) -> RecordedEquivocation:
     )
 
 
+def _encode_validators(validators: Validators) -> bytes:
+    return state_pb2.ValidatorsLeaf(
+        validator_set_hash=validators.set_hash,
+        since_epoch=validators.since_epoch,
+        next_validator_set_hash=validators.next_hash,
+        change_height=validators.change_height,
+        pending=[
+            state_pb2.PendingSeats(validator_set_hash=step.set_hash, height=step.height, seats=step.seats)
+            for step in validators.pending
+        ],
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_validators(leaf: bytes) -> Validators:
+    message = state_pb2.ValidatorsLeaf.FromString(leaf)
+    return Validators(
+        message.validator_set_hash,
+        message.since_epoch,
+        message.change_height,
+        tuple(PendingSeats(step.validator_set_hash, step.height, step.seats) for step in message.pending),
+    )
+
+
+def _encode_consensus_key(key: ConsensusKey) -> bytes:
+    return state_pb2.ConsensusKeyLeaf(
+        organization=key.organization, height=key.height, epoch=key.epoch
+    ).SerializeToString(deterministic=True)
+
+
+def _decode_consensus_key(leaf: bytes) -> ConsensusKey:
+    message = state_pb2.ConsensusKeyLeaf.FromString(leaf)
+    return ConsensusKey(message.organization, message.height, message.epoch)
+
+
 def _encode_code(code: Code) -> bytes:
     return state_pb2.CodeLeaf(code=code.code, stored_by=code.stored_by).SerializeToString(deterministic=True)
 
@@ -475,6 +512,8 @@ _ENCODERS = cast(
         Namespace.DECISION: _encode_decision,
         Namespace.DUTY: _encode_duty,
         Namespace.EQUIVOCATION: _encode_equivocation,
+        Namespace.VALIDATORS: _encode_validators,
+        Namespace.CONSENSUS_KEY: _encode_consensus_key,
         Namespace.CODE: _encode_code,
         Namespace.CONTRACT: _encode_contract,
         Namespace.CONTRACT_ENTRY: _encode_contract_entry,
@@ -497,6 +536,8 @@ _DECODERS: dict[Namespace, Callable[[bytes], Record]] = {
     Namespace.DECISION: _decode_decision,
     Namespace.DUTY: _decode_duty,
     Namespace.EQUIVOCATION: _decode_equivocation,
+    Namespace.VALIDATORS: _decode_validators,
+    Namespace.CONSENSUS_KEY: _decode_consensus_key,
     Namespace.CODE: _decode_code,
     Namespace.CONTRACT: _decode_contract,
     Namespace.CONTRACT_ENTRY: _decode_contract_entry,

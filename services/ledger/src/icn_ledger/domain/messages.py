@@ -102,6 +102,65 @@ class RecordEquivocation(NamedTuple):
     proof: Equivocation
 
 
+class OfferedKey(NamedTuple):
+    """A consensus key with the proof of its possession, which nobody has looked at."""
+
+    suite: int
+    public_key: bytes
+    possession: bytes
+
+
+class SeatOffer(NamedTuple):
+    """A seat that an organization is ready to hold."""
+
+    organization: bytes
+    keys: tuple[OfferedKey, ...]
+    """Of every suite, ascending."""
+
+
+class AddSeat(NamedTuple):
+    """Appends a seat."""
+
+    seat: SeatOffer
+
+
+class RemoveSeat(NamedTuple):
+    """Drops a seat."""
+
+    organization: bytes
+
+
+class ReplaceSeat(NamedTuple):
+    """Puts a seat in the place of another, or gives one other keys."""
+
+    organization: bytes
+    seat: SeatOffer
+
+
+SeatChange = AddSeat | RemoveSeat | ReplaceSeat
+
+
+class ChangeValidators(NamedTuple):
+    """Changes the next validator set."""
+
+    set_hash: bytes
+    """Of the set that is next now."""
+    changes: tuple[SeatChange, ...]
+
+    @property
+    def offers(self) -> tuple[SeatOffer, ...]:
+        """Seats that come in."""
+        return tuple(change.seat for change in self.changes if not isinstance(change, RemoveSeat))
+
+
+class RekeySeat(NamedTuple):
+    """Gives the acting organization's seat other keys."""
+
+    set_hash: bytes
+    """Of the set that is next now."""
+    keys: tuple[OfferedKey, ...]
+
+
 class AnchorDigest(NamedTuple):
     """Records a digest."""
 
@@ -309,6 +368,8 @@ Message = (
     | StartSponsorship
     | EndSponsorship
     | RecordEquivocation
+    | ChangeValidators
+    | RekeySeat
 )
 
 KIND_NUMBERS: dict[type[Message], int] = {
@@ -341,6 +402,8 @@ KIND_NUMBERS: dict[type[Message], int] = {
     StartSponsorship: 27,
     EndSponsorship: 28,
     RecordEquivocation: 29,
+    ChangeValidators: 30,
+    RekeySeat: 31,
 }
 """Field numbers of ``Message.kind``, as key scopes name them."""
 
@@ -352,6 +415,7 @@ LEAF_MAKERS: frozenset[type[Message]] = frozenset(
         PlaceHold,
         AnchorDigest,
         RecordEquivocation,
+        RekeySeat,
         StartRecovery,
         ApplyForMembership,
         OpenPoll,
@@ -359,12 +423,20 @@ LEAF_MAKERS: frozenset[type[Message]] = frozenset(
     }
 )
 """Kinds that may each create one leaf in any state; SetAllowance does so only for a new organization,
-EnactDecision creates as many as it says itself."""
+EnactDecision and ChangeValidators create as many as they say themselves."""
 
 THRESHOLD_KINDS: frozenset[type[Message]] = frozenset(
-    {UpdateController, StartRecovery, CompleteRecovery, SetRecovery, SetZoneAuthority}
+    {
+        UpdateController,
+        StartRecovery,
+        CompleteRecovery,
+        SetRecovery,
+        SetZoneAuthority,
+        ChangeValidators,
+        RekeySeat,
+    }
 )
-"""Kinds that replace keys or give the zone away, and so are never in a key's scope."""
+"""Kinds that replace keys, give the zone away or say who validates, and so are never in a key's scope."""
 
 
 class Signature(NamedTuple):
@@ -394,7 +466,7 @@ class Transaction:
     signatures: tuple[Signature, ...]
     """Ascending by key id."""
     signatures_charged: int
-    """Those and the countersignatures of its decision."""
+    """Those, the countersignatures of its decision, and what proofs of equivocation and possession cost."""
     leaves_made_max: int
     """Leaves its messages may create, those of SetAllowance left out."""
     organizations_set: tuple[bytes, ...]

@@ -17,7 +17,7 @@ from icn_crypto.hashing import domain_hash
 from icn_crypto.suites import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Suite, key_id
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
 
-from icn_ledger.domain import contract_messages, limits, parsing_institutions
+from icn_ledger.domain import contract_messages, limits, parsing_institutions, parsing_seats
 from icn_ledger.domain.contract_parsing import contract_readers, lone_contract_message
 from icn_ledger.domain.messages import (
     KIND_NUMBERS,
@@ -27,6 +27,7 @@ from icn_ledger.domain.messages import (
     ApplyForMembership,
     CancelRecovery,
     CaptureHold,
+    ChangeValidators,
     CompleteRecovery,
     CreateUnit,
     DecisionAction,
@@ -37,6 +38,7 @@ from icn_ledger.domain.messages import (
     OpenController,
     PlaceHold,
     RecordEquivocation,
+    RekeySeat,
     SetAllowance,
     SetFloor,
     SetRecovery,
@@ -67,8 +69,12 @@ _PUBLIC_KEY_BYTES: dict[int, int] = {int(suite): length for suite, length in PUB
 _SCOPEABLE_KINDS = frozenset(KIND_NUMBERS.values()) - {KIND_NUMBERS[kind] for kind in THRESHOLD_KINDS}
 SIGNATURES_PER_EQUIVOCATION = 16
 """Two are verified when it is executed, not ahead; a bad one takes up to ten times as long as a good one."""
-_LOOKED_AT_IN_PLACE = frozenset({SetRecovery, ApplyForMembership, EnactDecision})
-"""Kinds whose static rules need more than the message."""
+SIGNATURES_PER_OFFER = 16
+"""The same for the two proofs of possession of a seat that comes in."""
+_LOOKED_AT_IN_PLACE = frozenset(
+    {SetRecovery, ApplyForMembership, EnactDecision, RecordEquivocation, ChangeValidators, RekeySeat}
+)
+"""Kinds whose static rules, or whose charge, need more than the kind."""
 
 ProtoKeys = RepeatedCompositeFieldContainer[transaction_pb2.ControllerKey]
 WithPolicy = transaction_pb2.OpenController | transaction_pb2.SetRecovery | state_pb2.ControllerLeaf
@@ -97,8 +103,7 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
     principal = check_identifier(body.principal, "principal")
     signatures = _signatures(envelope.signatures)
     leaves_made_max = sum([type(message) in LEAF_MAKERS for message in messages])
-    proofs = sum([type(message) is RecordEquivocation for message in messages])
-    signatures_charged = len(signatures) + SIGNATURES_PER_EQUIVOCATION * proofs
+    signatures_charged = len(signatures)
     decision: EnactDecision | None = None
     for message in messages:
         if type(message) not in _LOOKED_AT_IN_PLACE:
@@ -112,8 +117,9 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
             if decision is not None:
                 raise Malformed("a transaction carries one decision")
             decision = message
-            leaves_made_max += message.leaves_made_max
-            signatures_charged += len(message.countersignatures)
+        leaves, more_signatures = _own_costs(message)
+        leaves_made_max += leaves
+        signatures_charged += more_signatures
     contract_message = lone_contract_message(messages)
     if contract_message is not None:
         leaves_made_max = contract_messages.leaves_made_max(contract_message)
@@ -135,6 +141,20 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
         ),
         fuel_limit=0 if contract_message is None else contract_messages.fuel_limit(contract_message),
     )
+
+
+def _own_costs(message: Message) -> tuple[int, int]:
+    """Leaves beside that of its kind, and signatures beside its transaction's, that a message costs."""
+    match message:
+        case EnactDecision():
+            return message.leaves_made_max, len(message.countersignatures)
+        case RecordEquivocation():
+            return 0, SIGNATURES_PER_EQUIVOCATION
+        case ChangeValidators():
+            return len(message.offers), SIGNATURES_PER_OFFER * len(message.offers)
+        case RekeySeat():
+            return 0, SIGNATURES_PER_OFFER
+    return 0, 0
 
 
 def _organizations_set(messages: Sequence[Message | DecisionAction]) -> tuple[bytes, ...]:
@@ -420,5 +440,6 @@ _READERS: dict[str, Callable[[Any], Message]] = {
     "start_sponsorship": _start_sponsorship,
     "end_sponsorship": _end_sponsorship,
     **parsing_institutions.READERS,
+    **parsing_seats.READERS,
     **contract_readers(_transfer),
 }

@@ -5,6 +5,7 @@ Source: docs/spec/transaction.md, "Execution".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from icn_ledger.domain import refusals
@@ -13,23 +14,16 @@ from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.messages import PlaceHold, Transaction, Transfer
 from icn_ledger.domain.records import Account
 from icn_ledger.domain.refusals import Refused
+from icn_ledger.domain.validator_set import ValidatorSet
 from icn_ledger.domain.working_set import WorkingSet
 
 
-class Seat(NamedTuple):
-    """A validator."""
-
-    organization: bytes
-    public_key: bytes
-    """Ed25519, of its consensus key."""
-
-
 class ZoneFacts(NamedTuple):
-    """What of the zone never changes."""
+    """What of the zone does not change any more."""
 
     genesis_hash: bytes
-    seats: tuple[Seat, ...]
-    """Of every epoch: in protocol version 1 they are those of genesis."""
+    sets_of_epochs: Mapping[int, ValidatorSet]
+    """Who validated in the epochs, up to the block's, that its transactions speak of."""
 
 
 class BlockContext(NamedTuple):
@@ -40,7 +34,7 @@ class BlockContext(NamedTuple):
     time_ms: int
     recovery_delay_ms_min: int = 0
     """Of genesis: the shortest time to object to a recovery. 0 where nothing but a contract is asked."""
-    zone: ZoneFacts = ZoneFacts(b"", ())
+    zone: ZoneFacts = ZoneFacts(b"", {})
     """Empty where nothing but a contract is asked."""
 
 

@@ -33,6 +33,8 @@ class Namespace(IntEnum):
     DECISION = 13
     DUTY = 17
     EQUIVOCATION = 18
+    VALIDATORS = 19
+    CONSENSUS_KEY = 20
     CODE = 14
     CONTRACT = 15
     CONTRACT_ENTRY = 16
@@ -421,6 +423,72 @@ class RecordedEquivocation(NamedTuple):
     block_time_ms: int
 
 
+class PendingSeats(NamedTuple):
+    """What a block changed of the next validator set."""
+
+    set_hash: bytes
+    """Of the set that it left."""
+    height: int
+    seats: int
+    """How many it changed."""
+
+
+class Validators(NamedTuple):
+    """Which validator set is in force, and what is to follow."""
+
+    set_hash: bytes
+    """Of the set in force."""
+    since_epoch: int
+    change_height: int
+    """Block that changed the next set last; 0 for genesis."""
+    pending: tuple[PendingSeats, ...]
+    """Ascending by height, one per block."""
+
+    @property
+    def next_hash(self) -> bytes:
+        """Of the set that follows when nothing else is changed."""
+        return self.pending[-1].set_hash if self.pending else self.set_hash
+
+    @property
+    def seats_changed(self) -> int:
+        """Seats that were changed since the set in force."""
+        return sum(step.seats for step in self.pending)
+
+    def next_hash_at(self, height: int) -> bytes:
+        """What `next_hash` was after ``height``, at which this set was in force already."""
+        return next(
+            (step.set_hash for step in reversed(self.pending) if step.height <= height), self.set_hash
+        )
+
+    def enter(self, set_hash: bytes, epoch: int) -> Validators | None:
+        """The same with another set in force from ``epoch`` on; None where it is not one that is pending."""
+        if set_hash == self.set_hash:
+            return self
+        for position, step in enumerate(self.pending):
+            if step.set_hash == set_hash:
+                return Validators(set_hash, epoch, self.change_height, self.pending[position + 1 :])
+        return None
+
+    def change(self, set_hash: bytes, height: int, seats: int) -> Validators:
+        """The same after a block, or one more transaction of it, changed ``seats`` of the next set."""
+        before = self.pending
+        if before and before[-1].height == height:
+            seats += before[-1].seats
+            before = before[:-1]
+        step = PendingSeats(set_hash, height, seats)
+        return Validators(self.set_hash, self.since_epoch, height, (*before, step))
+
+
+class ConsensusKey(NamedTuple):
+    """That a consensus key was named."""
+
+    organization: bytes
+    """For whose seat."""
+    height: int
+    """Block that named it; 0 for genesis."""
+    epoch: int
+
+
 class Code(NamedTuple):
     """The code of contracts."""
 
@@ -465,15 +533,18 @@ Record = (
     | Decision
     | Duty
     | RecordedEquivocation
+    | Validators
+    | ConsensusKey
     | Code
     | Contract
     | ContractEntry
 )
 
 Key = tuple[Namespace, bytes]
-"""Names a record; the zone's identifier is empty."""
+"""Names a record; the identifiers of the zone and of the validators are empty."""
 
 ZONE_IDENTIFIER = b""
+VALIDATORS_IDENTIFIER = b""
 
 TABLES: dict[Namespace, str] = {
     Namespace.CONTROLLER: "controllers",
@@ -491,6 +562,8 @@ TABLES: dict[Namespace, str] = {
     Namespace.DECISION: "decisions",
     Namespace.DUTY: "duties",
     Namespace.EQUIVOCATION: "equivocations",
+    Namespace.VALIDATORS: "validators",
+    Namespace.CONSENSUS_KEY: "consensus_keys",
     Namespace.CODE: "codes",
     Namespace.CONTRACT: "contracts",
     Namespace.CONTRACT_ENTRY: "contract_entries",
@@ -524,6 +597,9 @@ class RecordTables:
     """By organization ‖ epoch, 8 bytes."""
     equivocations: dict[bytes, RecordedEquivocation | None] = field(default_factory=dict)
     """By epoch ‖ seat, 8 bytes each."""
+    validators: dict[bytes, Validators | None] = field(default_factory=dict)
+    consensus_keys: dict[bytes, ConsensusKey | None] = field(default_factory=dict)
+    """By Ed25519 key."""
     codes: dict[bytes, Code | None] = field(default_factory=dict)
     contracts: dict[bytes, Contract | None] = field(default_factory=dict)
     contract_entries: dict[bytes, ContractEntry | None] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from icn_ledger.domain.messages import (
     CancelRecovery,
     CaptureHold,
     CastBallot,
+    ChangeValidators,
     CompleteRecovery,
     CreateUnit,
     EnactDecision,
@@ -33,6 +34,7 @@ from icn_ledger.domain.messages import (
     OpenPoll,
     PlaceHold,
     RecordEquivocation,
+    RekeySeat,
     SetAllowance,
     SetFloor,
     SetRecovery,
@@ -46,7 +48,15 @@ from icn_ledger.domain.messages import (
     VoidHold,
     VouchForApplicant,
 )
-from icn_ledger.domain.records import TABLES, ZONE_IDENTIFIER, Due, Namespace, RecordTables
+from icn_ledger.domain.records import (
+    TABLES,
+    VALIDATORS_IDENTIFIER,
+    ZONE_IDENTIFIER,
+    Due,
+    Namespace,
+    RecordTables,
+)
+from icn_ledger.domain.seats import keys_named
 
 
 @dataclass(slots=True)
@@ -68,6 +78,8 @@ class RecordNames:
     decisions: set[bytes] = field(default_factory=set)
     duties: set[bytes] = field(default_factory=set)
     equivocations: set[bytes] = field(default_factory=set)
+    validators: set[bytes] = field(default_factory=set)
+    consensus_keys: set[bytes] = field(default_factory=set)
     codes: set[bytes] = field(default_factory=set)
     contracts: set[bytes] = field(default_factory=set)
     contract_entries: set[bytes] = field(default_factory=set)
@@ -89,8 +101,8 @@ def touched_by_validity(transactions: Iterable[Transaction]) -> RecordNames:
 
 
 def touched_directly(transactions: Iterable[Transaction], due: Due) -> RecordNames:
-    """What the transactions and what is due name."""
-    names = RecordNames(holds=set(due.holds), polls=set(due.polls))
+    """What the transactions and what is due name, and who validates."""
+    names = RecordNames(holds=set(due.holds), polls=set(due.polls), validators={VALIDATORS_IDENTIFIER})
     accounts = names.accounts
     for transaction in transactions:
         names.controllers.add(transaction.principal)
@@ -116,8 +128,10 @@ def touched_directly(transactions: Iterable[Transaction], due: Due) -> RecordNam
                     | RecordEquivocation()
                     | SetAllowance()
                     | SetZoneAuthority()
+                    | ChangeValidators()
+                    | RekeySeat()
                 ):
-                    _add_of_single_records(names, message)
+                    _add_of_single_records(names, transaction.principal, message)
                 case (
                     OpenController()
                     | UpdateController()
@@ -138,7 +152,15 @@ def touched_directly(transactions: Iterable[Transaction], due: Due) -> RecordNam
 
 def _add_of_single_records(
     names: RecordNames,
-    message: SetFloor | CreateUnit | AnchorDigest | RecordEquivocation | SetAllowance | SetZoneAuthority,
+    acting: bytes,
+    message: SetFloor
+    | CreateUnit
+    | AnchorDigest
+    | RecordEquivocation
+    | SetAllowance
+    | SetZoneAuthority
+    | ChangeValidators
+    | RekeySeat,
 ) -> None:
     """Add what a message names that sets or makes one record."""
     match message:
@@ -157,6 +179,13 @@ def _add_of_single_records(
         case SetZoneAuthority():
             names.zones.add(ZONE_IDENTIFIER)
             _add_organization(names, message.authority)
+        case ChangeValidators() | RekeySeat():
+            names.zones.add(ZONE_IDENTIFIER)
+            names.consensus_keys.update(keys_named([message]))
+            if isinstance(message, ChangeValidators):
+                names.allowances.update(offer.organization for offer in message.offers)
+            else:
+                names.allowances.add(acting)
 
 
 def _add_of_controllers(

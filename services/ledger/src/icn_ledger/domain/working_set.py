@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from icn_ledger.domain.events import Event
 from icn_ledger.domain.records import Namespace, RecordTables
+from icn_ledger.domain.validator_set import ValidatorSet
 
 NO_TRANSACTION = -1
 """What happens by itself, such as a hold that ends."""
@@ -17,9 +19,14 @@ class WorkingSet:
     Reading a record that was not loaded is a KeyError, our bug: `touched` names all a block may need.
     """
 
-    def __init__(self, loaded: RecordTables) -> None:
+    def __init__(
+        self, loaded: RecordTables, validator_sets: Mapping[bytes, ValidatorSet] | None = None
+    ) -> None:
         self.loaded = loaded
         self.now = loaded.copy()
+        self.validator_sets = dict(validator_sets or {})
+        """By hash: the one in force, those that are pending, and those that the block makes. One that was
+        taken back does no harm: nothing names it."""
         self.events: list[Event] = []
         self._journal: list[tuple[dict[bytes, Any], bytes, Any]] = []
         self._events_before = 0

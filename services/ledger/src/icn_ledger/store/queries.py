@@ -13,15 +13,35 @@ from icn_kit.database import Connection, Database
 from icn_ledger.domain.leaves import decode_leaf
 from icn_ledger.domain.limits import IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_ledger.domain.posting import BlockContext
-from icn_ledger.domain.records import Account, Authority, Code, Contract, Hold, Membership, Namespace
-from icn_ledger.store.arrays import SmallintArray
-from icn_ledger.store.state import SELECT_BLOCKS, read_block
+from icn_ledger.domain.records import (
+    VALIDATORS_IDENTIFIER,
+    Account,
+    Authority,
+    Code,
+    Contract,
+    Hold,
+    Membership,
+    Namespace,
+    Validators,
+)
+from icn_ledger.domain.validator_set import read_set
+from icn_ledger.store.arrays import ByteaArray, SmallintArray
+from icn_ledger.store.state import SELECT_BLOCKS, SELECT_VALIDATOR_SETS, read_block
 from icn_ledger.store.versions import fetch_leaf_bytes, fetch_storage, fetch_tree
 from icn_ledger.usecases.execute_block import Execution
 from icn_ledger.usecases.get_proof import ProofMaterial
 from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
 from icn_ledger.usecases.query_contract import ContractAt
-from icn_ledger.usecases.reads import BlockRow, EntryRow, EventsEnd, LeafAt, Place, PollAt, TransactionRow
+from icn_ledger.usecases.reads import (
+    BlockRow,
+    EntryRow,
+    EventsEnd,
+    LeafAt,
+    Place,
+    PollAt,
+    TransactionRow,
+    ValidatorsAt,
+)
 
 LAST_IDENTIFIER = b"\xff" * IDENTIFIER_BYTES
 """No id lies above it."""
@@ -131,6 +151,12 @@ _CONTRACT = """
     WHERE leaves.namespace = %(namespace)s AND leaves.identifier = %(contract)s
 """
 
+_VALIDATORS = """
+    SELECT leaves.value, blocks.height, blocks.epoch
+    FROM leaves, chain JOIN blocks ON blocks.height = chain.executed_height
+    WHERE leaves.namespace = %(namespace)s AND leaves.identifier = %(identifier)s
+"""
+
 _TRANSACTION = """
     SELECT transactions.height, transactions.index, transactions.receipt, blocks.time_ms
     FROM transactions JOIN blocks ON blocks.height = transactions.height
@@ -224,6 +250,20 @@ class LedgerQueries:
         rows = await self._all(_POLL, {"namespace": int(Namespace.POLL), "identifier": identifier})
         return PollAt(*rows[0]) if rows else None
 
+    async def validators(self) -> ValidatorsAt:
+        """Who validates in the newest state."""
+        place = {"namespace": int(Namespace.VALIDATORS), "identifier": VALIDATORS_IDENTIFIER}
+        ((value, height, epoch),) = await self._all(_VALIDATORS, place)
+        record = decode_leaf(Namespace.VALIDATORS, value)
+        assert isinstance(record, Validators), "the namespace says so"
+        named = ByteaArray([record.set_hash, record.next_hash])
+        # Sets are never deleted, so it need not be one snapshot.
+        async with self._database.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(SELECT_VALIDATOR_SETS, (named,))
+            sets = {set_hash: read_set(data) for set_hash, data in await cursor.fetchall()}
+        return ValidatorsAt(record, sets[record.set_hash], sets[record.next_hash], height, epoch)
+
     async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[EntryRow]:
         """Entries below a place, descending; all or (``account`` not empty) of one account."""
         height, index = before or (QUANTITY_MAX, 0)
@@ -292,15 +332,18 @@ class LedgerQueries:
             position = await cursor.fetchone()
             assert position is not None, "both tables have their row"
             descendants, provable_from = position
-            height = block_pb2.BlockHeader.FromString(block.header).executed_height
+            header = block_pb2.BlockHeader.FromString(block.header)
+            height = header.executed_height
             if block.height == 0 or height < provable_from:
                 return None
             leaves = await fetch_leaf_bytes(connection, [(namespace, identifier)], height)
             pages, changes = await fetch_tree(connection, height, [state_key(namespace, identifier)])
             await cursor.execute(_EDGES, {"first": from_epoch, "end": block.epoch, "count": steps_max})
             edges = tuple(_read_edge(edge) for edge in await cursor.fetchall())
+            await cursor.execute(SELECT_VALIDATOR_SETS, (ByteaArray([header.validator_set_hash]),))
+            ((_, validator_set),) = await cursor.fetchall()
         value = leaves[0][2] if leaves else b""
-        return ProofMaterial(block, tuple(descendants), value, pages, changes, edges)
+        return ProofMaterial(block, tuple(descendants), value, pages, changes, edges, validator_set)
 
     async def contract_at_newest(self, contract: bytes) -> ContractAt | None:
         """A contract with its whole storage in the newest state, None where there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from icn_ledger.domain.limits import (
 from icn_ledger.domain.records import ContractEntry, Due, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
-from icn_ledger.store.arrays import ByteaArray
+from icn_ledger.store.arrays import BigintArray, ByteaArray
 from icn_ledger.store.cache import PAGES_MAX, LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
 from icn_ledger.store.statements import INSERT_CHAIN, block_statement
 from icn_ledger.store.versions import (
@@ -44,8 +44,20 @@ from icn_ledger.usecases.ports import (
 
 SELECT_BLOCKS = """
     SELECT height, hash, header, time_ms, epoch, state_root, receipts_root, log_root, has_changed_state,
-        next_expiry_time_ms, transaction_count, finalization
+        next_expiry_time_ms, transaction_count, finalization, next_validator_set_hash
     FROM blocks
+"""
+
+SELECT_VALIDATOR_SETS = "SELECT hash, data FROM validator_sets WHERE hash = ANY(%s)"
+
+# Edges that keep the set leave it out.
+_SETS_OF_EPOCHS = """
+    SELECT wanted.epoch, edge.next_validator_set
+    FROM unnest(%s::bigint[]) AS wanted (epoch), LATERAL (
+        SELECT next_validator_set FROM epoch_edges
+        WHERE epoch_edges.epoch < wanted.epoch AND next_validator_set <> ''
+        ORDER BY epoch_edges.epoch DESC LIMIT 1
+    ) AS edge
 """
 
 PAGES_BEHIND_HEIGHTS = 16
@@ -54,6 +66,8 @@ PAGES_BEHIND_MAX = 8_192
 """Or when so many have changed, about 10 MB."""
 ANY_KEY = bytes(32)
 """Leads to the page at the top, which has the root."""
+VALIDATOR_SETS_MAX = 16
+"""Kept in memory, about 100 kB each with fifty seats."""
 RECENT_BLOCKS = 64
 """Blocks kept for the roots that later headers name."""
 
@@ -68,7 +82,8 @@ _EARLIEST_UNTOUCHED = """
 
 
 class WrongGenesis(RuntimeError):
-    """The database holds another zone's chain. The node does not start."""
+    """The database holds another zone's chain, or one with another state at height 0. The node does not
+    start."""
 
 
 class KnownPages(Mapping[bytes, bytes | None]):
@@ -127,6 +142,7 @@ class StateStore:
         self._pages = PageCache(PAGES_MAX)
         self._recent = RecentChanges()
         self._blocks: LeastRecentlyUsed[int, ExecutedBlock] = LeastRecentlyUsed(RECENT_BLOCKS)
+        self._validator_sets: LeastRecentlyUsed[bytes, bytes] = LeastRecentlyUsed(VALIDATOR_SETS_MAX)
         self._is_uncertain = False
         # Held while the database moves from one height to the next and while its rows enter the caches, so
         # that a cache never mixes two heights.
@@ -151,6 +167,9 @@ class StateStore:
                 raise WrongGenesis(
                     f"the database has the chain of {row[0].hex()}, the genesis file is {genesis_hash.hex()}"
                 )
+            cursor = await connection.execute("SELECT hash FROM blocks WHERE height = 0")
+            if await cursor.fetchone() != (first.block.hash,):
+                raise WrongGenesis("the database has a chain that a release with other rules began")
             position = await _read_position(connection)
         return cls(database, events, position)
 
@@ -228,6 +247,25 @@ class StateStore:
                 self._pages.put_all(found)
             known.add(found)
         return known
+
+    async def load_validator_sets(self, hashes: Collection[bytes]) -> dict[bytes, bytes]:
+        """Canonical bytes of sets that were committed, by hash."""
+        found: dict[bytes, bytes] = {}
+        if missing := self._validator_sets.take(hashes, found):
+            async with self._database.connection() as connection:
+                cursor = connection.cursor(binary=True)
+                await cursor.execute(SELECT_VALIDATOR_SETS, (ByteaArray(missing),))
+                read = dict(await cursor.fetchall())
+            self._validator_sets.put_all(read)
+            found.update(read)
+        return found
+
+    async def load_sets_of_epochs(self, epochs: Collection[int]) -> dict[int, bytes]:
+        """Canonical bytes of the sets in force in epochs; those of genesis are left out."""
+        async with self._database.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(_SETS_OF_EPOCHS, (BigintArray(list(epochs)),))
+            return dict(await cursor.fetchall())
 
     async def due(self, time_ms: int) -> Due:
         """What falls due at or before the time, as much as one block settles."""

@@ -143,6 +143,14 @@ _EDGE = """
     )
 """
 
+_VALIDATOR_SETS = """
+    validator_sets_named AS (
+        INSERT INTO validator_sets (hash, data)
+        SELECT hash, data FROM unnest(%(set_hashes)s, %(sets)s) AS given (hash, data)
+        ON CONFLICT (hash) DO NOTHING
+    )
+"""
+
 # The columns that icn_kit.outbox fills, packed like all others of a block.
 _EVENTS = """
     events_written AS (
@@ -154,9 +162,10 @@ _EVENTS = """
 
 _BLOCK = """
     INSERT INTO blocks (height, hash, header, time_ms, epoch, state_root, receipts_root, log_root,
-        has_changed_state, next_expiry_time_ms, transaction_count, finalization)
+        has_changed_state, next_expiry_time_ms, transaction_count, finalization, next_validator_set_hash)
     VALUES (%(height)s, %(hash)s, %(header)s, %(time_ms)s, %(epoch)s, %(state_root)s, %(receipts_root)s,
-        %(log_root)s, %(has_changed_state)s, %(next_expiry_time_ms)s, %(transaction_count)s, %(finalization)s)
+        %(log_root)s, %(has_changed_state)s, %(next_expiry_time_ms)s, %(transaction_count)s, %(finalization)s,
+        %(next_validator_set_hash)s)
 """
 
 
@@ -186,6 +195,7 @@ def block_statement(
         (_MEMBERSHIPS, _memberships(commit)),
         (_DUTIES, _duties(commit)),
         (_EDGE, _edge(commit)),
+        (_VALIDATOR_SETS, _validator_sets(commit)),
         # Left out when there are none: the outbox wakes its relay on every statement.
         (_EVENTS, _events(events)),
     ):
@@ -214,6 +224,7 @@ def _block_parameters(commit: BlockCommit) -> dict[str, Any]:
         "next_expiry_time_ms": block.next_expiry_time_ms,
         "transaction_count": block.transaction_count,
         "finalization": block.finalization,
+        "next_validator_set_hash": block.next_validator_set_hash,
     }
 
 
@@ -362,6 +373,15 @@ def _edge(commit: BlockCommit) -> dict[str, Any]:
     return {
         "edge_executed_height": commit.edge.executed_height,
         "next_validator_set": commit.edge.next_validator_set,
+    }
+
+
+def _validator_sets(commit: BlockCommit) -> dict[str, Any]:
+    if not commit.validator_sets:
+        return {}
+    return {
+        "set_hashes": ByteaArray(list(commit.validator_sets)),
+        "sets": ByteaArray(list(commit.validator_sets.values())),
     }
 
 

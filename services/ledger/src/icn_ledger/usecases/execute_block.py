@@ -14,25 +14,26 @@ from typing import NamedTuple
 from icn.consensus.v1 import block_pb2
 from icn_crypto.merkle_log import Log, leaf_hash, tree_root
 from icn_crypto.state_tree import StateTree, Update, state_key
-from icn_crypto.suites import Suite
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
 from icn_kit.errors import DomainError, ErrorKind, FailedPrecondition, InvalidArgument
 from icn_kit.genesis import Genesis
 from icn_kit.spans import log_span
 from icn_kit.trace import Trace, parse_traceparent
 
-from icn_ledger.domain.duty import DutyCounts, duty_identifier
+from icn_ledger.domain.duty import DutyCounts, duty_identifier, seats_after
 from icn_ledger.domain.execution import BlockExecution, BlockOutcome
 from icn_ledger.domain.genesis_state import header_hash
 from icn_ledger.domain.invariants import check_block
 from icn_ledger.domain.leaves import encode_leaf
 from icn_ledger.domain.limits import QUANTITY_MAX
-from icn_ledger.domain.messages import Transaction
-from icn_ledger.domain.posting import BlockContext, Seat, ZoneFacts
+from icn_ledger.domain.messages import RecordEquivocation, RekeySeat, Transaction
+from icn_ledger.domain.posting import BlockContext, ZoneFacts
 from icn_ledger.domain.receipts import encode_receipt, receipts_root
-from icn_ledger.domain.records import Namespace, RecordTables
+from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, Namespace, RecordTables, Validators
 from icn_ledger.domain.refusals import InvariantBroken, Malformed
-from icn_ledger.domain.touched import touched_behind, touched_directly
+from icn_ledger.domain.seats import find_validators
+from icn_ledger.domain.touched import RecordNames, touched_behind, touched_directly
+from icn_ledger.domain.validator_set import ValidatorSet, read_set
 from icn_ledger.domain.working_set import WorkingSet
 from icn_ledger.usecases.breath import LEAVES_ON_LOOP_MAX, in_breaths
 from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
@@ -82,6 +83,22 @@ class Execution(NamedTuple):
     """Id and receipt of each transaction, in order."""
 
 
+class _Standing(NamedTuple):
+    """Who validates when a block begins."""
+
+    before: ValidatorSet
+    """Of the block's parent."""
+    validators: Validators
+    """What the state says, the block's own set in force."""
+    sets: Mapping[bytes, ValidatorSet]
+    """Those that it names, and the parent's, by hash."""
+
+    @property
+    def in_force(self) -> ValidatorSet:
+        """The set of the block's epoch."""
+        return self.sets[self.validators.set_hash]
+
+
 class Halted(DomainError):
     """This ledger found that its state cannot be right, or cannot be its own. It executes nothing more."""
 
@@ -104,18 +121,12 @@ class Executor:
     """Where contracts run."""
     _source: _CurrentPages = field(init=False)
     _tree: StateTree = field(init=False)
-    _zone: ZoneFacts = field(init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _halted: str = ""
 
     def __post_init__(self) -> None:
         self._source = _CurrentPages()
         self._tree = StateTree(self._source)
-        seats = self.genesis.validators
-        self._zone = ZoneFacts(
-            self.genesis.hash,
-            tuple(Seat(seat.organization, seat.public_keys[Suite.ED25519]) for seat in seats),
-        )
 
     async def execute(self, final: FinalBlock) -> Execution:
         """Execute the block, or give the first answer when its height is executed already.
@@ -172,9 +183,10 @@ class Executor:
             raise InvalidArgument(
                 "TRANSACTIONS_ROOT_MISMATCH", "these are not the transactions that the header names"
             )
-        signers = _parent_signers(final, header, len(self.genesis.validators))
+        standing = await self._standing(header)
+        signers = _parent_signers(final, header, len(standing.before.validators))
         await self._check_named_roots(header)
-        return await self._apply(final, header, block_hash, signers)
+        return await self._apply(final, header, block_hash, standing, signers)
 
     def _check_position(self, header: block_pb2.BlockHeader, newest: ExecutedBlock) -> None:
         """Refuse what no consensus makes final and no table could hold."""
@@ -188,6 +200,38 @@ class Executor:
             raise InvalidArgument("MALFORMED_HEADER", f"epoch {header.epoch}, its parent leads to {epoch}")
         if header.executed_height >= header.height:
             raise InvalidArgument("MALFORMED_HEADER", "executed_height is not below the height")
+        parent = block_pb2.BlockHeader.FromString(newest.header)
+        if header.validator_set_hash != parent.next_validator_set_hash:
+            raise InvalidArgument(
+                "MALFORMED_HEADER", "its validator set is not the one that its parent names"
+            )
+        if (
+            self.genesis.epoch_of(header.time_ms) == epoch
+            and header.next_validator_set_hash != header.validator_set_hash
+        ):
+            raise InvalidArgument(
+                "MALFORMED_HEADER", "another validator set is named before the epoch's edge"
+            )
+
+    async def _standing(self, header: block_pb2.BlockHeader) -> _Standing:
+        """Who validates when the block begins.
+
+        Raises:
+            InvariantBroken: its parent named a set that our state did not.
+        """
+        loaded = await self.state.load(RecordNames(validators={VALIDATORS_IDENTIFIER}))
+        before = loaded.validators[VALIDATORS_IDENTIFIER]
+        assert before is not None, "the leaf is there from genesis on"
+        validators = before.enter(header.validator_set_hash, header.epoch)
+        if validators is None:
+            raise InvariantBroken(
+                f"final block {header.height} is of validators that our state does not name: "
+                f"{header.validator_set_hash.hex()}"
+            )
+        hashes = {before.set_hash, before.next_hash, *(step.set_hash for step in before.pending)}
+        data = await self.state.load_validator_sets(hashes)
+        sets = {set_hash: read_set(data[set_hash]) for set_hash in hashes}
+        return _Standing(sets[before.set_hash], validators, sets)
 
     async def _first_answer(self, height: int, block_hash: bytes) -> Execution:
         block = await self.state.block_at(height)
@@ -215,17 +259,23 @@ class Executor:
         final: FinalBlock,
         header: block_pb2.BlockHeader,
         block_hash: bytes,
+        standing: _Standing,
         signers: Sequence[int],
     ) -> Execution:
         started = perf_counter()
         traces = {index: parse_traceparent(traceparent) for index, traceparent in final.traces}
         newest = self.state.newest
-        context = BlockContext(
-            header.height, header.epoch, header.time_ms, self.genesis.recovery_delay_ms_min, self._zone
-        )
+        edge = self._edge(header, final, standing)
         transactions = await self._read(final.transactions)
-        duty = self._duty_before(header)
-        outcome = await self._run(context, transactions, duty)
+        context = BlockContext(
+            header.height,
+            header.epoch,
+            header.time_ms,
+            self.genesis.recovery_delay_ms_min,
+            await self._zone_facts(header.epoch, transactions),
+        )
+        duty = self._duty_before(header, standing)
+        outcome = await self._run(context, transactions, duty, standing)
         changes = outcome.working.changes()
         check_block(outcome, changes, len(transactions))
         leaves = [
@@ -248,6 +298,7 @@ class Executor:
             next_expiry_time_ms=0,
             transaction_count=len(transactions),
             finalization=final.finalization,
+            next_validator_set_hash=find_validators(outcome.working).next_hash,
         )
         ids = [transaction.id for transaction in transactions]
         block = await self.state.commit(
@@ -262,8 +313,9 @@ class Executor:
                 leaves=leaves,
                 pages=update.pages,
                 log=log,
-                edge=self._edge(header, final),
-                duty=self._duty_of(duty, header, signers),
+                edge=edge,
+                duty=self._duty_of(duty, header, standing, signers),
+                validator_sets=_sets_made(outcome),
                 traceparents=_traceparents(outcome.working, traces) if traces else {},
             )
         )
@@ -284,36 +336,61 @@ class Executor:
             ) from refusal
         return read
 
-    def _duty_before(self, header: block_pb2.BlockHeader) -> DutyCounts:
+    def _duty_before(self, header: block_pb2.BlockHeader, standing: _Standing) -> DutyCounts:
         """The counts up to the block before, those of an earlier epoch when the block begins one."""
         counts = self.state.duty
-        seats = len(self.genesis.validators)
-        assert counts.seats == seats, "seats are fixed in genesis"
+        assert counts.seats == len(standing.before.validators), "they count the seats of their epoch"
         assert counts.epoch <= header.epoch, "epochs never go back"
         return counts
 
     def _duty_of(
-        self, before: DutyCounts, header: block_pb2.BlockHeader, signers: Sequence[int]
+        self,
+        before: DutyCounts,
+        header: block_pb2.BlockHeader,
+        standing: _Standing,
+        signers: Sequence[int],
     ) -> DutyCounts:
         """The counts of the block's epoch, with the block."""
         if before.epoch != header.epoch:
-            before = DutyCounts.start(header.epoch, before.seats)
+            in_force = standing.in_force
+            before = DutyCounts.start(header.epoch, len(in_force.validators))
+            signers = seats_after(signers, standing.before.organizations, in_force.organizations)
         return before.with_block(header.view, signers)
 
+    async def _zone_facts(self, epoch: int, transactions: Sequence[Transaction]) -> ZoneFacts:
+        spoken_of = {
+            message.proof.epoch
+            for transaction in transactions
+            for message in transaction.messages
+            if isinstance(message, RecordEquivocation) and message.proof.epoch <= epoch
+        }
+        data = await self.state.load_sets_of_epochs(spoken_of) if spoken_of else {}
+        return ZoneFacts(
+            self.genesis.hash,
+            {one: read_set(data.get(one, self.genesis.validator_set)) for one in spoken_of},
+        )
+
     async def _run(
-        self, context: BlockContext, transactions: Sequence[Transaction], duty: DutyCounts
+        self,
+        context: BlockContext,
+        transactions: Sequence[Transaction],
+        duty: DutyCounts,
+        standing: _Standing,
     ) -> BlockOutcome:
         has_ended = duty.epoch != context.epoch
-        duties = duty.evidence([seat.organization for seat in self.genesis.validators]) if has_ended else []
+        duties = duty.evidence(standing.before.organizations) if has_ended else []
         due = await self.state.due(context.time_ms)
         names = touched_directly(transactions, due)
         names.duties.update(duty_identifier(one.organization, one.epoch) for one in duties)
+        if any(type(message) is RekeySeat for one in transactions for message in one.messages):
+            names.consensus_keys.update(seat.public_key for seat in standing.in_force.validators)
         loaded = await self.state.load(names)
         behind = await self.state.load(touched_behind(transactions, names, loaded))
         for namespace in Namespace:
             loaded.table(namespace).update(behind.table(namespace))
-        execution = BlockExecution(context, loaded)
+        execution = BlockExecution(context, loaded, standing.sets)
         execution.record_duties(duties)
+        execution.put_in_force(standing.validators.set_hash)
         execution.release_due(due)
         async for transaction in in_breaths(transactions):
             execution.execute(transaction)
@@ -329,11 +406,19 @@ class Executor:
             return await asyncio.to_thread(self._tree.update, changes)
         return self._tree.update(changes)
 
-    def _edge(self, header: block_pb2.BlockHeader, final: FinalBlock) -> EpochEdge | None:
+    def _edge(
+        self, header: block_pb2.BlockHeader, final: FinalBlock, standing: _Standing
+    ) -> EpochEdge | None:
         """The epoch's last block in the chain is the one whose time lies in a later epoch (E1 and E2)."""
         if self.genesis.epoch_of(header.time_ms) == header.epoch:
             return None
-        assert header.next_validator_set_hash == header.validator_set_hash, "seats are fixed in genesis"
+        following = standing.validators.next_hash_at(header.executed_height)
+        if header.next_validator_set_hash != following:
+            raise InvariantBroken(
+                f"final block {header.height} names validators {header.next_validator_set_hash.hex()}, our "
+                f"state after {header.executed_height} names {following.hex()}"
+            )
+        is_same = following == standing.validators.set_hash
         return EpochEdge(
             epoch=header.epoch,
             height=header.height,
@@ -341,7 +426,7 @@ class Executor:
             header=final.header,
             descendant_headers=final.descendant_headers,
             finalization=final.finalization,
-            next_validator_set=b"",
+            next_validator_set=b"" if is_same else standing.sets[following].data,
         )
 
 
@@ -387,6 +472,7 @@ def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[by
         next_expiry_time_ms=0,
         transaction_count=0,
         finalization=b"",
+        next_validator_set_hash=genesis.validator_set_hash,
     )
     absent = RecordTables()
     for namespace, identifier, _ in records:
@@ -404,7 +490,16 @@ def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[by
         log=log,
         edge=None,
         duty=DutyCounts.start(0, len(genesis.validators)),
+        validator_sets={genesis.validator_set_hash: genesis.validator_set},
     )
+
+
+def _sets_made(outcome: BlockOutcome) -> dict[bytes, bytes]:
+    """The set that the block left for later, where it changed it."""
+    newest = find_validators(outcome.working)
+    if not newest.pending or newest.pending[-1].height != outcome.context.height:
+        return {}
+    return {newest.next_hash: outcome.working.validator_sets[newest.next_hash].data}
 
 
 def _parent_signers(final: FinalBlock, header: block_pb2.BlockHeader, seats: int) -> list[int]:

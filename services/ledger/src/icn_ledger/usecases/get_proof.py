@@ -34,6 +34,8 @@ class ProofMaterial(NamedTuple):
     """What these leaves are in that root's state by state key, None for those that are absent."""
     edges: tuple[EpochEdge, ...]
     """From the wanted epoch to the block's, ascending."""
+    validator_set: bytes
+    """Canonical bytes of the set that signed the finalization."""
 
 
 class ProofSource(Protocol):
@@ -53,6 +55,7 @@ class ProvenLeaf(NamedTuple):
     block: ExecutedBlock
     descendant_headers: tuple[bytes, ...]
     edges: tuple[EpochEdge, ...]
+    validator_set: bytes
 
 
 async def get_proof(
@@ -80,6 +83,7 @@ async def get_proof(
         material.block,
         material.descendant_headers,
         material.edges,
+        material.validator_set,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -63,6 +63,8 @@ class ExecutedBlock:
     transaction_count: int
     finalization: bytes
     """Canonical bytes of the certificate that covers it; empty for genesis."""
+    next_validator_set_hash: bytes
+    """Of the set that the state after it names for the next epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class BlockCommit:
     """Set when the block is the last of its epoch to hold transactions."""
     duty: DutyCounts
     """Of the block's epoch, this block included."""
+    validator_sets: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Canonical bytes of the sets that were not named before, by hash."""
     traceparents: Mapping[int, str] = field(default_factory=dict)
     """Of events by position, where the call that caused them was sampled; no part of the state."""
 
@@ -167,6 +171,13 @@ class State(Protocol):
 
     async def load_pages(self, keys: Sequence[bytes]) -> Pages:
         """Every page of the newest tree that lies on the way to the keys."""
+
+    async def load_validator_sets(self, hashes: Collection[bytes]) -> Mapping[bytes, bytes]:
+        """Canonical bytes of sets that were committed, by hash."""
+
+    async def load_sets_of_epochs(self, epochs: Collection[int]) -> Mapping[int, bytes]:
+        """Canonical bytes of the sets in force in epochs, up to that of the block under way; those with the
+        set of genesis are left out."""
 
     async def due(self, time_ms: int) -> Due:
         """What falls due at or before the time, as much as one block settles."""

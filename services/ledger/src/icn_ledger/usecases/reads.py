@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 
 from icn_kit.errors import NotFound
 
-from icn_ledger.domain.records import Namespace
+from icn_ledger.domain.records import Namespace, Validators
+from icn_ledger.domain.validator_set import ValidatorSet
 from icn_ledger.usecases.ports import ExecutedBlock
 
 _UNKNOWN: dict[Namespace, str] = {
@@ -83,6 +84,18 @@ class EventsEnd(NamedTuple):
     """As the outbox has it; empty while there is none."""
 
 
+class ValidatorsAt(NamedTuple):
+    """Who validates, and who will."""
+
+    validators: Validators
+    in_force: ValidatorSet
+    following: ValidatorSet
+    """What the newest state names for a later epoch."""
+    height: int
+    epoch: int
+    """Of the block at that height."""
+
+
 Place = tuple[int, int]
 """Height and index within it."""
 
@@ -115,6 +128,9 @@ class Reader(Protocol):
 
     async def poll(self, identifier: bytes) -> PollAt | None:
         """A poll by id."""
+
+    async def validators(self) -> ValidatorsAt:
+        """Who validates in the newest state."""
 
     async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[EntryRow]:
         """Entries below a place, descending; all or (``account`` not empty) of one account."""

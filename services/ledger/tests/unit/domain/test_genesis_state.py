@@ -13,8 +13,8 @@ from icn_ledger.domain.records import ZONE_IDENTIFIER, Zone
 from services.ledger.tests.conftest import GENESIS_TIME_MS, first_commit, make_zone
 
 GOLDEN_GENESIS_HASH = "edda0e03328aabceaa5e89e68377548d43456ac54c580d2c96ccc3e4dc20b7d3"
-GOLDEN_STATE_ROOT = "8bfd0e75cddba3dd52c229374f283ad0e681a4cf8d169780b8855a029fb60a35"
-GOLDEN_HEADER_HASH = "cdb8062745a858f7cbfb58c9a6e68e91eaede6f9e32c3da0b687a38296095afc"
+GOLDEN_STATE_ROOT = "aafa81cab2d9742d97720e48c1d3555488a84a904518efcb43acac3546a42204"
+GOLDEN_HEADER_HASH = "1bee9cf8926562bdb421bf249c2906293f6b55b41290591f127eccd2c00a70f8"
 
 
 def test_the_roots_of_a_genesis_never_change() -> None:

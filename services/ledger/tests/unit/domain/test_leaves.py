@@ -24,6 +24,7 @@ from icn_ledger.domain.records import (
     AuthorityRules,
     Ballot,
     Code,
+    ConsensusKey,
     Contract,
     ContractEntry,
     Controller,
@@ -34,6 +35,7 @@ from icn_ledger.domain.records import (
     Membership,
     MembershipStatus,
     Namespace,
+    PendingSeats,
     Poll,
     Record,
     RecordedEquivocation,
@@ -41,6 +43,7 @@ from icn_ledger.domain.records import (
     RecoveryPolicy,
     Share,
     Unit,
+    Validators,
     Zone,
 )
 
@@ -62,6 +65,8 @@ MESSAGES = {
     Namespace.DECISION: state_pb2.DecisionLeaf,
     Namespace.DUTY: state_pb2.DutyLeaf,
     Namespace.EQUIVOCATION: state_pb2.EquivocationLeaf,
+    Namespace.VALIDATORS: state_pb2.ValidatorsLeaf,
+    Namespace.CONSENSUS_KEY: state_pb2.ConsensusKeyLeaf,
     Namespace.CODE: state_pb2.CodeLeaf,
     Namespace.CONTRACT: state_pb2.ContractLeaf,
     Namespace.CONTRACT_ENTRY: state_pb2.ContractEntryLeaf,
@@ -178,6 +183,19 @@ records = st.one_of(
             quantities,
         ),
     ),
+    st.tuples(
+        st.just(Namespace.VALIDATORS),
+        st.builds(
+            Validators,
+            digests,
+            quantities,
+            quantities,
+            st.lists(st.builds(PendingSeats, digests, quantities, st.integers(1, 16)), max_size=16).map(
+                tuple
+            ),
+        ),
+    ),
+    st.tuples(st.just(Namespace.CONSENSUS_KEY), st.builds(ConsensusKey, ids, quantities, quantities)),
 )
 
 

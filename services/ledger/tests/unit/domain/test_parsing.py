@@ -56,6 +56,7 @@ from services.ledger.tests.institutions import (
     set_zone_authority,
     vouch_for_applicant,
 )
+from services.ledger.tests.seats import add, change, rekey, remove, replace
 
 ZONE = make_zone()
 A, B, C = identifier("a"), identifier("b"), identifier("c")
@@ -134,6 +135,8 @@ EVERY_KIND = [
     start_sponsorship(A),
     end_sponsorship(A),
     record(evidence(ZONE)),
+    change(ZONE, add(ZONE, A, "key"), remove(B), replace(ZONE, B, C, "other key")),
+    rekey(ZONE, A, "key"),
 ]
 
 

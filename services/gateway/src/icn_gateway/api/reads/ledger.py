@@ -1,5 +1,5 @@
 """What the ledger knows beside accounts and blocks: authorities, memberships, polls, decisions, contracts,
-duties."""
+duties, who validates."""
 
 from __future__ import annotations
 
@@ -92,6 +92,12 @@ READS = (
         "Authorities",
         method("ledger", "ListEquivocations"),
         _PAGING,
+    ),
+    Read(
+        "/v1/validator-set",
+        "GetValidators",
+        "Zone",
+        method("ledger", "GetValidators"),
     ),
     Read(
         "/v1/duties",

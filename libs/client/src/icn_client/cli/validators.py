@@ -1,0 +1,307 @@
+"""`icn validators`: who validates, keys for a seat, and changes of the seats."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icn_client.cli.common import (
+    AsOption,
+    DataOption,
+    JsonOption,
+    KeystoreOption,
+    command_group,
+    identifier,
+    load_network,
+    open_identity,
+    platform_directory,
+    with_connection,
+)
+from icn_client.cli.files import read_file
+from icn_client.cli.output import Refused, UsageError, print_json, print_text, say, table
+from icn_client.cli.signing import perform_as, print_done
+
+if TYPE_CHECKING:
+    from icn.ledger.v1.service_pb2 import GetValidatorsResponse, Seats
+    from icn.ledger.v1.transaction_pb2 import SeatOffer
+    from icn_kit.genesis import Genesis
+
+    from icn_client.connection import Connection
+    from icn_client.keystore import Identity
+
+_EXAMPLES = """\b
+Examples:
+  icn validators show
+  icn validators key new --for PRINCIPAL --out consensus.json > offer.json
+  icn validators rekey --as sunrise-bakery --offer offer.json
+  icn validators change --add offer.json --remove PRINCIPAL
+"""
+_SHOW_EXAMPLES = """\b
+Examples:
+  icn validators show
+  icn validators show --json
+"""
+_KEY_EXAMPLES = """\b
+Examples:
+  icn validators key new --for PRINCIPAL --out consensus.json > offer.json
+"""
+_REKEY_EXAMPLES = """\b
+Examples:
+  icn validators rekey --as sunrise-bakery --offer offer.json
+"""
+_CHANGE_EXAMPLES = """\b
+Examples:
+  icn validators change --add offer.json
+  icn validators change --remove PRINCIPAL --add offer.json
+  icn validators change --replace PRINCIPAL=offer.json --as sunrise-bakery --as river-housing --as mill
+"""
+
+OfferOption = Annotated[
+    Path,
+    typer.Option("--offer", metavar="FILE", help="What `icn validators key new` printed.", readable=False),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("Who validates, and changes of the seats.", _EXAMPLES)
+    group.command("show", epilog=_SHOW_EXAMPLES)(show)
+    key = command_group("Consensus keys of a seat.", _KEY_EXAMPLES)
+    key.command("new", epilog=_KEY_EXAMPLES)(new_key)
+    group.add_typer(key, name="key")
+    group.command("rekey", epilog=_REKEY_EXAMPLES)(rekey)
+    group.command("change", epilog=_CHANGE_EXAMPLES)(change)
+    app.add_typer(group, name="validators")
+
+
+def show(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show the seats in force and those that follow, with their keys."""
+    from icn_client.seats import validators
+
+    async def read(connection: Connection) -> tuple[GetValidatorsResponse, Genesis]:
+        return await validators(connection), connection.genesis
+
+    found, genesis = with_connection(platform_directory(data), read)
+    if as_json:
+        print_json(
+            {
+                "epoch": str(found.epoch),
+                "height": str(found.height),
+                "since_epoch": str(found.since_epoch),
+                "in_force": _document(found.in_force),
+                "next": _document(found.next),
+                "change_height": str(found.change_height),
+                "seats_changed": found.seats_changed,
+                "seats_changed_max": found.seats_changed_max,
+            }
+        )
+        return
+    names = {organization.principal: organization.name for organization in genesis.organizations}
+    print_text(f"in force   {found.in_force.hash.hex()}, since epoch {found.since_epoch} of {found.epoch}")
+    _print_seats(found.in_force, names)
+    if found.next == found.in_force:
+        print_text(f"next       the same; {found.seats_changed_max} seats may change")
+        return
+    changed = f"{found.seats_changed} of at most {found.seats_changed_max} seats changed"
+    print_text(f"next       {found.next.hash.hex()}, {changed}, from the epoch's edge on")
+    _print_seats(found.next, names)
+
+
+def new_key(
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Where the secret key is written, as a validator reads it; must not exist.",
+            readable=False,
+        ),
+    ],
+    organization: Annotated[
+        str, typer.Option("--for", metavar="PRINCIPAL", help="Organization that will hold the seat.")
+    ],
+    genesis: Annotated[
+        Path | None,
+        typer.Option(
+            "--genesis",
+            metavar="GENESIS",
+            help="The zone's genesis file; by default that of the platform.",
+            readable=False,
+        ),
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Make consensus keys: the secrets go to FILE (0600), the offer with the public keys to stdout."""
+    from icn_kit.genesis import GenesisInvalid, load_genesis
+
+    from icn_client.seats import new_keys, offer_document, seeds_document
+
+    holder = identifier(organization, "--for", "principals")
+    path = platform_directory(data) / "genesis.json" if genesis is None else genesis
+    try:
+        zone = load_genesis(path)
+    except (GenesisInvalid, OSError) as error:
+        raise UsageError(f"--genesis: {error}") from None
+    keys = new_keys()
+    _write_secret(out, json.dumps(seeds_document(keys), indent=1).encode())
+    say(f"{out}: the seat's secret keys; give them to one validator, and to nobody else")
+    print_json(offer_document(keys, zone.hash, holder))
+
+
+def rekey(
+    acting: AsOption,
+    offer: OfferOption,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give the seat of the acting organization other keys, in force from a later epoch on."""
+    from icn_client import seats, transactions
+
+    directory = platform_directory(data)
+    offered = _read_offer(offer, directory)
+    identity = open_identity(acting, keystore, directory)
+    if offered.organization != identity.principal:
+        raise Refused(f"{offer} is for {offered.organization.hex()}, not for {acting}", "OFFER_OF_ANOTHER")
+
+    async def work(connection: Connection) -> tuple[Any, Any]:
+        now = await seats.validators(connection)
+        message = transactions.rekey_seat(now.next.hash, offered)
+        outcome, _ = await perform_as(connection, identity, [message])
+        return outcome, await seats.validators(connection)
+
+    _print_changed(with_connection(directory, work), as_json)
+
+
+def change(  # noqa: PLR0917 - one parameter per option
+    added: Annotated[
+        list[Path] | None,
+        typer.Option("--add", metavar="FILE", help="Offer of a seat more.", readable=False),
+    ] = None,
+    removed: Annotated[
+        list[str] | None,
+        typer.Option("--remove", metavar="PRINCIPAL", help="Organization that leaves its seat."),
+    ] = None,
+    replaced: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replace",
+            metavar="PRINCIPAL=FILE",
+            help="Organization whose seat it is, and the offer that takes its place.",
+        ),
+    ] = None,
+    signers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="Identity with keys of the zone's authority; by default all founders of this platform.",
+        ),
+    ] = None,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change who validates from a later epoch on, as the zone's authority; removals first, additions last."""
+    from icn_client import seats, transactions
+    from icn_client.acting import perform, zone_authority
+    from icn_client.submitter import Submitter
+
+    directory = platform_directory(data)
+    changes = [seats.remove(identifier(one, "--remove", "principals")) for one in removed or []]
+    for one in replaced or []:
+        leaving, separator, file = one.partition("=")
+        if not separator or not file:
+            raise UsageError(f"--replace: {one!r} is not PRINCIPAL=FILE")
+        seated = identifier(leaving, "--replace", "principals")
+        changes.append(seats.replace(seated, _read_offer(Path(file), directory)))
+    changes += [seats.add(_read_offer(file, directory)) for file in added or []]
+    if not changes:
+        raise UsageError("nothing to change: give --add, --remove or --replace")
+    identities = _signers(signers, keystore, directory)
+
+    async def work(connection: Connection) -> tuple[Any, Any]:
+        now = await seats.validators(connection)
+        authority = await zone_authority(connection, identities)
+        message = transactions.change_validators(now.next.hash, changes)
+        async with Submitter(connection.doors()) as submitter:
+            outcome, _ = await perform(submitter, authority, [message])
+        return outcome, await seats.validators(connection)
+
+    _print_changed(with_connection(directory, work), as_json)
+
+
+def _signers(names: list[str] | None, keystore: Path | None, directory: Path) -> list[Identity]:
+    from icn_client.keystore import KeystoreError
+    from icn_client.platforms import open_founders
+
+    if names:
+        return [open_identity(name, keystore, directory) for name in names]
+    try:
+        return open_founders(directory)
+    except KeystoreError as error:
+        raise Refused(str(error), "KEYSTORE") from None
+
+
+def _read_offer(path: Path, directory: Path) -> SeatOffer:
+    from icn_client.seats import OFFER_BYTES_MAX, OfferInvalid, read_offer
+
+    try:
+        return read_offer(read_file(path, OFFER_BYTES_MAX), load_network(directory).genesis.hash)
+    except OfferInvalid as error:
+        raise Refused(f"{path}: {error}", "OFFER_INVALID") from None
+
+
+def _write_secret(path: Path, content: bytes) -> None:
+    """Write a file that must not exist yet and that only its owner can read."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}", "FILE_NOT_WRITTEN") from None
+
+
+def _print_changed(done: tuple[Any, GetValidatorsResponse], as_json: bool) -> None:
+    outcome, now = done
+    shown = {"next": now.next.hash.hex(), "seats": len(now.next.seats), "seats_changed": now.seats_changed}
+    text = f"next are {len(now.next.seats)} seats, {now.seats_changed} changed: {now.next.hash.hex()}"
+    print_done(outcome, as_json, shown, text)
+
+
+def _document(seats: Seats) -> dict[str, Any]:
+    from icn_crypto.suites import Suite
+    from icn_kit.genesis import public_keys_document
+
+    return {
+        "hash": seats.hash.hex(),
+        "seats": [
+            {
+                "organization": seat.organization.hex(),
+                "public_keys": public_keys_document(
+                    {Suite(key.suite): key.public_key for key in seat.public_keys}
+                ),
+            }
+            for seat in seats.seats
+        ],
+    }
+
+
+def _print_seats(seats: Seats, names: dict[bytes, str]) -> None:
+    rows = [
+        (str(number), seat.organization.hex(), names.get(seat.organization, ""), _ed25519(seat))
+        for number, seat in enumerate(seats.seats)
+    ]
+    table(("seat", "organization", "name", "ed25519"), rows)
+
+
+def _ed25519(seat: Any) -> str:
+    from icn_crypto.suites import Suite
+
+    return next((key.public_key.hex() for key in seat.public_keys if key.suite == Suite.ED25519), "")

@@ -1,0 +1,124 @@
+"""Seats of validators: keys for one, the offer that proves their possession, and who holds seats now.
+
+An offer is a file that an organization gives to whoever changes the validators. It holds no secret.
+Source: docs/spec/transaction.md, "Seats".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from icn.ledger.v1.service_pb2 import GetValidatorsRequest, GetValidatorsResponse
+from icn.ledger.v1.transaction_pb2 import OfferedKey, ReplaceSeat, SeatChange, SeatOffer
+from icn_crypto.possession import is_possessed, prove_possession
+from icn_crypto.suites import InvalidPublicKey, SigningKey, Suite, check_public_key
+from icn_kit.genesis import SUITE_NAMES
+
+if TYPE_CHECKING:
+    from icn_client.connection import Connection
+
+FORMAT: Final = "icn/seat-offer/v1"
+OFFER_BYTES_MAX: Final = 65_536
+ORGANIZATION_BYTES: Final = 16
+_MEMBERS: Final = {"format", "genesis", "organization", "public_keys", "possession"}
+
+
+class OfferInvalid(ValueError):
+    """The bytes are no offer that the ledger could take; the message says why."""
+
+
+def new_keys() -> list[SigningKey]:
+    """Consensus keys for a seat, one of every suite, from the system's randomness."""
+    return [SigningKey.generate(suite) for suite in SUITE_NAMES]
+
+
+def seeds_document(keys: Sequence[SigningKey]) -> dict[str, str]:
+    """What a validator's key file holds."""
+    return {SUITE_NAMES[key.suite]: key.seed.hex() for key in keys}
+
+
+def offer_document(keys: Sequence[SigningKey], genesis_hash: bytes, organization: bytes) -> dict[str, Any]:
+    """An offer to hold a seat with these keys, as a file has it."""
+    return {
+        "format": FORMAT,
+        "genesis": genesis_hash.hex(),
+        "organization": organization.hex(),
+        "public_keys": {SUITE_NAMES[key.suite]: key.public_key.hex() for key in keys},
+        "possession": {
+            SUITE_NAMES[key.suite]: prove_possession(key, genesis_hash, organization).hex() for key in keys
+        },
+    }
+
+
+def read_offer(content: bytes, genesis_hash: bytes) -> SeatOffer:
+    """The offer of a file, checked as the ledger will.
+
+    Raises:
+        OfferInvalid: it is none, of another zone, or a key in it is not one or not possessed.
+    """
+    try:
+        document = json.loads(content)
+        if set(document) != _MEMBERS or document["format"] != FORMAT:
+            raise OfferInvalid(f"not an offer ({FORMAT})")
+        if document["genesis"] != genesis_hash.hex():
+            raise OfferInvalid("made for another zone")
+        organization = bytes.fromhex(document["organization"])
+        public_keys = _by_suite(document["public_keys"])
+        possession = _by_suite(document["possession"])
+    except OfferInvalid:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise OfferInvalid(f"not an offer ({FORMAT}): {type(error).__name__}") from None
+    if len(organization) != ORGANIZATION_BYTES:
+        raise OfferInvalid(f"organization has {len(organization)} bytes, must have {ORGANIZATION_BYTES}")
+    for suite, public_key in public_keys.items():
+        try:
+            check_public_key(suite, public_key)
+        except InvalidPublicKey as error:
+            raise OfferInvalid(f"{SUITE_NAMES[suite]}: {error}") from None
+        if not is_possessed(suite, public_key, possession[suite], genesis_hash, organization):
+            raise OfferInvalid(f"{SUITE_NAMES[suite]}: not signed with the key that is offered")
+    return SeatOffer(
+        organization=organization,
+        keys=[
+            OfferedKey(suite=int(suite), public_key=public_keys[suite], possession=possession[suite])
+            for suite in sorted(public_keys)
+        ],
+    )
+
+
+def add(offer: SeatOffer) -> SeatChange:
+    """A seat more."""
+    return SeatChange(add=offer)
+
+
+def remove(organization: bytes) -> SeatChange:
+    """A seat less."""
+    return SeatChange(remove=organization)
+
+
+def replace(organization: bytes, offer: SeatOffer) -> SeatChange:
+    """Another seat in the place of the organization's."""
+    return SeatChange(replace=ReplaceSeat(organization=organization, seat=offer))
+
+
+async def validators(connection: Connection) -> GetValidatorsResponse:
+    """Who validates and who will, as one validator says; the leaf `validators/zone` can be proven.
+
+    Raises:
+        DomainError: nobody answers.
+    """
+
+    def ask(stub: Any) -> Any:
+        return stub.GetValidators(GetValidatorsRequest())
+
+    answer: GetValidatorsResponse = await connection.read(ask)
+    return answer
+
+
+def _by_suite(document: Mapping[str, str]) -> dict[Suite, bytes]:
+    if set(document) != set(SUITE_NAMES.values()):
+        raise OfferInvalid(f"keys must be of {', '.join(SUITE_NAMES.values())}")
+    return {suite: bytes.fromhex(document[name]) for suite, name in SUITE_NAMES.items()}
