@@ -35,7 +35,7 @@ class Wrong(AssertionError):
 
 
 Message = tuple[act.MessageKind, bytes]
-_EVENTS: Final[dict[str, Callable[[int, bytes], events.Event]]] = {
+_EVENTS: Final[dict[str, Callable[[bytes, bytes], events.Event]]] = {
     "vote": events.VoteReceived,
     "certificate": events.CertificateReceived,
     "proposal": events.ProposalReceived,
@@ -160,7 +160,7 @@ class Campaign:
         is_same = (kind, data) in self.known
         was_held = self._is_held(node, data)
         verified, told = node.crypto.verified, len(node.reports)
-        node.handle(make(LIAR, data))
+        node.handle(make(self.network.nodes[LIAR].public_key, data))
         kinds = [report.kind for report in node.reports[told:]]
         reports = [
             report for report in node.reports[told:] if report.kind is act.ReportKind.DISHONEST_MESSAGE

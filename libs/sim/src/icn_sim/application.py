@@ -6,12 +6,13 @@ of both besides.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from icn_consensus.domain.actions import Branch
-from icn_consensus.domain.block import NO_HASH, ExecutedState, parse_header
+from icn_consensus.domain.block import NO_HASH, BlockHeader, ExecutedState, parse_header
+from icn_consensus.domain.validator_set import SEATS_MIN, validator_set_hash
 from icn_consensus.usecases.ports import (
     AncestorUnknown,
     Application,
@@ -24,10 +25,13 @@ from icn_consensus.usecases.ports import (
 from icn_crypto.hashing import sha256
 from icn_crypto.merkle_log import EMPTY_ROOT, Log, leaf_hash, tree_root
 
-from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, PromiseBroken
+from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, PromiseBroken, validator_set_of
 
 EXPIRING: Final = b"expires at "
 """A transaction that begins so makes something that expires at the time that follows, unix milliseconds."""
+SEATS: Final = b"seats "
+"""A transaction that begins so names the nodes that shall hold the seats from the next epoch on; what follows
+"|" tells it from others."""
 NEVER_MS: Final = 2**62
 ALREADY_EXECUTED: Final = "ALREADY_EXECUTED"
 
@@ -62,14 +66,40 @@ def at_once(call: Coroutine[Any, Any, Answer]) -> Answer:
     raise AssertionError("a call of a simulated application waits for nothing")
 
 
+class Seats:
+    """Who decides, by the numbers of their nodes: in the epoch that blocks are of, and in the next."""
+
+    def __init__(self, nodes: Iterable[int]) -> None:
+        self.deciding = self.following = tuple(nodes)
+        self.named = {validator_set_hash(validator_set_of(self.following)): self.following}
+        """Every set that the state has named, by hash."""
+
+    def begin(self, header: BlockHeader) -> None:
+        """A block's header says who decides in its epoch."""
+        self.deciding = self.named[header.validator_set_hash]
+
+    def change(self, nodes: Sequence[int]) -> None:
+        """Name who follows, if at most f of those who decide are others, and no change is under way."""
+        wanted = tuple(nodes)
+        leaving, coming = set(self.deciding) - set(wanted), set(wanted) - set(self.deciding)
+        faults_max = (len(self.deciding) - 1) // 3
+        if (
+            self.following == self.deciding
+            and max(len(leaving), len(coming)) <= faults_max
+            and SEATS_MIN <= len(set(wanted)) == len(wanted)
+        ):
+            self.following = wanted
+            self.named[validator_set_hash(validator_set_of(wanted))] = wanted
+
+
 @dataclass(slots=True)
 class SimulatedApplication:
     """A state machine as small as consensus can tell: a digest of all transactions, and expiries.
 
-    A transaction is valid once: implements `Simulated`.
+    A transaction is valid once; one that begins with SEATS names who shall decide. Implements `Simulated`.
     """
 
-    validator_set: bytes
+    seats: Seats
     height: int = 0
     time_ms: int = GENESIS_TIME_MS
     digest: bytes = NO_HASH
@@ -83,7 +113,11 @@ class SimulatedApplication:
 
     def state_root(self) -> bytes:
         """Root of the state."""
-        return sha256(self.digest + b"".join(time.to_bytes(8, "big") for time in self.expiries_ms))
+        return sha256(
+            self.digest
+            + b"".join(time.to_bytes(8, "big") for time in self.expiries_ms)
+            + validator_set_of(self.seats.following)
+        )
 
     def state(self) -> ExecutedState:
         """See `Simulated`."""
@@ -95,7 +129,7 @@ class SimulatedApplication:
             EMPTY_ROOT if self.height == 0 else self.log.root(),
             self.has_changed_state,
             min(self.expiries_ms, default=0),
-            self.validator_set,
+            validator_set_of(self.seats.following),
         )
 
     def restart(self) -> None:
@@ -108,6 +142,10 @@ class SimulatedApplication:
     async def get_info(self) -> tuple[bytes, int, ExecutedState]:
         """See `Application`."""
         return GENESIS_HASH, 1, self.state()
+
+    async def validator_set(self, set_hash: bytes) -> bytes:
+        """See `Application`."""
+        return validator_set_of(self.seats.named[set_hash])
 
     async def check(self, transactions: Sequence[bytes]) -> list[TransactionCheck]:
         """See `Application`. A transaction is its own id."""
@@ -171,6 +209,7 @@ class SimulatedApplication:
         self.time_ms = header.time_ms
         self.log.append(leaf_hash(header.hash))
         self.expiries_ms = [time for time in self.expiries_ms if time > self.time_ms]
+        self.seats.begin(header)
         for transaction in block.transactions:
             if transaction in self.transactions:
                 raise PromiseBroken(f"{transaction!r} is executed twice")
@@ -178,6 +217,9 @@ class SimulatedApplication:
             self.digest = sha256(self.digest + transaction)
             if transaction.startswith(EXPIRING):
                 self.expiries_ms = sorted([*self.expiries_ms, int(transaction[len(EXPIRING) :].split()[0])])
+            if transaction.startswith(SEATS):
+                words = transaction[len(SEATS) :].partition(b"|")[0]
+                self.seats.change([int(word) for word in words.split()])
         self.receipts_root = tree_root([leaf_hash(transaction) for transaction in block.transactions])
         self.has_changed_state = self.state_root() != before
         return Execution(self.state(), outcomes)

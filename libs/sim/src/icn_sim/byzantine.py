@@ -47,6 +47,11 @@ class MuteLeader(Node):
 class Forger(Node):
     """Knows how to say what the core would not."""
 
+    @property
+    def claimed_seat(self) -> int:
+        """Its seat; without one it claims the first."""
+        return max(0, self.replica.status().seat)
+
     def vote(self, kind: VoteKind, epoch: int, view: int, height: int, block_hash: bytes) -> Vote:
         """Any vote, signed by this seat."""
         body = vote_body(1, epoch, view, height, block_hash)
@@ -57,7 +62,7 @@ class Forger(Node):
             view=view,
             height=height,
             block_hash=block_hash,
-            seat=self.seat,
+            seat=self.claimed_seat,
             signature=self.crypto.sign(VOTE_TAGS[kind], body),
         )
 
@@ -97,7 +102,7 @@ class Forger(Node):
         other = build_header(GENESIS_HASH, **{**kept, **fields})
         signature = self.crypto.sign(tags.PROPOSAL, body_of_proposal(other, parent_view))
         twin = build_block(other, transactions, parent_certificate, finalization)
-        return build_proposal(twin, parent_view, self.seat, signature)
+        return build_proposal(twin, parent_view, self.claimed_seat, signature)
 
     def _halve(self, kind: act.MessageKind, even: bytes, odd: bytes) -> None:
         """Send to each other seat what its half is told; nothing where there is nothing."""
@@ -156,7 +161,7 @@ class Withholder(Node):
         """Leave out a part of the others."""
         if isinstance(action, act.Broadcast):
             for other in self.network.nodes:
-                is_told = other.seat not in action.except_seats and self.network.random.randrange(2)
+                is_told = other.public_key not in action.except_peers and self.network.random.randrange(2)
                 if other is not self and is_told:
                     self.transmit(other, action.kind, action.data)
         else:
@@ -292,7 +297,7 @@ class PageForger(Forger):
         if not answer.blocks:
             return answer
         block = parse_block(GENESIS_HASH, answer.blocks[0], bytes_max=1 << 20, transactions_max=1_000)
-        other = self.changed(build_proposal(block, 0, self.seat, bytes(64)), time_ms=block.header.time_ms + 1)
+        other = self.changed(build_proposal(block, 0, 0, bytes(64)), time_ms=block.header.time_ms + 1)
         header = other.block.header
         certificate = build_certificate(
             VoteKind.FINALIZE,
@@ -303,7 +308,7 @@ class PageForger(Forger):
             block_hash=header.hash,
             signatures={node.seat: bytes(64) for node in self.network.nodes},
         )
-        return events.BlocksFetched(answer.request, self.seat, (other.block.data,), (certificate.data,))
+        return events.BlocksFetched(answer.request, self.public_key, (other.block.data,), certificate.data)
 
 
 LIARS: Final[Mapping[str, type[Node]]] = {

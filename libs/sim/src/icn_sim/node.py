@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
-from icn_consensus.domain.block import Block, parse_block
+from icn_consensus.domain.block import Block, BlockHeader, parse_block
 from icn_consensus.domain.config import Recovered
 from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.domain.replica import Replica
+from icn_consensus.domain.validator_set import ValidatorSet, parse_validator_set
 from icn_consensus.usecases.driver import RETELL_SECONDS
 from icn_consensus.usecases.execution import final_block_of
 from icn_consensus.usecases.judging import CANDIDATES_SHARE, with_ancestors
@@ -21,7 +22,7 @@ from icn_sim.application import at_once
 from icn_sim.disk import Disk
 from icn_sim.signatures import SimulatedCrypto
 from icn_sim.tally import Fault, Reached
-from icn_sim.zone import GENESIS_HASH, PromiseBroken
+from icn_sim.zone import GENESIS_HASH, PromiseBroken, public_key_of
 
 if TYPE_CHECKING:
     from icn_sim.world import Network
@@ -31,7 +32,7 @@ RESTART_MS: Final = (50, 3_000)
 
 
 class Node:
-    """One seat: a replica with its disk, pool and application."""
+    """A replica with its disk, pool and application. ``seat`` is its number, and its seat at genesis."""
 
     def __init__(self, network: Network, seat: int, clock_offset_ms: int) -> None:
         self.network = network
@@ -39,7 +40,8 @@ class Node:
         self.clock_offset_ms = clock_offset_ms
         self.disk = Disk()
         self.application = network.application_of(self)
-        self.crypto = SimulatedCrypto(network.config(seat).validators.public_keys[seat])
+        self.public_key = public_key_of(seat)
+        self.crypto = SimulatedCrypto(self.public_key)
         self.is_up = False
         self.has_refused = False
         """Whether its log was found damaged: it stays away for good."""
@@ -85,12 +87,18 @@ class Node:
             b"" if newest is None else newest.finalization,
             self.application.state(),
             records,
+            () if newest is None else self._sets_of(newest.block.header),
         )
         self.perform(self.replica.start(recovered, self.now_ms()))
         self.tell_pool()
         for other in self.network.nodes:
             if other is not self and other.is_up:
                 self.network.connect(self, other)
+
+    def _sets_of(self, header: BlockHeader) -> tuple[ValidatorSet, ...]:
+        hashes = {header.validator_set_hash, header.next_validator_set_hash}
+        data = [at_once(self.application.validator_set(item)) for item in sorted(hashes)]
+        return tuple(parse_validator_set(item) for item in data)
 
     def crash(self) -> None:
         """Stop at once; some of the bytes that were not synced may have reached the disk."""
@@ -137,11 +145,11 @@ class Node:
             case act.Broadcast():
                 self.network.watch(self, action.kind, action.data)
                 for other in self.network.nodes:
-                    if other.seat != self.seat and other.seat not in action.except_seats:
+                    if other is not self and other.public_key not in action.except_peers:
                         self.transmit(other, action.kind, action.data)
             case act.Send():
                 self.network.watch(self, action.kind, action.data)
-                self.transmit(self.network.nodes[action.seat], action.kind, action.data)
+                self.transmit(self.network.node_of(action.peer), action.kind, action.data)
             case act.Prepare():
                 self.later(self.network.conditions.prepare_ms, lambda: self._prepare(action))
             case act.Judge():
@@ -171,11 +179,11 @@ class Node:
         self.sent[kind] += 1
         received: events.Event
         if kind == act.MessageKind.PROPOSAL:
-            received = events.ProposalReceived(self.seat, data)
+            received = events.ProposalReceived(self.public_key, data)
         elif kind == act.MessageKind.VOTE:
-            received = events.VoteReceived(self.seat, data)
+            received = events.VoteReceived(self.public_key, data)
         else:
-            received = events.CertificateReceived(self.seat, data)
+            received = events.CertificateReceived(self.public_key, data)
         self.network.deliver(self, other, lambda: other.handle(received))
 
     def submit(self, transaction: bytes) -> None:
@@ -275,6 +283,7 @@ class Node:
 
         def execute() -> events.Event:
             execution = at_once(self.application.execute(final_block_of(action)))
+            self.network.learn_set(execution.state.next_validator_set)
             self.pool.note_executed(header.hash, [identifier for identifier, _ in execution.outcomes])
             if execution.outcomes:
                 self.pool.wake()
@@ -290,7 +299,7 @@ class Node:
         self.network.schedule(wait_ms, self._if_alive(lambda: self.handle(execute())))
 
     def _fetch(self, action: act.Fetch) -> None:
-        other = self.network.nodes[action.seat]
+        other = self.network.node_of(action.peer)
         answered: list[bool] = []
         is_page = isinstance(action.what, act.FetchFinalBlocks)
 
@@ -321,17 +330,23 @@ class Node:
         what = fetch.what
         if isinstance(what, act.FetchCertificates):
             found = self.replica.certificates_from(what.from_view)
-            return events.CertificatesFetched(fetch.request, self.seat, found)
+            return events.CertificatesFetched(fetch.request, self.public_key, found)
         if isinstance(what, act.FetchBlock):
             data = self.replica.block(what.block_hash)
             if data is None:
                 stored = [item for item in self.disk.blocks if item.block.hash == what.block_hash]
                 data = stored[0].block.data if stored else None
-            return events.BlocksFetched(fetch.request, self.seat, () if data is None else (data,), ())
-        page = self.disk.blocks[what.from_height - 1 : what.from_height - 1 + 64]
-        blocks = tuple(item.block.data for item in page)
-        certificates = (page[-1].finalization,) if page else ()
-        return events.BlocksFetched(fetch.request, self.seat, blocks, certificates)
+            return events.BlocksFetched(fetch.request, self.public_key, () if data is None else (data,))
+        page = first_epoch_of(self.disk.blocks[what.from_height - 1 : what.from_height - 1 + 64])
+        if not page:
+            return events.BlocksFetched(fetch.request, self.public_key, ())
+        return events.BlocksFetched(
+            fetch.request,
+            self.public_key,
+            tuple(item.block.data for item in page),
+            page[-1].finalization,
+            page[-1].descendant_headers,
+        )
 
     def _set_timer(self, at_ms: int | None) -> None:
         self.timer += 1
@@ -344,3 +359,8 @@ class Node:
                 self.handle(events.TimerFired())
 
         self.network.schedule(max(0, at_ms - self.now_ms()), self._if_alive(fire))
+
+
+def first_epoch_of(blocks: Sequence[act.Execute]) -> list[act.Execute]:
+    """Those of the first one's epoch: who catches up learns only then who decides in the next."""
+    return [item for item in blocks if item.block.header.epoch == blocks[0].block.header.epoch]

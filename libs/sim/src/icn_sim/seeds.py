@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from icn_consensus.domain.actions import ReportKind
+from icn_consensus.domain.validator_set import SEATS_MIN
 
 from icn_sim.byzantine import LIARS, Forger
 from icn_sim.ledger import LedgerApplication, founder, genesis_of
@@ -27,6 +28,10 @@ SETTLES_WITHIN_MS: Final = 500
 """Fetching the body of a newest block takes a moment."""
 LEDGER_PERCENT: Final = 50
 """Seeds whose application is the ledger; of the others it is a digest, which says more of consensus alone."""
+CHANGES_SEATS_PERCENT: Final = 60
+"""Of the seeds without the ledger."""
+SPARES: Final = 3
+"""Nodes that may come to hold seats."""
 HANDS_IN_AGAIN_MS: Final = 500
 LIARS_PERCENT: Final = 40
 BLOCK_TRANSACTIONS_MAX: Final = 5
@@ -77,7 +82,7 @@ def network_of(choose: random.Random, seed: int) -> Network:
             liars[seat] = choose.choice(sorted(LIARS))
     skew_ms = sometimes(50, (20, 100, 1_000))
     conditions = Conditions(
-        delay_ms=(1, choose.choice([1, 10, 40, 120, 300])),
+        delay_ms=(1, choose.choice([1, 10, 40, 120, 200, 300])),
         loss_percent=sometimes(50, (1, 3, 10)),
         duplicate_percent=sometimes(40, (2, 20)),
         reorder_percent=sometimes(40, (10, 50)),
@@ -87,9 +92,10 @@ def network_of(choose: random.Random, seed: int) -> Network:
         crash_permille=sometimes(50, (1, 4, 10)),
         clock_offset_ms=skew_ms,
     )
-    epoch_ms = choose.choice([86_400_000, 3_000, 3_000, 60_000])
     heartbeat_ms = choose.choice([2_000, 30_000])
     has_ledger = choose.randrange(100) < LEDGER_PERCENT
+    changes_seats = not has_ledger and choose.randrange(100) < CHANGES_SEATS_PERCENT
+    epoch_ms = choose.choice([1_000, 3_000] if changes_seats else [86_400_000, 3_000, 3_000, 60_000])
     genesis = genesis_of(seats, epoch_ms, heartbeat_ms, BLOCK_TRANSACTIONS_MAX)
     network = Network(
         seats,
@@ -101,6 +107,7 @@ def network_of(choose: random.Random, seed: int) -> Network:
         node_classes={seat: LIARS[name] for seat, name in liars.items()},
         application_of=partial(LedgerApplication, genesis) if has_ledger else None,
         clients=Traders(founder()) if has_ledger else None,
+        spares=SPARES if changes_seats else 0,
     )
     network.tally.reached[Reached.LEDGER_SEED] += has_ledger
     network.tally.faults.update(liars.values())
@@ -118,6 +125,8 @@ def disturb(network: Network, choose: random.Random, steps: int) -> None:
         network.hand_in_again(lambda: [choose.randrange(seats)])
         for _ in range(choose.randrange(8)):
             network.hand_in(choose, [choose.randrange(seats)] if choose.randrange(2) else None)
+        if seats > len(network.genesis_seats) and choose.randrange(2):
+            _change_seats(network, choose)
         dice = choose.randrange(100)
         if dice < 20:
             choose.choice(network.nodes).crash()
@@ -134,6 +143,23 @@ def disturb(network: Network, choose: random.Random, steps: int) -> None:
         elif dice < 85:
             network.heal()
         network.run_for(choose.randint(1, choose.choice([50, 1_000, 4_000])))
+
+
+def _change_seats(network: Network, choose: random.Random) -> None:
+    """Hand in who shall decide from the next epoch on: one comes, goes or takes another's place.
+
+    At most f of those who decide may lie, also then.
+    """
+    nodes = list(network.seats_wanted)
+    spare = choose.choice([node.seat for node in network.nodes if node.seat not in nodes] or [nodes[0]])
+    dice = choose.randrange(3)
+    if dice < 2:
+        nodes.pop(choose.randrange(len(nodes)))
+    if dice > 0 and spare not in nodes:
+        nodes.insert(choose.randint(0, len(nodes)), spare)
+    faulty = {*network.faulty, network.bad_disk_seat} & set(nodes)
+    if len(nodes) >= SEATS_MIN and len(faulty) <= (len(nodes) - 1) // 3:
+        network.hand_in_seats(nodes)
 
 
 def _check_resumes(network: Network, choose: random.Random) -> int:
@@ -184,7 +210,7 @@ def _check_resumes(network: Network, choose: random.Random) -> int:
 def _check_accusations(network: Network) -> None:
     """Evidence is about who contradicted itself, and about nobody else."""
     accused = {
-        report.seat
+        network.node_of(network.seats_in(report.epoch).public_keys[report.seat]).seat
         for node in network.honest
         for report in node.reports
         if report.kind == ReportKind.EQUIVOCATION
@@ -193,4 +219,4 @@ def _check_accusations(network: Network) -> None:
     if network.bad_disk_seat is not None:
         contradict.add(network.bad_disk_seat)
     if not accused <= contradict:
-        raise PromiseBroken(f"seats {sorted(accused - contradict)} are accused wrongly")
+        raise PromiseBroken(f"nodes {sorted(accused - contradict)} are accused wrongly")

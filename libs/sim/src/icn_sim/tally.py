@@ -34,6 +34,7 @@ class Reached(StrEnum):
     CRASH_BEFORE_SEND = "crashes_between_record_and_send"
     PROPOSAL_OVER_GAP = "proposals_over_two_or_more_nullified_views"
     EDGE_UNDER_FAULT = "epoch_edges_under_a_fault"
+    SEATS_CHANGED = "epoch_edges_that_change_seats"
     CATCH_UP = "catch_ups"
     EVIDENCE = "evidence"
     REFUSED_BLOCK = "blocks_refused_by_the_application"
@@ -49,6 +50,7 @@ MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
     Reached.CRASH_BEFORE_SEND: 200,
     Reached.PROPOSAL_OVER_GAP: 100,
     Reached.EDGE_UNDER_FAULT: 100,
+    Reached.SEATS_CHANGED: 200,
     Reached.CATCH_UP: 100,
     Reached.REFUSED_BLOCK: 100,
 }

@@ -27,15 +27,15 @@ from icn_consensus.domain.block import (
 )
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.records import RecordKind, decode_record
-from icn_consensus.domain.validator_set import parse_validator_set
+from icn_consensus.domain.validator_set import ValidatorSet, parse_validator_set
 from icn_kit.clock import Clock
 
-from icn_sim.application import Simulated, SimulatedApplication
+from icn_sim.application import SEATS, Seats, Simulated, SimulatedApplication
 from icn_sim.disk import Disk
 from icn_sim.node import Node
 from icn_sim.tally import Fault, Reached, Tally
 from icn_sim.traders import Clients, Numbering
-from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, PromiseBroken, validator_set_of
+from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, PromiseBroken, public_key_of, validator_set_of
 
 GAP_VIEWS: Final = 2
 """A proposal whose parent is more than so many views back goes over at least two nullified ones."""
@@ -75,11 +75,13 @@ class Network:
         node_classes: dict[int, Callable[[Network, int, int], Node]] | None = None,
         application_of: Callable[[Clock], Simulated] | None = None,
         clients: Clients | None = None,
+        spares: int = 0,
     ) -> None:
+        """``spares``: nodes that hold no seat at genesis, numbered after those that do."""
         self.random = random.Random(seed)  # noqa: S311 - a simulation, not a secret
         self.conditions = conditions or Conditions()
         self.now_ms = GENESIS_TIME_MS
-        self.validator_set = validator_set_of(seats)
+        self.validator_set = validator_set_of(range(seats))
         self._epoch_ms = epoch_ms
         self._heartbeat_ms = heartbeat_ms
         self._block_transactions_max = block_transactions_max
@@ -89,18 +91,25 @@ class Network:
         """Links that carry nothing, as (from, to)."""
         self._last_arrival_ms: dict[tuple[int, int], int] = {}
         self.votes: dict[tuple[int, int, int], dict[VoteKind, Vote]] = {}
-        """What each seat said, by (seat, epoch, view)."""
+        """What each node said, by (node, epoch, view)."""
         self.final_hashes: dict[int, bytes] = {}
+        self.genesis_seats = range(seats)
+        genesis_set = self._newest_set = parse_validator_set(self.validator_set)
+        self._sets = {genesis_set.hash: genesis_set}
+        """Every set that a state has named, by hash."""
+        self._deciding = {0: genesis_set.hash}
+        """Hash of the set that decides, by the epoch from which on."""
         self.messages = 0
-        self.application_of = application_of or (lambda _clock: SimulatedApplication(self.validator_set))
+        self.application_of = application_of or (lambda _clock: SimulatedApplication(Seats(range(seats))))
         """Makes a node's application."""
         self.clients: Clients = clients or Numbering()
         chosen = node_classes or {}
         offset = self.conditions.clock_offset_ms
         self.nodes = [
             chosen.get(seat, node_class or Node)(self, seat, self.random.randint(-offset, offset))
-            for seat in range(seats)
+            for seat in range(seats + spares)
         ]
+        self._by_key = {node.public_key: node for node in self.nodes}
         self.genesis = genesis_header(
             GENESIS_HASH,
             protocol_version=1,
@@ -132,7 +141,7 @@ class Network:
         return Config(
             genesis_hash=GENESIS_HASH,
             protocol_version=1,
-            seat=seat,
+            public_key=public_key_of(seat),
             validators=parse_validator_set(self.validator_set),
             genesis_time_ms=GENESIS_TIME_MS,
             epoch_ms=self._epoch_ms,
@@ -141,6 +150,10 @@ class Network:
             block_bytes_max=1_048_576,
             block_transactions_max=self._block_transactions_max,
         )
+
+    def node_of(self, public_key: bytes) -> Node:
+        """The node that has this consensus key."""
+        return self._by_key[public_key]
 
     def start(self, seats: Iterable[int] | None = None) -> None:
         """Boot nodes (all of them by default)."""
@@ -232,7 +245,7 @@ class Network:
         """Tell both ends of a stream that it is open."""
         for node, peer in ((a, b), (b, a)):
             height = peer.replica.status().final_height
-            self.deliver(peer, node, partial(node.handle, events.PeerConnected(peer.seat, height)))
+            self.deliver(peer, node, partial(node.handle, events.PeerConnected(peer.public_key, height)))
 
     def submit(self, transaction: bytes, seats: Iterable[int] | None = None) -> None:
         """Hand a transaction to nodes' pools (all of them by default)."""
@@ -246,6 +259,19 @@ class Network:
         self.wanted[transaction] = None
         self.submit(transaction, seats)
         return transaction
+
+    @property
+    def seats_wanted(self) -> tuple[int, ...]:
+        """Nodes that a state has named last, in seat order."""
+        keys = self._newest_set.public_keys
+        return tuple(self.node_of(key).seat for key in keys)
+
+    def hand_in_seats(self, nodes: Sequence[int]) -> None:
+        """Let everybody hear who shall decide from the next epoch on."""
+        words = " ".join(map(str, nodes))
+        transaction = SEATS + f"{words}|{len(self.wanted)} {self.now_ms}".encode()
+        self.wanted[transaction] = None
+        self.submit(transaction)
 
     def hand_in_again(self, seats: Callable[[], Iterable[int] | None]) -> None:
         """Let clients hand in what was not executed: who had it may have died."""
@@ -264,9 +290,10 @@ class Network:
             self._watch_proposal(data)
             return
         vote = parse_vote(data)
-        if vote.seat != node.seat:
-            raise PromiseBroken(f"seat {node.seat} sends a vote of seat {vote.seat}")
-        said = self.votes.setdefault((vote.seat, vote.epoch, vote.view), {})
+        held = self.seats_in(vote.epoch).seat_of(node.public_key)
+        if vote.seat != held:
+            raise PromiseBroken(f"node {node.seat} with seat {held} sends a vote of seat {vote.seat}")
+        said = self.votes.setdefault((node.seat, vote.epoch, vote.view), {})
         earlier = said.get(vote.kind)
         if earlier is None:
             if vote.kind == VoteKind.NOTARIZE and VoteKind.NULLIFY in said:
@@ -278,6 +305,15 @@ class Network:
             raise PromiseBroken(f"seat {node.seat} says two things in view {vote.view}")
         if VoteKind.FINALIZE in said and VoteKind.NULLIFY in said:
             raise PromiseBroken(f"seat {node.seat} finalizes and nullifies view {vote.view}")
+
+    def seats_in(self, epoch: int) -> ValidatorSet:
+        """Who decides in an epoch that has begun."""
+        return self._sets[self._deciding[max(since for since in self._deciding if since <= epoch)]]
+
+    def learn_set(self, data: bytes) -> None:
+        """A state names this set."""
+        self._newest_set = parse_validator_set(data)
+        self._sets[self._newest_set.hash] = self._newest_set
 
     def _watch_certificate(self, data: bytes) -> None:
         epoch, view, kind = peek_certificate(data)
@@ -301,8 +337,9 @@ class Network:
 
     def check_accused(self, node: Node, report: act.Report) -> None:
         """Hold honest nodes to blaming nobody who did nothing: it would cost an honest seat its streams."""
-        if not {node.seat, report.seat} & self.faulty:
-            raise PromiseBroken(f"seat {node.seat} blames seat {report.seat}: {report.detail}")
+        blamed = self.node_of(report.peer).seat
+        if not {node.seat, blamed} & self.faulty:
+            raise PromiseBroken(f"node {node.seat} blames node {blamed}: {report.detail}")
 
     def check_final(self, node: Node, action: act.Execute) -> None:
         """Hold honest nodes to one chain, without a gap."""
@@ -312,8 +349,11 @@ class Network:
         if header.height not in self.final_hashes:
             self.tally.reached[Reached.FINAL_BLOCK] += 1
             is_edge = (header.time_ms - GENESIS_TIME_MS) // self._epoch_ms > header.epoch
-            if is_edge and self.is_disturbed:
-                self.tally.reached[Reached.EDGE_UNDER_FAULT] += 1
+            if is_edge:
+                self._deciding[self.config(0).epoch_of(header.time_ms)] = header.next_validator_set_hash
+                self.tally.reached[Reached.EDGE_UNDER_FAULT] += self.is_disturbed
+                changed = header.next_validator_set_hash != header.validator_set_hash
+                self.tally.reached[Reached.SEATS_CHANGED] += changed
         if self.final_hashes.setdefault(header.height, header.hash) != header.hash:
             raise PromiseBroken(f"two final blocks at height {header.height}")
         if header.height != len(node.disk.blocks) + 1:

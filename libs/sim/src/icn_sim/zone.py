@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from icn.consensus.v1 import block_pb2
@@ -15,24 +16,24 @@ class PromiseBroken(AssertionError):
     """The protocol did what it promises never to do."""
 
 
-def organization_of(seat: int) -> bytes:
-    """Principal of the organization that holds a seat, 16 bytes."""
-    return sha256(b"organization %d" % seat)[:16]
+def organization_of(node: int) -> bytes:
+    """Principal of the organization that runs a node, 16 bytes."""
+    return sha256(b"organization %d" % node)[:16]
 
 
-def public_key_of(seat: int) -> bytes:
-    """What stands for a seat's consensus key; see `icn_sim.signatures`."""
-    return sha256(b"public key %d" % seat)
+def public_key_of(node: int) -> bytes:
+    """What stands for a node's consensus key; see `icn_sim.signatures`."""
+    return sha256(b"public key %d" % node)
 
 
-def validator_set_of(seats: int) -> bytes:
-    """Canonical bytes of a set of so many seats."""
+def validator_set_of(nodes: Iterable[int]) -> bytes:
+    """Canonical bytes of a set whose seats these nodes hold, in seat order."""
     return block_pb2.ValidatorSet(
         validators=[
             block_pb2.Validator(
-                organization=organization_of(seat),
-                keys=[block_pb2.ConsensusKey(suite=1, public_key=public_key_of(seat))],
+                organization=organization_of(node),
+                keys=[block_pb2.ConsensusKey(suite=1, public_key=public_key_of(node))],
             )
-            for seat in range(seats)
+            for node in nodes
         ]
     ).SerializeToString(deterministic=True)

@@ -60,7 +60,7 @@ class Service:
         self._settings = settings
         self._stop = stop
         self._clock = clock
-        self._config = _config(genesis, settings.seat)
+        self._config = _config(genesis, key.public_key)
         self._crypto = ConsensusCrypto(key, genesis.hash)
         self._record_log: RecordLog | None = None
         self._database: Database | None = None
@@ -100,7 +100,7 @@ class Service:
         record_log = self._record_log = RecordLog.open(
             settings.record_directory,
             genesis_hash=config.genesis_hash,
-            seat=config.seat,
+            seat=settings.seat,
             key_file=settings.key_file,
         )
         self._database = await Database.open(
@@ -121,14 +121,14 @@ class Service:
             clock=self._clock,
             recovered=recovered,
         )
-        identity = Identity(config.genesis_hash, config.seat, config.validators, self._crypto)
-        addresses = {seat: address for seat, address in settings.peers.items() if seat != config.seat}
+        identity = Identity(config.genesis_hash, settings.seat, config.validators, self._crypto)
+        addresses = {seat: address for seat, address in settings.peers.items() if seat != settings.seat}
         network = self._network = PeerNetwork(
             identity, addresses, self._channels, driver, driver.final_height
         )
         driver.begin(network, network.note_final_height, self._guard)
         status = StatusReader(
-            config.seat, config.genesis_hash, driver.status, lambda: len(pool), network.connections
+            settings.seat, config.genesis_hash, driver.status, lambda: len(pool), network.connections
         )
         self._server = GrpcServer(
             settings.address,
@@ -144,10 +144,10 @@ class Service:
         )
         await self._server.start()
         network.start(self._guard)
-        _publish_metrics(str(config.seat), driver, pool, record_log)
+        _publish_metrics(str(settings.seat), driver, pool, record_log)
         _log.info(
             "consensus takes part",
-            seat=config.seat,
+            seat=settings.seat,
             height=recovered.final_header.height,
             address=self._server.address,
         )
@@ -205,11 +205,11 @@ async def build(settings: ConsensusSettings, stop: Stop | None = None, clock: Cl
     return Service(genesis, key, settings, stop or Stop(), clock or SystemClock())
 
 
-def _config(genesis: Genesis, seat: int) -> Config:
+def _config(genesis: Genesis, public_key: bytes) -> Config:
     return Config(
         genesis_hash=genesis.hash,
         protocol_version=genesis.protocol_version,
-        seat=seat,
+        public_key=public_key,
         validators=parse_validator_set(genesis.validator_set),
         genesis_time_ms=genesis.time_ms,
         epoch_ms=genesis.epoch_ms,

@@ -11,6 +11,7 @@ import pytest
 from icn.consensus.v1 import service_pb2
 from icn_consensus.domain.records import RecordKind, decode_record
 from icn_consensus.store.record_log import RecordLog
+from icn_crypto.suites import Suite
 
 from .conftest import Federation, MakeFederation, Validator, until
 from .counting_application import make_transaction
@@ -29,14 +30,14 @@ def processes() -> Iterator[Processes]:
     processes.kill_all()
 
 
-def listen(validator: Validator, seat: int, heard: set[bytes]) -> None:
-    """Note what a seat says to this validator."""
+def listen(validator: Validator, speaker: bytes, heard: set[bytes]) -> None:
+    """Note what another says to this validator, by its key."""
     assert validator.service is not None
     driver: Any = validator.service.driver
     on_frame = driver.on_frame
 
-    def note(sender: int, frame: Any) -> None:
-        if sender == seat and frame.WhichOneof("kind") in ("vote", "proposal"):
+    def note(sender: bytes, frame: Any) -> None:
+        if sender == speaker and frame.WhichOneof("kind") in ("vote", "proposal"):
             heard.add(frame.vote or frame.proposal)
         on_frame(sender, frame)
 
@@ -57,9 +58,10 @@ async def test_a_validator_whose_disk_fills_stops_says_why_and_comes_back_when_t
     federation: Federation = make_federation()
     *steady, victim = federation.validators
     heard: set[bytes] = set()
+    key = federation.network.genesis.validators[victim.seat].public_keys[Suite.ED25519]
     for validator in steady:
         await validator.start()
-        listen(validator, victim.seat, heard)
+        listen(validator, key, heard)
     processes.start(victim)
     sequence = 0
 

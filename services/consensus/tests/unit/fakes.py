@@ -14,6 +14,7 @@ from icn_consensus.usecases.ports import (
     Execution,
     FetchRequest,
     FinalBlock,
+    Found,
     StoredBlock,
     TransactionCheck,
 )
@@ -97,38 +98,36 @@ class FakeApplication:
 
 @dataclass
 class FakePeers:
-    """Keeps what is sent; ``away`` seats are not connected."""
+    """Keeps what is sent; ``away`` peers are not connected."""
 
-    away: set[int] = field(default_factory=set)
-    batches: list[tuple[int, list[bytes]]] = field(default_factory=list)
-    requests: list[tuple[int, FetchRequest]] = field(default_factory=list)
-    responses: list[tuple[int, int, list[bytes], list[bytes]]] = field(default_factory=list)
+    away: set[bytes] = field(default_factory=set)
+    batches: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
+    requests: list[tuple[bytes, FetchRequest]] = field(default_factory=list)
+    responses: list[tuple[bytes, int, Found]] = field(default_factory=list)
 
-    def broadcast(self, kind: MessageKind, data: bytes, except_seats: tuple[int, ...]) -> None:
+    def broadcast(self, kind: MessageKind, data: bytes, except_peers: tuple[bytes, ...]) -> None:
         raise AssertionError("nothing under test broadcasts")
 
-    def send(self, seat: int, kind: MessageKind, data: bytes) -> None:
+    def send(self, peer: bytes, kind: MessageKind, data: bytes) -> None:
         raise AssertionError("nothing under test sends messages")
 
-    def note_fault(self, seat: int) -> None:
+    def note_fault(self, peer: bytes) -> None:
         raise AssertionError("nothing under test finds fault")
 
-    def send_transactions(self, seat: int, transactions: Sequence[bytes]) -> bool:
-        if seat in self.away:
+    def send_transactions(self, peer: bytes, transactions: Sequence[bytes]) -> bool:
+        if peer in self.away:
             return False
-        self.batches.append((seat, list(transactions)))
+        self.batches.append((peer, list(transactions)))
         return True
 
-    def send_fetch_request(self, seat: int, request: FetchRequest) -> bool:
-        if seat in self.away:
+    def send_fetch_request(self, peer: bytes, request: FetchRequest) -> bool:
+        if peer in self.away:
             return False
-        self.requests.append((seat, request))
+        self.requests.append((peer, request))
         return True
 
-    def send_fetch_response(
-        self, seat: int, request: int, blocks: Sequence[bytes], certificates: Sequence[bytes]
-    ) -> None:
-        self.responses.append((seat, request, list(blocks), list(certificates)))
+    def send_fetch_response(self, peer: bytes, request: int, found: Found) -> None:
+        self.responses.append((peer, request, found))
 
 
 @dataclass

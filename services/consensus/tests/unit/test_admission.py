@@ -13,7 +13,7 @@ from icn_kit.errors import InvalidArgument, Unavailable
 
 from .fakes import FakeApplication, FakeSink, check_of, settle
 
-SEAT = 1
+ANA, BEN = b"key of ana", b"key of ben"
 
 
 class World:
@@ -27,7 +27,6 @@ class World:
             self.application,
             self.pool,
             self.ends,
-            seat=SEAT,
             executed_height=lambda: self.executed_height,
             on_admitted=self._on_admitted,
         )
@@ -77,7 +76,7 @@ async def test_what_arrives_together_is_checked_together(world: World) -> None:
     sink = FakeSink()
     for number in range(20):
         await world.admission.submit([b"%d" % number], sink, number)
-    world.admission.offer(2, [b"from a peer"])
+    world.admission.offer(ANA, [b"from a peer"])
     await settle(100)
     assert [len(asked) for asked in world.application.asked] == [21]
     assert [news.position for news in sink.news] == list(range(20))
@@ -171,22 +170,22 @@ async def test_what_waits_for_a_gap_makes_room_in_a_full_pool_and_its_sender_hea
 async def test_forwarded_transactions_enter_the_pool_and_are_not_forwarded_to_who_sent_them(
     world: World,
 ) -> None:
-    world.admission.offer(3, [b"one"])
+    world.admission.offer(BEN, [b"one"])
     await settle(100)
     item = world.pool.get(b"id of one")
     assert item is not None
-    assert item.sent_to == 1 << 3
+    assert item.sent_to == world.pool.bit(BEN)
     assert world.admitted == [([], [b"one"])]
-    world.admission.offer(2, [b"one"])
+    world.admission.offer(ANA, [b"one"])
     await settle(100)
-    assert item.sent_to == 1 << 3 | 1 << 2
+    assert item.sent_to == world.pool.bit(BEN) | world.pool.bit(ANA)
 
 
 async def test_forwarded_batches_above_the_limit_are_dropped(world: World) -> None:
-    world.admission.offer(3, [b"%d" % number for number in range(1_001)])
+    world.admission.offer(BEN, [b"%d" % number for number in range(1_001)])
     await settle(100)
     assert len(world.pool) == 0
-    world.admission.offer(3, [b"%d" % number for number in range(1_000)])
+    world.admission.offer(BEN, [b"%d" % number for number in range(1_000)])
     await settle(100)
     assert len(world.pool) == 1_000
 
@@ -195,7 +194,7 @@ async def test_when_too_many_wait_clients_wait_and_forwarded_batches_are_dropped
     world = World()
     sink = FakeSink()
     await world.admission.submit([b"%d" % n for n in range(admission.WAITING_TRANSACTIONS_MAX)], sink, 0)
-    world.admission.offer(3, [b"from a peer"])
+    world.admission.offer(BEN, [b"from a peer"])
     waiting = asyncio.ensure_future(world.admission.submit([b"one more"], sink, 8_000))
     await asyncio.sleep(0)
     assert not waiting.done()

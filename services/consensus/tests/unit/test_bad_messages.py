@@ -26,6 +26,7 @@ from .test_recover import CONFIG, Application
 
 CASES = 1_500
 DRIVER_CASES = 2_000
+PEER = b"l" * 32
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -52,14 +53,14 @@ class CountingPeers(FakePeers):
         super().__init__()
         self.faults = 0
 
-    def note_fault(self, seat: int) -> None:
-        assert seat == 1
+    def note_fault(self, peer: bytes) -> None:
+        assert peer == PEER
         self.faults += 1
 
-    def broadcast(self, kind: MessageKind, data: bytes, except_seats: tuple[int, ...]) -> None:
+    def broadcast(self, kind: MessageKind, data: bytes, except_peers: tuple[bytes, ...]) -> None:
         pass
 
-    def send(self, seat: int, kind: MessageKind, data: bytes) -> None:
+    def send(self, peer: bytes, kind: MessageKind, data: bytes) -> None:
         pass
 
 
@@ -126,10 +127,10 @@ async def test_bad_frames_of_every_kind_break_nothing_and_fill_no_queue_beyond_i
             refused += 1
             continue
         for frame in parsed:
-            driver.on_frame(1, frame)
+            driver.on_frame(PEER, frame)
         assert len(driver._events) <= EVENTS_WAITING_MAX
-        assert driver.admission._by_seat.get(1, admission._Load()).transactions <= 4_000
-        assert driver._answering._per_seat[1] <= fetching.WAITING_PER_SEAT_MAX
+        assert driver.admission._by_peer.get(PEER, admission._Load()).transactions <= 4_000
+        assert driver._answering._per_peer[PEER] <= fetching.WAITING_PER_PEER_MAX
         assert len(driver._traces) <= traces.TRACES_MAX
         if number % 20 == 0:
             await asyncio.sleep(0)

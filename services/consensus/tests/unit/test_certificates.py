@@ -30,9 +30,9 @@ class Bench:
     def __init__(self, seats: int = 4) -> None:
         self.network = Network(seats, 0)
         self.config = self.network.config(0)
-        keys = self.config.validators.public_keys
-        self.keys = [SimulatedCrypto(key) for key in keys]
-        self.crypto = SimulatedCrypto(keys[0])
+        self.peers = self.config.validators.public_keys
+        self.keys = [SimulatedCrypto(key) for key in self.peers]
+        self.crypto = SimulatedCrypto(self.peers[0])
         self.replica = Replica(self.config, self.crypto)
         state = self.network.nodes[0].application.state()
         self.now_ms = self.network.now_ms
@@ -80,11 +80,11 @@ class Bench:
     def receive(self, *votes: Vote) -> list[act.Action]:
         done = []
         for vote in votes:
-            done += self.replica.step(VoteReceived(vote.seat, vote.data), self.now_ms)
+            done += self.replica.step(VoteReceived(self.peers[vote.seat], vote.data), self.now_ms)
         return done
 
     def receive_certificate(self, certificate: Certificate, seat: int = 1) -> list[act.Action]:
-        return self.replica.step(CertificateReceived(seat, certificate.data), self.now_ms)
+        return self.replica.step(CertificateReceived(self.peers[seat], certificate.data), self.now_ms)
 
     @property
     def view(self) -> int:
@@ -120,10 +120,10 @@ def test_a_quorum_of_nullifies_opens_the_next_view_and_is_passed_on_once() -> No
     assert not bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3]))
 
 
-def test_a_certificate_is_passed_on_to_all_but_the_seat_it_came_from() -> None:
+def test_a_certificate_is_passed_on_to_all_but_who_it_came_from() -> None:
     bench = Bench()
     done = bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3]), seat=2)
-    assert [item.except_seats for item in passed_on(done)] == [(2,)]
+    assert [item.except_peers for item in passed_on(done)] == [(bench.peers[2],)]
     assert bench.view == 2
 
 
@@ -222,7 +222,7 @@ def test_votes_out_of_place_count_for_nothing_now(change: dict[str, int]) -> Non
             epoch=change.get("epoch", 0),
             version=change.get("version", 1),
         )
-        bench.replica.step(VoteReceived(seat, vote.data), bench.now_ms)
+        bench.replica.step(VoteReceived(bench.peers[seat], vote.data), bench.now_ms)
     assert bench.view == 1
 
 
@@ -235,15 +235,16 @@ def test_votes_for_a_later_view_within_the_window_move_the_replica_there() -> No
 @pytest.mark.parametrize("data", [b"", b"\xff", bytes(300), b"\x08\x02"])
 def test_garbage_moves_nothing(data: bytes) -> None:
     bench = Bench()
-    assert is_refused_as_dishonest(bench.replica.step(VoteReceived(1, data), bench.now_ms))
-    done = bench.replica.step(CertificateReceived(1, data), bench.now_ms)
+    assert is_refused_as_dishonest(bench.replica.step(VoteReceived(bench.peers[1], data), bench.now_ms))
+    done = bench.replica.step(CertificateReceived(bench.peers[1], data), bench.now_ms)
     assert not done or is_refused_as_dishonest(done), "what would be no news is not looked at"
 
 
 def test_a_vote_in_another_seats_name_counts_for_nobody_and_against_its_sender() -> None:
     bench = Bench()
     vote = bench.vote(VoteKind.NULLIFY, 2, 1)
-    assert is_refused_as_dishonest(bench.replica.step(VoteReceived(1, vote.data), bench.now_ms))
+    done = bench.replica.step(VoteReceived(bench.peers[1], vote.data), bench.now_ms)
+    assert is_refused_as_dishonest(done)
     assert bench.view == 1
 
 
@@ -253,7 +254,7 @@ def test_a_seat_behind_is_helped_at_most_once_per_shortest_time_out() -> None:
     bench.receive_certificate(bench.certificate(VoteKind.NOTARIZE, 2, [1, 2, 3]))
     stale = bench.vote(VoteKind.NULLIFY, 3, 2)
     first = [item for item in bench.receive(stale) if isinstance(item, act.Send)]
-    assert {item.seat for item in first} == {3}
+    assert {item.peer for item in first} == {bench.peers[3]}
     assert any(item.kind == act.MessageKind.CERTIFICATE for item in first)
     assert not [item for item in bench.receive(stale) if isinstance(item, act.Send)]
     bench.now_ms += 250

@@ -59,7 +59,7 @@ async def test_a_certificate_that_is_none_does_not_break_the_stream_it_comes_on(
     driver = await make_driver(FakeStore())
     heights: list[int] = []
     driver._note_peer_height = lambda _seat, height: heights.append(height)
-    driver.on_frame(1, peer_pb2.PeerFrame(certificate=certificate))
+    driver.on_frame(b"somebody", peer_pb2.PeerFrame(certificate=certificate))
     assert not heights
     assert len(driver._events) == 1, "the core judges it"
 
@@ -91,7 +91,7 @@ async def test_draining_ends_although_a_call_eats_the_cancellation() -> None:
         return tasks[-1]
 
     driver.begin(FakePeers(), lambda _seat, _height: None, guard)
-    driver.on_frame(1, peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(final_from_height=1)))
+    driver.on_frame(b"somebody", peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(final_from_height=1)))
     await store.is_asked.wait()
     async with asyncio.timeout(10):
         await driver.drain(0.1)

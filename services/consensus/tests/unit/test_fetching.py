@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,13 +11,14 @@ from icn_consensus.domain.block import Block
 from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, Event, FetchFailed
 from icn_consensus.usecases import fetching
 from icn_consensus.usecases.fetching import Answering, Asking
-from icn_consensus.usecases.ports import FetchRequest, StoredBlock
+from icn_consensus.usecases.ports import FetchRequest, Found, StoredBlock
 from icn_kit.errors import Unavailable
 
 from .fakes import FakePeers, FakeStore, settle
 from .test_judging import some_block
 
 HASH = b"h" * 32
+ANA, BEN = b"key of ana", b"key of ben"
 
 
 class TestAsking:
@@ -29,53 +31,56 @@ class TestAsking:
 
     async def test_each_kind_of_request_is_sent_and_answered(self, world: Any) -> None:
         peers, answers, asking = world
-        asking.put(Fetch(1, 2, FetchBlock(HASH)))
-        asking.put(Fetch(2, 3, FetchFinalBlocks(7)))
-        asking.put(Fetch(3, 3, FetchCertificates(0)))
+        asking.put(Fetch(1, ANA, FetchBlock(HASH)))
+        asking.put(Fetch(2, BEN, FetchFinalBlocks(7)))
+        asking.put(Fetch(3, BEN, FetchCertificates(0)))
         assert peers.requests == [
-            (2, FetchRequest(1, block_hash=HASH)),
-            (3, FetchRequest(2, final_from_height=7)),
-            (3, FetchRequest(3, certificates_from_view=0)),
+            (ANA, FetchRequest(1, block_hash=HASH)),
+            (BEN, FetchRequest(2, final_from_height=7)),
+            (BEN, FetchRequest(3, certificates_from_view=0)),
         ]
-        asking.take_response(2, peer_pb2.FetchResponse(request=1, blocks=[b"block"]))
-        asking.take_response(3, peer_pb2.FetchResponse(request=2, blocks=[b"b"], certificates=[b"c"]))
-        asking.take_response(3, peer_pb2.FetchResponse(request=3, certificates=[b"d"]))
+        asking.take_response(ANA, peer_pb2.FetchResponse(request=1, blocks=[b"block"]))
+        asking.take_response(
+            BEN,
+            peer_pb2.FetchResponse(request=2, blocks=[b"b"], certificates=[b"c"], descendant_headers=[b"h"]),
+        )
+        asking.take_response(BEN, peer_pb2.FetchResponse(request=3, certificates=[b"d"]))
         assert answers == [
-            BlocksFetched(1, 2, (b"block",), ()),
-            BlocksFetched(2, 3, (b"b",), (b"c",)),
-            CertificatesFetched(3, 3, (b"d",)),
+            BlocksFetched(1, ANA, (b"block",)),
+            BlocksFetched(2, BEN, (b"b",), b"c", (b"h",)),
+            CertificatesFetched(3, BEN, (b"d",)),
         ]
 
-    async def test_a_seat_that_is_not_connected_fails_at_once(self, world: Any) -> None:
+    async def test_a_peer_that_is_not_connected_fails_at_once(self, world: Any) -> None:
         peers, answers, asking = world
-        peers.away = {2}
-        asking.put(Fetch(1, 2, FetchBlock(HASH)))
+        peers.away = {ANA}
+        asking.put(Fetch(1, ANA, FetchBlock(HASH)))
         assert answers == [FetchFailed(1)]
 
-    async def test_answers_of_another_seat_and_second_answers_are_dropped(self, world: Any) -> None:
+    async def test_answers_of_another_peer_and_second_answers_are_dropped(self, world: Any) -> None:
         _, answers, asking = world
-        asking.put(Fetch(1, 2, FetchBlock(HASH)))
-        asking.take_response(3, peer_pb2.FetchResponse(request=1, blocks=[b"forged"]))
-        asking.take_response(2, peer_pb2.FetchResponse(request=9))
+        asking.put(Fetch(1, ANA, FetchBlock(HASH)))
+        asking.take_response(BEN, peer_pb2.FetchResponse(request=1, blocks=[b"forged"]))
+        asking.take_response(ANA, peer_pb2.FetchResponse(request=9))
         assert answers == []
         for _ in range(2):
-            asking.take_response(2, peer_pb2.FetchResponse(request=1))
-        assert answers == [BlocksFetched(1, 2, (), ())]
+            asking.take_response(ANA, peer_pb2.FetchResponse(request=1))
+        assert answers == [BlocksFetched(1, ANA, ())]
 
-    async def test_a_broken_stream_fails_what_was_asked_of_that_seat_only(self, world: Any) -> None:
+    async def test_a_broken_stream_fails_what_was_asked_of_that_peer_only(self, world: Any) -> None:
         _, answers, asking = world
-        asking.put(Fetch(1, 2, FetchBlock(HASH)))
-        asking.put(Fetch(2, 3, FetchBlock(HASH)))
-        asking.forget_seat(2)
+        asking.put(Fetch(1, ANA, FetchBlock(HASH)))
+        asking.put(Fetch(2, BEN, FetchBlock(HASH)))
+        asking.forget_peer(ANA)
         assert answers == [FetchFailed(1)]
 
     async def test_no_answer_in_time_is_a_failure(self, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fetching, "ANSWER_SECONDS_MAX", 0.01)
         _, answers, asking = world
-        asking.put(Fetch(1, 2, FetchBlock(HASH)))
+        asking.put(Fetch(1, ANA, FetchBlock(HASH)))
         await asyncio.sleep(0.1)
         assert answers == [FetchFailed(1)]
-        asking.take_response(2, peer_pb2.FetchResponse(request=1))
+        asking.take_response(ANA, peer_pb2.FetchResponse(request=1))
         assert len(answers) == 1
 
 
@@ -111,7 +116,7 @@ class TestAnswering:
         [
             ({"block_hash": b"u" * 32}, [b"unfinished"], []),
             ({"block_hash": some_block(4).hash}, [some_block(4).data], []),
-            ({"block_hash": some_block(2).hash}, [b"final 2"], [b"f"]),
+            ({"block_hash": some_block(2).hash}, [b"final 2"], []),
             ({"block_hash": b"?" * 32}, [], []),
             ({"block_hash": b"short"}, [], []),
             ({"final_from_height": 2}, [b"final 2", b"final 3"], [b"f"]),
@@ -127,18 +132,18 @@ class TestAnswering:
         self, world: Any, what: dict[str, Any], blocks: list[bytes], certificates: list[bytes]
     ) -> None:
         peers, _, answering = world
-        answering.put(2, peer_pb2.FetchRequest(request=5, **what))
+        answering.put(ANA, peer_pb2.FetchRequest(request=5, **what))
         await settle()
-        assert peers.responses == [(2, 5, blocks, certificates)]
+        assert peers.responses == [(ANA, 5, Found(tuple(blocks), tuple(certificates)))]
 
-    async def test_a_seat_that_asks_faster_than_it_is_answered_is_not_heard(self, world: Any) -> None:
+    async def test_a_peer_that_asks_faster_than_it_is_answered_is_not_heard(self, world: Any) -> None:
         peers, _, answering = world
-        for request in range(fetching.WAITING_PER_SEAT_MAX + 1):
-            answering.put(2, peer_pb2.FetchRequest(request=request))
-        answering.put(3, peer_pb2.FetchRequest(request=99))
+        for request in range(fetching.WAITING_PER_PEER_MAX + 1):
+            answering.put(ANA, peer_pb2.FetchRequest(request=request))
+        answering.put(BEN, peer_pb2.FetchRequest(request=99))
         await settle()
-        assert [request for _, request, _, _ in peers.responses] == [*range(8), 99]
-        answering.put(2, peer_pb2.FetchRequest(request=100))
+        assert [request for _, request, _ in peers.responses] == [*range(8), 99]
+        answering.put(ANA, peer_pb2.FetchRequest(request=100))
         await settle()
         assert peers.responses[-1][1] == 100
 
@@ -149,6 +154,20 @@ class TestAnswering:
             raise Unavailable("DATABASE_UNAVAILABLE", "restarting")
 
         store.page = fail
-        answering.put(2, peer_pb2.FetchRequest(request=1, final_from_height=1))
+        answering.put(ANA, peer_pb2.FetchRequest(request=1, final_from_height=1))
         await settle()
-        assert peers.responses == [(2, 1, [], [])]
+        assert peers.responses == [(ANA, 1, Found())]
+
+    async def test_a_page_ends_where_an_epoch_does_and_shows_that_its_last_block_is_final(
+        self, world: Any
+    ) -> None:
+        peers, store, answering = world
+        store.blocks[2] = dataclasses.replace(store.blocks[2], descendant_headers=(b"after the edge",))
+        store.blocks[3] = dataclasses.replace(store.blocks[3], epoch=1)
+        answering.put(ANA, peer_pb2.FetchRequest(request=1, final_from_height=2))
+        answering.put(ANA, peer_pb2.FetchRequest(request=2, final_from_height=3))
+        await settle()
+        assert peers.responses == [
+            (ANA, 1, Found((b"final 2",), (b"f",), (b"after the edge",))),
+            (ANA, 2, Found((b"final 3",), (b"f",))),
+        ]

@@ -10,15 +10,19 @@ from icn_consensus.usecases.pool import Pool, PoolItem
 
 from .fakes import LATER_MS, FakePeers
 
-SEAT = 0
+SELF, ANA, BEN, CAT = (b"self", b"ana", b"ben", b"cat")
 
 
 class World:
-    def __init__(self, *leaders: int) -> None:
+    def __init__(self, *leaders: bytes) -> None:
         self.pool = Pool()
         self.peers = FakePeers()
+        self.others = [ANA, BEN, CAT]
         self.forwarder = Forwarder(
-            self.pool, self.peers, seat=SEAT, seats=4, next_leaders=lambda count: leaders[:count]
+            self.pool,
+            self.peers,
+            others=lambda: self.others,
+            next_leaders=lambda count: leaders[:count],
         )
 
     def item(self, data: bytes) -> PoolItem:
@@ -29,27 +33,27 @@ class World:
 
 
 def test_new_transactions_go_to_the_next_two_leaders_in_one_batch_each() -> None:
-    world = World(2, 3, 1)
+    world = World(BEN, CAT, ANA)
     world.forwarder.forward([world.item(b"one"), world.item(b"two")])
-    assert world.peers.batches == [(2, [b"one", b"two"]), (3, [b"one", b"two"])]
+    assert world.peers.batches == [(BEN, [b"one", b"two"]), (CAT, [b"one", b"two"])]
 
 
 def test_a_leader_does_not_send_to_itself() -> None:
-    world = World(SEAT, 1)
+    world = World(SELF, ANA)
     world.forwarder.forward([world.item(b"one")])
-    assert world.peers.batches == [(1, [b"one"])]
+    assert world.peers.batches == [(ANA, [b"one"])]
 
 
 def test_who_has_a_transaction_is_not_sent_it_again() -> None:
-    world = World(2, 3)
+    world = World(BEN, CAT)
     item = world.item(b"one")
-    item.sent_to = 1 << 2
+    item.sent_to = world.pool.bit(BEN)
     world.forwarder.forward([item, world.item(b"two")])
-    assert world.peers.batches == [(2, [b"two"]), (3, [b"one", b"two"])]
+    assert world.peers.batches == [(BEN, [b"two"]), (CAT, [b"one", b"two"])]
 
 
 def test_batches_are_bounded_in_number_and_bytes() -> None:
-    world = World(2)
+    world = World(BEN)
     world.forwarder.forward([world.item(b"%d" % number) for number in range(1_001)])
     assert [len(batch) for _, batch in world.peers.batches] == [1_000, 1]
     world.peers.batches.clear()
@@ -72,24 +76,36 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_what_is_not_final_in_time_goes_to_all_who_do_not_have_it() -> None:
-    world = World(2, 3)
+    world = World(BEN, CAT)
     item, gone = world.item(b"one"), world.item(b"gone")
     world.forwarder.forward([item, gone])
     world.pool.remove(gone.id)
     world.peers.batches.clear()
     task = asyncio.ensure_future(world.forwarder.run())
-    await until(lambda: world.peers.batches == [(1, [b"one"])])
+    await until(lambda: world.peers.batches == [(ANA, [b"one"])])
     task.cancel()
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_who_was_not_connected_gets_it_when_it_is() -> None:
-    world = World(2, 3)
-    world.peers.away = {1, 2}
+    world = World(BEN, CAT)
+    world.peers.away = {ANA, BEN}
     world.forwarder.forward([world.item(b"one")])
     task = asyncio.ensure_future(world.forwarder.run())
     await asyncio.sleep(0.1)
-    assert world.peers.batches == [(3, [b"one"])]
+    assert world.peers.batches == [(CAT, [b"one"])]
     world.peers.away = set()
-    await until(lambda: sorted(world.peers.batches) == [(seat, [b"one"]) for seat in (1, 2, 3)])
+    await until(lambda: sorted(world.peers.batches) == [(peer, [b"one"]) for peer in (ANA, BEN, CAT)])
+    task.cancel()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_who_comes_to_decide_gets_what_is_not_final_yet() -> None:
+    world = World(BEN, CAT)
+    world.others = [BEN, CAT]
+    world.peers.away = {CAT}
+    world.forwarder.forward([world.item(b"one")])
+    task = asyncio.ensure_future(world.forwarder.run())
+    world.others = [ANA, CAT]
+    await until(lambda: world.peers.batches == [(BEN, [b"one"]), (ANA, [b"one"])])
     task.cancel()

@@ -42,10 +42,11 @@ from icn_crypto import tags
 from icn_crypto.hashing import sha256
 from icn_sim.signatures import SimulatedCrypto
 from icn_sim.world import Network
-from icn_sim.zone import GENESIS_HASH
+from icn_sim.zone import GENESIS_HASH, public_key_of
 
 TRACES: Final = sorted((Path(__file__).parent / "model_traces").glob("*.itf.json"))
 SEATS: Final = 4
+KEYS: Final = [public_key_of(seat) for seat in range(SEATS)]
 TIMEOUT_MS: Final = 10_000
 """Later than the longest time-out. Each seat has its own clock, so that no other timer runs out with it."""
 NEVER_MS: Final = 1 << 40
@@ -152,7 +153,7 @@ class Replay:
             seat.tell(events.PoolChanged(has_pending=True))
 
     def crypto(self, seat: int) -> SimulatedCrypto:
-        return SimulatedCrypto(Network(SEATS, 0).config(seat).validators.public_keys[seat])
+        return SimulatedCrypto(KEYS[seat])
 
     def hash_of(self, branch: Branch) -> bytes:
         return self.blocks[branch].hash if branch else self.genesis.hash
@@ -247,15 +248,15 @@ class Replay:
                 if branch not in self.told:
                     assert step["sender"] in self.faulty
                     self.told[branch] = self.forge(branch)
-                seat.tell(events.ProposalReceived(step["sender"], self.told[branch]))
+                seat.tell(events.ProposalReceived(KEYS[step["sender"]], self.told[branch]))
             case "vote":
                 data = self.vote(step["sender"], kind_of(step["kind"]), view, branch)
                 assert data is not None, "the seat never said so"
-                seat.tell(events.VoteReceived(step["sender"], data))
+                seat.tell(events.VoteReceived(KEYS[step["sender"]], data))
             case "certificate":
                 data = self.certificate(kind_of(step["kind"]), view, branch)
                 sender = next(number for number in range(SEATS) if number != step["seat"])
-                seat.tell(events.CertificateReceived(sender, data))
+                seat.tell(events.CertificateReceived(KEYS[sender], data))
             case unknown:
                 raise AssertionError(f"the model did something new: {unknown}")
 
@@ -386,15 +387,15 @@ def test_a_finalization_in_a_proposal_is_acted_on_before_the_next_event() -> Non
     second: Branch = (*first, (2, 1, 0))
     replay.propose(replay.seats[1], first)
     for number in (0, 2, 3):
-        replay.seats[number].tell(events.ProposalReceived(1, replay.told[first]))
+        replay.seats[number].tell(events.ProposalReceived(KEYS[1], replay.told[first]))
     notarization = replay.certificate(VoteKind.NOTARIZE, 1, first)
     for number in (0, 1, 3):
-        replay.seats[number].tell(events.CertificateReceived(2, notarization))
-    replay.seats[2].tell(events.CertificateReceived(0, replay.certificate(VoteKind.FINALIZE, 1, first)))
-    replay.seats[2].tell(events.CertificateReceived(0, notarization))
+        replay.seats[number].tell(events.CertificateReceived(KEYS[2], notarization))
+    replay.seats[2].tell(events.CertificateReceived(KEYS[0], replay.certificate(VoteKind.FINALIZE, 1, first)))
+    replay.seats[2].tell(events.CertificateReceived(KEYS[0], notarization))
     replay.propose(replay.seats[2], second)
     voter = replay.seats[0]
     assert voter.final == []
-    voter.tell(events.ProposalReceived(2, replay.told[second]))
+    voter.tell(events.ProposalReceived(KEYS[2], replay.told[second]))
     assert voter.final == [replay.hash_of(first)]
     assert (VoteKind.NOTARIZE, 2) in voter.votes

@@ -16,8 +16,8 @@ from .test_judging import some_block
 CONFIG = Config(
     genesis_hash=bytes(32),
     protocol_version=1,
-    seat=0,
-    validators=ValidatorSet((b"k" * 32,) * 4, b"h" * 32),
+    public_key=b"k" * 32,
+    validators=ValidatorSet((b"k" * 32, b"l" * 32, b"m" * 32, b"n" * 32), bytes(32)),
     genesis_time_ms=1,
     epoch_ms=60_000,
     heartbeat_ms=30_000,

@@ -28,7 +28,7 @@ class Disk:
 
     def restart(self) -> list[act.Action]:
         node = self.network.nodes[SEAT]
-        self.replica = Replica(self.config, SimulatedCrypto(self.config.validators.public_keys[SEAT]))
+        self.replica = Replica(self.config, SimulatedCrypto(self.config.public_key))
         recovered = Recovered(self.network.genesis, b"", node.application.state(), tuple(self.records))
         return self.keep(self.replica.start(recovered, self.now_ms))
 
@@ -76,15 +76,15 @@ def test_a_vote_is_said_again_after_a_restart_and_not_contradicted() -> None:
     assert parse_vote(nullify).kind == VoteKind.NULLIFY
     disk.restart()
     assert disk.replica.status().view == 1
-    assert votes(disk.step(PeerConnected(0, 0))) == [nullify]
-    done = disk.step(ProposalReceived(1, proposal_of_leader_1(disk)))
+    assert votes(disk.step(PeerConnected(disk.network.nodes[0].public_key, 0))) == [nullify]
+    done = disk.step(ProposalReceived(disk.network.nodes[1].public_key, proposal_of_leader_1(disk)))
     assert not votes(done), "no notarize after the own nullify"
     assert not [item for item in done if isinstance(item, act.Judge)]
 
 
 def test_without_the_record_it_would_have_voted_for_that_proposal() -> None:
     disk = Disk()
-    done = disk.step(ProposalReceived(1, proposal_of_leader_1(disk)))
+    done = disk.step(ProposalReceived(disk.network.nodes[1].public_key, proposal_of_leader_1(disk)))
     assert [item for item in done if isinstance(item, act.Judge)]
 
 
@@ -102,7 +102,11 @@ def test_a_certificate_on_disk_puts_the_replica_into_the_view_it_opened() -> Non
     disk.records.append(encode_record(Record(RecordKind.CERTIFICATE, 0, 6, certificate.data)))
     disk.restart()
     assert disk.replica.status().view == 7
-    sent = [item for item in disk.step(PeerConnected(1, 0)) if isinstance(item, act.Send)]
+    sent = [
+        item
+        for item in disk.step(PeerConnected(disk.network.nodes[1].public_key, 0))
+        if isinstance(item, act.Send)
+    ]
     assert [item.data for item in sent] == [certificate.data]
 
 

@@ -381,7 +381,7 @@ def test_two_proposals_of_two_protocol_versions_are_no_evidence_and_stop_nobody(
     assert network.run_for(100, until=lambda: bool(sent))
     proposal = parse_proposal(GENESIS_HASH, sent[0], bytes_max=1 << 21, transactions_max=1_000)
     for data in (sent[0], remake(leader, proposal, protocol_version=2), sent[0]):
-        node.handle(ProposalReceived(leader.seat, data))
+        node.handle(ProposalReceived(leader.public_key, data))
     assert not any(report.kind == act.ReportKind.EQUIVOCATION for report in node.reports)
     assert any("protocol version 2" in report.detail for report in node.reports)
 

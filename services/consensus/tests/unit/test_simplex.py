@@ -322,7 +322,7 @@ def test_an_idle_federation_skips_epochs_and_goes_on_in_the_right_one() -> None:
 
 
 def test_an_edge_block_may_become_final_through_an_empty_block_after_it() -> None:
-    for seed in (8, 9, 16, 17):  # runs that come to this
+    for seed in (3, 16, 21, 25):  # runs that come to this
         handovers = 0
         network = started(4, seed, Conditions(delay_ms=(5, 60), loss_percent=12), epoch_ms=700)
         submit_every(network, 50)
@@ -337,7 +337,7 @@ def test_an_edge_block_may_become_final_through_an_empty_block_after_it() -> Non
 
 
 def test_who_missed_an_edge_block_joins_after_all_restarted_who_know_it_is_final() -> None:
-    # A block after the edge block, which no block store has, is all that shows the edge block's finality.
+    # The block after the edge block that shows its finality is in no block store: only its header is.
     for seed in (4, 5, 23):  # runs that come to this
         network = started(4, seed, Conditions(delay_ms=(5, 60), loss_percent=12), epoch_ms=1_500)
         submit_every(network, 50)
@@ -366,11 +366,12 @@ def test_who_missed_an_edge_block_joins_after_all_restarted_who_know_it_is_final
 def test_leaders_that_come_next_are_told_once_each_without_the_silent() -> None:
     network = started()
     view = network.nodes[0].replica.status().view
-    assert network.nodes[0].replica.next_leaders(2) == (view % 4, (view + 1) % 4)
+    keys = [node.public_key for node in network.nodes]
+    assert network.nodes[0].replica.next_leaders(2) == (keys[view % 4], keys[(view + 1) % 4])
     submit_every(network, HOP_MS)
     network.nodes[3].crash()
     network.run_for(3_000)
-    assert 3 not in network.nodes[0].replica.next_leaders(4)
+    assert keys[3] not in network.nodes[0].replica.next_leaders(4)
 
 
 _TRACE = """
@@ -435,4 +436,4 @@ def test_a_finalization_of_another_block_at_a_final_height_stops_the_node(below:
         },
     )
     with pytest.raises(SafetyViolation, match=f"at height {height}, where"):
-        node.replica.step(CertificateReceived(1, conflicting.data), node.now_ms())
+        node.replica.step(CertificateReceived(network.nodes[1].public_key, conflicting.data), node.now_ms())

@@ -212,3 +212,23 @@ async def test_a_chain_that_another_release_began_is_refused(
         connection.execute("UPDATE blocks SET hash = 'another' WHERE height = 0")
     with pytest.raises(WrongGenesis, match="other rules"):
         await start(application_address=f"unix:{tmp_path}/second.sock")
+
+
+async def test_a_set_is_told_by_its_hash_once_a_state_has_named_it(
+    start: Callable[..., Awaitable[Running]],
+) -> None:
+    running = await start()
+    genesis = running.zone.genesis
+
+    async def told(set_hash: bytes) -> bytes:
+        answer = await running.application.GetValidatorSet(app.GetValidatorSetRequest(hash=set_hash))
+        return bytes(answer.validator_set)
+
+    await begin(running)
+    changed = await next_set(running)
+    assert await told(hash_of(changed)) == changed
+    assert await told(genesis.validator_set_hash) == genesis.validator_set
+    for set_hash, code in ((bytes(32), grpc.StatusCode.NOT_FOUND), (b"x", grpc.StatusCode.INVALID_ARGUMENT)):
+        with pytest.raises(grpc.RpcError) as refusal:
+            await told(set_hash)
+        assert refusal.value.code() == code

@@ -2,6 +2,7 @@
 
 A synced `Persist` must be on disk before any later action of its list is begun; lists are carried out in the
 order of their steps. Answers come back as events; an action that is not said to be answered is not.
+A peer is named by its consensus key: which seat that holds depends on the epoch, or none.
 
 Source: docs/spec/consensus.md, "Events and actions".
 """
@@ -39,18 +40,18 @@ class Persist:
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """Send to every other seat, except those named. Dropped for a peer that is not connected."""
+    """Send to every peer, except those named. Dropped for a peer that is not connected."""
 
     kind: MessageKind
     data: bytes
-    except_seats: tuple[int, ...] = ()
+    except_peers: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send to one seat; dropped when it is not connected."""
+    """Send to one peer; dropped when it is not connected."""
 
-    seat: int
+    peer: bytes
     kind: MessageKind
     data: bytes
 
@@ -111,7 +112,7 @@ class FetchBlock:
 
 @dataclass(frozen=True, slots=True)
 class FetchFinalBlocks:
-    """Final blocks from this height on, and a finalization that covers the last of them."""
+    """Final blocks of one epoch from this height on, and what shows that the last of them is final."""
 
     from_height: int
 
@@ -128,7 +129,7 @@ class Fetch:
     """Send a FetchRequest; answered by `BlocksFetched`, `CertificatesFetched` or `FetchFailed`."""
 
     request: int
-    seat: int
+    peer: bytes
     what: FetchBlock | FetchFinalBlocks | FetchCertificates
 
 
@@ -197,6 +198,8 @@ class Report:
     detail: str = ""
     evidence: bytes = b""
     milliseconds: int = 0
+    peer: bytes = b""
+    """Who sent what is dishonest."""
 
 
 Action = (

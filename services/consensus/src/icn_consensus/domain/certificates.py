@@ -5,7 +5,7 @@ Source: docs/spec/consensus.md, "Votes and certificates".
 
 from __future__ import annotations
 
-from icn_consensus.domain.actions import Broadcast, FetchFinalBlocks, MessageKind, Notarized, ReportKind
+from icn_consensus.domain.actions import Broadcast, MessageKind, Notarized, ReportKind
 from icn_consensus.domain.block import (
     VOTE_TAGS,
     Certificate,
@@ -73,8 +73,8 @@ def add_vote(state: State, vote: Vote) -> bool:
 
 def is_valid(state: State, certificate: Certificate) -> bool:
     """Whether a quorum of the epoch's seats signed it. Signatures verified before are not verified again."""
-    validators = state.config.validators
-    if certificate.protocol_version != state.config.protocol_version:
+    validators = state.seats_of(certificate.epoch)
+    if validators is None or certificate.protocol_version != state.config.protocol_version:
         return False
     if len(certificate.signatures) < validators.quorum or certificate.signatures[-1][0] >= validators.seats:
         return False
@@ -94,23 +94,23 @@ def is_valid(state: State, certificate: Certificate) -> bool:
 
 
 def is_news(state: State, epoch: int, view: int, kind: int) -> bool:
-    """Whether a certificate of this epoch, view and kind would tell anything new; cheap, before parsing."""
+    """Whether a certificate of this epoch, view and kind would tell anything new; cheap, before parsing.
+
+    What a later epoch's seats say cannot be checked before this one has ended here.
+    """
     final = state.chain.final
     if (epoch, view, kind) == (final.epoch, final.view, VoteKind.NOTARIZE):
         return state.chain.final_notarization is None and final.height > 0
     if epoch != state.epoch:
-        return epoch > state.epoch
+        return False
     if view <= final.view:
         return False
     known = state.views.get(view)
     return known is None or kind not in known.certificates
 
 
-def accept(state: State, certificate: Certificate, except_seat: int | None = None) -> None:
+def accept(state: State, certificate: Certificate, except_peer: bytes | None = None) -> None:
     """Take in a valid certificate that `is_news`: keep it, log it, pass it on once, and act on it."""
-    if certificate.epoch > state.epoch:
-        _accept_later(state, certificate)
-        return
     final = state.chain.final
     if (certificate.epoch, certificate.view) == (final.epoch, final.view):
         if certificate.block_hash == final.hash:
@@ -122,7 +122,7 @@ def accept(state: State, certificate: Certificate, except_seat: int | None = Non
     view = state.view_at(certificate.view)
     view.certificates[certificate.kind] = certificate
     state.persist_certificate(certificate)
-    _pass_on(state, certificate, except_seat)
+    _pass_on(state, certificate, except_peer)
     if certificate.kind == VoteKind.NOTARIZE:
         state.attendance.reset(state.leader(certificate.view))
         if view.proposal is not None and view.proposal.block.hash == certificate.block_hash:
@@ -168,27 +168,14 @@ def forget_below_final(state: State) -> None:
         del state.executed_states[height]
 
 
-def _accept_later(state: State, certificate: Certificate) -> None:
-    """A quorum is in a later epoch: the edge block is final. Fetch what shows it."""
-    if certificate.kind == VoteKind.FINALIZE:
-        highest = state.highest_finalization
-        if highest is not None and (certificate.epoch, certificate.view) <= (highest.epoch, highest.view):
-            return
-        state.persist_certificate(certificate)
-        _pass_on(state, certificate, None)
-        remember_finalization(state, certificate)
-    signers = [seat for seat, _ in certificate.signatures]
-    state.need(FetchFinalBlocks(state.chain.final.height + 1), signers)
-
-
-def _pass_on(state: State, certificate: Certificate, except_seat: int | None) -> None:
-    except_seats = () if except_seat is None else (except_seat,)
-    state.emit(Broadcast(MessageKind.CERTIFICATE, certificate.data, except_seats))
+def _pass_on(state: State, certificate: Certificate, except_peer: bytes | None) -> None:
+    except_peers = () if except_peer is None else (except_peer,)
+    state.emit(Broadcast(MessageKind.CERTIFICATE, certificate.data, except_peers))
 
 
 def _signed_item(state: State, vote: Vote) -> SignedItem:
     return (
-        state.config.validators.public_keys[vote.seat],
+        state.validators.public_keys[vote.seat],
         VOTE_TAGS[vote.kind],
         body_of_vote(vote),
         vote.signature,

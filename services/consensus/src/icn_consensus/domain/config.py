@@ -10,13 +10,14 @@ from icn_consensus.domain.validator_set import ValidatorSet
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Constants of the zone (from genesis) and the seat of this replica."""
+    """Constants of the zone (from genesis) and who this replica is."""
 
     genesis_hash: bytes
     protocol_version: int
-    seat: int
+    public_key: bytes
+    """This replica's consensus key; it votes in epochs whose set names it, and follows in all others."""
     validators: ValidatorSet
-    """Seats of every epoch: in protocol version 1 they are those of genesis."""
+    """Seats of the first epoch, from genesis."""
     genesis_time_ms: int
     epoch_ms: int
     heartbeat_ms: int
@@ -45,3 +46,5 @@ class Recovered:
     """The application's state; its executed_height equals the final header's height."""
     records: tuple[bytes, ...]
     """Record payloads of the log, in the order they were appended."""
+    validators: tuple[ValidatorSet, ...] = ()
+    """The sets that the final header names, where they are not that of genesis."""

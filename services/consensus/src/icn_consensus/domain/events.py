@@ -1,7 +1,8 @@
 """What can happen to a replica. The driver turns the world into these; `Replica.step` takes one at a time.
 
-Everything that came over a stream carries the seat that the stream's Hello proved. Message bytes are handed
-over raw: the core parses them, and drops most repeats before parsing.
+What came over a stream names the peer by the consensus key that the stream's Hello proved: which seat that
+holds, if any, depends on the epoch. Message bytes are handed over raw: the core parses them, and drops most
+repeats before parsing.
 
 Source: docs/spec/consensus.md, "Events and actions".
 """
@@ -17,15 +18,15 @@ from icn_consensus.domain.block import ExecutedState
 class ProposalReceived:
     """Bytes of a Proposal arrived from a peer."""
 
-    seat: int
+    peer: bytes
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class VoteReceived:
-    """Bytes of a Vote arrived from a peer. Votes travel only from their voter: another seat's is dropped."""
+    """Bytes of a Vote arrived from a peer. Votes travel only from their voter: another's is dropped."""
 
-    seat: int
+    peer: bytes
     data: bytes
 
 
@@ -33,7 +34,7 @@ class VoteReceived:
 class CertificateReceived:
     """Bytes of a Certificate arrived from a peer."""
 
-    seat: int
+    peer: bytes
     data: bytes
 
 
@@ -41,7 +42,7 @@ class CertificateReceived:
 class PeerConnected:
     """A stream to a peer is ready to carry messages, for the first time or again."""
 
-    seat: int
+    peer: bytes
     final_height: int
     """As its Hello said."""
 
@@ -51,9 +52,12 @@ class BlocksFetched:
     """Answer to a `Fetch` of a block by hash or of final blocks from a height on; possibly empty."""
 
     request: int
-    seat: int
+    peer: bytes
     blocks: tuple[bytes, ...]
-    certificates: tuple[bytes, ...]
+    finalization: bytes = b""
+    """For final blocks: the certificate that makes the last of them final."""
+    descendant_headers: tuple[bytes, ...] = ()
+    """Headers from the child of the last block to the one that the finalization names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class CertificatesFetched:
     """Answer to a `Fetch` of certificates from a view on; possibly empty."""
 
     request: int
-    seat: int
+    peer: bytes
     certificates: tuple[bytes, ...]
 
 

@@ -1,4 +1,4 @@
-"""Requests for what is missing: one at a time per thing, from one seat after the other, then a pause."""
+"""Requests for what is missing: one at a time per thing, from one peer after the other, then a pause."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ What = FetchBlock | FetchFinalBlocks | FetchCertificates
 IN_FLIGHT_MAX: Final = 8
 """Answers hold up to 3 MiB each."""
 RETRY_MS: Final = 250
-"""Pause after every seat failed to answer; a round trip between continents fits."""
+"""Pause after every peer failed to answer; a round trip between continents fits."""
 WANTED_MAX: Final = 256
 """Things waited for at once; older ones are forgotten and asked for anew when still needed."""
 
@@ -21,7 +21,7 @@ WANTED_MAX: Final = 256
 @dataclass(slots=True)
 class _Wanted:
     not_before_ms: int
-    seats: list[int]
+    peers: list[bytes]
     """Still to be asked, in this order."""
     request: int | None = None
 
@@ -29,15 +29,13 @@ class _Wanted:
 class Fetcher:
     """What is wanted, from whom, and when it may be asked for."""
 
-    def __init__(self, seat: int) -> None:
-        self._seat = seat
+    def __init__(self, public_key: bytes) -> None:
+        self._public_key = public_key
         self._next_request = 1
         self._wanted: dict[What, _Wanted] = {}
         self._in_flight: dict[int, What] = {}
-        self._doubted: set[int] = set()
-        """Seats that are asked after the others; asked, never iterated."""
 
-    def need(self, what: What, seats: Iterable[int], now_ms: int, patience_ms: int = 0) -> Fetch | None:
+    def need(self, what: What, peers: Iterable[bytes], now_ms: int, patience_ms: int = 0) -> Fetch | None:
         """Say that this is missing; gives the request to send now, if any.
 
         ``patience_ms``: how long it may still arrive by itself before it is asked for.
@@ -49,9 +47,8 @@ class Fetcher:
             wanted = self._wanted[what] = _Wanted(now_ms + patience_ms, [])
         if wanted.request is not None or now_ms < wanted.not_before_ms:
             return None
-        if not wanted.seats:
-            others = [seat for seat in dict.fromkeys(seats) if seat != self._seat]
-            wanted.seats = sorted(others, key=lambda seat: seat in self._doubted)
+        if not wanted.peers:
+            wanted.peers = [peer for peer in dict.fromkeys(peers) if peer != self._public_key]
         return self._ask(what, wanted)
 
     def answered(self, request: int) -> What | None:
@@ -66,18 +63,14 @@ class Fetcher:
         self._forget(what)
 
     def unsatisfied(self, what: What, now_ms: int) -> Fetch | None:
-        """The seat asked did not help; gives the request to the next one, or pauses when there is none."""
+        """The peer asked did not help; gives the request to the next one, or pauses when there is none."""
         wanted = self._wanted.get(what)
         if wanted is None or wanted.request is not None:
             return None
-        if not wanted.seats:
+        if not wanted.peers:
             wanted.not_before_ms = now_ms + RETRY_MS
             return None
         return self._ask(what, wanted)
-
-    def doubt(self, seat: int) -> None:
-        """What this seat answered led nowhere: ask it after the others."""
-        self._doubted.add(seat)
 
     def next_retry_ms(self, now_ms: int) -> int | None:
         """When something wanted may next be asked for."""
@@ -86,13 +79,13 @@ class Fetcher:
         return min(later, default=None)
 
     def _ask(self, what: What, wanted: _Wanted) -> Fetch | None:
-        if not wanted.seats or len(self._in_flight) >= IN_FLIGHT_MAX:
+        if not wanted.peers or len(self._in_flight) >= IN_FLIGHT_MAX:
             return None
         request = self._next_request
         self._next_request += 1
         wanted.request = request
         self._in_flight[request] = what
-        return Fetch(request, wanted.seats.pop(0), what)
+        return Fetch(request, wanted.peers.pop(0), what)
 
     def _forget(self, what: What) -> None:
         wanted = self._wanted.pop(what, None)

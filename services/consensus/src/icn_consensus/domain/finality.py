@@ -26,12 +26,12 @@ from icn_consensus.domain.block import (
     VoteKind,
     parse_block,
     parse_certificate,
+    parse_header,
 )
-from icn_consensus.domain.chain import Path
+from icn_consensus.domain.chain import BLOCKS_MAX
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, FetchFailed
-from icn_consensus.domain.records import Record, RecordKind
-from icn_consensus.domain.state import Pages, State
+from icn_consensus.domain.state import PAGE_PATIENCE_MS, Page, State
 
 PAGE_MAX: Final = 64
 """Blocks or certificates taken from one answer."""
@@ -49,7 +49,13 @@ def is_after_edge(config: Config, header: BlockHeader, parent: BlockHeader) -> b
 
 
 def pursue(state: State) -> bool:
-    """Link finalizations to the final block, or ask for what is missing. True when something became final."""
+    """Make final what is shown to be, or ask for what is missing. True when something became final."""
+    if state.is_edge_final:
+        return _enter_next_epoch(state)
+    if state.page is not None:
+        page, state.page = state.page, None
+        _settle(state, state.chain.path_to(page.end.hash).blocks, page.finalization, page.descendant_headers)
+        return True
     for height in sorted(state.finalizations, reverse=True):
         if height <= state.chain.final.height:
             break
@@ -58,10 +64,20 @@ def pursue(state: State) -> bool:
         if path.missing is None:
             _settle(state, path.blocks, certificate)
             return True
+    _pursue_highest(state)
+    return False
+
+
+def _pursue_highest(state: State) -> None:
+    """Ask for what lies between the final block and what others have seen final."""
+    final = state.chain.final
+    next_page = FetchFinalBlocks(final.height + 1)
+    ahead = [peer for peer in sorted(state.ahead) if state.ahead[peer] > state.epoch]
+    if ahead and not _is_execution_behind(state):
+        state.need(next_page, ahead)
     highest = state.highest_finalization
     if highest is None or highest.epoch < state.epoch:
-        return False
-    final = state.chain.final
+        return
     if highest.height <= final.height:
         if (highest.epoch, highest.view) > (final.epoch, final.view):
             raise SafetyViolation(
@@ -69,15 +85,23 @@ def pursue(state: State) -> bool:
                 f"at height {highest.height}, where {final.hash.hex()} of view {final.view} "
                 f"at height {final.height} is final"
             )
-        return False
+        return
     path = state.chain.path_to(highest.block_hash)
     if path.leaves_final:
         raise SafetyViolation(
             f"finalized block {highest.block_hash.hex()} at height {highest.height} does not descend from "
-            f"final block {state.chain.final.hash.hex()} at height {state.chain.final.height}"
+            f"final block {final.hash.hex()} at height {final.height}"
         )
-    _fetch_missing(state, path, highest)
-    return False
+    assert path.missing is not None, "what is linked has been settled"
+    if _is_execution_behind(state):
+        return
+    signers = state.signers(highest)
+    state.need_block(path.missing, signers)
+    state.need(next_page, signers, 0 if state.is_catching_up else PAGE_PATIENCE_MS)
+
+
+def _is_execution_behind(state: State) -> bool:
+    return state.chain.final.height - state.executed.executed_height > EXECUTION_BACKLOG_MAX
 
 
 def on_executed(state: State, executed: ExecutedState) -> None:
@@ -85,6 +109,7 @@ def on_executed(state: State, executed: ExecutedState) -> None:
     if executed.executed_height <= state.executed.executed_height:
         return
     state.executed = executed
+    state.seating.learn(executed.next_validator_set)
     state.executed_states[executed.executed_height] = executed
     block_hash = state.chain.final_hash_at(executed.executed_height)
     if block_hash is not None:
@@ -102,7 +127,9 @@ def on_blocks_fetched(state: State, event: BlocksFetched) -> None:
     if isinstance(what, FetchBlock):
         helped = any(block.hash == what.block_hash and state.chain.add(block) for block in blocks)
     elif isinstance(what, FetchFinalBlocks):
-        helped = _take_page(state, blocks, event.certificates, event.seat)
+        helped = _take_page(state, blocks, event)
+        if not helped:
+            state.ahead.pop(event.peer, None)
     else:
         helped = False
     _conclude(state, what, helped=helped)
@@ -129,7 +156,7 @@ def on_certificates_fetched(state: State, event: CertificatesFetched) -> None:
 
 
 def on_fetch_failed(state: State, event: FetchFailed) -> None:
-    """The seat asked did not answer; ask the next."""
+    """The peer asked did not answer; ask the next."""
     what = state.fetcher.answered(event.request)
     if what is not None:
         _conclude(state, what, helped=False)
@@ -142,59 +169,46 @@ def _conclude(state: State, what: FetchBlock | FetchFinalBlocks | FetchCertifica
     following = state.fetcher.unsatisfied(what, state.now_ms)
     if following is not None:
         state.emit(following)
-    elif isinstance(what, FetchFinalBlocks):
-        _drop_pages(state)
 
 
-def _take_page(state: State, blocks: list[Block], finalizations: tuple[bytes, ...], seat: int) -> bool:
-    """Append linked final blocks; whether any was new and linked."""
-    end = state.reached
-    helped = False
-    for block in blocks:
+def _take_page(state: State, blocks: list[Block], event: BlocksFetched) -> bool:
+    """Keep the next final blocks, if they follow the newest and are shown to be final; whether they are."""
+    end = state.chain.final
+    following = [block for block in blocks if block.header.height > end.height]
+    for block in following:
         header = block.header
-        if header.height <= end.height:
-            continue
-        if header.parent != end.hash or header.height != end.height + 1 or not state.chain.add(block):
-            break
+        if header.parent != end.hash or header.height != end.height + 1:
+            return False
         end = header
-        helped = True
-    if helped:
-        state.pages = Pages(end, seat)
-    for data in finalizations[:PAGE_MAX]:
-        try:
-            certificate = parse_certificate(data)
-        except MalformedMessage:
-            break
-        if (
-            certificate.kind == VoteKind.FINALIZE
-            and certificate.height > state.chain.final.height
-            and certificate.epoch >= state.epoch
-            and certificates.is_valid(state, certificate)
-        ):
-            certificates.remember_finalization(state, certificate)
-    return helped
+    if not following or state.page is not None or state.is_edge_final:
+        return False
+    try:
+        finalization = parse_certificate(event.finalization)
+        tip = _last_of_chain(state, end, event.descendant_headers)
+    except MalformedMessage:
+        return False
+    if (
+        tip is None
+        or (finalization.kind, finalization.block_hash, finalization.height)
+        != (VoteKind.FINALIZE, tip.hash, tip.height)
+        or finalization.epoch != state.epoch
+        or not certificates.is_valid(state, finalization)
+        or not state.chain.add_all(following)
+    ):
+        return False
+    certificates.remember_finalization(state, finalization)
+    state.page = Page(end, finalization, event.descendant_headers)
+    return True
 
 
-def _drop_pages(state: State) -> None:
-    """Forget pages that nobody goes on from: who gave the last of them may have made it up, and is asked last
-    from now on."""
-    if state.pages is not None:
-        state.fetcher.doubt(state.pages.seat)
-        for block in state.chain.path_to(state.pages.end.hash).blocks:
-            state.chain.blocks.pop(block.hash, None)
-    state.pages = None
-
-
-def _fetch_missing(state: State, path: Path, highest: Certificate) -> None:
-    """Ask the signers of a finalization for blocks between it and the final one."""
-    final = state.chain.final
-    if path.missing is None or final.height - state.executed.executed_height > EXECUTION_BACKLOG_MAX:
-        return
-    signers = [seat for seat, _ in highest.signatures]
-    if state.is_catching_up:
-        state.need(FetchFinalBlocks(state.reached.height + 1), signers)
-    else:
-        state.need_block(path.missing, signers)
+def _last_of_chain(state: State, first: BlockHeader, headers: tuple[bytes, ...]) -> BlockHeader | None:
+    """The last of these headers, if each is a child of the one before."""
+    for data in headers[:BLOCKS_MAX]:
+        header = parse_header(state.config.genesis_hash, data)
+        if header.parent != first.hash or header.height != first.height + 1:
+            return None
+        first = header
+    return first
 
 
 def _parse_blocks(state: State, blocks: tuple[bytes, ...]) -> list[Block]:
@@ -213,8 +227,13 @@ def _parse_blocks(state: State, blocks: tuple[bytes, ...]) -> list[Block]:
     return parsed
 
 
-def _settle(state: State, path: tuple[Block, ...], certificate: Certificate) -> None:
-    """Make the blocks of a path final; blocks after an edge block carry its finality and stay outside."""
+def _settle(
+    state: State, path: tuple[Block, ...], certificate: Certificate, further_headers: tuple[bytes, ...] = ()
+) -> None:
+    """Make the blocks of a path final; blocks after an edge block carry its finality and stay outside.
+
+    ``further_headers`` lead from the end of the path to what the certificate names.
+    """
     headers = [block.header for block in path]
     parents = [state.chain.final, *headers[:-1]]
     final_blocks = [
@@ -230,31 +249,32 @@ def _settle(state: State, path: tuple[Block, ...], certificate: Certificate) -> 
         header = block.header
         state.chain.finalize(block)
         state.emit(Committed(header.hash, header.height, header.epoch, header.view))
-        descendants = tuple(item.data for item in headers[position + 1 :])
+        descendants = (*(item.data for item in headers[position + 1 :]), *further_headers)
         state.emit(Execute(block, certificate.data, descendants))
         _report_final(state, header)
     state.chain.final_notarization = notarization
-    state.handover = path[count:]
-    for block in state.handover:
-        # Others may need it to see that the edge block is final, also after a restart of all who have it.
-        header = block.header
-        state.persist(Record(RecordKind.BLOCK, header.epoch, header.view, block.data), is_synced=True)
-    state.pages = None
     abandoned = state.chain.prune()
     if abandoned:
         state.emit(Abandoned(abandoned))
     for block_hash in abandoned:
         state.judged.discard(block_hash)
-    if last.next_validator_set_hash != state.config.validators.hash:
-        raise SafetyViolation(
-            "the state names other seats than genesis, which protocol version 1 does not know"
-        )
-    next_epoch = state.config.epoch_of(last.time_ms) if state.config.closes_epoch(last) else last.epoch
-    if next_epoch > state.epoch:
-        rounds.enter_epoch(state, next_epoch, rounds.view_after(last))
-    elif state.view <= last.view:
+    if state.view <= last.view:
         rounds.enter_view(state, rounds.view_after(last), certificate)
+    if not _enter_next_epoch(state):
+        certificates.forget_below_final(state)
+
+
+def _enter_next_epoch(state: State) -> bool:
+    """Begin the epoch after a final edge block, once the seats that this names are known here: they are in
+    the state after its executed_height."""
+    edge = state.chain.final
+    validators = state.seating.find(edge.next_validator_set_hash)
+    if not state.is_edge_final or validators is None:
+        return False
+    epoch = state.config.epoch_of(edge.time_ms)
+    rounds.enter_epoch(state, epoch, rounds.view_after(edge), validators)
     certificates.forget_below_final(state)
+    return True
 
 
 def _notarization_of(state: State, path: tuple[Block, ...], position: int) -> Certificate | None:

@@ -85,7 +85,7 @@ def _parent(state: State) -> BlockHeader | None:
     """The highest notarized block whose gap views are shown nullified; None while something is missing."""
     notarization = state.highest_notarization() or state.chain.final_notarization
     final = state.chain.final
-    others = list(range(state.config.validators.seats))
+    others = state.validators.public_keys
     if notarization is None:
         if final.height > 0:
             state.need(FetchCertificates(final.view), others)
@@ -94,8 +94,7 @@ def _parent(state: State) -> BlockHeader | None:
     else:
         path = state.chain.path_to(notarization.block_hash)
         if path.missing is not None:
-            signers = [seat for seat, _ in notarization.signatures]
-            state.need_block(path.missing, signers)
+            state.need_block(path.missing, state.signers(notarization))
             return None
         parent = path.blocks[-1].header if path.blocks else final
     for number in range(parent.view + 1, state.view):

@@ -1,4 +1,4 @@
-"""What other seats say: who may say it, what is already known, and what is kept for later.
+"""What peers say: who may say it, what is already known, and what is kept for later.
 
 Source: docs/spec/consensus.md, "Messages" and "Bounds".
 """
@@ -27,7 +27,7 @@ from icn_consensus.domain.pacemaker import TIMEOUT_MS_MIN
 from icn_consensus.domain.state import FUTURE_VIEWS_MAX, LATER_EPOCH_MESSAGES_MAX, State
 
 
-def on_proposal(state: State, seat: int, data: bytes) -> None:
+def on_proposal(state: State, peer: bytes, data: bytes) -> None:
     """A leader's proposal: of the current view, of a later one, or late."""
     current = state.views.get(state.view)
     if current is not None and current.proposal is not None and current.proposal.data == data:
@@ -40,24 +40,26 @@ def on_proposal(state: State, seat: int, data: bytes) -> None:
             transactions_max=state.config.block_transactions_max,
         )
     except MalformedMessage as error:
-        _report_dishonest(state, seat, f"proposal: {error}")
+        _report_dishonest(state, peer, f"proposal: {error}")
         return
     header = proposal.block.header
+    if header.epoch > state.epoch:
+        _take_early(state, peer, proposal)
+        return
+    seat = state.validators.seat_of(peer)
     if proposal.seat != seat:
-        _report_dishonest(state, seat, f"a proposal of seat {proposal.seat}")
+        _report_dishonest_of(state, peer, header.epoch, f"a proposal of seat {proposal.seat}")
         return
     if state.leader(header.view) != seat:
         return
     if header.protocol_version != state.config.protocol_version:
-        _report_dishonest(state, seat, f"a proposal of protocol version {header.protocol_version}")
+        _report_dishonest(state, peer, f"a proposal of protocol version {header.protocol_version}")
         return
     place = (header.epoch, header.view)
     if place == (state.epoch, state.view):
         _take(state, proposal)
     elif place > (state.epoch, state.view):
-        state.future_proposals[seat] = proposal
-        _absorb(state, proposal.block.parent_certificate, seat)
-        _absorb(state, proposal.block.finalization, seat)
+        _take_early(state, peer, proposal)
     elif header.epoch == state.epoch and header.view > state.chain.final.view:
         notarization = state.notarization(header.view)
         if notarization is not None and notarization.block_hash == header.hash:
@@ -66,7 +68,8 @@ def on_proposal(state: State, seat: int, data: bytes) -> None:
 
 def take_future_proposal(state: State) -> bool:
     """Look at the current view's proposal if it came early. True when there was one."""
-    leader = state.leader(state.view)
+    seat = state.leader(state.view)
+    leader = state.validators.public_keys[seat]
     proposal = state.future_proposals.get(leader)
     if proposal is None:
         return False
@@ -74,85 +77,88 @@ def take_future_proposal(state: State) -> bool:
     if (header.epoch, header.view) > (state.epoch, state.view):
         return False
     del state.future_proposals[leader]
-    if (header.epoch, header.view) == (state.epoch, state.view):
+    is_of_view = (header.epoch, header.view) == (state.epoch, state.view)
+    if is_of_view and proposal.seat == seat and header.protocol_version == state.config.protocol_version:
         _take(state, proposal)
     return True
 
 
-def on_vote(state: State, seat: int, data: bytes) -> bool:
-    """A seat's vote, from that seat. False when it moves nothing: of another view, and completing nothing."""
-    vote = _read_vote(state, seat, data)
-    if vote is None or vote.protocol_version != state.config.protocol_version:
+def on_vote(state: State, peer: bytes, data: bytes) -> bool:
+    """A vote of who holds its seat. False when it moves nothing: of another view, and completing nothing."""
+    try:
+        vote = parse_vote(data)
+    except MalformedMessage as error:
+        _report_dishonest(state, peer, f"vote: {error}")
+        return False
+    if vote.protocol_version != state.config.protocol_version:
         return False
     is_nullify = vote.kind == VoteKind.NULLIFY
     if vote.epoch > state.epoch:
-        _keep_for_later(state, seat, MessageKind.VOTE, data)
+        _keep_for_later(state, peer, MessageKind.VOTE, data)
         return False
     if vote.epoch < state.epoch or vote.view <= state.chain.final.view:
         if is_nullify:
-            _help(state, seat)
+            _help(state, peer)
         return False
-    if vote.view > state.view + FUTURE_VIEWS_MAX:
-        return False
-    if vote.view < state.view and is_nullify:
-        view = state.view_at(vote.view)
-        # Where others nullified too, the seat gets the certificate anyway; it asks again if that was lost.
-        if VoteKind.NULLIFY not in view.certificates or seat in view.votes[VoteKind.NULLIFY]:
-            _help(state, seat)
-    state.attendance.hear(seat, min(vote.view, state.view))
-    return certificates.add_vote(state, vote) or vote.view == state.view
+    return _count(state, peer, vote)
 
 
-def on_certificate(state: State, seat: int, data: bytes) -> bool:
+def on_certificate(state: State, peer: bytes, data: bytes) -> bool:
     """A certificate; most are known already and dropped before they are parsed in full: then False."""
     try:
         epoch, view, kind = peek_certificate(data)
+        if epoch > state.epoch:
+            _keep_for_later(state, peer, MessageKind.CERTIFICATE, data)
+            state.ahead[peer] = max(epoch, state.ahead.get(peer, 0))
+            return True
         if not certificates.is_news(state, epoch, view, kind):
             return False
         certificate = parse_certificate(data)
     except MalformedMessage as error:
-        _report_dishonest(state, seat, f"certificate: {error}")
+        _report_dishonest(state, peer, f"certificate: {error}")
         return False
     if not certificates.is_valid(state, certificate):
-        if certificate.epoch == state.epoch:
-            _report_dishonest(state, seat, "a certificate that no quorum signed")
+        _report_dishonest_of(state, peer, certificate.epoch, "a certificate that no quorum signed")
         return False
-    if certificate.epoch > state.epoch and certificate.kind != VoteKind.FINALIZE:
-        _keep_for_later(state, seat, MessageKind.CERTIFICATE, data)
-    certificates.accept(state, certificate, seat)
+    certificates.accept(state, certificate, peer)
     return True
 
 
-def on_peer_connected(state: State, seat: int) -> None:
+def on_peer_connected(state: State, peer: bytes) -> None:
     """A stream is there (again): say what the peer may have missed, an own proposal included."""
-    rounds.resend(state, seat)
+    rounds.resend(state, peer)
     view = state.views.get(state.view)
     if view is not None and view.own_proposal is not None and VoteKind.NULLIFY not in view.own_votes:
-        state.send(seat, MessageKind.PROPOSAL, view.own_proposal.data)
+        state.send(peer, MessageKind.PROPOSAL, view.own_proposal.data)
 
 
 def replay_later_messages(state: State) -> None:
     """Look again at what was kept for the epoch that has begun."""
     kept = state.later_messages
     state.later_messages = {}
-    for seat in sorted(kept):
-        for kind, data in kept[seat]:
+    for peer in sorted(kept):
+        for kind, data in kept[peer]:
             if kind == MessageKind.VOTE:
-                on_vote(state, seat, data)
+                on_vote(state, peer, data)
             else:
-                on_certificate(state, seat, data)
+                on_certificate(state, peer, data)
 
 
-def _read_vote(state: State, seat: int, data: bytes) -> Vote | None:
-    try:
-        vote = parse_vote(data)
-    except MalformedMessage as error:
-        _report_dishonest(state, seat, f"vote: {error}")
-        return None
+def _count(state: State, peer: bytes, vote: Vote) -> bool:
+    """Take in a vote of the current epoch; as `on_vote`."""
+    seat = state.validators.seat_of(peer)
     if vote.seat != seat:
-        _report_dishonest(state, seat, f"a vote of seat {vote.seat}")
-        return None
-    return vote
+        _report_dishonest(state, peer, f"a vote of seat {vote.seat}")
+        return False
+    if vote.view > state.view + FUTURE_VIEWS_MAX:
+        return False
+    if vote.view < state.view and vote.kind == VoteKind.NULLIFY:
+        view = state.view_at(vote.view)
+        # Where others nullified too, the seat gets the certificate anyway; it asks again if that was lost.
+        if VoteKind.NULLIFY not in view.certificates or seat in view.votes[VoteKind.NULLIFY]:
+            _help(state, peer)
+    state.attendance.hear(seat, min(vote.view, state.view))
+    return certificates.add_vote(state, vote) or vote.view == state.view
 
 
 def _take(state: State, proposal: Proposal) -> None:
@@ -164,9 +170,10 @@ def _take(state: State, proposal: Proposal) -> None:
     ):
         return
     body = body_of_proposal(proposal.block.header, proposal.parent_view)
-    item = (state.config.validators.public_keys[seat], tags.PROPOSAL, body, proposal.signature)
+    item = (state.validators.public_keys[seat], tags.PROPOSAL, body, proposal.signature)
     if not state.crypto.verify([item])[0]:
-        _report_dishonest(state, seat, "a proposal that its leader did not sign")
+        peer = state.validators.public_keys[seat]
+        _report_dishonest(state, peer, "a proposal that its leader did not sign")
         return
     state.attendance.hear(seat, state.view)
     if view.proposal is None:
@@ -177,24 +184,33 @@ def _take(state: State, proposal: Proposal) -> None:
     state.report(ReportKind.EQUIVOCATION, state.view, seat, evidence=evidence)
 
 
-def _absorb(state: State, data: bytes, seat: int) -> None:
-    """Take a certificate out of an early proposal's body, so that the proposal becomes current."""
-    if data:
-        on_certificate(state, seat, data)
+def _take_early(state: State, peer: bytes, proposal: Proposal) -> None:
+    """Keep it until its view has come, which the certificates in its body may bring about."""
+    state.future_proposals[peer] = proposal
+    for data in (proposal.block.parent_certificate, proposal.block.finalization):
+        if data:
+            on_certificate(state, peer, data)
 
 
-def _keep_for_later(state: State, seat: int, kind: MessageKind, data: bytes) -> None:
-    kept = state.later_messages.setdefault(seat, deque(maxlen=LATER_EPOCH_MESSAGES_MAX))
+def _keep_for_later(state: State, peer: bytes, kind: MessageKind, data: bytes) -> None:
+    kept = state.later_messages.setdefault(peer, deque(maxlen=LATER_EPOCH_MESSAGES_MAX))
     kept.append((kind, data))
 
 
-def _report_dishonest(state: State, seat: int, detail: str) -> None:
-    state.report(ReportKind.DISHONEST_MESSAGE, state.view, seat, detail=detail)
+def _report_dishonest(state: State, peer: bytes, detail: str) -> None:
+    seat = state.validators.seat_of(peer)
+    state.report(ReportKind.DISHONEST_MESSAGE, state.view, seat, detail=detail, peer=peer)
 
 
-def _help(state: State, seat: int) -> None:
-    """Send a seat that is behind what it lacks, at most once per shortest time-out: that is how it asks."""
-    helped_at_ms = state.helped_at_ms.get(seat)
+def _report_dishonest_of(state: State, peer: bytes, epoch: int, detail: str) -> None:
+    """What is dishonest only if it is of the current epoch, whose seats are known."""
+    if epoch == state.epoch:
+        _report_dishonest(state, peer, detail)
+
+
+def _help(state: State, peer: bytes) -> None:
+    """Send a peer that is behind what it lacks, at most once per shortest time-out: that is how it asks."""
+    helped_at_ms = state.helped_at_ms.get(peer)
     if helped_at_ms is None or state.now_ms - helped_at_ms >= TIMEOUT_MS_MIN:
-        state.helped_at_ms[seat] = state.now_ms
-        rounds.resend(state, seat)
+        state.helped_at_ms[peer] = state.now_ms
+        rounds.resend(state, peer)

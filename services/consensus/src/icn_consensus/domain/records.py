@@ -23,7 +23,6 @@ class RecordKind(IntEnum):
     NULLIFY = 3
     FINALIZE = 4
     CERTIFICATE = 5
-    BLOCK = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Record:
     epoch: int
     view: int
     message: bytes
-    """Canonical bytes of the Proposal, Vote, Certificate or Block."""
+    """Canonical bytes of the Proposal, Vote or Certificate."""
     block: bytes = b""
     """With NOTARIZE: canonical bytes of the Block; empty when an own PROPOSAL record before it holds it."""
 

@@ -29,7 +29,7 @@ def restore(config: Config, crypto: Crypto, recovered: Recovered, now_ms: int) -
     assert recovered.executed.executed_height == recovered.final_header.height, (
         "the driver lets the application execute the block store first"
     )
-    state = State(config, crypto, recovered.final_header, recovered.executed, now_ms)
+    state = State(config, crypto, recovered, now_ms)
     if recovered.finalization:
         certificates.remember_finalization(state, parse_certificate(recovered.finalization))
     state.later_records = [decode_record(payload) for payload in recovered.records]
@@ -66,8 +66,6 @@ def _apply(state: State, record: Record) -> int | None:
     if record.kind == RecordKind.CERTIFICATE:
         _apply_certificate(state, parse_certificate(record.message))
         return record.view + 1
-    if record.kind == RecordKind.BLOCK:
-        return None
     view = state.view_at(record.view)
     bounds = {
         "bytes_max": state.config.block_bytes_max,
@@ -87,25 +85,12 @@ def _apply(state: State, record: Record) -> int | None:
 
 
 def _restore_edge(state: State) -> None:
-    """What the closed epoch leaves to the next: the edge block's notarization, which its child carries, and
-    the blocks after it that others may need to see its finality."""
+    """What the closed epoch leaves to the next: the edge block's notarization, which its child carries."""
     final = state.chain.final
-    handover = []
     for record in state.later_records:
-        if record.epoch != final.epoch or record.view < final.view:
-            continue
-        if record.kind == RecordKind.CERTIFICATE and record.view == final.view:
+        is_of_edge = (record.epoch, record.view) == (final.epoch, final.view)
+        if is_of_edge and record.kind == RecordKind.CERTIFICATE:
             _apply_certificate(state, parse_certificate(record.message))
-        elif record.kind == RecordKind.BLOCK and record.view > final.view:
-            handover.append(
-                parse_block(
-                    state.config.genesis_hash,
-                    record.message,
-                    bytes_max=state.config.block_bytes_max,
-                    transactions_max=state.config.block_transactions_max,
-                )
-            )
-    state.handover = tuple(handover)
 
 
 def _apply_certificate(state: State, certificate: Certificate) -> None:

@@ -39,6 +39,8 @@ class Status:
 
     epoch: int
     view: int
+    seat: int
+    """Held in this epoch; `NO_SEAT` while this replica only follows."""
     final_height: int
     executed_height: int
     state_root: bytes
@@ -86,6 +88,7 @@ class Replica:
         return Status(
             epoch=state.epoch,
             view=state.view,
+            seat=state.seat,
             final_height=state.chain.final.height,
             executed_height=executed.executed_height,
             state_root=executed.state_root,
@@ -93,28 +96,28 @@ class Replica:
             is_catching_up=state.is_catching_up or backlog > NEAR_HEIGHTS,
         )
 
-    def next_leaders(self, count: int) -> tuple[int, ...]:
-        """Seats that propose next, each once, silent ones left out: where pending transactions go."""
+    def next_leaders(self, count: int) -> tuple[bytes, ...]:
+        """Peers that propose next, each once, silent ones left out: where pending transactions go."""
         state = self._state
         current = state.views.get(state.view)
         first = state.view + (1 if current is not None and current.proposal is not None else 0)
-        leaders: dict[int, None] = {}
-        for view in range(first, first + self._config.validators.seats):
+        leaders: dict[bytes, None] = {}
+        for view in range(first, first + state.validators.seats):
             leader = state.leader(view)
             if len(leaders) < count and not state.attendance.is_silent(leader, view):
-                leaders[leader] = None
+                leaders[state.validators.public_keys[leader]] = None
         return tuple(leaders)
+
+    def other_seats(self) -> tuple[bytes, ...]:
+        """Keys of everybody else who decides in the current epoch."""
+        keys = self._state.validators.public_keys
+        return tuple(key for key in keys if key != self._config.public_key)
 
     def block(self, block_hash: bytes) -> bytes | None:
         """Bytes of an unfinished block, for FetchRequests by hash; final ones are in the block store."""
         state = self._state
         block = state.chain.blocks.get(block_hash)
-        if block is not None:
-            return block.data
-        for block in state.handover:
-            if block.hash == block_hash:
-                return block.data
-        return None
+        return None if block is None else block.data
 
     def certificates_from(self, view: int) -> tuple[bytes, ...]:
         """Up to 64 notarizations and nullifications from this view on, ascending.
@@ -144,11 +147,11 @@ class Replica:
         state = self._state
         match event:
             case VoteReceived():
-                return receive.on_vote(state, event.seat, event.data)
+                return receive.on_vote(state, event.peer, event.data)
             case CertificateReceived():
-                return receive.on_certificate(state, event.seat, event.data)
+                return receive.on_certificate(state, event.peer, event.data)
             case ProposalReceived():
-                receive.on_proposal(state, event.seat, event.data)
+                receive.on_proposal(state, event.peer, event.data)
             case BlockJudged():
                 voting.on_judged(state, event)
             case BlockExecuted():
@@ -160,7 +163,7 @@ class Replica:
             case TimerFired():
                 state.timer_at_ms = None
             case PeerConnected():
-                receive.on_peer_connected(state, event.seat)
+                receive.on_peer_connected(state, event.peer)
             case BlocksFetched():
                 finality.on_blocks_fetched(state, event)
             case CertificatesFetched():

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from icn_consensus.domain import records
 from icn_consensus.domain.actions import Abandoned, MessageKind
+from icn_consensus.domain.attendance import Attendance
 from icn_consensus.domain.block import BlockHeader, Certificate, VoteKind
 from icn_consensus.domain.state import State
+from icn_consensus.domain.validator_set import ValidatorSet
 
 
 def enter_view(state: State, number: int, opened_by: Certificate | None) -> None:
@@ -20,7 +22,7 @@ def enter_view(state: State, number: int, opened_by: Certificate | None) -> None
     _begin(state, number, opened_by)
 
 
-def enter_epoch(state: State, epoch: int, view: int) -> None:
+def enter_epoch(state: State, epoch: int, view: int, validators: ValidatorSet) -> None:
     """Begin an epoch, or join it later; nothing said or seen in an earlier one counts any more."""
     assert epoch > state.epoch, "epochs only go up"
     final = state.chain.final
@@ -35,28 +37,31 @@ def enter_epoch(state: State, epoch: int, view: int) -> None:
     for height in sorted(state.finalizations):
         if height > final.height and state.finalizations[height].epoch < epoch:
             del state.finalizations[height]
-    if view > state.view + 1:
-        state.attendance.restart_window(view)
-    state.attendance.restart_epoch(view)
+    if state.seating.move_on(validators):
+        state.attendance = Attendance(validators, state.seat, view)
+    else:
+        if view > state.view + 1:
+            state.attendance.restart_window(view)
+        state.attendance.restart_epoch(view)
     state.epoch = epoch
     _begin(state, view, None)
 
 
-def resend(state: State, seat: int | None) -> None:
-    """Send again (to one seat, or to all) what moves a replica on: the certificate that opened this view, the
+def resend(state: State, peer: bytes | None) -> None:
+    """Send again (to one peer, or to all) what moves a replica on: the certificate that opened this view, the
     highest finalization, and this replica's votes of this view."""
     if state.highest_finalization is not None:
-        state.send(seat, MessageKind.CERTIFICATE, state.highest_finalization.data)
+        state.send(peer, MessageKind.CERTIFICATE, state.highest_finalization.data)
     if state.opened_by is not None and state.opened_by is not state.highest_finalization:
-        state.send(seat, MessageKind.CERTIFICATE, state.opened_by.data)
+        state.send(peer, MessageKind.CERTIFICATE, state.opened_by.data)
     previous = state.views.get(state.view - 1)
     if previous is not None and VoteKind.FINALIZE in previous.own_votes:
-        state.send(seat, MessageKind.VOTE, previous.own_votes[VoteKind.FINALIZE].data)
+        state.send(peer, MessageKind.VOTE, previous.own_votes[VoteKind.FINALIZE].data)
     current = state.views.get(state.view)
     if current is not None:
         for kind in (VoteKind.NOTARIZE, VoteKind.NULLIFY):
             if kind in current.own_votes:
-                state.send(seat, MessageKind.VOTE, current.own_votes[kind].data)
+                state.send(peer, MessageKind.VOTE, current.own_votes[kind].data)
 
 
 def take_later_records(state: State) -> list[records.Record]:

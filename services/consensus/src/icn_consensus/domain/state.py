@@ -23,7 +23,6 @@ from icn_consensus.domain.actions import (
 )
 from icn_consensus.domain.attendance import Attendance
 from icn_consensus.domain.block import (
-    Block,
     BlockHeader,
     Certificate,
     ExecutedState,
@@ -32,19 +31,24 @@ from icn_consensus.domain.block import (
     VoteKind,
 )
 from icn_consensus.domain.chain import Chain
-from icn_consensus.domain.config import Config
+from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.fetcher import Fetcher, What
 from icn_consensus.domain.pacemaker import Pacemaker
 from icn_consensus.domain.ports import Crypto
 from icn_consensus.domain.records import Record, RecordKind, encode_record
+from icn_consensus.domain.seating import Seating
+from icn_consensus.domain.validator_set import ValidatorSet
 from icn_consensus.domain.view import View
 
 FUTURE_VIEWS_MAX: Final = 16
 """Votes this far ahead of the current view are kept; others come again when the sender's timer fires."""
 LATER_EPOCH_MESSAGES_MAX: Final = 32
-"""Messages per seat kept for the next epoch while the finality of the edge is on its way."""
+"""Messages per peer kept for the next epoch while the finality of the edge is on its way."""
 NEAR_HEIGHTS: Final = 4
 """A finalization this close is linked by fetching blocks by hash; a farther one by pages of final blocks."""
+PAGE_PATIENCE_MS: Final = 250
+"""How long a block may be missing before the page of final blocks that it lies in is asked for, too: a block
+after an edge block is nowhere any more once the next epoch has begun."""
 BODY_PATIENCE_MS: Final = 30
 """How long a body may still be on its way to us before its voters are asked for it."""
 FINALIZATIONS_MAX: Final = 64
@@ -56,21 +60,23 @@ class Candidate:
     """The current view's proposal on its way to this replica's vote."""
 
     proposal: Proposal
-    parent_signers: tuple[int, ...] | None = None
-    """Who notarized the parent, once its certificate was found valid."""
+    parent_signers: tuple[bytes, ...] | None = None
+    """Keys of who notarized the parent, once its certificate was found valid."""
     is_well_placed: bool = False
     """All but state and the application's judgement was found valid, which nothing changes any more."""
     is_rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
-    """Pages of final blocks that no certificate has reached yet."""
+class Page:
+    """Final blocks that were fetched, with what shows that they are final."""
 
     end: BlockHeader
-    """Their last block."""
-    seat: int
-    """Who gave it."""
+    """The last of them."""
+    finalization: Certificate
+    """Valid, of `end` or of a descendant."""
+    descendant_headers: tuple[bytes, ...]
+    """From the child of `end` to the block that the finalization names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +94,15 @@ class Draft:
 class State:
     """One replica's knowledge. Integers and bytes only; nothing in it depends on hashing order."""
 
-    def __init__(
-        self, config: Config, crypto: Crypto, final: BlockHeader, executed: ExecutedState, now_ms: int
-    ) -> None:
+    def __init__(self, config: Config, crypto: Crypto, recovered: Recovered, now_ms: int) -> None:
+        final, executed = recovered.final_header, recovered.executed
         self.config = config
         self.crypto = crypto
         self.now_ms = now_ms
         self.actions: list[Action] = []
         self.chain = Chain(final)
-        if config.closes_epoch(final):
-            self.epoch = config.epoch_of(final.time_ms)
-        else:
-            self.epoch = final.epoch
+        self.seating = Seating(config, final, executed.next_validator_set, recovered.validators)
+        self.epoch = config.epoch_of(final.time_ms) if config.closes_epoch(final) else final.epoch
         self.view = final.view + 1
         self.views: dict[int, View] = {}
         """Views of the current epoch above the newest final one."""
@@ -113,8 +116,8 @@ class State:
         """When the current view's timer last ran out."""
         self.timer_at_ms: int | None = None
         self.pacemaker = Pacemaker()
-        self.attendance = Attendance(config.validators, config.seat, self.view)
-        self.fetcher = Fetcher(config.seat)
+        self.attendance = Attendance(self.seating.current, self.seating.own_seat, self.view)
+        self.fetcher = Fetcher(config.public_key)
         self.candidate: Candidate | None = None
         self.draft: Draft | None = None
         self.next_request = 1
@@ -125,32 +128,42 @@ class State:
         self.highest_finalization: Certificate | None = None
         self.finalizations: dict[int, Certificate] = {}
         """Verified ones by height; ascending use only through `sorted`."""
-        self.handover: tuple[Block, ...] = ()
-        """Blocks after the edge block up to the one whose finalization covers it."""
-        self.pages: Pages | None = None
-        """What was fetched while catching up and is not final yet."""
+        self.page: Page | None = None
+        """Fetched final blocks that are in `chain` and not final here yet."""
+        self.ahead: dict[bytes, int] = {}
+        """Peers that spoke of a later epoch, and of which: they are asked how this one ended."""
         self.judged: set[bytes] = set()
         """Blocks the application found valid since it started; asked, never iterated."""
         self.judging: bytes | None = None
         self.is_judgement_deferred = False
-        self.future_proposals: dict[int, Proposal] = {}
-        """Per seat the latest proposal for a later view."""
-        self.later_messages: dict[int, deque[tuple[MessageKind, bytes]]] = {}
-        """Per seat, votes and certificates of a later epoch."""
+        self.future_proposals: dict[bytes, Proposal] = {}
+        """Per peer the latest proposal for a later view."""
+        self.later_messages: dict[bytes, deque[tuple[MessageKind, bytes]]] = {}
+        """Per peer, votes and certificates of a later epoch."""
         self.later_records: list[Record] = []
         """Own records of a later epoch than the block store has reached, from the log."""
-        self.helped_at_ms: dict[int, int] = {}
-        """When a seat that is behind was last sent our certificates."""
+        self.helped_at_ms: dict[bytes, int] = {}
+        """When a peer that is behind was last sent our certificates."""
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """Who decides in the current epoch."""
+        return self.seating.current
 
     @property
     def seat(self) -> int:
-        """Seat of this replica."""
-        return self.config.seat
+        """Seat of this replica in the current epoch; `NO_SEAT` while it only follows."""
+        return self.seating.own_seat
+
+    @property
+    def is_seated(self) -> bool:
+        """Whether this replica votes in the current epoch."""
+        return self.seating.is_seated
 
     @property
     def quorum(self) -> int:
         """Votes that make a certificate."""
-        return self.config.validators.quorum
+        return self.validators.quorum
 
     @property
     def is_first_of_epoch(self) -> bool:
@@ -158,21 +171,28 @@ class State:
         return self.chain.final.epoch < self.epoch
 
     @property
+    def is_edge_final(self) -> bool:
+        """Whether the current epoch is over, and the next waits until its seats are known here."""
+        final = self.chain.final
+        return final.epoch == self.epoch and self.config.closes_epoch(final)
+
+    @property
     def is_catching_up(self) -> bool:
         """Whether pages of final blocks are on their way: nothing else needs to be asked for meanwhile."""
         highest = self.highest_finalization
-        return (
-            highest is not None
-            and highest.epoch >= self.epoch
-            and highest.height - self.reached.height > NEAR_HEIGHTS
-        )
+        return highest is not None and highest.height - self.chain.final.height > NEAR_HEIGHTS
 
-    @property
-    def reached(self) -> BlockHeader:
-        """Where the next page of final blocks begins: after the pages taken, or after the final block."""
-        end, final = None if self.pages is None else self.pages.end, self.chain.final
-        is_held = end is not None and end.height > final.height and self.chain.header(end.hash) is not None
-        return end if end is not None and is_held else final
+    def seats_of(self, epoch: int) -> ValidatorSet | None:
+        """Who decides in an epoch: the current one, or the one that its first block still speaks of."""
+        if epoch == self.epoch:
+            return self.validators
+        return self.seating.closed if epoch == self.chain.final.epoch else None
+
+    def signers(self, certificate: Certificate) -> tuple[bytes, ...]:
+        """Keys of who signed a valid certificate."""
+        validators = self.seats_of(certificate.epoch)
+        seats = [seat for seat, _ in certificate.signatures]
+        return () if validators is None else tuple(validators.keys_of(seats))
 
     @property
     def current(self) -> View:
@@ -188,7 +208,7 @@ class State:
 
     def leader(self, view: int) -> int:
         """Seat whose turn the view is."""
-        return self.config.validators.leader(view)
+        return self.validators.leader(view)
 
     def notarization(self, view: int) -> Certificate | None:
         """Notarization of a view not below the newest final one."""
@@ -231,9 +251,9 @@ class State:
         """Send an own proposal to all others."""
         self.emit(Broadcast(MessageKind.PROPOSAL, proposal.data))
 
-    def send(self, seat: int | None, kind: MessageKind, data: bytes) -> None:
-        """Send to one seat, or to all others."""
-        self.emit(Broadcast(kind, data) if seat is None else Send(seat, kind, data))
+    def send(self, peer: bytes | None, kind: MessageKind, data: bytes) -> None:
+        """Send to one peer, or to all."""
+        self.emit(Broadcast(kind, data) if peer is None else Send(peer, kind, data))
 
     def report(
         self,
@@ -244,17 +264,18 @@ class State:
         detail: str = "",
         evidence: bytes = b"",
         milliseconds: int = 0,
+        peer: bytes = b"",
     ) -> None:
         """Tell logs and metrics."""
-        self.emit(Report(kind, self.epoch, view, seat, detail, evidence, milliseconds))
+        self.emit(Report(kind, self.epoch, view, seat, detail, evidence, milliseconds, peer))
 
-    def need(self, what: What, seats: Iterable[int], patience_ms: int = 0) -> None:
+    def need(self, what: What, peers: Iterable[bytes], patience_ms: int = 0) -> None:
         """Ask for something missing, unless it is asked for already or lately."""
-        fetch = self.fetcher.need(what, seats, self.now_ms, patience_ms)
+        fetch = self.fetcher.need(what, peers, self.now_ms, patience_ms)
         if fetch is not None:
             self.emit(fetch)
 
-    def need_block(self, block_hash: bytes, signers: Iterable[int]) -> None:
+    def need_block(self, block_hash: bytes, signers: Iterable[bytes]) -> None:
         """Ask for a body, unless it comes with the pages of a catch-up."""
         if not self.is_catching_up:
             self.need(FetchBlock(block_hash), signers, BODY_PATIENCE_MS)

@@ -82,7 +82,7 @@ def tick(state: State) -> bool:
     leader = state.leader(state.view)
     view = state.views.get(state.view)
     is_untouched = view is None or (view.proposal is None and not view.own_votes)
-    if is_untouched and state.attendance.is_silent(leader, state.view):
+    if state.is_seated and is_untouched and state.attendance.is_silent(leader, state.view):
         state.current.was_skipped = True
         state.report(ReportKind.SILENT_LEADER, state.view, leader)
         voting.nullify(state)

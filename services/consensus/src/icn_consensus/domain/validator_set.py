@@ -5,7 +5,8 @@ Source: docs/spec/consensus.md, "Seats"; docs/spec/block.md, "validator-set hash
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 from icn.consensus.v1 import block_pb2
@@ -17,6 +18,8 @@ from icn_consensus.domain.block import MalformedMessage
 SEATS_MIN: Final = 4
 SEATS_MAX: Final = 50
 SUITE_ED25519: Final = 1
+NO_SEAT: Final = -1
+"""What a key that holds no seat has in place of one."""
 VALIDATOR_SET_BYTES_MAX: Final = 256 * 1024
 """Fifty seats with an Ed25519 and an ML-DSA-65 key (1,952 bytes) take 105 KB."""
 
@@ -28,6 +31,10 @@ class ValidatorSet:
     public_keys: tuple[bytes, ...]
     hash: bytes
     """Domain hash of the set's canonical bytes, 32 bytes."""
+    _seats: dict[bytes, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_seats", {key: seat for seat, key in enumerate(self.public_keys)})
 
     @property
     def seats(self) -> int:
@@ -43,6 +50,14 @@ class ValidatorSet:
     def faults_max(self) -> int:
         """f = ⌊(n − 1)/3⌋."""
         return (len(self.public_keys) - 1) // 3
+
+    def seat_of(self, public_key: bytes) -> int:
+        """Seat that this key holds in the epoch, `NO_SEAT` if none."""
+        return self._seats.get(public_key, NO_SEAT)
+
+    def keys_of(self, seats: Iterable[int]) -> list[bytes]:
+        """Keys of seats of this set, in the order given."""
+        return [self.public_keys[seat] for seat in seats]
 
     def leader(self, view: int) -> int:
         """Seat whose turn the view is: plain rotation, a pure function of the epoch's set and the view."""

@@ -102,8 +102,8 @@ def judge(state: State, path: Sequence[Block]) -> None:
         raise ProposalWaits("the application judges")
 
 
-def _check_parent_certificate(state: State, proposal: Proposal) -> tuple[int, ...]:
-    """Rule 6; gives the seats that have the parent's body."""
+def _check_parent_certificate(state: State, proposal: Proposal) -> tuple[bytes, ...]:
+    """Rule 6; gives who has the parent's body."""
     header = proposal.block.header
     data = proposal.block.parent_certificate
     if header.height == 1:
@@ -131,10 +131,10 @@ def _check_parent_certificate(state: State, proposal: Proposal) -> tuple[int, ..
         raise ProposalInvalid("parent certificate is not a quorum's")
     if certificates.is_news(state, certificate.epoch, certificate.view, certificate.kind):
         certificates.accept(state, certificate)
-    return tuple(seat for seat, _ in certificate.signatures)
+    return state.signers(certificate)
 
 
-def _path_to_parent(state: State, header: BlockHeader, signers: Sequence[int]) -> tuple[Block, ...]:
+def _path_to_parent(state: State, header: BlockHeader, signers: Sequence[bytes]) -> tuple[Block, ...]:
     if header.height <= state.chain.final.height:
         raise ProposalInvalid("height is final already")
     path = state.chain.path_to(header.parent)
@@ -178,8 +178,8 @@ def _check_gap(state: State, proposal: Proposal) -> None:
     view = proposal.block.header.view
     for number in range(proposal.parent_view + 1, view):
         if not state.is_nullified(number):
-            seats = [state.leader(view), *range(state.config.validators.seats)]
-            state.need(FetchCertificates(number), seats)
+            keys = state.validators.public_keys
+            state.need(FetchCertificates(number), (keys[state.leader(view)], *keys))
             raise ProposalWaits(f"view {number} is not shown nullified")
 
 

@@ -39,7 +39,7 @@ def consider(state: State) -> bool:
 
     True when voted, and when its body told of a finalization: the vote may wait for what that makes final.
     """
-    view = state.views.get(state.view)
+    view = state.views.get(state.view) if state.is_seated else None
     if view is None or view.proposal is None or view.own_votes or view.own_proposal is not None:
         return False
     is_new = state.candidate is None
@@ -69,7 +69,7 @@ def judge_ahead(state: State) -> None:
 
     A descendant that comes next need not wait for it then.
     """
-    if state.judging is not None or state.is_judgement_deferred:
+    if not state.is_seated or state.judging is not None or state.is_judgement_deferred:
         return
     view = state.views.get(state.view)
     target = None
@@ -114,9 +114,8 @@ def advance_view(state: State) -> bool:
     if opening is None or opening.view < state.view:
         return False
     view = state.view_at(opening.view)
-    if opening.kind == VoteKind.NOTARIZE and not (
-        VoteKind.NULLIFY in view.own_votes or VoteKind.FINALIZE in view.own_votes
-    ):
+    has_ended = VoteKind.NULLIFY in view.own_votes or VoteKind.FINALIZE in view.own_votes
+    if opening.kind == VoteKind.NOTARIZE and state.is_seated and not has_ended:
         cast(state, VoteKind.FINALIZE, opening.view, opening.height, opening.block_hash)
     rounds.enter_view(state, opening.view + 1, opening)
     return True
@@ -124,6 +123,8 @@ def advance_view(state: State) -> bool:
 
 def can_nullify(state: State) -> bool:
     """Whether this replica may still nullify the current view."""
+    if not state.is_seated:
+        return False
     view = state.views.get(state.view)
     return view is None or not (VoteKind.NULLIFY in view.own_votes or VoteKind.FINALIZE in view.own_votes)
 
@@ -139,7 +140,7 @@ def nullify_with_others(state: State) -> bool:
     view = state.views.get(state.view)
     if view is None or not can_nullify(state):
         return False
-    if len(view.votes[VoteKind.NULLIFY]) <= state.config.validators.faults_max:
+    if len(view.votes[VoteKind.NULLIFY]) <= state.validators.faults_max:
         return False
     nullify(state)
     return True
@@ -148,6 +149,7 @@ def nullify_with_others(state: State) -> bool:
 def cast(state: State, kind: VoteKind, view_number: int, height: int, block_hash: bytes) -> None:
     """Sign a vote, put it on disk, send it, and count it."""
     view = state.view_at(view_number)
+    assert state.is_seated, "who holds no seat does not vote"
     assert kind not in view.own_votes, "one vote of a kind per view"
     if kind == VoteKind.NOTARIZE:
         assert VoteKind.NULLIFY not in view.own_votes, "no notarize after the own nullify"

@@ -55,6 +55,17 @@ class ApplicationCalls(ABC):
         answer = await self._persistently(lambda: self._stub.GetInfo(application_pb2.GetInfoRequest()))
         return answer.genesis_hash, answer.protocol_version, _state(answer.state)
 
+    async def validator_set(self, set_hash: bytes) -> bytes:
+        """Canonical bytes of a set that a state has named; waits until the application answers.
+
+        Raises:
+            DomainError: it knows no such set.
+        """
+        request = application_pb2.GetValidatorSetRequest(hash=set_hash)
+        answer = await self._persistently(lambda: self._stub.GetValidatorSet(request))
+        data: bytes = answer.validator_set
+        return data
+
     async def check(self, transactions: Sequence[bytes]) -> list[TransactionCheck]:
         """Verdicts on at most 1,000 transactions, in order.
 

@@ -13,7 +13,7 @@ from icn.consensus.v1 import peer_pb2
 from icn_kit.genesis import BLOCK_BYTES_MAX
 
 from icn_consensus.domain.actions import MessageKind
-from icn_consensus.usecases.ports import FetchRequest
+from icn_consensus.usecases.ports import FetchRequest, Found
 
 FRAME_BYTES_MAX: Final = BLOCK_BYTES_MAX + 64 * 1024
 """As the proto says, 4 MiB. A proposal is one frame: its block, signature and field tags."""
@@ -81,9 +81,14 @@ def fetch_request_frame(request: FetchRequest) -> bytes:
     return request_bytes(peer_pb2.PeerFrame(fetch_request=message))
 
 
-def fetch_response_frame(request: int, blocks: Sequence[bytes], certificates: Sequence[bytes]) -> bytes:
+def fetch_response_frame(request: int, found: Found) -> bytes:
     """A ConnectRequest whose frame answers a FetchRequest."""
-    response = peer_pb2.FetchResponse(request=request, blocks=blocks, certificates=certificates)
+    response = peer_pb2.FetchResponse(
+        request=request,
+        blocks=found.blocks,
+        certificates=found.certificates,
+        descendant_headers=found.descendant_headers,
+    )
     return request_bytes(peer_pb2.PeerFrame(fetch_response=response))
 
 

@@ -26,7 +26,7 @@ from icn_consensus.peers import frames
 from icn_consensus.peers.hello import Greeting, HelloRefused, Identity
 from icn_consensus.peers.outbox import Outbox
 from icn_consensus.peers.standing import Standing
-from icn_consensus.usecases.ports import FetchRequest
+from icn_consensus.usecases.ports import FetchRequest, Found
 
 CONNECT: Final = "/icn.consensus.v1.PeerService/Connect"
 HELLO_SECONDS_MAX: Final = 5.0
@@ -41,14 +41,14 @@ _log = structlog.get_logger(__name__)
 class Listener(Protocol):
     """Whoever wants to hear from the other validators."""
 
-    def on_frame(self, seat: int, frame: peer_pb2.PeerFrame) -> None:
-        """A frame came from a seat that has proven itself."""
+    def on_frame(self, peer: bytes, frame: peer_pb2.PeerFrame) -> None:
+        """A frame came from who has proven to hold this key."""
 
-    def on_connected(self, seat: int, final_height: int) -> None:
-        """What is sent to this seat from now on is written."""
+    def on_connected(self, peer: bytes, final_height: int) -> None:
+        """What is sent to this peer from now on is written."""
 
-    def on_disconnected(self, seat: int) -> None:
-        """The stream to this seat broke."""
+    def on_disconnected(self, peer: bytes) -> None:
+        """The stream to this peer broke."""
 
     async def wait_for_room(self) -> None:
         """Return when more frames may come."""
@@ -57,8 +57,9 @@ class Listener(Protocol):
 class _Link:
     """The stream to one peer."""
 
-    def __init__(self, seat: int, address: str) -> None:
+    def __init__(self, seat: int, peer: bytes, address: str) -> None:
         self.seat = seat
+        self.peer = peer
         self.address = address
         self.outbox = Outbox()
         self.is_connected = False
@@ -82,7 +83,8 @@ class PeerNetwork:
         self._channels = channels
         self._listener = listener
         self._final_height = final_height
-        self._links = {seat: _Link(seat, address) for seat, address in sorted(addresses.items())}
+        keys = identity.validators.public_keys
+        self._links = {seat: _Link(seat, keys[seat], address) for seat, address in sorted(addresses.items())}
         self._inbound: dict[int, asyncio.Task[Any]] = {}
         self._replaced: set[asyncio.Task[Any]] = set()
         self._barred: set[asyncio.Task[Any]] = set()
@@ -106,13 +108,14 @@ class PeerNetwork:
             for link in self._links.values()
         ]
 
-    def note_final_height(self, seat: int, height: int) -> None:
+    def note_final_height(self, peer: bytes, height: int) -> None:
         """A peer told of a final block."""
-        link = self._links[seat]
+        link = self._links[self._identity.validators.seat_of(peer)]
         link.final_height = max(link.final_height, height)
 
-    def note_fault(self, seat: int) -> None:
-        """A seat sent what no honest validator sends; when that was too much, its stream is cut."""
+    def note_fault(self, peer: bytes) -> None:
+        """A peer sent what no honest validator sends; when that was too much, its stream is cut."""
+        seat = self._identity.validators.seat_of(peer)
         if self._note_fault(seat, "malformed messages", is_fatal=False):
             stream = self._inbound.get(seat)
             if stream is not None:
@@ -133,20 +136,20 @@ class PeerNetwork:
 
     # --- sending: usecases.ports.Peers
 
-    def broadcast(self, kind: MessageKind, data: bytes, except_seats: tuple[int, ...]) -> None:
-        """Send to every other seat but those."""
+    def broadcast(self, kind: MessageKind, data: bytes, except_peers: tuple[bytes, ...]) -> None:
+        """Send to everybody but those."""
         frame = frames.message_frame(kind, data)
         for link in self._links.values():
-            if link.seat not in except_seats:
+            if link.peer not in except_peers:
                 self._put(link, frame, is_urgent=True)
 
-    def send(self, seat: int, kind: MessageKind, data: bytes) -> None:
-        """Send to one seat."""
-        self._put(self._links[seat], frames.message_frame(kind, data), is_urgent=True)
+    def send(self, peer: bytes, kind: MessageKind, data: bytes) -> None:
+        """Send to one peer."""
+        self._put(self._link(peer), frames.message_frame(kind, data), is_urgent=True)
 
-    def send_transactions(self, seat: int, transactions: Sequence[bytes]) -> bool:
-        """Send transactions; False when the seat is not connected."""
-        return self._put(self._links[seat], frames.transactions_frame(transactions), is_urgent=False)
+    def send_transactions(self, peer: bytes, transactions: Sequence[bytes]) -> bool:
+        """Send transactions; False when the peer is not connected."""
+        return self._put(self._link(peer), frames.transactions_frame(transactions), is_urgent=False)
 
     def broadcast_traces(self, traces: Sequence[tuple[bytes, str]]) -> None:
         """Tell everybody who is connected."""
@@ -154,16 +157,16 @@ class PeerNetwork:
         for link in self._links.values():
             self._put(link, frame, is_urgent=False)
 
-    def send_fetch_request(self, seat: int, request: FetchRequest) -> bool:
-        """Ask a seat; False when it is not connected."""
-        return self._put(self._links[seat], frames.fetch_request_frame(request), is_urgent=True)
+    def send_fetch_request(self, peer: bytes, request: FetchRequest) -> bool:
+        """Ask a peer; False when it is not connected."""
+        return self._put(self._link(peer), frames.fetch_request_frame(request), is_urgent=True)
 
-    def send_fetch_response(
-        self, seat: int, request: int, blocks: Sequence[bytes], certificates: Sequence[bytes]
-    ) -> None:
-        """Answer a seat."""
-        frame = frames.fetch_response_frame(request, blocks, certificates)
-        self._put(self._links[seat], frame, is_urgent=False)
+    def send_fetch_response(self, peer: bytes, request: int, found: Found) -> None:
+        """Answer a peer."""
+        self._put(self._link(peer), frames.fetch_response_frame(request, found), is_urgent=False)
+
+    def _link(self, peer: bytes) -> _Link:
+        return self._links[self._identity.validators.seat_of(peer)]
 
     def _put(self, link: _Link, frame: bytes, *, is_urgent: bool) -> bool:
         if not link.is_connected:
@@ -214,10 +217,10 @@ class PeerNetwork:
             link.outbox.clear()
             link.is_connected = True
             link.last_problem = ""
-            self.note_final_height(link.seat, greeting.final_height)
+            self.note_final_height(link.peer, greeting.final_height)
             PEERS_CONNECTED.labels(self._identity.seat).inc()
             _log.info("peer connected", seat=link.seat)
-            self._listener.on_connected(link.seat, greeting.final_height)
+            self._listener.on_connected(link.peer, greeting.final_height)
             await self._write_until_closed(call, link)
         finally:
             call.cancel()
@@ -252,7 +255,7 @@ class PeerNetwork:
         link.outbox.clear()
         PEERS_CONNECTED.labels(self._identity.seat).dec()
         _log.info("peer disconnected", seat=link.seat, problem=link.last_problem)
-        self._listener.on_disconnected(link.seat)
+        self._listener.on_disconnected(link.peer)
 
     def _note_problem(self, link: _Link, problem: str) -> None:
         """Log a problem once, not at every try."""
@@ -280,10 +283,11 @@ class PeerNetwork:
             previous.cancel()
         self._inbound[seat] = task
         listener = self._listener
+        peer = self._identity.validators.public_keys[seat]
         try:
             async for data in requests:
                 for frame in self._all_parsed(seat, data):
-                    listener.on_frame(seat, frame)
+                    listener.on_frame(peer, frame)
                 await listener.wait_for_room()
         except asyncio.CancelledError:
             if task in self._replaced:
@@ -314,7 +318,7 @@ class PeerNetwork:
             raise Unavailable("HELLO_LATE", f"no Hello within {HELLO_SECONDS_MAX:g} s") from None
         except StopAsyncIteration:
             raise HelloRefused("the stream ended before the Hello") from None
-        self.note_final_height(greeting.seat, greeting.final_height)
+        self.note_final_height(self._identity.validators.public_keys[greeting.seat], greeting.final_height)
         return greeting.seat
 
     def _all_parsed(self, seat: int, data: bytes) -> list[peer_pb2.PeerFrame]:

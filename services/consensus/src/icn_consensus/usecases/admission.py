@@ -30,7 +30,7 @@ WAITING_TRANSACTIONS_MAX: Final = 8_000
 """Not checked yet; about a second of work. Clients wait beyond it, forwarded batches are dropped."""
 WAITING_BYTES_MAX: Final = 32 * 1024 * 1024
 """Of those, as many bytes as the pool takes."""
-QUARTERS_PER_SEAT_MAX: Final = 2
+QUARTERS_PER_PEER_MAX: Final = 2
 """Of both, what one other validator's forwarded ones may take: a faulty one leaves room for another."""
 QUARTERS_FORWARDED_MAX: Final = 3
 """Of both, what all other validators' may take: the rest is always there for clients."""
@@ -76,8 +76,8 @@ class _Offer:
     transactions: Sequence[bytes]
     sink: Sink | None
     first_position: int
-    seat: int
-    """Who forwarded them; our own for a client's."""
+    peer: bytes
+    """Who forwarded them; empty for a client's."""
     traceparent: str = ""
     """Of the client's call, where that is sampled."""
 
@@ -95,7 +95,6 @@ class Admission:
         pool: Pool,
         ends: Ends,
         *,
-        seat: int,
         executed_height: Callable[[], int],
         on_admitted: Callable[[list[PoolItem], list[PoolItem]], None],
     ) -> None:
@@ -103,14 +102,13 @@ class Admission:
         self._application = application
         self._pool = pool
         self._ends = ends
-        self._seat = seat
         self._executed_height = executed_height
         self._on_admitted = on_admitted
         self._offers: deque[_Offer] = deque()
         self._waiting = _Load()
         self._forwarded = _Load()
         """Of it, what other validators forwarded."""
-        self._by_seat: dict[int, _Load] = {}
+        self._by_peer: dict[bytes, _Load] = {}
         """The same by validator."""
         self._has_offers = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -125,21 +123,21 @@ class Admission:
             await self._has_room.wait()
         trace = current_trace.get()
         traceparent = trace.traceparent if trace is not None and trace.is_sampled else ""
-        self._put(_Offer(transactions, sink, first_position, self._seat, traceparent))
+        self._put(_Offer(transactions, sink, first_position, b"", traceparent))
 
-    def offer(self, seat: int, transactions: Sequence[bytes]) -> None:
+    def offer(self, peer: bytes, transactions: Sequence[bytes]) -> None:
         """Take what another validator forwarded, or drop it when it has had its share of the room."""
         count, size_bytes = len(transactions), sum(map(len, transactions))
-        of_seat = self._by_seat.setdefault(seat, _Load())
+        of_peer = self._by_peer.setdefault(peer, _Load())
         if (
             count > CHECK_TRANSACTIONS_MAX
             or not self._has_room.is_set()
-            or not of_seat.takes(count, size_bytes, quarters=QUARTERS_PER_SEAT_MAX)
+            or not of_peer.takes(count, size_bytes, quarters=QUARTERS_PER_PEER_MAX)
             or not self._forwarded.takes(count, size_bytes, quarters=QUARTERS_FORWARDED_MAX)
         ):
             EVENTS_DROPPED.labels("forwarded").inc(count)
             return
-        self._put(_Offer(transactions, None, 0, seat))
+        self._put(_Offer(transactions, None, 0, peer))
 
     async def run(self) -> None:
         """Check what comes in, until cancelled."""
@@ -170,7 +168,7 @@ class Admission:
         self._waiting.add(transactions, size_bytes)
         if offer.sink is None:
             self._forwarded.add(transactions, size_bytes)
-            self._by_seat[offer.seat].add(transactions, size_bytes)
+            self._by_peer[offer.peer].add(transactions, size_bytes)
 
     def _next_entries(self) -> list[_Entry]:
         """What one call checks; what is in the pool already is settled on the way."""
@@ -199,7 +197,7 @@ class Admission:
                 rest = offer.transactions[taken:]
                 first_position = offer.first_position + taken
                 self._offers.appendleft(
-                    _Offer(rest, offer.sink, first_position, offer.seat, offer.traceparent)
+                    _Offer(rest, offer.sink, first_position, offer.peer, offer.traceparent)
                 )
                 break
         if not self._offers:
@@ -211,7 +209,7 @@ class Admission:
     def _meet(self, item: PoolItem, offer: _Offer, position: int) -> None:
         """A transaction came that is in the pool already."""
         if offer.sink is None:
-            item.sent_to |= 1 << offer.seat
+            item.sent_to |= self._pool.bit(offer.peer)
         else:
             self._ends.wait(item.id, offer.sink, position)
 
@@ -231,7 +229,7 @@ class Admission:
         now = time.monotonic()
         for (data, offer, position), check in zip(entries, checks, strict=True):
             if offer.sink is None:
-                item = self._admit_forwarded(data, offer.seat, check, now)
+                item = self._admit_forwarded(data, offer.peer, check, now)
                 if item is not None:
                     from_peers.append(item)
             elif not offer.sink.is_closed:
@@ -256,7 +254,7 @@ class Admission:
         raise AssertionError("the last try returns or raises")
 
     def _admit_forwarded(
-        self, data: bytes, seat: int, check: TransactionCheck, now: float
+        self, data: bytes, peer: bytes, check: TransactionCheck, now: float
     ) -> PoolItem | None:
         if check.reason or self._ends.committed(check.transaction_id) is not None:
             self._tally["peer", "refused"] += 1
@@ -265,7 +263,7 @@ class Admission:
         self._tally["peer", admitted.value] += 1
         item = self._pool.get(check.transaction_id)
         if item is not None:
-            item.sent_to |= 1 << seat
+            item.sent_to |= self._pool.bit(peer)
         return item if admitted is Admitted.NEW else None
 
     def _admit_submitted(

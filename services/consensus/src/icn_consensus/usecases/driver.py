@@ -118,7 +118,7 @@ class Driver:
         self._record_log = record_log
         self._clock = clock
         self._clock_watch = ClockWatch()
-        self._clock_distance = CLOCK_DISTANCE_SECONDS.labels(config.seat)
+        self._clock_distance = CLOCK_DISTANCE_SECONDS.labels(config.validators.seat_of(config.public_key))
         self._recovered = recovered
         self._last_now_ms = 0
         self._traces = TraceBook()
@@ -132,7 +132,7 @@ class Driver:
         self._told_pending = False
         self._tasks: list[asyncio.Task[None]] = []
         self._peers: Peers
-        self._note_peer_height: Callable[[int, int], None]
+        self._note_peer_height: Callable[[bytes, int], None]
         self.pool = pool
         self.ends = Ends()
         self.replica = Replica(config, crypto)
@@ -148,7 +148,6 @@ class Driver:
             application,
             pool,
             self.ends,
-            seat=config.seat,
             executed_height=lambda: self.executor.executed_height,
             on_admitted=self._on_admitted,
         )
@@ -174,7 +173,7 @@ class Driver:
             Report: self._carry_report,
         }
 
-    def begin(self, peers: Peers, note_peer_height: Callable[[int, int], None], guard: Guard) -> None:
+    def begin(self, peers: Peers, note_peer_height: Callable[[bytes, int], None], guard: Guard) -> None:
         """Start the core and everything around it.
 
         Args:
@@ -188,8 +187,7 @@ class Driver:
         self._forwarder = Forwarder(
             self.pool,
             peers,
-            seat=self._config.seat,
-            seats=self._config.validators.seats,
+            others=self.replica.other_seats,
             next_leaders=self.replica.next_leaders,
         )
         self._carry_out(self.replica.start(self._recovered, self._now_ms()))
@@ -238,34 +236,34 @@ class Driver:
         if not self._has_room.is_set():
             await self._has_room.wait()
 
-    def on_frame(self, seat: int, frame: Any) -> None:
+    def on_frame(self, peer: bytes, frame: Any) -> None:
         """A frame came from a peer (peers.network.Listener); a second Hello is ignored."""
         kind = frame.WhichOneof("kind")
         if kind == "vote":
-            self.put(VoteReceived(seat, frame.vote))
+            self.put(VoteReceived(peer, frame.vote))
         elif kind == "certificate":
-            self._note_certificate(seat, frame.certificate)
-            self.put(CertificateReceived(seat, frame.certificate))
+            self._note_certificate(peer, frame.certificate)
+            self.put(CertificateReceived(peer, frame.certificate))
         elif kind == "proposal":
-            self.put(ProposalReceived(seat, frame.proposal))
+            self.put(ProposalReceived(peer, frame.proposal))
         elif kind == "transactions":
-            self.admission.offer(seat, frame.transactions.transactions)
+            self.admission.offer(peer, frame.transactions.transactions)
         elif kind == "fetch_request":
-            self._answering.put(seat, frame.fetch_request)
+            self._answering.put(peer, frame.fetch_request)
         elif kind == "fetch_response":
-            self._asking.take_response(seat, frame.fetch_response)
+            self._asking.take_response(peer, frame.fetch_response)
         elif kind == "traces":
             self._traces.note_told(frame.traces.traces)
 
-    def on_connected(self, seat: int, final_height: int) -> None:
+    def on_connected(self, peer: bytes, final_height: int) -> None:
         """A stream to a peer is ready (peers.network.Listener)."""
-        self.put(PeerConnected(seat, final_height))
+        self.put(PeerConnected(peer, final_height))
 
-    def on_disconnected(self, seat: int) -> None:
+    def on_disconnected(self, peer: bytes) -> None:
         """The stream to a peer broke (peers.network.Listener)."""
-        self._asking.forget_seat(seat)
+        self._asking.forget_peer(peer)
 
-    def _note_certificate(self, seat: int, data: bytes) -> None:
+    def _note_certificate(self, peer: bytes, data: bytes) -> None:
         """For GetStatus: a finalization tells how far its sender is. Not verified: it is shown, not used."""
         if len(data) > CERTIFICATE_BYTES_MAX:
             return
@@ -274,7 +272,7 @@ class Driver:
         except DecodeError:
             return
         if certificate.kind == block_pb2.VOTE_KIND_FINALIZE and certificate.height <= INTEGER_MAX:
-            self._note_peer_height(seat, certificate.height)
+            self._note_peer_height(peer, certificate.height)
 
     # --- the pool
 
@@ -390,10 +388,10 @@ class Driver:
             SYNC_SECONDS.observe(time.perf_counter() - started)
 
     def _carry_broadcast(self, action: Broadcast) -> None:
-        self._peers.broadcast(action.kind, action.data, action.except_seats)
+        self._peers.broadcast(action.kind, action.data, action.except_peers)
 
     def _carry_send(self, action: Send) -> None:
-        self._peers.send(action.seat, action.kind, action.data)
+        self._peers.send(action.peer, action.kind, action.data)
 
     def _carry_fetch(self, action: Fetch) -> None:
         self._asking.put(action)
@@ -417,7 +415,7 @@ class Driver:
             if not self._clock_watch.note_refused(action.view, action.milliseconds):
                 return  # told once, not in every view
         if action.kind is ReportKind.DISHONEST_MESSAGE:
-            self._peers.note_fault(action.seat)
+            self._peers.note_fault(action.peer)
         if action.kind is ReportKind.EQUIVOCATION:
             self._evidence.put(action)
         _log.log(
@@ -433,7 +431,7 @@ class Driver:
 
     def _note_final_time(self, action: Report) -> None:
         """The time of an own proposal says nothing: behind, it is the parent's and one millisecond."""
-        if action.seat == self._config.seat:
+        if action.seat == self.replica.status().seat:
             return
         if self._clock_watch.note_final(action.view, time.monotonic()):
             self._clock_distance.set(0)

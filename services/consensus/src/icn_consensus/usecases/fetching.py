@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,11 +17,11 @@ from icn_consensus.domain.block import INTEGER_MAX, Block
 from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, Event, FetchFailed
 from icn_consensus.domain.replica import Replica
 from icn_consensus.metrics import EVENTS_DROPPED
-from icn_consensus.usecases.ports import BlockStore, FetchRequest, Peers
+from icn_consensus.usecases.ports import BlockStore, FetchRequest, Found, Peers, StoredBlock
 
 ANSWER_SECONDS_MAX: Final = 3.0
 """For a page of 3 MiB over 10 Mbit/s."""
-WAITING_PER_SEAT_MAX: Final = 8
+WAITING_PER_PEER_MAX: Final = 8
 """As many as the core has under way (`domain.fetcher.IN_FLIGHT_MAX`)."""
 
 _log = structlog.get_logger(__name__)
@@ -50,29 +50,36 @@ class Asking:
             request = FetchRequest(fetch.request, final_from_height=what.from_height)
         else:
             request = FetchRequest(fetch.request, certificates_from_view=what.from_view)
-        if not self._peers.send_fetch_request(fetch.seat, request):
+        if not self._peers.send_fetch_request(fetch.peer, request):
             self._on_answer(FetchFailed(fetch.request))
             return
         timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS_MAX, self._fail, fetch.request)
         self._asked[fetch.request] = _Asked(fetch, timer)
 
-    def take_response(self, seat: int, response: Any) -> None:
+    def take_response(self, peer: bytes, response: Any) -> None:
         """A peer answered; answers that nobody waits for are dropped."""
         asked = self._asked.get(response.request)
-        if asked is None or asked.fetch.seat != seat:
+        if asked is None or asked.fetch.peer != peer:
             return
         asked.timer.cancel()
         del self._asked[response.request]
         if isinstance(asked.fetch.what, FetchCertificates):
-            self._on_answer(CertificatesFetched(response.request, seat, tuple(response.certificates)))
-        else:
-            blocks, certificates = tuple(response.blocks), tuple(response.certificates)
-            self._on_answer(BlocksFetched(response.request, seat, blocks, certificates))
+            self._on_answer(CertificatesFetched(response.request, peer, tuple(response.certificates)))
+            return
+        self._on_answer(
+            BlocksFetched(
+                response.request,
+                peer,
+                tuple(response.blocks),
+                response.certificates[0] if response.certificates else b"",
+                tuple(response.descendant_headers),
+            )
+        )
 
-    def forget_seat(self, seat: int) -> None:
+    def forget_peer(self, peer: bytes) -> None:
         """The stream to a peer broke: what it was asked may be lost."""
         for request, asked in list(self._asked.items()):
-            if asked.fetch.seat == seat:
+            if asked.fetch.peer == peer:
                 asked.timer.cancel()
                 self._fail(request)
 
@@ -102,51 +109,59 @@ class Answering:
         self._store = store
         self._replica = replica
         self._find_unexecuted = find_unexecuted
-        self._waiting: deque[tuple[int, Any]] = deque()
-        self._per_seat: Counter[int] = Counter()
+        self._waiting: deque[tuple[bytes, Any]] = deque()
+        self._per_peer: Counter[bytes] = Counter()
         self._has_waiting = asyncio.Event()
 
-    def put(self, seat: int, request: Any) -> None:
-        """Take a FetchRequest, or drop it when the seat asks faster than it is answered."""
-        if self._per_seat[seat] >= WAITING_PER_SEAT_MAX:
+    def put(self, peer: bytes, request: Any) -> None:
+        """Take a FetchRequest, or drop it when the peer asks faster than it is answered."""
+        if self._per_peer[peer] >= WAITING_PER_PEER_MAX:
             EVENTS_DROPPED.labels("fetch").inc()
             return
-        self._per_seat[seat] += 1
-        self._waiting.append((seat, request))
+        self._per_peer[peer] += 1
+        self._waiting.append((peer, request))
         self._has_waiting.set()
 
     async def run(self) -> None:
         """Answer, until cancelled."""
         while True:
             await self._has_waiting.wait()
-            seat, request = self._waiting.popleft()
-            self._per_seat[seat] -= 1
+            peer, request = self._waiting.popleft()
+            self._per_peer[peer] -= 1
             if not self._waiting:
                 self._has_waiting.clear()
             try:
-                blocks, certificates = await self._find(request)
+                found = await self._find(request)
             except Unavailable as error:
-                _log.warning("a peer's request cannot be answered", seat=seat, problem=error.message)
-                blocks, certificates = [], []
-            self._peers.send_fetch_response(seat, request.request, blocks, certificates)
+                _log.warning("a peer's request cannot be answered", peer=peer.hex(), problem=error.message)
+                found = Found()
+            self._peers.send_fetch_response(peer, request.request, found)
 
-    async def _find(self, request: Any) -> tuple[list[bytes], list[bytes]]:
+    async def _find(self, request: Any) -> Found:
         what = request.WhichOneof("what")
         if what == "block_hash" and len(request.block_hash) == HASH_BYTES:
             return await self._find_block(request.block_hash)
         if what == "final_from_height" and 0 < request.final_from_height <= INTEGER_MAX:
             page = await self._store.page(request.final_from_height)
-            return [stored.block for stored in page], [stored.finalization for stored in page[-1:]]
+            return _page_of(page) if page else Found()
         if what == "certificates_from_view" and request.certificates_from_view <= INTEGER_MAX:
-            return [], list(self._replica.certificates_from(request.certificates_from_view))
-        return [], []
+            return Found(certificates=self._replica.certificates_from(request.certificates_from_view))
+        return Found()
 
-    async def _find_block(self, block_hash: bytes) -> tuple[list[bytes], list[bytes]]:
+    async def _find_block(self, block_hash: bytes) -> Found:
         unfinished = self._replica.block(block_hash)
         if unfinished is not None:
-            return [unfinished], []
+            return Found((unfinished,))
         final = self._find_unexecuted(block_hash)
         if final is not None:
-            return [final.data], []
+            return Found((final.data,))
         stored = await self._store.by_hash(block_hash)
-        return ([], []) if stored is None else ([stored.block], [stored.finalization])
+        return Found() if stored is None else Found((stored.block,))
+
+
+def _page_of(page: Sequence[StoredBlock]) -> Found:
+    """Blocks of the first one's epoch: who catches up learns only then who decides in the next."""
+    blocks = [stored for stored in page if stored.epoch == page[0].epoch]
+    last = blocks[-1]
+    data = tuple(stored.block for stored in blocks)
+    return Found(data, (last.finalization,), last.descendant_headers)

@@ -33,15 +33,13 @@ class Forwarder:
         pool: Pool,
         peers: Peers,
         *,
-        seat: int,
-        seats: int,
-        next_leaders: Callable[[int], tuple[int, ...]],
+        others: Callable[[], Sequence[bytes]],
+        next_leaders: Callable[[int], tuple[bytes, ...]],
     ) -> None:
+        """``others``: who else decides now; ``next_leaders``: so many of all who decide, in their order."""
         self._pool = pool
         self._peers = peers
-        self._seat = seat
-        self._others = [other for other in range(seats) if other != seat]
-        self._everybody = sum(1 << other for other in self._others)
+        self._others = others
         self._next_leaders = next_leaders
         self._watched: deque[tuple[float, PoolItem]] = deque()
         """When to look at an item again; ascending."""
@@ -49,9 +47,10 @@ class Forwarder:
 
     def forward(self, items: Sequence[PoolItem]) -> None:
         """Send new items of clients to the next leaders, and keep an eye on them."""
-        for seat in self._next_leaders(LEADERS):
-            if seat != self._seat:
-                self._send(seat, items)
+        others = self._others()
+        for leader in self._next_leaders(LEADERS):
+            if leader in others:
+                self._send(leader, items)
         due_at = time.monotonic() + PATIENCE_SECONDS
         self._watched.extend((due_at, item) for item in items)
         self._has_watched.set()
@@ -71,14 +70,16 @@ class Forwarder:
             item = self._watched.popleft()[1]
             if self._pool.get(item.id) is item:
                 overdue.append(item)
-        for seat in self._others:
-            self._send(seat, overdue)
+        others = self._others()
+        for peer in others:
+            self._send(peer, overdue)
         # Who was not connected gets it when it is.
-        rest = [item for item in overdue if item.sent_to & self._everybody != self._everybody]
+        everybody = sum(self._pool.bit(peer) for peer in others)
+        rest = [item for item in overdue if item.sent_to & everybody != everybody]
         self._watched.extend((now + PATIENCE_SECONDS, item) for item in rest)
 
-    def _send(self, seat: int, items: Iterable[PoolItem]) -> None:
-        bit = 1 << seat
+    def _send(self, peer: bytes, items: Iterable[PoolItem]) -> None:
+        bit = self._pool.bit(peer)
         batch: list[PoolItem] = []
         size_bytes = 0
         for item in items:
@@ -87,17 +88,18 @@ class Forwarder:
             if batch and (
                 len(batch) >= FORWARD_TRANSACTIONS_MAX or size_bytes + len(item.data) > FORWARD_BYTES_MAX
             ):
-                if not self._send_batch(seat, batch):
+                if not self._send_batch(peer, batch):
                     return
                 batch, size_bytes = [], 0
             batch.append(item)
             size_bytes += len(item.data)
         if batch:
-            self._send_batch(seat, batch)
+            self._send_batch(peer, batch)
 
-    def _send_batch(self, seat: int, batch: list[PoolItem]) -> bool:
-        if not self._peers.send_transactions(seat, [item.data for item in batch]):
+    def _send_batch(self, peer: bytes, batch: list[PoolItem]) -> bool:
+        if not self._peers.send_transactions(peer, [item.data for item in batch]):
             return False
+        bit = self._pool.bit(peer)
         for item in batch:
-            item.sent_to |= 1 << seat
+            item.sent_to |= bit
         return True

@@ -41,7 +41,7 @@ class PoolItem:
         self.admitted_at = admitted_at
         """Monotonic seconds."""
         self.sent_to = 0
-        """Bit per seat that has it from us or gave it to us."""
+        """Bits (`Pool.bit`) of the peers that have it from us or gave it to us."""
         self.is_deferred = False
         self.traceparent = ""
         """Of the client's call, where that is sampled."""
@@ -68,7 +68,12 @@ class Pool:
         self._notarized_unseen: dict[bytes, None] = {}
         """Hashes of blocks notarized before their body came."""
         self._free = 0
+        self._bits: dict[bytes, int] = {}
         self.size_bytes = 0
+
+    def bit(self, peer: bytes) -> int:
+        """What stands for a peer in `PoolItem.sent_to`."""
+        return self._bits.setdefault(peer, 1 << len(self._bits))
 
     def __len__(self) -> int:
         return len(self._items)

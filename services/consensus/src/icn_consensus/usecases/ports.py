@@ -109,6 +109,9 @@ class Application(Protocol):
     ) -> str:
         """Why a block is not valid, empty when it is. Raises AncestorUnknown, StateBehind, DomainError."""
 
+    async def validator_set(self, set_hash: bytes) -> bytes:
+        """A set that a state has named, by its hash. Waits until the application answers."""
+
     async def execute(self, block: FinalBlock) -> Execution:
         """Execute the next final block. Waits until it is done; raises ApplicationRefused."""
 
@@ -167,30 +170,29 @@ class RecordLog(Protocol):
 
 
 class Peers(Protocol):
-    """The other validators. Nothing here waits: what cannot be sent is dropped, the core says it again."""
+    """The other validators, by consensus key. Nothing here waits: what cannot be sent is dropped, and the
+    core says it again."""
 
-    def broadcast(self, kind: MessageKind, data: bytes, except_seats: tuple[int, ...]) -> None:
-        """Send to every other seat but those."""
+    def broadcast(self, kind: MessageKind, data: bytes, except_peers: tuple[bytes, ...]) -> None:
+        """Send to everybody but those."""
 
-    def send(self, seat: int, kind: MessageKind, data: bytes) -> None:
-        """Send to one seat."""
+    def send(self, peer: bytes, kind: MessageKind, data: bytes) -> None:
+        """Send to one peer."""
 
-    def note_fault(self, seat: int) -> None:
-        """The seat sent a message that no honest validator sends; too many of them bar it for a while."""
+    def note_fault(self, peer: bytes) -> None:
+        """The peer sent a message that no honest validator sends; too many of them bar it for a while."""
 
-    def send_transactions(self, seat: int, transactions: Sequence[bytes]) -> bool:
-        """Send up to 1,000 transactions; False when the seat is not connected."""
+    def send_transactions(self, peer: bytes, transactions: Sequence[bytes]) -> bool:
+        """Send up to 1,000 transactions; False when the peer is not connected."""
 
     def broadcast_traces(self, traces: Sequence[tuple[bytes, str]]) -> None:
         """Tell everybody the traces of transactions, by digest, at most 1,000."""
 
-    def send_fetch_request(self, seat: int, request: FetchRequest) -> bool:
-        """Ask a seat; False when it is not connected."""
+    def send_fetch_request(self, peer: bytes, request: FetchRequest) -> bool:
+        """Ask a peer; False when it is not connected."""
 
-    def send_fetch_response(
-        self, seat: int, request: int, blocks: Sequence[bytes], certificates: Sequence[bytes]
-    ) -> None:
-        """Answer a seat."""
+    def send_fetch_response(self, peer: bytes, request: int, found: Found) -> None:
+        """Answer a peer."""
 
 
 class FetchRequest(NamedTuple):
@@ -200,6 +202,14 @@ class FetchRequest(NamedTuple):
     block_hash: bytes | None = None
     final_from_height: int | None = None
     certificates_from_view: int | None = None
+
+
+class Found(NamedTuple):
+    """What one validator answers another (peer.proto, FetchResponse); empty where it has nothing."""
+
+    blocks: tuple[bytes, ...] = ()
+    certificates: tuple[bytes, ...] = ()
+    descendant_headers: tuple[bytes, ...] = ()
 
 
 class Submissions(Protocol):

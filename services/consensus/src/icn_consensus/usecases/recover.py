@@ -9,6 +9,7 @@ from icn.consensus.v1 import block_pb2
 
 from icn_consensus.domain.block import BlockHeader, ExecutedState, genesis_header, parse_header
 from icn_consensus.domain.config import Config, Recovered
+from icn_consensus.domain.validator_set import parse_validator_set
 from icn_consensus.usecases.execution import final_block_from
 from icn_consensus.usecases.ports import Application, BlockStore, StoredBlock
 
@@ -45,7 +46,11 @@ async def recover(
     elif state.executed_height > newest.height:
         _log.warning("the block store is behind", stored=newest.height, executed=state.executed_height)
         state = (await application.execute(final_block_from(newest))).state
-    return Recovered(_header_of(config, newest), newest.finalization, state, tuple(records))
+    header = _header_of(config, newest)
+    hashes = {header.validator_set_hash, header.next_validator_set_hash} - {config.validators.hash}
+    data = [await application.validator_set(item) for item in sorted(hashes)]
+    validators = tuple(parse_validator_set(item) for item in data)
+    return Recovered(header, newest.finalization, state, tuple(records), validators)
 
 
 async def _checked_state(config: Config, application: Application) -> ExecutedState:

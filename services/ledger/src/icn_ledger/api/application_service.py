@@ -7,7 +7,7 @@ from typing import Any
 
 from icn.consensus.v1 import application_pb2, application_pb2_grpc
 from icn_kit.clock import Clock
-from icn_kit.errors import InvalidArgument
+from icn_kit.errors import InvalidArgument, NotFound
 from icn_kit.genesis import Genesis
 
 from icn_ledger.domain.limits import DIGEST_BYTES, QUANTITY_MAX
@@ -57,6 +57,14 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
                 for check in checks
             ]
         )
+
+    async def GetValidatorSet(self, request: Any, _context: Any) -> application_pb2.GetValidatorSetResponse:
+        if len(request.hash) != DIGEST_BYTES:
+            raise InvalidArgument("MALFORMED_HASH", f"hash must have {DIGEST_BYTES} bytes")
+        data = (await self._state.load_validator_sets((request.hash,))).get(request.hash)
+        if data is None:
+            raise NotFound("VALIDATOR_SET_UNKNOWN", f"no state has named the set {request.hash.hex()}")
+        return application_pb2.GetValidatorSetResponse(validator_set=data)
 
     async def PrepareBlock(self, request: Any, _context: Any) -> application_pb2.PrepareBlockResponse:
         choice = await prepare_block(
