@@ -46,7 +46,7 @@ def prepare(before: Callable[[], None], settings: Path, peers: Mapping[str, str]
     """Write a validator's settings, then other addresses for its peers into them."""
     before()
     document = json.loads(settings.read_text("utf-8"))
-    document["consensus"]["peers"] = dict(peers)
+    document["consensus"]["peers"] = list(peers.values())
     files.write_private(settings, json.dumps(document, indent=1).encode())
 
 

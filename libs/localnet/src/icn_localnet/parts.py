@@ -158,9 +158,8 @@ def validator_document(
         },
         "consensus": {
             **shared,
-            "seat": seat,
             "address": addresses.consensus,
-            "peers": {str(peer.seat): peer.consensus for peer in network.validators if peer.seat != seat},
+            "peers": [peer.consensus for peer in network.validators if peer.seat != seat],
             "database_url": database.dsn("consensus"),
             "key_file": str(directory / "keys" / "consensus.json"),
             "record_directory": str(files.make_private_directory(directory / "record")),

@@ -63,11 +63,11 @@ def test_every_validator_knows_the_others_and_only_its_own_database(
     for seat in range(4):
         database = PostgresServer(network.validator_directory(seat) / "postgres")
         document = parts.validator_document(network, seat, database, nats, certificates)
-        others = {str(peer.seat) for peer in network.validators} - {str(seat)}
-        assert set(document["consensus"]["peers"]) == others
+        others = [peer for peer in network.validators if peer.seat != seat]
+        assert document["consensus"]["peers"] == [peer.consensus for peer in others]
         assert document["ledger"]["database_url"].endswith(f"validator-{seat}/postgres")
         text = json.dumps(document)
-        assert not any(f"validator-{other}/" in text for other in others)
+        assert not any(f"validator-{other.seat}/" in text for other in others)
         assert document["ledger"]["vm_address"] == parts.socket_of(network, seat, "vm")
 
 

@@ -25,7 +25,7 @@ from icn_consensus.api.consensus_service import STREAM_TRANSACTIONS, ConsensusSe
 from icn_consensus.api.peer_service import CONNECT, PeerServicer, add_peer_service_to_server
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.replica import Status
-from icn_consensus.domain.validator_set import parse_validator_set
+from icn_consensus.domain.validator_set import NO_SEAT, parse_validator_set
 from icn_consensus.peers.application import ApplicationClient
 from icn_consensus.peers.hello import Identity
 from icn_consensus.peers.network import PeerNetwork
@@ -47,7 +47,7 @@ _log = structlog.get_logger(__name__)
 
 
 class CannotValidate(Exception):
-    """The settings do not make this process a validator of the zone; the message says what is wrong."""
+    """The settings do not make this process a validator; the message says what is wrong."""
 
 
 class Service:
@@ -100,7 +100,7 @@ class Service:
         record_log = self._record_log = RecordLog.open(
             settings.record_directory,
             genesis_hash=config.genesis_hash,
-            seat=settings.seat,
+            public_key=config.public_key,
             key_file=settings.key_file,
         )
         self._database = await Database.open(
@@ -121,14 +121,25 @@ class Service:
             clock=self._clock,
             recovered=recovered,
         )
-        identity = Identity(config.genesis_hash, settings.seat, config.validators, self._crypto)
-        addresses = {seat: address for seat, address in settings.peers.items() if seat != settings.seat}
+        label = _label(config)
+        identity = Identity(config.genesis_hash, config.public_key, self._crypto, label)
+        addresses = [address for address in settings.peers if address != settings.address]
         network = self._network = PeerNetwork(
-            identity, addresses, self._channels, driver, driver.final_height
+            identity,
+            addresses,
+            self._channels,
+            driver,
+            final_height=driver.final_height,
+            is_named=driver.replica.names,
         )
         driver.begin(network, network.note_final_height, self._guard)
         status = StatusReader(
-            settings.seat, config.genesis_hash, driver.status, lambda: len(pool), network.connections
+            config.public_key,
+            config.genesis_hash,
+            driver.status,
+            driver.replica.seats,
+            lambda: len(pool),
+            network.connection,
         )
         self._server = GrpcServer(
             settings.address,
@@ -144,10 +155,10 @@ class Service:
         )
         await self._server.start()
         network.start(self._guard)
-        _publish_metrics(str(settings.seat), driver, pool, record_log)
+        _publish_metrics(label, driver, pool, record_log)
         _log.info(
             "consensus takes part",
-            seat=settings.seat,
+            validator=label,
             height=recovered.final_header.height,
             address=self._server.address,
         )
@@ -191,17 +202,10 @@ async def build(settings: ConsensusSettings, stop: Stop | None = None, clock: Cl
 
     Raises:
         GenesisInvalid, OSError: the genesis or key file.
-        CannotValidate: seat, key, peers and genesis do not fit together.
+        CannotValidate: the key file holds no key.
     """
     genesis = load_genesis(settings.genesis)
     key = _load_key(settings.key_file)
-    seats = len(genesis.validators)
-    if settings.seat >= seats:
-        raise CannotValidate(f"seat {settings.seat} of {seats}")
-    if genesis.validators[settings.seat].public_keys[Suite.ED25519] != key.public_key:
-        raise CannotValidate(f"the key in {settings.key_file} is not that of seat {settings.seat}")
-    if not settings.peers.keys() | {settings.seat} == set(range(seats)):
-        raise CannotValidate(f"addresses of seats {sorted(settings.peers)}, but the zone has {seats} seats")
     return Service(genesis, key, settings, stop or Stop(), clock or SystemClock())
 
 
@@ -218,6 +222,12 @@ def _config(genesis: Genesis, public_key: bytes) -> Config:
         block_bytes_max=genesis.limits.bytes_max,
         block_transactions_max=genesis.limits.transactions_max,
     )
+
+
+def _label(config: Config) -> str:
+    """Of this validator in metrics and logs: its seat at genesis, or the beginning of its key."""
+    seat = config.validators.seat_of(config.public_key)
+    return config.public_key.hex()[:8] if seat == NO_SEAT else str(seat)
 
 
 def _load_key(path: Path) -> SigningKey:

@@ -19,10 +19,9 @@ class ConsensusSettings(ServiceSettings, service="consensus"):
 
     genesis: Path
     """The zone's genesis file."""
-    seat: Annotated[int, Field(ge=0, le=49)]
-    """This validator's, from 0."""
     key_file: Path
-    """JSON object with the 32-byte seed of each consensus key in hex: ``ed25519``, ``ml_dsa_65``."""
+    """Who this validator is: it votes where a set names its key. JSON object with the 32-byte seed of each
+    consensus key in hex: ``ed25519``, ``ml_dsa_65``."""
     database_url: SecretStr
     """The validator's own Postgres, as the role ``consensus``."""
     record_directory: Path
@@ -31,8 +30,8 @@ class ConsensusSettings(ServiceSettings, service="consensus"):
     """Where this validator's application listens: ``unix:/path``."""
     address: Address
     """Where PeerService and ConsensusService listen, ``host:port``."""
-    peers: dict[int, Address]
-    """Where the others listen, by seat; JSON in the environment. The own seat may be among them."""
+    peers: Annotated[list[Address], Field(max_length=64)]
+    """Where others listen, JSON in the environment. The own may be among them; who is missing has to dial."""
 
     tls_certificate: Path | None = None
     tls_key: Path | None = None

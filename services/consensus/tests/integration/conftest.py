@@ -41,13 +41,12 @@ class Validator:
         self.application_address = f"unix:{federation.sockets / str(seat)}"
         self.settings = ConsensusSettings(
             genesis=network.genesis_path,
-            seat=seat,
             key_file=self.directory / "keys" / "consensus.json",
             database_url=database_url,
             record_directory=self.directory / "record",
             application_address=self.application_address,
             address=network.validators[seat].consensus,
-            peers={other.seat: other.consensus for other in network.validators},
+            peers=[other.consensus for other in network.validators],
             tls_certificate=self.tls.certificate,
             tls_key=self.tls.key,
             tls_authority=self.tls.authority,
@@ -56,6 +55,11 @@ class Validator:
         self.stop_request = Stop()
         self.service: Service | None = None
         self._server: GrpcServer | None = None
+
+    @property
+    def public_key(self) -> bytes:
+        """Its Ed25519 consensus key."""
+        return self.federation.network.genesis.validators[self.seat].public_keys[Suite.ED25519]
 
     def new_application(self) -> CountingApplication:
         genesis = self.federation.network.genesis

@@ -2,7 +2,8 @@
 """A tiny real application: lanes that count. It implements ApplicationService as the ledger does, in memory.
 
 A transaction is u64 expiry ‖ 8-byte lane ‖ u64 sequence ‖ anything; its id is its hash. It is valid once its
-lane stands at sequence − 1 and while block time has not passed its expiry.
+lane stands at sequence − 1 and while block time has not passed its expiry. What follows NAMES_SEATS is the
+set of the epochs to come.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from icn.consensus.v1 import application_pb2, application_pb2_grpc, block_pb2
+from icn_consensus.domain.validator_set import validator_set_hash
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, sha256
 from icn_crypto.merkle_log import EMPTY_ROOT, Log, leaf_hash, tree_root
 from icn_kit.errors import DomainError, ErrorKind, FailedPrecondition
 
 HEAD_BYTES = 24
+NAMES_SEATS = b"seats "
 
 
 class StateBehind(DomainError):
@@ -69,9 +72,12 @@ class CountingApplication(application_pb2_grpc.ApplicationServiceServicer):
     log: Log = field(default_factory=Log)
     digest: bytes = bytes(32)
     refuses_checks: bool = False
+    sets: dict[bytes, bytes] = field(default_factory=dict)
+    """By hash."""
 
     def __post_init__(self) -> None:
         root = sha256(self.digest)
+        self.sets[validator_set_hash(self.validator_set)] = self.validator_set
         self.states.append(
             application_pb2.ExecutedState(
                 executed_height=0,
@@ -106,6 +112,9 @@ class CountingApplication(application_pb2_grpc.ApplicationServiceServicer):
         return application_pb2.GetInfoResponse(
             genesis_hash=self.genesis_hash, protocol_version=1, state=self.states[-1]
         )
+
+    async def GetValidatorSet(self, request: Any, context: Any) -> Any:
+        return application_pb2.GetValidatorSetResponse(validator_set=self.sets[request.hash])
 
     async def CheckTransactions(self, request: Any, context: Any) -> Any:
         if self.refuses_checks:
@@ -192,6 +201,9 @@ class CountingApplication(application_pb2_grpc.ApplicationServiceServicer):
             assert identifier not in self.executed, "executed twice"
             self.executed[identifier] = header.height
             self.digest = sha256(self.digest + data)
+            if data[HEAD_BYTES:].startswith(NAMES_SEATS):
+                self.validator_set = data[HEAD_BYTES + len(NAMES_SEATS) :]
+                self.sets[validator_set_hash(self.validator_set)] = self.validator_set
             receipts.append(b"done at %d" % header.height)
         self.log.append(leaf_hash(self._hash(request.header)))
         self.headers.append(request.header)

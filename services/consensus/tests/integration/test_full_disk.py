@@ -11,7 +11,6 @@ import pytest
 from icn.consensus.v1 import service_pb2
 from icn_consensus.domain.records import RecordKind, decode_record
 from icn_consensus.store.record_log import RecordLog
-from icn_crypto.suites import Suite
 
 from .conftest import Federation, MakeFederation, Validator, until
 from .counting_application import make_transaction
@@ -58,10 +57,9 @@ async def test_a_validator_whose_disk_fills_stops_says_why_and_comes_back_when_t
     federation: Federation = make_federation()
     *steady, victim = federation.validators
     heard: set[bytes] = set()
-    key = federation.network.genesis.validators[victim.seat].public_keys[Suite.ED25519]
     for validator in steady:
         await validator.start()
-        listen(validator, key, heard)
+        listen(validator, victim.public_key, heard)
     processes.start(victim)
     sequence = 0
 
@@ -82,7 +80,9 @@ async def test_a_validator_whose_disk_fills_stops_says_why_and_comes_back_when_t
     assert "record cannot be written: File too large" in (victim.directory / "log").read_text()
 
     log = RecordLog.open(
-        victim.settings.record_directory, genesis_hash=federation.network.genesis.hash, seat=victim.seat
+        victim.settings.record_directory,
+        genesis_hash=federation.network.genesis.hash,
+        public_key=victim.public_key,
     )
     kept = {record.message for record in map(decode_record, log.payloads()) if record.kind in OWN}
     log.close()

@@ -38,7 +38,7 @@ def identity_of(federation: Federation, seat: int, key: SigningKey | None = None
         seeds = (federation.validators[seat].directory / "keys" / "consensus.json").read_text()
         key = SigningKey.from_seed(Suite.ED25519, bytes.fromhex(json.loads(seeds)["ed25519"]))
     crypto = ConsensusCrypto(key, config.genesis_hash)
-    return Identity(config.genesis_hash, seat, config.validators, crypto)
+    return Identity(config.genesis_hash, federation.validators[seat].public_key, crypto)
 
 
 async def shake_hands(call: Any, identity: Identity) -> None:
@@ -141,7 +141,7 @@ async def test_a_seat_that_sends_malformed_frames_is_kept_out_for_a_while_and_th
         await shake_hands(call, identity_of(federation, 1))
         await call.write(b"\xff" * 100)
         assert await reason_of_end(call) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_FRAME")
-        assert await hello_is_answered_with(federation, 1) == (grpc.StatusCode.UNAVAILABLE, "SEAT_BARRED")
+        assert await hello_is_answered_with(federation, 1) == (grpc.StatusCode.UNAVAILABLE, "PEER_BARRED")
         [outcome] = await federation.validators[0].submit([make_transaction(b"%f" % bar_seconds, 1)])
         assert outcome.receipt, "the others go on"
         await asyncio.sleep(bar_seconds)
@@ -170,9 +170,9 @@ async def test_a_seat_that_sends_messages_no_honest_validator_sends_is_cut_off_a
         await call.write(frames.request_bytes(dishonest[number % len(dishonest)]))
     await asyncio.sleep(0.3)
     assert service._network is not None
-    assert service._network._standings[1]._faults == standing.FAULTS_MAX - 1
+    assert service._network._standings[liar.public_key]._faults == standing.FAULTS_MAX - 1
     await call.write(frames.request_bytes(dishonest[0]))
-    assert await reason_of_end(call) == (grpc.StatusCode.UNAVAILABLE, "SEAT_BARRED")
+    assert await reason_of_end(call) == (grpc.StatusCode.UNAVAILABLE, "PEER_BARRED")
     assert (service.fault, federation.validators[0].stop_request.is_requested) == ("", False)
 
 

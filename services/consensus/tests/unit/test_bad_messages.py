@@ -67,7 +67,7 @@ class CountingPeers(FakePeers):
 def frames_of_every_kind(random: Random) -> list[peer_pb2.PeerFrame]:
     asked = peer_pb2.FetchRequest
     return [
-        peer_pb2.PeerFrame(hello=peer_pb2.Hello(genesis_hash=bytes(32), seat=1, nonce=bytes(32))),
+        peer_pb2.PeerFrame(hello=peer_pb2.Hello(genesis_hash=bytes(32), public_key=PEER, nonce=bytes(32))),
         peer_pb2.PeerFrame(proposal=random.randbytes(300)),
         peer_pb2.PeerFrame(vote=random.randbytes(150)),
         peer_pb2.PeerFrame(certificate=random.randbytes(300)),

@@ -4,19 +4,18 @@ from collections.abc import Callable
 
 import pytest
 from icn.consensus.v1 import peer_pb2
-from icn_consensus.domain.validator_set import ValidatorSet
 from icn_consensus.peers.hello import Greeting, HelloRefused, Identity
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_crypto.suites import SigningKey, Suite
 
 GENESIS = b"g" * 32
 KEYS = [SigningKey.from_seed(Suite.ED25519, bytes([seat]) * 32) for seat in range(4)]
-VALIDATORS = ValidatorSet(tuple(key.public_key for key in KEYS), b"h" * 32)
 
 
-def identity(seat: int, *, key: int | None = None, genesis_hash: bytes = GENESIS) -> Identity:
-    signing = KEYS[seat if key is None else key]
-    return Identity(genesis_hash, seat, VALIDATORS, ConsensusCrypto(signing, genesis_hash))
+def identity(number: int, *, key: int | None = None, genesis_hash: bytes = GENESIS) -> Identity:
+    """Who says that it has a key, and signs with that or another."""
+    signing = KEYS[number if key is None else key]
+    return Identity(genesis_hash, KEYS[number].public_key, ConsensusCrypto(signing, genesis_hash))
 
 
 def shake_hands(caller: Greeting, callee: Greeting) -> None:
@@ -26,32 +25,25 @@ def shake_hands(caller: Greeting, callee: Greeting) -> None:
 
 
 def test_both_sides_learn_who_the_other_is_and_how_far_it_is() -> None:
-    caller, callee = Greeting(identity(1), expected_seat=3), Greeting(identity(3))
+    caller, callee = Greeting(identity(1)), Greeting(identity(3))
     shake_hands(caller, callee)
-    assert (caller.seat, caller.final_height, caller.is_proven) == (3, 9, True)
-    assert (callee.seat, callee.final_height, callee.is_proven) == (1, 7, True)
+    assert (caller.peer, caller.final_height, caller.is_proven) == (KEYS[3].public_key, 9, True)
+    assert (callee.peer, callee.final_height, callee.is_proven) == (KEYS[1].public_key, 7, True)
 
 
 def test_a_caller_with_another_key_is_refused_when_it_has_to_answer() -> None:
     caller, callee = Greeting(identity(1, key=2)), Greeting(identity(3))
     callee.hear(caller.say(0), must_answer=False)
     caller.hear(callee.say(0), must_answer=True)
-    with pytest.raises(HelloRefused, match="signature is not that of seat 1"):
+    with pytest.raises(HelloRefused, match=f"signature is not that of key {KEYS[1].public_key.hex()}"):
         callee.hear(caller.say(0), must_answer=True)
     assert not callee.is_proven
 
 
 def test_a_callee_with_another_key_is_refused() -> None:
-    caller, callee = Greeting(identity(1), expected_seat=3), Greeting(identity(3, key=0))
+    caller, callee = Greeting(identity(1)), Greeting(identity(3, key=0))
     callee.hear(caller.say(0), must_answer=False)
-    with pytest.raises(HelloRefused, match="seat 3"):
-        caller.hear(callee.say(0), must_answer=True)
-
-
-def test_another_seat_at_the_address_of_a_seat_is_refused() -> None:
-    caller, callee = Greeting(identity(1), expected_seat=2), Greeting(identity(3))
-    callee.hear(caller.say(0), must_answer=False)
-    with pytest.raises(HelloRefused, match="at the address of seat 2"):
+    with pytest.raises(HelloRefused, match=f"key {KEYS[3].public_key.hex()}"):
         caller.hear(callee.say(0), must_answer=True)
 
 
@@ -92,8 +84,9 @@ def _set(name: str, value: object) -> Callable[[peer_pb2.Hello], None]:
     [
         peer_pb2.PeerFrame(vote=b"a vote"),
         peer_pb2.PeerFrame(),
-        _changed(_set("seat", 4)),
-        _changed(_set("seat", 3)),
+        _changed(_set("public_key", b"")),
+        _changed(_set("public_key", b"k" * 31)),
+        _changed(_set("public_key", KEYS[3].public_key)),
         _changed(_set("nonce", b"")),
         _changed(_set("nonce", b"n" * 31)),
         _changed(_set("nonce", b"n" * 33)),
@@ -119,7 +112,7 @@ def test_an_answer_with_a_wrong_nonce_or_signature_is_refused(name: str, value: 
         callee.hear(answer, must_answer=True)
 
 
-@pytest.mark.parametrize(("name", "value"), [("seat", 2), ("nonce", b"m" * 32)])
+@pytest.mark.parametrize(("name", "value"), [("public_key", KEYS[2].public_key), ("nonce", b"m" * 32)])
 def test_a_second_hello_that_differs_from_the_first_is_refused(name: str, value: object) -> None:
     caller, callee = Greeting(identity(1)), Greeting(identity(3))
     callee.hear(caller.say(0), must_answer=False)
@@ -136,7 +129,7 @@ def test_an_answer_passed_on_by_somebody_in_the_middle_is_refused() -> None:
     opening = Greeting(identity(1)).say(0)
     target.hear(opening, must_answer=False)
     nonce = target.say(0).hello.nonce
-    for claimed in (0, 3):  # as a third seat, and as the target itself
+    for claimed in (0, 3):  # as a third one, and as the target itself
         in_the_middle = Greeting(identity(claimed)).say(0)
         in_the_middle.hello.nonce = nonce
         victim = Greeting(identity(1))
@@ -144,5 +137,5 @@ def test_an_answer_passed_on_by_somebody_in_the_middle_is_refused() -> None:
         answer = victim.say(0)
         assert answer.hello.answered_nonce == nonce
         answer.hello.nonce = opening.hello.nonce
-        with pytest.raises(HelloRefused, match="signature is not that of seat 1"):
+        with pytest.raises(HelloRefused, match=f"signature is not that of key {KEYS[1].public_key.hex()}"):
             target.hear(answer, must_answer=True)

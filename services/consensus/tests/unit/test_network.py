@@ -5,13 +5,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc
-from icn_consensus.domain.validator_set import ValidatorSet
 from icn_consensus.peers.hello import Identity
 from icn_consensus.peers.network import PeerNetwork
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_crypto.suites import SigningKey, Suite
 
-KEYS = [SigningKey.from_seed(Suite.ED25519, bytes([seat]) * 32) for seat in range(4)]
+KEY = SigningKey.from_seed(Suite.ED25519, bytes(32))
 GENESIS = b"g" * 32
 
 
@@ -42,9 +41,11 @@ async def test_closing_ends_although_a_stream_that_begins_eats_the_cancellation(
     channels: Any = SimpleNamespace(
         channel=lambda _address: SimpleNamespace(stream_stream=lambda _method: lambda: call)
     )
-    validators = ValidatorSet(tuple(key.public_key for key in KEYS), b"h" * 32)
-    identity = Identity(GENESIS, 0, validators, ConsensusCrypto(KEYS[0], GENESIS))
-    network = PeerNetwork(identity, {1: "peer"}, channels, listener=None, final_height=lambda: 0)  # type: ignore[arg-type]
+    identity = Identity(GENESIS, KEY.public_key, ConsensusCrypto(KEY, GENESIS))
+    listener: Any = None
+    network = PeerNetwork(
+        identity, ["peer"], channels, listener, final_height=lambda: 0, is_named=lambda _peer: True
+    )
     network.start(lambda work, name: asyncio.create_task(work, name=name))
     await call.is_writing.wait()
     async with asyncio.timeout(5):

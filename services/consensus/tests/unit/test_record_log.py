@@ -17,7 +17,8 @@ from icn_consensus.store import record_log
 from icn_consensus.store.record_log import RecordLog, RecordLogInUse
 
 GENESIS = bytes(range(32))
-HEADER_BYTES = 72
+KEY = b"k" * 32
+HEADER_BYTES = 100
 RECORD_BYTES = 28
 
 payload_lists = st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=12)
@@ -29,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def open_log(folder: Path, **options: object) -> RecordLog:
-    return RecordLog.open(folder, genesis_hash=GENESIS, seat=2, **options)  # type: ignore[arg-type]
+    return RecordLog.open(folder, genesis_hash=GENESIS, public_key=KEY, **options)  # type: ignore[arg-type]
 
 
 def filled(folder: Path, payloads: list[bytes]) -> Path:
@@ -150,7 +151,7 @@ def test_a_record_with_another_sequence_number_is_damage(folder: Path) -> None:
     content = segment.read_bytes()
     first = content[HEADER_BYTES : HEADER_BYTES + RECORD_BYTES + 3]
     segment.write_bytes(content[:HEADER_BYTES] + first + first + content[HEADER_BYTES + 2 * len(first) :])
-    with pytest.raises(RecordLogDamaged, match="at byte 103"):
+    with pytest.raises(RecordLogDamaged, match="at byte 131"):
         reopened(folder)
 
 
@@ -268,11 +269,13 @@ def test_a_second_process_cannot_use_the_key_with_a_log_of_its_own(folder: Path,
     log.close()
 
 
-@pytest.mark.parametrize(("genesis_hash", "seat"), [(bytes(32), 2), (GENESIS, 3)])
-def test_a_log_of_another_zone_or_seat_is_refused(folder: Path, genesis_hash: bytes, seat: int) -> None:
+@pytest.mark.parametrize(("genesis_hash", "public_key"), [(bytes(32), KEY), (GENESIS, bytes(32))])
+def test_a_log_of_another_zone_or_key_is_refused(
+    folder: Path, genesis_hash: bytes, public_key: bytes
+) -> None:
     filled(folder, [b"one"])
-    with pytest.raises(RecordLogDamaged, match="another zone or seat"):
-        RecordLog.open(folder, genesis_hash=genesis_hash, seat=seat)
+    with pytest.raises(RecordLogDamaged, match="another zone or key"):
+        RecordLog.open(folder, genesis_hash=genesis_hash, public_key=public_key)
 
 
 def test_a_segment_under_another_name_is_refused(folder: Path) -> None:
@@ -287,7 +290,7 @@ import resource, sys
 from pathlib import Path
 from icn_consensus.store.record_log import RecordLog, RecordLogFailed
 
-log = RecordLog.open(Path(sys.argv[1]), genesis_hash=bytes(range(32)), seat=2)
+log = RecordLog.open(Path(sys.argv[1]), genesis_hash=bytes(range(32)), public_key=b"k" * 32)
 log.append(b"durable", 0, 1)
 log.sync()
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))

@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from icn_client.connection import Connection
     from icn_client.keystore import Identity
 
-NOT_CONNECTED_YET = (
-    "Note: streams between validators are still bound to the keys of genesis. From the edge of the epoch on "
-    "a key named now counts as a seat, but its validator cannot connect in this release."
-)
 _EXAMPLES = """\b
 Examples:
   icn validators show
@@ -277,7 +273,6 @@ def _print_changed(done: tuple[Any, GetValidatorsResponse], as_json: bool) -> No
     shown = {"next": now.next.hash.hex(), "seats": len(now.next.seats), "seats_changed": now.seats_changed}
     text = f"next are {len(now.next.seats)} seats, {now.seats_changed} changed: {now.next.hash.hex()}"
     print_done(outcome, as_json, shown, text)
-    typer.echo(NOT_CONNECTED_YET, err=True)
 
 
 def _document(seats: Seats) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
 
 from icn_consensus.api.sinks import CallSink, StreamSink
+from icn_consensus.domain.validator_set import NO_SEAT
 from icn_consensus.usecases.ends import News
 from icn_consensus.usecases.get_status import StatusReader
 from icn_consensus.usecases.ports import EvidenceStore, Submissions
@@ -73,7 +74,8 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
         status = self._status.read()
         core = status.core
         return service_pb2.GetStatusResponse(
-            seat=status.seat,
+            seat=max(0, core.seat),
+            is_seated=core.seat != NO_SEAT,
             epoch=core.epoch,
             view=core.view,
             final_height=core.final_height,

@@ -108,6 +108,14 @@ class Replica:
                 leaders[state.validators.public_keys[leader]] = None
         return tuple(leaders)
 
+    def names(self, public_key: bytes) -> bool:
+        """Whether a set that decides, has just decided or may decide next gives this key a seat."""
+        return self._state.seating.names(public_key)
+
+    def seats(self) -> tuple[bytes, ...]:
+        """Keys of who decides in the current epoch, in seat order."""
+        return self._state.validators.public_keys
+
     def other_seats(self) -> tuple[bytes, ...]:
         """Keys of everybody else who decides in the current epoch."""
         keys = self._state.validators.public_keys

@@ -44,6 +44,10 @@ class Seating:
             self._newest, self._newest_hash = data, named.hash
             self._known[named.hash] = named
 
+    def names(self, public_key: bytes) -> bool:
+        """Whether a set that is known here gives this key a seat."""
+        return any(item.seat_of(public_key) != NO_SEAT for item in self._known.values())
+
     def find(self, set_hash: bytes) -> ValidatorSet | None:
         """A set that a state or the newest final header has named."""
         return self._known.get(set_hash)

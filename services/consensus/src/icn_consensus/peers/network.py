@@ -1,7 +1,9 @@
 """Streams to and from the other validators. Source: protos/icn/consensus/v1/peer.proto.
 
-Each validator dials every other and writes on the streams that it dialled; what it hears comes on those that
-others dialled. So a stream has one writer and one reader, and reconnecting needs no agreement.
+Each validator dials every address it was given, and writes to a peer on the stream that it dialled; where it
+has none, as to one that came later, on the stream that the peer dialled. So reconnecting needs no agreement.
+A peer is its consensus key. Whom no known set names is a follower: it is told what everybody is told, its
+questions are answered, and nothing else that it says is heard.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 import grpc
@@ -34,6 +36,8 @@ HELLO_SECONDS_MAX: Final = 5.0
 RECONNECT_SECONDS_FIRST: Final = 0.1
 RECONNECT_SECONDS_MAX: Final = 2.0
 """A validator that starts again within 5 s is found within 2 s more, however long it was away."""
+FOLLOWERS_MAX: Final = 8
+"""Streams of callers that no set names: validators that wait for their seat."""
 
 _log = structlog.get_logger(__name__)
 
@@ -55,17 +59,30 @@ class Listener(Protocol):
 
 
 class _Link:
-    """The stream to one peer."""
+    """An address that we dial."""
 
-    def __init__(self, seat: int, peer: bytes, address: str) -> None:
-        self.seat = seat
-        self.peer = peer
+    def __init__(self, address: str) -> None:
         self.address = address
         self.outbox = Outbox()
-        self.is_connected = False
-        self.final_height = 0
-        """Highest that the peer told of."""
+        self.peer = b""
+        """Who answers there; empty while there is no stream."""
         self.last_problem = ""
+
+
+class _Call:
+    """A stream that a peer dialled."""
+
+    def __init__(self, task: asyncio.Task[Any], *, is_named: bool) -> None:
+        self.task = task
+        self.outbox = Outbox()
+        self.is_named = is_named
+        self.ended_by: DomainError | None = None
+        """Why we cancelled it."""
+
+    def end(self, why: DomainError) -> None:
+        """Cancel it; the caller is told why."""
+        self.ended_by = why
+        self.task.cancel()
 
 
 class PeerNetwork:
@@ -74,107 +91,139 @@ class PeerNetwork:
     def __init__(
         self,
         identity: Identity,
-        addresses: Mapping[int, str],
+        addresses: Sequence[str],
         channels: ChannelFactory,
         listener: Listener,
+        *,
         final_height: Callable[[], int],
+        is_named: Callable[[bytes], bool],
     ) -> None:
+        """``is_named``: whether a set that the state knows names this key."""
         self._identity = identity
         self._channels = channels
         self._listener = listener
         self._final_height = final_height
-        keys = identity.validators.public_keys
-        self._links = {seat: _Link(seat, keys[seat], address) for seat, address in sorted(addresses.items())}
-        self._inbound: dict[int, asyncio.Task[Any]] = {}
-        self._replaced: set[asyncio.Task[Any]] = set()
-        self._barred: set[asyncio.Task[Any]] = set()
-        self._standings = {seat: Standing() for seat in self._links}
+        self._is_named = is_named
+        self._links = [_Link(address) for address in addresses]
+        self._dialled: dict[bytes, _Link] = {}
+        self._calls: dict[bytes, _Call] = {}
+        self._outboxes: dict[bytes, Outbox] = {}
+        """Where what is for a peer waits to be written."""
+        self._heights: dict[bytes, int] = {}
+        """Highest final block that a peer told of, while there is a stream."""
+        self._standings: dict[bytes, Standing] = {}
+        """Of keys that a set names."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, guard: Callable[[Any, str], asyncio.Task[None]]) -> None:
         """Begin to dial; ``guard`` runs a coroutine as a task that must not fail."""
         self._tasks = [
-            guard(self._keep_connected(link), f"consensus.peer.{link.seat}") for link in self._links.values()
+            guard(self._keep_connected(link), f"consensus.peer.{link.address}") for link in self._links
         ]
 
     async def close(self) -> None:
         """End the streams that we dialled."""
         await cancel_all(self._tasks)
 
-    def connections(self) -> list[tuple[int, bool, int]]:
-        """Per other seat: whether a stream to or from it is open, and the highest final height it told of."""
-        return [
-            (link.seat, link.is_connected or link.seat in self._inbound, link.final_height)
-            for link in self._links.values()
-        ]
+    def connection(self, peer: bytes) -> tuple[bool, int]:
+        """Whether a stream to or from it is open, and the highest final height it told of."""
+        return peer in self._outboxes, self._heights.get(peer, 0)
 
     def note_final_height(self, peer: bytes, height: int) -> None:
         """A peer told of a final block."""
-        link = self._links[self._identity.validators.seat_of(peer)]
-        link.final_height = max(link.final_height, height)
+        self._heights[peer] = max(height, self._heights.get(peer, 0))
 
     def note_fault(self, peer: bytes) -> None:
         """A peer sent what no honest validator sends; when that was too much, its stream is cut."""
-        seat = self._identity.validators.seat_of(peer)
-        if self._note_fault(seat, "malformed messages", is_fatal=False):
-            stream = self._inbound.get(seat)
-            if stream is not None:
-                self._barred.add(stream)
-                stream.cancel()
+        if self._note_fault(peer, "malformed messages", is_fatal=False) and peer in self._calls:
+            self._calls[peer].end(_barred(peer))
 
-    def _note_fault(self, seat: int, problem: str, *, is_fatal: bool) -> bool:
-        """Count a fault; True when the seat is barred from now on."""
+    def _note_fault(self, peer: bytes, problem: str, *, is_fatal: bool) -> bool:
+        """Count a fault; True when the peer is barred from now on."""
         PEER_FAULTS.labels("frame" if is_fatal else "message").inc()
-        standing, now = self._standings[seat], time.monotonic()
+        if not self._is_named(peer):
+            return True  # nobody misses a follower
+        standing, now = self._standings.setdefault(peer, Standing()), time.monotonic()
         if standing.is_barred(now):
             return True  # for what its stream sent before it was cut
         seconds = standing.note_fault(now, is_fatal=is_fatal)
         if not seconds:
             return False
-        _log.error("a seat is barred", seat=seat, seconds=seconds, problem=problem)
+        _log.error("a peer is barred", peer=peer.hex(), seconds=seconds, problem=problem)
         return True
+
+    def _is_barred(self, peer: bytes) -> bool:
+        standing = self._standings.get(peer)
+        return standing is not None and standing.is_barred(time.monotonic())
 
     # --- sending: usecases.ports.Peers
 
     def broadcast(self, kind: MessageKind, data: bytes, except_peers: tuple[bytes, ...]) -> None:
         """Send to everybody but those."""
         frame = frames.message_frame(kind, data)
-        for link in self._links.values():
-            if link.peer not in except_peers:
-                self._put(link, frame, is_urgent=True)
+        for peer in self._outboxes:
+            if peer not in except_peers:
+                self._put(peer, frame, is_urgent=True)
 
     def send(self, peer: bytes, kind: MessageKind, data: bytes) -> None:
         """Send to one peer."""
-        self._put(self._link(peer), frames.message_frame(kind, data), is_urgent=True)
+        self._put(peer, frames.message_frame(kind, data), is_urgent=True)
 
     def send_transactions(self, peer: bytes, transactions: Sequence[bytes]) -> bool:
         """Send transactions; False when the peer is not connected."""
-        return self._put(self._link(peer), frames.transactions_frame(transactions), is_urgent=False)
+        return self._put(peer, frames.transactions_frame(transactions), is_urgent=False)
 
     def broadcast_traces(self, traces: Sequence[tuple[bytes, str]]) -> None:
         """Tell everybody who is connected."""
         frame = frames.traces_frame(traces)
-        for link in self._links.values():
-            self._put(link, frame, is_urgent=False)
+        for peer in self._outboxes:
+            self._put(peer, frame, is_urgent=False)
 
     def send_fetch_request(self, peer: bytes, request: FetchRequest) -> bool:
         """Ask a peer; False when it is not connected."""
-        return self._put(self._link(peer), frames.fetch_request_frame(request), is_urgent=True)
+        return self._put(peer, frames.fetch_request_frame(request), is_urgent=True)
 
     def send_fetch_response(self, peer: bytes, request: int, found: Found) -> None:
         """Answer a peer."""
-        self._put(self._link(peer), frames.fetch_response_frame(request, found), is_urgent=False)
+        self._put(peer, frames.fetch_response_frame(request, found), is_urgent=False)
 
-    def _link(self, peer: bytes) -> _Link:
-        return self._links[self._identity.validators.seat_of(peer)]
-
-    def _put(self, link: _Link, frame: bytes, *, is_urgent: bool) -> bool:
-        if not link.is_connected:
+    def _put(self, peer: bytes, frame: bytes, *, is_urgent: bool) -> bool:
+        outbox = self._outboxes.get(peer)
+        if outbox is None:
             return False
-        dropped = link.outbox.put(frame, is_urgent=is_urgent)
+        dropped = outbox.put(frame, is_urgent=is_urgent)
         if dropped:
             PEER_FRAMES_DROPPED.inc(dropped)
         return True
+
+    def _choose_outbox(self, peer: bytes) -> None:
+        """Streams to or from a peer came or went: tell the listener where that changes how it is reached."""
+        link, call = self._dialled.get(peer), self._calls.get(peer)
+        chosen = link.outbox if link is not None else call.outbox if call is not None else None
+        before = self._outboxes.get(peer)
+        if chosen is before:
+            return
+        if before is not None:
+            del self._outboxes[peer]
+            self._listener.on_disconnected(peer)  # what waited there is lost
+        if chosen is not None:
+            chosen.clear()
+            self._outboxes[peer] = chosen
+            self._listener.on_connected(peer, self._heights.get(peer, 0))
+        else:
+            self._heights.pop(peer, None)
+        PEERS_CONNECTED.labels(self._identity.label).set(len(self._outboxes))
+
+    def _take(self, peer: bytes, data: bytes, *, is_heard: bool) -> None:
+        """Hand over the frames of a message; of who is not heard only its questions."""
+        try:
+            parsed = frames.parse_frames(data)
+        except frames.MalformedFrame as error:
+            self._note_fault(peer, str(error), is_fatal=True)
+            raise
+        for frame in parsed:
+            if is_heard or frame.WhichOneof("kind") == "fetch_request":
+                self._listener.on_frame(peer, frame)
 
     # --- streams we dial
 
@@ -192,7 +241,7 @@ class PeerNetwork:
                 self._note_problem(link, f"{answer.reason}: {answer.message}")
             except (TimeoutError, asyncio.InvalidStateError, grpc.aio.UsageError) as error:
                 self._note_problem(link, f"the stream broke: {type(error).__name__}")
-            if link.is_connected:
+            if link.peer:
                 delay_seconds = RECONNECT_SECONDS_FIRST
                 self._disconnected(link)
             if task.cancelling():
@@ -202,38 +251,39 @@ class PeerNetwork:
             delay_seconds = min(2 * delay_seconds, RECONNECT_SECONDS_MAX)
 
     async def _run_stream(self, link: _Link) -> None:
-        """Connect, shake hands, write what is queued until the stream ends."""
+        """Connect, shake hands, write what is queued and read until the stream ends."""
         connect = self._channels.channel(link.address).stream_stream(CONNECT)
         call = connect()
         try:
-            greeting = Greeting(self._identity, expected_seat=link.seat)
+            greeting = Greeting(self._identity)
             async with asyncio.timeout(HELLO_SECONDS_MAX):
                 await call.write(frames.request_bytes(greeting.say(self._final_height())))
                 answer = await call.read()
                 if answer is grpc.aio.EOF:
                     raise HelloRefused(f"the stream ended: {await call.details()}")
                 greeting.hear(frames.parse_frame(answer), must_answer=True)
+                other = self._dialled.get(greeting.peer)
+                if other is not None:
+                    raise HelloRefused(f"{greeting.peer.hex()} answers at {other.address}, too")
                 await call.write(frames.request_bytes(greeting.say(self._final_height())))
-            link.outbox.clear()
-            link.is_connected = True
+            link.peer = greeting.peer
             link.last_problem = ""
+            self._dialled[link.peer] = link
             self.note_final_height(link.peer, greeting.final_height)
-            PEERS_CONNECTED.labels(self._identity.seat).inc()
-            _log.info("peer connected", seat=link.seat)
-            self._listener.on_connected(link.peer, greeting.final_height)
-            await self._write_until_closed(call, link)
+            _log.info("peer connected", peer=link.peer.hex(), address=link.address)
+            self._choose_outbox(link.peer)
+            await self._exchange(call, link)
         finally:
             call.cancel()
 
-    async def _write_until_closed(self, call: Any, link: _Link) -> None:
-        async def write() -> None:
-            while True:
-                await call.write(frames.joined(await link.outbox.take()))
+    async def _exchange(self, call: Any, link: _Link) -> None:
+        async def read() -> None:
+            while (data := await call.read()) is not grpc.aio.EOF:
+                self._take(link.peer, data, is_heard=True)
+                await self._listener.wait_for_room()
 
-        writing = asyncio.ensure_future(write())
-        reading = asyncio.ensure_future(
-            call.read()
-        )  # the callee says nothing more: this ends with the stream
+        writing = asyncio.ensure_future(_write(call.write, link.outbox))
+        reading = asyncio.ensure_future(read())
         try:
             await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
             for done in (writing, reading):
@@ -251,16 +301,15 @@ class PeerNetwork:
             await asyncio.gather(writing, reading, return_exceptions=True)
 
     def _disconnected(self, link: _Link) -> None:
-        link.is_connected = False
-        link.outbox.clear()
-        PEERS_CONNECTED.labels(self._identity.seat).dec()
-        _log.info("peer disconnected", seat=link.seat, problem=link.last_problem)
-        self._listener.on_disconnected(link.peer)
+        peer, link.peer = link.peer, b""
+        del self._dialled[peer]
+        _log.info("peer disconnected", peer=peer.hex(), address=link.address, problem=link.last_problem)
+        self._choose_outbox(peer)
 
     def _note_problem(self, link: _Link, problem: str) -> None:
         """Log a problem once, not at every try."""
-        if problem != link.last_problem and not link.is_connected:
-            _log.warning("no stream to peer", seat=link.seat, address=link.address, problem=problem)
+        if problem != link.last_problem and not link.peer:
+            _log.warning("no stream to peer", address=link.address, problem=problem)
         link.last_problem = problem
 
     # --- streams others dial
@@ -269,64 +318,66 @@ class PeerNetwork:
         """Serve one stream that a peer dialled, until it ends.
 
         Raises:
-            HelloRefused: the caller is not a validator of this zone.
+            HelloRefused: the caller has not the key it says it has.
             InvalidArgument: MALFORMED_FRAME.
-            Unavailable: STREAM_REPLACED, the same seat dialled again; HELLO_LATE; SEAT_BARRED, it sent too
-                much that no honest validator sends.
+            Unavailable: STREAM_REPLACED, the same peer dialled again; HELLO_LATE; FOLLOWERS_FULL;
+                PEER_BARRED, it sent too much that no honest validator sends.
         """
-        seat = await self._shake_hands(requests, write)
+        peer = await self._shake_hands(requests, write)
         task = asyncio.current_task()
         assert task is not None, "gRPC runs every call in a task"
-        previous = self._inbound.get(seat)
+        call = _Call(task, is_named=self._is_named(peer))
+        previous = self._calls.get(peer)
         if previous is not None:
-            self._replaced.add(previous)
-            previous.cancel()
-        self._inbound[seat] = task
-        listener = self._listener
-        peer = self._identity.validators.public_keys[seat]
+            previous.end(Unavailable("STREAM_REPLACED", "the same peer has dialled again"))
+        self._calls[peer] = call
+        self._choose_outbox(peer)
+        writing = asyncio.ensure_future(_write(write, call.outbox))
         try:
             async for data in requests:
-                for frame in self._all_parsed(seat, data):
-                    listener.on_frame(peer, frame)
-                await listener.wait_for_room()
+                self._take(peer, data, is_heard=self._is_named(peer))
+                await self._listener.wait_for_room()
+        except frames.MalformedFrame as error:
+            raise _malformed(str(error)) from error
         except asyncio.CancelledError:
-            if task in self._replaced:
-                raise Unavailable("STREAM_REPLACED", "the same seat has dialled again") from None
-            if task in self._barred:
-                raise _barred(seat) from None
-            raise
+            if call.ended_by is None:
+                raise
+            raise call.ended_by from None
         finally:
-            self._replaced.discard(task)
-            self._barred.discard(task)
-            if self._inbound.get(seat) is task:
-                del self._inbound[seat]
+            writing.cancel()
+            if self._calls.get(peer) is call:
+                del self._calls[peer]
+                self._choose_outbox(peer)
 
     async def _shake_hands(
         self, requests: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]
-    ) -> int:
+    ) -> bytes:
         greeting = Greeting(self._identity)
         try:
             async with asyncio.timeout(HELLO_SECONDS_MAX):
                 greeting.hear(_parsed(await anext(requests)), must_answer=False)
-                # Before it proves its seat, so that the validator of a barred seat sees no stream open. A
-                # stranger that claims the seat changes nothing by it.
-                if self._standings[greeting.seat].is_barred(time.monotonic()):
-                    raise _barred(greeting.seat)
+                # Before it proves its key, so that a barred validator sees no stream open. A stranger that
+                # claims the key changes nothing by it.
+                if self._is_barred(greeting.peer):
+                    raise _barred(greeting.peer)
                 await write(frames.request_bytes(greeting.say(self._final_height())))
                 greeting.hear(_parsed(await anext(requests)), must_answer=True)
         except TimeoutError:
             raise Unavailable("HELLO_LATE", f"no Hello within {HELLO_SECONDS_MAX:g} s") from None
         except StopAsyncIteration:
             raise HelloRefused("the stream ended before the Hello") from None
-        self.note_final_height(self._identity.validators.public_keys[greeting.seat], greeting.final_height)
-        return greeting.seat
+        if not self._is_named(greeting.peer) and greeting.peer not in self._calls:
+            followers = sum(not call.is_named for call in self._calls.values())
+            if followers >= FOLLOWERS_MAX:
+                raise Unavailable("FOLLOWERS_FULL", f"{followers} followers, at most {FOLLOWERS_MAX}")
+        self.note_final_height(greeting.peer, greeting.final_height)
+        return greeting.peer
 
-    def _all_parsed(self, seat: int, data: bytes) -> list[peer_pb2.PeerFrame]:
-        try:
-            return frames.parse_frames(data)
-        except frames.MalformedFrame as error:
-            self._note_fault(seat, str(error), is_fatal=True)
-            raise _malformed(str(error)) from error
+
+async def _write(write: Callable[[bytes], Awaitable[None]], outbox: Outbox) -> None:
+    """Write what is queued, until cancelled or the stream breaks."""
+    while True:
+        await write(frames.joined(await outbox.take()))
 
 
 def _parsed(data: bytes) -> peer_pb2.PeerFrame:
@@ -336,9 +387,9 @@ def _parsed(data: bytes) -> peer_pb2.PeerFrame:
         raise _malformed(str(error)) from error
 
 
-def _barred(seat: int) -> DomainError:
+def _barred(peer: bytes) -> DomainError:
     # Without the seconds that are left: who dials logs a problem once while its words stay the same.
-    return Unavailable("SEAT_BARRED", f"seat {seat} sent what no honest validator sends: try again later")
+    return Unavailable("PEER_BARRED", f"{peer.hex()} sent what no honest validator sends: try again later")
 
 
 def _malformed(message: str) -> DomainError:

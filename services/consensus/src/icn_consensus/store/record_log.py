@@ -22,14 +22,14 @@ from icn_consensus.domain.record_frames import (
     read_frames,
 )
 
-MAGIC: Final = b"ICNWAL01"
+MAGIC: Final = b"ICNWAL02"
 LOG_ID_BYTES: Final = 16
 SEGMENT_BYTES_MAX: Final = 16 * 1024 * 1024
 """Pruning works by the whole file; at 1,500 transfers a second this is about half a minute."""
 LOG_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 """Without finality nothing can be pruned; the node stops before it fills the disk."""
 
-_HEADER = struct.Struct(">8s32sI16sIQ")
+_HEADER = struct.Struct(">8s32s32s16sIQ")
 _SUFFIX: Final = ".log"
 KEY_NOTE_SUFFIX: Final = ".log-id"
 """Of the file beside the key that names the log it votes with."""
@@ -69,10 +69,10 @@ class RecordLog:
     it to a thread and waiting for the answer would delay the vote.
     """
 
-    def __init__(self, folder: Path, genesis_hash: bytes, seat: int) -> None:
+    def __init__(self, folder: Path, genesis_hash: bytes, public_key: bytes) -> None:
         self._folder = folder
         self._genesis_hash = genesis_hash
-        self._seat = seat
+        self._public_key = public_key
         self._locks: list[int] = []
         self._segments: list[_Segment] = []
         self._file = -1
@@ -86,7 +86,9 @@ class RecordLog:
         """Of the last record that is durable."""
 
     @classmethod
-    def open(cls, folder: Path, *, genesis_hash: bytes, seat: int, key_file: Path | None = None) -> RecordLog:
+    def open(
+        cls, folder: Path, *, genesis_hash: bytes, public_key: bytes, key_file: Path | None = None
+    ) -> RecordLog:
         """Lock the folder (made if missing) and the key file, and check what is there.
 
         Raises:
@@ -95,7 +97,7 @@ class RecordLog:
             RecordLogMissing: see there.
             OSError: the folder or key file cannot be used.
         """
-        log = cls(folder, genesis_hash, seat)
+        log = cls(folder, genesis_hash, public_key)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             log._lock(folder / "lock", os.O_RDWR | os.O_CREAT)
@@ -262,11 +264,11 @@ class RecordLog:
     def _check_header(self, path: Path, header: bytes) -> int:
         if len(header) < _HEADER.size:
             raise RecordLogDamaged(f"{path} has no header")
-        magic, genesis_hash, seat, log_id, crc, first_sequence = _HEADER.unpack(header)
+        magic, genesis_hash, public_key, log_id, crc, first_sequence = _HEADER.unpack(header)
         if magic != MAGIC or crc != _header_crc(header):
             raise RecordLogDamaged(f"{path} has no valid header")
-        if (genesis_hash, seat) != (self._genesis_hash, self._seat):
-            raise RecordLogDamaged(f"{path} belongs to another zone or seat")
+        if (genesis_hash, public_key) != (self._genesis_hash, self._public_key):
+            raise RecordLogDamaged(f"{path} belongs to another zone or key")
         if path.name != _name(first_sequence):
             raise RecordLogDamaged(f"{path} should be named {_name(first_sequence)}")
         if self.log_id and log_id != self.log_id:
@@ -284,7 +286,7 @@ class RecordLog:
             raise RecordLogFull(f"{self.size_bytes} bytes of records without finality")
         first_sequence = self.sequence + 1
         path = self._folder / _name(first_sequence)
-        fields = (MAGIC, self._genesis_hash, self._seat, self.log_id)
+        fields = (MAGIC, self._genesis_hash, self._public_key, self.log_id)
         crc = _header_crc(_HEADER.pack(*fields, 0, first_sequence))
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         _write_all(file, (_HEADER.pack(*fields, crc, first_sequence),))
@@ -301,7 +303,7 @@ def _name(first_sequence: int) -> str:
 
 
 def _header_crc(header: bytes) -> int:
-    return crc32(header[64:], crc32(header[:60]))
+    return crc32(header[92:], crc32(header[:88]))
 
 
 def _write_all(file: int, parts: tuple[bytes, ...]) -> None:

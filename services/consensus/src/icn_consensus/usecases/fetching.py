@@ -128,6 +128,8 @@ class Answering:
             await self._has_waiting.wait()
             peer, request = self._waiting.popleft()
             self._per_peer[peer] -= 1
+            if not self._per_peer[peer]:
+                del self._per_peer[peer]
             if not self._waiting:
                 self._has_waiting.clear()
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from icn_consensus.domain.replica import Status
@@ -13,7 +13,6 @@ class ValidatorStatus:
     """The core's position with what is around it."""
 
     core: Status
-    seat: int
     genesis_hash: bytes
     pool_transactions: int
     peers: list[tuple[int, bool, int]]
@@ -24,14 +23,17 @@ class ValidatorStatus:
 class StatusReader:
     """Reads the parts of a `ValidatorStatus`."""
 
-    seat: int
+    public_key: bytes
     genesis_hash: bytes
     core: Callable[[], Status]
+    seats: Callable[[], Sequence[bytes]]
+    """Keys in seat order."""
     pool_transactions: Callable[[], int]
-    peers: Callable[[], list[tuple[int, bool, int]]]
+    connection: Callable[[bytes], tuple[bool, int]]
 
     def read(self) -> ValidatorStatus:
         """The status now."""
-        return ValidatorStatus(
-            self.core(), self.seat, self.genesis_hash, self.pool_transactions(), self.peers()
-        )
+        peers = [
+            (seat, *self.connection(key)) for seat, key in enumerate(self.seats()) if key != self.public_key
+        ]
+        return ValidatorStatus(self.core(), self.genesis_hash, self.pool_transactions(), peers)
