@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from icn_consensus.domain import actions as act
@@ -13,7 +13,8 @@ from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.domain.replica import Replica
 from icn_consensus.domain.validator_set import ValidatorSet, parse_validator_set
 from icn_consensus.usecases.driver import RETELL_SECONDS
-from icn_consensus.usecases.execution import final_block_of
+from icn_consensus.usecases.execution import final_block_of, stored_block_of
+from icn_consensus.usecases.fetching import page_of
 from icn_consensus.usecases.judging import CANDIDATES_SHARE, with_ancestors
 from icn_consensus.usecases.pool import Admitted, Pool
 from icn_consensus.usecases.ports import AncestorUnknown, Choice, StateBehind
@@ -337,15 +338,12 @@ class Node:
                 stored = [item for item in self.disk.blocks if item.block.hash == what.block_hash]
                 data = stored[0].block.data if stored else None
             return events.BlocksFetched(fetch.request, self.public_key, () if data is None else (data,))
-        page = first_epoch_of(self.disk.blocks[what.from_height - 1 : what.from_height - 1 + 64])
-        if not page:
+        stored_blocks = self.disk.blocks[what.from_height - 1 : what.from_height - 1 + 64]
+        if not stored_blocks:
             return events.BlocksFetched(fetch.request, self.public_key, ())
+        page = page_of([stored_block_of(item) for item in stored_blocks])
         return events.BlocksFetched(
-            fetch.request,
-            self.public_key,
-            tuple(item.block.data for item in page),
-            page[-1].finalization,
-            page[-1].descendant_headers,
+            fetch.request, self.public_key, page.blocks, page.certificates[0], page.descendant_headers
         )
 
     def _set_timer(self, at_ms: int | None) -> None:
@@ -359,8 +357,3 @@ class Node:
                 self.handle(events.TimerFired())
 
         self.network.schedule(max(0, at_ms - self.now_ms()), self._if_alive(fire))
-
-
-def first_epoch_of(blocks: Sequence[act.Execute]) -> list[act.Execute]:
-    """Those of the first one's epoch: who catches up learns only then who decides in the next."""
-    return [item for item in blocks if item.block.header.epoch == blocks[0].block.header.epoch]

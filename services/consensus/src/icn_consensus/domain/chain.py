@@ -56,10 +56,6 @@ class Chain:
         self.blocks[block.hash] = block
         return True
 
-    def add_all(self, blocks: Sequence[Block]) -> bool:
-        """Keep them; False when there is no room for all."""
-        return all([self.add(block) for block in blocks])  # noqa: C419 - each, also after one was refused
-
     def path_to(self, block_hash: bytes) -> Path:
         """Blocks from the final one (exclusive) to this one (inclusive), as far as they are here."""
         descending: list[Block] = []

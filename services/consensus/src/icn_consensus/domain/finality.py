@@ -193,7 +193,7 @@ def _take_page(state: State, blocks: list[Block], event: BlocksFetched) -> bool:
         != (VoteKind.FINALIZE, tip.hash, tip.height)
         or finalization.epoch != state.epoch
         or not certificates.is_valid(state, finalization)
-        or not state.chain.add_all(following)
+        or not all(state.chain.add(block) for block in following)
     ):
         return False
     certificates.remember_finalization(state, finalization)

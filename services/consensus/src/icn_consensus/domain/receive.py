@@ -170,10 +170,9 @@ def _take(state: State, proposal: Proposal) -> None:
     ):
         return
     body = body_of_proposal(proposal.block.header, proposal.parent_view)
-    item = (state.validators.public_keys[seat], tags.PROPOSAL, body, proposal.signature)
-    if not state.crypto.verify([item])[0]:
-        peer = state.validators.public_keys[seat]
-        _report_dishonest(state, peer, "a proposal that its leader did not sign")
+    leader = state.validators.public_keys[seat]
+    if not state.crypto.verify([(leader, tags.PROPOSAL, body, proposal.signature)])[0]:
+        _report_dishonest(state, leader, "a proposal that its leader did not sign")
         return
     state.attendance.hear(seat, state.view)
     if view.proposal is None:

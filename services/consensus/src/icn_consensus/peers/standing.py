@@ -1,4 +1,4 @@
-"""What a seat's streams are worth: bytes that no honest validator sends cost it its stream for a while.
+"""What a peer's streams are worth: bytes that no honest validator sends cost it its stream for a while.
 
 Local knowledge, forgotten at a restart. Source: docs/spec/consensus.md, "Faulty peers".
 """
@@ -8,17 +8,17 @@ from __future__ import annotations
 from typing import Final
 
 FAULTS_MAX: Final = 16
-"""Malformed messages on a seat's streams before it is barred. An honest validator sends none; a few lines in
+"""Malformed messages on a peer's streams before it is barred. An honest validator sends none; a few lines in
 the log say more than one."""
 BAR_SECONDS_FIRST: Final = 1.0
 BAR_SECONDS_MAX: Final = 64.0
-"""A seat whose fault was mended is heard again within about a minute."""
+"""A peer whose fault was mended is heard again within about a minute."""
 FORGIVEN_SECONDS: Final = 600.0
-"""Without a fault for so long after its last bar, a seat begins anew."""
+"""Without a fault for so long after its last bar, a peer begins anew."""
 
 
 class Standing:
-    """Of one seat. Times are monotonic seconds."""
+    """Of one peer. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._faults = 0
@@ -31,7 +31,7 @@ class Standing:
         return now < self._barred_until
 
     def note_fault(self, now: float, *, is_fatal: bool = False) -> float:
-        """Count a fault; the seconds for which the seat is barred from now on, 0 when it is not yet.
+        """Count a fault; the seconds for which the peer is barred from now on, 0 when it is not yet.
 
         ``is_fatal``: the stream cannot go on, so that there is nothing to wait for.
         """

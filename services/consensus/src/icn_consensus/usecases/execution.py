@@ -153,7 +153,7 @@ class Executor:
             self._unexecuted.pop(block.hash, None)
 
     async def _store_persistently(self, batch: list[Execute]) -> None:
-        blocks = [_stored_block_of(execute) for execute in batch]
+        blocks = [stored_block_of(execute) for execute in batch]
         while True:
             try:
                 await self._store.add(blocks, self._record_log.synced_sequence)
@@ -224,7 +224,8 @@ def final_block_from(stored: StoredBlock) -> FinalBlock:
     )
 
 
-def _stored_block_of(execute: Execute) -> StoredBlock:
+def stored_block_of(execute: Execute) -> StoredBlock:
+    """What the store keeps of an action."""
     header = execute.block.header
     return StoredBlock(
         header.height,

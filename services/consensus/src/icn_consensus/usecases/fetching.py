@@ -145,7 +145,7 @@ class Answering:
             return await self._find_block(request.block_hash)
         if what == "final_from_height" and 0 < request.final_from_height <= INTEGER_MAX:
             page = await self._store.page(request.final_from_height)
-            return _page_of(page) if page else Found()
+            return page_of(page) if page else Found()
         if what == "certificates_from_view" and request.certificates_from_view <= INTEGER_MAX:
             return Found(certificates=self._replica.certificates_from(request.certificates_from_view))
         return Found()
@@ -161,7 +161,7 @@ class Answering:
         return Found() if stored is None else Found((stored.block,))
 
 
-def _page_of(page: Sequence[StoredBlock]) -> Found:
+def page_of(page: Sequence[StoredBlock]) -> Found:
     """Blocks of the first one's epoch: who catches up learns only then who decides in the next."""
     blocks = [stored for stored in page if stored.epoch == page[0].epoch]
     last = blocks[-1]
