@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from icn_crypto.suites import SigningKey, Suite
 from icn_localnet.postgres import PostgresServer
 
 LIAR = 2
+OTHER_LIAR = 1
 
 
-def contradiction(directory: Path, genesis_hash: bytes) -> bytes:
+def contradiction(directory: Path, genesis_hash: bytes, seat: int) -> bytes:
     """Two notarizes of view 5, signed with the seat's own key."""
-    file = directory / f"validator-{LIAR}" / "keys" / "consensus.json"
+    file = directory / f"validator-{seat}" / "keys" / "consensus.json"
     key = SigningKey.from_seed(Suite.ED25519, bytes.fromhex(json.loads(file.read_text())["ed25519"]))
     said = []
     for block_hash in (b"a" * 32, b"b" * 32):
@@ -27,7 +29,7 @@ def contradiction(directory: Path, genesis_hash: bytes) -> bytes:
         said.append(
             Statement(StatementKind.NOTARIZE, body, key.sign(preimage(tags.NOTARIZE, genesis_hash, body)))
         )
-    return make(LIAR, *said).encode()
+    return make(seat, *said).encode()
 
 
 def test_an_equivocation_is_recorded_and_proven(
@@ -36,7 +38,7 @@ def test_an_equivocation_is_recorded_and_proven(
     directory, network = federation.directory, federation.network
     data = ("--data", str(directory))
     assert icn("evidence", "list", *data).stdout == "no validator has any\n"
-    proof = contradiction(directory, network.genesis.hash)
+    proof = contradiction(directory, network.genesis.hash, LIAR)
     database = PostgresServer(network.validator_directory(0) / "postgres").dsn("consensus")
     with psycopg.connect(database) as connection:
         row = "INSERT INTO consensus.evidence (epoch, seat, view, proof) VALUES (%s, %s, %s, %s)"
@@ -70,3 +72,32 @@ def test_an_equivocation_is_recorded_and_proven(
     assert proved.returncode == 0, proved.stderr
     verified = icn("proof", "verify", str(saved), "--genesis", str(network.genesis_path))
     assert json.loads(verified.stdout)["valid"], verified.stdout
+
+
+def test_a_steward_records_evidence_that_nobody_has_asked_it_for(
+    answer: Any, icn: Any, federation: Any, tmp_path: Path
+) -> None:
+    network, data = federation.network, ("--data", str(federation.directory))
+    stewards = {"ICN_STEWARD_KEYSTORE": str(tmp_path / "stewards")}
+    for name in ("bakery", "farm"):
+        answer("steward", "key", "--as", name, **stewards)
+    proof = contradiction(federation.directory, network.genesis.hash, OTHER_LIAR)
+    database = PostgresServer(network.validator_directory(3) / "postgres").dsn("consensus")
+    with psycopg.connect(database) as connection:
+        row = "INSERT INTO consensus.evidence (epoch, seat, view, proof) VALUES (%s, %s, %s, %s)"
+        connection.execute(row, (0, OTHER_LIAR, 5, proof))
+    leaf = f"equivocations/0/{OTHER_LIAR}"
+
+    def look(name: str) -> list[tuple[str, str]]:
+        done = icn("steward", "once", "--as", name, "--json", *data, **stewards)
+        steps = [step for step in json.loads(done.stdout)["steps"] if "evidence" in step]
+        return [(step["evidence"], step["outcome"]) for step in steps]
+
+    with ThreadPoolExecutor() as both:
+        found = list(both.map(look, ("bakery", "farm")))
+    assert found.count([(leaf, "recorded")]) >= 1, found
+    assert all(steps in ([], [(leaf, "recorded")]) for steps in found), "who comes second is content"
+    saved = tmp_path / "leaf.json"
+    proved = icn("proof", "fetch", leaf, "--out", str(saved), *data)
+    assert proved.returncode == 0, proved.stderr
+    assert look("farm") == []

@@ -29,7 +29,9 @@ from icn_tally.polls.forms import InvalidDocument
 from icn_client.transactions import KeyPair, controller_key, controller_key_id, enact_decision, key_scope
 
 STEWARD_KIND: Final = "enact_decision"
-"""The one kind of message in the scope of a steward's key."""
+"""What makes a scoped key a steward's: it countersigns."""
+STEWARD_SCOPE: Final = (STEWARD_KIND, "record_equivocation")
+"""Kinds of message in the scope of a steward's key: it brings evidence to the ledger, too."""
 DECIDED: Final = frozenset({"DECISION_EXISTS", "POLL_DECIDED"})
 """Refusals of an enactment that came second: what was wanted is done."""
 
@@ -180,6 +182,6 @@ def read_decision(
 
 def with_steward_key(controller: ControllerLeaf, key: KeyPair) -> Sequence[Any]:
     """The controller's keys and a steward's beside them, for ``update_controller``."""
-    steward = controller_key(key.public_keys, key_scope([STEWARD_KIND]))
+    steward = controller_key(key.public_keys, key_scope(STEWARD_SCOPE))
     others = [one for one in controller.keys if controller_key_id(one) != key.key_id]
     return [*others, steward]

@@ -8,10 +8,11 @@ Source: docs/spec/consensus.md, "Evidence".
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from icn.consensus.v1.service_pb2 import ListEvidenceRequest
 from icn.ledger.v1.service_pb2 import ListEquivocationsRequest
@@ -21,6 +22,7 @@ from icn_kit.errors import DomainError, FailedPrecondition
 
 from icn_client.light import ProofInvalid, TrustedSet, genesis_set, verify_proof, walk_epochs
 from icn_client.proof_file import ProofMalformed, from_response
+from icn_client.proven_ledger import faulty_max
 
 if TYPE_CHECKING:
     from icn_kit.genesis import Genesis
@@ -43,7 +45,17 @@ class Seen:
     told_by: tuple[int, ...]
     """Seats that have one of this seat and epoch."""
     is_recorded: bool
-    """Whether the ledger has one of this seat and epoch, as one validator says."""
+    """Whether the ledger has one of this seat and epoch, as more validators say than may lie."""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """(epoch, seat): of each, one is recorded."""
+        return self.proof.epoch, self.proof.seat
+
+    @property
+    def name(self) -> str:
+        """Of the leaf that holds it when it is recorded."""
+        return f"equivocations/{self.proof.epoch}/{self.proof.seat}"
 
 
 def check(data: bytes, genesis: Genesis, sets: Sequence[TrustedSet] = ()) -> Equivocation:
@@ -94,27 +106,37 @@ async def known_sets(connection: Connection) -> tuple[TrustedSet, ...]:
         raise FailedPrecondition("PROOF_INVALID", f"{VALIDATORS}: {error}") from error
 
 
-async def seen(connection: Connection) -> list[Seen]:
+async def seen(connection: Connection, *, with_recorded: bool = True) -> list[Seen]:
     """Every proof that a reachable validator has and that holds, newest epoch first; one per seat and epoch.
+
+    Args:
+        connection: to the network.
+        with_recorded: also those that are on the ledger. Without them the epochs are walked only when a proof
+            is new.
 
     Raises:
         DomainError: the ledger cannot be asked, or what it answers about the seats does not hold.
     """
     answers = await asyncio.gather(*(_told_by(connection, one) for one in connection.network.validators))
-    sets = await known_sets(connection) if any(answers) else ()
+    recorded = await recorded_places(connection) if any(answers) else set()
+    told = [
+        (teller, data)
+        for teller, answer in enumerate(answers)
+        for data in answer
+        if (place := _place_in(data)) is not None and (with_recorded or place not in recorded)
+    ]
+    sets = await known_sets(connection) if told else ()
     proofs: dict[tuple[int, int], Equivocation] = {}
     tellers: dict[tuple[int, int], list[int]] = {}
-    for teller, answer in enumerate(answers):
-        for data in answer:
-            try:
-                proof = check(data, connection.genesis, sets)
-            except EquivocationInvalid:
-                continue  # a validator may tell anything
-            place = proof.epoch, proof.seat
-            proofs.setdefault(place, proof)
-            if teller not in tellers.setdefault(place, []):
-                tellers[place].append(teller)
-    recorded = await recorded_places(connection) if proofs else set()
+    for teller, data in told:
+        try:
+            proof = check(data, connection.genesis, sets)
+        except EquivocationInvalid:
+            continue  # a validator may tell anything
+        place = proof.epoch, proof.seat
+        proofs.setdefault(place, proof)
+        if teller not in tellers.setdefault(place, []):
+            tellers[place].append(teller)
     return [
         Seen(proofs[place], tuple(tellers[place]), place in recorded)
         for place in sorted(proofs, reverse=True)
@@ -122,21 +144,43 @@ async def seen(connection: Connection) -> list[Seen]:
 
 
 async def recorded_places(connection: Connection) -> set[tuple[int, int]]:
-    """(epoch, seat) of every equivocation on the ledger, as one validator says; leaves can be proven."""
+    """(epoch, seat) of every equivocation on the ledger, as more validators say than may lie: one that hid or
+    invented one would keep a proof from the ledger. Leaves can be proven besides.
+    """
+    validators = connection.network.validators
+    answers = await asyncio.gather(*(_recorded_at(connection, one) for one in validators))
+    said = Counter(place for answer in answers for place in answer)
+    needed = faulty_max(len(validators)) + 1
+    return {place for place, validators_saying in said.items() if validators_saying >= needed}
+
+
+async def _recorded_at(connection: Connection, address: ValidatorAddress) -> set[tuple[int, int]]:
+    """As one validator says; nothing where it does not answer."""
+    from icn_client.connection import OPEN_SECONDS, ask
+
     places: set[tuple[int, int]] = set()
     token = ""
     for _ in range(RECORDED_PAGES_MAX):
         request = ListEquivocationsRequest(page_size=PAGE_SIZE, page_token=token)
-
-        def ask(stub: Any, request: ListEquivocationsRequest = request) -> Any:
-            return stub.ListEquivocations(request)
-
-        answer = await connection.read(ask)
+        call = connection.ledger(address).ListEquivocations(request, timeout=OPEN_SECONDS)
+        try:
+            answer = await ask(call)
+        except DomainError:
+            break
         places.update((leaf.epoch, leaf.seat) for leaf in answer.equivocations)
         token = answer.next_page_token
         if not token:
             break
     return places
+
+
+def _place_in(data: bytes) -> tuple[int, int] | None:
+    """(epoch, seat) that the bytes speak of; None where they are no proof."""
+    try:
+        proof = equivocation.parse(data)
+    except EquivocationInvalid:
+        return None
+    return proof.epoch, proof.seat
 
 
 async def _told_by(connection: Connection, address: ValidatorAddress) -> Sequence[bytes]:

@@ -52,6 +52,17 @@ class Step:
     message: str = ""
     countersignatures: int = 0
 
+    @property
+    def subject(self) -> str:
+        """What it is about."""
+        return self.decision
+
+    @property
+    def headline(self) -> str:
+        """In a line, without the reason."""
+        signed = f" ({self.countersignatures} have)" if self.countersignatures else ""
+        return f"{self.proposal}  {self.outcome}{signed}"
+
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
         return asdict(self)
@@ -203,8 +214,8 @@ async def enact(
 async def register_steward(
     connection: Connection, submitter: Submitter, actor: Actor, steward: Identity
 ) -> int:
-    """Put the steward's key, scoped to countersigning, beside the organization's own; the height, 0 when it
-    is there.
+    """Put the steward's key, scoped to what stewards do, beside the organization's own; the height, 0 when it
+    is there. One that was registered with a narrower scope gets the whole.
 
     Raises:
         TransactionRefused: the ledger's reason.

@@ -157,7 +157,7 @@ def record(  # noqa: PLR0917 - one parameter per option
 
     async def work(connection: Connection) -> Any:
         for one in await seen(connection):
-            if (one.proof.epoch, one.proof.seat) == (epoch, seat):
+            if one.place == (epoch, seat):
                 message = transactions.record_equivocation(one.proof.encode())
                 outcome, _ = await perform_as(connection, identity, [message])
                 return outcome

@@ -1,10 +1,11 @@
-"""`icn steward`: an organization's own program that recounts polls and countersigns what holds."""
+"""`icn steward`: an organization's own program that recounts polls, countersigns what holds, and records
+evidence against validators."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -26,6 +27,8 @@ from icn_client.cli.output import EXIT_REFUSED, Refused, print_json, print_text,
 if TYPE_CHECKING:
     from icn_client.connection import Connection
     from icn_client.keystore import Identity, Keystore
+    from icn_client.recording_evidence import Recording
+    from icn_client.stewarding import Step
 
 EVERY_DEFAULT: Final = "10s"
 
@@ -49,7 +52,7 @@ AcceptOption = Annotated[
 
 _EXAMPLES = """\b
 Examples:
-  icn steward key --as sunrise-bakery     once: a key that can countersign decisions and nothing else
+  icn steward key --as sunrise-bakery     once: its key countersigns and records evidence, no more
   icn steward run --as sunrise-bakery     until Ctrl-C; needs no other key
   icn steward once --as sunrise-bakery
 """
@@ -71,7 +74,9 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = command_group("An organization's own recount of polls, and its countersignature.", _EXAMPLES)
+    group = command_group(
+        "An organization's own recount of polls, its countersignature, and evidence.", _EXAMPLES
+    )
     group.command("key", epilog=_KEY_EXAMPLES)(make_key)
     group.command("once", epilog=_ONCE_EXAMPLES)(once)
     group.command("run", epilog=_RUN_EXAMPLES)(run)
@@ -112,7 +117,7 @@ def make_key(
             }
         )
         return
-    print_text(f"key       {key}, for countersigning decisions only")
+    print_text(f"key       {key}, for countersigning and recording evidence only")
     print_text(f"keystore  {store.path(acting)}")
     print_text(f"registered at height {height}" if height else "was registered before")
 
@@ -128,19 +133,23 @@ def once(  # noqa: PLR0917 - one parameter per option
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look once at what waits: recount, countersign, enact. Exit 1 when something was refused."""
+    """Look once at what waits: recount, countersign, enact; record evidence. Exit 1 when anything failed."""
     only = None if proposal is None else identifier(proposal, "PROPOSAL", "proposals")
     accepted = [identifier(one, "--accept-unopened", "proposals") for one in accept_unopened or ()]
     directory = platform_directory(data)
     steward = open_steward(steward_keystore, acting)
 
-    async def work(connection: Connection) -> list[Any]:
+    async def work(connection: Connection) -> list[Step | Recording]:
+        from icn_client.recording_evidence import EvidenceRecorder
         from icn_client.stewarding import StewardProgram
         from icn_client.submitter import Submitter
 
         async with Submitter(connection.doors()) as submitter:
             program = StewardProgram(connection, submitter, steward, accepts_unopened=accepted)
-            return await program.look(only)
+            steps: list[Step | Recording] = [*await program.look(only)]
+            if only is None:
+                steps += await EvidenceRecorder(connection, submitter, steward).look()
+            return steps
 
     steps = with_connection(directory, work)
     if as_json:
@@ -176,21 +185,24 @@ def run(  # noqa: PLR0917 - one parameter per option
 
         from icn_kit.errors import DomainError
 
+        from icn_client.recording_evidence import EvidenceRecorder
         from icn_client.stewarding import StewardProgram
         from icn_client.submitter import Submitter
 
-        said: dict[str, Any] = {}
+        said: dict[str, Step | Recording] = {}
         async with Submitter(connection.doors()) as submitter:
             program = StewardProgram(connection, submitter, steward, accepts_unopened=accepted)
+            recorder = EvidenceRecorder(connection, submitter, steward)
             while True:
-                try:
-                    steps = await program.look()
-                except DomainError as error:
-                    say(f"icn: {error.reason}: {error.message}; looking again in {every}")
-                    steps = []
+                steps: list[Step | Recording] = []
+                for look in (program.look, recorder.look):
+                    try:
+                        steps += await look()
+                    except DomainError as error:
+                        say(f"icn: {error.reason}: {error.message}; looking again in {every}")
                 for step in steps:
-                    if said.get(step.decision) != step:
-                        said[step.decision] = step
+                    if said.get(step.subject) != step:
+                        said[step.subject] = step
                         print_json(step.document()) if as_json else print_text(_line(step))
                 await asyncio.sleep(seconds)
 
@@ -254,9 +266,8 @@ def _steward(store: Keystore, name: str, organization: Identity) -> Identity:
     return made
 
 
-def _line(step: Any) -> str:
+def _line(step: Step | Recording) -> str:
     said = f": {step.reason}: {step.message}" if step.reason else ""
-    signed = f" ({step.countersignatures} have)" if step.countersignatures else ""
-    line = f"{step.proposal}  {step.outcome}{signed}{said}"
+    line = f"{step.headline}{said}"
     # Names and messages may come from a host, which is to move no cursor here.
     return "".join(character if character.isprintable() else "?" for character in line)
