@@ -20,8 +20,9 @@ from icn.consensus.v1.block_pb2 import (
     ValidatorSet,
 )
 from icn.ledger.v1.state_pb2 import AccountLeaf
-from icn_client.light import vote_body
-from icn_client.proof_file import EpochHandover, ProofFile
+from icn_chain.certificate import vote_body
+from icn_chain.epochs import Handover
+from icn_client.light.proof_file import ProofFile
 from icn_crypto import tags
 from icn_crypto.hashing import NO_GENESIS, domain_hash, preimage
 from icn_crypto.state_tree import StateTree, build, state_key
@@ -65,7 +66,7 @@ class Zone:
         signed = preimage(
             tags.FINALIZE,
             self.genesis.hash,
-            vote_body(fields.epoch, fields.view, fields.height, block_hash),
+            vote_body(1, fields.epoch, fields.view, fields.height, block_hash),
         )
         values = {
             "kind": VOTE_KIND_FINALIZE,
@@ -249,7 +250,7 @@ def make_proof(zone: Zone, account: bytes) -> ProofFile:
     # Epoch 0 hands over to itself.
     edge_0 = chain.add_edge()
     after_0 = chain.add()
-    step_0 = EpochHandover(edge_0, (after_0,), zone.certificate(after_0), b"")
+    step_0 = Handover(edge_0, (after_0,), zone.certificate(after_0), b"")
     chain.next_epoch(chain.current_set)
     chain.add()
     # Epoch 1 hands over to a set in which seat 0 has a new key, after an outage of two epochs.
@@ -265,7 +266,7 @@ def make_proof(zone: Zone, account: bytes) -> ProofFile:
     ).SerializeToString(deterministic=True)
     new_hash = domain_hash(tags.VALIDATOR_SET, NO_GENESIS, new_set)
     edge_1 = chain.add_edge(new_hash, epochs=3)
-    step_1 = EpochHandover(edge_1, (), zone.certificate(edge_1, seats=(1, 2, 3)), new_set)
+    step_1 = Handover(edge_1, (), zone.certificate(edge_1, seats=(1, 2, 3)), new_set)
     chain.next_epoch(new_hash)
     header = chain.add(state_root=root)
     descendants = (chain.add(), chain.add())

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
+from icn_chain.certificate import CERTIFICATE_BYTES_MAX
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
-from icn_consensus.domain.block import CERTIFICATE_BYTES_MAX, VOTE_BYTES_MAX
+from icn_consensus.domain.block import VOTE_BYTES_MAX
 from icn_consensus.peers import frames
 from icn_sim.mutations import MUTATIONS
 from icn_sim.node import Node

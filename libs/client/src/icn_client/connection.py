@@ -54,9 +54,10 @@ from icn_kit.errors import DomainError, FailedPrecondition, NotFound, Unavailabl
 from icn_kit.genesis import Genesis, GenesisInvalid, load_genesis
 from icn_kit.tls import TlsFiles
 
-from icn_client.light import verify_proof
+from icn_client.light.checkpoint import Checkpoint
+from icn_client.light.proof_file import from_response
+from icn_client.light.verify import verify_proof
 from icn_client.platforms import GATEWAY_FILE, is_connected
-from icn_client.proof_file import from_response
 from icn_client.submitter import Door, DoorClosed, News, NewsState, TransactionMalformed
 
 NETWORK_FORMAT: Final = 3
@@ -419,13 +420,13 @@ class Connection:
         found: BlockSummary = answer.block
         return found
 
-    async def proof(self, name: str) -> GetProofResponse:
-        """A proof from genesis of ``accounts/…``, ``units/…`` and so on. Raises DomainError."""
-        request = GetProofRequest(name=name, from_epoch=0)
+    async def proof(self, name: str, from_epoch: int = 0) -> GetProofResponse:
+        """A proof of ``accounts/…`` and so on, from genesis or a later epoch. Raises DomainError."""
+        request = GetProofRequest(name=name, from_epoch=from_epoch)
         return await self.read(lambda stub: stub.GetProof(request))
 
-    async def proof_file(self, name: str) -> bytes:
-        """A proof from genesis as a file, checked before it is handed out.
+    async def proof_file(self, name: str, checkpoint: Checkpoint | None = None) -> bytes:
+        """A proof from genesis, or from a checkpoint, as a file, checked before it is handed out.
 
         It is of the state that was the newest when asked for, if a final header names that within
         PROOF_SECONDS (an idle chain makes one at once), else of the newest that one names.
@@ -439,13 +440,14 @@ class Connection:
         while True:
             is_last = time.monotonic() > deadline
             try:
-                response = await self.proof(name)
+                response = await self.proof(name, checkpoint.epoch if checkpoint else 0)
             except FailedPrecondition:
                 if is_last:
                     raise
             else:
-                proof = from_response(response, self.genesis.hash, self.genesis.validator_set)
-                shown = verify_proof(proof, self.genesis)
+                first_set = (checkpoint or self.genesis).validator_set
+                proof = from_response(response, self.genesis.hash, first_set)
+                shown = verify_proof(proof, self.genesis, checkpoint)
                 # Blocks that change nothing are not named until the next heartbeat; their state is the same.
                 if shown.height >= wanted_height or shown.state_root == wanted_root or is_last:
                     return proof.to_bytes()

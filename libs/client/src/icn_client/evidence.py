@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from icn.consensus.v1.service_pb2 import ListEvidenceRequest
 from icn.ledger.v1.service_pb2 import ListEquivocationsRequest
+from icn_chain.epochs import EpochSet, ProofInvalid, first_set
 from icn_crypto import equivocation
 from icn_crypto.equivocation import Equivocation, EquivocationInvalid
 from icn_kit.errors import DomainError, FailedPrecondition
 
-from icn_client.light import ProofInvalid, TrustedSet, genesis_set, verify_proof, walk_epochs
-from icn_client.proof_file import ProofMalformed, from_response
+from icn_client.light.proof_file import ProofMalformed, from_response
+from icn_client.light.verify import verify_proof
 from icn_client.proven_ledger import faulty_max
 
 if TYPE_CHECKING:
@@ -58,22 +59,21 @@ class Seen:
         return f"equivocations/{self.proof.epoch}/{self.proof.seat}"
 
 
-def check(data: bytes, genesis: Genesis, sets: Sequence[TrustedSet] = ()) -> Equivocation:
+def check(data: bytes, genesis: Genesis, sets: Sequence[EpochSet] = ()) -> Equivocation:
     """Read a proof and check it offline.
 
     Args:
         data: the proof.
         genesis: of the zone.
-        sets: validators of its epochs (`icn_client.light.walk_epochs`); those of genesis where left out.
+        sets: validators of its epochs (`icn_chain.epochs.walk`); those of genesis where left out.
 
     Raises:
         EquivocationInvalid: it proves nothing in this zone; the message says why.
     """
     proof = equivocation.parse(data)
-    in_force = set_of_epoch(proof.epoch, sets or [genesis_set(genesis)])
-    seats = len(in_force.public_keys)
-    if proof.seat >= seats:
-        raise EquivocationInvalid(f"seat {proof.seat} of {seats}")
+    in_force = set_of_epoch(proof.epoch, sets or [first_set(genesis.validator_set)]).validators
+    if proof.seat >= in_force.seats:
+        raise EquivocationInvalid(f"seat {proof.seat} of {in_force.seats}")
     if not proof.is_signed(genesis.hash, in_force.public_keys[proof.seat]):
         raise EquivocationInvalid(
             f"not signed with the key that seat {proof.seat} of this zone has in epoch {proof.epoch}"
@@ -81,12 +81,12 @@ def check(data: bytes, genesis: Genesis, sets: Sequence[TrustedSet] = ()) -> Equ
     return proof
 
 
-def set_of_epoch(epoch: int, sets: Sequence[TrustedSet]) -> TrustedSet:
+def set_of_epoch(epoch: int, sets: Sequence[EpochSet]) -> EpochSet:
     """The validators of an epoch, or of the last one before it that is known."""
     return max((one for one in sets if one.epoch <= epoch), key=attrgetter("epoch"))
 
 
-async def known_sets(connection: Connection) -> tuple[TrustedSet, ...]:
+async def known_sets(connection: Connection) -> tuple[EpochSet, ...]:
     """The validators of every epoch so far, proven from genesis; only those of genesis before the first final
     block.
 
@@ -97,11 +97,10 @@ async def known_sets(connection: Connection) -> tuple[TrustedSet, ...]:
     try:
         answer = await connection.proof(VALIDATORS)
     except FailedPrecondition:
-        return (genesis_set(genesis),)
+        return (first_set(genesis.validator_set),)
     try:
         proof = from_response(answer, genesis.hash, genesis.validator_set)
-        verify_proof(proof, genesis)
-        return walk_epochs(proof, genesis)
+        return verify_proof(proof, genesis).sets
     except (ProofInvalid, ProofMalformed) as error:
         raise FailedPrecondition("PROOF_INVALID", f"{VALIDATORS}: {error}") from error
 

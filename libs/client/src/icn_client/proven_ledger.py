@@ -19,11 +19,12 @@ from icn.ledger.v1.service_pb2 import (
 )
 from icn.ledger.v1.state_pb2 import AuthorityLeaf, BallotLeaf, MembershipLeaf, PollLeaf
 from icn.ledger.v1.transaction_pb2 import ELECTORATE_MEMBERS_OF_MEMBERS
+from icn_chain.epochs import ProofInvalid
 from icn_kit.errors import FailedPrecondition, Unavailable
 
 from icn_client.connection import Connection, ValidatorAddress, ask
-from icn_client.light import ProofInvalid, verify_proof
-from icn_client.proof_file import ProofMalformed, from_response
+from icn_client.light.proof_file import ProofMalformed, from_response
+from icn_client.light.verify import verify_proof
 from icn_client.steward import ProvenPoll, StewardRefuses
 
 PAGE_SIZE: Final = 500

@@ -18,7 +18,7 @@ import typer
 from icn_client.cli.main import app
 from icn_client.cli.output import Refused
 from icn_client.cli.platform import _balances_file
-from icn_client.proof_file import ProofFile
+from icn_client.light.proof_file import ProofFile
 from icn_crypto.suites import SigningKey, Suite
 
 ICN = (sys.executable, "-m", "icn_client.cli")

@@ -22,15 +22,16 @@ from icn.ledger.v1.state_pb2 import (
     PollLeaf,
     ValidatorsLeaf,
 )
+from icn_chain.epochs import Handover, ProofInvalid
 from icn_client.evidence import check
-from icn_client.light import ProofInvalid, read_statement, verdict, verify_proof, walk_epochs
-from icn_client.proof_file import (
-    EpochHandover,
+from icn_client.light.leaves import read_statement
+from icn_client.light.proof_file import (
     ProofFile,
     ProofMalformed,
     from_response,
     parse_proof_file,
 )
+from icn_client.light.verify import verdict, verify_proof
 from icn_crypto import tags
 from icn_crypto.equivocation import EquivocationInvalid, Statement, StatementKind, make
 from icn_crypto.hashing import preimage
@@ -173,11 +174,11 @@ def test_a_header_within_its_epoch_is_no_edge(handed_over: ProofFile, zone: Any)
     )
 
 
-def make_step(zone: Any, proof: ProofFile, time_ms: int) -> EpochHandover:
+def make_step(zone: Any, proof: ProofFile, time_ms: int) -> Handover:
     header = BlockHeader.FromString(proof.epochs[0].edge_header)
     header.time_ms = time_ms
     data = header.SerializeToString(deterministic=True)
-    return EpochHandover(data, (), zone.certificate(data), b"")
+    return Handover(data, (), zone.certificate(data), b"")
 
 
 def test_the_next_set_must_be_the_one_that_the_edge_names(handed_over: ProofFile, zone: Any) -> None:
@@ -195,7 +196,7 @@ def test_headers_that_are_no_chain_are_refused(handed_over: ProofFile, zone: Any
     assert reason_of(replace(handed_over, descendant_headers=(second,)), zone) == "HEADER_CHAIN_INVALID"
     assert reason_of(replace(handed_over, descendant_headers=(second, first)), zone) == "HEADER_CHAIN_INVALID"
     step = handed_over.epochs[0]
-    swapped: EpochHandover = replace(step, edge_header=handed_over.epochs[1].edge_header)
+    swapped: Handover = replace(step, edge_header=handed_over.epochs[1].edge_header)
     assert (
         reason_of(replace(handed_over, epochs=(swapped, handed_over.epochs[1])), zone) == "EPOCH_STEP_INVALID"
     )
@@ -341,17 +342,18 @@ def test_who_validates_and_a_consensus_key_are_named_by_what_proves_them() -> No
 
 
 def test_the_seats_of_every_epoch_follow_from_the_steps(zone: Any, handed_over: ProofFile) -> None:
-    sets = walk_epochs(handed_over, zone.genesis)
+    sets = verify_proof(handed_over, zone.genesis).sets
     assert [one.epoch for one in sets] == [0, 1, 4]
-    assert sets[0].public_keys == sets[1].public_keys and sets[2].public_keys[1:] == sets[0].public_keys[1:]
-    assert sets[2].public_keys[0] != sets[0].public_keys[0]
-    assert {one.organizations for one in sets} == {tuple(bytes([seat + 1]) * 16 for seat in range(4))}
+    first, second, third = (one.validators for one in sets)
+    assert first == second and third.public_keys[1:] == first.public_keys[1:]
+    assert third.public_keys[0] != first.public_keys[0]
+    assert all(one.organizations == [bytes([seat + 1]) * 16 for seat in range(4)] for one in (first, third))
 
 
 def test_an_equivocation_is_held_against_the_key_that_the_seat_had_in_its_epoch(
     zone: Any, handed_over: ProofFile
 ) -> None:
-    sets = walk_epochs(handed_over, zone.genesis)
+    sets = verify_proof(handed_over, zone.genesis).sets
 
     def proof(epoch: int, seat: int) -> bytes:
         said = []

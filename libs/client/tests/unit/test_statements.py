@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from icn.ledger.v1 import state_pb2 as state
 from icn.ledger.v1 import transaction_pb2 as pb
-from icn_client.light import NAMESPACES, describe, read_statement
+from icn_client.light.leaves import NAMESPACES, describe, read_statement
 from icn_client.statements import sentence
 
 A, B, DIGEST = b"a" * 16, b"b" * 16, b"d" * 32

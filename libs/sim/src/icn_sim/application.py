@@ -10,9 +10,10 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
+from icn_chain.header import NO_HASH, BlockHeader, parse_header
+from icn_chain.validator_set import SEATS_MIN, validator_set_hash
 from icn_consensus.domain.actions import Branch
-from icn_consensus.domain.block import NO_HASH, BlockHeader, ExecutedState, parse_header
-from icn_consensus.domain.validator_set import SEATS_MIN, validator_set_hash
+from icn_consensus.domain.block import ExecutedState
 from icn_consensus.usecases.ports import (
     AncestorUnknown,
     Application,

@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from icn_chain.certificate import (
+    VOTE_TAGS,
+    VoteKind,
+    build_certificate,
+    certificate_digest,
+    parse_certificate,
+    vote_body,
+)
+from icn_chain.header import build_header
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
 from icn_consensus.domain.block import (
-    VOTE_TAGS,
     Proposal,
     Vote,
-    VoteKind,
     body_of_proposal,
     build_block,
-    build_certificate,
-    build_header,
     build_proposal,
     build_vote,
-    certificate_digest,
     parse_block,
-    parse_certificate,
     parse_proposal,
     parse_vote,
     transactions_root,
-    vote_body,
 )
 from icn_crypto import tags
 from icn_crypto.hashing import sha256

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from icn_chain.header import BlockHeader
+from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
-from icn_consensus.domain.block import Block, BlockHeader, parse_block
+from icn_consensus.domain.block import Block, parse_block
 from icn_consensus.domain.config import Recovered
 from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.domain.replica import Replica
-from icn_consensus.domain.validator_set import ValidatorSet, parse_validator_set
 from icn_consensus.usecases.driver import RETELL_SECONDS
 from icn_consensus.usecases.execution import final_block_of, stored_block_of
 from icn_consensus.usecases.fetching import page_of

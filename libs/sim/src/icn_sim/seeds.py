@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from icn_chain.validator_set import SEATS_MIN
 from icn_consensus.domain.actions import ReportKind
-from icn_consensus.domain.validator_set import SEATS_MIN
 
 from icn_sim.byzantine import LIARS, Forger
 from icn_sim.ledger import LedgerApplication, founder, genesis_of

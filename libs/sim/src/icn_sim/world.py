@@ -14,20 +14,14 @@ from functools import partial
 from hashlib import blake2b
 from typing import Final
 
+from icn_chain.certificate import VoteKind, peek_certificate
+from icn_chain.header import BlockHeader, genesis_header
+from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
-from icn_consensus.domain.block import (
-    BlockHeader,
-    Vote,
-    VoteKind,
-    genesis_header,
-    parse_proposal,
-    parse_vote,
-    peek_certificate,
-)
+from icn_consensus.domain.block import Vote, parse_proposal, parse_vote
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.records import RecordKind, decode_record
-from icn_consensus.domain.validator_set import ValidatorSet, parse_validator_set
 from icn_kit.clock import Clock
 
 from icn_sim.application import SEATS, Seats, Simulated, SimulatedApplication

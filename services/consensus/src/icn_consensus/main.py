@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 from icn.consensus.v1 import service_pb2_grpc
+from icn_chain.validator_set import NO_SEAT, parse_validator_set
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.channel import ChannelFactory
 from icn_kit.clock import Clock, SystemClock
@@ -25,7 +26,6 @@ from icn_consensus.api.consensus_service import STREAM_TRANSACTIONS, ConsensusSe
 from icn_consensus.api.peer_service import CONNECT, PeerServicer, add_peer_service_to_server
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.replica import Status
-from icn_consensus.domain.validator_set import NO_SEAT, parse_validator_set
 from icn_consensus.peers.application import ApplicationClient
 from icn_consensus.peers.hello import Identity
 from icn_consensus.peers.network import PeerNetwork

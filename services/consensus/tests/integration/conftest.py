@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from icn.consensus.v1 import application_pb2_grpc, service_pb2, service_pb2_grpc
-from icn_consensus.domain.block import genesis_header
+from icn_chain.header import genesis_header
 from icn_consensus.main import Service, build
 from icn_consensus.settings import ConsensusSettings
 from icn_crypto.suites import SigningKey, Suite

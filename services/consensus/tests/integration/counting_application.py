@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from icn.consensus.v1 import application_pb2, application_pb2_grpc, block_pb2
-from icn_consensus.domain.validator_set import validator_set_hash
+from icn_chain.validator_set import validator_set_hash
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, sha256
 from icn_crypto.merkle_log import EMPTY_ROOT, Log, leaf_hash, tree_root

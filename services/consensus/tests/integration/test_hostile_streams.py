@@ -10,7 +10,8 @@ import grpc
 import pytest
 from icn.consensus.v1 import peer_pb2
 from icn.consensus.v1.service_pb2 import ListEvidenceRequest
-from icn_consensus.domain.block import VOTE_TAGS, VoteKind, build_vote, vote_body
+from icn_chain.certificate import VOTE_TAGS, VoteKind, vote_body
+from icn_consensus.domain.block import build_vote
 from icn_consensus.peers import frames, network, standing
 from icn_consensus.peers.hello import Greeting, Identity
 from icn_consensus.usecases.crypto import ConsensusCrypto

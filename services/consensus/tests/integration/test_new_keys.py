@@ -11,7 +11,7 @@ import grpc
 import psycopg
 import pytest
 from icn.consensus.v1 import block_pb2
-from icn_consensus.domain.validator_set import NO_SEAT
+from icn_chain.validator_set import NO_SEAT
 from icn_consensus.peers import network
 from icn_consensus.peers.hello import Identity
 from icn_consensus.usecases.crypto import ConsensusCrypto

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from icn.consensus.v1 import application_pb2_grpc
-from icn_consensus.domain.block import genesis_header
+from icn_chain.header import genesis_header
 from icn_consensus.main import build
 from icn_consensus.settings import ConsensusSettings
 from icn_kit.genesis import load_genesis

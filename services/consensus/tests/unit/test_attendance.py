@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import pytest
+from icn_chain.validator_set import Validator, ValidatorSet
 from icn_consensus.domain.attendance import Attendance
-from icn_consensus.domain.validator_set import ValidatorSet
 
 SELF = 0
 
 
 def attendance(seats: int = 4, view: int = 0) -> Attendance:
     keys = tuple(bytes([seat]) * 32 for seat in range(seats))
-    return Attendance(ValidatorSet(keys, bytes(32)), SELF, view)
+    return Attendance(ValidatorSet.of(Validator(key[:16], ((1, key),)) for key in keys), SELF, view)
 
 
 def hear(book: Attendance, seats: list[int], views: range) -> None:

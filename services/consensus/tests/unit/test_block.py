@@ -6,29 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from icn.consensus.v1 import block_pb2
-from icn_consensus.domain.block import (
+from icn_chain.certificate import (
     CERTIFICATE_BYTES_MAX,
-    HEADER_BYTES_MAX,
-    INTEGER_MAX,
-    NO_HASH,
+    VoteKind,
+    build_certificate,
+    certificate_digest,
+    parse_certificate,
+    peek_certificate,
+)
+from icn_chain.header import HEADER_BYTES_MAX, INTEGER_MAX, NO_HASH, BlockHeader, build_header, parse_header
+from icn_chain.malformed import MalformedMessage
+from icn_consensus.domain.block import (
     VOTE_BYTES_MAX,
     Block,
-    BlockHeader,
-    MalformedMessage,
-    VoteKind,
     body_of_vote,
     build_block,
-    build_certificate,
-    build_header,
     build_proposal,
     build_vote,
-    certificate_digest,
     parse_block,
-    parse_certificate,
-    parse_header,
     parse_proposal,
     parse_vote,
-    peek_certificate,
     transactions_root,
 )
 from icn_crypto import tags

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from icn_chain.certificate import VOTE_TAGS, Certificate, VoteKind, build_certificate, vote_body
 from icn_consensus.domain import actions as act
-from icn_consensus.domain.block import (
-    VOTE_TAGS,
-    Certificate,
-    Vote,
-    VoteKind,
-    build_certificate,
-    build_vote,
-    vote_body,
-)
+from icn_consensus.domain.block import Vote, build_vote
 from icn_consensus.domain.certificates import remember_finalization
 from icn_consensus.domain.config import Recovered
 from icn_consensus.domain.events import CertificateReceived, VoteReceived

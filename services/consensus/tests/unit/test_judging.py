@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from icn_chain.header import build_header
+from icn_chain.validator_set import Validator, ValidatorSet
 from icn_consensus.domain.actions import Branch, Judge, Prepare
-from icn_consensus.domain.block import Block, build_block, build_header
+from icn_consensus.domain.block import Block, build_block
 from icn_consensus.domain.events import BlockJudged, BlockPrepared, Event
 from icn_consensus.usecases import judging
 from icn_consensus.usecases.judging import Judging
@@ -17,6 +19,9 @@ from icn_kit.errors import Unavailable
 from .fakes import LATER_MS, FakeApplication, check_of, settle
 
 BRANCH = Branch(5, (b"six", b"seven"))
+
+
+SEATS = ValidatorSet.of(Validator(key * 16, ((1, key * 32),)) for key in (b"k", b"l", b"m", b"n"))
 
 
 def some_block(height: int) -> Block:
@@ -35,8 +40,8 @@ def some_block(height: int) -> Block:
         parent_certificate_digest=bytes(32),
         finalization_digest=bytes(32),
         epoch=0,
-        validator_set_hash=bytes(32),
-        next_validator_set_hash=bytes(32),
+        validator_set_hash=SEATS.hash,
+        next_validator_set_hash=SEATS.hash,
     )
     return build_block(header, [b"of %d" % height], b"", b"")
 

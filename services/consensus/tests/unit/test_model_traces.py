@@ -14,30 +14,32 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from icn_chain.certificate import (
+    VOTE_TAGS,
+    VoteKind,
+    build_certificate,
+    certificate_digest,
+    parse_certificate,
+    vote_body,
+)
+from icn_chain.header import build_header
+from icn_chain.validator_set import ValidatorSet
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events, rounds, voting
 from icn_consensus.domain.block import (
-    VOTE_TAGS,
     Block,
     ExecutedState,
-    VoteKind,
     body_of_proposal,
     build_block,
-    build_certificate,
-    build_header,
     build_proposal,
     build_vote,
-    certificate_digest,
-    parse_certificate,
     parse_proposal,
     parse_vote,
     transactions_root,
-    vote_body,
 )
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.replica import Replica
 from icn_consensus.domain.state import State
-from icn_consensus.domain.validator_set import ValidatorSet
 from icn_crypto import tags
 from icn_crypto.hashing import sha256
 from icn_sim.signatures import SimulatedCrypto

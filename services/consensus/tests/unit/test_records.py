@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from icn_consensus.domain.block import MalformedMessage
+from icn_chain.malformed import MalformedMessage
 from icn_consensus.domain.records import Record, RecordKind, decode_record, encode_record
 
 u64 = st.integers(0, 2**64 - 1)

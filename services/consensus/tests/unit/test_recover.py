@@ -6,18 +6,17 @@ from collections.abc import Sequence
 import pytest
 from icn_consensus.domain.block import ExecutedState
 from icn_consensus.domain.config import Config
-from icn_consensus.domain.validator_set import ValidatorSet
 from icn_consensus.usecases.ports import Execution, FinalBlock, StoredBlock
 from icn_consensus.usecases.recover import WrongApplication, recover
 
 from .fakes import FakeApplication, FakeStore, state_after
-from .test_judging import some_block
+from .test_judging import SEATS, some_block
 
 CONFIG = Config(
     genesis_hash=bytes(32),
     protocol_version=1,
     public_key=b"k" * 32,
-    validators=ValidatorSet((b"k" * 32, b"l" * 32, b"m" * 32, b"n" * 32), bytes(32)),
+    validators=SEATS,
     genesis_time_ms=1,
     epoch_ms=60_000,
     heartbeat_ms=30_000,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from icn_chain.certificate import VoteKind, build_certificate
+from icn_chain.malformed import MalformedMessage
 from icn_consensus.domain import actions as act
-from icn_consensus.domain.block import MalformedMessage, VoteKind, build_certificate, parse_vote
+from icn_consensus.domain.block import parse_vote
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.events import Event, PeerConnected, PoolChanged, ProposalReceived, TimerFired
 from icn_consensus.domain.records import Record, RecordKind, encode_record

@@ -7,20 +7,15 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from icn_chain.certificate import VoteKind, build_certificate, certificate_digest, parse_certificate
+from icn_chain.header import NO_HASH, BlockHeader, build_header
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.block import (
-    NO_HASH,
     Block,
-    BlockHeader,
     Proposal,
-    VoteKind,
     body_of_proposal,
     build_block,
-    build_certificate,
-    build_header,
     build_proposal,
-    certificate_digest,
-    parse_certificate,
     parse_proposal,
     transactions_root,
 )

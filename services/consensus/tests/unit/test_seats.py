@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from icn_chain.certificate import VOTE_TAGS, VoteKind, build_certificate, vote_body
+from icn_chain.validator_set import NO_SEAT
 from icn_consensus.domain.actions import MessageKind
-from icn_consensus.domain.block import VOTE_TAGS, VoteKind, build_certificate, vote_body
 from icn_consensus.domain.events import CertificateReceived
-from icn_consensus.domain.validator_set import NO_SEAT
 from icn_sim.node import Node
 from icn_sim.world import Conditions, Network
 

@@ -7,8 +7,8 @@ import sys
 from itertools import pairwise
 
 import pytest
+from icn_chain.certificate import VOTE_TAGS, VoteKind, build_certificate, parse_certificate, vote_body
 from icn_consensus.domain.actions import MessageKind, ReportKind
-from icn_consensus.domain.block import VOTE_TAGS, VoteKind, build_certificate, parse_certificate, vote_body
 from icn_consensus.domain.events import CertificateReceived
 from icn_consensus.domain.finality import SafetyViolation
 from icn_sim.application import NEVER_MS

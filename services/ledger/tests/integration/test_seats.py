@@ -18,8 +18,9 @@ from icn.consensus.v1.block_pb2 import (
 )
 from icn.ledger.v1 import service_pb2 as pb
 from icn.ledger.v1.state_pb2 import ConsensusKeyLeaf, ValidatorsLeaf
-from icn_client.light import verify_proof, vote_body
-from icn_client.proof_file import from_response
+from icn_chain.certificate import vote_body
+from icn_client.light.proof_file import from_response
+from icn_client.light.verify import verify_proof
 from icn_crypto import tags
 from icn_crypto.hashing import NO_GENESIS, domain_hash, preimage
 from icn_crypto.suites import Suite
@@ -39,7 +40,7 @@ def finalization(zone: Zone, header: bytes, keys: Sequence[str]) -> bytes:
     """Of the header, by the first three of the seats with these keys."""
     fields = BlockHeader.FromString(header)
     block_hash = domain_hash(tags.BLOCK, zone.genesis.hash, header)
-    body = vote_body(fields.epoch, fields.view, fields.height, block_hash)
+    body = vote_body(1, fields.epoch, fields.view, fields.height, block_hash)
     signed = preimage(tags.FINALIZE, zone.genesis.hash, body)
     return Certificate(
         kind=VOTE_KIND_FINALIZE,

@@ -23,12 +23,12 @@ from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json,
 from icn_client.cli.signing import perform_as, print_done
 
 if TYPE_CHECKING:
+    from icn_chain.epochs import EpochSet
     from icn_crypto.equivocation import Equivocation
     from icn_kit.genesis import Genesis
 
     from icn_client.connection import Connection
     from icn_client.evidence import Seen
-    from icn_client.light import TrustedSet
 
 PROOF_FILE_BYTES_MAX = 4_096
 
@@ -104,11 +104,11 @@ def check_file(
 ) -> None:
     """Check a proof offline: prints {"valid", "epoch", "seat", "view", "organization", "said"}, or
     {"valid", "problem"} and ends with exit status 1."""
+    from icn_chain.epochs import first_set
     from icn_crypto.equivocation import EquivocationInvalid
     from icn_kit.genesis import GenesisInvalid, load_genesis
 
     from icn_client.evidence import check, set_of_epoch
-    from icn_client.light import genesis_set
 
     try:
         zone = load_genesis(genesis)
@@ -116,26 +116,27 @@ def check_file(
         raise UsageError(f"--genesis: {error}") from None
     text = read_file(file, PROOF_FILE_BYTES_MAX)
     try:
-        sets = [genesis_set(zone)] if seats is None else _sets_in(seats, zone)
+        sets = [first_set(zone.validator_set)] if seats is None else _sets_in(seats, zone)
         proof = check(bytes.fromhex(text.decode("ascii", "replace").strip()), zone, sets)
     except EquivocationInvalid as error:
         print_json({"valid": False, "problem": str(error)})
         raise typer.Exit(EXIT_REFUSED) from None
     except ValueError:
         raise UsageError(f"{file} does not hold hex digits") from None
-    organization = set_of_epoch(proof.epoch, sets).organizations[proof.seat].hex()
+    organization = set_of_epoch(proof.epoch, sets).validators.organizations[proof.seat].hex()
     print_json({"valid": True, **_place(proof), "organization": organization, "said": _kinds(proof)})
 
 
-def _sets_in(path: Path, genesis: Genesis) -> Sequence[TrustedSet]:
+def _sets_in(path: Path, genesis: Genesis) -> Sequence[EpochSet]:
     """The validators of every epoch that a valid proof walks. Raises Refused."""
-    from icn_client.light import ProofInvalid, verify_proof, walk_epochs
-    from icn_client.proof_file import FILE_BYTES_MAX, ProofMalformed, parse_proof_file
+    from icn_chain.epochs import ProofInvalid
+
+    from icn_client.light.proof_file import FILE_BYTES_MAX, ProofMalformed, parse_proof_file
+    from icn_client.light.verify import verify_proof
 
     try:
         proof = parse_proof_file(read_file(path, FILE_BYTES_MAX))
-        verify_proof(proof, genesis)
-        return walk_epochs(proof, genesis)
+        return verify_proof(proof, genesis).sets
     except (ProofInvalid, ProofMalformed) as error:
         raise Refused(f"{path}: {error}", "PROOF_INVALID") from None
 

@@ -314,7 +314,7 @@ def _member(text: str) -> bytes:
 
 
 def _document(leaf: Any) -> dict[str, Any]:
-    from icn_client.light import describe
+    from icn_client.light.leaves import describe
 
     shown = describe(leaf)
     shown.pop("payer")

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from icn_client.cli.common import DataOption, command_group, platform_directory, with_connection
 from icn_client.cli.files import read_file
 from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_bytes, print_json, say
+
+if TYPE_CHECKING:
+    from icn_kit.genesis import Genesis
+
+    from icn_client.light.checkpoint import Checkpoint
+
+DAY_MS: Final = 86_400_000
 
 _EXAMPLES = """\b
 Examples:
@@ -26,7 +33,26 @@ Examples:
 _VERIFY_EXAMPLES = """\b
 Examples:
   icn proof verify balance.json --genesis genesis.json
+  icn proof verify balance.json --genesis genesis.json --checkpoint checkpoint.json
 """
+_CHECKPOINT_EXAMPLES = """\b
+Examples:
+  icn proof checkpoint balance.json --genesis genesis.json --out checkpoint.json
+  icn proof fetch accounts/6d6f… --checkpoint checkpoint.json --out newer.json
+  icn proof verify newer.json --genesis genesis.json --checkpoint checkpoint.json
+"""
+GenesisOption = Annotated[
+    Path, typer.Option("--genesis", metavar="GENESIS", help="The zone's genesis file.", readable=False)
+]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="CHECKPOINT",
+        help="Begin there instead of at genesis: a block that you have checked before.",
+        readable=False,
+    ),
+]
 NAMES = (
     *("accounts", "units", "principals", "holds", "anchors", "allowances", "recoveries", "authorities"),
     *("memberships", "polls", "ballots", "decisions", "codes", "contracts", "duties", "equivocations"),
@@ -39,6 +65,7 @@ def register(app: typer.Typer) -> None:
     group = command_group("Proofs of balances, units, keys and holds.", _EXAMPLES)
     group.command("fetch", epilog=_FETCH_EXAMPLES)(fetch)
     group.command("verify", epilog=_VERIFY_EXAMPLES)(verify)
+    group.command("checkpoint", epilog=_CHECKPOINT_EXAMPLES)(checkpoint)
     app.add_typer(group, name="proof")
 
 
@@ -54,21 +81,93 @@ def fetch(
         Path | None,
         typer.Option("--out", metavar="FILE", help="Where to write it; stdout without.", readable=False),
     ] = None,
+    begin: CheckpointOption = None,
     data: DataOption = None,
 ) -> None:
     """Fetch a proof that a leaf is, or is not, in the newest state that a final header names."""
     if name.partition("/")[0] not in NAMES:
         raise UsageError(f"{name!r}: a proof is of {', '.join(f'{folder}/…' for folder in NAMES)}")
-    from icn_client.light import ProofInvalid
-    from icn_client.proof_file import ProofMalformed
+    from icn_chain.epochs import ProofInvalid
+
+    from icn_client.light.proof_file import ProofMalformed
 
     directory = platform_directory(data)
     try:
-        content = with_connection(directory, lambda connection: connection.proof_file(name))
+        start = None if begin is None else _read_checkpoint(begin)
+        content = with_connection(directory, lambda connection: connection.proof_file(name, start))
     except (ProofInvalid, ProofMalformed) as error:
         raise Refused(
             f"the platform answered with a proof that does not hold: {error}", "PROOF_INVALID"
         ) from None
+    _write(content, out, f"{len(content)} bytes; check it with: icn proof verify {out} --genesis GENESIS")
+
+
+def verify(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A proof as `icn proof fetch` writes it.", readable=False)
+    ],
+    genesis: GenesisOption,
+    begin: CheckpointOption = None,
+    trusting_days: Annotated[
+        int,
+        typer.Option(
+            "--trusting-days",
+            metavar="DAYS",
+            min=1,
+            max=3_650,
+            help="How old a checkpoint may be before it is no longer believed.",
+        ),
+    ] = 90,
+) -> None:
+    """Check a proof offline and print what it shows. Exit 0 when it holds, 1 when not."""
+    from icn_client.light.checkpoint import FILE_BYTES_MAX as CHECKPOINT_BYTES_MAX
+    from icn_client.light.proof_file import FILE_BYTES_MAX
+    from icn_client.light.verify import verdict
+    from icn_client.statements import sentence
+
+    found = verdict(
+        read_file(file, FILE_BYTES_MAX),
+        _read_genesis(genesis),
+        time.time_ns() // 1_000_000,
+        checkpoint=None if begin is None else read_file(begin, CHECKPOINT_BYTES_MAX),
+        trusting_period_ms=trusting_days * DAY_MS,
+    )
+    print_json(found)
+    if found["valid"]:
+        say(f"icn: {sentence(found['statement'])}")
+    else:
+        say(f"icn: not valid: {found['reason']}: {found['message']}")
+        raise SystemExit(EXIT_REFUSED)
+
+
+def checkpoint(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A proof as `icn proof fetch` writes it.", readable=False)
+    ],
+    genesis: GenesisOption,
+    begin: CheckpointOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write it; stdout without.", readable=False),
+    ] = None,
+) -> None:
+    """Check a proof and write down its final block, for later proofs to begin with."""
+    from icn_chain.epochs import ProofInvalid
+
+    from icn_client.light.proof_file import FILE_BYTES_MAX, ProofMalformed, parse_proof_file
+    from icn_client.light.verify import checkpoint_of, verify_proof
+
+    zone = _read_genesis(genesis)
+    start = None if begin is None else _read_checkpoint(begin)
+    try:
+        shown = verify_proof(parse_proof_file(read_file(file, FILE_BYTES_MAX)), zone, start)
+    except (ProofInvalid, ProofMalformed) as error:
+        raise Refused(f"{file}: {error}", error.reason) from None
+    made = checkpoint_of(shown, zone)
+    _write(made.to_bytes(), out, f"block {made.height} of epoch {made.epoch}, {made.block_hash.hex()}")
+
+
+def _write(content: bytes, out: Path | None, what: str) -> None:
     if out is None:
         print_bytes(content + b"\n")
         return
@@ -76,38 +175,22 @@ def fetch(
         out.write_bytes(content)
     except OSError as error:
         raise Refused(f"{out}: {error.strerror}", "FILE_UNWRITABLE") from None
-    say(f"{out}: {len(content)} bytes; check it with: icn proof verify {out} --genesis GENESIS")
+    say(f"{out}: {what}")
 
 
-def verify(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A proof as `icn proof fetch` writes it.", readable=False)
-    ],
-    genesis: Annotated[
-        Path,
-        typer.Option(
-            "--genesis",
-            metavar="GENESIS",
-            help="The zone's genesis file: all that is trusted.",
-            readable=False,
-        ),
-    ],
-) -> None:
-    """Check a proof offline and print what it shows. Exit 0 when it holds, 1 when not."""
+def _read_genesis(path: Path) -> Genesis:
     from icn_kit.genesis import GENESIS_BYTES_MAX, GenesisInvalid, parse_genesis
 
-    from icn_client.light import verdict
-    from icn_client.proof_file import FILE_BYTES_MAX
-    from icn_client.statements import sentence
+    try:
+        return parse_genesis(read_file(path, GENESIS_BYTES_MAX))
+    except GenesisInvalid as error:
+        raise Refused(f"{path}: {error}", "GENESIS_INVALID") from None
+
+
+def _read_checkpoint(path: Path) -> Checkpoint:
+    from icn_client.light.checkpoint import FILE_BYTES_MAX, CheckpointMalformed, parse_checkpoint
 
     try:
-        trusted = parse_genesis(read_file(genesis, GENESIS_BYTES_MAX))
-    except GenesisInvalid as error:
-        raise Refused(f"{genesis}: {error}", "GENESIS_INVALID") from None
-    found = verdict(read_file(file, FILE_BYTES_MAX), trusted, time.time_ns() // 1_000_000)
-    print_json(found)
-    if found["valid"]:
-        say(f"icn: {sentence(found['statement'])}")
-    else:
-        say(f"icn: not valid: {found['reason']}: {found['message']}")
-        raise SystemExit(EXIT_REFUSED)
+        return parse_checkpoint(read_file(path, FILE_BYTES_MAX))
+    except CheckpointMalformed as error:
+        raise Refused(f"{path}: {error}", error.reason) from None

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from icn.consensus.v1 import service_pb2, service_pb2_grpc
+from icn_chain.validator_set import NO_SEAT
 from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
 
 from icn_consensus.api.sinks import CallSink, StreamSink
-from icn_consensus.domain.validator_set import NO_SEAT
 from icn_consensus.usecases.ends import News
 from icn_consensus.usecases.get_status import StatusReader
 from icn_consensus.usecases.ports import EvidenceStore, Submissions

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from icn_consensus.domain.validator_set import ValidatorSet
+from icn_chain.validator_set import ValidatorSet
 
 PENALTY_TURNS_MAX: Final = 16
 MISSED_TURNS: Final = 2

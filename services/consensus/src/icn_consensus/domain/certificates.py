@@ -5,15 +5,10 @@ Source: docs/spec/consensus.md, "Votes and certificates".
 
 from __future__ import annotations
 
+from icn_chain.certificate import VOTE_TAGS, Certificate, VoteKind, build_certificate
+
 from icn_consensus.domain.actions import Broadcast, MessageKind, Notarized, ReportKind
-from icn_consensus.domain.block import (
-    VOTE_TAGS,
-    Certificate,
-    Vote,
-    VoteKind,
-    body_of_vote,
-    build_certificate,
-)
+from icn_consensus.domain.block import Vote, body_of_vote
 from icn_consensus.domain.chain import RECENT_HEIGHTS
 from icn_consensus.domain.evidence import contradicts, vote_evidence
 from icn_consensus.domain.ports import SignedItem

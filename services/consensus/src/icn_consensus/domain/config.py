@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icn_consensus.domain.block import BlockHeader, ExecutedState
-from icn_consensus.domain.validator_set import ValidatorSet
+from icn_chain.header import BlockHeader
+from icn_chain.validator_set import ValidatorSet
+
+from icn_consensus.domain.block import ExecutedState
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ Source: docs/spec/consensus.md, "Evidence"; its form is `icn_crypto.equivocation
 
 from __future__ import annotations
 
+from icn_chain.certificate import VoteKind
 from icn_crypto.equivocation import Statement, StatementKind, make
 
-from icn_consensus.domain.block import Proposal, Vote, VoteKind, body_of_proposal, body_of_vote
+from icn_consensus.domain.block import Proposal, Vote, body_of_proposal, body_of_vote
 
 
 def contradicts(first: Vote, second: Vote) -> bool:

@@ -7,29 +7,24 @@ from __future__ import annotations
 
 from typing import Final
 
+from icn_chain.certificate import CERTIFICATE_BYTES_MAX, Certificate, VoteKind, certificate_digest
+from icn_chain.header import HEADER_BYTES_MAX, BlockHeader, build_header
+from icn_chain.validator_set import validator_set_hash
 from icn_crypto import tags
 
 from icn_consensus.domain import timing
 from icn_consensus.domain.actions import FetchCertificates, Prepare
 from icn_consensus.domain.block import (
-    CERTIFICATE_BYTES_MAX,
-    HEADER_BYTES_MAX,
     Block,
-    BlockHeader,
-    Certificate,
     ExecutedState,
-    VoteKind,
     body_of_proposal,
     build_block,
-    build_header,
     build_proposal,
-    certificate_digest,
     transactions_root,
 )
 from icn_consensus.domain.events import BlockPrepared
 from icn_consensus.domain.records import Record, RecordKind
 from icn_consensus.domain.state import Draft, State
-from icn_consensus.domain.validator_set import validator_set_hash
 from icn_consensus.domain.voting import cast
 
 TRANSACTION_OVERHEAD_BYTES: Final = 4

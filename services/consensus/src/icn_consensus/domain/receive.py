@@ -7,21 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 
+from icn_chain.certificate import VoteKind, parse_certificate, peek_certificate
+from icn_chain.malformed import MalformedMessage
 from icn_crypto import tags
 
 from icn_consensus.domain import certificates, rounds
 from icn_consensus.domain.actions import MessageKind, ReportKind
-from icn_consensus.domain.block import (
-    MalformedMessage,
-    Proposal,
-    Vote,
-    VoteKind,
-    body_of_proposal,
-    parse_certificate,
-    parse_proposal,
-    parse_vote,
-    peek_certificate,
-)
+from icn_consensus.domain.block import Proposal, Vote, body_of_proposal, parse_proposal, parse_vote
 from icn_consensus.domain.evidence import proposal_evidence
 from icn_consensus.domain.pacemaker import TIMEOUT_MS_MIN
 from icn_consensus.domain.state import FUTURE_VIEWS_MAX, LATER_EPOCH_MESSAGES_MAX, State

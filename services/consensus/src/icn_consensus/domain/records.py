@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from icn_consensus.domain.block import MalformedMessage
+from icn_chain.malformed import MalformedMessage
 
 PREFIX_BYTES: Final = 17
 """u8 kind ‖ u64be epoch ‖ u64be view."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from icn_chain.certificate import VoteKind
+
 from icn_consensus.domain import finality, proposing, receive, recovery, timing, voting
 from icn_consensus.domain.actions import Action
-from icn_consensus.domain.block import VoteKind
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.events import (
     BlockExecuted,

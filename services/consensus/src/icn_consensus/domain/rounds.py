@@ -5,12 +5,14 @@ Source: docs/spec/consensus.md, "Views" and "Epochs".
 
 from __future__ import annotations
 
+from icn_chain.certificate import Certificate, VoteKind
+from icn_chain.header import BlockHeader
+from icn_chain.validator_set import ValidatorSet
+
 from icn_consensus.domain import records
 from icn_consensus.domain.actions import Abandoned, MessageKind
 from icn_consensus.domain.attendance import Attendance
-from icn_consensus.domain.block import BlockHeader, Certificate, VoteKind
 from icn_consensus.domain.state import State
-from icn_consensus.domain.validator_set import ValidatorSet
 
 
 def enter_view(state: State, number: int, opened_by: Certificate | None) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from icn_consensus.domain.block import BlockHeader
+from icn_chain.header import BlockHeader
+from icn_chain.validator_set import NO_SEAT, ValidatorSet, parse_validator_set
+
 from icn_consensus.domain.config import Config
-from icn_consensus.domain.validator_set import NO_SEAT, ValidatorSet, parse_validator_set
 
 
 class Seating:

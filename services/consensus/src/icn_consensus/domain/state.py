@@ -11,6 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from icn_chain.certificate import Certificate, VoteKind
+from icn_chain.header import BlockHeader
+from icn_chain.validator_set import ValidatorSet
+
 from icn_consensus.domain.actions import (
     Action,
     Broadcast,
@@ -22,14 +26,7 @@ from icn_consensus.domain.actions import (
     Send,
 )
 from icn_consensus.domain.attendance import Attendance
-from icn_consensus.domain.block import (
-    BlockHeader,
-    Certificate,
-    ExecutedState,
-    Proposal,
-    Vote,
-    VoteKind,
-)
+from icn_consensus.domain.block import ExecutedState, Proposal, Vote
 from icn_consensus.domain.chain import Chain
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.fetcher import Fetcher, What
@@ -37,7 +34,6 @@ from icn_consensus.domain.pacemaker import Pacemaker
 from icn_consensus.domain.ports import Crypto
 from icn_consensus.domain.records import Record, RecordKind, encode_record
 from icn_consensus.domain.seating import Seating
-from icn_consensus.domain.validator_set import ValidatorSet
 from icn_consensus.domain.view import View
 
 FUTURE_VIEWS_MAX: Final = 16

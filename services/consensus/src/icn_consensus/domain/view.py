@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from icn_consensus.domain.block import Certificate, Proposal, Vote, VoteKind
+from icn_chain.certificate import Certificate, VoteKind
+
+from icn_consensus.domain.block import Proposal, Vote
 
 Said = tuple[VoteKind, int, bytes, int, bytes]
 """All that a vote says in its epoch and view: (kind, height, block hash, seat, signature)."""

@@ -5,15 +5,11 @@ Source: docs/spec/consensus.md, "Voting rules".
 
 from __future__ import annotations
 
+from icn_chain.certificate import VOTE_TAGS, VoteKind, vote_body
+
 from icn_consensus.domain import certificates, rounds
 from icn_consensus.domain.actions import ReportKind
-from icn_consensus.domain.block import (
-    VOTE_TAGS,
-    Vote,
-    VoteKind,
-    build_vote,
-    vote_body,
-)
+from icn_consensus.domain.block import Vote, build_vote
 from icn_consensus.domain.events import BlockJudged
 from icn_consensus.domain.records import Record, RecordKind
 from icn_consensus.domain.state import Candidate, State

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from icn.consensus.v1 import peer_pb2
+from icn_chain.certificate import SIGNATURE_BYTES
+from icn_chain.header import INTEGER_MAX
 from icn_crypto import tags
 from icn_kit.errors import DomainError, ErrorKind
 
-from icn_consensus.domain.block import INTEGER_MAX, SIGNATURE_BYTES
 from icn_consensus.domain.ports import Crypto
 
 NONCE_BYTES: Final = 32

@@ -12,6 +12,8 @@ from typing import Any, Final
 import structlog
 from google.protobuf.message import DecodeError
 from icn.consensus.v1 import block_pb2
+from icn_chain.certificate import CERTIFICATE_BYTES_MAX
+from icn_chain.header import INTEGER_MAX
 from icn_kit.clock import Clock
 from icn_kit.lifecycle import cancel_all
 
@@ -31,7 +33,7 @@ from icn_consensus.domain.actions import (
     Send,
     SetTimer,
 )
-from icn_consensus.domain.block import CERTIFICATE_BYTES_MAX, INTEGER_MAX, Block, parse_block
+from icn_consensus.domain.block import Block, parse_block
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.events import (
     BlockExecuted,

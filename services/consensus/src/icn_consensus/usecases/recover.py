@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 import structlog
 from icn.consensus.v1 import block_pb2
+from icn_chain.header import BlockHeader, genesis_header, parse_header
+from icn_chain.validator_set import parse_validator_set
 
-from icn_consensus.domain.block import BlockHeader, ExecutedState, genesis_header, parse_header
+from icn_consensus.domain.block import ExecutedState
 from icn_consensus.domain.config import Config, Recovered
-from icn_consensus.domain.validator_set import parse_validator_set
 from icn_consensus.usecases.execution import final_block_from
 from icn_consensus.usecases.ports import Application, BlockStore, StoredBlock
 

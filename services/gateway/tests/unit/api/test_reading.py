@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from icn_client.proof_file import ProofMalformed, parse_proof_file
+from icn_client.light.proof_file import ProofMalformed, parse_proof_file
 from icn_kit.errors import ErrorKind, RemoteError, Unavailable
 from structlog.testing import capture_logs
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from icn.ledger.v1 import service_pb2, state_pb2, transaction_pb2
+from icn_chain.validator_set import ValidatorSet
 from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
 
 from icn_ledger.api.names import EPOCH_BYTES, SEAT_BYTES, parse_identifier, parse_pair
 from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES
 from icn_ledger.domain.records import Namespace
-from icn_ledger.domain.validator_set import ValidatorSet
 from icn_ledger.usecases.reads import LeafAt, Reader, get_leaf, get_poll
 
 PAGE_SIZE_DEFAULT = 50
@@ -115,7 +115,7 @@ class InstitutionReads:
             next=_seats(found.following),
             change_height=found.validators.change_height,
             seats_changed=found.validators.seats_changed,
-            seats_changed_max=found.in_force.faulty_max,
+            seats_changed_max=found.in_force.faults_max,
             epoch=found.epoch,
             height=found.height,
         )

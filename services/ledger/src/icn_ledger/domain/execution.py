@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from icn_chain.validator_set import ValidatorSet
+
 from icn_ledger.domain import polls, refusals
 from icn_ledger.domain.authority import find_fault
 from icn_ledger.domain.controllers import (
@@ -83,7 +85,6 @@ from icn_ledger.domain.records import (
 )
 from icn_ledger.domain.refusals import Refused
 from icn_ledger.domain.seats import change_validators, find_validators, rekey_seat
-from icn_ledger.domain.validator_set import ValidatorSet
 from icn_ledger.domain.working_set import WorkingSet
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from icn_chain.validator_set import ValidatorSet
+
 from icn_ledger.domain import refusals
 from icn_ledger.domain.events import Movement
 from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.messages import PlaceHold, Transaction, Transfer
 from icn_ledger.domain.records import Account
 from icn_ledger.domain.refusals import Refused
-from icn_ledger.domain.validator_set import ValidatorSet
 from icn_ledger.domain.working_set import WorkingSet
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from icn_chain.validator_set import Validator, ValidatorSet
 from icn_crypto.possession import is_possessed
 from icn_crypto.suites import InvalidPublicKey, Suite, check_public_key
 
@@ -34,7 +35,6 @@ from icn_ledger.domain.records import (
     Validators,
 )
 from icn_ledger.domain.refusals import Figures, Refused
-from icn_ledger.domain.validator_set import Validator, ValidatorSet
 from icn_ledger.domain.working_set import WorkingSet
 
 EPOCHS_BETWEEN_REKEYINGS = 2
@@ -106,7 +106,7 @@ class _Draft:
         self._in_force = working.validator_sets[self._before.set_hash]
         following = working.validator_sets[self._before.next_hash]
         self._seats = list(following.validators)
-        self._keys_used = set(self._in_force.public_keys | following.public_keys)
+        self._keys_used = set(self._in_force.keys_of_every_suite | following.keys_of_every_suite)
         self._offers: list[tuple[SeatOffer, Figures]] = []
         self._changed = self._before.seats_changed
 
@@ -136,7 +136,7 @@ class _Draft:
 
     def put(self, context: BlockContext, payer: bytes) -> None:
         """Check what all changes make, the signatures last, which cost most; then make it the next set."""
-        seats, changed_max = len(self._seats), self._in_force.faulty_max
+        seats, changed_max = len(self._seats), self._in_force.faults_max
         if not SEATS_MIN <= seats <= SEATS_MAX:
             raise Refused(
                 refusals.SEATS_OUT_OF_RANGE,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from icn_chain.validator_set import ValidatorSet
+
 from icn_ledger.domain.limits import SEATS_MAX, SEATS_MIN
 from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, ZONE_IDENTIFIER, RecordTables
 from icn_ledger.domain.refusals import InvariantBroken
-from icn_ledger.domain.validator_set import ValidatorSet
 
 
 def check_validators(
@@ -49,7 +50,7 @@ def _check_distance(former: ValidatorSet, later: ValidatorSet) -> None:
     before = {seat.public_key for seat in former.validators}
     after = {seat.public_key for seat in later.validators}
     gone, come = before - after, after - before
-    if max(len(gone), len(come)) > former.faulty_max:
+    if max(len(gone), len(come)) > former.faults_max:
         raise InvariantBroken(
             f"{len(gone)} keys leave and {len(come)} come to {len(former.validators)} seats, more than f"
         )

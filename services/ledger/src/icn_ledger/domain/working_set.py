@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from icn_chain.validator_set import ValidatorSet
+
 from icn_ledger.domain.events import Event
 from icn_ledger.domain.records import Namespace, RecordTables
-from icn_ledger.domain.validator_set import ValidatorSet
 
 NO_TRANSACTION = -1
 """What happens by itself, such as a hold that ends."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from icn.consensus.v1 import block_pb2
+from icn_chain.validator_set import parse_validator_set
 from icn_crypto.state_tree import state_key
 from icn_kit.database import Connection, Database
 
@@ -24,7 +25,6 @@ from icn_ledger.domain.records import (
     Namespace,
     Validators,
 )
-from icn_ledger.domain.validator_set import read_set
 from icn_ledger.store.arrays import ByteaArray, SmallintArray
 from icn_ledger.store.state import SELECT_BLOCKS, SELECT_VALIDATOR_SETS, read_block
 from icn_ledger.store.versions import fetch_leaf_bytes, fetch_storage, fetch_tree
@@ -261,7 +261,7 @@ class LedgerQueries:
         async with self._database.connection() as connection:
             cursor = connection.cursor(binary=True)
             await cursor.execute(SELECT_VALIDATOR_SETS, (named,))
-            sets = {set_hash: read_set(data) for set_hash, data in await cursor.fetchall()}
+            sets = {set_hash: parse_validator_set(data) for set_hash, data in await cursor.fetchall()}
         return ValidatorsAt(record, sets[record.set_hash], sets[record.next_hash], height, epoch)
 
     async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[EntryRow]:

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from icn.consensus.v1 import block_pb2
+from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_crypto.merkle_log import Log, leaf_hash, tree_root
 from icn_crypto.state_tree import StateTree, Update, state_key
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
@@ -33,7 +34,6 @@ from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, Namespace, RecordTa
 from icn_ledger.domain.refusals import InvariantBroken, Malformed
 from icn_ledger.domain.seats import find_validators
 from icn_ledger.domain.touched import RecordNames, touched_behind, touched_directly
-from icn_ledger.domain.validator_set import ValidatorSet, read_set
 from icn_ledger.domain.working_set import WorkingSet
 from icn_ledger.usecases.breath import LEAVES_ON_LOOP_MAX, in_breaths
 from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
@@ -230,7 +230,7 @@ class Executor:
             )
         hashes = {before.set_hash, before.next_hash, *(step.set_hash for step in before.pending)}
         data = await self.state.load_validator_sets(hashes)
-        sets = {set_hash: read_set(data[set_hash]) for set_hash in hashes}
+        sets = {set_hash: parse_validator_set(data[set_hash]) for set_hash in hashes}
         return _Standing(sets[before.set_hash], validators, sets)
 
     async def _first_answer(self, height: int, block_hash: bytes) -> Execution:
@@ -367,7 +367,7 @@ class Executor:
         data = await self.state.load_sets_of_epochs(spoken_of) if spoken_of else {}
         return ZoneFacts(
             self.genesis.hash,
-            {one: read_set(data.get(one, self.genesis.validator_set)) for one in spoken_of},
+            {one: parse_validator_set(data.get(one, self.genesis.validator_set)) for one in spoken_of},
         )
 
     async def _run(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from icn_chain.validator_set import ValidatorSet
 from icn_kit.errors import NotFound
 
 from icn_ledger.domain.records import Namespace, Validators
-from icn_ledger.domain.validator_set import ValidatorSet
 from icn_ledger.usecases.ports import ExecutedBlock
 
 _UNKNOWN: dict[Namespace, str] = {

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_ledger.domain.genesis_state import genesis_records
 from icn_ledger.domain.messages import ChangeValidators, RekeySeat
 from icn_ledger.domain.parsing import parse_transaction
@@ -16,7 +17,6 @@ from icn_ledger.domain.records import RecordTables, Validators
 from icn_ledger.domain.refusals import Refused
 from icn_ledger.domain.seats import change_validators, rekey_seat
 from icn_ledger.domain.validator_invariants import check_validators
-from icn_ledger.domain.validator_set import ValidatorSet, read_set
 from icn_ledger.domain.working_set import WorkingSet
 
 from services.ledger.tests.conftest import Zone, make_zone
@@ -59,7 +59,7 @@ class Model:
             self.records.allowances[organization] = founder
         for key in KEYS:
             self.records.consensus_keys[ed25519(key)] = None
-        self.sets = {zone.genesis.validator_set_hash: read_set(zone.genesis.validator_set)}
+        self.sets = {zone.genesis.validator_set_hash: parse_validator_set(zone.genesis.validator_set)}
         self.height, self.epoch = 1, 0
         self.named: list[ValidatorSet] = [self.following]
         """Per height of the epoch what its state names for the next; the first is that of the edge before."""
@@ -143,7 +143,7 @@ class Model:
 def differs_at_most_f(former: ValidatorSet, later: ValidatorSet) -> None:
     before = {seat.public_key for seat in former.validators}
     after = {seat.public_key for seat in later.validators}
-    assert max(len(before - after), len(after - before)) <= former.faulty_max
+    assert max(len(before - after), len(after - before)) <= former.faults_max
     assert 4 <= len(after) <= 50 and len(set(later.organizations)) == len(after)
     staying = [seat.public_key for seat in former.validators if seat.public_key in after]
     assert staying == [seat.public_key for seat in later.validators if seat.public_key in before]

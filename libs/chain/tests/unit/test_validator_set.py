@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import pytest
 from icn.consensus.v1 import block_pb2
-from icn_consensus.domain.block import MalformedMessage
-from icn_consensus.domain.validator_set import ValidatorSet, parse_validator_set, validator_set_hash
+from icn_chain.malformed import MalformedMessage
+from icn_chain.validator_set import NO_SEAT, Validator, ValidatorSet, parse_validator_set, validator_set_hash
+
+
+def key(suite: int, seat: int) -> bytes:
+    return bytes([suite, seat]) * 16
 
 
 def set_bytes(seats: int, suites: tuple[int, ...] = (1, 2)) -> bytes:
@@ -11,9 +15,7 @@ def set_bytes(seats: int, suites: tuple[int, ...] = (1, 2)) -> bytes:
         validators=[
             block_pb2.Validator(
                 organization=bytes([seat]) * 16,
-                keys=[
-                    block_pb2.ConsensusKey(suite=suite, public_key=bytes([suite, seat])) for suite in suites
-                ],
+                keys=[block_pb2.ConsensusKey(suite=suite, public_key=key(suite, seat)) for suite in suites],
             )
             for seat in range(seats)
         ]
@@ -35,7 +37,7 @@ def set_bytes(seats: int, suites: tuple[int, ...] = (1, 2)) -> bytes:
     ],
 )
 def test_quorums_overlap_in_an_honest_seat(seats: int, quorum: int, faults: int) -> None:
-    validators = ValidatorSet(tuple(bytes([seat]) for seat in range(seats)), bytes(32))
+    validators = ValidatorSet.of(Validator(bytes([seat]) * 16, ((1, key(1, seat)),)) for seat in range(seats))
     assert (validators.quorum, validators.faults_max) == (quorum, faults)
     assert 2 * quorum - seats > faults, "two quorums share more seats than can be faulty"
     assert seats - faults >= quorum, "the honest seats are a quorum"
@@ -49,8 +51,34 @@ def test_every_seat_leads_in_turn() -> None:
 def test_a_set_is_read_with_its_ed25519_keys_in_seat_order() -> None:
     data = set_bytes(4)
     validators = parse_validator_set(data)
-    assert validators.public_keys == tuple(bytes([1, seat]) for seat in range(4))
+    assert validators.public_keys == tuple(key(1, seat) for seat in range(4))
+    assert validators.organizations == [bytes([seat]) * 16 for seat in range(4)]
+    assert validators.keys_of_every_suite == {key(suite, seat) for suite in (1, 2) for seat in range(4)}
     assert validators.hash == validator_set_hash(data)
+    assert [validators.seat_of(key(1, 2)), validators.seat_of(key(2, 2))] == [2, NO_SEAT]
+
+
+def test_a_set_is_the_same_whether_it_was_read_or_made() -> None:
+    data = set_bytes(4)
+    made = ValidatorSet.of(
+        Validator(bytes([seat]) * 16, ((1, key(1, seat)), (2, key(2, seat)))) for seat in range(4)
+    )
+    assert made == parse_validator_set(data) and made.data == data
+    assert made != parse_validator_set(set_bytes(5))
+
+
+def test_two_seats_do_not_share_a_key() -> None:
+    message = block_pb2.ValidatorSet.FromString(set_bytes(4))
+    message.validators[3].keys[0].public_key = key(1, 0)
+    with pytest.raises(MalformedMessage, match="share"):
+        parse_validator_set(message.SerializeToString(deterministic=True))
+
+
+def test_a_key_of_another_length_is_refused() -> None:
+    message = block_pb2.ValidatorSet.FromString(set_bytes(4))
+    message.validators[3].keys[0].public_key += b"\0"
+    with pytest.raises(MalformedMessage, match="33"):
+        parse_validator_set(message.SerializeToString(deterministic=True))
 
 
 @pytest.mark.parametrize(

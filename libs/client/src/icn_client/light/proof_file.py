@@ -1,6 +1,6 @@
 """The JSON file that carries a proof from one person to another.
 
-Source: docs/spec/proof.md, "The file". What it says is judged by `icn_client.light`.
+Source: docs/spec/proof.md, "The file". What it says is judged by `icn_client.light.verify`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from icn_chain.certificate import CERTIFICATE_BYTES_MAX
+from icn_chain.epochs import Handover
+from icn_chain.header import HEADER_BYTES_MAX
+from icn_chain.validator_set import VALIDATOR_SET_BYTES_MAX
 from icn_crypto import jcs
 from icn_crypto.state_proof import InvalidProof, Proof
 
@@ -23,11 +27,6 @@ FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 VALUE_BYTES_MAX: Final = 66_560
 """The largest is an entry of a contract's storage: 65,536 bytes and who pays for it."""
 """No leaf is larger than the transaction that made it."""
-HEADER_BYTES_MAX: Final = 1_024
-CERTIFICATE_BYTES_MAX: Final = 8_192
-"""50 signatures with their seats are 3.6 KB."""
-VALIDATOR_SET_BYTES_MAX: Final = 262_144
-"""50 seats with ML-DSA-65 keys are 101 KB."""
 EPOCHS_MAX: Final = 4_096
 """Eleven years of days; later ones start from a checkpoint."""
 DESCENDANTS_MAX: Final = 10_000
@@ -50,16 +49,7 @@ _IDENTIFIER_BYTES: Final = {
 class ProofMalformed(ValueError):
     """The bytes are no proof file; the message names the member."""
 
-
-@dataclass(frozen=True, slots=True)
-class EpochHandover:
-    """How one epoch handed over to the next."""
-
-    edge_header: bytes
-    descendant_headers: tuple[bytes, ...]
-    finalization: bytes
-    next_validator_set: bytes
-    """Empty when the next set is the epoch's own."""
+    reason: Final = "PROOF_MALFORMED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +66,7 @@ class ProofFile:
     header: bytes
     descendant_headers: tuple[bytes, ...]
     finalization: bytes
-    epochs: tuple[EpochHandover, ...]
+    epochs: tuple[Handover, ...]
 
     def to_bytes(self) -> bytes:
         """The file's bytes, in the form of RFC 8785."""
@@ -107,9 +97,9 @@ def from_response(response: GetProofResponse, genesis_hash: bytes, first_set: by
     """The file of a ledger's answer.
 
     Args:
-        response: a proof from genesis (``from_epoch`` 0).
+        response: a proof from genesis, or from the epoch of a checkpoint.
         genesis_hash: of the zone that was asked.
-        first_set: validator set of epoch 0, so that sets which stay the same are left out.
+        first_set: validator set of that epoch, so that sets which stay the same are left out.
 
     Raises:
         ProofMalformed: the state proof is not one.
@@ -119,7 +109,7 @@ def from_response(response: GetProofResponse, genesis_hash: bytes, first_set: by
     for step in response.epochs:
         is_same = step.next_validator_set == current
         steps.append(
-            EpochHandover(
+            Handover(
                 step.edge_header,
                 tuple(step.descendant_headers),
                 step.finalization,
@@ -259,7 +249,7 @@ def _headers(value: object, place: str, budget: _Budget) -> tuple[bytes, ...]:
     )
 
 
-def _epochs(value: object, budget: _Budget) -> tuple[EpochHandover, ...]:
+def _epochs(value: object, budget: _Budget) -> tuple[Handover, ...]:
     if not isinstance(value, list) or len(value) > EPOCHS_MAX:
         raise ProofMalformed(f"epochs: must be an array of at most {EPOCHS_MAX}")
     steps = []
@@ -269,7 +259,7 @@ def _epochs(value: object, budget: _Budget) -> tuple[EpochHandover, ...]:
             item, place, "edge_header", "descendant_headers", "finalization", "next_validator_set"
         )
         steps.append(
-            EpochHandover(
+            Handover(
                 _hex(members["edge_header"], f"{place}.edge_header", 1, HEADER_BYTES_MAX),
                 _headers(members["descendant_headers"], f"{place}.descendant_headers", budget),
                 _hex(members["finalization"], f"{place}.finalization", 1, CERTIFICATE_BYTES_MAX),

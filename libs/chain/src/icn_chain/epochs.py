@@ -1,0 +1,201 @@
+"""From the validators of genesis to those of any epoch, by what each epoch's own validators signed.
+
+Nothing is believed but where the walk begins. Source: docs/spec/proof.md, "Verification".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from icn_crypto.hashing import preimage
+from icn_crypto.suites import Suite, verify_batch
+
+from icn_chain.certificate import VOTE_TAGS, VoteKind, parse_certificate, vote_body
+from icn_chain.header import BlockHeader, parse_header
+from icn_chain.malformed import MalformedMessage, NoMessage
+from icn_chain.validator_set import ValidatorSet, parse_validator_set
+
+PROTOCOL_VERSION: Final = 1
+
+
+class ProofInvalid(Exception):
+    """What was to be shown is not; ``reason`` is stable, the message is for people."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Zone(Protocol):
+    """What genesis says of the chain (`icn_kit.genesis.Genesis`)."""
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes."""
+
+    @property
+    def time_ms(self) -> int:
+        """Block time of height 0."""
+
+    def epoch_of(self, time_ms: int) -> int:
+        """Epoch that a block time, not before genesis, lies in."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSet:
+    """The validators of one epoch, as the walk up to it shows them."""
+
+    epoch: int
+    validators: ValidatorSet
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """How one epoch handed over to the next."""
+
+    edge_header: bytes
+    descendant_headers: tuple[bytes, ...]
+    finalization: bytes
+    next_validator_set: bytes
+    """Empty when the next set is the epoch's own."""
+
+
+def first_set(validator_set: bytes) -> EpochSet:
+    """The validators of epoch 0, by the bytes that genesis gives."""
+    return EpochSet(0, parse_validator_set(validator_set))
+
+
+def walk(start: EpochSet, steps: Sequence[Handover], zone: Zone) -> tuple[EpochSet, ...]:
+    """The validators of each epoch from the start to where the steps lead; those without a block left out.
+
+    Raises:
+        ProofInvalid: see `next_set`.
+    """
+    sets = [start]
+    for step in steps:
+        sets.append(next_set(sets[-1], step, zone))
+    return tuple(sets)
+
+
+def next_set(current: EpochSet, step: Handover, zone: Zone) -> EpochSet:
+    """The set that follows, if the current one finalized the edge header that names it.
+
+    Raises:
+        ProofInvalid: EPOCH_STEP_INVALID, CERTIFICATE_INVALID, VALIDATOR_SET_MISMATCH, PROOF_MALFORMED.
+    """
+    chain = read_chain(zone.hash, step.edge_header, step.descendant_headers, "EPOCH_STEP_INVALID")
+    edge, own = chain[0], current.validators
+    if edge.epoch != current.epoch or edge.validator_set_hash != own.hash:
+        raise ProofInvalid(
+            "EPOCH_STEP_INVALID",
+            f"the edge header is of epoch {edge.epoch}, the step leaves epoch {current.epoch} and its set",
+        )
+    if edge.time_ms < zone.time_ms or (epoch := zone.epoch_of(edge.time_ms)) <= current.epoch:
+        raise ProofInvalid("EPOCH_STEP_INVALID", f"header {edge.height} does not end epoch {current.epoch}")
+    check_finalization(step.finalization, chain[-1], current, zone.hash)
+    if not step.next_validator_set:
+        if edge.next_validator_set_hash != own.hash:
+            raise ProofInvalid(
+                "VALIDATOR_SET_MISMATCH", "the edge header names another set than the epoch's own"
+            )
+        return EpochSet(epoch, own)
+    try:
+        following = parse_validator_set(step.next_validator_set)
+    except MalformedMessage as error:
+        raise ProofInvalid("PROOF_MALFORMED", str(error)) from error
+    if edge.next_validator_set_hash != following.hash:
+        raise ProofInvalid("VALIDATOR_SET_MISMATCH", "the next set is not the one that the edge header names")
+    if following.hash == own.hash:
+        raise ProofInvalid("PROOF_MALFORMED", "a set that stays the same is written as empty")
+    return EpochSet(epoch, following)
+
+
+def read_chain(
+    genesis_hash: bytes, first: bytes, descendants: Sequence[bytes], reason: str
+) -> list[BlockHeader]:
+    """Read a header and its descendants; each names its parent.
+
+    Raises:
+        ProofInvalid: ``reason`` when they are no chain, PROOF_MALFORMED when one is no header.
+    """
+    chain = [read_header(genesis_hash, first)]
+    for data in descendants:
+        header, parent = read_header(genesis_hash, data), chain[-1]
+        if (
+            header.parent != parent.hash
+            or header.height != parent.height + 1
+            or header.time_ms <= parent.time_ms
+            or header.view <= parent.view
+            or header.epoch < parent.epoch
+        ):
+            raise ProofInvalid(reason, f"header {header.height} does not follow {parent.height}")
+        chain.append(header)
+    return chain
+
+
+def read_header(genesis_hash: bytes, data: bytes) -> BlockHeader:
+    """Read and hash one header.
+
+    Raises:
+        ProofInvalid: PROOF_MALFORMED.
+    """
+    try:
+        header = parse_header(genesis_hash, data)
+    except MalformedMessage as error:
+        raise ProofInvalid("PROOF_MALFORMED", str(error)) from error
+    if header.protocol_version != PROTOCOL_VERSION:
+        raise ProofInvalid("PROOF_MALFORMED", f"protocol version {header.protocol_version} is not known")
+    return header
+
+
+def check_finalization(data: bytes, header: BlockHeader, deciding: EpochSet, genesis_hash: bytes) -> None:
+    """Accept the header as final if a quorum of the set says so, every signature given being valid.
+
+    Raises:
+        ProofInvalid: CERTIFICATE_INVALID or PROOF_MALFORMED.
+    """
+    try:
+        certificate = parse_certificate(data)
+    except NoMessage as error:
+        raise ProofInvalid("PROOF_MALFORMED", str(error)) from error
+    except MalformedMessage as error:
+        raise ProofInvalid("CERTIFICATE_INVALID", str(error)) from error
+    expected = {
+        "kind": VoteKind.FINALIZE,
+        "protocol_version": PROTOCOL_VERSION,
+        "epoch": deciding.epoch,
+        "view": header.view,
+        "height": header.height,
+        "block_hash": header.hash,
+    }
+    for name, value in expected.items():
+        if getattr(certificate, name) != value:
+            raise ProofInvalid(
+                "CERTIFICATE_INVALID", f"the certificate's {name} is not the finalized header's"
+            )
+    validators, signatures = deciding.validators, certificate.signatures
+    if signatures and signatures[-1][0] >= validators.seats:
+        raise ProofInvalid(
+            "CERTIFICATE_INVALID", f"seat {signatures[-1][0]} signed, the set has {validators.seats}"
+        )
+    if len(signatures) < validators.quorum:
+        raise ProofInvalid(
+            "CERTIFICATE_INVALID",
+            f"{len(signatures)} of {validators.seats} seats signed, a quorum is {validators.quorum}",
+        )
+    signed = preimage(
+        VOTE_TAGS[certificate.kind],
+        genesis_hash,
+        vote_body(PROTOCOL_VERSION, certificate.epoch, certificate.view, certificate.height, header.hash),
+    )
+    verdicts = verify_batch(
+        [
+            (Suite.ED25519, validators.public_keys[seat], signed, signature)
+            for seat, signature in certificate.signatures
+        ]
+    )
+    for (seat, _), is_valid in zip(certificate.signatures, verdicts, strict=True):
+        if not is_valid:
+            raise ProofInvalid("CERTIFICATE_INVALID", f"the signature of seat {seat} is not valid")

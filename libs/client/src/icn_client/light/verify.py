@@ -1,0 +1,191 @@
+"""The light client: decides what a proof shows, believing nothing but a genesis file or a checkpoint.
+
+Pure: no network, no files, no clock of its own. Source: docs/spec/proof.md, docs/spec/block.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from icn_chain.epochs import (
+    EpochSet,
+    Handover,
+    ProofInvalid,
+    check_finalization,
+    first_set,
+    read_chain,
+    read_header,
+    walk,
+)
+from icn_chain.header import BlockHeader
+from icn_crypto.state_proof import verify_absence, verify_inclusion
+from icn_crypto.state_tree import state_key
+from icn_kit.genesis import Genesis
+
+from icn_client.light.checkpoint import Checkpoint, CheckpointMalformed, parse_checkpoint
+from icn_client.light.leaves import read_statement
+from icn_client.light.proof_file import ProofFile, ProofMalformed, parse_proof_file
+
+TRUSTING_PERIOD_MS: Final = 90 * 86_400_000
+"""How old a checkpoint may be: keys of seats that were given up since may have been stolen. Ninety days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a valid proof shows."""
+
+    statement: Mapping[str, Any]
+    height: int
+    """The statement is true of the state after this height."""
+    time_ms: int
+    """Block time of the header that names the state."""
+    state_root: bytes
+    epochs: int
+    """Steps walked from where trust begins."""
+    finalized: BlockHeader
+    """The header that the last certificate names."""
+    sets: tuple[EpochSet, ...]
+    """The validators of each epoch walked, the last one's of the finalized header's."""
+
+
+def verify_proof(proof: ProofFile, genesis: Genesis, checkpoint: Checkpoint | None = None) -> Shown:
+    """Judge a proof by docs/spec/proof.md, "Verification", from genesis or a checkpoint that is believed.
+
+    Raises:
+        ProofInvalid: the first rule that fails.
+    """
+    if proof.genesis != genesis.hash:
+        raise ProofInvalid(
+            "WRONG_ZONE", f"the proof is of zone {proof.genesis.hex()}, not of {genesis.hash.hex()}"
+        )
+    start, steps = _begin(proof, genesis, checkpoint)
+    sets = walk(start, steps, genesis)
+    trusted = sets[-1]
+    chain = read_chain(genesis.hash, proof.header, proof.descendant_headers, "HEADER_CHAIN_INVALID")
+    last = chain[-1]
+    if last.epoch != trusted.epoch or last.validator_set_hash != trusted.validators.hash:
+        raise ProofInvalid(
+            "HEADER_CHAIN_INVALID",
+            f"the finalized header is of epoch {last.epoch} or another set, not of {trusted.epoch}",
+        )
+    check_finalization(proof.finalization, last, trusted, genesis.hash)
+    header = chain[0]
+    if header.executed_height >= header.height:
+        raise ProofInvalid(
+            "HEADER_CHAIN_INVALID",
+            f"header {header.height} cannot name the state after height {header.executed_height}",
+        )
+    statement = read_statement(proof.namespace, proof.identifier, proof.value)
+    key = state_key(proof.namespace, proof.identifier)
+    holds = (
+        verify_inclusion(header.state_root, key, proof.value, proof.state_proof)
+        if proof.value
+        else verify_absence(header.state_root, key, proof.state_proof)
+    )
+    if not holds:
+        raise ProofInvalid(
+            "STATE_PROOF_INVALID", "the state proof does not lead to the state root of the header"
+        )
+    return Shown(
+        statement=statement,
+        height=header.executed_height,
+        time_ms=header.time_ms,
+        state_root=header.state_root,
+        epochs=len(steps),
+        finalized=last,
+        sets=sets,
+    )
+
+
+def checkpoint_of(shown: Shown, genesis: Genesis) -> Checkpoint:
+    """What who has checked a proof may begin with next time."""
+    last, trusted = shown.finalized, shown.sets[-1]
+    return Checkpoint(
+        genesis.hash, trusted.epoch, last.height, last.hash, last.time_ms, trusted.validators.data
+    )
+
+
+def verdict(
+    content: bytes,
+    genesis: Genesis,
+    now_ms: int,
+    *,
+    checkpoint: bytes | None = None,
+    trusting_period_ms: int = TRUSTING_PERIOD_MS,
+) -> dict[str, Any]:
+    """The answer of ``icn proof verify`` for a file's bytes: never raises on what the files hold.
+
+    Args:
+        content: of the proof file.
+        genesis: of the zone.
+        now_ms: of the verifier's clock, unix milliseconds.
+        checkpoint: content of a checkpoint file that is believed; the walk begins at genesis without.
+        trusting_period_ms: how old the checkpoint may be.
+    """
+    answer: dict[str, Any] = {
+        "valid": False,
+        "statement": None,
+        "height": None,
+        "trust": "genesis" if checkpoint is None else "checkpoint",
+        "profile": str(genesis.trust_profile),
+        "age_seconds": None,
+        "epochs": None,
+    }
+    try:
+        start = None if checkpoint is None else parse_checkpoint(checkpoint)
+        if start is not None:
+            _check_age(start, now_ms, trusting_period_ms)
+        shown = verify_proof(parse_proof_file(content), genesis, start)
+    except (ProofMalformed, CheckpointMalformed, ProofInvalid) as error:
+        return answer | {"reason": error.reason, "message": str(error)}
+    return answer | {
+        "valid": True,
+        "statement": dict(shown.statement),
+        "height": shown.height,
+        "age_seconds": max(0, now_ms - shown.time_ms) // 1000,
+        "epochs": shown.epochs,
+    }
+
+
+def _begin(
+    proof: ProofFile, genesis: Genesis, checkpoint: Checkpoint | None
+) -> tuple[EpochSet, tuple[Handover, ...]]:
+    """Where the walk begins, and the proof's steps from there on."""
+    if checkpoint is None:
+        return first_set(genesis.validator_set), proof.epochs
+    if checkpoint.genesis != genesis.hash:
+        raise ProofInvalid(
+            "WRONG_ZONE",
+            f"the checkpoint is of zone {checkpoint.genesis.hex()}, not of {genesis.hash.hex()}",
+        )
+    headers = [proof.header, *proof.descendant_headers]
+    for step in proof.epochs:
+        headers += [step.edge_header, *step.descendant_headers]
+    read = [read_header(genesis.hash, data) for data in headers]
+    if any(one.height == checkpoint.height and one.hash != checkpoint.block_hash for one in read):
+        raise ProofInvalid(
+            "CHECKPOINT_CONFLICT",
+            f"block {checkpoint.height} of the proof is another than the checkpoint's: the chain was forked",
+        )
+    newest = max(one.epoch for one in read)
+    if newest < checkpoint.epoch:
+        raise ProofInvalid(
+            "CHECKPOINT_LATER",
+            f"the proof is of epoch {newest}, the checkpoint of {checkpoint.epoch}: check it from genesis",
+        )
+    steps = tuple(
+        step for step in proof.epochs if read_header(genesis.hash, step.edge_header).epoch >= checkpoint.epoch
+    )
+    return EpochSet(checkpoint.epoch, checkpoint.validators), steps
+
+
+def _check_age(checkpoint: Checkpoint, now_ms: int, trusting_period_ms: int) -> None:
+    age_ms = now_ms - checkpoint.time_ms
+    if age_ms > trusting_period_ms:
+        raise ProofInvalid(
+            "CHECKPOINT_EXPIRED",
+            f"the checkpoint is {age_ms // 86_400_000} days old, it is believed for "
+            f"{trusting_period_ms // 86_400_000}",
+        )
