@@ -138,7 +138,6 @@ def validator_document(
     tls = certificates[f"validator-{seat}"]
     shared = {
         "genesis": str(network.genesis_path),
-        "application_address": socket_of(network, seat, "application"),
         "tls_certificate": str(tls.certificate),
         "tls_key": str(tls.key),
         "tls_authority": str(tls.authority),

@@ -57,7 +57,11 @@ class Validator:
 async def build(document: dict[str, Any], stop: Stop) -> Validator:
     """Both services over their settings, not yet started."""
     ledger = await build_ledger(LedgerSettings(**document["ledger"]), stop)
-    consensus = await build_consensus(ConsensusSettings(**document["consensus"]), stop)
+    consensus = await build_consensus(
+        ConsensusSettings(**document["consensus"]),
+        stop,
+        application=lambda: ledger.application,
+    )
     host, _, port = document["metrics"].rpartition(":")
     return Validator(ledger, consensus, host, int(port))
 

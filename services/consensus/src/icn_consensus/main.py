@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from icn_consensus.api.consensus_service import STREAM_TRANSACTIONS, ConsensusSe
 from icn_consensus.api.peer_service import CONNECT, PeerServicer, add_peer_service_to_server
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.replica import Status
-from icn_consensus.peers.application import ApplicationClient
+from icn_consensus.peers.application import ApplicationClient, LocalApplication
 from icn_consensus.peers.hello import Identity
 from icn_consensus.peers.network import PeerNetwork
 from icn_consensus.settings import ConsensusSettings
@@ -54,7 +54,14 @@ class Service:
     """A validator's consensus. Made by `build`."""
 
     def __init__(
-        self, genesis: Genesis, key: SigningKey, settings: ConsensusSettings, stop: Stop, clock: Clock
+        self,
+        genesis: Genesis,
+        key: SigningKey,
+        settings: ConsensusSettings,
+        stop: Stop,
+        *,
+        clock: Clock,
+        application: ApplicationClient | LocalApplication,
     ) -> None:
         self._genesis = genesis
         self._settings = settings
@@ -65,7 +72,7 @@ class Service:
         self._record_log: RecordLog | None = None
         self._database: Database | None = None
         self._store: BlockStore | None = None
-        self._application = ApplicationClient(settings.application_address)
+        self._application = application
         self._channels = ChannelFactory(settings.tls, long_lived_streams=(CONNECT,))
         self._network: PeerNetwork | None = None
         self._driver: Driver | None = None
@@ -192,21 +199,35 @@ class Service:
             self._fault = self._fault or f"{task.get_name()} failed: {error}"
 
 
-async def build(settings: ConsensusSettings, stop: Stop | None = None, clock: Clock | None = None) -> Service:
+async def build(
+    settings: ConsensusSettings,
+    stop: Stop | None = None,
+    clock: Clock | None = None,
+    application: Callable[[], Any] | None = None,
+) -> Service:
     """A validator's consensus, ready to start.
 
     Args:
         settings: see `ConsensusSettings`.
         stop: asked to end the process when the validator must not go on; without it ``fault`` tells.
         clock: the system's where left out.
+        application: finds the ApplicationService of this process once it is started; where left out it is at
+            ``settings.application_address``.
 
     Raises:
         GenesisInvalid, OSError: the genesis or key file.
-        CannotValidate: the key file holds no key.
+        CannotValidate: the key file holds no key; nobody says which application.
     """
     genesis = load_genesis(settings.genesis)
     key = _load_key(settings.key_file)
-    return Service(genesis, key, settings, stop or Stop(), clock or SystemClock())
+    if application is None and not settings.application_address:
+        raise CannotValidate("application_address says no address")
+    calls = (
+        ApplicationClient(settings.application_address)
+        if application is None
+        else LocalApplication(application)
+    )
+    return Service(genesis, key, settings, stop or Stop(), clock=clock or SystemClock(), application=calls)
 
 
 def _config(genesis: Genesis, public_key: bytes) -> Config:

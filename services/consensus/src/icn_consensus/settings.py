@@ -26,8 +26,8 @@ class ConsensusSettings(ServiceSettings, service="consensus"):
     """The validator's own Postgres, as the role ``consensus``."""
     record_directory: Path
     """The write-ahead log, on a local disk; never restored from a backup."""
-    application_address: Address
-    """Where this validator's application listens: ``unix:/path``."""
+    application_address: Annotated[str, Field(max_length=256)] = ""
+    """Where this validator's application listens: ``unix:/path``. Empty where it is in the same process."""
     address: Address
     """Where PeerService and ConsensusService listen, ``host:port``."""
     peers: Annotated[list[Address], Field(max_length=64)]

@@ -57,18 +57,25 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
         self._state: StateStore | None = None
         self._executor: Executor | None = None
+        self._application: ApplicationServicer | None = None
         self._vm: VmClient | None = None
         self._halted = ""
 
     @property
     def addresses(self) -> list[str]:
-        """Where ApplicationService and LedgerService listen, ports filled in."""
+        """Where ApplicationService (if anywhere) and LedgerService listen, ports filled in."""
         return [server.address for server in self._servers]
 
     @property
     def fault(self) -> str:
         """Why this ledger can do no more; empty while it can."""
         return self._halted
+
+    @property
+    def application(self) -> ApplicationServicer:
+        """ApplicationService, once started: for consensus in the same process."""
+        assert self._application is not None, "start comes first"
+        return self._application
 
     async def start(self) -> None:
         """Open the database (writing genesis into an empty one), check the state, serve.
@@ -110,7 +117,7 @@ class Service:
             self._on_halt,
             contracts,
         )
-        application = ApplicationServicer(self._genesis, state, executor, self._clock)
+        application = self._application = ApplicationServicer(self._genesis, state, executor, self._clock)
         ledger = LedgerServicer(
             queries,
             feed,
@@ -118,18 +125,17 @@ class Service:
             ContractQueries(queries, contracts),
         )
         settings = self._settings
-        self._servers = [
-            GrpcServer(
-                settings.application_address,
-                [(application_pb2_grpc.add_ApplicationServiceServicer_to_server, application)],
-            ),
+        if settings.application_address:
+            added = application_pb2_grpc.add_ApplicationServiceServicer_to_server
+            self._servers.append(GrpcServer(settings.application_address, [(added, application)]))
+        self._servers.append(
             GrpcServer(
                 settings.address,
                 [(service_pb2_grpc.add_LedgerServiceServicer_to_server, ledger)],
                 settings.tls,
                 long_lived_streams=(WATCH_BLOCKS,),
-            ),
-        ]
+            )
+        )
         for server in self._servers:
             await server.start()
         self._tasks.append(self._stop.guard(pruner.run(), "ledger.pruner"))

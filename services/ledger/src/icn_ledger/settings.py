@@ -17,8 +17,9 @@ class LedgerSettings(ServiceSettings, service="ledger"):
     """The zone's genesis file."""
     database_url: SecretStr
     """The validator's own Postgres, as the role ``ledger``."""
-    application_address: Annotated[str, Field(min_length=3, max_length=256)]
-    """Where its consensus calls: ``unix:/path``, in a folder that only this validator can enter."""
+    application_address: Annotated[str, Field(max_length=256)] = ""
+    """Where its consensus calls: ``unix:/path``, in a folder that only this validator can enter. Empty where
+    consensus is in the same process."""
     address: Annotated[str, Field(min_length=3, max_length=256)]
     """Where LedgerService listens, ``host:port``."""
 

@@ -1,4 +1,8 @@
-"""This validator's application over gRPC on a unix socket (protos/icn/consensus/v1/application.proto)."""
+"""This validator's application: over gRPC on a unix socket, or in the same process without a connection.
+
+Source: protos/icn/consensus/v1/application.proto.
+A call over a socket costs 0.4 ms of CPU time whatever it holds, and a view makes half a dozen.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import structlog
 from icn.consensus.v1 import application_pb2
 from icn.consensus.v1.application_pb2_grpc import ApplicationServiceStub
 from icn_kit.channel import ChannelFactory
-from icn_kit.errors import DomainError, ErrorKind, from_rpc_error
+from icn_kit.errors import DeadlineExceeded, DomainError, ErrorKind, RemoteError, from_rpc_error
 
 from icn_consensus.domain.actions import Branch
 from icn_consensus.domain.block import ExecutedState
@@ -189,6 +193,47 @@ class ApplicationClient(ApplicationCalls):
     async def close(self) -> None:
         """Cut the connection."""
         await self._channels.close()
+
+
+class LocalApplication(ApplicationCalls):
+    """`usecases.ports.Application` in the same process."""
+
+    def __init__(self, service: Callable[[], Any]) -> None:
+        """``service``: finds what has a method per call: (request, context) → awaitable answer."""
+        self._find = service
+
+    @property
+    def _stub(self) -> Any:
+        return _Methods(self._find())
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Methods:
+    """A service as a stub. Refusals are raised as they are; of a fault no more is told than over a socket."""
+
+    def __init__(self, service: Any) -> None:
+        self._service = service
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._service, name)
+
+        async def call(request: Any, timeout: float = CALL_SECONDS_MAX) -> Any:  # noqa: ASYNC109 - as gRPC's
+            limit = asyncio.timeout(timeout)
+            try:
+                async with limit:
+                    return await method(request, None)
+            except DomainError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the edge of the service, as the interceptor's
+                if limit.expired():
+                    message = f"no answer to {name} within {timeout:g} seconds"
+                    raise DeadlineExceeded("DEADLINE_EXCEEDED", message) from None
+                _log.error("call failed", method=name, exc_info=error)
+                raise RemoteError(ErrorKind.INTERNAL, "INTERNAL", "internal error") from None
+
+        return call
 
 
 async def _answered(call: Awaitable[Answer]) -> Answer:
