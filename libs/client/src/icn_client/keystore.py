@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from icn_crypto.suites import SigningKey, Suite, key_id
+from icn_crypto.suites import SUITE_NAMES, SigningKey, Suite, key_id
 
 from icn_client.transactions import IDENTIFIER_BYTES, KeyPair
 
@@ -43,8 +43,7 @@ PASSPHRASE_FILE_VARIABLE: Final = "ICN_PASSPHRASE_FILE"  # noqa: S105 - a name
 PASSPHRASE_FILE_NAME: Final = "passphrase"  # noqa: S105 - a name
 """Where `icn up` keeps a machine-made one, beside the keystores of its own zone."""
 
-_SUITE_NAMES: Final = {Suite.ED25519: "ed25519", Suite.ML_DSA_65: "ml_dsa_65"}
-_SUITES: Final = {name: suite for suite, name in _SUITE_NAMES.items()}
+_SUITES: Final = {name: suite for suite, name in SUITE_NAMES.items()}
 
 
 class KeystoreError(Exception):
@@ -271,7 +270,7 @@ def _clear_part(identity: Identity, salt: bytes, nonce: bytes, log2_n: int) -> d
         "principal": identity.principal.hex(),
         "threshold": identity.threshold,
         "keys": [
-            {_SUITE_NAMES[suite]: public_key.hex() for suite, public_key in key.public_keys.items()}
+            {SUITE_NAMES[suite]: public_key.hex() for suite, public_key in key.public_keys.items()}
             for key in identity.keys
         ],
         "kdf": {"name": "scrypt", "log2_n": log2_n, "r": SCRYPT_R, "p": SCRYPT_P, "salt": salt.hex()},
@@ -291,7 +290,7 @@ def _seal(identity: Identity, passphrase: str, log2_n: int) -> dict[str, Any]:
     salt, nonce = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(NONCE_BYTES)
     document = _clear_part(identity, salt, nonce, log2_n)
     seeds = [
-        {_SUITE_NAMES[suite]: key.seed.hex() for suite, key in pair.signing_keys.items()}
+        {SUITE_NAMES[suite]: key.seed.hex() for suite, key in pair.signing_keys.items()}
         for pair in identity.keys
     ]
     sealed = AESGCM(_derive(passphrase, salt, log2_n)).encrypt(

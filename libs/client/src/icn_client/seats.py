@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from icn.ledger.v1.service_pb2 import GetValidatorsRequest, GetValidatorsResponse
 from icn.ledger.v1.transaction_pb2 import OfferedKey, ReplaceSeat, SeatChange, SeatOffer
 from icn_crypto.possession import is_possessed, prove_possession
-from icn_crypto.suites import InvalidPublicKey, SigningKey, Suite, check_public_key
-from icn_kit.genesis import SUITE_NAMES
+from icn_crypto.suites import SUITE_NAMES, InvalidPublicKey, SigningKey, Suite, check_public_key
 
 if TYPE_CHECKING:
     from icn_client.connection import Connection

@@ -31,6 +31,8 @@ class Suite(IntEnum):
     """FIPS 204, pure, empty context."""
 
 
+SUITE_NAMES: Final[Mapping[Suite, str]] = {Suite.ED25519: "ed25519", Suite.ML_DSA_65: "ml_dsa_65"}
+"""As documents write them."""
 PUBLIC_KEY_BYTES: Final[Mapping[Suite, int]] = {Suite.ED25519: 32, Suite.ML_DSA_65: 1952}
 SIGNATURE_BYTES: Final[Mapping[Suite, int]] = {Suite.ED25519: 64, Suite.ML_DSA_65: 3309}
 

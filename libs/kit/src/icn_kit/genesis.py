@@ -18,7 +18,7 @@ from pathlib import Path
 
 from icn_crypto import jcs, tags
 from icn_crypto.hashing import NO_GENESIS, domain_hash
-from icn_crypto.suites import PUBLIC_KEY_BYTES, InvalidPublicKey, Suite, check_public_key, key_id
+from icn_crypto.suites import PUBLIC_KEY_BYTES, SUITE_NAMES, InvalidPublicKey, Suite, check_public_key, key_id
 
 PROTOCOL_VERSION = 1
 GENESIS_BYTES_MAX = 4 * 1024 * 1024
@@ -35,7 +35,6 @@ VALIDATORS_MIN, VALIDATORS_MAX = 4, 50
 ORGANIZATIONS_MAX = 256
 CONTROLLER_KEYS_MAX = 16
 
-SUITE_NAMES: Mapping[Suite, str] = {Suite.ED25519: "ed25519", Suite.ML_DSA_65: "ml_dsa_65"}
 """How genesis names the suites; validators and organizations register all of them."""
 
 PublicKeys = Mapping[Suite, bytes]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from icn.consensus.v1.block_pb2 import ValidatorSet
 from icn_crypto.hashing import domain_hash
 from icn_crypto.jcs import canonicalize
-from icn_crypto.suites import SigningKey, Suite, key_id
+from icn_crypto.suites import SUITE_NAMES, SigningKey, Suite, key_id
 from icn_kit import genesis
 from icn_kit.genesis import GenesisInvalid, TrustProfile, load_genesis, parse_genesis
 
@@ -25,7 +25,7 @@ def public_keys(number: int) -> tuple[tuple[Suite, bytes], ...]:
 
 
 def written(number: int) -> dict[str, str]:
-    return {genesis.SUITE_NAMES[suite]: key.hex() for suite, key in public_keys(number)}
+    return {SUITE_NAMES[suite]: key.hex() for suite, key in public_keys(number)}
 
 
 def organization(number: int, keys: list[int]) -> Document:

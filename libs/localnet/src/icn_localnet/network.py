@@ -25,10 +25,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from icn_crypto.suites import SigningKey, Suite, key_id
+from icn_crypto.suites import SUITE_NAMES, SigningKey, Suite, key_id
 from icn_kit.genesis import (
     IDENTIFIER_BYTES,
-    SUITE_NAMES,
     VALIDATORS_MAX,
     VALIDATORS_MIN,
     Allowance,

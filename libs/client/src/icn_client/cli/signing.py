@@ -104,7 +104,7 @@ def read_public_part(path: Path) -> tuple[bytes, int, list[Any]]:
 
 
 def _controller_key(public_keys: Any) -> Any:
-    from icn_kit.genesis import SUITE_NAMES
+    from icn_crypto.suites import SUITE_NAMES
 
     from icn_client.transactions import controller_key
 

@@ -23,6 +23,7 @@ from icn_crypto.jcs import JsonValue
 
 from icn_tally.polls.forms import IDENTIFIER_BYTES, Form, InvalidDocument
 from icn_tally.polls.rules import rules_text
+from icn_tally.polls.seats import describe_seat_changes, read_seat_changes, write_seat_changes
 
 ACTIONS_MAX: Final = 16
 """As many as a Decision may have."""
@@ -43,6 +44,7 @@ _MEMBERS: Final = {
     "end-membership": ("member",),
     "set-floor": ("account", "floor_minor"),
     "set-allowance": ("organization", *_LIMITS),
+    "change-validators": ("validator_set_hash", "changes"),
     "set-rules": ("threshold", "vouches_min", "poll_ms_min", *SHARES),
 }
 
@@ -70,6 +72,8 @@ def write_action(action: DecisionAction) -> dict[str, JsonValue]:
         allowance = action.set_allowance
         limits: dict[str, JsonValue] = {name: str(getattr(allowance.limits, name)) for name in _LIMITS}
         return {"kind": "set-allowance", "organization": allowance.organization.hex(), **limits}
+    if kind == "change_validators":
+        return {"kind": "change-validators", **write_seat_changes(action.change_validators)}
     assert kind == "set_rules", "documents hold no other action"
     rules = action.set_rules
     return {
@@ -127,6 +131,8 @@ def describe_action(action: DecisionAction) -> str:
                 f"{name.replace('_', ' ')} {getattr(allowance.limits, name)}" for name in _LIMITS
             )
             text = f"set the allowance of principals/{allowance.organization.hex()}: {limits}"
+        case "change_validators":
+            text = f"change the validators: {describe_seat_changes(action.change_validators)}"
         case "set_rules":
             text = f"set the rules: {rules_text(action.set_rules)}"
         case _:
@@ -157,6 +163,8 @@ def _read_action(value: object, place: str) -> DecisionAction:
             }
         )
         return DecisionAction(set_allowance=SetAllowance(organization=organization, limits=limits))
+    if kind == "change-validators":
+        return DecisionAction(change_validators=read_seat_changes(form))
     return DecisionAction(
         set_rules=AuthorityRules(
             threshold=form.integer("threshold", 0, MEMBERS_MAX),

@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 POLL_MS_MIN_DEFAULT: Final = 259_200_000
 """72 hours, the ledger's: a weekend is not enough to miss a poll."""
 CONSTITUTIONAL: Final = frozenset(
-    {"found_authority", "admit_member", "end_membership", "set_allowance", "set_rules"}
+    {
+        "found_authority",
+        "admit_member",
+        "end_membership",
+        "set_allowance",
+        "set_rules",
+        "change_validators",
+    }
 )
-"""Actions that change the authority itself: who belongs to it, who may use its zone, and how it decides."""
+"""Actions that change the authority itself: who belongs to it, who may use or validates its zone, and how
+it decides."""
 _HALF, _TWO_THIRDS = Fraction(1, 2), Fraction(2, 3)
 
 

@@ -32,8 +32,24 @@ RULES: dict[str, Any] = {
     "constitutional_quorum": "2/3",
     "constitutional_majority": "",
 }
+SEAT: dict[str, Any] = {
+    "organization": "ee" * 16,
+    "public_keys": {"ed25519": "01" * 32, "ml_dsa_65": "02" * 1952},
+    "possession": {"ed25519": "03" * 64, "ml_dsa_65": "04" * 3309},
+}
+CHANGES: list[dict[str, Any]] = [
+    {"kind": "add", "seat": SEAT},
+    {"kind": "remove", "organization": "aa" * 16},
+    {"kind": "replace", "organization": "bb" * 16, "seat": SEAT},
+]
+VALIDATORS: dict[str, Any] = {
+    "kind": "change-validators",
+    "validator_set_hash": "ff" * 32,
+    "changes": CHANGES,
+}
 ACTIONS = [
     ACTION,
+    VALIDATORS,
     {"kind": "admit-member", "member": "bb" * 16},
     {"kind": "end-membership", "member": "cc" * 16},
     {
@@ -60,6 +76,50 @@ def test_every_action_is_written_as_it_was_read_and_can_be_told() -> None:
     actions = read_actions(ACTIONS, "actions")
     assert [write_action(action) for action in actions] == ACTIONS
     assert len({describe_action(action) for action in actions}) == len(ACTIONS)
+
+
+def test_each_change_of_the_validators_is_told() -> None:
+    told = describe_action(read_actions([VALIDATORS], "actions")[0])
+    for part in (
+        f"add principals/{'ee' * 16}",
+        f"remove principals/{'aa' * 16}",
+        f"put principals/{'ee' * 16} in the place of principals/{'bb' * 16}",
+    ):
+        assert part in told
+    same = {"kind": "replace", "organization": "ee" * 16, "seat": SEAT}
+    told = describe_action(read_actions([{**VALIDATORS, "changes": [same]}], "actions")[0])
+    assert told == f"change the validators: give principals/{'ee' * 16} other keys"
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"kind": "swap"}, ".kind"),
+        ([], ".kind"),
+        ({"kind": "add"}, ".seat"),
+        ({"kind": "remove", "organization": "aa"}, ".organization"),
+        ({"kind": "remove", "organization": "aa" * 16, "seat": SEAT}, ".seat"),
+        ({"kind": "add", "seat": {**SEAT, "genesis": "00"}}, ".seat.genesis"),
+        (
+            {"kind": "add", "seat": {**SEAT, "public_keys": {"ed25519": "01" * 32}}},
+            ".seat.public_keys.ml_dsa_65",
+        ),
+        (
+            {"kind": "add", "seat": {**SEAT, "possession": {**SEAT["possession"], "ed25519": "03" * 63}}},
+            ".seat.possession.ed25519",
+        ),
+    ],
+)
+def test_a_change_of_the_validators_that_is_none_is_refused(change: Any, place: str) -> None:
+    with pytest.raises(InvalidDocument) as refusal:
+        read_actions([{**VALIDATORS, "changes": [change]}], "actions")
+    assert refusal.value.place == f"actions[0].changes[0]{place}"
+
+
+@pytest.mark.parametrize("changes", [[], [CHANGES[1]] * 17, None, "all"])
+def test_so_many_changes_of_the_validators_are_refused(changes: Any) -> None:
+    with pytest.raises(InvalidDocument, match="1 to 16"):
+        read_actions([{**VALIDATORS, "changes": changes}], "actions")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from icn_ledger.domain.memberships import admit, end, find_application, is_membe
 from icn_ledger.domain.messages import (
     KIND_NUMBERS,
     AdmitToAuthority,
+    ChangeValidators,
     Countersignature,
     DecisionAction,
     EnactDecision,
@@ -37,6 +38,7 @@ from icn_ledger.domain.records import (
     Poll,
 )
 from icn_ledger.domain.refusals import Refused
+from icn_ledger.domain.seats import change_validators
 from icn_ledger.domain.working_set import WorkingSet
 
 _KIND = KIND_NUMBERS[EnactDecision]
@@ -223,6 +225,10 @@ def _set_allowance(enactment: _Enactment, action: SetAllowance) -> None:
     set_allowance(enactment.working, enactment.payer, enactment.authority, action, enactment.context)
 
 
+def _change_validators(enactment: _Enactment, action: ChangeValidators) -> None:
+    change_validators(enactment.working, enactment.payer, enactment.authority, action, enactment.context)
+
+
 def _set_rules(enactment: _Enactment, action: SetRules) -> None:
     authority = _authority(enactment)._replace(rules=action.rules)
     enactment.working.put(enactment.working.now.authorities, enactment.authority, authority)
@@ -241,4 +247,5 @@ _APPLY: dict[type[DecisionAction], Callable[[_Enactment, Any], None]] = {
     SetFloor: _set_floor,
     SetAllowance: _set_allowance,
     SetRules: _set_rules,
+    ChangeValidators: _change_validators,
 }

@@ -287,6 +287,16 @@ def _set_allowance(
     set_allowance(working, transaction.payer, transaction.principal, message, context)
 
 
+def _change_validators(
+    working: WorkingSet,
+    transaction: Transaction,
+    message: ChangeValidators,
+    context: BlockContext,
+    _index: int,
+) -> None:
+    change_validators(working, transaction.payer, transaction.principal, message, context)
+
+
 _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext, int], None]] = {
     OpenController: open_controller,
     UpdateController: update_controller,
@@ -314,6 +324,6 @@ _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext
     OpenPoll: polls.open_poll,
     CastBallot: polls.cast_ballot,
     SetZoneAuthority: set_zone_authority,
-    ChangeValidators: change_validators,
+    ChangeValidators: _change_validators,
     RekeySeat: rekey_seat,
 }

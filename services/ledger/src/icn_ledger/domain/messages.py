@@ -293,7 +293,13 @@ class SetRules(NamedTuple):
 
 
 DecisionAction = (
-    FoundAuthority | AdmitToAuthority | EndMembershipOfAuthority | SetFloor | SetAllowance | SetRules
+    FoundAuthority
+    | AdmitToAuthority
+    | EndMembershipOfAuthority
+    | SetFloor
+    | SetAllowance
+    | SetRules
+    | ChangeValidators
 )
 
 
@@ -333,9 +339,16 @@ class EnactDecision(NamedTuple):
     @property
     def leaves_made_max(self) -> int:
         """Leaves it may create, those of allowances left out: the decision's; an authority's and its
-        memberships'.
+        memberships'; those of consensus keys.
         """
-        return 1 if self.founded is None else 2 + len(self.founded.members)
+        founding = 0 if self.founded is None else 1 + len(self.founded.members)
+        return 1 + founding + len(self.offers)
+
+    @property
+    def offers(self) -> tuple[SeatOffer, ...]:
+        """Seats that come in."""
+        changes = [action for action in self.actions if isinstance(action, ChangeValidators)]
+        return tuple(offer for change in changes for offer in change.offers)
 
 
 Message = (

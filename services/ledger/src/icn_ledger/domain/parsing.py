@@ -147,7 +147,8 @@ def _own_costs(message: Message) -> tuple[int, int]:
     """Leaves beside that of its kind, and signatures beside its transaction's, that a message costs."""
     match message:
         case EnactDecision():
-            return message.leaves_made_max, len(message.countersignatures)
+            signatures = len(message.countersignatures) + SIGNATURES_PER_OFFER * len(message.offers)
+            return message.leaves_made_max, signatures
         case RecordEquivocation():
             return 0, SIGNATURES_PER_EQUIVOCATION
         case ChangeValidators():
@@ -418,7 +419,11 @@ def _scope_value(scope: transaction_pb2.KeyScope) -> KeyScope:
     )
 
 
-_ACTION_READERS: ActionReaders = {"set_floor": _set_floor, "set_allowance": _set_allowance}
+_ACTION_READERS: ActionReaders = {
+    "set_floor": _set_floor,
+    "set_allowance": _set_allowance,
+    "change_validators": parsing_seats.read_change_validators,
+}
 
 _READERS: dict[str, Callable[[Any], Message]] = {
     "open_controller": _open_controller,

@@ -45,23 +45,19 @@ _TOLD_BYTES = 6
 
 
 def change_validators(
-    working: WorkingSet,
-    transaction: Transaction,
-    message: ChangeValidators,
-    context: BlockContext,
-    _index: int,
+    working: WorkingSet, payer: bytes, acting: bytes, message: ChangeValidators, context: BlockContext
 ) -> None:
-    """Change the next set, where the acting principal governs the zone.
+    """Change the next set, where the acting principal or authority governs the zone.
 
     Raises:
         Refused: NOT_ZONE_AUTHORITY, or as `_Draft`.
     """
-    if find_zone(working).authority != transaction.principal:
+    if find_zone(working).authority != acting:
         raise Refused(refusals.NOT_ZONE_AUTHORITY)
     draft = _Draft(working, message.set_hash)
     for position, change in enumerate(message.changes):
         draft.change(change, (("change", position),))
-    draft.put(context, transaction.payer)
+    draft.put(context, payer)
 
 
 def rekey_seat(

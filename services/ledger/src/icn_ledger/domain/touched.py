@@ -179,13 +179,12 @@ def _add_of_single_records(
         case SetZoneAuthority():
             names.zones.add(ZONE_IDENTIFIER)
             _add_organization(names, message.authority)
-        case ChangeValidators() | RekeySeat():
+        case ChangeValidators():
+            _add_of_seats(names, message)
+        case RekeySeat():
             names.zones.add(ZONE_IDENTIFIER)
             names.consensus_keys.update(keys_named([message]))
-            if isinstance(message, ChangeValidators):
-                names.allowances.update(offer.organization for offer in message.offers)
-            else:
-                names.allowances.add(acting)
+            names.allowances.add(acting)
 
 
 def _add_of_controllers(
@@ -287,6 +286,8 @@ def _add_of_decision(names: RecordNames, message: EnactDecision) -> None:
                 _add_of_allowance(names, action)
             case SetRules():
                 pass
+            case ChangeValidators():
+                _add_of_seats(names, action)
     names.memberships.update([authority + member for member in concerned])
 
 
@@ -294,6 +295,12 @@ def _add_of_allowance(names: RecordNames, message: SetAllowance) -> None:
     names.controllers.add(message.organization)
     names.allowances.add(message.organization)
     names.zones.add(ZONE_IDENTIFIER)
+
+
+def _add_of_seats(names: RecordNames, message: ChangeValidators) -> None:
+    names.zones.add(ZONE_IDENTIFIER)
+    names.consensus_keys.update(keys_named([message]))
+    names.allowances.update(offer.organization for offer in message.offers)
 
 
 def _add_of_contracts(names: RecordNames, message: ContractMessage) -> None:

@@ -45,11 +45,17 @@ from services.ledger.tests.institutions import (
     vouch_for_applicant,
 )
 from services.ledger.tests.scene import ANA
+from services.ledger.tests.seats import change, ed25519, next_hash, replace
 
 COMMON, ACCOUNT = identifier("common unit"), identifier("account in it")
 OTHER = identifier("another federation")
 NOBODY = identifier("nobody")
 PLENTY = {"bytes_per_epoch": 2**30, "signatures_per_epoch": 2**30, "state_leaves": 2**30}
+
+
+def action_of(message: pb.Message) -> pb.DecisionAction:
+    """What the message does, by decision."""
+    return pb.DecisionAction(change_validators=message.change_validators)
 
 
 @pytest.fixture
@@ -399,6 +405,28 @@ async def test_allowances_are_set_by_decision_once_the_zone_is_handed_over(scene
     assert scene.leaves_used() == leaves + 2, "the decision and the allowance"
     refused = scene.decided(allowance_action(NOBODY, **PLENTY))
     assert await scene.refused("CONTROLLER_UNKNOWN", scene.shop, refused) == {"action": 0}
+
+
+async def test_validators_are_changed_by_decision_once_the_zone_is_handed_over(scene: Federation) -> None:
+    """Three of four seats cannot change at once; of two in one decision the second is one too many."""
+    zone, seated = scene.zone, [one.principal for one in scene.zone.organizations]
+    one = replace(zone, seated[0], seated[0], "new key")
+    message = scene.decided(action_of(change(zone, one)))
+    assert await scene.refused("NOT_ZONE_AUTHORITY", scene.shop, message) == {"action": 0}
+    await scene.applied(zone.authority, set_zone_authority(FEDERATION))
+    await scene.refused("NOT_ZONE_AUTHORITY", zone.authority, change(zone, one))
+    two = action_of(change(zone, one, replace(zone, seated[1], seated[1], "another")))
+    refused = await scene.refused("SEATS_CHANGED_TOO_MANY", scene.shop, scene.decided(two))
+    assert refused == {"seats_changed": 2, "seats_changed_max": 1, "action": 0}
+    assert next_hash(scene.ledger) == zone.genesis.validator_set_hash
+    leaves = scene.leaves_used()
+    await scene.applied(scene.shop, message)
+    assert next_hash(scene.ledger) != zone.genesis.validator_set_hash
+    assert scene.leaves_used() == leaves + 2, "the decision and the key that is named"
+    key = scene.ledger.state.records[-1].consensus_keys[ed25519("new key")]
+    assert key is not None and key.organization == seated[0]
+    refused = await scene.refused("SET_CHANGED", scene.shop, scene.decided(two))
+    assert refused["action"] == 0
 
 
 async def test_the_zone_may_be_handed_to_a_principal_and_back(scene: Federation) -> None:

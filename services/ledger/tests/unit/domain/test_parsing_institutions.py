@@ -187,6 +187,8 @@ def test_a_decision_outside_of_its_limits_is_refused(change: dict[str, Any]) -> 
         [floor_action(A, 1)],
         [pb.DecisionAction(set_allowance=pb.SetAllowance(organization=A))],
         [allowance_action(A, state_leaves=2**40 + 1)],
+        [pb.DecisionAction(change_validators=pb.ChangeValidators())],
+        [pb.DecisionAction(change_validators=pb.ChangeValidators(validator_set_hash=bytes(32)))],
     ],
 )
 def test_an_action_outside_of_its_limits_is_refused(actions: list[pb.DecisionAction]) -> None:

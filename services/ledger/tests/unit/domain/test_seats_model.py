@@ -111,7 +111,7 @@ class Model:
         transaction: Any = Acting(acting, ORGANIZATIONS[0])
         try:
             if isinstance(read, ChangeValidators):
-                change_validators(working, transaction, read, context, 0)
+                change_validators(working, ORGANIZATIONS[0], acting, read, context)
             else:
                 assert isinstance(read, RekeySeat)
                 rekey_seat(working, transaction, read, context, 0)
