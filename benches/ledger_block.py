@@ -28,7 +28,7 @@ from icn_crypto.suites import SigningKey, Suite, key_id
 from icn_kit.database import Database
 from icn_kit.genesis import Genesis, parse_genesis, public_keys_document
 from icn_kit.migrate import upgrade, versions_folder_of
-from icn_ledger.domain.genesis_state import genesis_header, genesis_records
+from icn_ledger.domain.genesis_state import first_header, genesis_records
 from icn_ledger.domain.validity import Moment
 from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.store.pruner import HEIGHTS_PER_WAKING, Pruner
@@ -262,7 +262,7 @@ async def run(options: argparse.Namespace, dsn: str, postgres_pid: int) -> None:
     founders = [Person(f"founder {seat}", (Suite.ED25519, Suite.ML_DSA_65)) for seat in range(4)]
     genesis = make_genesis(founders)
     database = await Database.open(dsn, "ledger", pool_size=3)
-    first = initial_commit(genesis, genesis_records(genesis), lambda root: genesis_header(genesis, root))
+    first = initial_commit(genesis, genesis_records(genesis), lambda root: first_header(genesis, root))
     state = await StateStore.open(database, make_event_rows(genesis.hash), genesis.hash, first)
     bench = Bench(genesis, state, Pruner(database))
     payer = founders[0].principal

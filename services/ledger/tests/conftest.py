@@ -18,7 +18,7 @@ from icn_crypto.merkle_log import leaf_hash, tree_root
 from icn_crypto.suites import SigningKey, Suite, key_id
 from icn_kit.database import Database
 from icn_kit.genesis import Genesis, parse_genesis, public_keys_document
-from icn_ledger.domain.genesis_state import genesis_header, genesis_records
+from icn_ledger.domain.genesis_state import first_header, genesis_records
 from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.store.state import StateStore
 from icn_ledger.usecases.branches import BranchCache
@@ -199,7 +199,7 @@ def zone() -> Zone:
 def first_commit(genesis: Genesis) -> BlockCommit:
     """What height 0 writes."""
     return initial_commit(
-        genesis, genesis_records(genesis), lambda state_root: genesis_header(genesis, state_root)
+        genesis, genesis_records(genesis), lambda state_root: first_header(genesis, state_root)
     )
 
 

@@ -28,7 +28,7 @@ class ProofInvalid(Exception):
         self.reason = reason
 
 
-class Zone(Protocol):
+class GenesisFacts(Protocol):
     """What genesis says of the chain (`icn_kit.genesis.Genesis`)."""
 
     @property
@@ -67,7 +67,7 @@ def first_set(validator_set: bytes) -> EpochSet:
     return EpochSet(0, parse_validator_set(validator_set))
 
 
-def walk(start: EpochSet, steps: Sequence[Handover], zone: Zone) -> tuple[EpochSet, ...]:
+def walk(start: EpochSet, steps: Sequence[Handover], zone: GenesisFacts) -> tuple[EpochSet, ...]:
     """The validators of each epoch from the start to where the steps lead; those without a block left out.
 
     Raises:
@@ -79,7 +79,7 @@ def walk(start: EpochSet, steps: Sequence[Handover], zone: Zone) -> tuple[EpochS
     return tuple(sets)
 
 
-def next_set(current: EpochSet, step: Handover, zone: Zone) -> EpochSet:
+def next_set(current: EpochSet, step: Handover, zone: GenesisFacts) -> EpochSet:
     """The set that follows, if the current one finalized the edge header that names it.
 
     Raises:

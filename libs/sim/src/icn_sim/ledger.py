@@ -30,7 +30,7 @@ from icn_kit.genesis import (
     ZoneAuthority,
 )
 from icn_ledger.api.application_service import ApplicationServicer
-from icn_ledger.domain.genesis_state import genesis_header, genesis_records
+from icn_ledger.domain.genesis_state import first_header, genesis_records
 from icn_ledger.usecases.execute_block import Executor, initial_commit
 from icn_ledger.usecases.transaction_cache import TransactionCache
 
@@ -92,7 +92,7 @@ class LedgerApplication(ApplicationCalls):
         self._genesis = genesis
         self._clock = clock
         self._state = MemoryState(
-            initial_commit(genesis, genesis_records(genesis), lambda root: genesis_header(genesis, root))
+            initial_commit(genesis, genesis_records(genesis), lambda root: first_header(genesis, root))
         )
         self.transactions: dict[bytes, int] = {}
         self._heights: dict[bytes, int] = {}

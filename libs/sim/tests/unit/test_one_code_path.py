@@ -5,15 +5,18 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
+import icn_chain
+import icn_client.light
 import icn_consensus.domain
 import icn_ledger.domain
 
 LIST_MODULES = (
     "import {module}, sys;"
     "print(*sorted(name + ' ' + module.__file__ for name, module in sys.modules.items()"
-    " if name.startswith(('icn_consensus.domain.', 'icn_ledger.domain.'))), sep='\\n')"
+    " if name.startswith(('icn_chain.', 'icn_consensus.domain.', 'icn_ledger.domain.'))), sep='\\n')"
 )
 USE_CASES = (
     "icn_consensus.usecases.pool",
@@ -63,8 +66,12 @@ def test_what_a_simulation_asks_of_pool_and_ledger_is_the_production_code() -> N
 
 
 def test_no_rule_exists_twice() -> None:
-    mine = names_defined_in(SIMULATION)
-    for package in (icn_consensus.domain, icn_ledger.domain):
-        rules = names_defined_in(Path(package.__file__).parent)
-        assert len(rules) > 50
-        assert not mine.keys() & rules.keys()
+    """Of what must be decided alike everywhere, and of what the simulation might do by itself."""
+    packages = (icn_chain, icn_consensus.domain, icn_ledger.domain, icn_client.light)
+    simulation, chain, *users = (
+        names_defined_in(folder)
+        for folder in [SIMULATION, *(Path(package.__file__).parent for package in packages)]
+    )
+    assert min(map(len, (simulation, chain, *users))) > 12
+    for one, other in [(simulation, chain), *product((simulation, chain), users)]:
+        assert not one.keys() & other.keys()

@@ -20,7 +20,7 @@ from icn_kit.telemetry import MetricsServer, configure_logging
 
 from icn_ledger.api.application_service import ApplicationServicer
 from icn_ledger.api.ledger_service import WATCH_BLOCKS, LedgerServicer
-from icn_ledger.domain.genesis_state import genesis_header, genesis_records
+from icn_ledger.domain.genesis_state import first_header, genesis_records
 from icn_ledger.domain.invariants import check_state
 from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.metrics import EXECUTED_HEIGHT, TRANSACTIONS
@@ -88,7 +88,7 @@ class Service:
         first = initial_commit(
             self._genesis,
             genesis_records(self._genesis),
-            lambda state_root: genesis_header(self._genesis, state_root),
+            lambda state_root: first_header(self._genesis, state_root),
         )
         state = self._state = await StateStore.open(
             state_database, make_event_rows(self._genesis.hash), self._genesis.hash, first

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from icn.consensus.v1 import block_pb2
 from icn.ledger.v1 import state_pb2, transaction_pb2
+from icn_chain.header import genesis_header
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
-from icn_crypto.merkle_log import EMPTY_ROOT
 from icn_crypto.suites import Suite
 from icn_kit import genesis as genesis_file
 
@@ -28,8 +27,6 @@ from icn_ledger.domain.records import (
     Validators,
     Zone,
 )
-
-_NO_DIGEST = bytes(32)
 
 
 def genesis_records(genesis: genesis_file.Genesis) -> RecordTables:
@@ -53,25 +50,15 @@ def genesis_records(genesis: genesis_file.Genesis) -> RecordTables:
     return records
 
 
-def genesis_header(genesis: genesis_file.Genesis, state_root: bytes) -> bytes:
+def first_header(genesis: genesis_file.Genesis, state_root: bytes) -> bytes:
     """Canonical bytes of the header at height 0."""
-    return block_pb2.BlockHeader(
+    return genesis_header(
+        genesis.hash,
         protocol_version=genesis.protocol_version,
-        height=0,
-        view=0,
-        parent=_NO_DIGEST,
         time_ms=genesis.time_ms,
-        transactions_root=EMPTY_ROOT,
-        executed_height=0,
         state_root=state_root,
-        receipts_root=EMPTY_ROOT,
-        log_root=EMPTY_ROOT,
-        parent_certificate_digest=_NO_DIGEST,
-        finalization_digest=_NO_DIGEST,
-        epoch=0,
         validator_set_hash=genesis.validator_set_hash,
-        next_validator_set_hash=genesis.validator_set_hash,
-    ).SerializeToString(deterministic=True)
+    ).data
 
 
 def header_hash(genesis_hash: bytes, header: bytes) -> bytes:
