@@ -45,9 +45,12 @@ class Writer:
             psycopg.Error: the statement was refused and changed nothing.
         """
         if self._connection is None:
-            self._connection = await self._stack.enter_async_context(
+            connection = await self._stack.enter_async_context(
                 self._database.connection_alone(application_name=self._name)
             )
+            # A plan lives as long as the connection; one made while a table was small would read all of it.
+            await connection.execute("SET enable_seqscan = off")
+            self._connection = connection
         try:
             cursor = await self._connection.execute(text, parameters, prepare=True)
             return cursor.rowcount

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,6 +21,8 @@ from icn_ledger.domain.limits import VERSIONED_HEIGHTS
 from icn_ledger.domain.records import Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.store import queries as queries_module
+from icn_ledger.store import statements
+from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 from icn_ledger.store.cache import RECENT_HEIGHTS
 from icn_ledger.store.pruner import HEIGHTS_PER_TRANSACTION_MAX, Pruner
 from icn_ledger.store.queries import LedgerQueries
@@ -184,8 +187,46 @@ PLANS = {
     "_ENTRIES": {"height": 2**62, "index": 0, "count": 51},
     "_ENTRIES_OF_ACCOUNT": {"account": ANA, "height": 2**62, "index": 0, "count": 51},
     "_LEAF": {"namespace": 3, "identifier": ANA},
-    "_TRANSACTION": {"id": bytes(32)},
+    "_TRANSACTION": {"ids": ByteaArray([bytes(32)]), "id_heads": BigintArray([0])},
 }
+
+
+GENERIC = "-c search_path=ledger -c plan_cache_mode=force_generic_plan"
+
+
+async def plan_of(
+    connection: psycopg.AsyncConnection[Any], text: str, parameters: dict[str, Any]
+) -> list[tuple[str, str | None]]:
+    """Kind and table of every node."""
+    cursor = await connection.execute("EXPLAIN (FORMAT JSON) " + text, parameters, prepare=True)
+    row = await cursor.fetchone()
+    assert row is not None
+    nodes, waiting = [], [row[0][0]["Plan"]]
+    while waiting:
+        node = waiting.pop()
+        nodes.append((node["Node Type"], node.get("Relation Name")))
+        waiting += node.get("Plans", ())
+    return nodes
+
+
+async def test_a_block_finds_the_leaves_it_changes_by_their_keys_however_few_there_were_once(
+    zone: Zone, open_ledger: OpenLedger, dsn: str
+) -> None:
+    given = {
+        "height": 5,
+        "namespaces": SmallintArray([3]),
+        "identifiers": ByteaArray([ANA]),
+        "values": ByteaArray([b"leaf"]),
+    }
+    async with open_ledger(dsn) as ledger:
+        writer = ledger.state._writer
+        await opened(ledger, zone)
+        assert writer._connection is not None
+        await writer.execute("ANALYZE leaves", ())
+        await writer.execute("SET plan_cache_mode = force_generic_plan", ())
+        nodes = await plan_of(writer._connection, f"WITH {statements._LEAVES} SELECT 1", given)
+    read = {kind for kind, relation in nodes if relation == "leaves" and kind != "ModifyTable"}
+    assert read == {"Index Scan", "Tid Scan"}, nodes
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -194,18 +235,8 @@ async def test_a_plan_made_while_tables_were_small_finds_rows_by_their_keys(
 ) -> None:
     async with open_ledger(dsn) as ledger:
         await opened(ledger, zone)
-    text, parameters = getattr(queries_module, name), PLANS[name]
-    async with await psycopg.AsyncConnection.connect(
-        dsn, autocommit=True, options="-c search_path=ledger -c plan_cache_mode=force_generic_plan"
-    ) as connection:
-        cursor = await connection.execute("EXPLAIN (FORMAT JSON) " + text, parameters, prepare=True)
-        row = await cursor.fetchone()
-        assert row is not None
-    nodes, waiting = [], [row[0][0]["Plan"]]
-    while waiting:
-        node = waiting.pop()
-        nodes.append((node["Node Type"], node.get("Relation Name")))
-        waiting += node.get("Plans", ())
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, options=GENERIC) as connection:
+        nodes = await plan_of(connection, getattr(queries_module, name), PLANS[name])
     read = [relation for kind, relation in nodes if kind in {"Seq Scan", "Bitmap Heap Scan"}]
     assert set(read) <= {"chain"}, nodes
     assert not [kind for kind, _ in nodes if kind in {"Hash Join", "Merge Join"}], nodes

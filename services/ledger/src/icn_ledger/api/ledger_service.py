@@ -22,7 +22,6 @@ from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.reads import (
     BlockRow,
-    EntryRow,
     LeafAt,
     Reader,
     get_block,
@@ -91,10 +90,8 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         token = ""
         if len(rows) > size:
             last = rows[size - 1]
-            token = self._tokens.write(listing, _place(last.height) + _place(last.position))
-        return service_pb2.ListEntriesResponse(
-            entries=[_entry(row) for row in rows[:size]], next_page_token=token
-        )
+            token = self._tokens.write(listing, _place(last.height) + _place(last.index))
+        return service_pb2.ListEntriesResponse(entries=rows[:size], next_page_token=token)
 
     async def GetUnit(self, request: Any, _context: Any) -> service_pb2.GetUnitResponse:
         leaf = await get_leaf(Namespace.UNIT, parse_identifier(request.name, "units"), self._source)
@@ -197,22 +194,6 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
 def _account(leaf: LeafAt) -> service_pb2.Account:
     account = state_pb2.AccountLeaf.FromString(leaf.value)
     return service_pb2.Account(name=f"accounts/{account.account.hex()}", leaf=account, height=leaf.height)
-
-
-def _entry(row: EntryRow) -> service_pb2.Entry:
-    return service_pb2.Entry(
-        height=row.height,
-        index=row.position,
-        transaction_id=row.transaction_id,
-        posting=state_pb2.Posting(
-            account=row.account,
-            counter_account=row.counter_account,
-            amount_minor=row.amount_minor,
-            balance_minor=row.balance_minor,
-        ),
-        memo_hash=row.memo_hash,
-        block_time_ms=row.block_time_ms,
-    )
 
 
 def _summary(row: BlockRow) -> service_pb2.BlockSummary:

@@ -73,7 +73,6 @@ class Receipt(NamedTuple):
     """Empty when every message took effect."""
     message_index: int
     figures: Figures
-    movements: tuple[Movement, ...]
     contract: ContractResult | None = None
     """None for native transactions."""
 

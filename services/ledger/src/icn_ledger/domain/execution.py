@@ -28,7 +28,6 @@ from icn_ledger.domain.duty import duty_identifier
 from icn_ledger.domain.equivocations import record_equivocation
 from icn_ledger.domain.events import (
     AccountOpened,
-    Movement,
     Receipt,
     TransactionRefused,
 )
@@ -183,7 +182,6 @@ class BlockExecution:
             self._deferred.append((index, transaction))
             return
         working.begin(index)
-        events_before = len(working.events)
         message_index = 0
         try:
             check_authority(transaction, controller, context.time_ms)
@@ -191,11 +189,10 @@ class BlockExecution:
                 _APPLY[type(message)](working, transaction, message, context, index)
         except Refused as refusal:
             working.rollback()
-            receipt = Receipt(transaction.id, refusal.reason, message_index, refusal.figures, ())
+            receipt = Receipt(transaction.id, refusal.reason, message_index, refusal.figures)
             working.events.append(TransactionRefused(transaction.payer, transaction.principal, receipt))
         else:
-            movements = tuple([event for event in working.events[events_before:] if type(event) is Movement])
-            receipt = Receipt(transaction.id, "", 0, (), movements)
+            receipt = Receipt(transaction.id, "", 0, ())
         self._receipts.append(receipt)
 
     def finish(self) -> BlockOutcome:

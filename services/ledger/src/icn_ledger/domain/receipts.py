@@ -2,65 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from icn.ledger.v1 import state_pb2
 from icn_crypto.merkle_log import leaf_hash, tree_root
 
-from icn_ledger.domain.events import ContractResult, Movement, Receipt
+from icn_ledger.domain.events import ContractResult, Event, Movement, Receipt
+from icn_ledger.domain.wire import zigzag
 
-_APPLIED = state_pb2.RECEIPT_STATUS_APPLIED
-_REFUSED = state_pb2.RECEIPT_STATUS_REFUSED
+_LENGTHS = tuple(bytes((length,)) for length in range(128))
+"""No posting is longer."""
 
 
-def postings(movements: Iterable[Movement]) -> list[state_pb2.Posting]:
-    """Two per movement: the debit, then the credit."""
-    made = []
-    for movement in movements:
-        made.append(
-            state_pb2.Posting(
-                account=movement.source,
-                counter_account=movement.destination,
-                amount_minor=-movement.amount_minor,
-                balance_minor=movement.source_balance_minor,
+class Posted(NamedTuple):
+    """A movement with its two postings, canonical bytes."""
+
+    movement: Movement
+    debit: bytes
+    credit: bytes
+
+
+def encode_postings(events: Sequence[Event]) -> list[Posted]:
+    """The movements among a block's events, in order."""
+    posted = []
+    for event in events:
+        if type(event) is Movement:
+            source, destination, amount_minor = event.source, event.destination, event.amount_minor
+            posted.append(
+                Posted(
+                    event,
+                    _posting(source, destination, -amount_minor, event.source_balance_minor),
+                    _posting(destination, source, amount_minor, event.destination_balance_minor),
+                )
             )
-        )
-        made.append(
-            state_pb2.Posting(
-                account=movement.destination,
-                counter_account=movement.source,
-                amount_minor=movement.amount_minor,
-                balance_minor=movement.destination_balance_minor,
-            )
-        )
-    return made
+    return posted
 
 
-def encode_receipt(receipt: Receipt) -> bytes:
-    """Canonical bytes."""
+def _posting(account: bytes, counter_account: bytes, amount_minor: int, balance_minor: int) -> bytes:
+    encoded = b"\x0a\x10" + account + b"\x12\x10" + counter_account + b"\x18" + zigzag(amount_minor)
+    return encoded + b"\x20" + zigzag(balance_minor) if balance_minor else encoded
+
+
+def encode_receipts(receipts: Sequence[Receipt], posted: Sequence[Posted]) -> list[bytes]:
+    """Canonical bytes of a block's receipts, in order, with what its transactions posted."""
+    postings = [b""] * len(receipts)
+    for movement, debit, credit in posted:
+        postings[movement.transaction_index] += b"".join(
+            (b"\x32", _LENGTHS[len(debit)], debit, b"\x32", _LENGTHS[len(credit)], credit)
+        )
+    return [encode_receipt(receipt, mine) for receipt, mine in zip(receipts, postings, strict=True)]
+
+
+def encode_receipt(receipt: Receipt, postings: bytes = b"") -> bytes:
+    """Canonical bytes of one; ``postings`` are those of the field."""
     if receipt.reason:
-        message = state_pb2.Receipt(
+        assert not postings, "what was refused posted nothing"
+        encoded = state_pb2.Receipt(
             transaction_id=receipt.transaction_id,
-            status=_REFUSED,
+            status=state_pb2.RECEIPT_STATUS_REFUSED,
             reason=receipt.reason,
             message_index=receipt.message_index,
             figures=[state_pb2.Figure(name=name, value=value) for name, value in receipt.figures],
-            contract=_contract_result(receipt.contract),
-        )
+        ).SerializeToString(deterministic=True)
     else:
-        message = state_pb2.Receipt(
-            transaction_id=receipt.transaction_id,
-            status=_APPLIED,
-            postings=postings(receipt.movements),
-            contract=_contract_result(receipt.contract),
-        )
-    return message.SerializeToString(deterministic=True)
+        encoded = b"\x0a\x20" + receipt.transaction_id + b"\x10\x01" + postings
+    if receipt.contract is not None:
+        encoded += _contract_field(receipt.contract)
+    return encoded
 
 
-def _contract_result(result: ContractResult | None) -> state_pb2.ContractResult | None:
-    if result is None:
-        return None
-    return state_pb2.ContractResult(fuel_used=result.fuel_used, data=result.data, events=result.events)
+def _contract_field(result: ContractResult) -> bytes:
+    made = state_pb2.ContractResult(fuel_used=result.fuel_used, data=result.data, events=result.events)
+    return state_pb2.Receipt(contract=made).SerializeToString(deterministic=True)
 
 
 def receipts_root(encoded: Sequence[bytes]) -> bytes:

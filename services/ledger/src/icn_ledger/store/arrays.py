@@ -18,7 +18,6 @@ from psycopg.pq import Format
 
 _BYTEA, _BYTEA_ARRAY = 17, 1001
 _SMALLINT, _SMALLINT_ARRAY = 21, 1005
-_INTEGER, _INTEGER_ARRAY = 23, 1007
 _BIGINT, _BIGINT_ARRAY = 20, 1016
 _NULL_LENGTH = pack(">i", -1)
 _LENGTHS = tuple(pack(">i", length) for length in range(1_100))
@@ -61,13 +60,6 @@ class SmallintArray(_Packed):
         super().__init__(_numbers(values, _SMALLINT, 2, "h"))
 
 
-class IntegerArray(_Packed):
-    """An ``integer[]``."""
-
-    def __init__(self, values: Sequence[int]) -> None:
-        super().__init__(_numbers(values, _INTEGER, 4, "i"))
-
-
 class BigintArray(_Packed):
     """A ``bigint[]``."""
 
@@ -106,7 +98,6 @@ def _dumper(array: int) -> type[_PackedDumper]:
 for _kind, _array in (
     (ByteaArray, _BYTEA_ARRAY),
     (SmallintArray, _SMALLINT_ARRAY),
-    (IntegerArray, _INTEGER_ARRAY),
     (BigintArray, _BIGINT_ARRAY),
 ):
     psycopg.adapters.register_dumper(_kind, _dumper(_array))

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from icn.consensus.v1 import block_pb2
+from icn.ledger.v1 import service_pb2
 from icn_chain.validator_set import parse_validator_set
 from icn_crypto.state_tree import state_key
 from icn_kit.database import Connection, Database
@@ -25,7 +26,8 @@ from icn_ledger.domain.records import (
     Namespace,
     Validators,
 )
-from icn_ledger.store.arrays import ByteaArray, SmallintArray
+from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
+from icn_ledger.store.history import SELECT_PLACES, id_heads, split_outcomes, unpack_entries
 from icn_ledger.store.state import SELECT_BLOCKS, SELECT_VALIDATOR_SETS, read_block
 from icn_ledger.store.versions import fetch_leaf_bytes, fetch_storage, fetch_tree
 from icn_ledger.usecases.execute_block import Execution
@@ -34,7 +36,6 @@ from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
 from icn_ledger.usecases.query_contract import ContractAt
 from icn_ledger.usecases.reads import (
     BlockRow,
-    EntryRow,
     EventsEnd,
     LeafAt,
     Place,
@@ -126,22 +127,28 @@ _POLL = """
     WHERE leaves.namespace = %(namespace)s AND leaves.identifier = %(identifier)s
 """
 
-_ENTRIES = """
-    SELECT listed.height, listed.index, listed.account, listed.counter_account, listed.amount_minor,
-        listed.balance_minor, listed.memo_hash, cause.id, block.time_ms
-    FROM (
-        SELECT * FROM entries WHERE (height, index) < (%(height)s, %(index)s)
-        ORDER BY height DESC, index DESC LIMIT %(count)s
-    ) AS listed, LATERAL (
-        SELECT id FROM transactions
-        WHERE transactions.height = listed.height AND transactions.index = listed.transaction_index LIMIT 1
-    ) AS cause, LATERAL (
-        SELECT time_ms FROM blocks WHERE blocks.height = listed.height LIMIT 1
-    ) AS block
-    ORDER BY listed.height DESC, listed.index DESC
+# A row has one entry at least, that of the place's own height may have none below its index.
+_ENTRIES_OF_ACCOUNT = """
+    SELECT entries FROM entries WHERE account = %(account)s AND height <= %(height)s
+    ORDER BY height DESC LIMIT %(count)s + 1
 """
 
-_ENTRIES_OF_ACCOUNT = _ENTRIES.replace("WHERE (height", "WHERE account = %(account)s AND (height")
+# As many blocks as it takes: every one has two entries at least, but the place's own may have none below it.
+_ENTRIES = """
+    SELECT listed.entries
+    FROM (
+        SELECT height, accounts, sum(least(entries, CASE WHEN height = %(height)s THEN %(index)s END))
+            OVER (ORDER BY height DESC) - entries AS entries_above
+        FROM (
+            SELECT height, accounts, entries FROM entry_blocks WHERE height <= %(height)s
+            ORDER BY height DESC LIMIT %(count)s + 1
+        ) AS page
+    ) AS block, unnest(accounts) AS moved (account), LATERAL (
+        SELECT entries FROM entries
+        WHERE entries.account = moved.account AND entries.height = block.height LIMIT 1
+    ) AS listed
+    WHERE entries_above < %(count)s
+"""
 
 _WHOLE = "SELECT namespace, value FROM leaves WHERE namespace = ANY(%(namespaces)s)"
 
@@ -158,10 +165,14 @@ _VALIDATORS = """
 """
 
 _TRANSACTION = """
-    SELECT transactions.height, transactions.index, transactions.receipt, blocks.time_ms
-    FROM transactions JOIN blocks ON blocks.height = transactions.height
-    WHERE transactions.id = %(id)s
-"""
+    SELECT place.height, place.index, kept.receipt, block.time_ms
+    FROM (_PLACES) AS place, LATERAL (
+        SELECT receipts[place.index + 1] AS receipt FROM transactions
+        WHERE transactions.height = place.height LIMIT 1
+    ) AS kept, LATERAL (
+        SELECT time_ms FROM blocks WHERE blocks.height = place.height LIMIT 1
+    ) AS block
+""".replace("_PLACES", SELECT_PLACES)
 
 _EVENTS_END = """
     SELECT chain.executed_height, coalesce(newest.id, ''), coalesce(newest.envelope, '')
@@ -171,8 +182,7 @@ _EVENTS_END = """
 """
 
 _TRANSACTIONS = """
-    SELECT height, id, receipt FROM transactions
-    WHERE height >= %(first)s AND height <= %(last)s ORDER BY height, index
+    SELECT height, ids, receipts FROM transactions WHERE height >= %(first)s AND height <= %(last)s
 """
 
 _EDGES = """
@@ -264,18 +274,22 @@ class LedgerQueries:
             sets = {set_hash: parse_validator_set(data) for set_hash, data in await cursor.fetchall()}
         return ValidatorsAt(record, sets[record.set_hash], sets[record.next_hash], height, epoch)
 
-    async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[EntryRow]:
+    async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[service_pb2.Entry]:
         """Entries below a place, descending; all or (``account`` not empty) of one account."""
-        height, index = before or (QUANTITY_MAX, 0)
+        before = before or (QUANTITY_MAX, 0)
         rows = await self._all(
             _ENTRIES_OF_ACCOUNT if account else _ENTRIES,
-            {"account": account, "height": height, "index": index, "count": count},
+            {"account": account, "height": before[0], "index": before[1], "count": count},
         )
-        return [EntryRow(*row) for row in rows]
+        listed = unpack_entries(row[0] for row in rows)
+        return [entry for entry in listed if (entry.height, entry.index) < before][:count]
 
     async def transaction(self, transaction_id: bytes) -> TransactionRow | None:
         """A transaction by id."""
-        rows = await self._all(_TRANSACTION, {"id": transaction_id})
+        named = [transaction_id]
+        rows = await self._all(
+            _TRANSACTION, {"ids": ByteaArray(named), "id_heads": BigintArray(id_heads(named))}
+        )
         return TransactionRow(*rows[0]) if rows else None
 
     async def events_end(self) -> EventsEnd:
@@ -374,12 +388,12 @@ class LedgerQueries:
                 [read_block(row) for row in await _fetch(connection, SELECT_BLOCKS + condition, parameters)]
             )
             heights = [block.height for block in blocks]
-            outcomes: dict[int, list[tuple[bytes, bytes]]] = {height: [] for height in heights}
+            outcomes: dict[int, list[tuple[bytes, bytes]]] = {}
             if heights:
                 span = {"first": min(heights), "last": max(heights)}
-                for height, identifier, receipt in await _fetch(connection, _TRANSACTIONS, span):
-                    outcomes[height].append((identifier, receipt))
-        return [Execution(block, outcomes[block.height]) for block in blocks]
+                for height, ids, receipts in await _fetch(connection, _TRANSACTIONS, span):
+                    outcomes[height] = split_outcomes(ids, receipts)
+        return [Execution(block, outcomes.get(block.height, [])) for block in blocks]
 
     async def _all(self, text: str, parameters: Mapping[str, Any]) -> list[psycopg.rows.TupleRow]:
         async with self._database.connection() as connection:

@@ -24,6 +24,7 @@ from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
 from icn_ledger.store.arrays import BigintArray, ByteaArray
 from icn_ledger.store.cache import PAGES_MAX, LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
+from icn_ledger.store.history import SELECT_PLACES, id_heads, split_outcomes
 from icn_ledger.store.statements import INSERT_CHAIN, block_statement
 from icn_ledger.store.versions import (
     fetch_leaf_bytes,
@@ -326,19 +327,17 @@ class StateStore:
         """Ids and receipts of a block's transactions, in order."""
         async with self._database.connection() as connection:
             cursor = connection.cursor(binary=True)
-            await cursor.execute(
-                "SELECT id, receipt FROM transactions WHERE height = %s ORDER BY index", (height,)
-            )
-            return await cursor.fetchall()
+            await cursor.execute("SELECT ids, receipts FROM transactions WHERE height = %s", (height,))
+            row = await cursor.fetchone()
+        return [] if row is None else split_outcomes(*row)
 
     async def heights_of(self, transaction_ids: Sequence[bytes]) -> dict[bytes, int]:
         """The height of the block that includes each of the transactions; those in none are left out."""
         async with self._database.connection() as connection:
             cursor = connection.cursor(binary=True)
-            await cursor.execute(
-                "SELECT id, height FROM transactions WHERE id = ANY(%s)", (ByteaArray(transaction_ids),)
-            )
-            return dict(await cursor.fetchall())
+            heads = BigintArray(id_heads(transaction_ids))
+            await cursor.execute(SELECT_PLACES, {"ids": ByteaArray(transaction_ids), "id_heads": heads})
+            return {identifier: height for identifier, height, _ in await cursor.fetchall()}
 
     async def _next_expiry(self, commit: BlockCommit) -> int:
         """Earliest time among the holds and polls that the block leaves open, 0 when there is none."""

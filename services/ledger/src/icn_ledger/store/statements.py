@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from icn_ledger.domain.events import Movement
-from icn_ledger.store.arrays import BigintArray, ByteaArray, IntegerArray, SmallintArray
+from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
+from icn_ledger.store.history import id_heads, pack_entries
 from icn_ledger.usecases.ports import BlockCommit, OutboxRows
 
 INSERT_CHAIN = """
@@ -27,43 +27,50 @@ _ADVANCE = """
 
 _TRANSACTIONS = """
     transactions_written AS (
-        INSERT INTO transactions (height, index, id, receipt)
-        SELECT %(height)s, ordinality - 1, id, receipt
-        FROM unnest(%(ids)s, %(receipts)s) WITH ORDINALITY AS given (id, receipt, ordinality)
+        INSERT INTO transactions (height, ids, receipts) VALUES (%(height)s, %(ids)s, %(receipts)s)
+    ), places_written AS (
+        INSERT INTO transaction_places (id_head, height, index)
+        SELECT id_head, %(height)s, ordinality - 1
+        FROM unnest(%(id_heads)s) WITH ORDINALITY AS given (id_head, ordinality)
     )
 """
 
 _ENTRIES = """
     entries_written AS (
-        INSERT INTO entries (height, index, transaction_index, account, counter_account, amount_minor,
-            balance_minor, memo_hash)
-        SELECT %(height)s, ordinality - 1, transaction_index, account, counter_account, amount, balance,
-            memo_hash
-        FROM unnest(%(entry_transactions)s, %(entry_accounts)s, %(counter_accounts)s, %(amounts)s,
-            %(balances)s, %(memo_hashes)s) WITH ORDINALITY
-            AS given (transaction_index, account, counter_account, amount, balance, memo_hash, ordinality)
+        INSERT INTO entries (account, height, entries)
+        SELECT account, %(height)s, entries
+        FROM unnest(%(entry_accounts)s, %(packed_entries)s) AS given (account, entries)
+    ), entry_block_written AS (
+        INSERT INTO entry_blocks (height, entries, accounts)
+        VALUES (%(height)s, %(entries)s, %(entry_accounts)s)
     )
 """
 
-# All parts of a statement see the rows as they were before it.
+# All parts of a statement see the rows as they were before it. Each is looked up once, then changed where it
+# lies: ON CONFLICT looks it up again and writes a lock to the log.
 _LEAVES = """
-    leaves_replaced AS (
-        INSERT INTO replaced (height, namespaces, identifiers, written_at, leaf_values)
-        SELECT %(height)s, %(namespaces)s, %(identifiers)s,
-            array_agg(leaf.height ORDER BY ordinality), array_agg(leaf.value ORDER BY ordinality)
-        FROM unnest(%(namespaces)s, %(identifiers)s) WITH ORDINALITY
-            AS given (namespace, identifier, ordinality)
+    leaves_before AS MATERIALIZED (
+        SELECT ordinality, given.namespace, given.identifier, given.value,
+            leaf.place, leaf.height AS height_before, leaf.value AS value_before
+        FROM unnest(%(namespaces)s, %(identifiers)s, %(values)s) WITH ORDINALITY
+            AS given (namespace, identifier, value, ordinality)
         LEFT JOIN LATERAL (
-            SELECT height, value FROM leaves
+            SELECT ctid AS place, height, value FROM leaves
             WHERE leaves.namespace = given.namespace AND leaves.identifier = given.identifier
             LIMIT 1
         ) AS leaf ON true
-    ), leaves_written AS (
+    ), leaves_replaced AS (
+        INSERT INTO replaced (height, namespaces, identifiers, written_at, leaf_values)
+        SELECT %(height)s, %(namespaces)s, %(identifiers)s,
+            array_agg(height_before ORDER BY ordinality), array_agg(value_before ORDER BY ordinality)
+        FROM leaves_before
+    ), leaves_changed AS (
+        UPDATE leaves SET height = %(height)s, value = leaves_before.value FROM leaves_before
+        WHERE leaves.ctid = leaves_before.place AND leaves_before.value IS NOT NULL
+    ), leaves_made AS (
         INSERT INTO leaves (namespace, identifier, height, value)
-        SELECT namespace, identifier, %(height)s, value
-        FROM unnest(%(namespaces)s, %(identifiers)s, %(values)s) AS given (namespace, identifier, value)
-        WHERE value IS NOT NULL
-        ON CONFLICT (namespace, identifier) DO UPDATE SET height = excluded.height, value = excluded.value
+        SELECT namespace, identifier, %(height)s, value FROM leaves_before
+        WHERE place IS NULL AND value IS NOT NULL
     )
 """
 
@@ -231,35 +238,21 @@ def _block_parameters(commit: BlockCommit) -> dict[str, Any]:
 def _transactions(commit: BlockCommit) -> dict[str, Any]:
     if not commit.transaction_ids:
         return {}
-    return {"ids": ByteaArray(commit.transaction_ids), "receipts": ByteaArray(commit.receipts)}
+    return {
+        "ids": b"".join(commit.transaction_ids),
+        "id_heads": BigintArray(id_heads(commit.transaction_ids)),
+        "receipts": ByteaArray(commit.receipts),
+    }
 
 
 def _entries(commit: BlockCommit) -> dict[str, Any]:
-    transactions: list[int] = []
-    accounts: list[bytes] = []
-    counter_accounts: list[bytes] = []
-    amounts: list[int] = []
-    balances: list[int] = []
-    memo_hashes: list[bytes] = []
-    for event in commit.events:
-        if type(event) is Movement:
-            index = event.transaction_index
-            source, destination, amount = event.source, event.destination, event.amount_minor
-            transactions += (index, index)
-            accounts += (source, destination)
-            counter_accounts += (destination, source)
-            amounts += (-amount, amount)
-            balances += (event.source_balance_minor, event.destination_balance_minor)
-            memo_hashes += (event.memo_hash, event.memo_hash)
-    if not accounts:
+    packed = pack_entries(commit)
+    if not packed:
         return {}
     return {
-        "entry_transactions": IntegerArray(transactions),
-        "entry_accounts": ByteaArray(accounts),
-        "counter_accounts": ByteaArray(counter_accounts),
-        "amounts": BigintArray(amounts),
-        "balances": BigintArray(balances),
-        "memo_hashes": ByteaArray(memo_hashes),
+        "entries": 2 * len(commit.posted),
+        "entry_accounts": ByteaArray(list(packed)),
+        "packed_entries": ByteaArray(list(packed.values())),
     }
 
 

@@ -29,7 +29,7 @@ from icn_ledger.domain.leaves import encode_leaf
 from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.messages import RecordEquivocation, RekeySeat, Transaction
 from icn_ledger.domain.posting import BlockContext, ZoneFacts
-from icn_ledger.domain.receipts import encode_receipt, receipts_root
+from icn_ledger.domain.receipts import encode_postings, encode_receipts, receipts_root
 from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, Namespace, RecordTables, Validators
 from icn_ledger.domain.refusals import InvariantBroken, Malformed
 from icn_ledger.domain.seats import find_validators
@@ -283,7 +283,8 @@ class Executor:
             for namespace, identifier, record in changes
         ]
         update = await self._update_tree(leaves)
-        receipts = [encode_receipt(receipt) for receipt in outcome.receipts]
+        posted = encode_postings(outcome.working.events)
+        receipts = encode_receipts(outcome.receipts, posted)
         log = _extended(self.state.log, newest, block_hash)
         block = ExecutedBlock(
             height=header.height,
@@ -308,6 +309,7 @@ class Executor:
                 transaction_ids=ids,
                 receipts=receipts,
                 events=outcome.working.events,
+                posted=posted,
                 before=outcome.working.loaded,
                 changes=changes,
                 leaves=leaves,
@@ -483,6 +485,7 @@ def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[by
         transaction_ids=(),
         receipts=(),
         events=(),
+        posted=(),
         before=absent,
         changes=records,
         leaves=leaves,

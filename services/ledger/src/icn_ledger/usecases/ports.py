@@ -11,6 +11,7 @@ from icn_kit.errors import DomainError, ErrorKind
 
 from icn_ledger.domain.duty import DutyCounts
 from icn_ledger.domain.events import Event
+from icn_ledger.domain.receipts import Posted
 from icn_ledger.domain.records import ContractEntry, Due, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
@@ -97,6 +98,8 @@ class BlockCommit:
     """Canonical bytes, one per transaction."""
     events: Sequence[Event]
     """In order."""
+    posted: Sequence[Posted]
+    """The movements among them."""
     before: RecordTables
     """Records as loaded."""
     changes: RecordTables

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from icn.ledger.v1 import service_pb2
 from icn_chain.validator_set import ValidatorSet
 from icn_kit.errors import NotFound
 
@@ -41,20 +42,6 @@ class PollAt(NamedTuple):
     height: int
     block_time_ms: int
     """Of that height."""
-
-
-class EntryRow(NamedTuple):
-    """One change of a balance."""
-
-    height: int
-    position: int
-    account: bytes
-    counter_account: bytes
-    amount_minor: int
-    balance_minor: int
-    memo_hash: bytes
-    transaction_id: bytes
-    block_time_ms: int
 
 
 class TransactionRow(NamedTuple):
@@ -132,7 +119,7 @@ class Reader(Protocol):
     async def validators(self) -> ValidatorsAt:
         """Who validates in the newest state."""
 
-    async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[EntryRow]:
+    async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[service_pb2.Entry]:
         """Entries below a place, descending; all or (``account`` not empty) of one account."""
 
     async def transaction(self, transaction_id: bytes) -> TransactionRow | None:

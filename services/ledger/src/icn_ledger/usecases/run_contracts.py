@@ -21,7 +21,7 @@ from icn_ledger.domain.contracts import (
     spendable,
     store_code,
 )
-from icn_ledger.domain.events import ContractResult, Movement, Receipt, TransactionRefused
+from icn_ledger.domain.events import ContractResult, Receipt, TransactionRefused
 from icn_ledger.domain.execution import BlockExecution, check_authority
 from icn_ledger.domain.limits import IDENTIFIER_BYTES
 from icn_ledger.domain.messages import Transaction
@@ -70,7 +70,6 @@ class _Run:
         assert controller is not None, "validity rule 3; no controller ever goes"
         self._fuel_used, self._text = 0, b""
         working.begin(index)
-        events_before = len(working.events)
         try:
             check_authority(transaction, controller, self.execution.context.time_ms)
             data, events = await self._apply(transaction, index)
@@ -78,11 +77,10 @@ class _Run:
             working.rollback()
             used = transaction.fuel_limit if isinstance(refusal, FuelExhausted) else self._fuel_used
             result = ContractResult(used, self._text)
-            receipt = Receipt(transaction.id, refusal.reason, 0, refusal.figures, (), result)
+            receipt = Receipt(transaction.id, refusal.reason, 0, refusal.figures, result)
             working.events.append(TransactionRefused(transaction.payer, transaction.principal, receipt))
             return receipt
-        movements = tuple(event for event in working.events[events_before:] if type(event) is Movement)
-        return Receipt(transaction.id, "", 0, (), movements, ContractResult(self._fuel_used, data, events))
+        return Receipt(transaction.id, "", 0, (), ContractResult(self._fuel_used, data, events))
 
     async def _apply(self, transaction: Transaction, index: int) -> tuple[bytes, bytes]:
         """Data and digest of the events of a transaction that took effect. Raises Refused."""

@@ -14,7 +14,7 @@ from icn_ledger.domain.genesis_state import genesis_records
 from icn_ledger.domain.leaves import controller_head, decode_leaf, encode_leaf
 from icn_ledger.domain.limits import QUANTITY_MAX, RECOVERY_DELAY_MS_MAX
 from icn_ledger.domain.parsing import controller_keys
-from icn_ledger.domain.receipts import encode_receipt, receipts_root
+from icn_ledger.domain.receipts import encode_postings, encode_receipt, encode_receipts, receipts_root
 from icn_ledger.domain.records import (
     Account,
     Allowance,
@@ -260,17 +260,48 @@ def test_every_genesis_record_reads_back() -> None:
 @pytest.mark.parametrize(
     "receipt",
     [
-        Receipt(bytes(32), "", 0, (), ()),
-        Receipt(bytes(32), "CREDIT_LIMIT_EXCEEDED", 3, (("balance_minor", -5), ("floor_minor", 0)), ()),
-        Receipt(bytes(32), "", 0, (), (), ContractResult(5, b"data", bytes(32))),
-        Receipt(bytes(32), "OUT_OF_GAS", 0, (), (), ContractResult(0)),
-        Receipt(bytes(32), "", 0, (), (Movement(0, b"", b"a" * 16, b"b" * 16, b"", 5, -5, 0, b"", b""),)),
+        Receipt(bytes(32), "", 0, ()),
+        Receipt(bytes(32), "CREDIT_LIMIT_EXCEEDED", 3, (("balance_minor", -5), ("floor_minor", 0))),
+        Receipt(bytes(32), "", 0, (), ContractResult(5, b"data", bytes(32))),
+        Receipt(bytes(32), "OUT_OF_GAS", 0, (), ContractResult(0)),
     ],
 )
 def test_a_receipt_is_canonical(receipt: Receipt) -> None:
     message = parse_canonical(state_pb2.Receipt, encode_receipt(receipt), 10_000)
     assert message.reason == receipt.reason
-    assert len(message.postings) == 2 * len(receipt.movements)
+    assert message.HasField("contract") == (receipt.contract is not None)
+
+
+_BALANCES = st.integers(-(2**62), 2**62)
+
+
+@given(
+    amounts=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(1, 2**62), _BALANCES | st.just(0), _BALANCES | st.just(0))
+    )
+)
+def test_receipts_hold_the_postings_of_their_transactions_in_order(
+    amounts: list[tuple[int, int, int, int]],
+) -> None:
+    movements = [
+        Movement(index, b"", b"a" * 16, b"b" * 16, b"", amount, ours, theirs, b"", b"")
+        for index, amount, ours, theirs in amounts
+    ]
+    result = ContractResult(7)
+    receipts = [Receipt(bytes([n]) * 32, "", 0, (), None if n < 2 else result) for n in range(3)]
+    encoded = encode_receipts(receipts, encode_postings(movements))
+    for n, receipt in enumerate(encoded):
+        message = parse_canonical(state_pb2.Receipt, receipt, 100_000)
+        assert [(one.account, one.amount_minor, one.balance_minor) for one in message.postings] == [
+            posting
+            for movement in movements
+            if movement.transaction_index == n
+            for posting in (
+                (b"a" * 16, -movement.amount_minor, movement.source_balance_minor),
+                (b"b" * 16, movement.amount_minor, movement.destination_balance_minor),
+            )
+        ]
+        assert message.contract.fuel_used == (7 if n == 2 else 0)
 
 
 def test_the_receipts_root_of_an_empty_block_is_the_empty_root() -> None:

@@ -1,0 +1,75 @@
+"""What a block leaves for ever, as it is kept: one row of its transactions, and per account that it moved one
+of its entries, whose bytes are a `ListEntriesResponse`.
+
+Source: docs/spec/ledger-store.md, "History"; docs/adr/0029-history-in-rows-of-a-block.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from struct import unpack
+
+from icn.ledger.v1 import service_pb2
+
+from icn_ledger.domain.wire import varint
+from icn_ledger.usecases.ports import BlockCommit
+
+ID_BYTES = 32
+"""Of a transaction's id."""
+SELECT_PLACES = """
+    SELECT wanted.id, place.height, place.index
+    FROM unnest(%(ids)s, %(id_heads)s) AS wanted (id, id_head), LATERAL (
+        SELECT height, index FROM transaction_places
+        WHERE (id_head, height, index) >= (wanted.id_head, 0, 0) ORDER BY id_head, height, index LIMIT 8
+    ) AS place, LATERAL (
+        SELECT substring(ids FROM place.index * 32 + 1 FOR 32) AS id FROM transactions
+        WHERE transactions.height = place.height LIMIT 1
+    ) AS there
+    WHERE there.id = wanted.id
+"""
+"""Height and index of each of the transactions that are in a block. Nine ids with one head take more than
+2^56 hashes to make; the ninth would not be found."""
+_ID_WORDS = ID_BYTES // 8
+_LENGTHS = tuple(bytes((length,)) for length in range(128))
+"""No posting is longer."""
+
+
+def id_heads(ids: Sequence[bytes]) -> Sequence[int]:
+    """The first eight bytes of each id: what transactions are found by; two may share them."""
+    return unpack(f">{_ID_WORDS * len(ids)}q", b"".join(ids))[::_ID_WORDS]
+
+
+def split_outcomes(ids: bytes, receipts: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    """Ids and receipts of a row of `transactions`."""
+    return [
+        (ids[position * ID_BYTES : (position + 1) * ID_BYTES], receipt)
+        for position, receipt in enumerate(receipts)
+    ]
+
+
+def pack_entries(commit: BlockCommit) -> dict[bytes, bytes]:
+    """The block's entries by account, in order."""
+    ids, block = commit.transaction_ids, commit.block
+    head = b"\x08" + varint(block.height) + b"\x10"
+    tail = b"\x30" + varint(block.time_ms)
+    packed: dict[bytes, list[bytes]] = {}
+    index = 0
+    for movement, debit, credit in commit.posted:
+        middle = b"\x1a\x20" + ids[movement.transaction_index] + b"\x22"
+        memo = b"\x2a\x20" + movement.memo_hash + tail if movement.memo_hash else tail
+        for account, posting in ((movement.source, debit), (movement.destination, credit)):
+            entry = b"".join((head, varint(index), middle, _LENGTHS[len(posting)], posting, memo))
+            index += 1
+            field = b"\x0a" + varint(len(entry)) + entry
+            if account in packed:
+                packed[account].append(field)
+            else:
+                packed[account] = [field]
+    return {account: b"".join(fields) for account, fields in packed.items()}
+
+
+def unpack_entries(rows: Iterable[bytes]) -> list[service_pb2.Entry]:
+    """The entries of rows, newest first."""
+    found = [entry for row in rows for entry in service_pb2.ListEntriesResponse.FromString(row).entries]
+    found.sort(key=lambda entry: (entry.height, entry.index), reverse=True)
+    return found
