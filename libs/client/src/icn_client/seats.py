@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "icn/seat-offer/v1"
 OFFER_BYTES_MAX: Final = 65_536
+KEY_FILE_BYTES_MAX: Final = 1_024
 ORGANIZATION_BYTES: Final = 16
 _MEMBERS: Final = {"format", "genesis", "organization", "public_keys", "possession"}
+
+
+class KeyFileInvalid(ValueError):
+    """The bytes are no validator's key file; the message says why and tells nothing of them."""
 
 
 class OfferInvalid(ValueError):
@@ -36,6 +41,22 @@ def new_keys() -> list[SigningKey]:
 def seeds_document(keys: Sequence[SigningKey]) -> dict[str, str]:
     """What a validator's key file holds."""
     return {SUITE_NAMES[key.suite]: key.seed.hex() for key in keys}
+
+
+def read_seeds(data: bytes) -> list[SigningKey]:
+    """The keys in a validator's key file.
+
+    Raises:
+        KeyFileInvalid: it is none.
+    """
+    try:
+        document = json.loads(data)
+        names = {name: suite for suite, name in SUITE_NAMES.items()}
+        if set(document) != set(names):
+            raise KeyFileInvalid(f"a key file has keys of {', '.join(names)}")
+        return [SigningKey.from_seed(names[name], bytes.fromhex(document[name])) for name in names]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise KeyFileInvalid(f"not a key file: {type(error).__name__}") from None
 
 
 def offer_document(keys: Sequence[SigningKey], genesis_hash: bytes, organization: bytes) -> dict[str, Any]:

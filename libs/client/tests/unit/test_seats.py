@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from icn_client import seats
 from icn_client.cli.main import app
+from icn_client.platforms import found_network
 from icn_client.seats import OfferInvalid, read_offer
 from icn_crypto.suites import SigningKey, Suite
 from typer.testing import CliRunner
@@ -81,3 +82,37 @@ def test_a_new_key_is_a_file_that_a_validator_reads_and_an_offer(zone: Zone, tmp
     before = secret.read_bytes()
     again = CliRunner().invoke(app, [*command, "--for", ORGANIZATION.hex()])
     assert again.exit_code != 0 and secret.read_bytes() == before, "a key is never overwritten"
+
+
+def test_a_validator_of_the_platform_takes_a_key_file_and_nothing_else(tmp_path: Path) -> None:
+    network = found_network(tmp_path / "zone", validators=4)
+    file = tmp_path / "consensus.json"
+    command = ["validators", "key", "use", str(file), "--data", str(network.directory), "--validator"]
+    file.write_text(json.dumps(seats.seeds_document(KEYS)))
+    done = CliRunner().invoke(app, [*command, "2", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {"validator": 2, "ed25519": KEYS[0].public_key.hex()}
+    assert not any(key.seed.hex() in done.stdout + done.stderr for key in KEYS)
+    kept = (network.validator_directory(2) / "keys" / "consensus.json").read_bytes()
+    assert kept == file.read_bytes()
+    seeds = seats.seeds_document(seats.new_keys())
+    for content, seat, problem in (
+        (file.read_bytes(), "2", "CONSENSUS_KEY_USED"),
+        (file.read_bytes(), "1", "CONSENSUS_KEY_USED"),
+        (json.dumps(seeds).encode(), "4", "the platform has 4"),
+        (b"", "1", "KEY_FILE_INVALID"),
+        (b"[1]", "1", "KEY_FILE_INVALID"),
+        (b"\xff", "1", "KEY_FILE_INVALID"),
+        (b"[" * 1_000, "1", "KEY_FILE_INVALID"),
+        (json.dumps({"ed25519": seeds["ed25519"]}).encode(), "1", "KEY_FILE_INVALID"),
+        (json.dumps({**seeds, "ed25519": "00"}).encode(), "1", "KEY_FILE_INVALID"),
+        (json.dumps({**seeds, "ed25519": 7}).encode(), "1", "KEY_FILE_INVALID"),
+        (json.dumps({**seeds, "more": "00"}).encode(), "1", "KEY_FILE_INVALID"),
+    ):
+        file.write_bytes(content)
+        refused = CliRunner().invoke(app, [*command, seat, "--json"])
+        assert refused.exit_code != 0 and not refused.stdout, (content, refused.output)
+        assert problem in str(refused.exception) + refused.stderr + repr(vars(refused.exception)), content
+    file.write_text(json.dumps(seeds))
+    nowhere = CliRunner().invoke(app, [*command[:4], "--data", str(tmp_path), "--validator", "1"])
+    assert nowhere.exit_code != 0

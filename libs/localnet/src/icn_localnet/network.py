@@ -7,6 +7,7 @@
     DIR/validator-0/postgres/  the validator's own Postgres
     DIR/validator-0/keys/      its consensus key (private)
     DIR/validator-0/record/    what it sent, on disk before it was sent
+    DIR/validator-0/retired/   keys it had before, each with its record
     DIR/validator-0/tls/       its certificate
     DIR/shared/{nats,gateway,client,authority}/
     DIR/shared/postgres/       Postgres of the services of the host
@@ -56,8 +57,16 @@ GENEROUS = Allowance(
 """A network on one machine is for trying things out; its members are not the ones to protect it from."""
 
 
+KEY_FILE = "consensus.json"
+"""In a validator's ``keys``."""
+
+
 class NetworkInvalid(ValueError):
     """The directory does not hold a network of this release; the message says what is wrong."""
+
+
+class KeyUsed(ValueError):
+    """A consensus key is or was a validator's here; with another record it could contradict itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +217,33 @@ class Network:
         """Data of one validator."""
         return self.directory / f"validator-{seat}"
 
+    def replace_key(self, seat: int, content: bytes) -> None:
+        """Give a validator that does not run other consensus keys, with an empty record.
+
+        What it had goes to the next free folder of ``retired``: a key without its record must never vote
+        again. The record goes first and the note that names it last, so that a crash in between leaves a
+        validator that refuses to start, never one that votes anew.
+
+        Args:
+            seat: whose.
+            content: of a key file, as ``icn validators key new`` writes it.
+
+        Raises:
+            KeyUsed: a validator of this network has or had the key.
+        """
+        for path in self.directory.glob(f"validator-*/**/{KEY_FILE}"):
+            if json.loads(path.read_text("ascii"))["ed25519"] == json.loads(content)["ed25519"]:
+                raise KeyUsed(f"{path} holds the same key")
+        directory = self.validator_directory(seat)
+        keys = files.make_private_directory(directory / "keys")
+        retired = files.make_private_directory(directory / "retired")
+        last = max((int(path.name) for path in retired.iterdir()), default=0)
+        folder = files.make_private_directory(retired / str(last + 1))
+        for path in (directory / "record", keys / KEY_FILE, keys / f"{KEY_FILE}.log-id"):
+            if path.exists():
+                path.rename(folder / path.name)
+        files.write_private(keys / KEY_FILE, content)
+
     def choose_free_ports(self) -> None:
         """Replace addresses on which somebody else listens now; the others are kept."""
         taken: set[int] = set()
@@ -295,7 +331,7 @@ def create_network(
     for seat, keys in enumerate(consensus_keys):
         keys_directory = files.make_private_directory(directory / f"validator-{seat}" / "keys")
         seeds = {SUITE_NAMES[suite]: key.seed.hex() for suite, key in keys.items()}
-        files.write_private(keys_directory / "consensus.json", json.dumps(seeds, indent=1).encode())
+        files.write_private(keys_directory / KEY_FILE, json.dumps(seeds, indent=1).encode())
     network = Network(
         directory,
         [

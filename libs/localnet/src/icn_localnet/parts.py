@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from icn_localnet.certificates import Authority
 from icn_localnet.hosted import HostedProcess
 from icn_localnet.nats import USER as NATS_USER
 from icn_localnet.nats import NatsServer
-from icn_localnet.network import SERVICES, Network
+from icn_localnet.network import KEY_FILE, SERVICES, Network
 from icn_localnet.postgres import PostgresServer
 from icn_localnet.processes import Confinement
 from icn_localnet.supervisor import Part, Stage
@@ -38,8 +38,14 @@ def stages(network: Network) -> list[Stage]:
     """All parts in the order they start: first what stores, then what serves."""
     certificates = issue_certificates(network)
     seats = range(len(network.validators))
-    databases = [_postgres(network, network.validator_directory(seat) / "postgres") for seat in seats]
-    shared = _postgres(network, network.shared_directory / "postgres", SHARED_POSTGRES)
+    databases = [
+        ValidatorPostgres(directory, confinement=confined_to(network, directory))
+        for directory in (network.validator_directory(seat) / "postgres" for seat in seats)
+    ]
+    shared_directory = network.shared_directory / "postgres"
+    shared = PostgresServer(
+        shared_directory, settings=SHARED_POSTGRES, confinement=confined_to(network, shared_directory)
+    )
     nats_directory = network.shared_directory / "nats"
     nats = NatsServer(
         nats_directory, port=port_of(network.nats), confinement=confined_to(network, nats_directory)
@@ -79,8 +85,15 @@ def confined_to(network: Network, *own: Path) -> Confinement:
     return Confinement(hidden, (network.genesis_path, *own))
 
 
-def _postgres(network: Network, directory: Path, settings: Mapping[str, str] | None = None) -> PostgresServer:
-    return PostgresServer(directory, settings=settings, confinement=confined_to(network, directory))
+class ValidatorPostgres(PostgresServer):
+    """The server of one seat. What is lost of it comes back from the other validators."""
+
+    def prepare(self) -> None:
+        """As `PostgresServer.prepare`; where the cluster is lost, an empty one is made."""
+        if not is_made(self):
+            self.stop()  # what was remembered of the server before is lost, too
+            make_clusters([self], VALIDATOR_PACKAGES)
+        super().prepare()
 
 
 def issue_certificates(network: Network) -> dict[str, TlsFiles]:
@@ -160,7 +173,7 @@ def validator_document(
             "address": addresses.consensus,
             "peers": [peer.consensus for peer in network.validators if peer.seat != seat],
             "database_url": database.dsn("consensus"),
-            "key_file": str(directory / "keys" / "consensus.json"),
+            "key_file": str(directory / "keys" / KEY_FILE),
             "record_directory": str(files.make_private_directory(directory / "record")),
         },
     }

@@ -29,6 +29,8 @@ START_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 60.0
 WAIT_SECONDS_MAX = 60.0
 POLL_SECONDS = 0.05
+PARTS_OF_A_SEAT = ("postgres", "vm", "validator")
+"""In the order they start; each is named with its seat behind a hyphen."""
 
 
 async def run(
@@ -133,6 +135,34 @@ class RunningPlatform:
             lambda table: table[name]["state"] == "running" and table[name]["restarts"] > before["restarts"],
             f"{name} to run again",
         )
+
+    def lose(self, seat: int, *, with_record: bool = False) -> None:
+        """SIGKILL a validator and lose its database, as a lost disk would; with its record too if wanted.
+        All of it stays down until `come_back`."""
+        for part in PARTS_OF_A_SEAT:
+            self.hold(f"{part}-{seat}")
+        directory = self.network.validator_directory(seat)
+        # Postgres ends its other processes when they notice, and they may write until then.
+        left = processes.processes_in(directory / "postgres" / "cluster")
+        processes.wait_until_gone(left, WAIT_SECONDS_MAX)
+        shutil.rmtree(directory / "postgres")
+        if with_record:
+            shutil.rmtree(directory / "record")
+
+    def come_back(self, seat: int) -> None:
+        """Start the parts of a lost validator; returns when its server runs, whatever becomes of the rest."""
+        for part in PARTS_OF_A_SEAT:
+            supervisor.release(self.directory, f"{part}-{seat}")
+        self.wait_until(f"{PARTS_OF_A_SEAT[0]}-{seat}", "running")
+
+    def replace_key(self, seat: int, content: bytes) -> None:
+        """Stop a validator, give it other consensus keys (`Network.replace_key`), and start it again."""
+        name = f"validator-{seat}"
+        self.hold(name)
+        try:
+            self.network.replace_key(seat, content)
+        finally:
+            self.release(name)
 
     def wipe_events(self) -> None:
         """Lose everything NATS holds, as a lost disk would, and start it empty."""

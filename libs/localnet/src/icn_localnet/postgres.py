@@ -256,9 +256,16 @@ class PostgresServer:
     # -- use
 
     def dsn(self, role: str = ADMINISTRATOR, database: str = DATABASE) -> str:
-        """Connection string of a role; holds its password, so it goes into private files and no log."""
+        """Connection string of a role; holds its password, so it goes into private files and no log.
+
+        Raises:
+            ProcessFailed: the role has no password, as while a lost cluster is made again.
+        """
+        password = self._passwords().get(role)
+        if password is None:
+            raise ProcessFailed(f"{self.directory} has no role {role} yet")
         return psycopg.conninfo.make_conninfo(
-            host=str(self.socket_directory), user=role, password=self._passwords()[role], dbname=database
+            host=str(self.socket_directory), user=role, password=password, dbname=database
         )
 
     @contextlib.contextmanager

@@ -8,8 +8,10 @@ import pytest
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.genesis import GenesisInvalid, TrustProfile
 from icn_localnet.network import (
+    KEY_FILE,
     SERVICES,
     Founder,
+    KeyUsed,
     Network,
     NetworkInvalid,
     NetworkOptions,
@@ -110,3 +112,34 @@ def test_a_directory_of_something_else_is_refused_with_a_reason(tmp_path: Path, 
     (tmp_path / "network.json").write_text(text)
     with pytest.raises(NetworkInvalid, match=r"network\.json"):
         Network.load(tmp_path)
+
+
+def key_file(number: int) -> bytes:
+    return json.dumps({"ed25519": bytes([number]).hex() * 32}).encode()
+
+
+def test_another_key_begins_with_an_empty_record_and_the_old_ones_are_kept_and_refused(
+    tmp_path: Path,
+) -> None:
+    network = create_network(tmp_path / "net", FOUNDERS)
+    directory = network.validator_directory(2)
+    first = (directory / "keys" / KEY_FILE).read_bytes()
+    (directory / "keys" / f"{KEY_FILE}.log-id").write_text("of the first")
+    (directory / "record").mkdir()
+    (directory / "record" / "1.log").write_bytes(b"what the first key signed")
+    for number in (1, 2):
+        network.replace_key(2, key_file(number))
+        assert (directory / "keys" / KEY_FILE).read_bytes() == key_file(number)
+        assert (directory / "keys" / KEY_FILE).stat().st_mode & 0o077 == 0
+        assert {path.name for path in (directory / "keys").iterdir()} == {KEY_FILE}
+        assert not (directory / "record").exists()
+    retired = directory / "retired"
+    assert (retired / "1" / KEY_FILE).read_bytes() == first
+    assert (retired / "1" / "record" / "1.log").read_bytes() == b"what the first key signed"
+    assert (retired / "1" / f"{KEY_FILE}.log-id").read_text() == "of the first"
+    assert {path.name for path in (retired / "2").iterdir()} == {KEY_FILE}
+    others = (network.validator_directory(0) / "keys" / KEY_FILE).read_bytes()
+    for used in (first, key_file(1), key_file(2), others):
+        with pytest.raises(KeyUsed):
+            network.replace_key(2, used)
+    assert (directory / "keys" / KEY_FILE).read_bytes() == key_file(2)

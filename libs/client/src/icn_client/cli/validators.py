@@ -37,6 +37,7 @@ _EXAMPLES = """\b
 Examples:
   icn validators show
   icn validators key new --for PRINCIPAL --out consensus.json > offer.json
+  icn validators key use consensus.json --validator 2
   icn validators rekey --as sunrise-bakery --offer offer.json
   icn validators change --add offer.json --remove PRINCIPAL
 """
@@ -48,6 +49,11 @@ Examples:
 _KEY_EXAMPLES = """\b
 Examples:
   icn validators key new --for PRINCIPAL --out consensus.json > offer.json
+  icn validators key use consensus.json --validator 2
+"""
+_USE_EXAMPLES = """\b
+Examples:
+  icn validators key use consensus.json --validator 2
 """
 _REKEY_EXAMPLES = """\b
 Examples:
@@ -72,6 +78,7 @@ def register(app: typer.Typer) -> None:
     group.command("show", epilog=_SHOW_EXAMPLES)(show)
     key = command_group("Consensus keys of a seat.", _KEY_EXAMPLES)
     key.command("new", epilog=_KEY_EXAMPLES)(new_key)
+    key.command("use", epilog=_USE_EXAMPLES)(use_key)
     group.add_typer(key, name="key")
     group.command("rekey", epilog=_REKEY_EXAMPLES)(rekey)
     group.command("change", epilog=_CHANGE_EXAMPLES)(change)
@@ -150,6 +157,54 @@ def new_key(
     _write_secret(out, json.dumps(seeds_document(keys), indent=1).encode())
     say(f"{out}: the seat's secret keys; give them to one validator, and to nobody else")
     print_json(offer_document(keys, zone.hash, holder))
+
+
+def use_key(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="What `icn validators key new` wrote.", readable=False),
+    ],
+    validator: Annotated[
+        int, typer.Option("--validator", metavar="N", min=0, help="Which validator of the platform, from 0.")
+    ],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a validator of the platform on this machine other consensus keys, with an empty record.
+
+    A running one is started again; it follows until the set of an epoch names the key. The keys it had are
+    kept under DIR/validator-N/retired, and refused from then on.
+    """
+    from icn_localnet.hosted import last_words
+    from icn_localnet.network import KeyUsed, Network, NetworkInvalid
+    from icn_localnet.platform import RunningPlatform
+
+    from icn_client import platforms
+    from icn_client.seats import KEY_FILE_BYTES_MAX, KeyFileInvalid, read_seeds
+
+    content = read_file(file, KEY_FILE_BYTES_MAX)
+    directory = (data if data is not None else platforms.data_directory()).absolute()
+    try:
+        keys = read_seeds(content)
+        network = Network.load(directory)
+        if validator >= len(network.validators):
+            raise UsageError(f"--validator: {validator}, the platform has {len(network.validators)}")
+        running = RunningPlatform(directory) if platforms.is_running(directory) else network
+        running.replace_key(validator, content)
+    except KeyFileInvalid as error:
+        raise Refused(f"{file}: {error}", "KEY_FILE_INVALID") from None
+    except KeyUsed as error:
+        raise Refused(str(error), "CONSENSUS_KEY_USED") from None
+    except TimeoutError:
+        log = network.validator_directory(validator) / "validator.log"
+        raise Refused(f"validator-{validator} does not start: {last_words(log)}", "PLATFORM_FAILED") from None
+    except (NetworkInvalid, OSError) as error:
+        raise Refused(f"{directory}: {error}", "DIRECTORY_UNUSABLE") from None
+    ed25519 = keys[0].public_key.hex()
+    if as_json:
+        print_json({"validator": validator, "ed25519": ed25519})
+    else:
+        print_text(f"validator-{validator} has the key {ed25519} and follows until the seats name it")
 
 
 def rekey(
