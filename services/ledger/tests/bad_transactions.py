@@ -83,9 +83,9 @@ class CountingState:
         self.heights_asked = 0
 
     def __getattr__(self, name: str) -> Any:
-        if name != "newest":
+        if name not in {"newest", "snapshot_height"}:
             raise Wrong(f"a check uses {name}")
-        return self._state.newest
+        return getattr(self._state, name)
 
     async def load_validity(self, names: RecordNames, height: int) -> ValidityView:
         """Count, and look up."""

@@ -31,10 +31,13 @@ from icn_kit.genesis import (
 )
 from icn_ledger.api.application_service import ApplicationServicer
 from icn_ledger.domain.genesis_state import first_header, genesis_records
+from icn_ledger.domain.snapshot_proof import SnapshotProof
 from icn_ledger.usecases.execute_block import Executor, initial_commit
 from icn_ledger.usecases.transaction_cache import TransactionCache
+from icn_ledger.usecases.write_snapshot import SnapshotWriter
 
 from icn_sim.application import at_once
+from icn_sim.memory_snapshots import MemorySnapshots
 from icn_sim.memory_state import MemoryState
 from icn_sim.traders import Principal
 from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, PromiseBroken, organization_of, public_key_of
@@ -94,6 +97,8 @@ class LedgerApplication(ApplicationCalls):
         self._state = MemoryState(
             initial_commit(genesis, genesis_records(genesis), lambda root: first_header(genesis, root))
         )
+        self.snapshots = MemorySnapshots(self._state)
+        self._due: list[SnapshotProof] = []
         self.transactions: dict[bytes, int] = {}
         self._heights: dict[bytes, int] = {}
         """By transaction id."""
@@ -102,8 +107,17 @@ class LedgerApplication(ApplicationCalls):
     def restart(self) -> None:
         """See `Simulated`."""
         cache = TransactionCache(self._genesis.hash, verify=_verify)
-        executor = Executor(self._genesis, self._state, cache, lambda _done: None, lambda _why: None)
-        self._calls = _Calls(ApplicationServicer(self._genesis, self._state, executor, self._clock))
+        executor = Executor(
+            self._genesis,
+            self._state,
+            cache,
+            lambda _done: None,
+            lambda _why: None,
+            on_snapshot_due=self._due.append,
+        )
+        self._calls = _Calls(
+            ApplicationServicer(self._genesis, self._state, executor, self._clock, self.snapshots)
+        )
 
     def state(self) -> ExecutedState:
         """See `Simulated`."""
@@ -132,6 +146,9 @@ class LedgerApplication(ApplicationCalls):
             if self._heights.setdefault(identifier, block.height) != block.height:
                 raise PromiseBroken(f"transaction {identifier.hex()} is executed twice")
             self.transactions[data] = block.height
+        while self._due:
+            writer = SnapshotWriter(self.snapshots, pause_factor=0)
+            _loop().run_until_complete(writer.write(self._due.pop()))
         return execution
 
     @property

@@ -11,7 +11,15 @@ from icn_ledger.domain.limits import HOLDS_RELEASED_PER_BLOCK_MAX, POLLS_CLOSED_
 from icn_ledger.domain.records import ContractEntry, Due, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
-from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock, StateBehind
+from icn_ledger.usecases.ports import (
+    BlockCommit,
+    EpochEdge,
+    ExecutedBlock,
+    RestoredBlock,
+    RestoredChain,
+    StateBehind,
+    StatePruned,
+)
 
 
 class MemoryState:
@@ -24,7 +32,41 @@ class MemoryState:
         self.commits: list[BlockCommit] = []
         self.pages: dict[bytes, bytes | None] = {}
         self.validator_sets: dict[bytes, bytes] = {}
+        self.edges: list[EpochEdge] = []
+        self.snapshot_height = 0
+        """Where the lists begin; 0: at genesis."""
         self._add(first)
+
+    def restore(self, records: RecordTables, pages: dict[bytes, bytes | None], chain: RestoredChain) -> None:
+        """Put another state in place of that of genesis."""
+        block = chain.block
+        self.blocks, self.records, self.receipts, self.commits = [], [], [], []
+        self.pages, self.validator_sets = pages, dict(chain.validator_sets)
+        self.edges, self.snapshot_height = list(chain.edges), block.height
+        absent = RecordTables()
+        for namespace, identifier, _ in records:
+            absent.put(namespace, identifier, None)
+        self._add(
+            BlockCommit(
+                block=block,
+                descendant_headers=chain.descendant_headers,
+                transaction_ids=(),
+                receipts=(),
+                events=(),
+                posted=(),
+                before=absent,
+                changes=records,
+                leaves=(),
+                pages={},
+                log=chain.log,
+                edge=None,
+                duty=chain.duty,
+            )
+        )
+
+    def records_at(self, height: int) -> RecordTables:
+        """The state after a height."""
+        return self.records[height - self.snapshot_height]
 
     def _add(self, commit: BlockCommit) -> None:
         records = self.records[-1].copy() if self.records else RecordTables()
@@ -33,6 +75,8 @@ class MemoryState:
         self.records.append(records)
         self.pages.update(commit.pages)
         self.validator_sets.update(commit.validator_sets)
+        if commit.edge is not None:
+            self.edges.append(commit.edge)
         expiries = [hold.expire_time_ms for hold in records.holds.values() if hold is not None]
         expiries += [
             poll.close_time_ms for poll in records.polls.values() if poll is not None and not poll.is_closed
@@ -59,16 +103,26 @@ class MemoryState:
     async def settle(self) -> None:
         """See `State`."""
 
+    async def reload(self) -> None:
+        """See `State`."""
+
+    async def restored(self) -> RestoredBlock | None:
+        """See `State`."""
+        block = self.newest
+        if not block.height or block.height != self.snapshot_height:
+            return None
+        return RestoredBlock(block.header, block.finalization, self.commits[-1].descendant_headers)
+
     def _load(self, names: RecordNames, height: int) -> RecordTables:
         found = RecordTables()
         for namespace in Namespace:
             for identifier in names.names(namespace):
-                found.put(namespace, identifier, self.records[height].table(namespace).get(identifier))
+                found.put(namespace, identifier, self.records_at(height).table(namespace).get(identifier))
         return found
 
     async def load(self, names: RecordNames) -> RecordTables:
         """See `State`."""
-        return self._load(names, len(self.records) - 1)
+        return self._load(names, self.newest.height)
 
     async def load_storage(self, contract: bytes) -> dict[bytes, ContractEntry]:
         """See `State`."""
@@ -80,8 +134,10 @@ class MemoryState:
 
     async def load_validity(self, names: RecordNames, height: int) -> ValidityView:
         """See `State`."""
-        if height >= len(self.records):
-            raise StateBehind(height, len(self.records) - 1)
+        if height > self.newest.height:
+            raise StateBehind(height, self.newest.height)
+        if height < self.snapshot_height:
+            raise StatePruned(height, self.snapshot_height)
         records = self._load(names, height)
         return ValidityView(records.controllers, records.allowances)
 
@@ -95,7 +151,7 @@ class MemoryState:
 
     async def load_sets_of_epochs(self, epochs: Collection[int]) -> dict[int, bytes]:
         """See `State`."""
-        changes = [one.edge for one in self.commits if one.edge is not None and one.edge.next_validator_set]
+        changes = [edge for edge in self.edges if edge.next_validator_set]
         return {
             epoch: changed.next_validator_set
             for epoch in epochs
@@ -122,23 +178,23 @@ class MemoryState:
 
     async def commit(self, commit: BlockCommit) -> ExecutedBlock:
         """See `State`."""
-        assert commit.block.height == len(self.blocks)
+        assert commit.block.height == self.newest.height + 1
         self._add(commit)
         return self.blocks[-1]
 
     async def block_at(self, height: int) -> ExecutedBlock | None:
         """See `State`."""
-        return self.blocks[height] if height < len(self.blocks) else None
+        return self.blocks[height - self.snapshot_height] if height <= self.newest.height else None
 
     async def receipts_at(self, height: int) -> list[tuple[bytes, bytes]]:
         """See `State`."""
-        return self.receipts[height]
+        return self.receipts[height - self.snapshot_height]
 
     async def heights_of(self, transaction_ids: Sequence[bytes]) -> dict[bytes, int]:
         """See `State`."""
         return {
             identifier: height
-            for height, receipts in enumerate(self.receipts)
+            for height, receipts in enumerate(self.receipts, self.snapshot_height)
             for identifier, _ in receipts
             if identifier in transaction_ids
         }

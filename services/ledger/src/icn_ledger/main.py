@@ -28,12 +28,14 @@ from icn_ledger.peers.vm import VmClient
 from icn_ledger.settings import LedgerSettings
 from icn_ledger.store.pruner import Pruner
 from icn_ledger.store.queries import LedgerQueries
+from icn_ledger.store.snapshots import PostgresSnapshots
 from icn_ledger.store.state import StateStore
 from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
 from icn_ledger.usecases.execute_block import Execution, Executor, initial_commit
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.watch_blocks import BlockFeed
+from icn_ledger.usecases.write_snapshot import SnapshotWriter
 
 SCHEMA = "ledger"
 STATE_POOL_SIZE = 2
@@ -109,6 +111,14 @@ class Service:
             feed.publish(execution)
             pruner.note_executed()
 
+        async def on_restored() -> None:
+            _log.warning("state restored from a snapshot", height=state.newest.height)
+            EXECUTED_HEIGHT.set(state.newest.height)
+            feed.begin_at(state.newest.height)
+            check_state(*await queries.countable())
+
+        snapshots = PostgresSnapshots(query_database)
+        writer = SnapshotWriter(snapshots)
         executor = self._executor = Executor(
             self._genesis,
             state,
@@ -116,8 +126,12 @@ class Service:
             on_executed,
             self._on_halt,
             contracts,
+            writer.note_due,
+            on_restored,
         )
-        application = self._application = ApplicationServicer(self._genesis, state, executor, self._clock)
+        application = self._application = ApplicationServicer(
+            self._genesis, state, executor, self._clock, snapshots
+        )
         ledger = LedgerServicer(
             queries,
             feed,
@@ -139,6 +153,7 @@ class Service:
         for server in self._servers:
             await server.start()
         self._tasks.append(self._stop.guard(pruner.run(), "ledger.pruner"))
+        self._tasks.append(self._stop.guard(writer.run(), "ledger.snapshots"))
         if settings.nats_url:
             self._tasks.append(self._stop.guard(self._publish(query_database), "ledger.relay"))
         _log.info("ledger serves", height=state.newest.height, address=self._servers[-1].address)

@@ -15,28 +15,36 @@ from icn_ledger.domain.validity import Moment
 from icn_ledger.usecases.branches import BLOCKS_MAX, BranchCache
 from icn_ledger.usecases.check_transactions import check_transactions
 from icn_ledger.usecases.execute_block import Executor, FinalBlock
-from icn_ledger.usecases.ports import ExecutedBlock, State
+from icn_ledger.usecases.ports import ExecutedBlock, SnapshotStore, State
 from icn_ledger.usecases.prepare_block import prepare_block
+from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
 from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.validate_block import Branch, validate_block
+from icn_ledger.usecases.write_snapshot import get_snapshot_chunk
 
 
 class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
     """The RPCs; errors become statuses in the interceptor."""
 
-    def __init__(self, genesis: Genesis, state: State, executor: Executor, clock: Clock) -> None:
+    def __init__(
+        self, genesis: Genesis, state: State, executor: Executor, clock: Clock, snapshots: SnapshotStore
+    ) -> None:
         self._genesis = genesis
         self._state = state
         self._executor = executor
         self._cache: TransactionCache = executor.cache
         self._branches = BranchCache()
         self._clock = clock
+        self._snapshots = snapshots
+        self._restorer = SnapshotRestorer(genesis, snapshots, executor)
 
     async def GetInfo(self, _request: Any, _context: Any) -> application_pb2.GetInfoResponse:
+        restored = await self._state.restored()
         return application_pb2.GetInfoResponse(
             genesis_hash=self._genesis.hash,
             protocol_version=self._genesis.protocol_version,
             state=await self._executed_state(self._state.newest),
+            restored=restored and application_pb2.RestoredBlock(**restored._asdict()),
         )
 
     async def CheckTransactions(
@@ -121,6 +129,26 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
                 for identifier, receipt in execution.outcomes
             ],
         )
+
+    async def GetSnapshot(self, _request: Any, _context: Any) -> application_pb2.GetSnapshotResponse:
+        return application_pb2.GetSnapshotResponse(snapshot=await self._snapshots.newest() or b"")
+
+    async def GetSnapshotChunk(self, request: Any, _context: Any) -> application_pb2.GetSnapshotChunkResponse:
+        chunk = await get_snapshot_chunk(request.digest, self._snapshots)
+        return application_pb2.GetSnapshotChunkResponse(chunk=chunk)
+
+    async def OfferSnapshot(self, request: Any, _context: Any) -> application_pb2.OfferSnapshotResponse:
+        height, missing = await self._restorer.offer(request.snapshot)
+        return application_pb2.OfferSnapshotResponse(height=height, missing=missing)
+
+    async def PutSnapshotChunk(self, request: Any, _context: Any) -> application_pb2.PutSnapshotChunkResponse:
+        await self._restorer.put(request.chunk)
+        return application_pb2.PutSnapshotChunkResponse()
+
+    async def RestoreSnapshot(self, _request: Any, _context: Any) -> application_pb2.RestoreSnapshotResponse:
+        await self._restorer.restore()
+        state = await self._executed_state(self._state.newest)
+        return application_pb2.RestoreSnapshotResponse(state=state)
 
     async def _executed_state(self, block: ExecutedBlock) -> application_pb2.ExecutedState:
         following = block.next_validator_set_hash

@@ -18,17 +18,22 @@ from icn_ledger.api.names import parse_height, parse_identifier, parse_provable
 from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_ledger.domain.records import Namespace
 from icn_ledger.usecases.get_proof import ProofSource, get_proof
-from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
+from icn_ledger.usecases.ports import ExecutedBlock
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.reads import (
     BlockRow,
     LeafAt,
     Reader,
+    check_history,
     get_block,
+    get_events_end,
     get_leaf,
     get_transaction,
+    list_blocks,
+    list_entries,
 )
 from icn_ledger.usecases.watch_blocks import BlockFeed, ExecutionReader
+from icn_ledger.usecases.write_snapshot import epoch_step
 
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500
@@ -84,14 +89,12 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
         listing = f"entries of {account.hex()}"
         place = self._tokens.read(listing, request.page_token, 2 * PLACE_NUMBER_BYTES)
-        rows = await self._source.entries(account, None if place is None else _numbers(place), size + 1)
-        if account and not rows:
-            await get_leaf(Namespace.ACCOUNT, account, self._source)  # nothing yet, or no such account
+        before = None if place is None else _numbers(place)
+        rows, has_more = await list_entries(account, before, size, self._source)
         token = ""
-        if len(rows) > size:
-            last = rows[size - 1]
-            token = self._tokens.write(listing, _place(last.height) + _place(last.index))
-        return service_pb2.ListEntriesResponse(entries=rows[:size], next_page_token=token)
+        if has_more:
+            token = self._tokens.write(listing, _place(rows[-1].height) + _place(rows[-1].index))
+        return service_pb2.ListEntriesResponse(entries=rows, next_page_token=token)
 
     async def GetUnit(self, request: Any, _context: Any) -> service_pb2.GetUnitResponse:
         leaf = await get_leaf(Namespace.UNIT, parse_identifier(request.name, "units"), self._source)
@@ -142,10 +145,8 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         size = check_page_size(request.page_size, BLOCKS_PAGE_SIZE_DEFAULT, BLOCKS_PAGE_SIZE_MAX)
         place = self._tokens.read("blocks", request.page_token, PLACE_NUMBER_BYTES)
         before = None if place is None else int.from_bytes(place, "big")
-        rows = await self._source.blocks(before, size)
-        # Every height down to genesis is there.
-        last = rows[-1].block.height if rows else 0
-        token = self._tokens.write("blocks", _place(last)) if last else ""
+        rows, has_more = await list_blocks(before, size, self._source)
+        token = self._tokens.write("blocks", _place(rows[-1].block.height)) if has_more else ""
         return service_pb2.ListBlocksResponse(blocks=[_summary(row) for row in rows], next_page_token=token)
 
     async def GetProof(self, request: Any, _context: Any) -> service_pb2.GetProofResponse:
@@ -162,12 +163,12 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
             header=proven.block.header,
             descendant_headers=proven.descendant_headers,
             finalization=proven.block.finalization,
-            epochs=[_epoch_step(edge) for edge in proven.edges],
+            epochs=[epoch_step(edge) for edge in proven.edges],
             validator_set=proven.validator_set,
         )
 
     async def GetEventsEnd(self, _request: Any, _context: Any) -> service_pb2.GetEventsEndResponse:
-        end = await self._source.events_end()
+        end = await get_events_end(self._source)
         return service_pb2.GetEventsEndResponse(
             height=end.executed_height,
             event_id=end.event_id,
@@ -179,6 +180,8 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
     ) -> AsyncIterator[service_pb2.WatchBlocksResponse]:
         if request.from_height > QUANTITY_MAX:
             raise InvalidArgument("HEIGHT_OUT_OF_RANGE", f"from_height {request.from_height} is above 2^62")
+        if request.from_height:
+            await check_history(f"block {request.from_height}", request.from_height, self._source)
         async for execution in self._feed.watch(request.from_height, self._source):
             if request.without_receipts:
                 summary = _summary(BlockRow(execution.block, []))
@@ -205,15 +208,6 @@ def _summary(row: BlockRow) -> service_pb2.BlockSummary:
         transactions=block.transaction_count,
         transaction_ids=row.transaction_ids,
         state_root=block.state_root,
-    )
-
-
-def _epoch_step(edge: EpochEdge) -> service_pb2.EpochStep:
-    return service_pb2.EpochStep(
-        edge_header=edge.header,
-        descendant_headers=edge.descendant_headers,
-        finalization=edge.finalization,
-        next_validator_set=edge.next_validator_set,
     )
 
 

@@ -6,11 +6,20 @@ Source: docs/spec/transaction.md, "Duty evidence".
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from itertools import pairwise
 from typing import NamedTuple
+
+from icn.consensus.v1 import block_pb2
+from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
+from icn_kit.errors import InvalidArgument
 
 from icn_ledger.domain.records import Duty
 
 EPOCH_BYTES = 8
+CERTIFICATE_BYTES_MAX = 8_192
+"""Fifty signatures with their seats."""
+_NO_DIGEST = bytes(32)
 
 
 class DutyCounts(NamedTuple):
@@ -72,6 +81,33 @@ def seats_after(signers: Iterable[int], before: Sequence[bytes], after: Sequence
     """
     seats = {organization: seat for seat, organization in enumerate(after)}
     return [seats[before[signer]] for signer in signers if before[signer] in seats]
+
+
+def parent_signers(data: bytes, digest: bytes, seats: int) -> list[int]:
+    """Seats that signed the certificate of a block's parent, none where the parent is genesis.
+
+    Args:
+        data: the certificate as the block carries it.
+        digest: what the block's header names.
+        seats: of the set that signed.
+
+    Raises:
+        InvalidArgument: PARENT_CERTIFICATE_MISMATCH, MALFORMED_CERTIFICATE.
+    """
+    if (sha256(data).digest() if data else _NO_DIGEST) != digest:
+        raise InvalidArgument(
+            "PARENT_CERTIFICATE_MISMATCH", "this is not the parent's certificate that the header names"
+        )
+    if not data:
+        return []
+    try:
+        certificate = parse_canonical(block_pb2.Certificate, data, CERTIFICATE_BYTES_MAX)
+    except (MalformedBytes, NotCanonical) as error:
+        raise InvalidArgument("MALFORMED_CERTIFICATE", str(error)) from error
+    signers = [signature.seat for signature in certificate.signatures]
+    if any(before >= after for before, after in pairwise(signers)) or (signers and signers[-1] >= seats):
+        raise InvalidArgument("MALFORMED_CERTIFICATE", "seats must ascend and be of the set")
+    return signers
 
 
 def leader_of(view: int, seats: int) -> int:

@@ -450,6 +450,11 @@ class Validators(NamedTuple):
         return self.pending[-1].set_hash if self.pending else self.set_hash
 
     @property
+    def set_hashes(self) -> set[bytes]:
+        """Of every set that the state names."""
+        return {self.set_hash, *(step.set_hash for step in self.pending)}
+
+    @property
     def seats_changed(self) -> int:
         """Seats that were changed since the set in force."""
         return sum(step.seats for step in self.pending)

@@ -197,6 +197,11 @@ class LedgerQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def snapshot_height(self) -> int:
+        """Of the snapshot that this ledger began with, 0 for none."""
+        ((height,),) = await self._all("SELECT snapshot_height FROM chain", {})
+        return int(height)
+
     async def leaf(self, namespace: Namespace, identifier: bytes) -> LeafAt | None:
         """The newest version of a leaf, None when absent."""
         rows = await self._all(_LEAF, {"namespace": int(namespace), "identifier": identifier})
@@ -305,7 +310,9 @@ class LedgerQueries:
     async def blocks(self, before: int | None, count: int) -> Sequence[BlockRow]:
         """Blocks below a height, descending."""
         rows = await self._with_transactions(
-            "WHERE height < %(height)s ORDER BY height DESC LIMIT %(count)s",
+            # Of a snapshot's own block only the state is here, of those between it and genesis nothing.
+            "WHERE height < %(height)s AND (height > (SELECT snapshot_height FROM chain)"
+            " OR (SELECT snapshot_height FROM chain) = 0) ORDER BY height DESC LIMIT %(count)s",
             {"height": QUANTITY_MAX if before is None else before, "count": count},
         )
         return [BlockRow(row.block, [identifier for identifier, _ in row.outcomes]) for row in rows]
@@ -353,7 +360,7 @@ class LedgerQueries:
             leaves = await fetch_leaf_bytes(connection, [(namespace, identifier)], height)
             pages, changes = await fetch_tree(connection, height, [state_key(namespace, identifier)])
             await cursor.execute(_EDGES, {"first": from_epoch, "end": block.epoch, "count": steps_max})
-            edges = tuple(_read_edge(edge) for edge in await cursor.fetchall())
+            edges = tuple(read_edge(edge) for edge in await cursor.fetchall())
             await cursor.execute(SELECT_VALIDATOR_SETS, (ByteaArray([header.validator_set_hash]),))
             ((_, validator_set),) = await cursor.fetchall()
         value = leaves[0][2] if leaves else b""
@@ -418,7 +425,8 @@ async def _fetch(
     return await cursor.fetchall()
 
 
-def _read_edge(row: Any) -> EpochEdge:
+def read_edge(row: Any) -> EpochEdge:
+    """A row of `epoch_edges`, in the order of its columns."""
     epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set = row
     return EpochEdge(
         epoch, height, executed_height, header, tuple(descendant_headers), finalization, next_validator_set

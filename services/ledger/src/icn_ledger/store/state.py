@@ -39,6 +39,7 @@ from icn_ledger.usecases.ports import (
     EventRows,
     ExecutedBlock,
     OutboxRows,
+    RestoredBlock,
     StateBehind,
     StatePruned,
 )
@@ -72,6 +73,12 @@ VALIDATOR_SETS_MAX = 16
 RECENT_BLOCKS = 64
 """Blocks kept for the roots that later headers name."""
 
+
+_RESTORED = """
+    SELECT blocks.header, blocks.finalization, chain.descendant_headers
+    FROM chain JOIN blocks ON blocks.height = chain.executed_height
+    WHERE chain.snapshot_height = chain.executed_height AND chain.snapshot_height > 0
+"""
 
 _DUE_HOLDS = "SELECT hold FROM holds WHERE expire_time_ms <= %s ORDER BY expire_time_ms, hold LIMIT %s"
 _DUE_POLLS = "SELECT poll FROM open_polls WHERE close_time_ms <= %s ORDER BY close_time_ms, poll LIMIT %s"
@@ -129,6 +136,7 @@ class _Position(NamedTuple):
     """Pages changed since, None for those that went."""
     duty: DutyCounts
     """Of the newest block's epoch."""
+    snapshot_height: int
 
 
 class StateStore:
@@ -184,6 +192,11 @@ class StateStore:
         return self._position.newest
 
     @property
+    def snapshot_height(self) -> int:
+        """Height of the snapshot that the state was restored from; 0: it was executed from genesis on."""
+        return self._position.snapshot_height
+
+    @property
     def log(self) -> Log:
         """Block log up to `newest`; a copy."""
         return self._position.log.copy()
@@ -206,6 +219,19 @@ class StateStore:
             self._recent.clear()
             self._blocks.clear()
             self._is_uncertain = False
+
+    async def reload(self) -> None:
+        """Read where the chain stands and forget the caches: the state was restored."""
+        self._is_uncertain = True
+        await self.settle()
+
+    async def restored(self) -> RestoredBlock | None:
+        """The block whose state was restored, while no block was executed after it."""
+        async with self._database.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(_RESTORED)
+            row = await cursor.fetchone()
+        return None if row is None else RestoredBlock(row[0], row[1], tuple(row[2]))
 
     async def load(self, names: RecordNames) -> RecordTables:
         """Records of the newest state, None for those that are absent."""
@@ -308,7 +334,9 @@ class StateStore:
             self._records.put(changed)
             self._pages.put_all(commit.pages)
             self._blocks.put(height - 1, position.newest)
-            self._position = _Position(block, commit.log, pages_height, unwritten, commit.duty)
+            self._position = _Position(
+                block, commit.log, pages_height, unwritten, commit.duty, position.snapshot_height
+            )
             self._is_uncertain = False
         return block
 
@@ -357,8 +385,9 @@ class StateStore:
         newest_height = self.newest.height
         if height > newest_height:
             raise StateBehind(height, newest_height)
-        if height < newest_height - VERSIONED_HEIGHTS:
-            raise StatePruned(height, newest_height - VERSIONED_HEIGHTS)
+        oldest_height = max(newest_height - VERSIONED_HEIGHTS, self.snapshot_height)
+        if height < oldest_height:
+            raise StatePruned(height, oldest_height)
 
     def _take(self, names: RecordNames, records: RecordTables) -> list[tuple[Namespace, bytes]]:
         """Fill ``records`` from the cache; the answer is what is missing there."""
@@ -393,10 +422,12 @@ def _listed(names: RecordNames) -> list[tuple[Namespace, bytes]]:
 
 async def _read_position(connection: Connection) -> _Position:
     """Where the chain stands; raises AssertionError when the pages are not those of the leaves."""
-    cursor = await connection.execute("SELECT log_frontier, pages_height, duty_epoch, duty_counts FROM chain")
+    cursor = await connection.execute(
+        "SELECT log_frontier, pages_height, duty_epoch, duty_counts, snapshot_height FROM chain"
+    )
     row = await cursor.fetchone()
     assert row is not None, "open wrote it"
-    frontier, pages_height, duty_epoch, (blocks, *counts) = row
+    frontier, pages_height, duty_epoch, (blocks, *counts), snapshot_height = row
     seats = len(counts) // 2
     duty = DutyCounts(duty_epoch, blocks, tuple(counts[:seats]), tuple(counts[seats:]))
     cursor = await connection.execute(SELECT_BLOCKS + "ORDER BY height DESC LIMIT 1")
@@ -406,4 +437,5 @@ async def _read_position(connection: Connection) -> _Position:
     pages, changes = await fetch_tree(connection, newest.height, [ANY_KEY])
     update = StateTree(pages).update(changes)
     assert update.root == newest.state_root, f"the tree at height {newest.height} has another root"
-    return _Position(newest, Log.from_bytes(frontier), pages_height, update.pages, duty)
+    log = Log.from_bytes(frontier)
+    return _Position(newest, log, pages_height, update.pages, duty, snapshot_height)

@@ -6,8 +6,9 @@ Source: docs/spec/ledger-store.md, "One block, one statement".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
+from icn_ledger.domain.records import RecordTables
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 from icn_ledger.store.history import id_heads, pack_entries
 from icn_ledger.usecases.ports import BlockCommit, OutboxRows
@@ -176,6 +177,34 @@ _BLOCK = """
 """
 
 
+class Changed(Protocol):
+    """Records before and after."""
+
+    @property
+    def before(self) -> RecordTables:
+        """Those that change, as they were."""
+
+    @property
+    def changes(self) -> RecordTables:
+        """As they become."""
+
+
+def lists_statement(changed: Changed) -> tuple[str, Mapping[str, Any]] | None:
+    """What lists and queues are made from, of records that are written otherwise; None for nothing."""
+    parts, parameters = [], {}
+    for part, values in (
+        (_ACCOUNTS, _accounts(changed)),
+        (_UNITS, _units(changed)),
+        (_HOLDS, _holds(changed)),
+        (_POLLS, _polls(changed)),
+        (_MEMBERSHIPS, _memberships(changed)),
+    ):
+        if values:
+            parts.append(part)
+            parameters.update(values)
+    return ("WITH" + ", ".join(parts) + "SELECT", parameters) if parts else None
+
+
 def block_statement(
     commit: BlockCommit, events: OutboxRows, pages: Mapping[bytes, bytes | None], pages_height: int
 ) -> tuple[str, Mapping[str, Any]]:
@@ -286,7 +315,7 @@ def _pages(pages: Mapping[bytes, bytes | None]) -> dict[str, Any]:
     }
 
 
-def _accounts(commit: BlockCommit) -> dict[str, Any]:
+def _accounts(commit: Changed) -> dict[str, Any]:
     before = commit.before.accounts
     opened = [
         account
@@ -301,12 +330,12 @@ def _accounts(commit: BlockCommit) -> dict[str, Any]:
     }
 
 
-def _units(commit: BlockCommit) -> dict[str, Any]:
+def _units(commit: Changed) -> dict[str, Any]:
     created = list(commit.changes.units)
     return {"units": ByteaArray(created)} if created else {}
 
 
-def _memberships(commit: BlockCommit) -> dict[str, Any]:
+def _memberships(commit: Changed) -> dict[str, Any]:
     before = commit.before.memberships
     begun = [
         membership
@@ -332,7 +361,7 @@ def _duties(commit: BlockCommit) -> dict[str, Any]:
     }
 
 
-def _holds(commit: BlockCommit) -> dict[str, Any]:
+def _holds(commit: Changed) -> dict[str, Any]:
     changed = commit.changes.holds
     if not changed:
         return {}
@@ -344,7 +373,7 @@ def _holds(commit: BlockCommit) -> dict[str, Any]:
     }
 
 
-def _polls(commit: BlockCommit) -> dict[str, Any]:
+def _polls(commit: Changed) -> dict[str, Any]:
     before, changed = commit.before.polls, commit.changes.polls
     polls = [(poll, before[identifier]) for identifier, poll in changed.items() if poll is not None]
     opened = [poll for poll, previous in polls if previous is None]

@@ -15,9 +15,10 @@ from icn_ledger.domain.contract_limits import KEY_BYTES_MAX
 from icn_ledger.domain.leaves import decode_leaf
 from icn_ledger.domain.records import ContractEntry, Key, Namespace, RecordTables
 from icn_ledger.store.arrays import ByteaArray, SmallintArray
+from icn_ledger.usecases.ports import StatePruned
 
 # The first block after a height that replaced a leaf has what it was then.
-_REPLACED = """
+REPLACED = """
     SELECT DISTINCT ON (version.namespace, version.identifier)
         version.namespace, version.identifier, version.value
     FROM replaced, unnest(replaced.namespaces, replaced.identifiers, replaced.leaf_values)
@@ -42,7 +43,7 @@ _LEAVES = """
         LIMIT 1
     ) AS newest ON true
     LEFT JOIN (_REPLACED) AS older USING (namespace, identifier)
-""".replace("_REPLACED", _REPLACED)
+""".replace("_REPLACED", REPLACED)
 
 # An edge below the horizon shows what the first edge at or after it kept, or what it shows at the horizon.
 _LEAVES_AT_EDGE = """
@@ -91,18 +92,27 @@ async def fetch_storage(connection: Connection, contract: bytes) -> dict[bytes, 
 
 
 async def fetch_leaf_bytes_at_edge(connection: Connection, wanted: Sequence[Key], epoch: int) -> LeafBytes:
-    """Canonical leaf bytes in the state that the edge of a kept epoch names, of those that were there."""
+    """Canonical leaf bytes in the state that the edge of a kept epoch names, of those that were there.
+
+    Raises:
+        StatePruned: the edge is older than the snapshot that this ledger began with.
+    """
     cursor = connection.cursor(binary=True)
     await cursor.execute(
-        "SELECT greatest(executed_height, provable_from) FROM epoch_edges, horizon WHERE epoch = %s", (epoch,)
+        "SELECT edge.executed_height, provable_from, snapshot_height"
+        " FROM epoch_edges AS edge, horizon, chain WHERE epoch = %s",
+        (epoch,),
     )
     row = await cursor.fetchone()
     assert row is not None, "the epoch has ended"
+    executed_height, provable_from, snapshot_height = row
+    if executed_height < snapshot_height:
+        raise StatePruned(executed_height, snapshot_height)
     await cursor.execute(_LEAVES_AT_EDGE, {**_named(wanted), "epoch": epoch})
     kept = {(namespace, identifier): value for namespace, identifier, value in await cursor.fetchall()}
     others = [key for key in wanted if key not in kept]
     found = [(namespace, identifier, value) for (namespace, identifier), value in kept.items() if value]
-    return _read(found) + await fetch_leaf_bytes(connection, others, row[0])
+    return _read(found) + await fetch_leaf_bytes(connection, others, max(executed_height, provable_from))
 
 
 async def fetch_tree(

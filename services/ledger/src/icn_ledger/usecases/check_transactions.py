@@ -14,7 +14,7 @@ from icn_ledger.domain.touched import touched_by_validity
 from icn_ledger.domain.validity import POOL_DOOR, Moment, Use, ValidityView, judge
 from icn_ledger.usecases.breath import in_breaths
 from icn_ledger.usecases.judging import Signatures
-from icn_ledger.usecases.ports import State
+from icn_ledger.usecases.ports import HistoryMissing, State
 from icn_ledger.usecases.transaction_cache import KnownTransaction, TransactionCache
 
 TRANSACTIONS_MAX = 1_000
@@ -128,9 +128,15 @@ def _refusal(
 
 
 async def _with_heights(checks: list[TransactionCheck], state: State) -> list[TransactionCheck]:
-    """Say of a used sequence whether it was this very transaction that used it."""
+    """Say of a used sequence whether it was this very transaction that used it, or that nobody here knows."""
     used = [check.transaction_id for check in checks if check.reason == SEQUENCE_USED]
     if not used:
         return checks
     heights = await state.heights_of(used)
-    return [check._replace(executed_height=heights.get(check.transaction_id, 0)) for check in checks]
+    missing = HistoryMissing("who used this sequence", state.snapshot_height + 1)
+    return [
+        check._replace(reason=missing.reason, message=missing.message)
+        if state.snapshot_height and check.transaction_id in used and check.transaction_id not in heights
+        else check._replace(executed_height=heights.get(check.transaction_id, 0))
+        for check in checks
+    ]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
-from itertools import pairwise
 from time import perf_counter
 from typing import NamedTuple
 
@@ -21,7 +19,13 @@ from icn_kit.genesis import Genesis
 from icn_kit.spans import log_span
 from icn_kit.trace import Trace, parse_traceparent
 
-from icn_ledger.domain.duty import DutyCounts, duty_identifier, seats_after
+from icn_ledger.domain.duty import (
+    CERTIFICATE_BYTES_MAX,
+    DutyCounts,
+    duty_identifier,
+    parent_signers,
+    seats_after,
+)
 from icn_ledger.domain.execution import BlockExecution, BlockOutcome
 from icn_ledger.domain.genesis_state import header_hash
 from icn_ledger.domain.invariants import check_block
@@ -33,6 +37,7 @@ from icn_ledger.domain.receipts import encode_postings, encode_receipts, receipt
 from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, Namespace, RecordTables, Validators
 from icn_ledger.domain.refusals import InvariantBroken, Malformed
 from icn_ledger.domain.seats import find_validators
+from icn_ledger.domain.snapshot_proof import SnapshotPlan, SnapshotProof
 from icn_ledger.domain.touched import RecordNames, touched_behind, touched_directly
 from icn_ledger.domain.working_set import WorkingSet
 from icn_ledger.usecases.breath import LEAVES_ON_LOOP_MAX, in_breaths
@@ -42,6 +47,7 @@ from icn_ledger.usecases.ports import (
     BlockCommit,
     EpochEdge,
     ExecutedBlock,
+    HistoryMissing,
     Pages,
     State,
 )
@@ -50,14 +56,11 @@ from icn_ledger.usecases.transaction_cache import TransactionCache
 
 HEADER_BYTES_MAX = 1_024
 """Fifteen fields, seven of them hashes."""
-CERTIFICATE_BYTES_MAX = 8_192
-"""Fifty signatures with their seats."""
 DESCENDANTS_MAX = 10_000
 """As many as a proof may carry (docs/spec/proof.md)."""
 STATE_KEYS_KEPT = 32_768
 """A key costs as much as hashing two nodes; the same records change again and again. About 8 MB."""
 
-_NO_DIGEST = bytes(32)
 _state_key = lru_cache(STATE_KEYS_KEPT)(state_key)
 
 
@@ -106,6 +109,10 @@ class Halted(DomainError):
     reason = "LEDGER_HALTED"
 
 
+async def _nothing() -> None:
+    return
+
+
 @dataclass(slots=True)
 class Executor:
     """Executes blocks one after the other."""
@@ -119,6 +126,11 @@ class Executor:
     """Told once why execution stopped for good."""
     contracts: ContractEngine = field(default_factory=NoVm)
     """Where contracts run."""
+    on_snapshot_due: Callable[[SnapshotProof], None] = lambda _proof: None
+    """Told once per epoch of a height whose state can be shown to be the zone's."""
+    on_restored: Callable[[], Awaitable[None]] = _nothing
+    """Called when the state was restored; an AssertionError of it halts this ledger."""
+    _plan: SnapshotPlan = field(default_factory=SnapshotPlan)
     _source: _CurrentPages = field(init=False)
     _tree: StateTree = field(init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -142,6 +154,34 @@ class Executor:
         # A caller's deadline must not cut a commit in two, so the work is its own task.
         return await asyncio.shield(asyncio.ensure_future(self._execute_alone(final)))
 
+    async def restore(self, replace_state: Callable[[], Awaitable[None]]) -> None:
+        """Put another state in place of that of genesis, while no block is under way.
+
+        Raises:
+            FailedPrecondition: STATE_NOT_EMPTY, a block was executed.
+            Halted: as `execute`.
+        """
+        await asyncio.shield(asyncio.ensure_future(self._restore_alone(replace_state)))
+
+    async def _restore_alone(self, replace_state: Callable[[], Awaitable[None]]) -> None:
+        async with self._lock:
+            if self._halted:
+                raise Halted(self._halted)
+            check_empty(self.state)
+            try:
+                try:
+                    await replace_state()
+                finally:
+                    await self.state.reload()
+                await self.on_restored()
+            except AssertionError as fault:
+                raise self._halt(fault) from fault
+
+    def _halt(self, fault: Exception) -> Halted:
+        self._halted = f"{type(fault).__name__}: {fault}"
+        self.on_halt(self._halted)
+        return Halted(self._halted)
+
     async def finish(self) -> None:
         """Return when no block is under way."""
         async with self._lock:
@@ -155,9 +195,7 @@ class Executor:
                 await self.state.settle()
                 return await self._execute(final)
             except (AssertionError, AnotherExecuted) as fault:
-                self._halted = f"{type(fault).__name__}: {fault}"
-                self.on_halt(self._halted)
-                raise Halted(self._halted) from fault
+                raise self._halt(fault) from fault
 
     async def _execute(self, final: FinalBlock) -> Execution:
         header = _parse_header(final)
@@ -184,7 +222,9 @@ class Executor:
                 "TRANSACTIONS_ROOT_MISMATCH", "these are not the transactions that the header names"
             )
         standing = await self._standing(header)
-        signers = _parent_signers(final, header, len(standing.before.validators))
+        signers = parent_signers(
+            final.parent_certificate, header.parent_certificate_digest, len(standing.before.validators)
+        )
         await self._check_named_roots(header)
         return await self._apply(final, header, block_hash, standing, signers)
 
@@ -228,14 +268,16 @@ class Executor:
                 f"final block {header.height} is of validators that our state does not name: "
                 f"{header.validator_set_hash.hex()}"
             )
-        hashes = {before.set_hash, before.next_hash, *(step.set_hash for step in before.pending)}
+        hashes = before.set_hashes
         data = await self.state.load_validator_sets(hashes)
         sets = {set_hash: parse_validator_set(data[set_hash]) for set_hash in hashes}
         return _Standing(sets[before.set_hash], validators, sets)
 
     async def _first_answer(self, height: int, block_hash: bytes) -> Execution:
+        if 0 < height <= self.state.snapshot_height:
+            raise HistoryMissing(f"block {height}", self.state.snapshot_height + 1)
         block = await self.state.block_at(height)
-        assert block is not None, "every height up to the newest is there"
+        assert block is not None, "every height from the first on is there"
         if block.hash != block_hash:
             raise FailedPrecondition(
                 "BLOCK_CONFLICT",
@@ -246,7 +288,12 @@ class Executor:
         return Execution(block, await self.state.receipts_at(height))
 
     async def _check_named_roots(self, header: block_pb2.BlockHeader) -> None:
-        """A final header names the roots of an earlier height; if ours differ, our state is wrong."""
+        """A final header names the roots of an earlier height; if ours differ, our state is wrong.
+
+        Those of a height below the snapshot that this state began with are not known here.
+        """
+        if header.executed_height < self.state.snapshot_height:
+            return
         named = await self.state.block_at(header.executed_height)
         ours = None if named is None else (named.state_root, named.receipts_root, named.log_root)
         if ours != (header.state_root, header.receipts_root, header.log_root):
@@ -325,7 +372,26 @@ class Executor:
             log_span(trace, "ledger: block", perf_counter() - started, height=header.height)
         execution = Execution(block, list(zip(ids, receipts, strict=True)))
         self.on_executed(execution)
+        self._note_snapshot(
+            final, header, log, is_first=newest.epoch != header.epoch, is_edge=edge is not None
+        )
         return execution
+
+    def _note_snapshot(
+        self, final: FinalBlock, header: block_pb2.BlockHeader, log: Log, *, is_first: bool, is_edge: bool
+    ) -> None:
+        proof = self._plan.note(
+            header,
+            final.header,
+            final.parent_certificate,
+            log.to_bytes(),
+            is_first=is_first,
+            is_edge=is_edge,
+            finalization=final.finalization,
+            descendant_headers=final.descendant_headers,
+        )
+        if proof is not None:
+            self.on_snapshot_due(proof)
 
     async def _read(self, transactions: Sequence[bytes]) -> list[Transaction]:
         read = []
@@ -432,6 +498,14 @@ class Executor:
         )
 
 
+def check_empty(state: State) -> None:
+    """Raise FailedPrecondition (STATE_NOT_EMPTY) when a block was executed."""
+    if state.newest.height:
+        raise FailedPrecondition(
+            "STATE_NOT_EMPTY", f"this ledger stands at height {state.newest.height}, not at genesis"
+        )
+
+
 class _CurrentPages:
     """The pages of the block under way, behind one lasting tree that keeps decoded pages between blocks."""
 
@@ -503,30 +577,6 @@ def _sets_made(outcome: BlockOutcome) -> dict[bytes, bytes]:
     if not newest.pending or newest.pending[-1].height != outcome.context.height:
         return {}
     return {newest.next_hash: outcome.working.validator_sets[newest.next_hash].data}
-
-
-def _parent_signers(final: FinalBlock, header: block_pb2.BlockHeader, seats: int) -> list[int]:
-    """Seats that signed the certificate of the block's parent, none where the parent is genesis.
-
-    Raises:
-        InvalidArgument: PARENT_CERTIFICATE_MISMATCH, MALFORMED_CERTIFICATE.
-    """
-    data = final.parent_certificate
-    digest = sha256(data).digest() if data else _NO_DIGEST
-    if digest != header.parent_certificate_digest:
-        raise InvalidArgument(
-            "PARENT_CERTIFICATE_MISMATCH", "this is not the parent's certificate that the header names"
-        )
-    if not data:
-        return []
-    try:
-        certificate = parse_canonical(block_pb2.Certificate, data, CERTIFICATE_BYTES_MAX)
-    except (MalformedBytes, NotCanonical) as error:
-        raise InvalidArgument("MALFORMED_CERTIFICATE", str(error)) from error
-    signers = [signature.seat for signature in certificate.signatures]
-    if any(before >= after for before, after in pairwise(signers)) or (signers and signers[-1] >= seats):
-        raise InvalidArgument("MALFORMED_CERTIFICATE", "seats must ascend and be of the set")
-    return signers
 
 
 def _traceparents(working: WorkingSet, traces: Mapping[int, Trace]) -> dict[int, str]:

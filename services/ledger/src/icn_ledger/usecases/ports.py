@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from icn_ledger.domain.duty import DutyCounts
 from icn_ledger.domain.events import Event
 from icn_ledger.domain.receipts import Posted
 from icn_ledger.domain.records import ContractEntry, Due, Namespace, RecordTables
+from icn_ledger.domain.snapshot_chunks import Leaf
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
 
@@ -42,6 +44,19 @@ class StatePruned(DomainError):
             f"the state after height {height} is no longer kept, the oldest is {oldest_height}",
             height=height,
             oldest_height=oldest_height,
+        )
+
+
+class HistoryMissing(DomainError):
+    """What was asked for may lie at or below the snapshot that this ledger began with; others have it."""
+
+    kind = ErrorKind.FAILED_PRECONDITION
+    reason = "HISTORY_MISSING"
+
+    def __init__(self, what: str, from_height: int) -> None:
+        super().__init__(
+            f"{what}: this ledger began with a snapshot and has blocks from height {from_height} on",
+            from_height=from_height,
         )
 
 
@@ -132,6 +147,93 @@ EventRows = Callable[[BlockCommit], OutboxRows]
 """Turns a block's events into rows; `icn_ledger.events` has it."""
 
 
+class RestoredBlock(NamedTuple):
+    """A block whose state was restored."""
+
+    header: bytes
+    finalization: bytes
+    """Of a descendant."""
+    descendant_headers: tuple[bytes, ...]
+    """From its child to the block that the finalization names."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredPiece:
+    """What a chunk of leaves writes."""
+
+    leaves: Sequence[Leaf]
+    records: RecordTables
+    """The same leaves."""
+    pages: Mapping[bytes, bytes | None]
+    """Of the state tree by prefix, those that no other chunk changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredChain:
+    """What restoring a state writes beside its leaves."""
+
+    block: ExecutedBlock
+    """Its ``next_expiry_time_ms`` is filled in by the store."""
+    descendant_headers: tuple[bytes, ...]
+    log: Log
+    duty: DutyCounts
+    edges: Sequence[EpochEdge]
+    """Of every epoch before the block's."""
+    validator_sets: Mapping[bytes, bytes]
+    """Canonical bytes of those that the state and the edges name, by hash."""
+    pages: Mapping[bytes, bytes | None]
+    """Of the state tree, those that several chunks share."""
+
+
+class StateAt(Protocol):
+    """The state after a height, while it is read for a snapshot."""
+
+    def edges(self) -> AsyncIterator[EpochEdge]:
+        """Of every epoch that had ended, ascending."""
+
+    def leaves(self) -> AsyncIterator[Sequence[Leaf]]:
+        """Every leaf, ascending by state key, some at a time."""
+
+    async def validator_sets(self, hashes: Collection[bytes]) -> Mapping[bytes, bytes]:
+        """Canonical bytes by hash."""
+
+
+class Restoring(Protocol):
+    """A transaction that puts another state in place of that of genesis."""
+
+    async def add(self, piece: RestoredPiece) -> None:
+        """Write a chunk's leaves."""
+
+    async def finish(self, chain: RestoredChain) -> None:
+        """Write what makes it a state."""
+
+
+class SnapshotStore(Protocol):
+    """Snapshots that are kept here, and their chunks by SHA-256."""
+
+    def state_after(self, height: int) -> AbstractAsyncContextManager[StateAt]:
+        """The state after a height that can still be read."""
+
+    async def put_chunk(self, digest: bytes, chunk: bytes) -> None:
+        """Keep a chunk."""
+
+    async def chunk(self, digest: bytes) -> bytes | None:
+        """A chunk that is kept."""
+
+    async def held(self, digests: Collection[bytes]) -> set[bytes]:
+        """Which of the chunks are kept."""
+
+    async def keep(self, height: int, snapshot: bytes, digests: Sequence[bytes]) -> None:
+        """Keep a snapshot whose chunks are all kept; of the others only the newest, and no chunk besides."""
+
+    async def newest(self) -> bytes | None:
+        """The newest snapshot that is kept."""
+
+    def restoring(self, height: int) -> AbstractAsyncContextManager[Restoring]:
+        """Replaces the state of genesis by that after a height: all of it, or nothing when the context ends
+        with an exception."""
+
+
 class Pages(Protocol):
     """Pages of one version of the state tree, all that a set of keys leads through."""
 
@@ -147,6 +249,10 @@ class State(Protocol):
         """The block executed last."""
 
     @property
+    def snapshot_height(self) -> int:
+        """Height of the snapshot that the state was restored from; 0: it was executed from genesis on."""
+
+    @property
     def log(self) -> Log:
         """Block log up to `newest`; a copy. Empty at genesis, whose hash it holds from height 1 on."""
 
@@ -156,6 +262,12 @@ class State(Protocol):
 
     async def settle(self) -> None:
         """After a commit whose outcome is unknown, find out; otherwise nothing."""
+
+    async def reload(self) -> None:
+        """Forget what is in memory: the state was restored."""
+
+    async def restored(self) -> RestoredBlock | None:
+        """The block whose state was restored, while no block was executed after it."""
 
     async def load(self, names: RecordNames) -> RecordTables:
         """Records of the newest state, None for those that are absent."""

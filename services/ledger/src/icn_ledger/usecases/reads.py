@@ -10,7 +10,7 @@ from icn_chain.validator_set import ValidatorSet
 from icn_kit.errors import NotFound
 
 from icn_ledger.domain.records import Namespace, Validators
-from icn_ledger.usecases.ports import ExecutedBlock
+from icn_ledger.usecases.ports import ExecutedBlock, HistoryMissing
 
 _UNKNOWN: dict[Namespace, str] = {
     Namespace.CONTROLLER: "CONTROLLER_UNKNOWN",
@@ -90,6 +90,9 @@ Place = tuple[int, int]
 class Reader(Protocol):
     """Where the queries are answered."""
 
+    async def snapshot_height(self) -> int:
+        """Of the snapshot this ledger began with, 0 for none. Of blocks up to it only the state is here."""
+
     async def leaf(self, namespace: Namespace, identifier: bytes) -> LeafAt | None:
         """The newest version of a leaf, None when absent."""
 
@@ -165,9 +168,11 @@ async def get_transaction(transaction_id: bytes, reader: Reader) -> TransactionR
 
     Raises:
         NotFound: TRANSACTION_UNKNOWN: no block executed here includes it.
+        HistoryMissing: no block executed here does, one before may.
     """
     row = await reader.transaction(transaction_id)
     if row is None:
+        await check_history(f"transaction {transaction_id.hex()}", 1, reader)
         raise NotFound("TRANSACTION_UNKNOWN", f"no block executed here includes {transaction_id.hex()}")
     return row
 
@@ -177,8 +182,62 @@ async def get_block(height: int, reader: Reader) -> BlockRow:
 
     Raises:
         NotFound: BLOCK_UNKNOWN: the height is not executed here.
+        HistoryMissing: it is not above the snapshot that this ledger began with.
     """
+    if height:
+        await check_history(f"block {height}", height, reader)
     row = await reader.block(height)
     if row is None:
         raise NotFound("BLOCK_UNKNOWN", f"height {height} is not executed here", height=height)
     return row
+
+
+async def list_blocks(before: int | None, count: int, reader: Reader) -> tuple[Sequence[BlockRow], bool]:
+    """ListBlocks: a page, and whether there are blocks below it.
+
+    Raises:
+        HistoryMissing: all below are older than what this ledger has.
+    """
+    rows = await reader.blocks(before, count)
+    if not rows:
+        await check_history("older blocks", 1, reader)
+    return rows, bool(rows) and rows[-1].block.height > 0
+
+
+async def list_entries(
+    account: bytes, before: Place | None, count: int, reader: Reader
+) -> tuple[Sequence[service_pb2.Entry], bool]:
+    """ListEntries: a page, and whether there may be entries below it.
+
+    Raises:
+        NotFound: ACCOUNT_UNKNOWN.
+        HistoryMissing: all below are older than what this ledger has.
+    """
+    rows = await reader.entries(account, before, count + 1)
+    if len(rows) > count:
+        return rows[:count], True
+    if rows:
+        return rows, await reader.snapshot_height() > 0
+    if account:
+        await get_leaf(Namespace.ACCOUNT, account, reader)  # nothing yet, or no such account
+    await check_history("older entries", 1, reader)
+    return rows, False
+
+
+async def get_events_end(reader: Reader) -> EventsEnd:
+    """GetEventsEnd.
+
+    Raises:
+        HistoryMissing: the newest event is older than what this ledger has.
+    """
+    end = await reader.events_end()
+    if not end.event_id:
+        await check_history("the newest event", 1, reader)
+    return end
+
+
+async def check_history(what: str, height: int, reader: Reader) -> None:
+    """Raise HistoryMissing where ``what``, at this height or above, may be older than all that is here."""
+    snapshot_height = await reader.snapshot_height()
+    if height <= snapshot_height:
+        raise HistoryMissing(what, snapshot_height + 1)

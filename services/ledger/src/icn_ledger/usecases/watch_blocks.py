@@ -49,6 +49,10 @@ class BlockFeed:
             self._next.set_result(None)
             self._next = None
 
+    def begin_at(self, height: int) -> None:
+        """The state was restored: the next block is the one above this height."""
+        self._newest_height = height
+
     async def watch(self, from_height: int, reader: ExecutionReader) -> AsyncIterator[Execution]:
         """Blocks from ``from_height`` on, for ever; 0 means from the next one on."""
         height = from_height or self._newest_height + 1

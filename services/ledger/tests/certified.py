@@ -1,0 +1,144 @@
+"""Blocks that validators have signed: a chain that a snapshot of it can be shown to be the zone's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import Any
+
+from icn.consensus.v1.block_pb2 import (
+    VOTE_KIND_FINALIZE,
+    VOTE_KIND_NOTARIZE,
+    BlockHeader,
+    Certificate,
+    SeatSignature,
+)
+from icn.ledger.v1 import snapshot_pb2
+from icn_crypto import tags
+from icn_crypto.hashing import preimage
+from icn_crypto.suites import Suite
+from icn_ledger.api.application_service import ApplicationServicer
+from icn_ledger.domain.snapshot_proof import SnapshotProof
+from icn_ledger.store.snapshots import PostgresSnapshots
+from icn_ledger.store.state import StateStore
+from icn_ledger.usecases.execute_block import Execution, FinalBlock
+from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
+from icn_ledger.usecases.write_snapshot import SnapshotWriter, digests_of
+from icn_sim.memory_snapshots import MemorySnapshots
+from icn_sim.memory_state import MemoryState
+
+from services.ledger.tests.conftest import EPOCH_MS, SUITES, FixedClock, Ledger, TestKey, Zone, block_hash
+
+QUORUM = range(3)
+SMALL_CHUNKS = 2_000
+"""Bytes: a few leaves each, so that a small state has many."""
+
+
+def certificate(zone: Zone, kind: int, header: bytes, seats: Sequence[int] = QUORUM) -> bytes:
+    """What these seats have signed of a block; with seats' keys of genesis."""
+    fields = BlockHeader.FromString(header)
+    body = b"".join(
+        (
+            (1).to_bytes(4, "big"),
+            *(number.to_bytes(8, "big") for number in (fields.epoch, fields.view, fields.height)),
+            block_hash(zone, header),
+        )
+    )
+    tag = tags.FINALIZE if kind == VOTE_KIND_FINALIZE else tags.NOTARIZE
+    signed = preimage(tag, zone.genesis.hash, body)
+    return Certificate(
+        kind=kind,  # type: ignore[arg-type]
+        protocol_version=1,
+        epoch=fields.epoch,
+        view=fields.view,
+        height=fields.height,
+        block_hash=block_hash(zone, header),
+        scheme=1,
+        signatures=[
+            SeatSignature(
+                seat=seat,
+                signature=TestKey(f"seat {seat}", SUITES).signing[Suite.ED25519].sign(signed),
+            )
+            for seat in seats
+        ],
+    ).SerializeToString(deterministic=True)
+
+
+class Certified:
+    """A ledger that executes signed blocks, and notes the snapshots that are due."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger, self.zone = ledger, ledger.zone
+        self.due: list[SnapshotProof] = []
+        ledger.executor.on_snapshot_due = self.due.append
+        self.blocks: list[FinalBlock] = []
+        self.snapshots: MemorySnapshots | PostgresSnapshots
+        if isinstance(ledger.state, StateStore):
+            self.snapshots = PostgresSnapshots(ledger.state._database)
+        else:
+            self.snapshots = MemorySnapshots(ledger.state)
+
+    @property
+    def state(self) -> StateStore | MemoryState:
+        return self.ledger.state
+
+    def block(self, *transactions: bytes, signers: Sequence[int] = QUORUM, **changes: Any) -> FinalBlock:
+        """The next block."""
+        newest = self.state.newest
+        parent = certificate(self.zone, VOTE_KIND_NOTARIZE, newest.header, signers) if newest.height else b""
+        digest = sha256(parent).digest() if parent else bytes(32)
+        header = self.ledger.header(transactions, parent_certificate_digest=digest, **changes)
+        finalization = certificate(self.zone, VOTE_KIND_FINALIZE, header)
+        return FinalBlock(header, transactions, finalization, (), parent)
+
+    async def execute(self, *transactions: bytes, **changes: Any) -> Execution:
+        return await self.play(self.block(*transactions, **changes))
+
+    async def play(self, block: FinalBlock) -> Execution:
+        self.blocks.append(block)
+        return await self.ledger.executor.execute(block)
+
+    async def pass_edge(self) -> None:
+        """An edge block, after which another epoch has begun."""
+        await self.execute(after_ms=EPOCH_MS)
+
+    async def write(self, chunk_bytes_max: int = SMALL_CHUNKS) -> bytes:
+        """Write the snapshot that is due."""
+        writer = SnapshotWriter(self.snapshots, chunk_bytes_max=chunk_bytes_max, pause_factor=0)
+        await writer.write(self.due.pop())
+        snapshot = await self.snapshots.newest()
+        assert snapshot is not None
+        return snapshot
+
+    async def chunks(self, snapshot: bytes) -> list[bytes]:
+        """The chunks of a snapshot, in the order in which they are put."""
+        found = [
+            await self.snapshots.chunk(digest)
+            for digest in digests_of(snapshot_pb2.Snapshot.FromString(snapshot))
+        ]
+        assert None not in found
+        return [chunk for chunk in found if chunk is not None]
+
+    def restorer(self) -> SnapshotRestorer:
+        return SnapshotRestorer(self.zone.genesis, self.snapshots, self.ledger.executor)
+
+    def application(self) -> ApplicationServicer:
+        return ApplicationServicer(
+            self.zone.genesis, self.state, self.ledger.executor, FixedClock(), self.snapshots
+        )
+
+
+async def restore(empty: Certified, snapshot: bytes, chunks: Sequence[bytes]) -> None:
+    """Offer a snapshot, put its chunks and make it the state; raises what refuses it."""
+    restorer = empty.restorer()
+    _, missing = await restorer.offer(snapshot)
+    assert len(missing) == len(chunks)
+    for chunk in chunks:
+        await restorer.put(chunk)
+    await restorer.restore()
+
+
+def flips(data: bytes, *, every: int = 1, start: int = 0) -> Iterator[bytes]:
+    """The same with one byte changed, for every so many bytes."""
+    for at in range(start, len(data), every):
+        yield data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
