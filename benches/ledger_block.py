@@ -168,6 +168,7 @@ class Bench:
             Branch(newest.height, ()),
             Moment(0, newest.time_ms + 100),
             transactions,
+            genesis=self.genesis,
             state=self.state,
             cache=self.cache,
             branches=self.branches,

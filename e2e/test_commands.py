@@ -75,6 +75,7 @@ class Read(NamedTuple):
 READS: Mapping[str, Read] = {
     "consensus.v1.ConsensusService/GetStatus": Read({}, None),
     "consensus.v1.ConsensusService/ListEvidence": Read({}, None),
+    "consensus.v1.ConsensusService/SubmitRecovery": Read({"certificate": b"none"}, "MALFORMED_RECOVERY"),
     "ledger.v1.LedgerService/GetAccount": Read({"name": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/ListAccounts": Read({"owner": f"principals/{ID}"}, None),
     "ledger.v1.LedgerService/ListEntries": Read({"account": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),

@@ -15,6 +15,7 @@ from icn_crypto.suites import Suite, verify_batch
 from icn_chain.certificate import VOTE_TAGS, VoteKind, parse_certificate, vote_body
 from icn_chain.header import BlockHeader, parse_header
 from icn_chain.malformed import MalformedMessage, NoMessage
+from icn_chain.recovery import RecoveryInvalid, check_recovery, parse_recovery
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
 
 PROTOCOL_VERSION: Final = 1
@@ -59,7 +60,9 @@ class Handover:
     descendant_headers: tuple[bytes, ...]
     finalization: bytes
     next_validator_set: bytes
-    """Empty when the next set is the epoch's own."""
+    """Empty when the next set is the epoch's own, and beside a recovery."""
+    recovery: bytes = b""
+    """Canonical bytes of the RecoveryCertificate that ended the epoch behind the header; mostly empty."""
 
 
 def first_set(validator_set: bytes) -> EpochSet:
@@ -83,7 +86,8 @@ def next_set(current: EpochSet, step: Handover, zone: GenesisFacts) -> EpochSet:
     """The set that follows, if the current one finalized the edge header that names it.
 
     Raises:
-        ProofInvalid: EPOCH_STEP_INVALID, CERTIFICATE_INVALID, VALIDATOR_SET_MISMATCH, PROOF_MALFORMED.
+        ProofInvalid: EPOCH_STEP_INVALID, CERTIFICATE_INVALID, VALIDATOR_SET_MISMATCH, RECOVERY_INVALID,
+            PROOF_MALFORMED.
     """
     chain = read_chain(zone.hash, step.edge_header, step.descendant_headers, "EPOCH_STEP_INVALID")
     edge, own = chain[0], current.validators
@@ -92,6 +96,9 @@ def next_set(current: EpochSet, step: Handover, zone: GenesisFacts) -> EpochSet:
             "EPOCH_STEP_INVALID",
             f"the edge header is of epoch {edge.epoch}, the step leaves epoch {current.epoch} and its set",
         )
+    if step.recovery:
+        check_finalization(step.finalization, chain[-1], current, zone.hash)
+        return _recovered_set(step, edge, current, zone)
     if edge.time_ms < zone.time_ms or (epoch := zone.epoch_of(edge.time_ms)) <= current.epoch:
         raise ProofInvalid("EPOCH_STEP_INVALID", f"header {edge.height} does not end epoch {current.epoch}")
     check_finalization(step.finalization, chain[-1], current, zone.hash)
@@ -110,6 +117,21 @@ def next_set(current: EpochSet, step: Handover, zone: GenesisFacts) -> EpochSet:
     if following.hash == own.hash:
         raise ProofInvalid("PROOF_MALFORMED", "a set that stays the same is written as empty")
     return EpochSet(epoch, following)
+
+
+def _recovered_set(step: Handover, final: BlockHeader, current: EpochSet, zone: GenesisFacts) -> EpochSet:
+    """The set of a recovery certificate that goes on after this header, which the current set finalized."""
+    if step.next_validator_set:
+        raise ProofInvalid("PROOF_MALFORMED", "a step by recovery names its set twice")
+    try:
+        certificate = parse_recovery(step.recovery)
+    except MalformedMessage as error:
+        raise ProofInvalid("PROOF_MALFORMED", str(error)) from error
+    try:
+        check_recovery(certificate, final, current.validators, zone.hash, zone)
+    except RecoveryInvalid as fault:
+        raise ProofInvalid("RECOVERY_INVALID", f"{fault.reason}: {fault}") from fault
+    return EpochSet(certificate.epoch, certificate.validators)
 
 
 def read_chain(

@@ -22,6 +22,10 @@ FINALIZE: Final = "icn/finalize/v1"
 """Signing a finalize vote."""
 CONSENSUS_KEY: Final = "icn/consensus-key/v1"
 """Proving that one has a consensus key."""
+RECOVERY: Final = "icn/recovery/v1"
+"""Signing the body of a recovery certificate."""
+RECOVERY_DIGEST: Final = "icn/recovery-digest/v1"
+"""Digest of a recovery certificate, as a header names it."""
 HELLO: Final = "icn/hello/v1"
 """Signing the answer to a peer's nonce."""
 CERTIFICATE: Final = "icn/certificate/v1"
@@ -74,6 +78,8 @@ ALL: Final = (
     NULLIFY,
     FINALIZE,
     CONSENSUS_KEY,
+    RECOVERY,
+    RECOVERY_DIGEST,
     HELLO,
     CERTIFICATE,
     KEY,

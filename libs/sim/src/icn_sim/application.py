@@ -184,6 +184,8 @@ class SimulatedApplication:
         epoch: int,
         time_ms: int,
         transactions: Sequence[bytes],
+        *,
+        recovery: bytes,
     ) -> str:
         """See `Application`. Of the state only what holds after the branch's executed height counts."""
         used = self._used(branch)

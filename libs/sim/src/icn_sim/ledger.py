@@ -6,6 +6,7 @@ What it promises is looked at from outside: `LedgerApplication.check_promises` a
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, lru_cache
@@ -17,7 +18,8 @@ from icn_consensus.peers.application import ApplicationCalls
 from icn_consensus.usecases.ports import Execution, FinalBlock
 from icn_crypto.ed25519 import Verdict
 from icn_crypto.hashing import sha256
-from icn_crypto.suites import SignedItem, Suite, verdict_batch
+from icn_crypto.state_tree import StateTree, state_key
+from icn_crypto.suites import SignedItem, Suite, key_id, verdict_batch
 from icn_kit.clock import Clock
 from icn_kit.genesis import (
     Allowance,
@@ -31,6 +33,8 @@ from icn_kit.genesis import (
 )
 from icn_ledger.api.application_service import ApplicationServicer
 from icn_ledger.domain.genesis_state import first_header, genesis_records
+from icn_ledger.domain.leaves import encode_leaf
+from icn_ledger.domain.records import Namespace
 from icn_ledger.domain.snapshot_proof import SnapshotProof
 from icn_ledger.usecases.execute_block import Executor, initial_commit
 from icn_ledger.usecases.transaction_cache import TransactionCache
@@ -40,7 +44,14 @@ from icn_sim.application import at_once
 from icn_sim.memory_snapshots import MemorySnapshots
 from icn_sim.memory_state import MemoryState
 from icn_sim.traders import Principal
-from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, PromiseBroken, organization_of, public_key_of
+from icn_sim.zone import (
+    GENESIS_HASH,
+    GENESIS_TIME_MS,
+    PromiseBroken,
+    organization_key,
+    organization_of,
+    public_key_of,
+)
 
 PLENTY: Final = Allowance(2**40, 2**40, 2**40, 2**40)
 VERDICTS_KEPT: Final = 65_536
@@ -82,9 +93,19 @@ def genesis_of(seats: int, epoch_ms: int, heartbeat_ms: int, transactions_max: i
             Seat(seat, organization_of(seat), f"seat {seat}", {Suite.ED25519: public_key_of(seat)})
             for seat in range(seats)
         ),
-        organizations=(Organization(paying.identifier, "founder", 1, (key,), PLENTY),),
+        organizations=(
+            Organization(paying.identifier, "founder", 1, (key,), PLENTY),
+            *(_seated(seat) for seat in range(seats)),
+        ),
         zone_authority=ZoneAuthority(sha256(b"authority")[:16], 1, (key,), PLENTY),
         hash=GENESIS_HASH,
+    )
+
+
+def _seated(seat: int) -> Organization:
+    public_keys = {Suite.ED25519: organization_key(seat).public_key}
+    return Organization(
+        organization_of(seat), f"seat {seat}", 1, (Key(key_id(public_keys), public_keys),), PLENTY
     )
 
 
@@ -122,6 +143,18 @@ class LedgerApplication(ApplicationCalls):
     def state(self) -> ExecutedState:
         """See `Simulated`."""
         return at_once(self.get_info())[2]
+
+    def prove(self, namespace: Namespace, identifier: bytes, height: int) -> tuple[bytes, str]:
+        """A leaf in the state after a height, and its proof as GetProof tells it."""
+        records = self._state.records_at(height)
+        leaves = {
+            state_key(kind, name): encode_leaf(kind, record)
+            for kind, name, record in records
+            if record is not None
+        }
+        pages = StateTree({}).update(leaves).pages
+        key = state_key(namespace, identifier)
+        return leaves[key], json.dumps(StateTree(pages).prove(key).to_dict(), separators=(",", ":"))
 
     def check_promises(self) -> None:
         """The balances of a unit add up to 0, and none with its holds is below its floor."""

@@ -75,6 +75,11 @@ class MemoryState:
         self.records.append(records)
         self.pages.update(commit.pages)
         self.validator_sets.update(commit.validator_sets)
+        closed = commit.recovered
+        if closed is not None:
+            descendants = self.commits[-1].descendant_headers
+            self.edges = [edge for edge in self.edges if edge.epoch != closed.epoch]
+            self.edges.append(replace(closed, descendant_headers=descendants))
         if commit.edge is not None:
             self.edges.append(commit.edge)
         expiries = [hold.expire_time_ms for hold in records.holds.values() if hold is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from icn_chain.header import BlockHeader
@@ -10,7 +11,7 @@ from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
 from icn_consensus.domain.block import Block, parse_block
-from icn_consensus.domain.config import Recovered
+from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.domain.replica import Replica
 from icn_consensus.usecases.driver import RETELL_SECONDS
@@ -49,7 +50,7 @@ class Node:
         """Whether its log was found damaged: it stays away for good."""
         self.life = 0
         """Counts starts: what was asked in an earlier life is not answered in this one."""
-        self.replica = Replica(network.config(seat), self.crypto)
+        self.replica = Replica(self._config(), self.crypto)
         self.pool = Pool()
         self._told_pending = False
         self.timer = 0
@@ -77,7 +78,7 @@ class Node:
             return
         self.is_up = True
         self.life += 1
-        self.replica = Replica(self.network.config(self.seat), self.crypto)
+        self.replica = Replica(self._config(), self.crypto)
         self.pool = Pool()
         self._told_pending = False
         self.application.restart()
@@ -97,6 +98,9 @@ class Node:
             if other is not self and other.is_up:
                 self.network.connect(self, other)
 
+    def _config(self) -> Config:
+        return replace(self.network.config(self.seat), public_key=self.public_key)
+
     def _sets_of(self, header: BlockHeader) -> tuple[ValidatorSet, ...]:
         hashes = {header.validator_set_hash, header.next_validator_set_hash}
         data = [at_once(self.application.validator_set(item)) for item in sorted(hashes)]
@@ -112,6 +116,15 @@ class Node:
                 self.network.faulty.add(self.seat)
                 faults.append(self.disk.go_bad(self.network.random))
             self.network.tally.faults.update(fault for fault in faults if fault is not None)
+
+    def lose_and_restore(self, height: int, public_key: bytes) -> None:
+        """Lose the log and get a copy of the databases as they were at a height, and another key."""
+        assert not self.is_up, "a node is restored while it is down"
+        self.disk = Disk(self.disk.blocks[:height])
+        self.application = self.network.application_of(self)
+        self.busy_until_ms = 0
+        self.public_key = public_key
+        self.crypto = SimulatedCrypto(public_key)
 
     def handle(self, event: events.Event) -> None:
         """Let the replica digest an event."""
@@ -184,6 +197,8 @@ class Node:
             received = events.ProposalReceived(self.public_key, data)
         elif kind == act.MessageKind.VOTE:
             received = events.VoteReceived(self.public_key, data)
+        elif kind == act.MessageKind.RECOVERY:
+            received = events.RecoveryReceived(self.public_key, data)
         else:
             received = events.CertificateReceived(self.public_key, data)
         self.network.deliver(self, other, lambda: other.handle(received))
@@ -226,7 +241,12 @@ class Node:
 
         async def ask() -> str:
             return await self.application.validate(
-                action.block_hash, action.branch, action.epoch, action.time_ms, action.transactions
+                action.block_hash,
+                action.branch,
+                action.epoch,
+                action.time_ms,
+                action.transactions,
+                recovery=action.recovery,
             )
 
         try:

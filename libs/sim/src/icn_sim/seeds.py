@@ -15,6 +15,7 @@ from icn_consensus.domain.actions import ReportKind
 
 from icn_sim.byzantine import LIARS, Forger
 from icn_sim.ledger import LedgerApplication, founder, genesis_of
+from icn_sim.restoring import is_recoverable, lose_logs
 from icn_sim.tally import Fault, Reached, Tally
 from icn_sim.traders import Traders
 from icn_sim.world import Conditions, Network
@@ -33,6 +34,8 @@ CHANGES_SEATS_PERCENT: Final = 60
 SPARES: Final = 3
 """Nodes that may come to hold seats."""
 HANDS_IN_AGAIN_MS: Final = 500
+LOSES_LOGS_PERCENT: Final = 60
+"""Of the seeds with the ledger and without faulty seats."""
 LIARS_PERCENT: Final = 40
 BLOCK_TRANSACTIONS_MAX: Final = 5
 BAD_DISK_PERCENT: Final = 10
@@ -58,6 +61,9 @@ def play(seed: int) -> Outcome:
     try:
         network.start()
         disturb(network, choose, choose.randint(4, 10))
+        if is_recoverable(network) and choose.randrange(100) < LOSES_LOGS_PERCENT:
+            lose_logs(network, choose)
+            disturb(network, choose, choose.randint(1, 4))
         views = _check_resumes(network, choose)
         for node in network.honest:
             node.application.check_promises()

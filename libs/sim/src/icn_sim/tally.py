@@ -36,6 +36,8 @@ class Reached(StrEnum):
     EDGE_UNDER_FAULT = "epoch_edges_under_a_fault"
     SEATS_CHANGED = "epoch_edges_that_change_seats"
     CATCH_UP = "catch_ups"
+    RECOVERY = "recoveries_from_lost_logs"
+    RECOVERY_REFUSED = "recovery_certificates_refused"
     EVIDENCE = "evidence"
     REFUSED_BLOCK = "blocks_refused_by_the_application"
     DISK_REFUSED = "logs_refused_as_damaged"
@@ -52,6 +54,8 @@ MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
     Reached.EDGE_UNDER_FAULT: 100,
     Reached.SEATS_CHANGED: 200,
     Reached.CATCH_UP: 100,
+    Reached.RECOVERY: 100,
+    Reached.RECOVERY_REFUSED: 100,
     Reached.REFUSED_BLOCK: 100,
 }
 """A campaign that reaches less has tested less than it says."""

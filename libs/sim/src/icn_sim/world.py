@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -144,6 +144,24 @@ class Network:
             block_bytes_max=1_048_576,
             block_transactions_max=self._block_transactions_max,
         )
+
+    def restore(self, node: Node, height: int, public_key: bytes) -> None:
+        """Give a node that is down an older copy of its databases, no log, and another key."""
+        node.lose_and_restore(height, public_key)
+        self._by_key[public_key] = node
+
+    def go_back(self, header: BlockHeader, state: Mapping[bytes, int], epoch: int, data: bytes) -> None:
+        """All agree to go on after this block, in this epoch with these seats: what came later is void.
+
+        ``state``: height by transaction, as the block left it.
+        """
+        for height in [height for height in self.final_hashes if height > header.height]:
+            del self.final_hashes[height]
+        self.wanted.update(dict.fromkeys(sorted(self.acknowledged - set(state))))
+        self.acknowledged &= set(state)
+        self._deciding = {since: known for since, known in self._deciding.items() if since <= header.epoch}
+        self.learn_set(data)
+        self._deciding[epoch] = self._newest_set.hash
 
     def node_of(self, public_key: bytes) -> Node:
         """The node that has this consensus key."""
@@ -282,6 +300,8 @@ class Network:
             return
         if kind == act.MessageKind.PROPOSAL:
             self._watch_proposal(data)
+            return
+        if kind == act.MessageKind.RECOVERY:
             return
         vote = parse_vote(data)
         held = self.seats_in(vote.epoch).seat_of(node.public_key)

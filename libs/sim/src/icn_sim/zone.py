@@ -7,6 +7,7 @@ from typing import Final
 
 from icn.consensus.v1 import block_pb2
 from icn_crypto.hashing import sha256
+from icn_crypto.suites import SigningKey, Suite
 
 GENESIS_HASH: Final = sha256(b"simulated genesis")
 GENESIS_TIME_MS: Final = 1_800_000_000_000
@@ -24,6 +25,19 @@ def organization_of(node: int) -> bytes:
 def public_key_of(node: int) -> bytes:
     """What stands for a node's consensus key; see `icn_sim.signatures`."""
     return sha256(b"public key %d" % node)
+
+
+def organization_key(node: int) -> SigningKey:
+    """The key of the organization that runs a node, in its controller: a real one."""
+    return SigningKey.from_seed(Suite.ED25519, sha256(b"key of organization %d" % node))
+
+
+def renewed_key(node: int, times: int) -> SigningKey:
+    """A node's consensus key after its log was lost so many times: a real one, to prove its possession.
+
+    In the simulation its votes are signed as all others are, see `icn_sim.signatures`.
+    """
+    return SigningKey.from_seed(Suite.ED25519, sha256(b"renewed key %d %d" % (node, times)))
 
 
 def validator_set_of(nodes: Iterable[int]) -> bytes:

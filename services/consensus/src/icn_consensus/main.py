@@ -113,7 +113,9 @@ class Service:
         self._database = await Database.open(
             settings.database_url.get_secret_value(), SCHEMA, pool_size=DATABASE_POOL_SIZE
         )
-        store = self._store = await BlockStore.open(self._database, record_log.log_id, record_log.sequence)
+        store = self._store = await BlockStore.open(
+            self._database, config.public_key, record_log.log_id, record_log.sequence
+        )
         recovered = await recover(config, self._application, store, record_log.payloads())
         evidence = EvidenceStore(self._database)
         pool = Pool(settings.pool_transactions_max, settings.pool_bytes_max)
@@ -153,7 +155,7 @@ class Service:
             [
                 (
                     service_pb2_grpc.add_ConsensusServiceServicer_to_server,
-                    ConsensusServicer(driver.admission, status, evidence),
+                    ConsensusServicer(driver.admission, status, evidence, driver.submit_recovery),
                 ),
                 (add_peer_service_to_server, PeerServicer(network)),
             ],

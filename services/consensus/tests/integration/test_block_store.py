@@ -9,6 +9,7 @@ from icn_consensus.usecases.ports import StoredBlock
 from icn_kit.database import Database
 
 LOG_ID = b"l" * 16
+KEY = b"k" * 32
 
 
 def stored(height: int, size_bytes: int = 100) -> StoredBlock:
@@ -26,7 +27,7 @@ async def database(databases: list[str]) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def store(database: Database) -> BlockStore:
-    return await BlockStore.open(database, LOG_ID, 0)
+    return await BlockStore.open(database, KEY, LOG_ID, 0)
 
 
 async def test_blocks_come_back_as_they_were_stored(store: BlockStore) -> None:
@@ -65,7 +66,7 @@ async def test_the_log_that_the_store_was_filled_with_opens_it_again(
 ) -> None:
     await store.add([stored(1)], 5)
     for last_record in (5, 9):
-        opened = await BlockStore.open(database, LOG_ID, last_record)
+        opened = await BlockStore.open(database, KEY, LOG_ID, last_record)
         assert (await opened.by_hash(stored(1).hash)) is not None
 
 
@@ -75,14 +76,37 @@ async def test_a_log_that_ends_before_a_record_that_was_durable_is_refused(
     await store.add([stored(1)], 5)
     await store.add([stored(2)], 3)
     with pytest.raises(RecordLogStale, match="ends at record 4, but record 5"):
-        await BlockStore.open(database, LOG_ID, 4)
+        await BlockStore.open(database, KEY, LOG_ID, 4)
 
 
 async def test_another_log_is_refused_even_before_the_first_block(
     store: BlockStore, database: Database
 ) -> None:
     with pytest.raises(RecordLogStale, match="not the one"):
-        await BlockStore.open(database, b"x" * 16, 0)
+        await BlockStore.open(database, KEY, b"x" * 16, 0)
+
+
+async def test_a_restored_store_takes_another_key_with_its_own_log_and_no_older_copy_of_it(
+    store: BlockStore, database: Database
+) -> None:
+    await store.add([stored(1)], 5)
+    other, log_id = b"o" * 32, b"x" * 16
+    renewed = await BlockStore.open(database, other, log_id, 0)
+    await renewed.add([stored(2)], 3)
+    with pytest.raises(RecordLogStale, match="ends at record 2, but record 3"):
+        await BlockStore.open(database, other, log_id, 2)
+    with pytest.raises(RecordLogStale, match="ends at record 4, but record 5"):
+        await BlockStore.open(database, KEY, LOG_ID, 4)
+
+
+async def test_the_row_of_an_earlier_release_becomes_that_of_the_key_whose_log_it_names(
+    store: BlockStore, database: Database
+) -> None:
+    await store.add([stored(1)], 5)
+    async with database.transaction() as connection:
+        await connection.execute("UPDATE record_log SET public_key = NULL")
+    with pytest.raises(RecordLogStale, match="ends at record 4, but record 5"):
+        await BlockStore.open(database, KEY, LOG_ID, 4)
 
 
 async def test_a_store_that_another_log_took_over_takes_no_blocks_from_the_first(

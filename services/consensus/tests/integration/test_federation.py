@@ -322,7 +322,7 @@ class TestSigningState:
         shutil.rmtree(validator.settings.record_directory)
         await self._cannot_start(validator, "there is none here", RecordLogMissing)
         key_note(validator).unlink()  # as on a read-only volume: then the block store notices
-        await self._cannot_start(validator, "not the one that the block store belongs to")
+        await self._cannot_start(validator, "not the one that the block store knows of this key")
 
     async def test_a_validator_that_lost_log_and_database_together_does_not_vote_anew(
         self, federation: Federation, four_databases: list[str]

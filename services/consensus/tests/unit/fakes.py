@@ -82,7 +82,14 @@ class FakeApplication:
         return self.on_prepare(candidates)
 
     async def validate(
-        self, block_hash: bytes, branch: Branch, epoch: int, time_ms: int, transactions: Sequence[bytes]
+        self,
+        block_hash: bytes,
+        branch: Branch,
+        epoch: int,
+        time_ms: int,
+        transactions: Sequence[bytes],
+        *,
+        recovery: bytes,
     ) -> str:
         reason = self.on_validate(block_hash, branch)
         self.validated.append((block_hash, branch))

@@ -46,7 +46,7 @@ async def test_a_call_reaches_the_ledger_beside_it_without_a_connection() -> Non
 async def test_a_refusal_keeps_its_reason() -> None:
     unknown = FailedPrecondition("ANCESTOR_UNKNOWN", "validate it first")
     with pytest.raises(AncestorUnknown):
-        await application(unknown).validate(bytes(32), Branch(0, ()), 0, 1, [])
+        await application(unknown).validate(bytes(32), Branch(0, ()), 0, 1, [], recovery=b"")
 
 
 async def test_of_a_fault_in_the_ledger_consensus_learns_no_more_than_over_a_socket() -> None:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 from icn_chain.certificate import CERTIFICATE_BYTES_MAX
 from icn_chain.epochs import Handover
 from icn_chain.header import HEADER_BYTES_MAX
+from icn_chain.malformed import MalformedMessage
+from icn_chain.recovery import RECOVERY_BYTES_MAX, parse_recovery
 from icn_chain.validator_set import VALIDATOR_SET_BYTES_MAX
 from icn_crypto import jcs
 from icn_crypto.state_proof import InvalidProof, Proof
 
 if TYPE_CHECKING:
-    from icn.ledger.v1.service_pb2 import GetProofResponse
+    from icn.ledger.v1.service_pb2 import EpochStep, GetProofResponse
 
 FORMAT: Final = "icn/proof/v1"
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -85,12 +87,19 @@ class ProofFile:
                     "edge_header": step.edge_header.hex(),
                     "descendant_headers": [header.hex() for header in step.descendant_headers],
                     "finalization": step.finalization.hex(),
-                    "next_validator_set": step.next_validator_set.hex(),
+                    **_following(step),
                 }
                 for step in self.epochs
             ],
         }
         return jcs.canonicalize(document)
+
+
+def _following(step: Handover) -> dict[str, str]:
+    """The member that says who follows: a set, or what the organizations signed."""
+    if step.recovery:
+        return {"recovery": step.recovery.hex()}
+    return {"next_validator_set": step.next_validator_set.hex()}
 
 
 def from_response(response: GetProofResponse, genesis_hash: bytes, first_set: bytes) -> ProofFile:
@@ -114,9 +123,10 @@ def from_response(response: GetProofResponse, genesis_hash: bytes, first_set: by
                 tuple(step.descendant_headers),
                 step.finalization,
                 b"" if is_same else step.next_validator_set,
+                step.recovery,
             )
         )
-        current = step.next_validator_set or current
+        current = _set_after(step, current)
     try:
         state_proof = Proof.from_dict(json.loads(response.state_proof))
     except (InvalidProof, ValueError, RecursionError) as error:
@@ -132,6 +142,15 @@ def from_response(response: GetProofResponse, genesis_hash: bytes, first_set: by
         finalization=response.finalization,
         epochs=tuple(steps),
     )
+
+
+def _set_after(step: EpochStep, current: bytes) -> bytes:
+    if not step.recovery:
+        return step.next_validator_set or current
+    try:
+        return parse_recovery(step.recovery).validators.data
+    except MalformedMessage as error:
+        raise ProofMalformed(f"recovery: {error}") from error
 
 
 def parse_proof_file(content: bytes) -> ProofFile:
@@ -255,20 +274,18 @@ def _epochs(value: object, budget: _Budget) -> tuple[Handover, ...]:
     steps = []
     for position, item in enumerate(value):
         place = f"epochs[{position}]"
-        members = _members(
-            item, place, "edge_header", "descendant_headers", "finalization", "next_validator_set"
-        )
+        is_recovery = isinstance(item, dict) and "recovery" in item
+        following = "recovery" if is_recovery else "next_validator_set"
+        members = _members(item, place, "edge_header", "descendant_headers", "finalization", following)
+        bounds = (1, RECOVERY_BYTES_MAX) if is_recovery else (0, VALIDATOR_SET_BYTES_MAX)
+        handed_over = _hex(members[following], f"{place}.{following}", *bounds)
         steps.append(
             Handover(
                 _hex(members["edge_header"], f"{place}.edge_header", 1, HEADER_BYTES_MAX),
                 _headers(members["descendant_headers"], f"{place}.descendant_headers", budget),
                 _hex(members["finalization"], f"{place}.finalization", 1, CERTIFICATE_BYTES_MAX),
-                _hex(
-                    members["next_validator_set"],
-                    f"{place}.next_validator_set",
-                    0,
-                    VALIDATOR_SET_BYTES_MAX,
-                ),
+                b"" if is_recovery else handed_over,
+                handed_over if is_recovery else b"",
             )
         )
     return tuple(steps)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from icn.consensus.v1 import service_pb2, service_pb2_grpc
@@ -13,6 +13,7 @@ from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
 
 from icn_consensus.api.sinks import CallSink, StreamSink
+from icn_consensus.domain.replica import Status
 from icn_consensus.usecases.ends import News
 from icn_consensus.usecases.get_status import StatusReader
 from icn_consensus.usecases.ports import EvidenceStore, Submissions
@@ -33,8 +34,15 @@ FIRST_PLACE: Final = (2**63 - 1, 0)
 class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
     """The RPCs; errors become statuses in the interceptor."""
 
-    def __init__(self, submissions: Submissions, status: StatusReader, evidence: EvidenceStore) -> None:
+    def __init__(
+        self,
+        submissions: Submissions,
+        status: StatusReader,
+        evidence: EvidenceStore,
+        submit_recovery: Callable[[bytes], Awaitable[tuple[bool, Status]]],
+    ) -> None:
         self._submissions = submissions
+        self._submit_recovery = submit_recovery
         self._status = status
         self._evidence = evidence
         self._tokens = PageTokens(status.genesis_hash)
@@ -89,6 +97,12 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
             ],
             genesis_hash=status.genesis_hash,
             is_catching_up=core.is_catching_up,
+        )
+
+    async def SubmitRecovery(self, request: Any, _context: Any) -> service_pb2.SubmitRecoveryResponse:
+        has_begun, status = await self._submit_recovery(request.certificate)
+        return service_pb2.SubmitRecoveryResponse(
+            has_begun=has_begun, epoch=status.epoch, final_height=status.final_height
         )
 
     async def ListEvidence(self, request: Any, _context: Any) -> service_pb2.ListEvidenceResponse:

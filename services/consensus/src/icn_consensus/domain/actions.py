@@ -21,6 +21,7 @@ class MessageKind(StrEnum):
     PROPOSAL = "proposal"
     VOTE = "vote"
     CERTIFICATE = "certificate"
+    RECOVERY = "recovery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Judge:
     epoch: int
     time_ms: int
     transactions: tuple[bytes, ...]
+    recovery: bytes = b""
+    """Canonical bytes of the RecoveryCertificate that the block carries, or empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,10 @@ class ReportKind(StrEnum):
     """This replica nullified a view because its timer ran out."""
     SILENT_LEADER = "silent_leader"
     """This replica nullified a view at once because its leader counts as silent."""
+    RECOVERED = "recovered"
+    """The epoch of a recovery certificate begins."""
+    RECOVERY_REFUSED = "recovery_refused"
+    """A recovery certificate is for another chain or root than this one, or behind the times."""
     FINALIZED = "finalized"
     """A block became final; ``milliseconds`` since its proposal was seen here."""
 

@@ -25,6 +25,7 @@ from icn_chain.certificate import (
 )
 from icn_chain.header import INTEGER_MAX, BlockHeader, parse_header
 from icn_chain.malformed import MalformedMessage, parse
+from icn_chain.recovery import finality_digest
 from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash, tree_root
 
 VOTE_BYTES_MAX: Final = 256
@@ -60,6 +61,8 @@ class Block:
     """Canonical bytes of a Certificate, or empty."""
     data: bytes
     """Canonical bytes of the icn.consensus.v1.Block."""
+    recovery: bytes = b""
+    """Canonical bytes of the RecoveryCertificate that begins the block's epoch, or empty."""
 
     @property
     def hash(self) -> bytes:
@@ -136,7 +139,11 @@ def transactions_root(transactions: Sequence[bytes]) -> bytes:
 
 
 def build_block(
-    header: BlockHeader, transactions: Sequence[bytes], parent_certificate: bytes, finalization: bytes
+    header: BlockHeader,
+    transactions: Sequence[bytes],
+    parent_certificate: bytes,
+    finalization: bytes,
+    recovery: bytes = b"",
 ) -> Block:
     """A block from a header that already names this body."""
     data = block_pb2.Block(
@@ -144,8 +151,9 @@ def build_block(
         transactions=transactions,
         parent_certificate=parent_certificate,
         finalization=finalization,
+        recovery=recovery,
     ).SerializeToString(deterministic=True)
-    return Block(header, tuple(transactions), parent_certificate, finalization, data)
+    return Block(header, tuple(transactions), parent_certificate, finalization, data, recovery)
 
 
 def parse_block(genesis_hash: bytes, data: bytes, *, bytes_max: int, transactions_max: int) -> Block:
@@ -160,14 +168,18 @@ def parse_block(genesis_hash: bytes, data: bytes, *, bytes_max: int, transaction
         raise MalformedMessage(f"{len(message.transactions)} transactions, at most {transactions_max}")
     if max(len(message.parent_certificate), len(message.finalization)) > CERTIFICATE_BYTES_MAX:
         raise MalformedMessage(f"a certificate of more than {CERTIFICATE_BYTES_MAX} bytes")
+    if message.recovery and (message.parent_certificate or message.finalization):
+        raise MalformedMessage("a certificate of the epoch before beside what ended it")
     transactions = tuple(message.transactions)
     if (
         certificate_digest(message.parent_certificate) != header.parent_certificate_digest
-        or certificate_digest(message.finalization) != header.finalization_digest
+        or finality_digest(genesis_hash, message.finalization, message.recovery) != header.finalization_digest
         or transactions_root(transactions) != header.transactions_root
     ):
         raise MalformedMessage("the body is not the one that the header names")
-    return Block(header, transactions, message.parent_certificate, message.finalization, data)
+    return Block(
+        header, transactions, message.parent_certificate, message.finalization, data, message.recovery
+    )
 
 
 def build_vote(

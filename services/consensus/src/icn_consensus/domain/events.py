@@ -39,6 +39,14 @@ class CertificateReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoveryReceived:
+    """Bytes of a RecoveryCertificate arrived from a peer; under this replica's own key from its operator."""
+
+    peer: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PeerConnected:
     """A stream to a peer is ready to carry messages, for the first time or again."""
 
@@ -123,6 +131,7 @@ Event = (
     ProposalReceived
     | VoteReceived
     | CertificateReceived
+    | RecoveryReceived
     | PeerConnected
     | BlocksFetched
     | CertificatesFetched

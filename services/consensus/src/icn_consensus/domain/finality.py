@@ -11,7 +11,7 @@ from icn_chain.certificate import Certificate, VoteKind, parse_certificate
 from icn_chain.header import BlockHeader, parse_header
 from icn_chain.malformed import MalformedMessage
 
-from icn_consensus.domain import certificates, rounds
+from icn_consensus.domain import certificates, recovering, rounds
 from icn_consensus.domain.actions import (
     Abandoned,
     Committed,
@@ -174,6 +174,9 @@ def _take_page(state: State, blocks: list[Block], event: BlocksFetched) -> bool:
         if header.parent != end.hash or header.height != end.height + 1:
             return False
         end = header
+    if following and following[0].recovery and following[0].header.epoch > state.epoch:
+        recovering.on_recovery(state, event.peer, following[0].recovery)
+        return False  # its finality can be checked when that epoch has begun here
     if not following or state.page is not None or state.is_edge_final:
         return False
     try:
@@ -254,6 +257,8 @@ def _settle(
         state.judged.discard(block_hash)
     if state.view <= last.view:
         rounds.enter_view(state, rounds.view_after(last), certificate)
+    if last.epoch == state.epoch:
+        state.recoveries.begun = None
     if not _enter_next_epoch(state):
         certificates.forget_below_final(state)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from icn_chain.certificate import CERTIFICATE_BYTES_MAX, Certificate, VoteKind, certificate_digest
 from icn_chain.header import HEADER_BYTES_MAX, BlockHeader, build_header
+from icn_chain.recovery import finality_digest
 from icn_chain.validator_set import validator_set_hash
 from icn_crypto import tags
 
@@ -78,11 +79,11 @@ def _is_own_turn(state: State) -> bool:
 
 def _parent(state: State) -> BlockHeader | None:
     """The highest notarized block whose gap views are shown nullified; None while something is missing."""
-    notarization = state.highest_notarization() or state.chain.final_notarization
     final = state.chain.final
+    notarization = state.highest_notarization() or _notarization_of_parent(state, final)
     others = state.validators.public_keys
     if notarization is None:
-        if final.height > 0:
+        if final.height > 0 and state.recovery is None:
             state.need(FetchCertificates(final.view), others)
             return None
         parent = final
@@ -130,7 +131,8 @@ def _draft(state: State) -> Draft | None:
     parent = _parent(state)
     if parent is None:
         return None
-    carried = _carried_finalization(state, parent)
+    recovery = state.recovery if parent.epoch < state.epoch else None
+    carried = _carried_finalization(state, parent) if recovery is None else (parent.height, b"")
     if carried is None:
         return None
     executed_height, finalization = carried
@@ -141,6 +143,7 @@ def _draft(state: State) -> Draft | None:
         time_ms=max(parent.time_ms + 1, state.now_ms),
         executed_height=executed_height,
         finalization=finalization,
+        recovery=b"" if recovery is None else recovery.data,
     )
 
 
@@ -152,7 +155,7 @@ def _ask_for_transactions(state: State, draft: Draft) -> None:
     notarization = _notarization_of_parent(state, draft.parent)
     certificate_bytes = len(draft.finalization) + (0 if notarization is None else len(notarization.data))
     assert certificate_bytes <= 2 * CERTIFICATE_BYTES_MAX, "certificates are bounded when parsed"
-    available = state.config.block_bytes_max - HEADER_BYTES_MAX - certificate_bytes
+    available = state.config.block_bytes_max - HEADER_BYTES_MAX - certificate_bytes - len(draft.recovery)
     state.draft = draft
     state.next_request += 1
     state.emit(
@@ -173,9 +176,8 @@ def _publish(state: State, draft: Draft, transactions: tuple[bytes, ...]) -> boo
     notarization = _notarization_of_parent(state, draft.parent)
     parent_certificate = b"" if notarization is None else notarization.data
     executed = state.executed_states[draft.executed_height]
-    budget = (
-        state.config.block_bytes_max - HEADER_BYTES_MAX - len(parent_certificate) - len(draft.finalization)
-    )
+    carried_bytes = len(parent_certificate) + len(draft.finalization) + len(draft.recovery)
+    budget = state.config.block_bytes_max - HEADER_BYTES_MAX - carried_bytes
     block = _build(state, draft, executed, _fitting(state, transactions, budget), parent_certificate)
     if not state.chain.add(block):
         return False
@@ -199,8 +201,7 @@ def _build(
     parent_certificate: bytes,
 ) -> Block:
     parent = draft.parent
-    is_first = parent.epoch < state.epoch
-    own_set = parent.next_validator_set_hash if is_first else parent.validator_set_hash
+    own_set = state.validators.hash
     header = build_header(
         state.config.genesis_hash,
         protocol_version=state.config.protocol_version,
@@ -214,12 +215,12 @@ def _build(
         receipts_root=executed.receipts_root,
         log_root=executed.log_root,
         parent_certificate_digest=certificate_digest(parent_certificate),
-        finalization_digest=certificate_digest(draft.finalization),
+        finalization_digest=finality_digest(state.config.genesis_hash, draft.finalization, draft.recovery),
         epoch=state.epoch,
         validator_set_hash=own_set,
         next_validator_set_hash=_next_set_hash(state, draft, executed, own_set),
     )
-    return build_block(header, transactions, parent_certificate, draft.finalization)
+    return build_block(header, transactions, parent_certificate, draft.finalization, draft.recovery)
 
 
 def _next_set_hash(state: State, draft: Draft, executed: ExecutedState, own_set: bytes) -> bytes:
@@ -244,5 +245,5 @@ def _fitting(state: State, transactions: tuple[bytes, ...], budget: int) -> tupl
 
 def _notarization_of_parent(state: State, parent: BlockHeader) -> Certificate | None:
     if parent.hash == state.chain.final.hash:
-        return state.chain.final_notarization
+        return None if state.recovery is not None else state.chain.final_notarization
     return state.notarization(parent.view)

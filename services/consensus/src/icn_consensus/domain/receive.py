@@ -11,7 +11,7 @@ from icn_chain.certificate import VoteKind, parse_certificate, peek_certificate
 from icn_chain.malformed import MalformedMessage
 from icn_crypto import tags
 
-from icn_consensus.domain import certificates, rounds
+from icn_consensus.domain import certificates, recovering, rounds
 from icn_consensus.domain.actions import MessageKind, ReportKind
 from icn_consensus.domain.block import Proposal, Vote, body_of_proposal, parse_proposal, parse_vote
 from icn_consensus.domain.evidence import proposal_evidence
@@ -178,6 +178,8 @@ def _take(state: State, proposal: Proposal) -> None:
 def _take_early(state: State, peer: bytes, proposal: Proposal) -> None:
     """Keep it until its view has come, which the certificates in its body may bring about."""
     state.future_proposals[peer] = proposal
+    if proposal.block.recovery:
+        recovering.on_recovery(state, peer, proposal.block.recovery)
     for data in (proposal.block.parent_certificate, proposal.block.finalization):
         if data:
             on_certificate(state, peer, data)

@@ -23,6 +23,7 @@ class RecordKind(IntEnum):
     NULLIFY = 3
     FINALIZE = 4
     CERTIFICATE = 5
+    RECOVERY = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Record:
     epoch: int
     view: int
     message: bytes
-    """Canonical bytes of the Proposal, Vote or Certificate."""
+    """Canonical bytes of the Proposal, Vote, Certificate or RecoveryCertificate."""
     block: bytes = b""
     """With NOTARIZE: canonical bytes of the Block; empty when an own PROPOSAL record before it holds it."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from icn_chain.certificate import Certificate, VoteKind, parse_certificate
 
-from icn_consensus.domain import certificates, finality, rounds, voting
+from icn_consensus.domain import certificates, finality, recovering, rounds, voting
 from icn_consensus.domain.block import parse_block, parse_proposal, parse_vote
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.ports import Crypto
@@ -31,7 +31,8 @@ def restore(config: Config, crypto: Crypto, recovered: Recovered, now_ms: int) -
     if state.is_first_of_epoch:
         _restore_edge(state)
     apply_records(state)
-    while finality.pursue(state):
+    recovering.take_recorded(state)
+    while finality.pursue(state) or recovering.consider(state):
         apply_records(state)
     return state
 
@@ -58,6 +59,8 @@ def _apply(state: State, record: Record) -> int | None:
         if record.kind == RecordKind.CERTIFICATE and record.view == final.view:
             _apply_certificate(state, parse_certificate(record.message))
         return None
+    if record.kind == RecordKind.RECOVERY:
+        return None  # it began this epoch, see `recovering.take_recorded`
     if record.kind == RecordKind.CERTIFICATE:
         _apply_certificate(state, parse_certificate(record.message))
         return record.view + 1

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from icn_chain.certificate import VoteKind
+from icn_chain.recovery import RecoveryCertificate
 
-from icn_consensus.domain import finality, proposing, receive, recovery, timing, voting
+from icn_consensus.domain import finality, proposing, receive, recovering, recovery, timing, voting
 from icn_consensus.domain.actions import Action
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.events import (
@@ -25,6 +26,7 @@ from icn_consensus.domain.events import (
     PeerConnected,
     PoolChanged,
     ProposalReceived,
+    RecoveryReceived,
     TimerFired,
     VoteReceived,
 )
@@ -109,6 +111,18 @@ class Replica:
                 leaders[state.validators.public_keys[leader]] = None
         return tuple(leaders)
 
+    def check_recovery(self, certificate: RecoveryCertificate) -> None:
+        """Pass when this replica may begin the certificate's epoch, now or once it has the block it names.
+
+        Raises:
+            RecoveryRefused, RecoveryInvalid: see `recovering.check`.
+        """
+        recovering.check(self._state, certificate)
+
+    def is_begun_by(self, certificate: RecoveryCertificate) -> bool:
+        """Whether the current epoch is the certificate's."""
+        return self._state.validators.hash == certificate.validators.hash
+
     def names(self, public_key: bytes) -> bool:
         """Whether a set that decides, has just decided or may decide next gives this key a seat."""
         return self._state.seating.names(public_key)
@@ -151,7 +165,7 @@ class Replica:
         assert self._started is not None, "start comes before anything else"
         return self._started
 
-    def _digest(self, event: Event) -> bool:
+    def _digest(self, event: Event) -> bool:  # noqa: PLR0912 - one branch per event
         """Take an event in; False when it told nothing new, as most certificates and late votes."""
         state = self._state
         match event:
@@ -171,6 +185,8 @@ class Replica:
                 state.has_pending = event.has_pending
             case TimerFired():
                 state.timer_at_ms = None
+            case RecoveryReceived():
+                recovering.on_recovery(state, event.peer, event.data)
             case PeerConnected():
                 receive.on_peer_connected(state, event.peer)
             case BlocksFetched():
@@ -206,7 +222,7 @@ class Replica:
     def _advance_finality(self) -> bool:
         state = self._state
         epoch = state.epoch
-        if not finality.pursue(state):
+        if not finality.pursue(state) and not recovering.consider(state):
             return False
         if state.epoch > epoch:
             recovery.apply_records(state)

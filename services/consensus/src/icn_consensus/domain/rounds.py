@@ -28,6 +28,8 @@ def enter_epoch(state: State, epoch: int, view: int, validators: ValidatorSet) -
     """Begin an epoch, or join it later; nothing said or seen in an earlier one counts any more."""
     assert epoch > state.epoch, "epochs only go up"
     final = state.chain.final
+    closed = state.seats_of(final.epoch)
+    assert closed is not None, "the newest final block is of this epoch or of the one before"
     left_behind = tuple(
         block_hash for block_hash, block in state.chain.blocks.items() if block.header.epoch < epoch
     )
@@ -39,7 +41,7 @@ def enter_epoch(state: State, epoch: int, view: int, validators: ValidatorSet) -
     for height in sorted(state.finalizations):
         if height > final.height and state.finalizations[height].epoch < epoch:
             del state.finalizations[height]
-    if state.seating.move_on(validators):
+    if state.seating.move_on(closed, validators):
         state.attendance = Attendance(validators, state.seat, view)
     else:
         if view > state.view + 1:
@@ -50,8 +52,10 @@ def enter_epoch(state: State, epoch: int, view: int, validators: ValidatorSet) -
 
 
 def resend(state: State, peer: bytes | None) -> None:
-    """Send again (to one peer, or to all) what moves a replica on: the certificate that opened this view, the
-    highest finalization, and this replica's votes of this view."""
+    """Send again (to one peer, or to all) what moves a replica on: the recovery that began this epoch, the
+    certificate that opened this view, the highest finalization, and this replica's votes of this view."""
+    if state.recovery is not None:
+        state.send(peer, MessageKind.RECOVERY, state.recovery.data)
     if state.highest_finalization is not None:
         state.send(peer, MessageKind.CERTIFICATE, state.highest_finalization.data)
     if state.opened_by is not None and state.opened_by is not state.highest_finalization:

@@ -53,10 +53,10 @@ class Seating:
         """A set that a state or the newest final header has named."""
         return self._known.get(set_hash)
 
-    def move_on(self, validators: ValidatorSet) -> bool:
-        """The next epoch begins, and these decide in it; whether they are others than before."""
-        self.closed, self.current = self.current, validators
+    def move_on(self, closed: ValidatorSet, validators: ValidatorSet) -> bool:
+        """Another epoch begins after one of the seats ``closed``; whether others decide than before."""
+        before, self.closed, self.current = self.current, closed, validators
         self.own_seat = validators.seat_of(self._public_key)
         kept = (self.closed.hash, validators.hash, self._newest_hash)
         self._known = {key: item for key, item in self._known.items() if key in kept}
-        return self.closed.hash != validators.hash
+        return before.hash != validators.hash

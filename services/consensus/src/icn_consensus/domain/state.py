@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from icn_chain.certificate import Certificate, VoteKind
 from icn_chain.header import BlockHeader
+from icn_chain.recovery import RecoveryCertificate
 from icn_chain.validator_set import ValidatorSet
 
 from icn_consensus.domain.actions import (
@@ -75,6 +76,16 @@ class Page:
     """From the child of `end` to the block that the finalization names."""
 
 
+@dataclass(slots=True)
+class Recoveries:
+    """Certificates that begin epochs without an edge block."""
+
+    begun: RecoveryCertificate | None = None
+    """What began the current epoch, until a block of it is final: that block's first ancestor carries it."""
+    offers: dict[bytes, RecoveryCertificate] = field(default_factory=dict)
+    """Per peer, one that cannot be judged yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A proposal of ours whose transactions are being chosen."""
@@ -85,6 +96,8 @@ class Draft:
     time_ms: int
     executed_height: int
     finalization: bytes
+    recovery: bytes
+    """What began the epoch, in its first block where that was no edge block; else empty."""
 
 
 class State:
@@ -136,6 +149,7 @@ class State:
         """Per peer the latest proposal for a later view."""
         self.later_messages: dict[bytes, deque[tuple[MessageKind, bytes]]] = {}
         """Per peer, votes and certificates of a later epoch."""
+        self.recoveries = Recoveries()
         self.later_records: list[Record] = []
         """Own records of a later epoch than the block store has reached, from the log."""
         self.helped_at_ms: dict[bytes, int] = {}
@@ -165,6 +179,11 @@ class State:
     def is_first_of_epoch(self) -> bool:
         """Whether no block of the current epoch is final: the newest final one is the edge before it."""
         return self.chain.final.epoch < self.epoch
+
+    @property
+    def recovery(self) -> RecoveryCertificate | None:
+        """What began the current epoch, where that was no edge block and no block of the epoch is final."""
+        return self.recoveries.begun
 
     @property
     def is_edge_final(self) -> bool:

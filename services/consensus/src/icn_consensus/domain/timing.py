@@ -28,6 +28,8 @@ class Reasons:
     """A notarized block is not final."""
     is_stirred: bool
     """Somebody proposed, notarized or nullified in this view."""
+    is_recovered: bool
+    """The epoch was begun by a recovery certificate, which no final block carries yet."""
 
     @property
     def is_any(self) -> bool:
@@ -37,7 +39,7 @@ class Reasons:
     @property
     def is_urgent(self) -> bool:
         """Whether a block should come at once, rather than when it can name more."""
-        return self.is_pending or self.is_due or self.is_heartbeat
+        return self.is_pending or self.is_due or self.is_heartbeat or self.is_recovered
 
 
 def reasons(state: State) -> Reasons:
@@ -58,6 +60,7 @@ def reasons(state: State) -> Reasons:
         and state.executed.state_root != final.state_root,
         is_unfinished=notarization is not None,
         is_stirred=view is not None and view.is_stirred,
+        is_recovered=state.recovery is not None,
     )
 
 

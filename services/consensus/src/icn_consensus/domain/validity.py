@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from icn_chain.certificate import Certificate, VoteKind, parse_certificate
 from icn_chain.header import BlockHeader
 from icn_chain.malformed import MalformedMessage
+from icn_chain.recovery import parse_recovery
 from icn_chain.validator_set import validator_set_hash
 
 from icn_consensus.domain import certificates
@@ -94,7 +95,9 @@ def judge(state: State, path: Sequence[Block]) -> None:
             if branch is None:
                 raise ProposalWaits("the branch reaches below what is remembered")
             state.judging = block.hash
-            state.emit(Judge(block.hash, branch, header.epoch, header.time_ms, block.transactions))
+            state.emit(
+                Judge(block.hash, branch, header.epoch, header.time_ms, block.transactions, block.recovery)
+            )
         raise ProposalWaits("the application judges")
 
 
@@ -102,8 +105,13 @@ def _check_parent_certificate(state: State, proposal: Proposal) -> tuple[bytes, 
     """Rule 6; gives who has the parent's body."""
     header = proposal.block.header
     data = proposal.block.parent_certificate
+    final = state.chain.final
+    if state.recovery is not None and header.parent == final.hash:
+        if data or proposal.parent_view != final.view:
+            raise ProposalInvalid("the first block after a recovery names a parent certificate")
+        return ()
     if header.height == 1:
-        if data or proposal.parent_view or header.parent != state.chain.final.hash:
+        if data or proposal.parent_view or header.parent != final.hash:
             raise ProposalInvalid("height 1 does not extend genesis")
         return ()
     certificate = _parse(data)
@@ -115,9 +123,7 @@ def _check_parent_certificate(state: State, proposal: Proposal) -> tuple[bytes, 
         and certificate.view < header.view
     )
     is_of_epoch = certificate.epoch == state.epoch or (
-        state.is_first_of_epoch
-        and header.parent == state.chain.final.hash
-        and certificate.epoch == state.chain.final.epoch
+        state.is_first_of_epoch and header.parent == final.hash and certificate.epoch == final.epoch
     )
     if not is_of_parent or not is_of_epoch:
         raise ProposalInvalid("parent certificate is not the parent's notarization")
@@ -154,9 +160,7 @@ def _check_place(state: State, proposal: Proposal, parent: BlockHeader) -> None:
     is_first = state.is_first_of_epoch and parent.hash == state.chain.final.hash
     if not is_first and parent.epoch != header.epoch:
         raise ProposalInvalid("parent is of another epoch")
-    if header.validator_set_hash != parent.next_validator_set_hash and is_first:
-        raise ProposalInvalid("validator set is not the one the edge block named")
-    if header.validator_set_hash != parent.validator_set_hash and not is_first:
+    if header.validator_set_hash != state.validators.hash:
         raise ProposalInvalid("validator set is not the epoch's")
     if is_after_edge(state.config, header, parent):
         if proposal.block.transactions:
@@ -184,6 +188,10 @@ def _check_finalization(state: State, proposal: Proposal, parent: BlockHeader, p
     header = proposal.block.header
     data = proposal.block.finalization
     is_first = parent.epoch != header.epoch
+    if _begins_recovered(state, proposal, is_first=is_first):
+        if header.executed_height != parent.height:
+            raise ProposalInvalid("executed_height is not that of the block recovered from")
+        return
     if not data:
         if is_first:
             raise ProposalInvalid("the first block of an epoch does not carry the edge's finalization")
@@ -202,6 +210,23 @@ def _check_finalization(state: State, proposal: Proposal, parent: BlockHeader, p
     elif _ancestor_hash(state, path, certificate.height) != certificate.block_hash:
         raise ProposalInvalid("finalization is not of an ancestor")
     _verify_finalization(state, certificate)
+
+
+def _begins_recovered(state: State, proposal: Proposal, *, is_first: bool) -> bool:
+    """Whether the block has to carry what began its epoch, and does; who signed is for the application."""
+    data = proposal.block.recovery
+    expected = state.recovery if is_first else None
+    if expected is None:
+        if data:
+            raise ProposalInvalid("a recovery certificate where no epoch begins by one")
+        return False
+    try:
+        carried = None if not data else parse_recovery(data)
+    except MalformedMessage as error:
+        raise ProposalInvalid(f"recovery certificate in the body: {error}") from error
+    if carried is None or carried.body != expected.body:
+        raise ProposalInvalid("the first block does not carry the recovery certificate that began its epoch")
+    return True
 
 
 def _check_covers_edge(header: BlockHeader, edge: BlockHeader, certificate: Certificate) -> None:

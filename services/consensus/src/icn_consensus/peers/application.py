@@ -117,7 +117,14 @@ class ApplicationCalls(ABC):
         return Choice(tuple(answer.chosen), tuple(refused.index for refused in answer.refused))
 
     async def validate(
-        self, block_hash: bytes, branch: Branch, epoch: int, time_ms: int, transactions: Sequence[bytes]
+        self,
+        block_hash: bytes,
+        branch: Branch,
+        epoch: int,
+        time_ms: int,
+        transactions: Sequence[bytes],
+        *,
+        recovery: bytes,
     ) -> str:
         """Reason why a block is not valid, empty when it is.
 
@@ -131,6 +138,7 @@ class ApplicationCalls(ABC):
             epoch=epoch,
             time_ms=time_ms,
             transactions=transactions,
+            recovery=recovery,
         )
         answer = await _judged(self._stub.ValidateBlock(request))
         reason: str = answer.reason
@@ -148,6 +156,7 @@ class ApplicationCalls(ABC):
             finalization=block.finalization,
             descendant_headers=block.descendant_headers,
             parent_certificate=block.parent_certificate,
+            recovery=block.recovery,
             traces=[
                 application_pb2.BlockTrace(index=index, traceparent=traceparent)
                 for index, traceparent in block.traces

@@ -38,6 +38,7 @@ _KIND_TAGS: Final = {
     MessageKind.PROPOSAL: b"\x12",
     MessageKind.VOTE: b"\x1a",
     MessageKind.CERTIFICATE: b"\x22",
+    MessageKind.RECOVERY: b"\x4a",
 }
 _TRANSACTIONS_TAG: Final = b"\x2a"
 _TRANSACTION_TAG: Final = b"\x0a"

@@ -38,6 +38,8 @@ RECONNECT_SECONDS_MAX: Final = 2.0
 """A validator that starts again within 5 s is found within 2 s more, however long it was away."""
 FOLLOWERS_MAX: Final = 8
 """Streams of callers that no set names: validators that wait for their seat."""
+FOLLOWERS_FRAMES: Final = ("fetch_request", "fetch_response", "recovery")
+"""What is heard of them: their questions, their answers to ours, and what would give all of them seats."""
 
 _log = structlog.get_logger(__name__)
 
@@ -215,14 +217,14 @@ class PeerNetwork:
         PEERS_CONNECTED.labels(self._identity.label).set(len(self._outboxes))
 
     def _take(self, peer: bytes, data: bytes, *, is_heard: bool) -> None:
-        """Hand over the frames of a message; of who is not heard only its questions."""
+        """Hand over the frames of a message; of who is not heard only those of `FOLLOWERS_FRAMES`."""
         try:
             parsed = frames.parse_frames(data)
         except frames.MalformedFrame as error:
             self._note_fault(peer, str(error), is_fatal=True)
             raise
         for frame in parsed:
-            if is_heard or frame.WhichOneof("kind") == "fetch_request":
+            if is_heard or frame.WhichOneof("kind") in FOLLOWERS_FRAMES:
                 self._listener.on_frame(peer, frame)
 
     # --- streams we dial

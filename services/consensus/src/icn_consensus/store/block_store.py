@@ -45,11 +45,12 @@ class BlockStore:
         self._log_id = log_id
 
     @classmethod
-    async def open(cls, database: Database, log_id: bytes, sequence: int) -> BlockStore:
-        """Bind the store to its record log.
+    async def open(cls, database: Database, public_key: bytes, log_id: bytes, sequence: int) -> BlockStore:
+        """Bind the store to the record log of a key; a key that it does not know yet brings its own.
 
         Args:
             database: with the schema's search path.
+            public_key: Ed25519 consensus key that votes with the log.
             log_id: of the record log.
             sequence: of its last record.
 
@@ -59,14 +60,20 @@ class BlockStore:
         """
         async with database.transaction() as connection:
             await connection.execute(
-                "INSERT INTO record_log (log_id, sequence) SELECT %b, 0"
-                " WHERE NOT EXISTS (SELECT FROM final_blocks) ON CONFLICT DO NOTHING",
-                (log_id,),
+                "UPDATE record_log SET public_key = %b WHERE public_key IS NULL AND log_id = %b",
+                (public_key, log_id),
             )
-            cursor = await connection.execute("SELECT log_id, sequence FROM record_log")
+            await connection.execute(
+                "INSERT INTO record_log (public_key, log_id, sequence) VALUES (%b, %b, 0)"
+                " ON CONFLICT (public_key) DO NOTHING",
+                (public_key, log_id),
+            )
+            cursor = await connection.execute(
+                "SELECT log_id, sequence FROM record_log WHERE public_key = %b", (public_key,)
+            )
             row = await cursor.fetchone()
         if row is None or bytes(row[0]) != log_id:
-            raise RecordLogStale("the record log is not the one that the block store belongs to")
+            raise RecordLogStale("the record log is not the one that the block store knows of this key")
         if row[1] > sequence:
             raise RecordLogStale(
                 f"the record log ends at record {sequence}, but record {row[1]} was durable already"

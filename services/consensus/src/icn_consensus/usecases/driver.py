@@ -43,6 +43,7 @@ from icn_consensus.domain.events import (
     PeerConnected,
     PoolChanged,
     ProposalReceived,
+    RecoveryReceived,
     TimerFired,
     VoteReceived,
 )
@@ -74,6 +75,7 @@ from icn_consensus.usecases.ports import (
     RecordLog,
     TransactionCheck,
 )
+from icn_consensus.usecases.submit_recovery import submit_recovery
 from icn_consensus.usecases.traces import TraceBook
 
 EVENTS_PER_ROUND_MAX: Final = 64
@@ -89,6 +91,7 @@ RETELL_SECONDS: Final = 0.25
 _REPORT_LEVELS: Final = {
     ReportKind.TIMED_OUT: logging.INFO,
     ReportKind.SILENT_LEADER: logging.INFO,
+    ReportKind.RECOVERED: logging.WARNING,
     ReportKind.EQUIVOCATION: logging.ERROR,
     ReportKind.ROOT_MISMATCH: logging.ERROR,
 }
@@ -220,6 +223,10 @@ class Driver:
         """Where the core stands."""
         return self.replica.status()
 
+    async def submit_recovery(self, data: bytes) -> tuple[bool, Status]:
+        """See `submit_recovery`."""
+        return await submit_recovery(data, self.replica, self.put, self._config.public_key)
+
     def final_height(self) -> int:
         """Height of the newest final block."""
         return self.replica.status().final_height
@@ -248,6 +255,8 @@ class Driver:
             self.put(CertificateReceived(peer, frame.certificate))
         elif kind == "proposal":
             self.put(ProposalReceived(peer, frame.proposal))
+        elif kind == "recovery":
+            self.put(RecoveryReceived(peer, frame.recovery))
         elif kind == "transactions":
             self.admission.offer(peer, frame.transactions.transactions)
         elif kind == "fetch_request":

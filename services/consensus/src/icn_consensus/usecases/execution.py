@@ -208,6 +208,7 @@ def final_block_of(execute: Execute) -> FinalBlock:
         execute.finalization,
         execute.descendant_headers,
         block.parent_certificate,
+        block.recovery,
     )
 
 
@@ -221,6 +222,7 @@ def final_block_from(stored: StoredBlock) -> FinalBlock:
         stored.finalization,
         stored.descendant_headers,
         message.parent_certificate,
+        message.recovery,
     )
 
 

@@ -108,7 +108,12 @@ class Judging:
     async def _judge(self, action: Judge) -> BlockJudged:
         def ask() -> Awaitable[str]:
             return self._application.validate(
-                action.block_hash, action.branch, action.epoch, action.time_ms, action.transactions
+                action.block_hash,
+                action.branch,
+                action.epoch,
+                action.time_ms,
+                action.transactions,
+                recovery=action.recovery,
             )
 
         try:
@@ -209,7 +214,12 @@ async def with_ancestors(
             ancestors = Branch(branch.executed_height, branch.unexecuted[:position])
             header = block.header
             reason = await application.validate(
-                block_hash, ancestors, header.epoch, header.time_ms, block.transactions
+                block_hash,
+                ancestors,
+                header.epoch,
+                header.time_ms,
+                block.transactions,
+                recovery=block.recovery,
             )
             if reason:
                 raise

@@ -37,6 +37,8 @@ class FinalBlock:
     descendant_headers: tuple[bytes, ...]
     parent_certificate: bytes
     """As the block carries it; empty where the parent is genesis."""
+    recovery: bytes = b""
+    """RecoveryCertificate that it carries, mostly empty."""
     traces: tuple[tuple[int, str], ...] = ()
     """Position and traceparent of transactions whose call was sampled; no part of the block."""
 
@@ -105,7 +107,14 @@ class Application(Protocol):
         """Choose for a proposal. Raises AncestorUnknown, StateBehind, DomainError."""
 
     async def validate(
-        self, block_hash: bytes, branch: Branch, epoch: int, time_ms: int, transactions: Sequence[bytes]
+        self,
+        block_hash: bytes,
+        branch: Branch,
+        epoch: int,
+        time_ms: int,
+        transactions: Sequence[bytes],
+        *,
+        recovery: bytes,
     ) -> str:
         """Why a block is not valid, empty when it is. Raises AncestorUnknown, StateBehind, DomainError."""
 

@@ -103,6 +103,8 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
             _branch(request),
             _moment(request),
             request.transactions,
+            recovery=request.recovery,
+            genesis=self._genesis,
             state=self._state,
             cache=self._cache,
             branches=self._branches,
@@ -119,6 +121,7 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
                 request.finalization,
                 tuple(request.descendant_headers),
                 request.parent_certificate,
+                request.recovery,
                 tuple((trace.index, trace.traceparent) for trace in request.traces),
             )
         )

@@ -31,7 +31,13 @@ from icn_ledger.domain.events import (
     Receipt,
     TransactionRefused,
 )
-from icn_ledger.domain.governed import is_organization, set_allowance, set_floor, set_zone_authority
+from icn_ledger.domain.governed import (
+    find_zone,
+    is_organization,
+    set_allowance,
+    set_floor,
+    set_zone_authority,
+)
 from icn_ledger.domain.holds import capture_hold, place_hold, release, void_hold
 from icn_ledger.domain.memberships import (
     admit_member,
@@ -74,8 +80,10 @@ from icn_ledger.domain.messages import (
 from icn_ledger.domain.posting import BlockContext, check_credit, check_debit, occupy, post
 from icn_ledger.domain.records import (
     VALIDATORS_IDENTIFIER,
+    ZONE_IDENTIFIER,
     Account,
     Anchor,
+    ConsensusKey,
     Controller,
     Due,
     Duty,
@@ -147,6 +155,18 @@ class BlockExecution:
         if validators is not before:
             working.begin()
             working.put(working.now.validators, VALIDATORS_IDENTIFIER, validators)
+
+    def begin_again(self, validators: ValidatorSet) -> None:
+        """Begin an epoch with the new keys that a recovery certificate names; what was pending is void."""
+        working, context = self._working, self._context
+        working.begin()
+        following = find_validators(working).begin_again(validators.hash, context.epoch)
+        working.put(working.now.validators, VALIDATORS_IDENTIFIER, following)
+        zone = find_zone(working)._replace(validator_set_hash=validators.hash)
+        working.put(working.now.zones, ZONE_IDENTIFIER, zone)
+        for seat in validators.validators:
+            named = ConsensusKey(seat.organization, context.height, context.epoch)
+            working.put(working.now.consensus_keys, seat.public_key, named)
 
     def release_due(self, due: Due) -> None:
         """Release the holds and close the polls that are due, in the order given."""

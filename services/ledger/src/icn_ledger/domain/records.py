@@ -474,6 +474,10 @@ class Validators(NamedTuple):
                 return Validators(set_hash, epoch, self.change_height, self.pending[position + 1 :])
         return None
 
+    def begin_again(self, set_hash: bytes, epoch: int) -> Validators:
+        """The same after a recovery: its set is in force, and nothing is pending."""
+        return Validators(set_hash, epoch, self.change_height, ())
+
     def change(self, set_hash: bytes, height: int, seats: int) -> Validators:
         """The same after a block, or one more transaction of it, changed ``seats`` of the next set."""
         before = self.pending

@@ -186,7 +186,8 @@ _TRANSACTIONS = """
 """
 
 _EDGES = """
-    SELECT epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set
+    SELECT epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set,
+        recovery
     FROM epoch_edges WHERE epoch >= %(first)s AND epoch < %(end)s ORDER BY epoch LIMIT %(count)s
 """
 
@@ -427,7 +428,6 @@ async def _fetch(
 
 def read_edge(row: Any) -> EpochEdge:
     """A row of `epoch_edges`, in the order of its columns."""
-    epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set = row
-    return EpochEdge(
-        epoch, height, executed_height, header, tuple(descendant_headers), finalization, next_validator_set
-    )
+    epoch, height, executed_height, header, descendant_headers, finalization, next_set, recovery = row
+    descendants = tuple(descendant_headers)
+    return EpochEdge(epoch, height, executed_height, header, descendants, finalization, next_set, recovery)

@@ -48,7 +48,8 @@ _LEAVES = """
 """.replace("_REPLACED", REPLACED)
 
 _EDGES = """
-    SELECT epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set
+    SELECT epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set,
+        recovery
     FROM epoch_edges WHERE height <= %(height)s ORDER BY epoch
 """
 
@@ -97,8 +98,9 @@ _ADD_DUTIES = """
 _ADD_SETS = "INSERT INTO validator_sets (hash, data) SELECT * FROM unnest(%(hashes)s, %(sets)s)"
 _ADD_EDGE = """
     INSERT INTO epoch_edges
-        (epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set)
-    VALUES (%s, %s, %s, %s, %s, %s, %s)
+        (epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set,
+            recovery)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 """
 _ADD_BLOCK = """
     INSERT INTO blocks (height, hash, header, time_ms, epoch, state_root, receipts_root, log_root,
@@ -282,6 +284,7 @@ class _Restoring:
                     list(edge.descendant_headers),
                     edge.finalization,
                     edge.next_validator_set,
+                    edge.recovery,
                 ),
             )
         block = chain.block

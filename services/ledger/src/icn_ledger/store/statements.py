@@ -151,6 +151,19 @@ _EDGE = """
     )
 """
 
+# The parent may have been an edge block, whose epoch then began for nobody.
+_RECOVERED = """
+    epoch_recovered AS (
+        INSERT INTO epoch_edges (epoch, height, executed_height, header, descendant_headers, finalization,
+            next_validator_set, recovery)
+        SELECT %(closed_epoch)s, %(closed_height)s, %(closed_executed_height)s, %(closed_header)s,
+            chain.descendant_headers, %(closed_finalization)s, %(recovered_set)s, %(recovery)s
+        FROM chain
+        ON CONFLICT (epoch) DO UPDATE
+        SET next_validator_set = excluded.next_validator_set, recovery = excluded.recovery
+    )
+"""
+
 _VALIDATOR_SETS = """
     validator_sets_named AS (
         INSERT INTO validator_sets (hash, data)
@@ -231,6 +244,7 @@ def block_statement(
         (_MEMBERSHIPS, _memberships(commit)),
         (_DUTIES, _duties(commit)),
         (_EDGE, _edge(commit)),
+        (_RECOVERED, _recovered(commit)),
         (_VALIDATOR_SETS, _validator_sets(commit)),
         # Left out when there are none: the outbox wakes its relay on every statement.
         (_EVENTS, _events(events)),
@@ -395,6 +409,21 @@ def _edge(commit: BlockCommit) -> dict[str, Any]:
     return {
         "edge_executed_height": commit.edge.executed_height,
         "next_validator_set": commit.edge.next_validator_set,
+    }
+
+
+def _recovered(commit: BlockCommit) -> dict[str, Any]:
+    closed = commit.recovered
+    if closed is None:
+        return {}
+    return {
+        "closed_epoch": closed.epoch,
+        "closed_height": closed.height,
+        "closed_executed_height": closed.executed_height,
+        "closed_header": closed.header,
+        "closed_finalization": closed.finalization,
+        "recovered_set": closed.next_validator_set,
+        "recovery": closed.recovery,
     }
 
 

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from icn.consensus.v1 import block_pb2
+from icn_chain.recovery import RecoveryCertificate, RecoveryInvalid, recovery_digest
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_crypto.merkle_log import Log, leaf_hash, tree_root
 from icn_crypto.state_tree import StateTree, Update, state_key
@@ -34,13 +35,20 @@ from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.messages import RecordEquivocation, RekeySeat, Transaction
 from icn_ledger.domain.posting import BlockContext, ZoneFacts
 from icn_ledger.domain.receipts import encode_postings, encode_receipts, receipts_root
-from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, Namespace, RecordTables, Validators
+from icn_ledger.domain.records import (
+    VALIDATORS_IDENTIFIER,
+    ZONE_IDENTIFIER,
+    Namespace,
+    RecordTables,
+    Validators,
+)
 from icn_ledger.domain.refusals import InvariantBroken, Malformed
 from icn_ledger.domain.seats import find_validators
 from icn_ledger.domain.snapshot_proof import SnapshotPlan, SnapshotProof
 from icn_ledger.domain.touched import RecordNames, touched_behind, touched_directly
 from icn_ledger.domain.working_set import WorkingSet
 from icn_ledger.usecases.breath import LEAVES_ON_LOOP_MAX, in_breaths
+from icn_ledger.usecases.check_recovery import read_recovery
 from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
 from icn_ledger.usecases.ports import (
     AnotherExecuted,
@@ -74,6 +82,8 @@ class FinalBlock(NamedTuple):
     descendant_headers: tuple[bytes, ...]
     parent_certificate: bytes = b""
     """As the block carries it; its digest is the header's. Empty where the parent is genesis."""
+    recovery: bytes = b""
+    """RecoveryCertificate that the block carries; its digest is the header's. Mostly empty."""
     traces: tuple[tuple[int, str], ...] = ()
     """Position and traceparent of transactions whose call was sampled; no part of the block."""
 
@@ -95,6 +105,8 @@ class _Standing(NamedTuple):
     """What the state says, the block's own set in force."""
     sets: Mapping[bytes, ValidatorSet]
     """Those that it names, and the parent's, by hash."""
+    recovery: RecoveryCertificate | None
+    """What put the set in force, where no edge block did."""
 
     @property
     def in_force(self) -> ValidatorSet:
@@ -216,44 +228,78 @@ class Executor:
                 f"the block at height {header.height} does not extend the one that was executed",
                 height=header.height,
             )
-        self._check_position(header, newest)
+        recovery = await self._read_recovery(final, header, newest)
+        self._check_position(header, newest, recovery)
         if header.transactions_root != tree_root([leaf_hash(data) for data in final.transactions]):
             raise InvalidArgument(
                 "TRANSACTIONS_ROOT_MISMATCH", "these are not the transactions that the header names"
             )
-        standing = await self._standing(header)
+        standing = await self._standing(header, recovery)
         signers = parent_signers(
             final.parent_certificate, header.parent_certificate_digest, len(standing.before.validators)
         )
         await self._check_named_roots(header)
         return await self._apply(final, header, block_hash, standing, signers)
 
-    def _check_position(self, header: block_pb2.BlockHeader, newest: ExecutedBlock) -> None:
+    async def _read_recovery(
+        self, final: FinalBlock, header: block_pb2.BlockHeader, newest: ExecutedBlock
+    ) -> RecoveryCertificate | None:
+        """What begins the block's epoch, where that is no edge block.
+
+        Raises:
+            InvalidArgument: RECOVERY_MISMATCH: the header names another.
+            InvariantBroken: a quorum made a block final that begins an epoch which nobody may begin.
+        """
+        if not final.recovery:
+            return None
+        if recovery_digest(self.genesis.hash, final.recovery) != header.finalization_digest:
+            raise InvalidArgument(
+                "RECOVERY_MISMATCH", "this is not the recovery certificate that the header names"
+            )
+        try:
+            return await read_recovery(final.recovery, newest, header.epoch, self.genesis, self.state)
+        except RecoveryInvalid as fault:
+            raise InvariantBroken(
+                f"final block {header.height} carries a recovery certificate that is none: {fault}"
+            ) from fault
+
+    def _check_position(
+        self,
+        header: block_pb2.BlockHeader,
+        newest: ExecutedBlock,
+        recovery: RecoveryCertificate | None,
+    ) -> None:
         """Refuse what no consensus makes final and no table could hold."""
         if not newest.time_ms < header.time_ms <= QUANTITY_MAX:
             raise InvalidArgument(
                 "MALFORMED_HEADER", f"block time {header.time_ms} does not follow {newest.time_ms}"
             )
         # The block after an edge is the first of the epoch that the edge's time lies in (consensus.md, E3).
-        epoch = self.genesis.epoch_of(newest.time_ms)
-        if header.epoch != epoch:
+        # A recovered epoch begins before its time: it lasts until that is past.
+        epoch = max(newest.epoch, self.genesis.epoch_of(newest.time_ms))
+        if recovery is None and header.epoch != epoch:
             raise InvalidArgument("MALFORMED_HEADER", f"epoch {header.epoch}, its parent leads to {epoch}")
-        if header.executed_height >= header.height:
-            raise InvalidArgument("MALFORMED_HEADER", "executed_height is not below the height")
-        parent = block_pb2.BlockHeader.FromString(newest.header)
-        if header.validator_set_hash != parent.next_validator_set_hash:
+        if header.executed_height >= header.height or (recovery and header.executed_height != newest.height):
             raise InvalidArgument(
-                "MALFORMED_HEADER", "its validator set is not the one that its parent names"
+                "MALFORMED_HEADER", f"executed_height {header.executed_height} of block {header.height}"
+            )
+        parent = block_pb2.BlockHeader.FromString(newest.header)
+        expected = parent.next_validator_set_hash if recovery is None else recovery.validators.hash
+        if header.validator_set_hash != expected:
+            raise InvalidArgument(
+                "MALFORMED_HEADER", "its validator set is not the one that its parent or its recovery names"
             )
         if (
-            self.genesis.epoch_of(header.time_ms) == epoch
+            self.genesis.epoch_of(header.time_ms) <= header.epoch
             and header.next_validator_set_hash != header.validator_set_hash
         ):
             raise InvalidArgument(
                 "MALFORMED_HEADER", "another validator set is named before the epoch's edge"
             )
 
-    async def _standing(self, header: block_pb2.BlockHeader) -> _Standing:
+    async def _standing(
+        self, header: block_pb2.BlockHeader, recovery: RecoveryCertificate | None
+    ) -> _Standing:
         """Who validates when the block begins.
 
         Raises:
@@ -262,7 +308,10 @@ class Executor:
         loaded = await self.state.load(RecordNames(validators={VALIDATORS_IDENTIFIER}))
         before = loaded.validators[VALIDATORS_IDENTIFIER]
         assert before is not None, "the leaf is there from genesis on"
-        validators = before.enter(header.validator_set_hash, header.epoch)
+        if recovery is None:
+            validators = before.enter(header.validator_set_hash, header.epoch)
+        else:
+            validators = before.begin_again(recovery.validators.hash, header.epoch)
         if validators is None:
             raise InvariantBroken(
                 f"final block {header.height} is of validators that our state does not name: "
@@ -271,7 +320,9 @@ class Executor:
         hashes = before.set_hashes
         data = await self.state.load_validator_sets(hashes)
         sets = {set_hash: parse_validator_set(data[set_hash]) for set_hash in hashes}
-        return _Standing(sets[before.set_hash], validators, sets)
+        if recovery is not None:
+            sets[recovery.validators.hash] = recovery.validators
+        return _Standing(sets[before.set_hash], validators, sets, recovery)
 
     async def _first_answer(self, height: int, block_hash: bytes) -> Execution:
         if 0 < height <= self.state.snapshot_height:
@@ -323,6 +374,7 @@ class Executor:
         )
         duty = self._duty_before(header, standing)
         outcome = await self._run(context, transactions, duty, standing)
+        recovery = standing.recovery
         changes = outcome.working.changes()
         check_block(outcome, changes, len(transactions))
         leaves = [
@@ -364,7 +416,8 @@ class Executor:
                 log=log,
                 edge=edge,
                 duty=self._duty_of(duty, header, standing, signers),
-                validator_sets=_sets_made(outcome),
+                recovered=None if recovery is None else _recovered(newest, recovery),
+                validator_sets=_sets_made(outcome, recovery),
                 traceparents=_traceparents(outcome.working, traces) if traces else {},
             )
         )
@@ -451,14 +504,21 @@ class Executor:
         names = touched_directly(transactions, due)
         names.duties.update(duty_identifier(one.organization, one.epoch) for one in duties)
         if any(type(message) is RekeySeat for one in transactions for message in one.messages):
-            names.consensus_keys.update(seat.public_key for seat in standing.in_force.validators)
+            names.consensus_keys.update(standing.in_force.public_keys)
+        recovery = standing.recovery
+        if recovery is not None:
+            names.consensus_keys.update(recovery.validators.public_keys)
+            names.zones.add(ZONE_IDENTIFIER)
         loaded = await self.state.load(names)
         behind = await self.state.load(touched_behind(transactions, names, loaded))
         for namespace in Namespace:
             loaded.table(namespace).update(behind.table(namespace))
         execution = BlockExecution(context, loaded, standing.sets)
         execution.record_duties(duties)
-        execution.put_in_force(standing.validators.set_hash)
+        if recovery is None:
+            execution.put_in_force(standing.validators.set_hash)
+        else:
+            execution.begin_again(recovery.validators)
         execution.release_due(due)
         async for transaction in in_breaths(transactions):
             execution.execute(transaction)
@@ -478,7 +538,7 @@ class Executor:
         self, header: block_pb2.BlockHeader, final: FinalBlock, standing: _Standing
     ) -> EpochEdge | None:
         """The epoch's last block in the chain is the one whose time lies in a later epoch (E1 and E2)."""
-        if self.genesis.epoch_of(header.time_ms) == header.epoch:
+        if self.genesis.epoch_of(header.time_ms) <= header.epoch:
             return None
         following = standing.validators.next_hash_at(header.executed_height)
         if header.next_validator_set_hash != following:
@@ -571,12 +631,28 @@ def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[by
     )
 
 
-def _sets_made(outcome: BlockOutcome) -> dict[bytes, bytes]:
-    """The set that the block left for later, where it changed it."""
+def _sets_made(outcome: BlockOutcome, recovery: RecoveryCertificate | None) -> dict[bytes, bytes]:
+    """The sets that the block named first: the one it began with, and the one it left for later."""
+    made = {} if recovery is None else {recovery.validators.hash: recovery.validators.data}
     newest = find_validators(outcome.working)
-    if not newest.pending or newest.pending[-1].height != outcome.context.height:
-        return {}
-    return {newest.next_hash: outcome.working.validator_sets[newest.next_hash].data}
+    if newest.pending and newest.pending[-1].height == outcome.context.height:
+        made[newest.next_hash] = outcome.working.validator_sets[newest.next_hash].data
+    return made
+
+
+def _recovered(parent: ExecutedBlock, recovery: RecoveryCertificate) -> EpochEdge:
+    """How the parent's epoch ended by a certificate."""
+    header = block_pb2.BlockHeader.FromString(parent.header)
+    return EpochEdge(
+        epoch=parent.epoch,
+        height=parent.height,
+        executed_height=header.executed_height,
+        header=parent.header,
+        descendant_headers=(),
+        finalization=parent.finalization,
+        next_validator_set=recovery.validators.data,
+        recovery=recovery.data,
+    )
 
 
 def _traceparents(working: WorkingSet, traces: Mapping[int, Trace]) -> dict[int, str]:

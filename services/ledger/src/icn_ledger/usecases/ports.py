@@ -97,6 +97,8 @@ class EpochEdge:
     finalization: bytes
     next_validator_set: bytes
     """Canonical bytes; empty when the set stays as it is."""
+    recovery: bytes = b""
+    """Canonical bytes of the RecoveryCertificate that handed over behind the block, where no edge did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,9 @@ class BlockCommit:
     """Of the block's epoch, this block included."""
     validator_sets: Mapping[bytes, bytes] = field(default_factory=dict)
     """Canonical bytes of the sets that were not named before, by hash."""
+    recovered: EpochEdge | None = None
+    """Set when the block carries a recovery certificate: how its parent's epoch ended. Its descendant headers
+    are in the store, whose newest block the parent is."""
     traceparents: Mapping[int, str] = field(default_factory=dict)
     """Of events by position, where the call that caused them was sampled; no part of the state."""
 

@@ -224,11 +224,7 @@ class Rebuilding:
             raise SnapshotInvalid("the state is of other validators than its block")
         if len(named) != len(validator_sets) or list(named) != sorted(validators.set_hashes):
             raise SnapshotInvalid("the validator sets are not those that the state names")
-        of_edges = {
-            step.edge.next_validator_set_hash: step.handover.next_validator_set
-            for step in steps
-            if step.handover.next_validator_set
-        }
+        of_edges = {step.following.hash: step.following.data for step in steps}
         header = proven.header
         return RestoredChain(
             block=ExecutedBlock(
@@ -257,7 +253,8 @@ class Rebuilding:
                     step.handover.edge_header,
                     step.handover.descendant_headers,
                     step.handover.finalization,
-                    step.handover.next_validator_set,
+                    step.following.data if step.handover.recovery else step.handover.next_validator_set,
+                    step.handover.recovery,
                 )
                 for step in steps
             ],

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from icn_chain.recovery import RecoveryInvalid
+from icn_kit.genesis import Genesis
+
 from icn_ledger.domain.refusals import Malformed, NotValid
 from icn_ledger.domain.touched import touched_by_validity
 from icn_ledger.domain.validity import Moment, Use, ValidityView, include
 from icn_ledger.usecases.branches import BranchCache
 from icn_ledger.usecases.breath import in_breaths
+from icn_ledger.usecases.check_recovery import read_recovery
 from icn_ledger.usecases.judging import Signatures
-from icn_ledger.usecases.ports import State
+from icn_ledger.usecases.ports import State, StateBehind
 from icn_ledger.usecases.transaction_cache import KnownTransaction, TransactionCache
 
 
@@ -39,6 +43,8 @@ async def validate_block(
     moment: Moment,
     transactions: Sequence[bytes],
     *,
+    recovery: bytes = b"",
+    genesis: Genesis,
     state: State,
     cache: TransactionCache,
     branches: BranchCache,
@@ -50,6 +56,8 @@ async def validate_block(
         StatePruned: it lies more than 256 heights back.
         AncestorUnknown: a block of the branch was not validated here.
     """
+    if recovery and (refused := await _find_fault(recovery, branch, moment, genesis, state)) is not None:
+        return refused
     ancestors = branches.ancestors(branch.unexecuted)
     known: list[KnownTransaction] = []
     try:
@@ -86,6 +94,22 @@ async def _judge_all(
     except NotValid as refusal:
         return _invalid(position, refusal)
     return use.alone()
+
+
+async def _find_fault(
+    recovery: bytes, branch: Branch, moment: Moment, genesis: Genesis, state: State
+) -> BlockJudgement | None:
+    """Why the block may not begin its epoch by the certificate that it carries; None where it may."""
+    parent = await state.block_at(branch.executed_height)
+    if parent is None:
+        raise StateBehind(branch.executed_height, state.newest.height)
+    if branch.unexecuted:
+        return BlockJudgement((), "RECOVERY_OTHER_BLOCK", "its parent is not the block executed last")
+    try:
+        await read_recovery(recovery, parent, moment.epoch, genesis, state)
+    except RecoveryInvalid as fault:
+        return BlockJudgement((), fault.reason, str(fault))
+    return None
 
 
 def _invalid(position: int, refusal: NotValid) -> BlockJudgement:

@@ -168,7 +168,8 @@ def epoch_step(edge: EpochEdge) -> service_pb2.EpochStep:
         edge_header=edge.header,
         descendant_headers=edge.descendant_headers,
         finalization=edge.finalization,
-        next_validator_set=edge.next_validator_set,
+        next_validator_set=b"" if edge.recovery else edge.next_validator_set,
+        recovery=edge.recovery,
     )
 
 

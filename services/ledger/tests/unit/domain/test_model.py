@@ -267,6 +267,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 Branch(self.ledger.state.newest.height, ()),
                 Moment(0, time_ms),
                 data,
+                genesis=self.ledger.zone.genesis,
                 state=self.ledger.state,
                 cache=self.ledger.cache,
                 branches=self.ledger.branches,

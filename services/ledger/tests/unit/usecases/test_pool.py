@@ -92,6 +92,7 @@ async def validate(
         branch or Branch(ledger.state.newest.height, ()),
         moment(ledger),
         transactions,
+        genesis=ledger.zone.genesis,
         state=ledger.state,
         cache=ledger.cache,
         branches=ledger.branches,
