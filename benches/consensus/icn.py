@@ -129,6 +129,10 @@ class IcnSide:
         except grpc.RpcError:
             return  # it was killed
 
+    async def final_height(self, seat: int) -> int | None:
+        status = await self._connection.status(self._connection.network.validators[seat])
+        return status.final_height
+
     def cpu_seconds(self) -> dict[str, float]:
         table = self._platform.processes()
 

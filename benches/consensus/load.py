@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Final
@@ -26,6 +26,9 @@ KILLED_SEAT: Final = 3
 BEFORE_KILL_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 0.5
 """Until those who watch are connected."""
+FINAL_SEAT: Final = 0
+FINAL_LOOK_SECONDS: Final = 0.005
+"""Finality is heard of so much later at most; asking oftener would cost the node more than it tells."""
 
 
 class Watched:
@@ -102,30 +105,46 @@ async def steady(side: Side, rate: int, seconds: float) -> list[float]:
     async with watching(side) as watched:
         sent_at, heights = await _send(side, signed, expire_time_ms, rate)
         await watched.wait(max(heights.values()))
-        return _latencies(watched, sent_at, heights)
+        return _latencies(watched.applied_at, sent_at, heights)
+
+
+async def look_for_finality(side: Side, final: Heights) -> None:
+    """Note when one validator knows heights to be final, until cancelled; returns where nobody can ask."""
+    while (height := await side.final_height(FINAL_SEAT)) is not None:
+        final.note(height, time.perf_counter())
+        await asyncio.sleep(FINAL_LOOK_SECONDS)
 
 
 async def steady_far_apart(side: Side, rate: int, seconds: float) -> dict[str, float]:
     """Medians in milliseconds at a rate: between blocks; from a block's proposal, and from handing a transfer
-    over, until it is applied everywhere."""
+    over, until it is final at one validator and until it is applied everywhere."""
     signed, expire_time_ms = side.sign(int(rate * seconds))
+    final = Heights()
     async with watching(side) as watched:
+        looking = asyncio.create_task(look_for_finality(side, final))
         sent_at, heights = await _send(side, signed, expire_time_ms, rate)
         await watched.wait(max(heights.values()))
+        await cancel_all([looking])
         wall_seconds = time.time() - time.perf_counter()
         filled = sorted(set(heights.values()))
         applied = {height: watched.applied_at(height) or 0.0 for height in filled}
         proposed = {height: watched.proposed_at_ms[height] for height in filled}
         figures = {
-            "delay_p50_ms": percentile(_latencies(watched, sent_at, heights), 0.5),
+            "delay_p50_ms": percentile(_latencies(watched.applied_at, sent_at, heights), 0.5),
             "delay_interval_ms": percentile(
                 [(later - earlier) * 1_000 for earlier, later in pairwise(watched.nodes[0].at_seconds)], 0.5
             ),
         }
         if all(proposed.values()):
-            figures["delay_final_ms"] = percentile(
+            figures["delay_applied_ms"] = percentile(
                 [(applied[height] + wall_seconds) * 1_000 - proposed[height] for height in filled], 0.5
             )
+        if final.heights:
+            known = {height: final.applied_at(height) or 0.0 for height in filled}
+            figures["delay_final_ms"] = percentile(
+                [(known[height] + wall_seconds) * 1_000 - proposed[height] for height in filled], 0.5
+            )
+            figures["delay_submit_final_ms"] = percentile(_latencies(final.applied_at, sent_at, heights), 0.5)
         return figures
 
 
@@ -151,7 +170,7 @@ async def one_dead(side: Side, rate: int, seconds: float) -> dict[str, float]:
         since = {number: at for number, at in sent_at.items() if at >= killed_at}
         return {
             "gap_ms": longest_gap(commits, killed_at, max(commits)) * 1_000,
-            "dead_p50_ms": percentile(_latencies(watched, since, heights), 0.5),
+            "dead_p50_ms": percentile(_latencies(watched.applied_at, since, heights), 0.5),
         }
 
 
@@ -197,10 +216,12 @@ async def _send(
     return sent_at, heights
 
 
-def _latencies(watched: Watched, sent_at: dict[bytes, float], heights: dict[bytes, int]) -> list[float]:
+def _latencies(
+    reached_at: Callable[[int], float | None], sent_at: dict[bytes, float], heights: dict[bytes, int]
+) -> list[float]:
     found = []
     for identifier, sent in sent_at.items():
-        at = watched.applied_at(heights[identifier])
+        at = reached_at(heights[identifier])
         assert at is not None, "all were waited for"
         found.append((at - sent) * 1_000)
     return found

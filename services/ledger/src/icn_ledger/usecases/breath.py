@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
 ITEMS_PER_BREATH = 32
-"""About 1 ms of work on transactions between two turns of the event loop: votes wait for all who are at work."""
+"""About 1 ms of work on transactions between two turns of the event loop: votes wait for all at work."""
 
 LEAVES_ON_LOOP_MAX = 1_000
 """Above it the tree is hashed on a thread: about 20 ms of the event loop."""
