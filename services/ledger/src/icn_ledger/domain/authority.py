@@ -24,16 +24,15 @@ class AuthorityFault(NamedTuple):
 def find_fault(transaction: Transaction, controller: Controller, time_ms: int) -> AuthorityFault | None:
     """What is wrong with the signing keys in a block of this time; None when they suffice."""
     scope: KeyScope | None = None
-    for signature in transaction.signatures:
-        key = controller.find_key(signature.key_id)
-        if key is None or key.public_key(signature.suite) is None:
+    signatures = transaction.signatures
+    for suite, key_id, _ in signatures:
+        key = controller.find_key(key_id)
+        if key is None or key.public_key(suite) is None:
             return AuthorityFault(
-                KEY_UNKNOWN,
-                f"the controller has no key {signature.key_id.hex()} of suite {signature.suite}",
-                (),
+                KEY_UNKNOWN, f"the controller has no key {key_id.hex()} of suite {suite}", ()
             )
         scope = scope or key.scope
-    signed = len(transaction.signatures)
+    signed = len(signatures)
     if scope is not None:
         if signed > 1:
             return AuthorityFault(KEY_SCOPE_EXCEEDED, "a scoped key signs alone", ())

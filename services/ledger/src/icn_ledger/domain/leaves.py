@@ -34,16 +34,30 @@ from icn_ledger.domain.records import (
     Poll,
     Record,
     RecordedEquivocation,
+    RecordTables,
     Recovery,
     Unit,
     Validators,
     Zone,
 )
+from icn_ledger.domain.wire import signed, unsigned
 
 
 def encode_leaf(namespace: Namespace, record: Record) -> bytes:
     """Canonical bytes of the record's leaf."""
     return _ENCODERS[namespace](record)
+
+
+def encode_leaves(changes: RecordTables) -> list[tuple[Namespace, bytes, bytes | None]]:
+    """Namespace, identifier and canonical bytes of each record, None for one that went."""
+    leaves: list[tuple[Namespace, bytes, bytes | None]] = []
+    for namespace in Namespace:
+        encode = _ENCODERS[namespace]
+        leaves += [
+            (namespace, identifier, None if record is None else encode(record))
+            for identifier, record in changes.table(namespace).items()
+        ]
+    return leaves
 
 
 def decode_leaf(namespace: Namespace, leaf: bytes) -> Record:
@@ -61,14 +75,19 @@ def controller_head(leaf_without_rest: state_pb2.ControllerLeaf) -> bytes:
 
 
 def _encode_controller(controller: Controller) -> bytes:
+    encoded = controller.head
+    for lane, sequence in controller.lanes:
+        entry = (b"\x08" + unsigned(lane) if lane else b"") + b"\x10" + unsigned(sequence)
+        encoded += b"\x2a" + unsigned(len(entry)) + entry
     policy = controller.recovery
+    if policy is None and not controller.is_being_recovered:
+        return encoded
     rest = state_pb2.ControllerLeaf(
-        lanes=[state_pb2.Lane(lane=lane, last_sequence=sequence) for lane, sequence in controller.lanes],
         recovery=policy
         and transaction_pb2.RecoveryPolicy(guardian=policy.guardian, delay_ms=policy.delay_ms),
         is_being_recovered=controller.is_being_recovered,
     )
-    return controller.head + rest.SerializeToString(deterministic=True)
+    return encoded + rest.SerializeToString(deterministic=True)
 
 
 def _decode_controller(leaf: bytes) -> Controller:
@@ -115,15 +134,15 @@ def _decode_unit(leaf: bytes) -> Unit:
 
 
 def _encode_account(account: Account) -> bytes:
-    return state_pb2.AccountLeaf(
-        account=account.account,
-        owner=account.owner,
-        unit=account.unit,
-        balance_minor=account.balance_minor,
-        held_minor=account.held_minor,
-        floor_minor=account.floor_minor,
-        given_minor=account.given_minor,
-    ).SerializeToString(deterministic=True)
+    identifier, owner, unit, balance_minor, held_minor, floor_minor, given_minor = account
+    encoded = b"\x0a\x10" + identifier + b"\x12\x10" + owner + b"\x1a\x10" + unit
+    if balance_minor:
+        encoded += b"\x20" + signed(balance_minor)
+    if held_minor:
+        encoded += b"\x28" + unsigned(held_minor)
+    if floor_minor:
+        encoded += b"\x30" + signed(floor_minor)
+    return encoded + b"\x38" + unsigned(given_minor) if given_minor else encoded
 
 
 def _decode_account(leaf: bytes) -> Account:

@@ -9,7 +9,7 @@ from icn.ledger.v1 import state_pb2
 from icn_crypto.merkle_log import leaf_hash, tree_root
 
 from icn_ledger.domain.events import ContractResult, Event, Movement, Receipt
-from icn_ledger.domain.wire import zigzag
+from icn_ledger.domain.wire import signed
 
 _LENGTHS = tuple(bytes((length,)) for length in range(128))
 """No posting is longer."""
@@ -40,8 +40,8 @@ def encode_postings(events: Sequence[Event]) -> list[Posted]:
 
 
 def _posting(account: bytes, counter_account: bytes, amount_minor: int, balance_minor: int) -> bytes:
-    encoded = b"\x0a\x10" + account + b"\x12\x10" + counter_account + b"\x18" + zigzag(amount_minor)
-    return encoded + b"\x20" + zigzag(balance_minor) if balance_minor else encoded
+    encoded = b"\x0a\x10" + account + b"\x12\x10" + counter_account + b"\x18" + signed(amount_minor)
+    return encoded + b"\x20" + signed(balance_minor) if balance_minor else encoded
 
 
 def encode_receipts(receipts: Sequence[Receipt], posted: Sequence[Posted]) -> list[bytes]:

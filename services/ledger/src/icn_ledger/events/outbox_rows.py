@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Callable
 from typing import Any, cast
 
-from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2, state_pb2
 from icn_kit.envelope import ENVELOPE_BYTES_MAX, ledger_event_id
 
@@ -36,6 +36,7 @@ from icn_ledger.domain.events import (
 from icn_ledger.domain.leaves import encode_leaf
 from icn_ledger.domain.receipts import encode_receipt
 from icn_ledger.domain.records import Namespace, Recovery
+from icn_ledger.domain.wire import unsigned
 from icn_ledger.usecases.ports import BlockCommit, EventRows, OutboxRows
 
 SCHEMA_VERSION = 1
@@ -49,56 +50,63 @@ def make_event_rows(genesis_hash: bytes) -> EventRows:
 
     def event_rows(commit: BlockCommit) -> OutboxRows:
         height = commit.block.height
+        # The same in every envelope of the block.
+        place = b"\x12\x10" + zone + b"\x18" + unsigned(height) + b"\x20" + unsigned(SCHEMA_VERSION)
         rows = OutboxRows([], [], [])
         ids, subjects, envelopes = cast(tuple[list[bytes], list[bytes], list[bytes]], rows)
+        traceparents = commit.traceparents
         for index, event in enumerate(commit.events):
             subject, tenant, aggregate, payload = _WRITERS[type(event)](event, commit)
             event_id = ledger_event_id(zone, height, index)
-            envelope = EventEnvelope(
-                id=event_id,
-                zone=zone,
-                height=height,
-                schema_version=SCHEMA_VERSION,
-                tenant=tenant,
-                traceparent=commit.traceparents.get(index, ""),
-                subject=subject,
-                aggregate=aggregate,
-                payload=payload,
+            envelope = b"".join(
+                (
+                    b"\x0a\x10" + event_id,
+                    place,
+                    b"\x2a\x10" + tenant if tenant else b"",
+                    _text(b"\x32", traceparents[index].encode()) if index in traceparents else b"",
+                    _text(b"\x3a", subject),
+                    _text(b"\x42", aggregate),
+                    _text(b"\x4a", payload),
+                )
+            )
+            assert len(envelope) <= ENVELOPE_BYTES_MAX, (
+                f"{subject!r} of {len(envelope)} bytes, too many to read"
             )
             ids.append(event_id)
-            subjects.append(subject.encode())
-            serialized = envelope.SerializeToString()
-            assert len(serialized) <= ENVELOPE_BYTES_MAX, (
-                f"{subject} of {len(serialized)} bytes, too many to read"
-            )
-            envelopes.append(serialized)
+            subjects.append(subject)
+            envelopes.append(envelope)
         return rows
 
     return event_rows
 
 
-_Written = tuple[str, bytes, str, bytes]
+_Written = tuple[bytes, bytes, bytes, bytes]
 """Subject, tenant, aggregate, payload."""
 
 
+def _text(tag: bytes, value: bytes) -> bytes:
+    return tag + unsigned(len(value)) + value
+
+
+def _name(kind: bytes, identifier: bytes) -> bytes:
+    return kind + b"/" + hexlify(identifier)
+
+
 def _movement(event: Movement, commit: BlockCommit) -> _Written:
-    message = events_pb2.TransferCommitted(
-        transaction_id=commit.transaction_ids[event.transaction_index],
-        height=commit.block.height,
-        block_time_ms=commit.block.time_ms,
-        source=event.source,
-        destination=event.destination,
-        unit=event.unit,
-        amount_minor=event.amount_minor,
-        memo_hash=event.memo_hash,
-        hold=event.hold,
+    block = commit.block
+    payload = b"".join(
+        (
+            b"\x0a\x20" + commit.transaction_ids[event.transaction_index],
+            b"\x10" + unsigned(block.height) + b"\x18" + unsigned(block.time_ms),
+            b"\x22\x10" + event.source,
+            b"\x2a\x10" + event.destination,
+            b"\x32\x10" + event.unit,
+            b"\x38" + unsigned(event.amount_minor),
+            b"\x42\x20" + event.memo_hash if event.memo_hash else b"",
+            b"\x4a\x10" + event.hold if event.hold else b"",
+        )
     )
-    return (
-        "icn.ledger.v1.transfer_committed",
-        event.payer,
-        f"accounts/{event.source.hex()}",
-        message.SerializeToString(),
-    )
+    return b"icn.ledger.v1.transfer_committed", event.payer, _name(b"accounts", event.source), payload
 
 
 def _transaction_refused(event: TransactionRefused, commit: BlockCommit) -> _Written:
@@ -109,9 +117,9 @@ def _transaction_refused(event: TransactionRefused, commit: BlockCommit) -> _Wri
         principal=event.principal,
     )
     return (
-        "icn.ledger.v1.transaction_refused",
+        b"icn.ledger.v1.transaction_refused",
         event.payer,
-        f"principals/{event.principal.hex()}",
+        _name(b"principals", event.principal),
         message.SerializeToString(),
     )
 
@@ -121,8 +129,8 @@ def _account_opened(event: AccountOpened, commit: BlockCommit) -> _Written:
         height=commit.block.height,
         account=state_pb2.AccountLeaf.FromString(encode_leaf(Namespace.ACCOUNT, event.account)),
     )
-    aggregate = f"accounts/{event.account.account.hex()}"
-    return "icn.ledger.v1.account_opened", event.payer, aggregate, message.SerializeToString()
+    aggregate = _name(b"accounts", event.account.account)
+    return b"icn.ledger.v1.account_opened", event.payer, aggregate, message.SerializeToString()
 
 
 def _hold_placed(event: HoldPlaced, commit: BlockCommit) -> _Written:
@@ -130,8 +138,8 @@ def _hold_placed(event: HoldPlaced, commit: BlockCommit) -> _Written:
         height=commit.block.height,
         hold=state_pb2.HoldLeaf.FromString(encode_leaf(Namespace.HOLD, event.hold)),
     )
-    aggregate = f"holds/{event.hold.hold.hex()}"
-    return "icn.ledger.v1.hold_placed", event.hold.payer, aggregate, message.SerializeToString()
+    aggregate = _name(b"holds", event.hold.hold)
+    return b"icn.ledger.v1.hold_placed", event.hold.payer, aggregate, message.SerializeToString()
 
 
 def _hold_captured(event: HoldCaptured, commit: BlockCommit) -> _Written:
@@ -146,8 +154,8 @@ def _hold_captured(event: HoldCaptured, commit: BlockCommit) -> _Written:
         amount_minor=event.amount_minor,
         remaining_minor=hold.remaining_minor - event.amount_minor,
     )
-    aggregate = f"holds/{hold.hold.hex()}"
-    return "icn.ledger.v1.hold_captured", hold.payer, aggregate, message.SerializeToString()
+    aggregate = _name(b"holds", hold.hold)
+    return b"icn.ledger.v1.hold_captured", hold.payer, aggregate, message.SerializeToString()
 
 
 def _hold_released(event: HoldReleased, commit: BlockCommit) -> _Written:
@@ -156,8 +164,8 @@ def _hold_released(event: HoldReleased, commit: BlockCommit) -> _Written:
         hold=state_pb2.HoldLeaf.FromString(encode_leaf(Namespace.HOLD, event.hold)),
         is_expired=event.is_expired,
     )
-    aggregate = f"holds/{event.hold.hold.hex()}"
-    return "icn.ledger.v1.hold_released", event.hold.payer, aggregate, message.SerializeToString()
+    aggregate = _name(b"holds", event.hold.hold)
+    return b"icn.ledger.v1.hold_released", event.hold.payer, aggregate, message.SerializeToString()
 
 
 def _floor_changed(event: FloorChanged, commit: BlockCommit) -> _Written:
@@ -167,16 +175,16 @@ def _floor_changed(event: FloorChanged, commit: BlockCommit) -> _Written:
         previous_floor_minor=event.previous_floor_minor,
         floor_minor=event.floor_minor,
     )
-    aggregate = f"accounts/{event.account.hex()}"
-    return "icn.ledger.v1.floor_changed", event.payer, aggregate, message.SerializeToString()
+    aggregate = _name(b"accounts", event.account)
+    return b"icn.ledger.v1.floor_changed", event.payer, aggregate, message.SerializeToString()
 
 
 def _recovery_started(event: RecoveryStarted, commit: BlockCommit) -> _Written:
     message = events_pb2.RecoveryStarted(height=commit.block.height, recovery=_recovery_leaf(event.recovery))
     return (
-        "icn.ledger.v1.recovery_started",
+        b"icn.ledger.v1.recovery_started",
         event.tenant,
-        f"principals/{event.recovery.principal.hex()}",
+        _name(b"principals", event.recovery.principal),
         message.SerializeToString(),
     )
 
@@ -188,9 +196,9 @@ def _recovery_cancelled(event: RecoveryCancelled, commit: BlockCommit) -> _Writt
         cancelled_by=event.cancelled_by,
     )
     return (
-        "icn.ledger.v1.recovery_cancelled",
+        b"icn.ledger.v1.recovery_cancelled",
         event.tenant,
-        f"principals/{event.recovery.principal.hex()}",
+        _name(b"principals", event.recovery.principal),
         message.SerializeToString(),
     )
 
@@ -200,9 +208,9 @@ def _recovery_completed(event: RecoveryCompleted, commit: BlockCommit) -> _Writt
         height=commit.block.height, recovery=_recovery_leaf(event.recovery)
     )
     return (
-        "icn.ledger.v1.recovery_completed",
+        b"icn.ledger.v1.recovery_completed",
         event.tenant,
-        f"principals/{event.recovery.principal.hex()}",
+        _name(b"principals", event.recovery.principal),
         message.SerializeToString(),
     )
 
@@ -211,14 +219,14 @@ def _controller_opened(event: ControllerOpened, commit: BlockCommit) -> _Written
     message = events_pb2.ControllerOpened(
         height=commit.block.height, principal=event.principal, sponsor=event.sponsor
     )
-    aggregate = f"principals/{event.principal.hex()}"
-    return "icn.ledger.v1.controller_opened", event.sponsor, aggregate, message.SerializeToString()
+    aggregate = _name(b"principals", event.principal)
+    return b"icn.ledger.v1.controller_opened", event.sponsor, aggregate, message.SerializeToString()
 
 
 def _controller_changed(event: ControllerChanged, commit: BlockCommit) -> _Written:
     message = events_pb2.ControllerChanged(height=commit.block.height, principal=event.principal)
-    aggregate = f"principals/{event.principal.hex()}"
-    return "icn.ledger.v1.controller_changed", event.tenant, aggregate, message.SerializeToString()
+    aggregate = _name(b"principals", event.principal)
+    return b"icn.ledger.v1.controller_changed", event.tenant, aggregate, message.SerializeToString()
 
 
 def _authority_founded(event: AuthorityFounded, commit: BlockCommit) -> _Written:
@@ -227,8 +235,8 @@ def _authority_founded(event: AuthorityFounded, commit: BlockCommit) -> _Written
         height=commit.block.height,
         authority=state_pb2.AuthorityLeaf.FromString(encode_leaf(Namespace.AUTHORITY, event.authority)),
     )
-    aggregate = f"authorities/{identifier.hex()}"
-    return "icn.ledger.v1.authority_founded", identifier, aggregate, message.SerializeToString()
+    aggregate = _name(b"authorities", identifier)
+    return b"icn.ledger.v1.authority_founded", identifier, aggregate, message.SerializeToString()
 
 
 def _membership_changed(event: MembershipChanged, commit: BlockCommit) -> _Written:
@@ -239,9 +247,9 @@ def _membership_changed(event: MembershipChanged, commit: BlockCommit) -> _Writt
         membership=state_pb2.MembershipLeaf.FromString(encode_leaf(Namespace.MEMBERSHIP, membership)),
     )
     return (
-        "icn.ledger.v1.membership_changed",
+        b"icn.ledger.v1.membership_changed",
         membership.organization,
-        f"memberships/{membership.organization.hex()}/{membership.member.hex()}",
+        _name(b"memberships", membership.organization) + b"/" + hexlify(membership.member),
         message.SerializeToString(),
     )
 
@@ -251,8 +259,8 @@ def _poll_opened(event: PollOpened, commit: BlockCommit) -> _Written:
         height=commit.block.height,
         poll=state_pb2.PollLeaf.FromString(encode_leaf(Namespace.POLL, event.poll)),
     )
-    aggregate = f"polls/{event.poll.poll.hex()}"
-    return "icn.ledger.v1.poll_opened", event.poll.organization, aggregate, message.SerializeToString()
+    aggregate = _name(b"polls", event.poll.poll)
+    return b"icn.ledger.v1.poll_opened", event.poll.organization, aggregate, message.SerializeToString()
 
 
 def _poll_closed(event: PollClosed, commit: BlockCommit) -> _Written:
@@ -261,8 +269,8 @@ def _poll_closed(event: PollClosed, commit: BlockCommit) -> _Written:
         block_time_ms=commit.block.time_ms,
         poll=state_pb2.PollLeaf.FromString(encode_leaf(Namespace.POLL, event.poll)),
     )
-    aggregate = f"polls/{event.poll.poll.hex()}"
-    return "icn.ledger.v1.poll_closed", event.poll.organization, aggregate, message.SerializeToString()
+    aggregate = _name(b"polls", event.poll.poll)
+    return b"icn.ledger.v1.poll_closed", event.poll.organization, aggregate, message.SerializeToString()
 
 
 def _ballot_cast(event: BallotCast, commit: BlockCommit) -> _Written:
@@ -271,8 +279,8 @@ def _ballot_cast(event: BallotCast, commit: BlockCommit) -> _Written:
         ballot=state_pb2.BallotLeaf.FromString(encode_leaf(Namespace.BALLOT, event.ballot)),
         is_recast=event.is_recast,
     )
-    aggregate = f"polls/{event.ballot.poll.hex()}"
-    return "icn.ledger.v1.ballot_cast", event.organization, aggregate, message.SerializeToString()
+    aggregate = _name(b"polls", event.ballot.poll)
+    return b"icn.ledger.v1.ballot_cast", event.organization, aggregate, message.SerializeToString()
 
 
 def _decision_enacted(event: DecisionEnacted, commit: BlockCommit) -> _Written:
@@ -284,17 +292,17 @@ def _decision_enacted(event: DecisionEnacted, commit: BlockCommit) -> _Written:
         decision=state_pb2.DecisionLeaf.FromString(encode_leaf(Namespace.DECISION, event.decision)),
         body=event.body,
     )
-    aggregate = f"authorities/{authority.hex()}"
-    return "icn.ledger.v1.decision_enacted", authority, aggregate, message.SerializeToString()
+    aggregate = _name(b"authorities", authority)
+    return b"icn.ledger.v1.decision_enacted", authority, aggregate, message.SerializeToString()
 
 
 def _equivocation_recorded(event: EquivocationRecorded, _commit: BlockCommit) -> _Written:
     recorded = event.equivocation
     leaf = state_pb2.EquivocationLeaf.FromString(encode_leaf(Namespace.EQUIVOCATION, recorded))
     message = events_pb2.EquivocationRecorded(equivocation=leaf)
-    aggregate = f"principals/{recorded.organization.hex()}"
+    aggregate = _name(b"principals", recorded.organization)
     return (
-        "icn.ledger.v1.equivocation_recorded",
+        b"icn.ledger.v1.equivocation_recorded",
         recorded.organization,
         aggregate,
         message.SerializeToString(),
@@ -310,8 +318,8 @@ def _contract_called(event: ContractCalled, commit: BlockCommit) -> _Written:
         fuel_used=event.fuel_used,
         events=[event_message(own) for own in event.events],
     )
-    aggregate = f"contracts/{event.contract.hex()}"
-    return "icn.ledger.v1.contract_called", event.payer, aggregate, message.SerializeToString()
+    aggregate = _name(b"contracts", event.contract)
+    return b"icn.ledger.v1.contract_called", event.payer, aggregate, message.SerializeToString()
 
 
 def _recovery_leaf(recovery: Recovery) -> state_pb2.RecoveryLeaf:

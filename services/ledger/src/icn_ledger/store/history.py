@@ -11,7 +11,7 @@ from struct import unpack
 
 from icn.ledger.v1 import service_pb2
 
-from icn_ledger.domain.wire import varint
+from icn_ledger.domain.wire import unsigned
 from icn_ledger.usecases.ports import BlockCommit
 
 ID_BYTES = 32
@@ -50,22 +50,19 @@ def split_outcomes(ids: bytes, receipts: Sequence[bytes]) -> list[tuple[bytes, b
 def pack_entries(commit: BlockCommit) -> dict[bytes, bytes]:
     """The block's entries by account, in order."""
     ids, block = commit.transaction_ids, commit.block
-    head = b"\x08" + varint(block.height) + b"\x10"
-    tail = b"\x30" + varint(block.time_ms)
-    packed: dict[bytes, list[bytes]] = {}
+    head = b"\x08" + unsigned(block.height) + b"\x10"
+    tail = b"\x30" + unsigned(block.time_ms)
+    packed: dict[bytes, bytes] = {}
     index = 0
     for movement, debit, credit in commit.posted:
         middle = b"\x1a\x20" + ids[movement.transaction_index] + b"\x22"
-        memo = b"\x2a\x20" + movement.memo_hash + tail if movement.memo_hash else tail
+        rest = b"\x2a\x20" + movement.memo_hash + tail if movement.memo_hash else tail
         for account, posting in ((movement.source, debit), (movement.destination, credit)):
-            entry = b"".join((head, varint(index), middle, _LENGTHS[len(posting)], posting, memo))
+            entry = head + unsigned(index) + middle + _LENGTHS[len(posting)] + posting + rest
+            field = b"\x0a" + unsigned(len(entry)) + entry
+            packed[account] = packed[account] + field if account in packed else field
             index += 1
-            field = b"\x0a" + varint(len(entry)) + entry
-            if account in packed:
-                packed[account].append(field)
-            else:
-                packed[account] = [field]
-    return {account: b"".join(fields) for account, fields in packed.items()}
+    return packed
 
 
 def unpack_entries(rows: Iterable[bytes]) -> list[service_pb2.Entry]:

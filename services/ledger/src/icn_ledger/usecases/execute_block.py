@@ -30,7 +30,7 @@ from icn_ledger.domain.duty import (
 from icn_ledger.domain.execution import BlockExecution, BlockOutcome
 from icn_ledger.domain.genesis_state import header_hash
 from icn_ledger.domain.invariants import check_block
-from icn_ledger.domain.leaves import encode_leaf
+from icn_ledger.domain.leaves import encode_leaves
 from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.messages import RecordEquivocation, RekeySeat, Transaction
 from icn_ledger.domain.posting import BlockContext, ZoneFacts
@@ -377,10 +377,7 @@ class Executor:
         recovery = standing.recovery
         changes = outcome.working.changes()
         check_block(outcome, changes, len(transactions))
-        leaves = [
-            (namespace, identifier, None if record is None else encode_leaf(namespace, record))
-            for namespace, identifier, record in changes
-        ]
+        leaves = encode_leaves(changes)
         update = await self._update_tree(leaves)
         posted = encode_postings(outcome.working.events)
         receipts = encode_receipts(outcome.receipts, posted)
@@ -584,11 +581,7 @@ def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[by
         records: its state at height 0.
         header: makes the genesis header from the state root.
     """
-    leaves = [
-        (namespace, identifier, encode_leaf(namespace, record))
-        for namespace, identifier, record in records
-        if record is not None
-    ]
+    leaves = encode_leaves(records)
     source = _CurrentPages()
     update = StateTree(source).update(
         {state_key(namespace, identifier): value for namespace, identifier, value in leaves}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 from icn.ledger.v1 import state_pb2
-from icn_ledger.domain.wire import varint, zigzag
+from icn_ledger.domain.wire import signed, unsigned
 
 
 @given(number=st.integers(1, 2**64 - 1))
@@ -16,7 +16,7 @@ from icn_ledger.domain.wire import varint, zigzag
 @example(number=2**28)
 @example(number=2**64 - 1)
 def test_a_varint_is_as_protobuf_writes_it(number: int) -> None:
-    assert b"\x10" + varint(number) == state_pb2.Lane(last_sequence=number).SerializeToString()
+    assert b"\x10" + unsigned(number) == state_pb2.Lane(last_sequence=number).SerializeToString()
 
 
 @given(number=st.integers(-(2**63), 2**63 - 1).filter(bool))
@@ -24,4 +24,4 @@ def test_a_varint_is_as_protobuf_writes_it(number: int) -> None:
 @example(number=2**63 - 1)
 @example(number=-(2**63))
 def test_a_signed_number_is_as_protobuf_writes_it(number: int) -> None:
-    assert b"\x18" + zigzag(number) == state_pb2.Posting(amount_minor=number).SerializeToString()
+    assert b"\x18" + signed(number) == state_pb2.Posting(amount_minor=number).SerializeToString()

@@ -1,0 +1,93 @@
+"""Envelopes put together by hand are those of the generated classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from icn.kit.v1.envelope_pb2 import EventEnvelope
+from icn.ledger.v1 import events_pb2
+from icn_kit.envelope import check_envelope, ledger_event_id
+from icn_ledger.domain.events import FloorChanged, Movement
+from icn_ledger.events.outbox_rows import make_event_rows
+
+from services.ledger.tests.conftest import first_commit, make_zone
+
+GENESIS_HASH = bytes(range(32))
+ZONE = GENESIS_HASH[:16]
+COMMIT = first_commit(make_zone().genesis)
+IDS = [bytes([number]) * 32 for number in range(3)]
+TRACEPARENT = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
+
+_movements = st.builds(
+    Movement,
+    transaction_index=st.integers(0, len(IDS) - 1),
+    payer=st.just(b"p" * 16),
+    source=st.binary(min_size=16, max_size=16),
+    destination=st.binary(min_size=16, max_size=16),
+    unit=st.just(b"u" * 16),
+    amount_minor=st.integers(1, 2**62),
+    source_balance_minor=st.just(0),
+    destination_balance_minor=st.just(0),
+    memo_hash=st.sampled_from([b"", b"m" * 32]),
+    hold=st.sampled_from([b"", b"h" * 16]),
+)
+
+
+@given(
+    movements=st.lists(_movements, max_size=40),
+    height=st.integers(1, 2**62),
+    time_ms=st.integers(1, 2**62),
+    traced=st.sets(st.integers(0, 40)),
+)
+def test_an_envelope_of_a_transfer_is_as_protobuf_writes_it(
+    movements: list[Movement], height: int, time_ms: int, traced: set[int]
+) -> None:
+    commit = replace(
+        COMMIT,
+        block=replace(COMMIT.block, height=height, time_ms=time_ms),
+        transaction_ids=IDS,
+        events=movements,
+        traceparents=dict.fromkeys(traced, TRACEPARENT),
+    )
+    rows = make_event_rows(GENESIS_HASH)(commit)
+    expected = [
+        EventEnvelope(
+            id=ledger_event_id(ZONE, height, index),
+            zone=ZONE,
+            height=height,
+            schema_version=1,
+            tenant=movement.payer,
+            traceparent=TRACEPARENT if index in traced else "",
+            subject="icn.ledger.v1.transfer_committed",
+            aggregate=f"accounts/{movement.source.hex()}",
+            payload=events_pb2.TransferCommitted(
+                transaction_id=IDS[movement.transaction_index],
+                height=height,
+                block_time_ms=time_ms,
+                source=movement.source,
+                destination=movement.destination,
+                unit=movement.unit,
+                amount_minor=movement.amount_minor,
+                memo_hash=movement.memo_hash,
+                hold=movement.hold,
+            ).SerializeToString(deterministic=True),
+        )
+        for index, movement in enumerate(movements)
+    ]
+    assert rows.envelopes == [envelope.SerializeToString(deterministic=True) for envelope in expected]
+    assert rows.ids == [envelope.id for envelope in expected]
+    assert rows.subjects == [envelope.subject.encode() for envelope in expected]
+
+
+def test_an_envelope_of_any_other_event_keeps_the_rules() -> None:
+    commit = replace(
+        COMMIT, block=replace(COMMIT.block, height=3), events=[FloorChanged(b"", b"a" * 16, 0, -5)]
+    )
+    (written,) = make_event_rows(GENESIS_HASH)(commit).envelopes
+    envelope = EventEnvelope.FromString(written)
+    check_envelope(envelope)
+    assert envelope.SerializeToString(deterministic=True) == written
+    assert envelope.tenant == b""
+    assert events_pb2.FloorChanged.FromString(envelope.payload).floor_minor == -5
