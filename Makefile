@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup setup-dev native run demo test check bench bench-consensus campaign model mutants lock clean
+.PHONY: help python setup setup-dev native run demo test check bench bench-consensus campaign model mutants mutation lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-15s %s\n' "$$name" "$$text"; done
@@ -45,6 +45,9 @@ bench-consensus: setup-dev ## consensus and ledger beside CometBFT, interleaved 
 
 mutants: setup-dev ## plant known bugs one by one: tests or simulator must find each
 	@$(BIN)/python -m scripts.mutants
+
+mutation: setup-dev ## mutmut on the core of consensus: its tests must notice 85 % (hours)
+	@$(BIN)/python -m scripts.mutate_core
 
 model: setup-dev ## check the model of consensus by simulation (needs node 18 with npm)
 	@$(BIN)/python -m scripts.model

@@ -28,6 +28,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 BUGS: Final = ROOT / "libs" / "sim" / "planted_bugs.toml"
 TESTS_SECONDS_MAX: Final = 600
 """A bug may make a test wait for ever; that finds it too."""
+SEEDS: Final = "400"
+"""Of the simulator, per bug: each of the bugs that only it finds is found by far fewer."""
 PYTEST_TESTS_FAILED: Final = 1
 """Exit status; others say that pytest itself could not run."""
 
@@ -154,7 +156,12 @@ def failing(tree: Path, tests: Sequence[str]) -> str | None:
 def environment(tree: Path) -> dict[str, str]:
     """Imports come from the tree and not from where its packages are installed."""
     sources = [str(path) for path in (*tree.glob("*/*/src"), tree / "protos" / "generated", tree)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sources), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **os.environ,
+        "ICN_SIM_SEEDS": SEEDS,
+        "PYTHONPATH": os.pathsep.join(sources),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def copy_of_repository(folder: Path) -> Path:
