@@ -42,6 +42,8 @@ class Zone:
     document: dict[str, Any]
     genesis: Genesis
     consensus_keys: Sequence[Mapping[Suite, SigningKey]]
+    organization_keys: Sequence[Mapping[Suite, SigningKey]]
+    """One key of each seat's organization, which its controller has."""
 
     @property
     def genesis_bytes(self) -> bytes:
@@ -199,7 +201,8 @@ def make_zone() -> Zone:
             "allowance": allowance,
         },
     }
-    return Zone(document, parse_genesis(json.dumps(document).encode()), consensus_keys)
+    genesis = parse_genesis(json.dumps(document).encode())
+    return Zone(document, genesis, consensus_keys, organization_keys)
 
 
 def account_leaf(account: bytes, balance_minor: int = -12_000) -> bytes:

@@ -529,7 +529,9 @@ def trading_zone(genesis_path: Path) -> FakeZone:
         epochs=[
             ledger.EpochStep(
                 edge_header=b"\x01", finalization=b"\x02", next_validator_set=made.genesis.validator_set
-            )
+            ),
+            ledger.EpochStep(edge_header=b"\x03", finalization=b"\x02", recovery=b"\x04"),
+            ledger.EpochStep(edge_header=b"\x05", finalization=b"\x02"),
         ],
         validator_set=made.genesis.validator_set,
     )

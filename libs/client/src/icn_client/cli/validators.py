@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icn_client.cli import validator_recovery
 from icn_client.cli.common import (
     AsOption,
     DataOption,
@@ -40,6 +41,7 @@ Examples:
   icn validators key use consensus.json --validator 2
   icn validators rekey --as sunrise-bakery --offer offer.json
   icn validators change --add offer.json --remove PRINCIPAL
+  icn validators recovery show recovery.json
 """
 _SHOW_EXAMPLES = """\b
 Examples:
@@ -82,6 +84,7 @@ def register(app: typer.Typer) -> None:
     group.add_typer(key, name="key")
     group.command("rekey", epilog=_REKEY_EXAMPLES)(rekey)
     group.command("change", epilog=_CHANGE_EXAMPLES)(change)
+    validator_recovery.register(group)
     app.add_typer(group, name="validators")
 
 
@@ -218,7 +221,7 @@ def rekey(
     from icn_client import seats, transactions
 
     directory = platform_directory(data)
-    offered = _read_offer(offer, directory)
+    offered = read_offer_file(offer, directory)
     identity = open_identity(acting, keystore, directory)
     if offered.organization != identity.principal:
         raise Refused(f"{offer} is for {offered.organization.hex()}, not for {acting}", "OFFER_OF_ANOTHER")
@@ -273,8 +276,8 @@ def change(  # noqa: PLR0917 - one parameter per option
         if not separator or not file:
             raise UsageError(f"--replace: {one!r} is not PRINCIPAL=FILE")
         seated = identifier(leaving, "--replace", "principals")
-        changes.append(seats.replace(seated, _read_offer(Path(file), directory)))
-    changes += [seats.add(_read_offer(file, directory)) for file in added or []]
+        changes.append(seats.replace(seated, read_offer_file(Path(file), directory)))
+    changes += [seats.add(read_offer_file(file, directory)) for file in added or []]
     if not changes:
         raise UsageError("nothing to change: give --add, --remove or --replace")
     identities = _signers(signers, keystore, directory)
@@ -302,7 +305,8 @@ def _signers(names: list[str] | None, keystore: Path | None, directory: Path) ->
         raise Refused(str(error), "KEYSTORE") from None
 
 
-def _read_offer(path: Path, directory: Path) -> SeatOffer:
+def read_offer_file(path: Path, directory: Path) -> SeatOffer:
+    """The offer in a file, for the zone of the platform. Raises Refused."""
     from icn_client.seats import OFFER_BYTES_MAX, OfferInvalid, read_offer
 
     try:

@@ -14,6 +14,7 @@ from icn_crypto.suites import Suite, key_id
 from icn_kit.errors import ErrorKind, RemoteError
 from icn_kit.genesis import Genesis
 from icn_kit.validators import ValidatorReport
+from msgspec import UNSET
 
 from icn_gateway.api import views
 from icn_gateway.domain.outcome import Outcome, OutcomeState
@@ -314,13 +315,14 @@ def proof_file(message: service_pb2.GetProofResponse, genesis: Genesis) -> views
     for step in message.epochs:
         # The file leaves a set out that has not changed; the ledger may send it or not.
         next_set = b"" if step.next_validator_set == current_set else step.next_validator_set
-        current_set = next_set or current_set
+        current_set = b"" if step.recovery else next_set or current_set
         epochs.append(
             views.ProofEpoch(
                 edge_header=step.edge_header.hex(),
                 descendant_headers=[header.hex() for header in step.descendant_headers],
                 finalization=step.finalization.hex(),
-                next_validator_set=next_set.hex(),
+                next_validator_set=UNSET if step.recovery else next_set.hex(),
+                recovery=step.recovery.hex() if step.recovery else UNSET,
             )
         )
     return views.ProofFile(

@@ -154,7 +154,10 @@ async def test_a_proof_is_the_file_of_the_specification(client: httpx.AsyncClien
     assert document["format"] == "icn/proof/v1"
     assert document["genesis"] == zone.genesis.hash.hex()
     assert (document["namespace"], document["identifier"]) == (3, ACCOUNT)
-    assert document["epochs"][0]["next_validator_set"] == "", "a set that has not changed is left out"
+    first, recovered, last = document["epochs"]
+    assert first["next_validator_set"] == "", "a set that has not changed is left out"
+    assert recovered["recovery"] == "04" and "next_validator_set" not in recovered
+    assert last["next_validator_set"] == "" and "recovery" not in last
 
 
 async def test_the_client_finds_nothing_wrong_with_the_members_of_a_proof(client: httpx.AsyncClient) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from icn_gateway.api.fields import (
     EXAMPLE_DIGEST,
@@ -147,7 +147,22 @@ class ProofEpoch(View):
         list[Hex], Meta(description="Headers from its child to the finalized block.")
     ]
     finalization: Annotated[Hex, Meta(description="Finalization by the epoch's own set.")]
-    next_validator_set: Annotated[Hex, Meta(description="The next set; empty when it is the epoch's own.")]
+    next_validator_set: (
+        Annotated[
+            Hex,
+            Meta(description="The next set, empty when it is the epoch's own; not beside `recovery`."),
+        ]
+        | UnsetType
+    ) = UNSET
+    recovery: (
+        Annotated[
+            Hex,
+            Meta(
+                description="Certificate by which the seated organizations ended the epoch behind the header."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class ProofFile(View):
