@@ -38,6 +38,7 @@ from icn_consensus.usecases.driver import Driver
 from icn_consensus.usecases.get_status import StatusReader
 from icn_consensus.usecases.pool import Pool
 from icn_consensus.usecases.recover import recover
+from icn_consensus.usecases.state_sync import Sources, sync_state
 
 DATABASE_POOL_SIZE: Final = 2
 """One connection stores, one reads for peers that catch up."""
@@ -116,6 +117,7 @@ class Service:
         store = self._store = await BlockStore.open(
             self._database, config.public_key, record_log.log_id, record_log.sequence
         )
+        await self._sync_state(store, record_log)
         recovered = await recover(config, self._application, store, record_log.payloads())
         evidence = EvidenceStore(self._database)
         pool = Pool(settings.pool_transactions_max, settings.pool_bytes_max)
@@ -126,16 +128,15 @@ class Service:
             store,
             record_log,
             evidence=evidence,
+            snapshots=self._application,
             pool=pool,
             clock=self._clock,
             recovered=recovered,
         )
         label = _label(config)
-        identity = Identity(config.genesis_hash, config.public_key, self._crypto, label)
-        addresses = [address for address in settings.peers if address != settings.address]
         network = self._network = PeerNetwork(
-            identity,
-            addresses,
+            self._identity,
+            self._addresses,
             self._channels,
             driver,
             final_height=driver.final_height,
@@ -171,6 +172,48 @@ class Service:
             height=recovered.final_header.height,
             address=self._server.address,
         )
+
+    @property
+    def _identity(self) -> Identity:
+        config = self._config
+        return Identity(config.genesis_hash, config.public_key, self._crypto, _label(config))
+
+    @property
+    def _addresses(self) -> list[str]:
+        return [address for address in self._settings.peers if address != self._settings.address]
+
+    async def _sync_state(self, store: BlockStore, record_log: RecordLog) -> None:
+        """Where nothing is here yet: take the state from the others, if they are far ahead.
+
+        In the first epoch nobody has a snapshot (docs/spec/snapshot.md), so nobody waits for others.
+
+        Raises:
+            SnapshotBlockMissing: see there.
+        """
+        if await store.newest() is not None or not self._addresses:
+            return
+        application, config = self._application, self._config
+        _, _, state = await application.get_info()
+        may_be_restored = state.executed_height == 0 and config.epoch_of(self._clock.now_ms()) > 0
+        if not may_be_restored and await application.restored() is None:
+            return
+        sources = Sources()
+        sources.peers = network = PeerNetwork(
+            self._identity,
+            self._addresses,
+            self._channels,
+            sources,
+            final_height=lambda: 0,
+            is_named=lambda _key: True,
+        )
+        network.start(self._guard)
+        try:
+            heights_min = self._settings.state_sync_heights_min
+            first = await sync_state(config, application, sources, len(self._addresses), heights_min)
+        finally:
+            await network.close()
+        if first is not None:
+            await store.add([first], record_log.synced_sequence)
 
     async def drain(self) -> None:
         """End streams and calls, finish the block under execution, release the key."""

@@ -39,6 +39,9 @@ class ConsensusSettings(ServiceSettings, service="consensus"):
     """Mutual TLS between validators and with clients: all three or none."""
     pool_transactions_max: Annotated[int, Field(ge=1, le=1_000_000)] = POOL_TRANSACTIONS_MAX
     pool_bytes_max: Annotated[int, Field(ge=65_536)] = POOL_BYTES_MAX
+    state_sync_heights_min: Annotated[int, Field(ge=1)] = 10_000
+    """How far ahead another must be for a validator without a state to take theirs: a few minutes of
+    executing. Below it every block is executed, which leaves the validator with all history."""
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """Metrics and probes where consensus is a process of its own; 0 takes a free port."""

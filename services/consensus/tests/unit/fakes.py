@@ -15,9 +15,11 @@ from icn_consensus.usecases.ports import (
     FetchRequest,
     FinalBlock,
     Found,
+    RestoredBlock,
     StoredBlock,
     TransactionCheck,
 )
+from icn_crypto.hashing import sha256
 
 LATER_MS = 2_000_000
 
@@ -135,6 +137,31 @@ class FakePeers:
 
     def send_fetch_response(self, peer: bytes, request: int, found: Found) -> None:
         self.responses.append((peer, request, found))
+
+
+CHUNK = b"a chunk"
+
+
+class FakeSnapshots:
+    """One snapshot of one chunk; nothing is restored."""
+
+    async def snapshot(self) -> bytes:
+        return b"a snapshot"
+
+    async def snapshot_chunk(self, digest: bytes) -> bytes:
+        return CHUNK if digest == sha256(CHUNK) else b""
+
+    async def offer_snapshot(self, snapshot: bytes) -> tuple[int, tuple[bytes, ...]]:
+        raise AssertionError("a validator that takes part restores nothing")
+
+    async def put_snapshot_chunk(self, chunk: bytes) -> None:
+        raise AssertionError("a validator that takes part restores nothing")
+
+    async def restore_snapshot(self) -> None:
+        raise AssertionError("a validator that takes part restores nothing")
+
+    async def restored(self) -> RestoredBlock | None:
+        return None
 
 
 @dataclass

@@ -15,7 +15,7 @@ from icn_consensus.usecases.recover import recover
 from icn_kit.clock import Clock, SystemClock
 from icn_kit.errors import Unavailable
 
-from .fakes import FakePeers, FakeRecordLog, FakeStore
+from .fakes import FakePeers, FakeRecordLog, FakeSnapshots, FakeStore
 from .test_recover import CONFIG, Application
 
 
@@ -44,6 +44,7 @@ async def make_driver(store: FakeStore, clock: Clock | None = None) -> Driver:
         store,
         FakeRecordLog(),
         evidence=SimpleNamespace(),  # type: ignore[arg-type]
+        snapshots=FakeSnapshots(),
         pool=Pool(),
         clock=clock or SystemClock(),
         recovered=await recover(CONFIG, Application(), FakeStore(), []),

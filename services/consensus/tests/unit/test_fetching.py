@@ -12,9 +12,10 @@ from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, Even
 from icn_consensus.usecases import fetching
 from icn_consensus.usecases.fetching import Answering, Asking
 from icn_consensus.usecases.ports import FetchRequest, Found, StoredBlock
+from icn_crypto.hashing import sha256
 from icn_kit.errors import Unavailable
 
-from .fakes import FakePeers, FakeStore, settle
+from .fakes import CHUNK, FakePeers, FakeSnapshots, FakeStore, settle
 from .test_judging import some_block
 
 HASH = b"h" * 32
@@ -106,7 +107,7 @@ class TestAnswering:
         def find_unexecuted(block_hash: bytes) -> Block | None:
             return unexecuted if block_hash == unexecuted.hash else None
 
-        answering = Answering(peers, store, KnowsBlocks(), find_unexecuted)  # type: ignore[arg-type]
+        answering = Answering(peers, store, KnowsBlocks(), find_unexecuted, FakeSnapshots())  # type: ignore[arg-type]
         task = asyncio.ensure_future(answering.run())
         yield peers, store, answering
         task.cancel()
@@ -135,6 +136,32 @@ class TestAnswering:
         answering.put(ANA, peer_pb2.FetchRequest(request=5, **what))
         await settle()
         assert peers.responses == [(ANA, 5, Found(tuple(blocks), tuple(certificates)))]
+
+    @pytest.mark.parametrize(
+        ("what", "found"),
+        [
+            ({"snapshot": True}, b"a snapshot"),
+            ({"snapshot_chunk": sha256(CHUNK)}, CHUNK),
+            ({"snapshot_chunk": sha256(b"another")}, b""),
+            ({"snapshot_chunk": b"short"}, b""),
+        ],
+    )
+    async def test_snapshots_and_their_chunks_are_sent_as_the_application_keeps_them(
+        self, world: Any, what: dict[str, Any], found: bytes
+    ) -> None:
+        peers, _, answering = world
+        answering.put(ANA, peer_pb2.FetchRequest(request=5, **what))
+        await settle()
+        assert peers.responses == [(ANA, 5, Found(snapshot=found))]
+
+    async def test_a_store_that_begins_above_the_height_asked_for_answers_that_it_has_nothing(
+        self, world: Any
+    ) -> None:
+        peers, store, answering = world
+        del store.blocks[1]
+        answering.put(ANA, peer_pb2.FetchRequest(request=5, final_from_height=1))
+        await settle()
+        assert peers.responses == [(ANA, 5, Found())]
 
     async def test_a_peer_that_asks_faster_than_it_is_answered_is_not_heard(self, world: Any) -> None:
         peers, _, answering = world

@@ -26,6 +26,7 @@ from icn_consensus.usecases.ports import (
     Choice,
     Execution,
     FinalBlock,
+    RestoredBlock,
     StateBehind,
     TransactionCheck,
 )
@@ -34,6 +35,8 @@ CALL_SECONDS_MAX: Final = 10.0
 """For a look at the state; it takes milliseconds unless the node is overloaded."""
 EXECUTE_SECONDS_MAX: Final = 60.0
 """For a full block on a slow disk. When it passes, the same call is made again: it is executed once."""
+RESTORE_SECONDS_MAX: Final = 1_800.0
+"""For a state of gigabytes."""
 RETRY_SECONDS: Final = 0.2
 """Between tries while the application is away."""
 _RETRIED: Final = (ErrorKind.UNAVAILABLE, ErrorKind.DEADLINE_EXCEEDED, ErrorKind.CANCELLED)
@@ -172,6 +175,69 @@ class ApplicationCalls(ABC):
             ) from error
         outcomes = [(outcome.transaction_id, outcome.receipt) for outcome in answer.outcomes]
         return Execution(_state(answer.state), outcomes)
+
+    async def snapshot(self) -> bytes:
+        """The newest snapshot that is kept, empty where none is.
+
+        Raises:
+            DomainError: the application is away.
+        """
+        answer = await _answered(self._stub.GetSnapshot(application_pb2.GetSnapshotRequest()))
+        data: bytes = answer.snapshot
+        return data
+
+    async def snapshot_chunk(self, digest: bytes) -> bytes:
+        """A chunk of a snapshot, empty where it is not kept.
+
+        Raises:
+            DomainError: the application is away.
+        """
+        request = application_pb2.GetSnapshotChunkRequest(digest=digest)
+        try:
+            answer = await _answered(self._stub.GetSnapshotChunk(request))
+        except DomainError as error:
+            if error.kind is ErrorKind.NOT_FOUND:
+                return b""
+            raise
+        data: bytes = answer.chunk
+        return data
+
+    async def offer_snapshot(self, snapshot: bytes) -> tuple[int, tuple[bytes, ...]]:
+        """Begin to restore a snapshot: its height, and the chunks that are missing.
+
+        Raises:
+            DomainError: it is refused, or the application is away.
+        """
+        request = application_pb2.OfferSnapshotRequest(snapshot=snapshot)
+        answer = await _answered(self._stub.OfferSnapshot(request, timeout=EXECUTE_SECONDS_MAX))
+        return answer.height, tuple(answer.missing)
+
+    async def put_snapshot_chunk(self, chunk: bytes) -> None:
+        """Hand over the next chunk that is missing.
+
+        Raises:
+            DomainError: it is refused, or the application is away.
+        """
+        request = application_pb2.PutSnapshotChunkRequest(chunk=chunk)
+        await _answered(self._stub.PutSnapshotChunk(request, timeout=EXECUTE_SECONDS_MAX))
+
+    async def restore_snapshot(self) -> None:
+        """Make the snapshot the state.
+
+        Raises:
+            DomainError: it is refused, or the application is away.
+        """
+        request = application_pb2.RestoreSnapshotRequest()
+        await _answered(self._stub.RestoreSnapshot(request, timeout=RESTORE_SECONDS_MAX))
+
+    async def restored(self) -> RestoredBlock | None:
+        """The block whose state was restored, while none was executed after it; waits until the application
+        answers."""
+        answer = await self._persistently(lambda: self._stub.GetInfo(application_pb2.GetInfoRequest()))
+        if not answer.HasField("restored"):
+            return None
+        found = answer.restored
+        return RestoredBlock(found.header, found.finalization, tuple(found.descendant_headers))
 
     async def _persistently(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """Make an idempotent call until it is answered."""

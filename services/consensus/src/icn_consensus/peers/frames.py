@@ -76,6 +76,10 @@ def fetch_request_frame(request: FetchRequest) -> bytes:
         message.block_hash = request.block_hash
     elif request.final_from_height is not None:
         message.final_from_height = request.final_from_height
+    elif request.snapshot_chunk is not None:
+        message.snapshot_chunk = request.snapshot_chunk
+    elif request.snapshot:
+        message.snapshot = True
     else:
         assert request.certificates_from_view is not None, "a request asks for one thing"
         message.certificates_from_view = request.certificates_from_view
@@ -89,6 +93,7 @@ def fetch_response_frame(request: int, found: Found) -> bytes:
         blocks=found.blocks,
         certificates=found.certificates,
         descendant_headers=found.descendant_headers,
+        snapshot=found.snapshot,
     )
     return request_bytes(peer_pb2.PeerFrame(fetch_response=response))
 

@@ -38,6 +38,8 @@ CHECK_TRIES_MAX: Final = 5
 CHECK_RETRY_SECONDS: Final = 0.2
 POOL_FULL: Final = "POOL_FULL"
 """Stable reason of a refusal for want of room; retry_after_ms says when to try again."""
+HISTORY_MISSING: Final = "HISTORY_MISSING"
+"""What an application that began with a snapshot says where it cannot know what was executed before."""
 RETRY_AFTER_MS: Final = 500
 """What a client is told when the pool is full: about two full blocks are final after it."""
 
@@ -289,7 +291,9 @@ class Admission:
                 )
             )
         elif check.reason:
-            sink.tell(News(position, identifier, SubmitState.REFUSED, check.reason, check.message))
+            is_unknown = check.reason == HISTORY_MISSING
+            state = SubmitState.UNKNOWN if is_unknown else SubmitState.REFUSED
+            sink.tell(News(position, identifier, state, check.reason, check.message))
         else:
             return self._admit_sound(data, sink, position, check, now)
         self._tally["client", "refused" if check.reason else "known"] += 1

@@ -73,6 +73,7 @@ from icn_consensus.usecases.ports import (
     FinalBlock,
     Peers,
     RecordLog,
+    Snapshots,
     TransactionCheck,
 )
 from icn_consensus.usecases.submit_recovery import submit_recovery
@@ -113,6 +114,7 @@ class Driver:
         record_log: RecordLog,
         *,
         evidence: EvidenceStore,
+        snapshots: Snapshots,
         pool: Pool,
         clock: Clock,
         recovered: Recovered,
@@ -120,6 +122,7 @@ class Driver:
         self._config = config
         self._application = application
         self._store = store
+        self._snapshots = snapshots
         self._record_log = record_log
         self._clock = clock
         self._clock_watch = ClockWatch()
@@ -188,7 +191,7 @@ class Driver:
         """
         self._peers, self._note_peer_height = peers, note_peer_height
         self._asking = Asking(peers, self.put)
-        self._answering = Answering(peers, self._store, self.replica, self.executor.block)
+        self._answering = Answering(peers, self._store, self.replica, self.executor.block, self._snapshots)
         self._forwarder = Forwarder(
             self.pool,
             peers,

@@ -11,14 +11,14 @@ from typing import Any, Final
 import structlog
 from icn_chain.header import INTEGER_MAX
 from icn_crypto.hashing import HASH_BYTES
-from icn_kit.errors import Unavailable
+from icn_kit.errors import DomainError
 
 from icn_consensus.domain.actions import Fetch, FetchBlock, FetchCertificates, FetchFinalBlocks
 from icn_consensus.domain.block import Block
 from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, Event, FetchFailed
 from icn_consensus.domain.replica import Replica
 from icn_consensus.metrics import EVENTS_DROPPED
-from icn_consensus.usecases.ports import BlockStore, FetchRequest, Found, Peers, StoredBlock
+from icn_consensus.usecases.ports import BlockStore, FetchRequest, Found, Peers, Snapshots, StoredBlock
 
 ANSWER_SECONDS_MAX: Final = 3.0
 """For a page of 3 MiB over 10 Mbit/s."""
@@ -104,12 +104,14 @@ class Answering:
         store: BlockStore,
         replica: Replica,
         find_unexecuted: Callable[[bytes], Block | None],
+        snapshots: Snapshots,
     ) -> None:
         """``find_unexecuted`` finds a final block that may not be in the store yet."""
         self._peers = peers
         self._store = store
         self._replica = replica
         self._find_unexecuted = find_unexecuted
+        self._snapshots = snapshots
         self._waiting: deque[tuple[bytes, Any]] = deque()
         self._per_peer: Counter[bytes] = Counter()
         self._has_waiting = asyncio.Event()
@@ -135,7 +137,7 @@ class Answering:
                 self._has_waiting.clear()
             try:
                 found = await self._find(request)
-            except Unavailable as error:
+            except DomainError as error:
                 _log.warning("a peer's request cannot be answered", peer=peer.hex(), problem=error.message)
                 found = Found()
             self._peers.send_fetch_response(peer, request.request, found)
@@ -146,9 +148,14 @@ class Answering:
             return await self._find_block(request.block_hash)
         if what == "final_from_height" and 0 < request.final_from_height <= INTEGER_MAX:
             page = await self._store.page(request.final_from_height)
-            return page_of(page) if page else Found()
+            # A store that begins with a snapshot lacks the blocks before it.
+            return page_of(page) if page and page[0].height == request.final_from_height else Found()
         if what == "certificates_from_view" and request.certificates_from_view <= INTEGER_MAX:
             return Found(certificates=self._replica.certificates_from(request.certificates_from_view))
+        if what == "snapshot":
+            return Found(snapshot=await self._snapshots.snapshot())
+        if what == "snapshot_chunk" and len(request.snapshot_chunk) == HASH_BYTES:
+            return Found(snapshot=await self._snapshots.snapshot_chunk(request.snapshot_chunk))
         return Found()
 
     async def _find_block(self, block_hash: bytes) -> Found:

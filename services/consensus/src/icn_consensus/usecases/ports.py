@@ -204,13 +204,48 @@ class Peers(Protocol):
         """Answer a peer."""
 
 
+class RestoredBlock(NamedTuple):
+    """The block whose state an application was restored to; the application has judged it final."""
+
+    header: bytes
+    finalization: bytes
+    """Of a descendant."""
+    descendant_headers: tuple[bytes, ...]
+    """From its child to the block that the finalization names."""
+
+
+class Snapshots(Protocol):
+    """Snapshots of this validator's application (ApplicationService), which alone looks inside. Every call
+    raises DomainError when it is refused or the application is away."""
+
+    async def snapshot(self) -> bytes:
+        """The newest that is kept, without its chunks; empty where none is."""
+
+    async def snapshot_chunk(self, digest: bytes) -> bytes:
+        """A chunk by its SHA-256; empty where it is not kept."""
+
+    async def offer_snapshot(self, snapshot: bytes) -> tuple[int, tuple[bytes, ...]]:
+        """Begin to restore another's: its height, and the chunks that are missing, in order."""
+
+    async def put_snapshot_chunk(self, chunk: bytes) -> None:
+        """Hand over the next chunk that is missing."""
+
+    async def restore_snapshot(self) -> None:
+        """Make it the state."""
+
+    async def restored(self) -> RestoredBlock | None:
+        """The block whose state was restored, while none was executed after it."""
+
+
 class FetchRequest(NamedTuple):
-    """What one validator asks of another (peer.proto); exactly one of the three is set."""
+    """What one validator asks of another (peer.proto); exactly one is set."""
 
     request: int
     block_hash: bytes | None = None
     final_from_height: int | None = None
     certificates_from_view: int | None = None
+    snapshot: bool = False
+    snapshot_chunk: bytes | None = None
 
 
 class Found(NamedTuple):
@@ -219,6 +254,8 @@ class Found(NamedTuple):
     blocks: tuple[bytes, ...] = ()
     certificates: tuple[bytes, ...] = ()
     descendant_headers: tuple[bytes, ...] = ()
+    snapshot: bytes = b""
+    """Or the chunk of one."""
 
 
 class Submissions(Protocol):
