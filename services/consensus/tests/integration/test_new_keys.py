@@ -12,9 +12,12 @@ import psycopg
 import pytest
 from icn.consensus.v1 import block_pb2
 from icn_chain.validator_set import NO_SEAT
-from icn_consensus.peers import network
+from icn_consensus.domain.actions import MessageKind
+from icn_consensus.peers import frames, network
 from icn_consensus.peers.hello import Identity
+from icn_consensus.peers.standing import FAULTS_MAX
 from icn_consensus.usecases.crypto import ConsensusCrypto
+from icn_consensus.usecases.ports import FetchRequest
 from icn_crypto.suites import SigningKey, Suite
 
 from .conftest import WAIT_SECONDS, MakeFederation, Validator, until
@@ -109,3 +112,23 @@ async def test_followers_are_bounded_and_only_their_questions_are_heard(
     assert await reason_of_end(calls[2]) == (grpc.StatusCode.UNAVAILABLE, "FOLLOWERS_FULL")
     for call in calls[:2]:
         call.cancel()
+
+
+async def test_a_recovery_certificate_is_heard_of_a_follower_and_one_that_is_none_ends_its_stream(
+    make_federation: MakeFederation,
+) -> None:
+    """With all keys lost everybody is a follower to everybody."""
+    federation = make_federation()
+    await federation.start()
+    key = SigningKey.generate(Suite.ED25519)
+    genesis_hash = federation.network.genesis.hash
+    call = dial(federation, 0)
+    await shake_hands(call, Identity(genesis_hash, key.public_key, ConsensusCrypto(key, genesis_hash)))
+    for _ in range(2 * FAULTS_MAX):
+        await call.write(frames.message_frame(MessageKind.VOTE, b"no vote"))
+    await call.write(frames.fetch_request_frame(FetchRequest(7, final_from_height=1)))
+    parsed = frames.parse_frames(await call.read())
+    while all(frame.WhichOneof("kind") != "fetch_response" for frame in parsed):
+        parsed = frames.parse_frames(await call.read())
+    await call.write(frames.message_frame(MessageKind.RECOVERY, b"no certificate"))
+    assert await reason_of_end(call) == (grpc.StatusCode.UNAVAILABLE, "PEER_BARRED")

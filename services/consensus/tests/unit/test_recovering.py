@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from functools import partial
 
 import pytest
-from icn_chain.recovery import RecoveryCertificate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from icn_chain.malformed import MalformedMessage
+from icn_chain.recovery import RecoveryCertificate, parse_recovery
 from icn_consensus.domain.actions import MessageKind, ReportKind
 from icn_consensus.domain.block import ExecutedState
 from icn_consensus.domain.config import Recovered
@@ -15,6 +19,7 @@ from icn_consensus.domain.records import RecordKind, decode_record
 from icn_consensus.domain.recovering import OFFERS_MAX, RecoveryRefused, consider, on_recovery
 from icn_consensus.domain.recovery import restore
 from icn_sim.ledger import LedgerApplication, founder, genesis_of
+from icn_sim.mutations import MUTATIONS
 from icn_sim.node import Node
 from icn_sim.restoring import certificate_of
 from icn_sim.traders import Traders
@@ -224,6 +229,34 @@ def test_a_certificate_that_does_not_hold_begins_nothing_and_its_sender_is_blame
     assert expected in kinds
     first.handle(RecoveryReceived(liar.public_key, b"no certificate"))
     assert ReportKind.DISHONEST_MESSAGE in {report.kind for report in first.reports}
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), mutate=st.sampled_from(MUTATIONS))
+def test_a_changed_certificate_begins_no_epoch_of_other_terms(
+    seed: int, mutate: Callable[[random.Random, bytes], bytes]
+) -> None:
+    """One signed by exactly as many organizations as must."""
+    node, certificate = stopped()
+    data = mutate(random.Random(seed), certificate.data)
+    state = node.replica._state
+    before = state.epoch
+    node.replica.step(RecoveryReceived(b"p" * 32, data), node.now_ms())
+    try:
+        changed = parse_recovery(data)
+    except MalformedMessage:
+        assert state.epoch == before
+        return
+    assert state.epoch == before or changed.body == certificate.body
+
+
+def stopped() -> tuple[Node, RecoveryCertificate]:
+    """A node that follows, and what would begin an epoch there."""
+    network = Federation()
+    network.trade(2)
+    network.lose(0, 0, 0, 0)
+    node = network.nodes[0]
+    return node, certificate_of(network, node, node.disk.blocks[-1].block.header, 0, signers=3)
 
 
 def test_certificates_that_wait_are_bounded(network: Federation) -> None:
