@@ -64,7 +64,7 @@ async def check_transactions(
     newest = state.newest
     view = await state.load_validity(touched_by_validity(one.transaction for one in known), newest.height)
     # The newest block may be a heartbeat old; the next one will have about our clock's time.
-    moment = Moment(genesis.epoch_of(newest.time_ms), max(newest.time_ms + 1, clock.now_ms()))
+    moment = Moment(newest.epoch_of_next(genesis), max(newest.time_ms + 1, clock.now_ms()))
     signatures = Signatures(cache)
     possible_from_ms = max(newest.time_ms + 1, moment.time_ms - genesis.block_time_distance_ms_max)
     checks = await _judge_each(read, view, moment, possible_from_ms, signatures)

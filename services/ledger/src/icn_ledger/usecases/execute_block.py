@@ -275,8 +275,7 @@ class Executor:
                 "MALFORMED_HEADER", f"block time {header.time_ms} does not follow {newest.time_ms}"
             )
         # The block after an edge is the first of the epoch that the edge's time lies in (consensus.md, E3).
-        # A recovered epoch begins before its time: it lasts until that is past.
-        epoch = max(newest.epoch, self.genesis.epoch_of(newest.time_ms))
+        epoch = newest.epoch_of_next(self.genesis)
         if recovery is None and header.epoch != epoch:
             raise InvalidArgument("MALFORMED_HEADER", f"epoch {header.epoch}, its parent leads to {epoch}")
         if header.executed_height >= header.height or (recovery and header.executed_height != newest.height):

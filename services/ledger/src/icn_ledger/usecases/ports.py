@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from icn_crypto.merkle_log import Log
 from icn_kit.errors import DomainError, ErrorKind
+from icn_kit.genesis import Genesis
 
 from icn_ledger.domain.duty import DutyCounts
 from icn_ledger.domain.events import Event
@@ -81,6 +82,11 @@ class ExecutedBlock:
     """Canonical bytes of the certificate that covers it; empty for genesis."""
     next_validator_set_hash: bytes
     """Of the set that the state after it names for the next epoch."""
+
+    def epoch_of_next(self, genesis: Genesis) -> int:
+        """Epoch of the block that follows, where no recovery begins another. One that a recovery began lies
+        ahead of its time, and lasts until that is past."""
+        return max(self.epoch, genesis.epoch_of(self.time_ms))
 
 
 @dataclass(frozen=True, slots=True)

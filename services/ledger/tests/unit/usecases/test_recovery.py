@@ -11,11 +11,20 @@ from icn_chain.malformed import MalformedMessage
 from icn_chain.recovery import RecoveryCertificate, parse_recovery, recovery_digest
 from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, ZONE_IDENTIFIER
 from icn_ledger.domain.validity import Moment
+from icn_ledger.usecases.check_transactions import check_transactions
 from icn_ledger.usecases.execute_block import Execution, FinalBlock, Halted
 from icn_ledger.usecases.validate_block import Branch, validate_block
 from icn_sim.memory_state import MemoryState
 
-from services.ledger.tests.conftest import EPOCH_MS, Ledger
+from services.ledger.tests.conftest import (
+    EPOCH_MS,
+    PLENTY,
+    FixedClock,
+    Ledger,
+    create_unit,
+    identifier,
+    set_allowance,
+)
 from services.ledger.tests.recoveries import executed_height, new_keys, prove_in, recovery
 from services.ledger.tests.seats import ed25519, rekey
 
@@ -96,6 +105,30 @@ async def test_the_chain_goes_on_at_the_same_root_with_other_keys(stopped: Stopp
     set_hash = certificate.validators.hash
     await ledger.execute(**own, after_ms=2 * EPOCH_MS, next_validator_set_hash=set_hash)
     assert (await ledger.execute()).block.epoch == certificate.epoch + 1
+
+
+async def test_the_pool_counts_allowances_of_the_epoch_that_began_ahead_of_its_time(stopped: Stopped) -> None:
+    ledger, zone = stopped.ledger, stopped.ledger.zone
+    certificate = stopped.certificate()
+    await stopped.execute(certificate)
+    shop = zone.organizations[0]
+    limits = {**PLENTY, "signatures_per_epoch": 2}
+    await ledger.execute(
+        zone.transaction(zone.authority, set_allowance(shop.principal, **limits)), epoch=certificate.epoch
+    )
+    await ledger.execute(
+        *(zone.transaction(shop, create_unit(identifier(name))) for name in ("one", "two")),
+        epoch=certificate.epoch,
+    )
+    clock = FixedClock(ledger.state.newest.time_ms)
+    (checked,) = await check_transactions(
+        [zone.transaction(shop, create_unit(identifier("three")))],
+        zone.genesis,
+        ledger.state,
+        ledger.cache,
+        clock,
+    )
+    assert checked.reason == "ALLOWANCE_EXCEEDED"
 
 
 async def test_what_was_pending_is_void(stopped: Stopped) -> None:
