@@ -30,6 +30,10 @@ SHARED_POSTGRES = {"max_connections": "64"}
 """Five or six per service and its migrations, with room for those who look."""
 SECRETS_OF_MEMBERS = ("ICN_PASSPHRASE", "ICN_PASSPHRASE_FILE", "ICN_KEYSTORE", "ICN_STEWARD_KEYSTORE")
 """What opens a person's keystore does not reach the platform's processes."""
+GRPC_EXPERIMENTS = "-event_engine_client,-event_engine_listener"
+"""gRPC reads and writes on the thread that waits for its events, not on threads of an engine behind it: half
+the CPU time of a message (docs/adr/0032-grpc-without-its-event-engine.md). What the operator sets counts."""
+
 HIDDEN_VARIABLE = "ICN_HIDDEN"
 """Folders outside the platform's own that no part may reach, separated as in PATH: a person's keystores."""
 
@@ -306,7 +310,8 @@ def port_of(address: str) -> int:
 
 def _environment() -> dict[str, str]:
     kept_back = (*SECRETS_OF_MEMBERS, HIDDEN_VARIABLE)
-    return {name: value for name, value in os.environ.items() if name not in kept_back}
+    told = {name: value for name, value in os.environ.items() if name not in kept_back}
+    return {"GRPC_EXPERIMENTS": GRPC_EXPERIMENTS, **told}
 
 
 def _door(prefix: str, metrics: str) -> dict[str, str]:

@@ -53,6 +53,19 @@ def test_what_opens_a_keystore_does_not_reach_the_platform(
         assert "a secret of a member" not in part.environment.values()
 
 
+def test_grpc_has_no_threads_of_its_own_unless_the_operator_wants_them(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> set[str]:
+        hosted = [part for part in parts.stages(network)[1].parts.values() if isinstance(part, HostedProcess)]
+        return {part.environment["GRPC_EXPERIMENTS"] for part in hosted}
+
+    monkeypatch.delenv("GRPC_EXPERIMENTS", raising=False)
+    assert told() == {parts.GRPC_EXPERIMENTS}
+    monkeypatch.setenv("GRPC_EXPERIMENTS", "event_engine_fork")
+    assert told() == {"event_engine_fork"}
+
+
 def test_every_validator_knows_the_others_and_only_its_own_database(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
