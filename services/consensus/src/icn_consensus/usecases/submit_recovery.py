@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -46,11 +47,11 @@ async def submit_recovery(
     except RecoveryInvalid as fault:
         raise InvalidArgument(fault.reason, str(fault), **fault.figures) from fault
     put(RecoveryReceived(public_key, data))
-    end = asyncio.get_running_loop().time() + BEGINS_WITHIN_SECONDS
+    end = time.monotonic() + BEGINS_WITHIN_SECONDS
     while (
         status := replica.status()
     ).epoch < certificate.epoch and status.final_height >= certificate.height:
-        if asyncio.get_running_loop().time() > end:
+        if time.monotonic() > end:
             break
         await asyncio.sleep(POLL_SECONDS)
     return status.epoch == certificate.epoch, status

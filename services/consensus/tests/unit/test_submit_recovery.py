@@ -1,0 +1,78 @@
+"""What an operator is told who hands over a recovery certificate."""
+
+from __future__ import annotations
+
+from icn_chain.recovery import RecoveryCertificate
+from icn_consensus.usecases.submit_recovery import submit_recovery
+from icn_kit.errors import DomainError, ErrorKind
+from icn_sim.application import at_once
+from icn_sim.node import Node
+from icn_sim.restoring import certificate_of
+
+from .test_recovering import Federation
+
+
+def told(node: Node, data: bytes) -> tuple[bool, int, int] | tuple[ErrorKind, str, dict[str, object]]:
+    """Whether the epoch has begun, epoch and height; or the refusal."""
+    try:
+        has_begun, status = at_once(submit_recovery(data, node.replica, node.handle, node.public_key))
+    except DomainError as error:
+        return error.kind, error.reason, error.metadata
+    return has_begun, status.epoch, status.final_height
+
+
+def of_newest(network: Federation, node: Node, **changes: object) -> RecoveryCertificate:
+    header = node.disk.blocks[-1].block.header
+    return certificate_of(network, node, header, 0, **changes)  # type: ignore[arg-type]
+
+
+def test_it_begins_at_once_where_nothing_is_missing_and_may_be_handed_over_again() -> None:
+    network = Federation()
+    network.trade()
+    network.lose(0, 0, 0, 0)
+    node = network.nodes[0]
+    certificate = of_newest(network, node)
+    begun = (True, certificate.epoch, certificate.height)
+    assert told(node, certificate.data) == begun
+    assert told(node, certificate.data) == begun
+    older = certificate_of(network, node, node.disk.blocks[-1].block.header, 1)
+    assert older.epoch == certificate.epoch and older.validators != certificate.validators
+    kind, reason, _ = told(node, older.data)
+    assert (kind, reason) == (ErrorKind.FAILED_PRECONDITION, "RECOVERY_EPOCH_PASSED")
+
+
+def test_a_refusal_says_which_rule_and_which_numbers() -> None:
+    network = Federation()
+    network.trade()
+    network.lose(0, 2, 0, 0)
+    ahead, chosen = network.nodes[0], network.nodes[1]
+    certificate = of_newest(network, chosen)
+    kind, reason, figures = told(ahead, certificate.data)
+    assert (kind, reason) == (ErrorKind.FAILED_PRECONDITION, "RECOVERY_OTHER_CHAIN")
+    assert figures == {"height": certificate.height, "final_height": len(ahead.disk.blocks)}
+    for changes, expected in (
+        ({"signers": 2}, (ErrorKind.INVALID_ARGUMENT, "RECOVERY_QUORUM_NOT_MET", {"signed": 2, "quorum": 3})),
+        (
+            {"state_root": bytes(32)},
+            (ErrorKind.FAILED_PRECONDITION, "RECOVERY_OTHER_ROOT", {"height": certificate.height}),
+        ),
+    ):
+        assert told(chosen, of_newest(network, chosen, **changes).data) == expected
+    for data in (b"", b"\xff", certificate.data[:-1], certificate.data + b"\x00", bytes(800_000)):
+        assert (told(chosen, data))[:2] == (ErrorKind.INVALID_ARGUMENT, "MALFORMED_RECOVERY")
+
+
+def test_where_blocks_are_missing_they_come_first() -> None:
+    network = Federation()
+    network.trade()
+    network.lose(2, 0, 0, 0)
+    behind, full = network.nodes[0], network.nodes[1]
+    network.partition([0], [1, 2, 3])
+    certificate = of_newest(network, full)
+    has_begun, epoch, height = told(behind, certificate.data)
+    assert not has_begun and (epoch, height) == (0, certificate.height - 2)
+    network.agree(full, certificate)
+    network.heal()
+    assert (told(full, certificate.data))[0]
+    network.run_for(3_000)
+    assert behind.replica.status().epoch == certificate.epoch
