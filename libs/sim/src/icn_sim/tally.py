@@ -54,8 +54,8 @@ MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
     Reached.EDGE_UNDER_FAULT: 100,
     Reached.SEATS_CHANGED: 200,
     Reached.CATCH_UP: 100,
-    Reached.RECOVERY: 100,
-    Reached.RECOVERY_REFUSED: 100,
+    Reached.RECOVERY: 60,
+    Reached.RECOVERY_REFUSED: 60,
     Reached.REFUSED_BLOCK: 100,
 }
 """A campaign that reaches less has tested less than it says."""
