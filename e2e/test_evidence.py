@@ -8,28 +8,64 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from icn_chain.certificate import VoteKind
+from icn_chain.equivocation import Statement, make
+from icn_chain.header import build_header, proposal_body
+from icn_chain.invalid_proposal import Fault, InvalidProposal
+from icn_chain.validator_set import parse_validator_set
 from icn_crypto import tags
-from icn_crypto.equivocation import Statement, StatementKind, make
 from icn_crypto.hashing import preimage
+from icn_crypto.merkle_log import EMPTY_ROOT
 from icn_crypto.suites import SigningKey, Suite
+from icn_kit.genesis import Genesis
 from icn_localnet.postgres import PostgresServer
 
 LIAR = 2
 OTHER_LIAR = 1
 
 
+def key_of(directory: Path, seat: int) -> SigningKey:
+    file = directory / f"validator-{seat}" / "keys" / "consensus.json"
+    return SigningKey.from_seed(Suite.ED25519, bytes.fromhex(json.loads(file.read_text())["ed25519"]))
+
+
 def contradiction(directory: Path, genesis_hash: bytes, seat: int) -> bytes:
     """Two notarizes of view 5, signed with the seat's own key."""
-    file = directory / f"validator-{seat}" / "keys" / "consensus.json"
-    key = SigningKey.from_seed(Suite.ED25519, bytes.fromhex(json.loads(file.read_text())["ed25519"]))
+    key = key_of(directory, seat)
     said = []
     for block_hash in (b"a" * 32, b"b" * 32):
         body = b"".join((number.to_bytes(size, "big") for number, size in ((1, 4), (0, 8), (5, 8), (3, 8))))
         body += block_hash
-        said.append(
-            Statement(StatementKind.NOTARIZE, body, key.sign(preimage(tags.NOTARIZE, genesis_hash, body)))
-        )
+        said.append(Statement(VoteKind.NOTARIZE, body, key.sign(preimage(tags.NOTARIZE, genesis_hash, body))))
     return make(seat, *said).encode()
+
+
+def invalid_proposal(directory: Path, genesis: Genesis, seat: int) -> bytes:
+    """A proposal of height 5 that says to have executed itself, signed with the seat's own key."""
+    set_hash = parse_validator_set(genesis.validator_set).hash
+    header = build_header(
+        genesis.hash,
+        protocol_version=1,
+        height=5,
+        view=8 + seat,
+        parent=b"p" * 32,
+        time_ms=genesis.time_ms + 500,
+        transactions_root=EMPTY_ROOT,
+        executed_height=5,
+        state_root=bytes(32),
+        receipts_root=bytes(32),
+        log_root=bytes(32),
+        parent_certificate_digest=b"c" * 32,
+        finalization_digest=b"f" * 32,
+        epoch=0,
+        validator_set_hash=set_hash,
+        next_validator_set_hash=set_hash,
+    )
+    body = proposal_body(
+        protocol_version=1, epoch=0, view=header.view, height=5, parent_view=7, block_hash=header.hash
+    )
+    signature = key_of(directory, seat).sign(preimage(tags.PROPOSAL, genesis.hash, body))
+    return InvalidProposal(seat, Fault.HEADER, 7, signature, header.data, (), 0, header.view).encode()
 
 
 def test_an_equivocation_is_recorded_and_proven(
@@ -63,6 +99,7 @@ def test_an_equivocation_is_recorded_and_proven(
     assert json.loads(icn(*check).stdout) == {
         **{"valid": True, "epoch": "0", "seat": LIAR, "view": "5", "organization": organization},
         "said": ["notarize", "notarize"],
+        "shows": "notarize and notarize contradict each other",
     }
     file.write_text((proof[:-1] + bytes([proof[-1] ^ 1])).hex())
     wrong = icn(*check)
@@ -81,11 +118,18 @@ def test_a_steward_records_evidence_that_nobody_has_asked_it_for(
     stewards = {"ICN_STEWARD_KEYSTORE": str(tmp_path / "stewards")}
     for name in ("bakery", "farm"):
         answer("steward", "key", "--as", name, **stewards)
-    proof = contradiction(federation.directory, network.genesis.hash, OTHER_LIAR)
+    proof = invalid_proposal(federation.directory, network.genesis, OTHER_LIAR)
+    file = tmp_path / "proof.hex"
+    file.write_text(proof.hex())
+    checked = icn("evidence", "check", str(file), "--genesis", str(network.genesis_path))
+    document = json.loads(checked.stdout)
+    assert (document["valid"], document["seat"], document["view"]) == (True, OTHER_LIAR, "9")
+    assert document["said"] == ["invalid proposal (header)"]
+    assert document["shows"] == "executed_height 5 at height 5"
     database = PostgresServer(network.validator_directory(3) / "postgres").dsn("consensus")
     with psycopg.connect(database) as connection:
         row = "INSERT INTO consensus.evidence (epoch, seat, view, proof) VALUES (%s, %s, %s, %s)"
-        connection.execute(row, (0, OTHER_LIAR, 5, proof))
+        connection.execute(row, (0, OTHER_LIAR, 9, proof))
     leaf = f"equivocations/0/{OTHER_LIAR}"
 
     def look(name: str) -> list[tuple[str, str]]:

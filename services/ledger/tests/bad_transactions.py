@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Final
 
 from icn.ledger.v1 import transaction_pb2 as pb
+from icn_chain.envelope import TRANSACTION_BYTES_MAX
 from icn_crypto.suites import PUBLIC_KEY_BYTES, Suite, key_id
 from icn_ledger.domain import limits, refusals
 from icn_ledger.domain.touched import RecordNames
@@ -153,7 +154,7 @@ class Campaign:
             sequence = 2 if actor is self.shop else 1
             body = self.zone.body(actor, *messages, time_ms=now_ms, sequence=sequence)
             self.good.append(self.zone.sign(body.SerializeToString(deterministic=True), actor.keys))
-        limit = limits.TRANSACTION_BYTES_MAX
+        limit = TRANSACTION_BYTES_MAX
         self._large = [self._of_size(limit), self._of_size(limit + 1)]
         for data in self.good:
             await self.look(Case("good", data, frozenset({""})))

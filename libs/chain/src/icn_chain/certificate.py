@@ -20,6 +20,8 @@ from icn_chain.malformed import MalformedMessage, parse
 SIGNATURE_BYTES: Final = 64
 SCHEME_ED25519_LIST: Final = 1
 """The one certificate scheme of protocol version 1: a list of Ed25519 signatures."""
+VOTE_BODY_BYTES: Final = 60
+"""u32be version ‖ u64be epoch, view, height ‖ block hash (docs/spec/block.md)."""
 CERTIFICATE_BYTES_MAX: Final = 8 * 1024
 """Fifty seats of 72 bytes each, and the vote, stay below it."""
 

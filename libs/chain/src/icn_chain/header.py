@@ -19,6 +19,8 @@ NO_HASH: Final = bytes(HASH_BYTES)
 """Digest of an absent certificate, parent of genesis, block hash in a nullify vote's body."""
 HEADER_BYTES_MAX: Final = 512
 """Ten hashes of 34 bytes and seven integers of at most 11 stay below it."""
+PROPOSAL_BODY_BYTES: Final = 68
+"""u32be version ‖ u64be epoch, view, height, parent view ‖ block hash (docs/spec/block.md)."""
 INTEGER_MAX: Final = 2**63 - 1
 """Heights, views, epochs and times stay inside the signed 64-bit integers of databases."""
 
@@ -173,4 +175,20 @@ def parse_header(genesis_hash: bytes, data: bytes) -> BlockHeader:
         message.next_validator_set_hash,
         data,
         domain_hash(tags.BLOCK, genesis_hash, data),
+    )
+
+
+def proposal_body(
+    *, protocol_version: int, epoch: int, view: int, height: int, parent_view: int, block_hash: bytes
+) -> bytes:
+    """What a proposal's preimage holds: u32be version ‖ u64be epoch, view, height, parent view ‖ hash."""
+    return b"".join(
+        (
+            protocol_version.to_bytes(4, "big"),
+            epoch.to_bytes(8, "big"),
+            view.to_bytes(8, "big"),
+            height.to_bytes(8, "big"),
+            parent_view.to_bytes(8, "big"),
+            block_hash,
+        )
     )

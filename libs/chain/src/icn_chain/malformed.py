@@ -13,6 +13,10 @@ class NoMessage(MalformedMessage):
     """Bytes that are not the canonical encoding of the message at all."""
 
 
+class EvidenceInvalid(ValueError):
+    """The bytes prove nothing against anybody; the message says why."""
+
+
 def parse(message_class: type[wire.MessageT], data: bytes, size_bytes_max: int) -> wire.MessageT:
     """Read a message that is in its canonical form.
 

@@ -1,7 +1,7 @@
-"""Proofs that validators equivocated: asked of them, checked here, brought to the ledger.
+"""Evidence against validators: asked of them, checked here, brought to the ledger.
 
 Nothing is believed for who told it: a proof counts when it is signed with the key that the seat had in its
-epoch, as genesis and the handovers since say.
+epoch, as genesis and the handovers since say, and an honest one would not have signed it.
 Source: docs/spec/consensus.md, "Evidence".
 """
 
@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 from icn.consensus.v1.service_pb2 import ListEvidenceRequest
 from icn.ledger.v1.service_pb2 import ListEquivocationsRequest
+from icn_chain import evidence
 from icn_chain.epochs import EpochSet, ProofInvalid, first_set
-from icn_crypto import equivocation
-from icn_crypto.equivocation import Equivocation, EquivocationInvalid
+from icn_chain.evidence import Evidence
+from icn_chain.grounds import Grounds
+from icn_chain.malformed import EvidenceInvalid
 from icn_kit.errors import DomainError, FailedPrecondition
 
 from icn_client.light.proof_file import ProofMalformed, from_response
@@ -33,7 +35,10 @@ if TYPE_CHECKING:
 VALIDATORS = "validators/zone"
 """Name of the leaf that says who validates; its proof walks every epoch."""
 PAGE_SIZE = 500
-"""One page of each validator: ten epochs in which all of fifty seats lie."""
+TOLD_MAX = 500
+"""Read of each validator: ten epochs in which all of fifty seats lie."""
+TOLD_PAGES_MAX = 32
+"""A page ends at a mebibyte: each proof as large as it may be."""
 RECORDED_PAGES_MAX = 100
 """Fifty thousand equivocations; whoever answers with more is not read to the end."""
 
@@ -42,7 +47,7 @@ RECORDED_PAGES_MAX = 100
 class Seen:
     """A proof that holds."""
 
-    proof: Equivocation
+    proof: Evidence
     told_by: tuple[int, ...]
     """Seats that have one of this seat and epoch."""
     is_recorded: bool
@@ -59,7 +64,7 @@ class Seen:
         return f"equivocations/{self.proof.epoch}/{self.proof.seat}"
 
 
-def check(data: bytes, genesis: Genesis, sets: Sequence[EpochSet] = ()) -> Equivocation:
+def check(data: bytes, genesis: Genesis, sets: Sequence[EpochSet] = ()) -> Evidence:
     """Read a proof and check it offline.
 
     Args:
@@ -68,17 +73,17 @@ def check(data: bytes, genesis: Genesis, sets: Sequence[EpochSet] = ()) -> Equiv
         sets: validators of its epochs (`icn_chain.epochs.walk`); those of genesis where left out.
 
     Raises:
-        EquivocationInvalid: it proves nothing in this zone; the message says why.
+        EvidenceInvalid: it proves nothing in this zone; the message says why.
     """
-    proof = equivocation.parse(data)
-    in_force = set_of_epoch(proof.epoch, sets or [first_set(genesis.validator_set)]).validators
-    if proof.seat >= in_force.seats:
-        raise EquivocationInvalid(f"seat {proof.seat} of {in_force.seats}")
-    if not proof.is_signed(genesis.hash, in_force.public_keys[proof.seat]):
-        raise EquivocationInvalid(
-            f"not signed with the key that seat {proof.seat} of this zone has in epoch {proof.epoch}"
-        )
+    proof = evidence.parse(data)
+    proof.check(grounds(proof.epoch, genesis, sets))
     return proof
+
+
+def grounds(epoch: int, genesis: Genesis, sets: Sequence[EpochSet] = ()) -> Grounds:
+    """What evidence about an epoch is judged by; sets as in `check`."""
+    known = sets or [first_set(genesis.validator_set)]
+    return Grounds(genesis, set_of_epoch(epoch, known).validators)
 
 
 def set_of_epoch(epoch: int, sets: Sequence[EpochSet]) -> EpochSet:
@@ -125,12 +130,12 @@ async def seen(connection: Connection, *, with_recorded: bool = True) -> list[Se
         if (place := _place_in(data)) is not None and (with_recorded or place not in recorded)
     ]
     sets = await known_sets(connection) if told else ()
-    proofs: dict[tuple[int, int], Equivocation] = {}
+    proofs: dict[tuple[int, int], Evidence] = {}
     tellers: dict[tuple[int, int], list[int]] = {}
     for teller, data in told:
         try:
             proof = check(data, connection.genesis, sets)
-        except EquivocationInvalid:
+        except EvidenceInvalid:
             continue  # a validator may tell anything
         place = proof.epoch, proof.seat
         proofs.setdefault(place, proof)
@@ -176,8 +181,8 @@ async def _recorded_at(connection: Connection, address: ValidatorAddress) -> set
 def _place_in(data: bytes) -> tuple[int, int] | None:
     """(epoch, seat) that the bytes speak of; None where they are no proof."""
     try:
-        proof = equivocation.parse(data)
-    except EquivocationInvalid:
+        proof = evidence.parse(data)
+    except EvidenceInvalid:
         return None
     return proof.epoch, proof.seat
 
@@ -186,8 +191,15 @@ async def _told_by(connection: Connection, address: ValidatorAddress) -> Sequenc
     from icn_client.connection import OPEN_SECONDS, ask
 
     stub = connection.consensus(address)
-    try:
-        answer = await ask(stub.ListEvidence(ListEvidenceRequest(page_size=PAGE_SIZE), timeout=OPEN_SECONDS))
-    except DomainError:
-        return ()
-    return [one.proof for one in answer.evidence[:PAGE_SIZE]]
+    request = ListEvidenceRequest(page_size=TOLD_MAX)
+    told: list[bytes] = []
+    for _ in range(TOLD_PAGES_MAX):
+        try:
+            answer = await ask(stub.ListEvidence(request, timeout=OPEN_SECONDS))
+        except DomainError:
+            break
+        told += [one.proof for one in answer.evidence]
+        request.page_token = answer.next_page_token
+        if not answer.next_page_token:
+            break
+    return told[:TOLD_MAX]

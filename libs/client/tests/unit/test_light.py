@@ -22,7 +22,10 @@ from icn.ledger.v1.state_pb2 import (
     PollLeaf,
     ValidatorsLeaf,
 )
+from icn_chain.certificate import VoteKind
 from icn_chain.epochs import Handover, ProofInvalid
+from icn_chain.equivocation import Statement, make
+from icn_chain.malformed import EvidenceInvalid
 from icn_client.evidence import check
 from icn_client.light.leaves import read_statement
 from icn_client.light.proof_file import (
@@ -33,7 +36,6 @@ from icn_client.light.proof_file import (
 )
 from icn_client.light.verify import verdict, verify_proof
 from icn_crypto import tags
-from icn_crypto.equivocation import EquivocationInvalid, Statement, StatementKind, make
 from icn_crypto.hashing import preimage
 from icn_crypto.suites import Suite
 
@@ -362,7 +364,7 @@ def test_an_equivocation_is_held_against_the_key_that_the_seat_had_in_its_epoch(
             body = b"".join(number.to_bytes(size, "big") for number, size in numbers) + name * 32
             signed = preimage(tags.NOTARIZE, zone.genesis.hash, body)
             signature = zone.consensus_keys[seat][Suite.ED25519].sign(signed)
-            said.append(Statement(StatementKind.NOTARIZE, body, signature))
+            said.append(Statement(VoteKind.NOTARIZE, body, signature))
         return make(seat, *said).encode()
 
     for epoch in (0, 1, 3):
@@ -370,7 +372,7 @@ def test_an_equivocation_is_held_against_the_key_that_the_seat_had_in_its_epoch(
     assert check(proof(9, 1), zone.genesis, sets).seat == 1, "seat 1 has the key of genesis for ever"
     for known in ((), sets[:2]):
         assert check(proof(4, 0), zone.genesis, known), "what is not known yet is as before"
-    with pytest.raises(EquivocationInvalid, match="epoch 4"):
+    with pytest.raises(EvidenceInvalid, match="epoch 4"):
         check(proof(4, 0), zone.genesis, sets)
 
 

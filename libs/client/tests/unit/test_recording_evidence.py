@@ -36,7 +36,7 @@ class Proof:
     @classmethod
     def parse(cls, data: bytes, *_: Any) -> Proof:
         if len(data) != 2:
-            raise evidence.EquivocationInvalid("no proof")
+            raise evidence.EvidenceInvalid("no proof")
         return cls(*data)
 
 
@@ -92,7 +92,7 @@ class Scene:
 
         monkeypatch.setattr(evidence, "known_sets", walk)
         monkeypatch.setattr(evidence, "check", Proof.parse)
-        monkeypatch.setattr(evidence.equivocation, "parse", Proof.parse)
+        monkeypatch.setattr(evidence.evidence, "parse", Proof.parse)
         monkeypatch.setattr(recording_evidence, "find_actor", find_actor)
         monkeypatch.setattr(recording_evidence, "perform", perform)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, Final
 
 from icn_chain.certificate import (
@@ -13,7 +14,7 @@ from icn_chain.certificate import (
     parse_certificate,
     vote_body,
 )
-from icn_chain.header import build_header
+from icn_chain.header import BlockHeader, build_header
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
 from icn_consensus.domain.block import (
@@ -34,6 +35,38 @@ from icn_crypto.hashing import sha256
 from icn_sim.application import at_once
 from icn_sim.node import Node
 from icn_sim.zone import GENESIS_HASH
+
+
+def remade(
+    node: Node,
+    proposal: Proposal,
+    *,
+    parent_view: int | None = None,
+    transactions: tuple[bytes, ...] | None = None,
+    parent_certificate: bytes | None = None,
+    finalization: bytes | None = None,
+    signature: bytes | None = None,
+    **changes: Any,
+) -> Proposal:
+    """The proposal with some fields changed, all that follows from them made to fit, signed by the node."""
+    block = proposal.block
+    body = (
+        block.transactions if transactions is None else transactions,
+        block.parent_certificate if parent_certificate is None else parent_certificate,
+        block.finalization if finalization is None else finalization,
+    )
+    kept: dict[str, Any] = {
+        field.name: getattr(block.header, field.name)
+        for field in fields(BlockHeader)
+        if field.name not in ("data", "hash")
+    }
+    kept["transactions_root"] = transactions_root(body[0])
+    kept["parent_certificate_digest"] = certificate_digest(body[1])
+    kept["finalization_digest"] = certificate_digest(body[2])
+    header = build_header(GENESIS_HASH, **{**kept, **changes})
+    view = proposal.parent_view if parent_view is None else parent_view
+    signature = signature or node.crypto.sign(tags.PROPOSAL, body_of_proposal(header, view))
+    return build_proposal(build_block(header, *body), view, max(0, node.replica.status().seat), signature)
 
 
 class MuteLeader(Node):
@@ -68,44 +101,6 @@ class Forger(Node):
             signature=self.crypto.sign(VOTE_TAGS[kind], body),
         )
 
-    def changed(
-        self,
-        proposal: Proposal,
-        transactions: tuple[bytes, ...] | None = None,
-        certificates: tuple[bytes, bytes] | None = None,
-        parent_view: int | None = None,
-        **fields: Any,
-    ) -> Proposal:
-        """The same proposal with other transactions, certificates (the parent's, the finalization) or header
-        fields, signed by this seat."""
-        header, block = proposal.block.header, proposal.block
-        if transactions is None:
-            transactions = block.transactions
-        parent_certificate, finalization = certificates or (block.parent_certificate, block.finalization)
-        if parent_view is None:
-            parent_view = proposal.parent_view
-        kept = {
-            "protocol_version": header.protocol_version,
-            "height": header.height,
-            "view": header.view,
-            "parent": header.parent,
-            "time_ms": header.time_ms,
-            "transactions_root": transactions_root(transactions),
-            "executed_height": header.executed_height,
-            "state_root": header.state_root,
-            "receipts_root": header.receipts_root,
-            "log_root": header.log_root,
-            "parent_certificate_digest": certificate_digest(parent_certificate),
-            "finalization_digest": certificate_digest(finalization),
-            "epoch": header.epoch,
-            "validator_set_hash": header.validator_set_hash,
-            "next_validator_set_hash": header.next_validator_set_hash,
-        }
-        other = build_header(GENESIS_HASH, **{**kept, **fields})
-        signature = self.crypto.sign(tags.PROPOSAL, body_of_proposal(other, parent_view))
-        twin = build_block(other, transactions, parent_certificate, finalization)
-        return build_proposal(twin, parent_view, self.claimed_seat, signature)
-
     def _halve(self, kind: act.MessageKind, even: bytes, odd: bytes) -> None:
         """Send to each other seat what its half is told; nothing where there is nothing."""
         for other in self.network.nodes:
@@ -123,7 +118,7 @@ class Equivocator(Forger):
             super().perform_one(action)
         elif action.kind == act.MessageKind.PROPOSAL:
             proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
-            other = self.changed(proposal, time_ms=proposal.block.header.time_ms + 1)
+            other = remade(self, proposal, time_ms=proposal.block.header.time_ms + 1)
             self._halve(act.MessageKind.PROPOSAL, proposal.data, other.data)
             if self.network.random.randrange(2):
                 self._halve(act.MessageKind.PROPOSAL, other.data, proposal.data)
@@ -228,7 +223,7 @@ class WrongRoot(Forger):
         """Put another root into each own proposal."""
         if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.PROPOSAL:
             proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
-            other = self.changed(proposal, state_root=sha256(proposal.block.header.state_root))
+            other = remade(self, proposal, state_root=sha256(proposal.block.header.state_root))
             self._halve(act.MessageKind.PROPOSAL, other.data, other.data)
         else:
             super().perform_one(action)
@@ -245,7 +240,7 @@ class Repeater(Forger):
             used = [data for stored in self.disk.blocks for data in stored.block.transactions]
             if used and self.network.random.randrange(2):
                 chosen = (*proposal.block.transactions[:-1], self.network.random.choice(used))
-            other = self.changed(proposal, chosen)
+            other = remade(self, proposal, transactions=chosen)
             self._halve(act.MessageKind.PROPOSAL, other.data, other.data)
         else:
             super().perform_one(action)
@@ -273,9 +268,11 @@ class Skipper(Forger):
             return None
         older = grandparent.header
         certificate = parse_certificate(parent.parent_certificate)
-        return self.changed(
+        return remade(
+            self,
             proposal,
-            certificates=(parent.parent_certificate, b""),
+            parent_certificate=parent.parent_certificate,
+            finalization=b"",
             parent_view=certificate.view,
             height=older.height + 1,
             parent=older.hash,
@@ -286,6 +283,52 @@ class Skipper(Forger):
             validator_set_hash=older.validator_set_hash,
             next_validator_set_hash=older.next_validator_set_hash,
         )
+
+
+def _with_a_forged_signature(proposal: Proposal) -> Changes:
+    """The first signature of the parent certificate is another seat's."""
+    if not proposal.block.parent_certificate:
+        return {"executed_height": proposal.block.header.height}
+    certificate = parse_certificate(proposal.block.parent_certificate)
+    signatures = dict(certificate.signatures)
+    first, second, *_ = signatures
+    forged = build_certificate(
+        certificate.kind,
+        protocol_version=certificate.protocol_version,
+        epoch=certificate.epoch,
+        view=certificate.view,
+        height=certificate.height,
+        block_hash=certificate.block_hash,
+        signatures={**signatures, first: signatures[second]},
+    )
+    return {"parent_certificate": forged.data}
+
+
+Changes = dict[str, Any]
+INVALID: Final[tuple[Callable[[Proposal], Changes], ...]] = (
+    lambda proposal: {"executed_height": proposal.block.header.height},
+    lambda proposal: {"parent_view": proposal.block.header.view},
+    lambda proposal: {"validator_set_hash": sha256(proposal.block.header.validator_set_hash)},
+    lambda proposal: {"height": proposal.block.header.height + 1},
+    lambda proposal: {"finalization": proposal.block.parent_certificate},
+    lambda proposal: {"transactions": (b"no transaction", *proposal.block.transactions)},
+    lambda proposal: {"transactions": (*proposal.block.transactions, *proposal.block.transactions[:1])},
+    _with_a_forged_signature,
+)
+"""What makes a proposal invalid by itself; the transactions' faults only where the ledger judges them."""
+
+
+class InvalidProposer(Forger):
+    """Proposes what no state makes valid, and signs it."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Break each own proposal in a way drawn anew."""
+        if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.PROPOSAL:
+            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
+            other = remade(self, proposal, **self.network.random.choice(INVALID)(proposal))
+            self._halve(act.MessageKind.PROPOSAL, other.data, other.data)
+        else:
+            super().perform_one(action)
 
 
 class PageForger(Forger):
@@ -299,7 +342,7 @@ class PageForger(Forger):
         if not answer.blocks:
             return answer
         block = parse_block(GENESIS_HASH, answer.blocks[0], bytes_max=1 << 20, transactions_max=1_000)
-        other = self.changed(build_proposal(block, 0, 0, bytes(64)), time_ms=block.header.time_ms + 1)
+        other = remade(self, build_proposal(block, 0, 0, bytes(64)), time_ms=block.header.time_ms + 1)
         header = other.block.header
         certificate = build_certificate(
             VoteKind.FINALIZE,
@@ -324,6 +367,7 @@ LIARS: Final[Mapping[str, type[Node]]] = {
     "wrong_root": WrongRoot,
     "repeat": Repeater,
     "skip_view": Skipper,
+    "invalid_proposal": InvalidProposer,
     "forge_pages": PageForger,
 }
 """By the name that a tally counts them under."""

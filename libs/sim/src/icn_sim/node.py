@@ -184,8 +184,11 @@ class Node:
                 self.tell_pool()
             case act.Report():
                 self.reports.append(action)
-                if action.kind == act.ReportKind.EQUIVOCATION:
+                if action.evidence:
                     self.network.tally.reached[Reached.EVIDENCE] += 1
+                    is_of_proposal = action.kind == act.ReportKind.INVALID_PROPOSAL
+                    self.network.tally.reached[Reached.INVALID_PROVEN] += is_of_proposal
+                    self.network.check_evidence(self, action)
                 if action.kind == act.ReportKind.DISHONEST_MESSAGE:
                     self.network.check_accused(self, action)
 

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Final
 
 from icn_chain.validator_set import SEATS_MIN
-from icn_consensus.domain.actions import ReportKind
 
 from icn_sim.byzantine import LIARS, Forger
 from icn_sim.ledger import LedgerApplication, founder, genesis_of
@@ -214,13 +213,8 @@ def _check_resumes(network: Network, choose: random.Random) -> int:
 
 
 def _check_accusations(network: Network) -> None:
-    """Evidence is about who contradicted itself, and about nobody else."""
-    accused = {
-        network.node_of(network.seats_in(report.epoch).public_keys[report.seat]).seat
-        for node in network.honest
-        for report in node.reports
-        if report.kind == ReportKind.EQUIVOCATION
-    }
+    """Evidence is about who broke the rules, and about nobody else."""
+    accused = network.accused
     contradict = {seat for seat in network.faulty if isinstance(network.nodes[seat], Forger)}
     if network.bad_disk_seat is not None:
         contradict.add(network.bad_disk_seat)

@@ -39,6 +39,7 @@ class Reached(StrEnum):
     RECOVERY = "recoveries_from_lost_logs"
     RECOVERY_REFUSED = "recovery_certificates_refused"
     EVIDENCE = "evidence"
+    INVALID_PROVEN = "invalid_proposals_proven"
     REFUSED_BLOCK = "blocks_refused_by_the_application"
     DISK_REFUSED = "logs_refused_as_damaged"
     FINAL_BLOCK = "final_blocks"
@@ -57,6 +58,7 @@ MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
     Reached.RECOVERY: 60,
     Reached.RECOVERY_REFUSED: 60,
     Reached.REFUSED_BLOCK: 100,
+    Reached.INVALID_PROVEN: 150,
 }
 """A campaign that reaches less has tested less than it says."""
 SEEDS_MIN: Final = 200

@@ -14,12 +14,16 @@ from functools import partial
 from hashlib import blake2b
 from typing import Final
 
+from icn_chain import evidence
 from icn_chain.certificate import VoteKind, peek_certificate
+from icn_chain.grounds import Grounds
 from icn_chain.header import BlockHeader, genesis_header
+from icn_chain.invalid_proposal import Proposed, find
+from icn_chain.malformed import EvidenceInvalid
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
-from icn_consensus.domain.block import Vote, parse_proposal, parse_vote
+from icn_consensus.domain.block import Proposal, Vote, parse_proposal, parse_vote
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.records import RecordKind, decode_record
 from icn_kit.clock import Clock
@@ -27,6 +31,7 @@ from icn_kit.clock import Clock
 from icn_sim.application import SEATS, Seats, Simulated, SimulatedApplication
 from icn_sim.disk import Disk
 from icn_sim.node import Node
+from icn_sim.signatures import SimulatedCrypto
 from icn_sim.tally import Fault, Reached, Tally
 from icn_sim.traders import Clients, Numbering
 from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, PromiseBroken, public_key_of, validator_set_of
@@ -123,7 +128,11 @@ class Network:
         self._events = blake2b(digest_size=32)
         self._opened: dict[tuple[int, int], set[int]] = {}
         """Kinds of the certificates that honest nodes passed on, by (epoch, view)."""
-        self._gaps: set[bytes] = set()
+        self.accused: set[int] = set()
+        """Nodes that honest ones have evidence against."""
+        self._has_ledger = application_of is not None
+        self._proposed: dict[bytes, bytes] = {}
+        """Headers that honest leaders proposed, by their hash."""
 
     @property
     def honest(self) -> list[Node]:
@@ -342,12 +351,50 @@ class Network:
         if {VoteKind.FINALIZE, VoteKind.NULLIFY} <= opened:
             raise PromiseBroken(f"view {view} of epoch {epoch} is final and nullified")
 
+    def grounds(self, epoch: int) -> Grounds:
+        """What evidence about an epoch is judged by."""
+        crypto = SimulatedCrypto(b"")
+        return Grounds(self.config(0), self.seats_in(epoch), lambda *item: crypto.verify([item])[0])
+
     def _watch_proposal(self, data: bytes) -> None:
+        """Hold evidence to its word: it is never about what an honest leader proposed."""
         proposal = parse_proposal(GENESIS_HASH, data, bytes_max=1 << 21, transactions_max=1_000)
         header = proposal.block.header
-        if header.view - proposal.parent_view > GAP_VIEWS and header.hash not in self._gaps:
-            self._gaps.add(header.hash)
+        if header.hash in self._proposed:
+            return
+        self._proposed[header.hash] = header.data
+        found = find(self.grounds(header.epoch), self._shown(proposal))
+        if found is not None:
+            raise PromiseBroken(f"an honest proposal of view {header.view} is evidence: {found}")
+        if header.view - proposal.parent_view > GAP_VIEWS:
             self.tally.reached[Reached.PROPOSAL_OVER_GAP] += 1
+
+    def _shown(self, proposal: Proposal) -> Proposed:
+        """All that could be held against it; transactions only where they are some."""
+        block = proposal.block
+        return Proposed(
+            proposal.seat,
+            proposal.parent_view,
+            proposal.signature,
+            block.header.data,
+            block.transactions if self._has_ledger else (),
+            block.parent_certificate,
+            block.finalization,
+            self._proposed.get(block.header.parent, b""),
+        )
+
+    def check_evidence(self, node: Node, report: act.Report) -> None:
+        """Hold honest nodes to evidence that convinces who knows nothing but the set of its epoch."""
+        if node.seat in self.faulty:
+            return
+        proof = evidence.parse(report.evidence)
+        if (proof.epoch, proof.view, proof.seat) != (report.epoch, report.view, report.seat):
+            raise PromiseBroken(f"evidence of another place than it is reported for: {report}")
+        try:
+            proof.check(self.grounds(proof.epoch))
+        except EvidenceInvalid as error:
+            raise PromiseBroken(f"evidence that proves nothing: {error}") from error
+        self.accused.add(self.node_of(self.seats_in(proof.epoch).public_keys[proof.seat]).seat)
 
     def check_accused(self, node: Node, report: act.Report) -> None:
         """Hold honest nodes to blaming nobody who did nothing: it would cost an honest seat its streams."""

@@ -103,7 +103,7 @@ async def test_who_asks_is_told_page_by_page(store: EvidenceStore) -> None:
         await store.add(proof(epoch, epoch % 4))
     unused: Any = None
     status = StatusReader(b"k" * 32, b"g" * 32, unused, unused, unused, unused)
-    servicer = ConsensusServicer(unused, status, store)
+    servicer = ConsensusServicer(unused, status, store, unused)
     told, token = [], ""
     while True:
         answer = await servicer.ListEvidence(pb.ListEvidenceRequest(page_size=2, page_token=token), None)
@@ -112,6 +112,17 @@ async def test_who_asks_is_told_page_by_page(store: EvidenceStore) -> None:
         if not token:
             break
     assert told == [tuple(proof(epoch, epoch % 4)) for epoch in (4, 3, 2, 1, 0)]
+    large = Evidence(0, 0, 1, b"x" * 57_344)
+    for seat in range(50):
+        await store.add(large._replace(epoch=9, seat=seat))
+    first = await servicer.ListEvidence(pb.ListEvidenceRequest(page_size=500), None)
+    assert (len(first.evidence), first.evidence[-1].seat) == (32, 18), (
+        "a page ends at a mebibyte, by sixteens"
+    )
+    second = pb.ListEvidenceRequest(page_size=500, page_token=first.next_page_token)
+    rest = await servicer.ListEvidence(second, None)
+    assert [one.seat for one in rest.evidence if one.epoch == 9] == list(range(17, -1, -1))
+    assert (len(rest.evidence), rest.next_page_token) == (18 + 5, "")
     for wrong, reason in (
         (pb.ListEvidenceRequest(page_size=501), "PAGE_SIZE_OUT_OF_RANGE"),
         (pb.ListEvidenceRequest(page_token="AAAA"), "INVALID_PAGE_TOKEN"),

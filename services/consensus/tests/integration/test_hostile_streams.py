@@ -11,11 +11,13 @@ import pytest
 from icn.consensus.v1 import peer_pb2
 from icn.consensus.v1.service_pb2 import ListEvidenceRequest
 from icn_chain.certificate import VOTE_TAGS, VoteKind, vote_body
+from icn_chain.evidence import parse
+from icn_chain.grounds import Grounds
+from icn_chain.validator_set import parse_validator_set
 from icn_consensus.domain.block import build_vote
 from icn_consensus.peers import frames, network, standing
 from icn_consensus.peers.hello import Greeting, Identity
 from icn_consensus.usecases.crypto import ConsensusCrypto
-from icn_crypto.equivocation import parse
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.errors import from_rpc_error
 from icn_kit.server import MESSAGE_SIZE_BYTES_MAX
@@ -232,7 +234,7 @@ async def test_a_seat_that_votes_for_two_blocks_is_proven_to_whoever_asks(federa
     proof = parse(seen.proof)
     genesis = federation.network.genesis
     assert (proof.epoch, proof.seat, proof.view) == (seen.epoch, 1, seen.view) == (0, 1, seen.view)
-    assert proof.is_signed(genesis.hash, genesis.validators[1].public_keys[Suite.ED25519])
+    proof.check(Grounds(genesis, parse_validator_set(genesis.validator_set)))
     call.cancel()
 
 

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import pytest
-from icn_chain.certificate import VoteKind, build_certificate, certificate_digest, parse_certificate
-from icn_chain.header import NO_HASH, BlockHeader, build_header
+from icn_chain.certificate import VoteKind, build_certificate, parse_certificate
+from icn_chain.evidence import parse
+from icn_chain.header import NO_HASH, BlockHeader
+from icn_chain.invalid_proposal import Fault, InvalidProposal
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.block import (
     Block,
     Proposal,
-    body_of_proposal,
-    build_block,
-    build_proposal,
     parse_proposal,
-    transactions_root,
 )
 from icn_consensus.domain.events import BlockJudged, Event, ProposalReceived
-from icn_crypto import tags
 from icn_crypto.hashing import sha256
-from icn_sim.byzantine import Skipper
+from icn_sim.byzantine import Skipper, remade
 from icn_sim.node import Node
 from icn_sim.world import Conditions, Network
 from icn_sim.zone import GENESIS_HASH
@@ -70,36 +66,8 @@ class Forger(Node):
         return None
 
 
-def remake(
-    node: Node,
-    proposal: Proposal,
-    *,
-    parent_view: int | None = None,
-    transactions: tuple[bytes, ...] | None = None,
-    parent_certificate: bytes | None = None,
-    finalization: bytes | None = None,
-    signature: bytes | None = None,
-    **changes: Any,
-) -> bytes:
-    """The proposal with some fields changed and everything that follows from them made to fit."""
-    block = proposal.block
-    old: dict[str, Any] = {
-        field.name: getattr(block.header, field.name)
-        for field in fields(BlockHeader)
-        if field.name not in ("data", "hash")
-    }
-    body = (
-        block.transactions if transactions is None else transactions,
-        block.parent_certificate if parent_certificate is None else parent_certificate,
-        block.finalization if finalization is None else finalization,
-    )
-    old["transactions_root"] = transactions_root(body[0])
-    old["parent_certificate_digest"] = certificate_digest(body[1])
-    old["finalization_digest"] = certificate_digest(body[2])
-    header = build_header(GENESIS_HASH, **{**old, **changes})
-    view = proposal.parent_view if parent_view is None else parent_view
-    signature = signature or node.crypto.sign(tags.PROPOSAL, body_of_proposal(header, view))
-    return build_proposal(build_block(header, *body), view, node.seat, signature).data
+def remake(node: Node, proposal: Proposal, **changes: Any) -> bytes:
+    return remade(node, proposal, **changes).data
 
 
 def header_change(**changes: Any) -> Forgery:
@@ -235,6 +203,25 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
 }
 
 
+SHOWN: dict[str, Fault] = {
+    "time not after the parent's": Fault.PARENT,
+    "height skipped": Fault.PARENT,
+    "unknown parent": Fault.PARENT_CERTIFICATE,
+    "parent view too low": Fault.HEADER,
+    "garbage as parent certificate": Fault.PARENT_CERTIFICATE,
+    "parent certificate with a wrong signature": Fault.PARENT_CERTIFICATE,
+    "parent certificate of two": Fault.PARENT_CERTIFICATE,
+    "finalization with a wrong signature": Fault.FINALIZATION,
+    "notarization as finalization": Fault.FINALIZATION,
+    "finalization the branch shows already": Fault.PARENT,
+    "executed_height without its finalization": Fault.PARENT,
+    "executed_height is not the finalization's": Fault.PARENT,
+    "another validator set": Fault.PARENT,
+    "next set before the edge": Fault.HEADER,
+}
+"""What whoever has the evidence sees; nothing can be shown of the other forgeries."""
+
+
 def run(forgery: Forgery, **options: int) -> Network:
     class ThisForger(Forger):
         pass
@@ -274,6 +261,46 @@ def test_no_honest_seat_notarizes_a_proposal_with(name: str) -> None:
     network = run(forgery)
     assert_nothing_forged_is_final(network)
     assert any(reason in detail for detail in refusals(network)), refusals(network)
+    found = shown(network)
+    assert (SHOWN[name] in found) if name in SHOWN else not found
+
+
+def shown(network: Network) -> set[Fault]:
+    """The faults that honest seats have evidence of, each of which holds."""
+    found = set()
+    for report in (report for node in network.honest for report in node.reports if report.evidence):
+        proof = parse(report.evidence)
+        assert isinstance(proof, InvalidProposal) and proof.seat == FORGER
+        assert (proof.epoch, proof.view) == (report.epoch, report.view)
+        proof.check(network.grounds(proof.epoch))
+        found.add(proof.fault)
+    return found
+
+
+def test_a_proposal_out_of_turn_is_evidence() -> None:
+    network = run(lambda _node, _proposal: None)
+    said = [report for node in network.honest for report in node.reports if report.evidence]
+    assert said == [], "all are honest"
+    node, liar = network.nodes[0], network.nodes[FORGER]
+    network.submit(b"one more")
+    sent: list[bytes] = []
+
+    def keep(other: Node, kind: act.MessageKind, data: bytes) -> None:
+        if kind == act.MessageKind.PROPOSAL:
+            sent.append(data)
+        Node.transmit(liar, other, kind, data)
+
+    liar.transmit = keep  # type: ignore[method-assign]
+    assert network.run_for(2_000, until=lambda: bool(sent))
+    proposal = parse_proposal(GENESIS_HASH, sent[0], bytes_max=1 << 21, transactions_max=1_000)
+    while (view := node.replica.status().view) % 4 == FORGER:
+        network.submit(b"and one more")
+        network.run_for(100)
+    late = remake(liar, proposal, view=view, parent_view=view - 1)
+    node.handle(ProposalReceived(liar.public_key, late))
+    assert shown(network) == {Fault.HEADER}
+    node.handle(ProposalReceived(liar.public_key, remake(liar, proposal, view=view, parent_view=view - 2)))
+    assert len([report for report in node.reports if report.evidence]) == 1, "once per view"
 
 
 def test_a_proposal_with_a_wrong_signature_is_as_if_it_had_not_come() -> None:
@@ -327,6 +354,7 @@ def test_a_proposal_that_the_application_refuses_gets_no_vote(monkeypatch: pytes
     network = run(lambda node, proposal: remake(node, proposal, transactions=(b"forged",)))
     assert_nothing_forged_is_final(network)
     assert any("SIGNATURE_INVALID" in detail for detail in refusals(network))
+    assert shown(network) == {Fault.TRANSACTION}, "the bytes are no transaction"
 
 
 def test_a_seat_that_is_behind_waits_without_a_vote_and_votes_once_it_has_executed() -> None:

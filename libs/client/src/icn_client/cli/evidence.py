@@ -1,4 +1,4 @@
-"""`icn evidence`: proofs that validators said two things of which an honest one says at most one."""
+"""`icn evidence`: proofs that validators contradicted themselves, or proposed what is invalid."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from icn_client.cli.signing import perform_as, print_done
 
 if TYPE_CHECKING:
     from icn_chain.epochs import EpochSet
-    from icn_crypto.equivocation import Equivocation
+    from icn_chain.evidence import Evidence
     from icn_kit.genesis import Genesis
 
     from icn_client.connection import Connection
     from icn_client.evidence import Seen
 
-PROOF_FILE_BYTES_MAX = 4_096
+PROOF_FILE_BYTES_MAX = 131_072
 
 _EXAMPLES = """\b
 Examples:
@@ -55,7 +55,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = command_group("Proofs that validators contradicted themselves.", _EXAMPLES)
+    group = command_group("Proofs that validators broke the rules.", _EXAMPLES)
     group.command("list", epilog=_LIST_EXAMPLES)(show_all)
     group.command("check", epilog=_CHECK_EXAMPLES)(check_file)
     group.command("record", epilog=_RECORD_EXAMPLES)(record)
@@ -78,7 +78,7 @@ def show_all(data: DataOption = None, as_json: JsonOption = False) -> None:
         [str(one.proof.epoch), str(one.proof.seat), _said(one.proof), _tellers(one), _recorded(one)]
         for one in found
     ]
-    table(["epoch", "seat", "said in one view", "told by seats", "on the ledger"], rows)
+    table(["epoch", "seat", "said", "told by seats", "on the ledger"], rows)
 
 
 def check_file(
@@ -102,13 +102,13 @@ def check_file(
         ),
     ] = None,
 ) -> None:
-    """Check a proof offline: prints {"valid", "epoch", "seat", "view", "organization", "said"}, or
+    """Check a proof offline: prints {"valid", "epoch", "seat", "view", "organization", "said", "shows"}, or
     {"valid", "problem"} and ends with exit status 1."""
     from icn_chain.epochs import first_set
-    from icn_crypto.equivocation import EquivocationInvalid
+    from icn_chain.malformed import EvidenceInvalid
     from icn_kit.genesis import GenesisInvalid, load_genesis
 
-    from icn_client.evidence import check, set_of_epoch
+    from icn_client.evidence import check, grounds
 
     try:
         zone = load_genesis(genesis)
@@ -118,13 +118,15 @@ def check_file(
     try:
         sets = [first_set(zone.validator_set)] if seats is None else _sets_in(seats, zone)
         proof = check(bytes.fromhex(text.decode("ascii", "replace").strip()), zone, sets)
-    except EquivocationInvalid as error:
+        shows = proof.check(grounds(proof.epoch, zone, sets))
+    except EvidenceInvalid as error:
         print_json({"valid": False, "problem": str(error)})
         raise typer.Exit(EXIT_REFUSED) from None
     except ValueError:
         raise UsageError(f"{file} does not hold hex digits") from None
-    organization = set_of_epoch(proof.epoch, sets).validators.organizations[proof.seat].hex()
-    print_json({"valid": True, **_place(proof), "organization": organization, "said": _kinds(proof)})
+    organization = grounds(proof.epoch, zone, sets).validators.organizations[proof.seat].hex()
+    said = {"said": list(proof.said), "shows": shows}
+    print_json({"valid": True, **_place(proof), "organization": organization, **said})
 
 
 def _sets_in(path: Path, genesis: Genesis) -> Sequence[EpochSet]:
@@ -172,24 +174,21 @@ def record(  # noqa: PLR0917 - one parameter per option
 def _document(one: Seen) -> dict[str, Any]:
     return {
         **_place(one.proof),
-        "said": _kinds(one.proof),
+        "said": list(one.proof.said),
         "told_by": list(one.told_by),
         "recorded": one.is_recorded,
         "proof": one.proof.encode().hex(),
     }
 
 
-def _place(proof: Equivocation) -> dict[str, Any]:
+def _place(proof: Evidence) -> dict[str, Any]:
     return {"epoch": str(proof.epoch), "seat": proof.seat, "view": str(proof.view)}
 
 
-def _kinds(proof: Equivocation) -> list[str]:
-    return [proof.first.kind.name.lower(), proof.second.kind.name.lower()]
-
-
-def _said(proof: Equivocation) -> str:
-    first, second = _kinds(proof)
-    return f"two of {first}" if first == second else f"{first} and {second}"
+def _said(proof: Evidence) -> str:
+    if len(set(proof.said)) < len(proof.said):
+        return f"two of {proof.said[0]}"
+    return " and ".join(proof.said)
 
 
 def _tellers(one: Seen) -> str:

@@ -16,7 +16,7 @@ from icn_consensus.api.sinks import CallSink, StreamSink
 from icn_consensus.domain.replica import Status
 from icn_consensus.usecases.ends import News
 from icn_consensus.usecases.get_status import StatusReader
-from icn_consensus.usecases.ports import EvidenceStore, Submissions
+from icn_consensus.usecases.ports import Evidence, EvidenceStore, Submissions
 
 STREAM_TRANSACTIONS: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
 TRANSACTIONS_MAX: Final = 1_000
@@ -24,6 +24,10 @@ TRANSACTIONS_MAX: Final = 1_000
 WAIT_MS_MAX: Final = 30_000
 EVIDENCE_PAGE_DEFAULT: Final = 50
 EVIDENCE_PAGE_MAX: Final = 500
+EVIDENCE_PAGE_BYTES: Final = 1_048_576
+"""A page ends with the read that reaches it: a proof may be of 56 KiB, a message of 8 MiB."""
+EVIDENCE_READ_MAX: Final = 16
+"""Proofs read at once."""
 EVIDENCE: Final = "evidence"
 """What its page tokens are bound to."""
 PLACE_NUMBER_BYTES: Final = 8
@@ -114,18 +118,22 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
                 int.from_bytes(place[:PLACE_NUMBER_BYTES], "big"),
                 int.from_bytes(place[PLACE_NUMBER_BYTES:], "big"),
             )
-        rows = await self._evidence.page(before, size + 1)
+        rows: list[Evidence] = []
         token = ""
-        if len(rows) > size:
-            last = rows[size - 1]
-            numbers = (last.epoch, last.seat)
-            token = self._tokens.write(
-                EVIDENCE, b"".join(number.to_bytes(PLACE_NUMBER_BYTES, "big") for number in numbers)
-            )
+        while len(rows) < size and not token:
+            wanted = min(EVIDENCE_READ_MAX, size - len(rows))
+            read = await self._evidence.page(before, wanted + 1)
+            rows += read[:wanted]
+            if len(read) <= wanted:
+                break
+            before = (rows[-1].epoch, rows[-1].seat)
+            if len(rows) == size or sum(len(row.proof) for row in rows) >= EVIDENCE_PAGE_BYTES:
+                place = b"".join(number.to_bytes(PLACE_NUMBER_BYTES, "big") for number in before)
+                token = self._tokens.write(EVIDENCE, place)
         return service_pb2.ListEvidenceResponse(
             evidence=[
                 service_pb2.SeenEquivocation(epoch=row.epoch, seat=row.seat, view=row.view, proof=row.proof)
-                for row in rows[:size]
+                for row in rows
             ],
             next_page_token=token,
         )

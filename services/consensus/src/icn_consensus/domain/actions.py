@@ -173,8 +173,9 @@ class ReportKind(StrEnum):
     """What a `Report` is about."""
 
     EQUIVOCATION = "equivocation"
-    """``evidence`` holds transferable proof (docs/spec/consensus.md, "Evidence")."""
+    """A seat contradicted itself; ``evidence`` shows it (docs/spec/consensus.md, "Evidence")."""
     INVALID_PROPOSAL = "invalid_proposal"
+    """Not voted for; ``evidence`` where it can be shown to others why."""
     DISHONEST_MESSAGE = "dishonest_message"
     """What no honest validator sends: malformed, in another seat's name, or with a signature that is none."""
     BLOCK_TIME_REFUSED = "block_time_refused"

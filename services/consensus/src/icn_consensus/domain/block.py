@@ -23,7 +23,7 @@ from icn_chain.certificate import (
     vote_body,
     vote_kind,
 )
-from icn_chain.header import INTEGER_MAX, BlockHeader, parse_header
+from icn_chain.header import INTEGER_MAX, BlockHeader, parse_header, proposal_body
 from icn_chain.malformed import MalformedMessage, parse
 from icn_chain.recovery import finality_digest
 from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash, tree_root
@@ -98,22 +98,6 @@ class Proposal:
     signature: bytes
     data: bytes
     """Canonical bytes of the icn.consensus.v1.Proposal."""
-
-
-def proposal_body(
-    *, protocol_version: int, epoch: int, view: int, height: int, parent_view: int, block_hash: bytes
-) -> bytes:
-    """What a proposal's preimage holds: as `vote_body`, with u64be parent view before the hash."""
-    return b"".join(
-        (
-            protocol_version.to_bytes(4, "big"),
-            epoch.to_bytes(8, "big"),
-            view.to_bytes(8, "big"),
-            height.to_bytes(8, "big"),
-            parent_view.to_bytes(8, "big"),
-            block_hash,
-        )
-    )
 
 
 def body_of_vote(vote: Vote | Certificate) -> bytes:

@@ -6,11 +6,12 @@ Source: docs/spec/consensus.md, "Votes and certificates".
 from __future__ import annotations
 
 from icn_chain.certificate import VOTE_TAGS, Certificate, VoteKind, build_certificate
+from icn_chain.equivocation import are_contrary
 
 from icn_consensus.domain.actions import Broadcast, MessageKind, Notarized, ReportKind
 from icn_consensus.domain.block import Vote, body_of_vote
 from icn_consensus.domain.chain import RECENT_HEIGHTS
-from icn_consensus.domain.evidence import contradicts, vote_evidence
+from icn_consensus.domain.evidence import vote_evidence
 from icn_consensus.domain.ports import SignedItem
 from icn_consensus.domain.state import FINALIZATIONS_MAX, State
 from icn_consensus.domain.view import Said, View, said
@@ -183,7 +184,9 @@ def _notice_contradiction(state: State, view: View, vote: Vote) -> None:
         return
     for kind in VoteKind:
         earlier = view.votes[kind].get(vote.seat)
-        if earlier is None or not contradicts(earlier, vote):
+        if earlier is None or not are_contrary(
+            kind, (earlier.height, earlier.block_hash), vote.kind, (vote.height, vote.block_hash)
+        ):
             continue
         if is_vote_valid(state, earlier) and is_vote_valid(state, vote):
             view.accused.add(vote.seat)

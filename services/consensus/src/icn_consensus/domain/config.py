@@ -27,6 +27,16 @@ class Config:
     block_bytes_max: int
     block_transactions_max: int
 
+    @property
+    def hash(self) -> bytes:
+        """Of genesis, as `icn_chain.epochs.GenesisFacts` calls it."""
+        return self.genesis_hash
+
+    @property
+    def time_ms(self) -> int:
+        """Of genesis, as `icn_chain.epochs.GenesisFacts` calls it."""
+        return self.genesis_time_ms
+
     def epoch_of(self, time_ms: int) -> int:
         """Epoch that a block time lies in."""
         return (time_ms - self.genesis_time_ms) // self.epoch_ms

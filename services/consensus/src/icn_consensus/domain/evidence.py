@@ -1,21 +1,16 @@
-"""Transferable proof that a seat said two things of which an honest one says at most one.
-
-Source: docs/spec/consensus.md, "Evidence"; its form is `icn_crypto.equivocation`'s.
-"""
+"""Transferable evidence from what was received. Source: docs/spec/consensus.md, "Evidence"."""
 
 from __future__ import annotations
 
-from icn_chain.certificate import VoteKind
-from icn_crypto.equivocation import Statement, StatementKind, make
+from functools import partial
 
+from icn_chain.equivocation import PROPOSAL, Statement, make
+from icn_chain.grounds import Grounds
+from icn_chain.invalid_proposal import Proposed, find
+
+from icn_consensus.domain.actions import ReportKind
 from icn_consensus.domain.block import Proposal, Vote, body_of_proposal, body_of_vote
-
-
-def contradicts(first: Vote, second: Vote) -> bool:
-    """Whether one seat's two votes of one epoch and view cannot both be an honest one's."""
-    if first.kind == second.kind:
-        return (first.height, first.block_hash) != (second.height, second.block_hash)
-    return {first.kind, second.kind} == {VoteKind.NULLIFY, VoteKind.FINALIZE}
+from icn_consensus.domain.state import State
 
 
 def vote_evidence(first: Vote, second: Vote) -> bytes:
@@ -28,10 +23,42 @@ def proposal_evidence(first: Proposal, second: Proposal) -> bytes:
     return make(first.seat, _proposed(first), _proposed(second)).encode()
 
 
+def accuse_of(state: State, proposal: Proposal, detail: str, *, is_body_refused: bool = False) -> None:
+    """Report a proposal of the current epoch that is invalid; once per seat and view with evidence, where
+    others can be shown why.
+
+    Transactions mean nothing here: they are looked at only when the application refused them.
+    """
+    block = proposal.block
+    view = state.view_at(block.header.view)
+    data = b""
+    if proposal.seat not in view.accused:
+        parent = state.chain.header(block.header.parent)
+        proposed = Proposed(
+            proposal.seat,
+            proposal.parent_view,
+            proposal.signature,
+            block.header.data,
+            block.transactions if is_body_refused else (),
+            block.parent_certificate,
+            block.finalization,
+            b"" if parent is None else parent.data,
+        )
+        found = find(Grounds(state.config, state.validators, partial(_verify, state)), proposed)
+        if found is not None:
+            view.accused.add(proposal.seat)
+            data = found.encode()
+    state.report(ReportKind.INVALID_PROPOSAL, view.number, proposal.seat, detail=detail, evidence=data)
+
+
+def _verify(state: State, public_key: bytes, tag: str, body: bytes, signature: bytes) -> bool:
+    return state.crypto.verify([(public_key, tag, body, signature)])[0]
+
+
 def _voted(vote: Vote) -> Statement:
-    return Statement(StatementKind(vote.kind), body_of_vote(vote), vote.signature)
+    return Statement(vote.kind, body_of_vote(vote), vote.signature)
 
 
 def _proposed(proposal: Proposal) -> Statement:
     body = body_of_proposal(proposal.block.header, proposal.parent_view)
-    return Statement(StatementKind.PROPOSAL, body, proposal.signature)
+    return Statement(PROPOSAL, body, proposal.signature)

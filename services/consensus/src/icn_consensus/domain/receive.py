@@ -14,7 +14,7 @@ from icn_crypto import tags
 from icn_consensus.domain import certificates, recovering, rounds
 from icn_consensus.domain.actions import MessageKind, ReportKind
 from icn_consensus.domain.block import Proposal, Vote, body_of_proposal, parse_proposal, parse_vote
-from icn_consensus.domain.evidence import proposal_evidence
+from icn_consensus.domain.evidence import accuse_of, proposal_evidence
 from icn_consensus.domain.pacemaker import TIMEOUT_MS_MIN
 from icn_consensus.domain.state import FUTURE_VIEWS_MAX, LATER_EPOCH_MESSAGES_MAX, State
 
@@ -43,6 +43,8 @@ def on_proposal(state: State, peer: bytes, data: bytes) -> None:
         _report_dishonest_of(state, peer, header.epoch, f"a proposal of seat {proposal.seat}")
         return
     if state.leader(header.view) != seat:
+        if (header.epoch, header.view) == (state.epoch, state.view):
+            accuse_of(state, proposal, f"view {header.view} is not its turn")
         return
     if header.protocol_version != state.config.protocol_version:
         _report_dishonest(state, peer, f"a proposal of protocol version {header.protocol_version}")

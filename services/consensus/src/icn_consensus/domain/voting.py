@@ -11,6 +11,7 @@ from icn_consensus.domain import certificates, rounds
 from icn_consensus.domain.actions import ReportKind
 from icn_consensus.domain.block import Vote, build_vote
 from icn_consensus.domain.events import BlockJudged
+from icn_consensus.domain.evidence import accuse_of
 from icn_consensus.domain.records import Record, RecordKind
 from icn_consensus.domain.state import Candidate, State
 from icn_consensus.domain.validity import (
@@ -101,7 +102,10 @@ def on_judged(state: State, event: BlockJudged) -> None:
             # An ancestor, or a block that others notarized: what we think of it changes with our state only.
             state.is_judgement_deferred = True
         if candidate is not None and not candidate.is_rejected:
-            _reject(state, candidate, f"{event.block_hash.hex()}: {event.reason}")
+            is_own_body = candidate.proposal.block.hash == event.block_hash
+            _reject(
+                state, candidate, f"{event.block_hash.hex()}: {event.reason}", is_body_refused=is_own_body
+            )
 
 
 def advance_view(state: State) -> bool:
@@ -200,6 +204,6 @@ def _refuse(state: State, candidate: Candidate, refusal: ProposalInvalid) -> Non
     )
 
 
-def _reject(state: State, candidate: Candidate, detail: str) -> None:
+def _reject(state: State, candidate: Candidate, detail: str, *, is_body_refused: bool = False) -> None:
     candidate.is_rejected = True
-    state.report(ReportKind.INVALID_PROPOSAL, state.view, candidate.proposal.seat, detail=detail)
+    accuse_of(state, candidate.proposal, detail, is_body_refused=is_body_refused)

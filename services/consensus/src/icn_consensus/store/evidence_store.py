@@ -1,4 +1,4 @@
-"""Proofs of equivocation in Postgres. Source: docs/spec/consensus-store.md."""
+"""Evidence against seats in Postgres. Source: docs/spec/consensus-store.md."""
 
 from __future__ import annotations
 

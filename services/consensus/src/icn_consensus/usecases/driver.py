@@ -93,7 +93,6 @@ _REPORT_LEVELS: Final = {
     ReportKind.TIMED_OUT: logging.INFO,
     ReportKind.SILENT_LEADER: logging.INFO,
     ReportKind.RECOVERED: logging.WARNING,
-    ReportKind.EQUIVOCATION: logging.ERROR,
     ReportKind.ROOT_MISMATCH: logging.ERROR,
 }
 
@@ -430,10 +429,10 @@ class Driver:
                 return  # told once, not in every view
         if action.kind is ReportKind.DISHONEST_MESSAGE:
             self._peers.note_fault(action.peer)
-        if action.kind is ReportKind.EQUIVOCATION:
+        if action.evidence:
             self._evidence.put(action)
         _log.log(
-            _REPORT_LEVELS.get(action.kind, logging.WARNING),
+            logging.ERROR if action.evidence else _REPORT_LEVELS.get(action.kind, logging.WARNING),
             "consensus report",
             kind=action.kind.value,
             epoch=action.epoch,

@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class EvidenceKeeper:
-    """Takes reports of equivocation; `run` keeps it going."""
+    """Takes reports with evidence; `run` keeps it going."""
 
     def __init__(self, store: EvidenceStore) -> None:
         self._store = store

@@ -142,13 +142,13 @@ class BlockStore(Protocol):
 
 
 class Evidence(NamedTuple):
-    """That a seat equivocated in an epoch."""
+    """That a seat broke the rules in an epoch."""
 
     epoch: int
     seat: int
     view: int
     proof: bytes
-    """As `icn_crypto.equivocation` encodes it."""
+    """As `icn_chain.evidence` encodes it."""
 
 
 class EvidenceStore(Protocol):

@@ -18,6 +18,10 @@ from icn_ledger.usecases.reads import LeafAt, Reader, get_leaf, get_poll
 
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500
+EVIDENCE_PAGE_BYTES = 1_048_576
+"""A page ends with the read that reaches it: evidence may be of 56 KiB, a message of 8 MiB."""
+EVIDENCE_READ_MAX = 16
+"""Leaves with evidence read at once."""
 
 
 class InstitutionReads:
@@ -98,13 +102,18 @@ class InstitutionReads:
     async def ListEquivocations(self, request: Any, _context: Any) -> service_pb2.ListEquivocationsResponse:
         size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
         after = self._tokens.read("equivocations", request.page_token, EPOCH_BYTES + SEAT_BYTES)
-        rows = await self._source.prefixed(Namespace.EQUIVOCATION, b"", after or b"", size + 1)
-        leaves = [state_pb2.EquivocationLeaf.FromString(row.value) for row in rows[:size]]
+        leaves: list[state_pb2.EquivocationLeaf] = []
         token = ""
-        if len(rows) > size:
+        while len(leaves) < size and not token:
+            wanted = min(EVIDENCE_READ_MAX, size - len(leaves))
+            rows = await self._source.prefixed(Namespace.EQUIVOCATION, b"", after or b"", wanted + 1)
+            leaves += [state_pb2.EquivocationLeaf.FromString(row.value) for row in rows[:wanted]]
+            if len(rows) <= wanted:
+                break
             last = leaves[-1]
-            place = last.epoch.to_bytes(EPOCH_BYTES, "big") + last.seat.to_bytes(SEAT_BYTES, "big")
-            token = self._tokens.write("equivocations", place)
+            after = last.epoch.to_bytes(EPOCH_BYTES, "big") + last.seat.to_bytes(SEAT_BYTES, "big")
+            if len(leaves) == size or sum(len(leaf.evidence) for leaf in leaves) >= EVIDENCE_PAGE_BYTES:
+                token = self._tokens.write("equivocations", after)
         return service_pb2.ListEquivocationsResponse(equivocations=leaves, next_page_token=token)
 
     async def GetValidators(self, _request: Any, _context: Any) -> service_pb2.GetValidatorsResponse:

@@ -1,11 +1,15 @@
-"""Equivocations of validators: proven by what they signed, recorded once per seat and epoch.
+"""Evidence against validators: proven by what they signed, recorded once per seat and epoch.
+
+Its leaves are called after its first sort, equivocations.
 
 Source: docs/spec/transaction.md, "Equivocations"; docs/spec/consensus.md, "Evidence".
 """
 
 from __future__ import annotations
 
-from icn_crypto.equivocation import Equivocation
+from icn_chain.evidence import Evidence
+from icn_chain.grounds import Grounds
+from icn_chain.malformed import EvidenceInvalid
 
 from icn_ledger.domain import refusals
 from icn_ledger.domain.events import EquivocationRecorded
@@ -16,7 +20,7 @@ from icn_ledger.domain.refusals import Refused
 from icn_ledger.domain.working_set import WorkingSet
 
 
-def equivocation_identifier(proof: Equivocation) -> bytes:
+def equivocation_identifier(proof: Evidence) -> bytes:
     """Under what the leaf is kept: u64be epoch ‖ u64be seat."""
     return proof.epoch.to_bytes(8, "big") + proof.seat.to_bytes(8, "big")
 
@@ -28,28 +32,29 @@ def record_equivocation(
     context: BlockContext,
     _index: int,
 ) -> None:
-    """Record a proof whose signatures are those of the seat.
+    """Record evidence that proves what it says of the seat.
 
     Raises:
         Refused: EPOCH_UNKNOWN, SEAT_UNKNOWN, EQUIVOCATION_RECORDED, EQUIVOCATION_UNPROVEN.
     """
     proof, zone = message.proof, context.zone
-    assert zone.genesis_hash, "only a contract is asked without the zone's facts"
+    assert zone.genesis is not None, "only a contract is asked without the zone's facts"
     if proof.epoch > context.epoch:
         raise Refused(refusals.EPOCH_UNKNOWN, ("epoch", proof.epoch), ("epoch_now", context.epoch))
-    seats = zone.sets_of_epochs[proof.epoch].validators
-    if proof.seat >= len(seats):
-        raise Refused(refusals.SEAT_UNKNOWN, ("seat", proof.seat), ("seats", len(seats)))
+    seats = zone.sets_of_epochs[proof.epoch]
+    if proof.seat >= seats.seats:
+        raise Refused(refusals.SEAT_UNKNOWN, ("seat", proof.seat), ("seats", seats.seats))
     identifier = equivocation_identifier(proof)
     if working.now.equivocations[identifier] is not None:
         raise Refused(refusals.EQUIVOCATION_RECORDED)
-    seat = seats[proof.seat]
-    if not proof.is_signed(zone.genesis_hash, seat.public_key):
-        raise Refused(refusals.EQUIVOCATION_UNPROVEN)
+    try:
+        proof.check(Grounds(zone.genesis, seats))
+    except EvidenceInvalid:
+        raise Refused(refusals.EQUIVOCATION_UNPROVEN) from None
     recorded = RecordedEquivocation(
         proof.epoch,
         proof.seat,
-        seat.organization,
+        seats.validators[proof.seat].organization,
         proof.view,
         proof.encode(),
         transaction.principal,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from icn_chain.evidence import Evidence
 from icn_crypto import tags
-from icn_crypto.equivocation import Equivocation
 from icn_crypto.hashing import preimage
 
 from icn_ledger.domain.contract_messages import ExecuteContract, InstantiateContract, StoreCode
@@ -97,9 +97,9 @@ class VoidHold(NamedTuple):
 
 
 class RecordEquivocation(NamedTuple):
-    """See transaction.proto; a proof of one encoding whose signatures nobody has looked at."""
+    """See transaction.proto; evidence that nobody has checked."""
 
-    proof: Equivocation
+    proof: Evidence
 
 
 class OfferedKey(NamedTuple):

@@ -12,10 +12,12 @@ from typing import Any
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from icn.ledger.v1 import state_pb2, transaction_pb2
-from icn_crypto import equivocation, tags
+from icn_chain import evidence
+from icn_chain.envelope import read_envelope
+from icn_chain.malformed import EvidenceInvalid, MalformedMessage
+from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_crypto.suites import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Suite, key_id
-from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
 
 from icn_ledger.domain import contract_messages, limits, parsing_institutions, parsing_seats
 from icn_ledger.domain.contract_parsing import contract_readers, lone_contract_message
@@ -87,18 +89,10 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
         Malformed: they break a rule that needs no state to see.
     """
     try:
-        envelope = parse_canonical(transaction_pb2.Transaction, data, limits.TRANSACTION_BYTES_MAX)
-        body_bytes = envelope.body
-        body = parse_canonical(transaction_pb2.TransactionBody, body_bytes, limits.TRANSACTION_BYTES_MAX)
-    except (MalformedBytes, NotCanonical) as error:
+        envelope, body = read_envelope(data)
+    except MalformedMessage as error:
         raise Malformed(str(error)) from error
-    lane, sequence = body.lane, body.sequence
-    if lane >= limits.LANES_MAX:
-        raise Malformed(f"lane {lane}, the highest is {limits.LANES_MAX - 1}")
-    if not 1 <= sequence <= limits.QUANTITY_MAX:
-        raise Malformed(f"sequence {sequence}, allowed 1 to 2^62")
-    if not 1 <= len(body.messages) <= limits.MESSAGES_MAX:
-        raise Malformed(f"{len(body.messages)} messages, allowed 1 to {limits.MESSAGES_MAX}")
+    body_bytes = envelope.body
     messages = tuple([_message(message, genesis_hash) for message in body.messages])
     principal = check_identifier(body.principal, "principal")
     signatures = _signatures(envelope.signatures)
@@ -129,8 +123,8 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
         size_bytes=len(data),
         principal=principal,
         payer=check_identifier(body.payer, "payer"),
-        lane=lane,
-        sequence=sequence,
+        lane=body.lane,
+        sequence=body.sequence,
         expire_time_ms=check_time(body.expire_time_ms, "expire_time_ms"),
         messages=messages,
         signatures=signatures,
@@ -185,8 +179,6 @@ def recovery_policy(message: WithPolicy) -> RecoveryPolicy | None:
 def _signatures(
     signatures: RepeatedCompositeFieldContainer[transaction_pb2.Signature],
 ) -> tuple[Signature, ...]:
-    if not 1 <= len(signatures) <= limits.SIGNATURES_MAX:
-        raise Malformed(f"{len(signatures)} signatures, allowed 1 to {limits.SIGNATURES_MAX}")
     values = []
     previous = b""
     for signature in signatures:
@@ -290,8 +282,8 @@ def _anchor(message: transaction_pb2.Anchor) -> AnchorDigest:
 
 def _record_equivocation(message: transaction_pb2.RecordEquivocation) -> RecordEquivocation:
     try:
-        proof = equivocation.parse(message.evidence)
-    except equivocation.EquivocationInvalid as error:
+        proof = evidence.parse(message.evidence)
+    except EvidenceInvalid as error:
         raise Malformed(f"evidence: {error}") from error
     if max(proof.epoch, proof.view, proof.seat) > limits.QUANTITY_MAX:
         raise Malformed("evidence: its epoch or view is above 2^62")

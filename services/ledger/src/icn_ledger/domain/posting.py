@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from icn_chain.epochs import GenesisFacts
 from icn_chain.validator_set import ValidatorSet
 
 from icn_ledger.domain import refusals
@@ -22,9 +23,16 @@ from icn_ledger.domain.working_set import WorkingSet
 class ZoneFacts(NamedTuple):
     """What of the zone does not change any more."""
 
-    genesis_hash: bytes
+    genesis: GenesisFacts | None
+    """None where only a contract is asked."""
     sets_of_epochs: Mapping[int, ValidatorSet]
     """Who validated in the epochs, up to the block's, that its transactions speak of."""
+
+    @property
+    def genesis_hash(self) -> bytes:
+        """Of the zone, 32 bytes."""
+        assert self.genesis is not None, "only a contract is asked without the zone's facts"
+        return self.genesis.hash
 
 
 class BlockContext(NamedTuple):
@@ -35,7 +43,7 @@ class BlockContext(NamedTuple):
     time_ms: int
     recovery_delay_ms_min: int = 0
     """Of genesis: the shortest time to object to a recovery. 0 where nothing but a contract is asked."""
-    zone: ZoneFacts = ZoneFacts(b"", {})
+    zone: ZoneFacts = ZoneFacts(None, {})
     """Empty where nothing but a contract is asked."""
 
 

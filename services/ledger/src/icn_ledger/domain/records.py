@@ -409,7 +409,7 @@ class Duty(NamedTuple):
 
 
 class RecordedEquivocation(NamedTuple):
-    """That a seat equivocated in an epoch."""
+    """That a seat broke the rules in an epoch, as evidence shows."""
 
     epoch: int
     seat: int
@@ -417,7 +417,7 @@ class RecordedEquivocation(NamedTuple):
     """Who held the seat."""
     view: int
     evidence: bytes
-    """As `icn_crypto.equivocation` encodes it."""
+    """As `icn_chain.evidence` encodes it."""
     recorded_by: bytes
     height: int
     block_time_ms: int

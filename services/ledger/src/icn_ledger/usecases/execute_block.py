@@ -483,7 +483,7 @@ class Executor:
         }
         data = await self.state.load_sets_of_epochs(spoken_of) if spoken_of else {}
         return ZoneFacts(
-            self.genesis.hash,
+            self.genesis,
             {one: parse_validator_set(data.get(one, self.genesis.validator_set)) for one in spoken_of},
         )
 

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from icn_chain.envelope import TRANSACTION_BYTES_MAX
 from icn_crypto.ed25519 import Verdict
 from icn_crypto.native import accelerator
 from icn_crypto.suites import SignedItem, verdict_batch
 
-from icn_ledger.domain.limits import TRANSACTION_BYTES_MAX
 from icn_ledger.domain.messages import Transaction
 from icn_ledger.domain.parsing import parse_transaction
 from icn_ledger.domain.refusals import Malformed

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from icn_crypto.equivocation import parse
-from icn_crypto.suites import Suite
+from icn_chain.evidence import parse
+from icn_chain.grounds import Grounds
+from icn_chain.validator_set import parse_validator_set
 from icn_ledger.domain.events import EquivocationRecorded
 from icn_ledger.domain.parsing import parse_transaction
 from icn_ledger.domain.refusals import Malformed
 
-from services.ledger.tests.conftest import EPOCH_MS, SUITES, TestKey, Zone, anchor
-from services.ledger.tests.equivocations import SEAT, evidence, notarize, record
+from services.ledger.tests.conftest import EPOCH_MS, Zone, anchor
+from services.ledger.tests.equivocations import SEAT, evidence, invalid_proposal, notarize, record
 from services.ledger.tests.scene import Scene
 
 
@@ -35,8 +36,8 @@ async def test_anybody_records_what_a_seat_has_signed(scene: Scene) -> None:
     assert [event for event in events if isinstance(event, EquivocationRecorded)] == [
         EquivocationRecorded(leaf)
     ]
-    seat_key = TestKey(f"seat {SEAT}", SUITES).public[Suite.ED25519]
-    assert parse(leaf.evidence).is_signed(zone.genesis.hash, seat_key), "whoever has the leaf can check it"
+    grounds = Grounds(zone.genesis, parse_validator_set(zone.genesis.validator_set))
+    assert parse(leaf.evidence).check(grounds), "whoever has the leaf can check it"
 
 
 async def test_one_of_a_seat_and_epoch_is_enough(scene: Scene) -> None:
@@ -77,3 +78,29 @@ def test_what_is_no_contradiction_is_malformed_and_sixteen_signatures_are_charge
             parse_transaction(zone.transaction(member, record(wrong)), zone.genesis.hash)
     right = parse_transaction(zone.transaction(member, record(evidence(zone))), zone.genesis.hash)
     assert (right.signatures_charged, right.leaves_made_max) == (17, 1)
+
+
+async def test_an_invalid_proposal_is_recorded_like_a_contradiction_and_one_of_both_is_enough(
+    scene: Scene,
+) -> None:
+    zone, data = scene.zone, invalid_proposal(scene.zone)
+    await scene.applied(scene.ana, record(data))
+    (leaf,) = scene.ledger.state.records[-1].equivocations.values()
+    assert leaf is not None
+    assert (leaf.epoch, leaf.seat, leaf.view, leaf.evidence) == (0, SEAT, 14, data)
+    grounds = Grounds(zone.genesis, parse_validator_set(zone.genesis.validator_set))
+    assert "executed_height 5 at height 5" in parse(leaf.evidence).check(grounds)
+    await scene.refused("EQUIVOCATION_RECORDED", scene.ben, record(evidence(zone)))
+
+
+async def test_a_proposal_that_an_honest_leader_may_make_or_that_another_made_is_no_evidence(
+    scene: Scene,
+) -> None:
+    for data in (
+        invalid_proposal(scene.zone, executed_height=4),
+        invalid_proposal(scene.zone, seat=1),
+        invalid_proposal(scene.zone, claimed=1),
+    ):
+        assert await scene.refused("EQUIVOCATION_UNPROVEN", scene.ana, record(data)) == {}
+    figures = await scene.refused("SEAT_UNKNOWN", scene.ana, record(invalid_proposal(scene.zone, claimed=4)))
+    assert figures == {"seat": 4, "seats": 4}

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from icn.ledger.v1 import transaction_pb2 as pb
+from icn_chain.envelope import TRANSACTION_BYTES_MAX
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_crypto.suites import Suite
-from icn_ledger.domain.limits import NO_FLOOR, QUANTITY_MAX, RECOVERY_DELAY_MS_MAX, TRANSACTION_BYTES_MAX
+from icn_ledger.domain.limits import NO_FLOOR, QUANTITY_MAX, RECOVERY_DELAY_MS_MAX
 from icn_ledger.domain.messages import KIND_NUMBERS, Transfer
 from icn_ledger.domain.parsing import parse_transaction
 from icn_ledger.domain.refusals import MALFORMED_TRANSACTION, Malformed

@@ -107,7 +107,7 @@ class Model:
         data = self.zone.transaction(self.zone.organizations[0], message)
         (read,) = parse_transaction(data, self.zone.genesis.hash).messages
         working = WorkingSet(self.records, self.sets)
-        context = BlockContext(self.height, self.epoch, 1, 0, ZoneFacts(self.zone.genesis.hash, {}))
+        context = BlockContext(self.height, self.epoch, 1, 0, ZoneFacts(self.zone.genesis, {}))
         transaction: Any = Acting(acting, ORGANIZATIONS[0])
         try:
             if isinstance(read, ChangeValidators):
