@@ -1,8 +1,9 @@
-"""CPU of the ledger per transfer: parsing, validity, execution, state tree and the Python side of SQL.
+"""CPU of the ledger per transfer: parsing, validity, execution by its stages, and Postgres.
 
-``python benches/ledger_block.py [--blocks N] [--transfers N] [--members N] [--profile]``. Medians of this
-process; signatures are verified before and counted apart. Of Postgres the mean over the last half of the
-blocks, pruning included: beyond 257 blocks that is what a validator pays from then on.
+``python benches/ledger_block.py [--blocks N] [--transfers N] [--members N] [--profile]``. Production path,
+state root and durable commit included. Medians of this process, with the accelerator where it is installed;
+signatures are verified before and counted apart. Of Postgres the mean over the last half of the blocks,
+pruning included: beyond 257 blocks that is what a validator pays from then on.
 """
 
 from __future__ import annotations
@@ -10,29 +11,38 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import inspect
 import json
 import pstats
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn_crypto import tags
 from icn_crypto.hashing import preimage
 from icn_crypto.merkle_log import leaf_hash, tree_root
+from icn_crypto.native import accelerator
 from icn_crypto.suites import SigningKey, Suite, key_id
 from icn_kit.database import Database
 from icn_kit.genesis import Genesis, parse_genesis, public_keys_document
+from icn_kit.lifecycle import collect_seldom
 from icn_kit.migrate import upgrade, versions_folder_of
+from icn_kit.writer import Writer
 from icn_ledger.domain.genesis_state import first_header, genesis_records
+from icn_ledger.domain.touched import touched_by_validity
 from icn_ledger.domain.validity import Moment
 from icn_ledger.events.outbox_rows import make_event_rows
+from icn_ledger.store import state as state_module
 from icn_ledger.store.pruner import HEIGHTS_PER_WAKING, Pruner
 from icn_ledger.store.state import StateStore
+from icn_ledger.usecases import execute_block
 from icn_ledger.usecases.branches import BranchCache
 from icn_ledger.usecases.execute_block import Executor, FinalBlock, initial_commit
 from icn_ledger.usecases.transaction_cache import TransactionCache
@@ -127,6 +137,60 @@ def make_genesis(founders: list[Person]) -> Genesis:
     )
 
 
+STAGES: tuple[tuple[object, str, str], ...] = (
+    (Executor, "_read", "reading"),
+    (Executor, "_run", "loading, executing"),
+    (execute_block, "check_block", "invariants"),
+    (execute_block, "encode_leaves", "leaves"),
+    (Executor, "_update_tree", "state tree"),
+    (execute_block, "encode_postings", "postings"),
+    (execute_block, "encode_receipts", "receipts"),
+    (execute_block, "receipts_root", "root of receipts"),
+    (execute_block, "tree_root", "root of transactions"),
+    (state_module, "block_statement", "parameters"),
+    (Writer, "execute", "driver"),
+)
+"""What is measured apart: functions and methods, by what they are to a reader."""
+
+
+class Stages:
+    """CPU time of parts of a block, all threads of this process."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._blocks: dict[str, list[float]] = defaultdict(list)
+
+    def watch(self, owner: Any, name: str, stage: str) -> None:
+        """Measure every call of ``owner.name``."""
+        function = getattr(owner, name)
+
+        async def awaited(*arguments: Any) -> Any:
+            started = time.process_time()
+            try:
+                return await function(*arguments)
+            finally:
+                self._seconds[stage] += time.process_time() - started
+
+        def called(*arguments: Any) -> Any:
+            started = time.process_time()
+            try:
+                return function(*arguments)
+            finally:
+                self._seconds[stage] += time.process_time() - started
+
+        setattr(owner, name, awaited if inspect.iscoroutinefunction(function) else called)
+
+    def end_block(self) -> None:
+        """Close the books of a block."""
+        for stage, seconds in self._seconds.items():
+            self._blocks[stage].append(seconds)
+        self._seconds.clear()
+
+    def __iter__(self) -> Iterator[tuple[str, list[float]]]:
+        """Stage and seconds in each block, the costliest first."""
+        return iter(sorted(self._blocks.items(), key=lambda item: -statistics.median(item[1])))
+
+
 class Bench:
     """A ledger fed with blocks of our own."""
 
@@ -191,6 +255,10 @@ async def measure(
 ) -> None:
     validity, execution, verification = [], [], []
     settled = options.blocks // 2
+    stages = Stages()
+    for owner, name, stage in (*STAGES, (bench.state, "_event_rows", "events")):
+        stages.watch(owner, name, stage)
+    collect_seldom()
     profile = cProfile.Profile()
     for block in range(options.blocks):
         if block == settled:
@@ -206,6 +274,7 @@ async def measure(
                         if members[(index * 7 + block + 1) % len(members)] is not sender
                         else members[(index * 7 + block + 2) % len(members)].account,
                         amount_minor=1 + index,
+                        memo_hash=sha256(sender.account).digest(),
                     )
                 ),
             )
@@ -219,10 +288,7 @@ async def measure(
         known = [bench.cache.read(data) for data in transactions]
         parsed = time.process_time()
         view = await bench.state.load_validity(
-            __import__("icn_ledger.domain.touched", fromlist=["x"]).touched_by_validity(
-                one.transaction for one in known
-            ),
-            bench.state.newest.height,
+            touched_by_validity(one.transaction for one in known), bench.state.newest.height
         )
         wanted = [
             (one, (view.controllers[one.transaction.principal].keys[0].public_keys[0][1],))  # type: ignore[union-attr]
@@ -239,6 +305,7 @@ async def measure(
         before = time.process_time()
         await bench.execute(transactions, header)
         execution.append(time.process_time() - before)
+        stages.end_block()
         if options.profile:
             profile.disable()
         if block % HEIGHTS_PER_WAKING == 0:
@@ -248,10 +315,15 @@ async def measure(
     per: Callable[[list[float]], float] = lambda times: statistics.median(times) / options.transfers * 1e6  # noqa: E731
     print(
         f"{options.blocks} blocks of {options.transfers} transfers, {len(members)} members, "
-        "CPU-µs per transfer"
+        f"{'wheels only' if accelerator is None else 'native'}, CPU-µs per transfer"
     )
     print(f"  parsing and validity        {per(validity):7.1f}")
     print(f"  execution, tree and SQL     {per(execution):7.1f}")
+    rest = per(execution)
+    for stage, times in stages:
+        rest -= per(times)
+        print(f"    {stage:<24}  {per(times):7.1f}")
+    print(f"    {'rest':<24}  {rest:7.1f}")
     print(f"  sum                         {per(validity) + per(execution):7.1f}")
     print(f"  signature verification      {per(verification):7.1f}")
     print(f"  Postgres                    {postgres / options.transfers * 1e6:7.1f}")

@@ -15,11 +15,13 @@ from icn_kit.envelope import serialize_envelope
 EVENTS_PER_STATEMENT_MAX = 65_536
 """One block's events; an array of more would have been cut by the block's own limits."""
 
-_CREATE_TABLE = """
-CREATE TABLE outbox (
-    fence xid8 NOT NULL DEFAULT greatest(
+FENCE = """greatest(
         pg_current_xact_id(), ((pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text)::xid8
-    ),
+    )"""
+"""SQL of a row's fence; one for all rows of a statement."""
+_CREATE_TABLE = f"""
+CREATE TABLE outbox (
+    fence xid8 NOT NULL DEFAULT {FENCE},
     position bigint GENERATED ALWAYS AS IDENTITY (CACHE 1),
     id bytea NOT NULL UNIQUE CHECK (octet_length(id) = 16),
     subject text NOT NULL,

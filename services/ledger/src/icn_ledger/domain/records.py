@@ -39,6 +39,8 @@ class Namespace(IntEnum):
     CONTRACT = 15
     CONTRACT_ENTRY = 16
 
+    __hash__ = int.__hash__  # an enum's own is a call into Python, and each state key looks one up
+
 
 class KeyScope(NamedTuple):
     """What a key that acts alone may sign."""

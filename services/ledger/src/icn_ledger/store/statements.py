@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from icn_kit.outbox import FENCE
+
 from icn_ledger.domain.records import RecordTables
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 from icn_ledger.store.history import id_heads, pack_entries
@@ -172,14 +174,14 @@ _VALIDATOR_SETS = """
     )
 """
 
-# The columns that icn_kit.outbox fills, packed like all others of a block.
+# The columns that icn_kit.outbox fills, packed like all others of a block; the fence is one for all of them.
 _EVENTS = """
     events_written AS (
-        INSERT INTO outbox (id, subject, envelope)
-        SELECT id, convert_from(subject, 'UTF8'), envelope
+        INSERT INTO outbox (fence, id, subject, envelope)
+        SELECT (SELECT _FENCE), id, convert_from(subject, 'UTF8'), envelope
         FROM unnest(%(event_ids)s, %(subjects)s, %(envelopes)s) AS given (id, subject, envelope)
     )
-"""
+""".replace("_FENCE", FENCE)
 
 _BLOCK = """
     INSERT INTO blocks (height, hash, header, time_ms, epoch, state_root, receipts_root, log_root,
