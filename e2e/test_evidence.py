@@ -11,7 +11,7 @@ import psycopg
 from icn_chain.certificate import VoteKind
 from icn_chain.equivocation import Statement, make
 from icn_chain.header import build_header, proposal_body
-from icn_chain.invalid_proposal import Fault, InvalidProposal
+from icn_chain.invalid_proposal import InvalidProposal, ProposalFault
 from icn_chain.validator_set import parse_validator_set
 from icn_crypto import tags
 from icn_crypto.hashing import preimage
@@ -65,7 +65,7 @@ def invalid_proposal(directory: Path, genesis: Genesis, seat: int) -> bytes:
         protocol_version=1, epoch=0, view=header.view, height=5, parent_view=7, block_hash=header.hash
     )
     signature = key_of(directory, seat).sign(preimage(tags.PROPOSAL, genesis.hash, body))
-    return InvalidProposal(seat, Fault.HEADER, 7, signature, header.data, (), 0, header.view).encode()
+    return InvalidProposal(seat, ProposalFault.HEADER, 7, signature, header.data, (), 0, header.view).encode()
 
 
 def test_an_equivocation_is_recorded_and_proven(

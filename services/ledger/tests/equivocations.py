@@ -8,7 +8,7 @@ from icn.ledger.v1 import transaction_pb2 as pb
 from icn_chain.certificate import VoteKind
 from icn_chain.equivocation import Statement, make
 from icn_chain.header import build_header, proposal_body
-from icn_chain.invalid_proposal import Fault, InvalidProposal
+from icn_chain.invalid_proposal import InvalidProposal, ProposalFault
 from icn_chain.validator_set import parse_validator_set
 from icn_crypto import tags
 from icn_crypto.hashing import preimage
@@ -73,4 +73,6 @@ def invalid_proposal(zone: Zone, *, executed_height: int = 5, seat: int = SEAT, 
     )
     signing = TestKey(f"seat {seat}", SUITES).signing[Suite.ED25519]
     signature = signing.sign(preimage(tags.PROPOSAL, genesis.hash, body))
-    return InvalidProposal(claimed, Fault.HEADER, 9, signature, header.data, (), 0, header.view).encode()
+    return InvalidProposal(
+        claimed, ProposalFault.HEADER, 9, signature, header.data, (), 0, header.view
+    ).encode()

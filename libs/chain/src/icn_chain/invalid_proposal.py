@@ -45,7 +45,7 @@ _FIXED_BYTES: Final = 4 + 1 + 1 + 8 + SIGNATURE_BYTES
 _LENGTH_BYTES: Final = 4
 
 
-class Fault(IntEnum):
+class ProposalFault(IntEnum):
     """Where the fault is; what is shown besides the header, its exhibits, follows from it."""
 
     HEADER = 0
@@ -62,13 +62,13 @@ class Fault(IntEnum):
     """Between two transactions. Two leaves."""
 
 
-_EXHIBITS: Final[Mapping[Fault, int]] = {
-    Fault.HEADER: 0,
-    Fault.PARENT: 1,
-    Fault.PARENT_CERTIFICATE: 1,
-    Fault.FINALIZATION: 1,
-    Fault.TRANSACTION: 1,
-    Fault.ONE_SEQUENCE_TWICE: 2,
+_EXHIBITS: Final[Mapping[ProposalFault, int]] = {
+    ProposalFault.HEADER: 0,
+    ProposalFault.PARENT: 1,
+    ProposalFault.PARENT_CERTIFICATE: 1,
+    ProposalFault.FINALIZATION: 1,
+    ProposalFault.TRANSACTION: 1,
+    ProposalFault.ONE_SEQUENCE_TWICE: 2,
 }
 
 
@@ -93,7 +93,7 @@ class InvalidProposal:
     """A signed header with what shows its fault. Made by `find` or `parse`."""
 
     seat: int
-    fault: Fault
+    fault: ProposalFault
     parent_view: int
     signature: bytes
     header: bytes
@@ -130,7 +130,7 @@ class InvalidProposal:
         try:
             header = parse_header(genesis_hash, self.header)
         except MalformedMessage as error:
-            if self.fault is Fault.HEADER:
+            if self.fault is ProposalFault.HEADER:
                 return str(error)
             raise EvidenceInvalid("a header that is none shows nothing but itself") from None
         found = _CHECKS[self.fault](_Case(grounds, self.seat, self.parent_view, header), *self.exhibits)
@@ -147,9 +147,9 @@ def parse(data: bytes) -> InvalidProposal:
     """
     if len(data) > INVALID_PROPOSAL_BYTES_MAX:
         raise EvidenceInvalid(f"{len(data)} bytes, at most {INVALID_PROPOSAL_BYTES_MAX}")
-    if len(data) < _FIXED_BYTES or data[4] != SORT or data[5] not in tuple(Fault):
+    if len(data) < _FIXED_BYTES or data[4] != SORT or data[5] not in tuple(ProposalFault):
         raise EvidenceInvalid("not evidence of an invalid proposal")
-    fault = Fault(data[5])
+    fault = ProposalFault(data[5])
     shown = list(_split(data[_FIXED_BYTES:]))
     if len(shown) != 1 + _EXHIBITS[fault]:
         raise EvidenceInvalid(f"{len(shown)} exhibits with the header, must be {1 + _EXHIBITS[fault]}")
@@ -214,7 +214,7 @@ class _Case:
 
 
 def _made(
-    seat: int, fault: Fault, parent_view: int, signature: bytes, shown: Sequence[bytes]
+    seat: int, fault: ProposalFault, parent_view: int, signature: bytes, shown: Sequence[bytes]
 ) -> InvalidProposal:
     header = _read_loosely(shown[0])
     return InvalidProposal(
@@ -254,21 +254,21 @@ def _split(data: bytes) -> Iterator[bytes]:
         data = data[end:]
 
 
-def _candidates(proposed: Proposed) -> Iterator[tuple[Fault, tuple[bytes, ...]]]:
+def _candidates(proposed: Proposed) -> Iterator[tuple[ProposalFault, tuple[bytes, ...]]]:
     """What could be shown, the least first."""
-    yield Fault.HEADER, ()
+    yield ProposalFault.HEADER, ()
     if proposed.parent:
-        yield Fault.PARENT, (proposed.parent,)
+        yield ProposalFault.PARENT, (proposed.parent,)
     for fault, certificate in (
-        (Fault.PARENT_CERTIFICATE, proposed.parent_certificate),
-        (Fault.FINALIZATION, proposed.finalization),
+        (ProposalFault.PARENT_CERTIFICATE, proposed.parent_certificate),
+        (ProposalFault.FINALIZATION, proposed.finalization),
     ):
         if certificate:
             yield from ((fault, (at.to_bytes(4, "big") + certificate,)) for at in _positions(certificate))
     yield from _of_transactions(proposed.transactions)
 
 
-def _of_transactions(transactions: Sequence[bytes]) -> Iterator[tuple[Fault, tuple[bytes, ...]]]:
+def _of_transactions(transactions: Sequence[bytes]) -> Iterator[tuple[ProposalFault, tuple[bytes, ...]]]:
     """The first transaction, and the first two, that show a fault and are small enough to be shown."""
     sequences: dict[tuple[bytes, int, int], int] = {}
     malformed: int | None = None
@@ -283,10 +283,10 @@ def _of_transactions(transactions: Sequence[bytes]) -> Iterator[tuple[Fault, tup
         earlier = sequences.setdefault((body.principal, body.lane, body.sequence), index)
         if earlier != index:
             leaves = tuple(leaf(transactions, at) for at in (earlier, index))
-            yield Fault.ONE_SEQUENCE_TWICE, leaves
+            yield ProposalFault.ONE_SEQUENCE_TWICE, leaves
             break
     if malformed is not None:
-        yield Fault.TRANSACTION, (leaf(transactions, malformed),)
+        yield ProposalFault.TRANSACTION, (leaf(transactions, malformed),)
 
 
 def _positions(certificate: bytes) -> range:
@@ -478,11 +478,11 @@ def _read_leaf(case: _Case, exhibit: bytes) -> tuple[int, int, bytes]:
     return index, size, transaction
 
 
-_CHECKS: Final[Mapping[Fault, Callable[..., str | None]]] = {
-    Fault.HEADER: _header,
-    Fault.PARENT: _parent,
-    Fault.PARENT_CERTIFICATE: _parent_certificate,
-    Fault.FINALIZATION: _finalization,
-    Fault.TRANSACTION: _transaction,
-    Fault.ONE_SEQUENCE_TWICE: _one_sequence_twice,
+_CHECKS: Final[Mapping[ProposalFault, Callable[..., str | None]]] = {
+    ProposalFault.HEADER: _header,
+    ProposalFault.PARENT: _parent,
+    ProposalFault.PARENT_CERTIFICATE: _parent_certificate,
+    ProposalFault.FINALIZATION: _finalization,
+    ProposalFault.TRANSACTION: _transaction,
+    ProposalFault.ONE_SEQUENCE_TWICE: _one_sequence_twice,
 }

@@ -15,7 +15,7 @@ from icn_chain.certificate import VOTE_TAGS, VoteKind, build_certificate, certif
 from icn_chain.evidence import EVIDENCE_BYTES_MAX, parse
 from icn_chain.grounds import Grounds
 from icn_chain.header import BlockHeader, build_header, genesis_header, proposal_body
-from icn_chain.invalid_proposal import Fault, InvalidProposal, Proposed, find, leaf
+from icn_chain.invalid_proposal import InvalidProposal, ProposalFault, Proposed, find, leaf
 from icn_chain.malformed import EvidenceInvalid
 from icn_chain.validator_set import Validator, ValidatorSet
 from icn_crypto import tags
@@ -244,55 +244,58 @@ def with_few_signatures(certificate: bytes) -> bytes:
 
 
 H = GOOD.header
-INVALID: dict[str, tuple[Block, Fault]] = {
-    "height 0": (GOOD.changed(height=0), Fault.HEADER),
-    "view of the parent": (GOOD.changed(parent_view=H.view), Fault.HEADER),
-    "before genesis": (GOOD.changed(time_ms=ZONE.time_ms + 2), Fault.HEADER),
-    "executed itself": (GOOD.changed(executed_height=3), Fault.HEADER),
-    "another set next": (GOOD.changed(next_validator_set_hash=SETS[1].hash), Fault.HEADER),
-    "a parent view below its height": (GOOD.changed(parent_view=1), Fault.HEADER),
-    "height skipped": (GOOD.changed(height=4, parent_view=4, view=8), Fault.PARENT),
-    "time of the parent": (GOOD.changed(time_ms=H.time_ms - 101), Fault.PARENT),
+INVALID: dict[str, tuple[Block, ProposalFault]] = {
+    "height 0": (GOOD.changed(height=0), ProposalFault.HEADER),
+    "view of the parent": (GOOD.changed(parent_view=H.view), ProposalFault.HEADER),
+    "before genesis": (GOOD.changed(time_ms=ZONE.time_ms + 2), ProposalFault.HEADER),
+    "executed itself": (GOOD.changed(executed_height=3), ProposalFault.HEADER),
+    "another set next": (GOOD.changed(next_validator_set_hash=SETS[1].hash), ProposalFault.HEADER),
+    "a parent view below its height": (GOOD.changed(parent_view=1), ProposalFault.HEADER),
+    "height skipped": (GOOD.changed(height=4, parent_view=4, view=8), ProposalFault.PARENT),
+    "time of the parent": (GOOD.changed(time_ms=H.time_ms - 101), ProposalFault.PARENT),
     "another set": (
         GOOD.changed(validator_set_hash=SETS[1].hash, next_validator_set_hash=SETS[1].hash),
-        Fault.PARENT,
+        ProposalFault.PARENT,
     ),
-    "another epoch": (GOOD.changed(epoch=1, time_ms=ZONE.time_ms + EPOCH_MS), Fault.PARENT),
-    "executed without finalization": (GOOD.changed(finalization=b""), Fault.PARENT),
+    "another epoch": (GOOD.changed(epoch=1, time_ms=ZONE.time_ms + EPOCH_MS), ProposalFault.PARENT),
+    "executed without finalization": (GOOD.changed(finalization=b""), ProposalFault.PARENT),
     "parent certificate with a wrong signature": (
         GOOD.changed(parent_certificate=with_wrong_signature(GOOD.parent_certificate)),
-        Fault.PARENT_CERTIFICATE,
+        ProposalFault.PARENT_CERTIFICATE,
     ),
     "parent certificate of two": (
         GOOD.changed(parent_certificate=with_few_signatures(GOOD.parent_certificate)),
-        Fault.PARENT_CERTIFICATE,
+        ProposalFault.PARENT_CERTIFICATE,
     ),
     "finalization as parent certificate": (
         GOOD.changed(parent_certificate=GOOD.finalization),
-        Fault.PARENT_CERTIFICATE,
+        ProposalFault.PARENT_CERTIFICATE,
     ),
-    "garbage as parent certificate": (GOOD.changed(parent_certificate=b"\xff"), Fault.PARENT_CERTIFICATE),
+    "garbage as parent certificate": (
+        GOOD.changed(parent_certificate=b"\xff"),
+        ProposalFault.PARENT_CERTIFICATE,
+    ),
     "finalization with a wrong signature": (
         GOOD.changed(finalization=with_wrong_signature(GOOD.finalization)),
-        Fault.FINALIZATION,
+        ProposalFault.FINALIZATION,
     ),
     "notarization as finalization": (
         GOOD.changed(finalization=GOOD.parent_certificate),
-        Fault.FINALIZATION,
+        ProposalFault.FINALIZATION,
     ),
-    "no transaction": (GOOD.changed(transactions=(*GOOD.transactions, b"none")), Fault.TRANSACTION),
+    "no transaction": (GOOD.changed(transactions=(*GOOD.transactions, b"none")), ProposalFault.TRANSACTION),
     "an unsigned transaction": (
         GOOD.changed(transactions=(pb.Transaction(body=pb.Transaction.FromString(transaction(3)).body)
                                    .SerializeToString(), transaction(1))),
-        Fault.TRANSACTION,
+        ProposalFault.TRANSACTION,
     ),
     "one transaction twice": (
         GOOD.changed(transactions=(*GOOD.transactions, transaction(1))),
-        Fault.ONE_SEQUENCE_TWICE,
+        ProposalFault.ONE_SEQUENCE_TWICE,
     ),
     "one sequence twice": (
         GOOD.changed(transactions=(*GOOD.transactions, transaction(2, size=9))),
-        Fault.ONE_SEQUENCE_TWICE,
+        ProposalFault.ONE_SEQUENCE_TWICE,
     ),
 }  # fmt: skip
 
@@ -352,7 +355,7 @@ def test_only_the_seats_key_has_signed_and_only_for_this_zone() -> None:
 def test_a_proposal_out_of_turn_is_shown_only_by_the_set_that_it_names() -> None:
     wrong = (GOOD.seats.leader(H.view) + 1) % 4
     made = find(Grounds(ZONE, SETS[0]), GOOD.proposed(wrong))
-    assert made is not None and made.fault is Fault.HEADER
+    assert made is not None and made.fault is ProposalFault.HEADER
     for seats in SETS[1:]:
         seat = seats.seat_of(key_at(SETS[0], wrong).public_key)
         if seat >= 0:
@@ -369,7 +372,7 @@ def test_what_a_leader_signed_in_place_of_a_header() -> None:
         H.data[:-34] + b"",
     ):
         made = find(grounds, GOOD.proposed(data=data))
-        assert made is not None and made.fault is Fault.HEADER, data
+        assert made is not None and made.fault is ProposalFault.HEADER, data
         assert parse(made.encode()).check(grounds)
     unreadable = GOOD.proposed(data=b"\xff\xff")
     assert find(grounds, unreadable) is None, "nobody knows what was signed"
@@ -387,7 +390,7 @@ def test_a_block_that_may_carry_a_recovery_is_held_to_nothing_but_its_header() -
     first = GOOD.changed(parent_certificate=b"", finalization=b"of another sort", epoch=9, parent_view=0)
     assert held(first) is None
     made = held(first.changed(executed_height=3))
-    assert made is not None and made.fault is Fault.HEADER
+    assert made is not None and made.fault is ProposalFault.HEADER
 
 
 def test_one_leaf_is_not_two_because_trees_of_two_sizes_have_it_in_two_places() -> None:
@@ -399,7 +402,7 @@ def test_one_leaf_is_not_two_because_trees_of_two_sizes_have_it_in_two_places() 
     exhibits = tuple(b"".join((place, b"\x01", *path, last)) for place in places)
     made = InvalidProposal(
         proposed.seat,
-        Fault.ONE_SEQUENCE_TWICE,
+        ProposalFault.ONE_SEQUENCE_TWICE,
         proposed.parent_view,
         proposed.signature,
         proposed.header,
@@ -410,7 +413,7 @@ def test_one_leaf_is_not_two_because_trees_of_two_sizes_have_it_in_two_places() 
     with pytest.raises(EvidenceInvalid, match="not two places"):
         made.check(Grounds(ZONE, SETS[0]))
     for index in range(3):
-        shown = replace(made, fault=Fault.TRANSACTION, exhibits=(leaf(block.transactions, index),))
+        shown = replace(made, fault=ProposalFault.TRANSACTION, exhibits=(leaf(block.transactions, index),))
         with pytest.raises(EvidenceInvalid, match="an honest validator may"):
             shown.check(Grounds(ZONE, SETS[0]))
 

@@ -9,7 +9,7 @@ import pytest
 from icn_chain.certificate import VoteKind, build_certificate, parse_certificate
 from icn_chain.evidence import parse
 from icn_chain.header import NO_HASH, BlockHeader
-from icn_chain.invalid_proposal import Fault, InvalidProposal
+from icn_chain.invalid_proposal import InvalidProposal, ProposalFault
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.block import (
     Block,
@@ -203,21 +203,21 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
 }
 
 
-SHOWN: dict[str, Fault] = {
-    "time not after the parent's": Fault.PARENT,
-    "height skipped": Fault.PARENT,
-    "unknown parent": Fault.PARENT_CERTIFICATE,
-    "parent view too low": Fault.HEADER,
-    "garbage as parent certificate": Fault.PARENT_CERTIFICATE,
-    "parent certificate with a wrong signature": Fault.PARENT_CERTIFICATE,
-    "parent certificate of two": Fault.PARENT_CERTIFICATE,
-    "finalization with a wrong signature": Fault.FINALIZATION,
-    "notarization as finalization": Fault.FINALIZATION,
-    "finalization the branch shows already": Fault.PARENT,
-    "executed_height without its finalization": Fault.PARENT,
-    "executed_height is not the finalization's": Fault.PARENT,
-    "another validator set": Fault.PARENT,
-    "next set before the edge": Fault.HEADER,
+SHOWN: dict[str, ProposalFault] = {
+    "time not after the parent's": ProposalFault.PARENT,
+    "height skipped": ProposalFault.PARENT,
+    "unknown parent": ProposalFault.PARENT_CERTIFICATE,
+    "parent view too low": ProposalFault.HEADER,
+    "garbage as parent certificate": ProposalFault.PARENT_CERTIFICATE,
+    "parent certificate with a wrong signature": ProposalFault.PARENT_CERTIFICATE,
+    "parent certificate of two": ProposalFault.PARENT_CERTIFICATE,
+    "finalization with a wrong signature": ProposalFault.FINALIZATION,
+    "notarization as finalization": ProposalFault.FINALIZATION,
+    "finalization the branch shows already": ProposalFault.PARENT,
+    "executed_height without its finalization": ProposalFault.PARENT,
+    "executed_height is not the finalization's": ProposalFault.PARENT,
+    "another validator set": ProposalFault.PARENT,
+    "next set before the edge": ProposalFault.HEADER,
 }
 """What whoever has the evidence sees; nothing can be shown of the other forgeries."""
 
@@ -265,7 +265,7 @@ def test_no_honest_seat_notarizes_a_proposal_with(name: str) -> None:
     assert (SHOWN[name] in found) if name in SHOWN else not found
 
 
-def shown(network: Network) -> set[Fault]:
+def shown(network: Network) -> set[ProposalFault]:
     """The faults that honest seats have evidence of, each of which holds."""
     found = set()
     for report in (report for node in network.honest for report in node.reports if report.evidence):
@@ -298,7 +298,7 @@ def test_a_proposal_out_of_turn_is_evidence() -> None:
         network.run_for(100)
     late = remake(liar, proposal, view=view, parent_view=view - 1)
     node.handle(ProposalReceived(liar.public_key, late))
-    assert shown(network) == {Fault.HEADER}
+    assert shown(network) == {ProposalFault.HEADER}
     node.handle(ProposalReceived(liar.public_key, remake(liar, proposal, view=view, parent_view=view - 2)))
     assert len([report for report in node.reports if report.evidence]) == 1, "once per view"
 
@@ -354,7 +354,7 @@ def test_a_proposal_that_the_application_refuses_gets_no_vote(monkeypatch: pytes
     network = run(lambda node, proposal: remake(node, proposal, transactions=(b"forged",)))
     assert_nothing_forged_is_final(network)
     assert any("SIGNATURE_INVALID" in detail for detail in refusals(network))
-    assert shown(network) == {Fault.TRANSACTION}, "the bytes are no transaction"
+    assert shown(network) == {ProposalFault.TRANSACTION}, "the bytes are no transaction"
 
 
 def test_a_seat_that_is_behind_waits_without_a_vote_and_votes_once_it_has_executed() -> None:
