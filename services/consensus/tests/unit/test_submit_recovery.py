@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from icn_chain.recovery import RecoveryCertificate
+from icn_consensus.domain.recovering import ROOM_BYTES
 from icn_consensus.usecases.submit_recovery import submit_recovery
 from icn_kit.errors import DomainError, ErrorKind
 from icn_sim.application import at_once
@@ -76,3 +79,19 @@ def test_where_blocks_are_missing_they_come_first() -> None:
     assert (told(full, certificate.data))[0]
     network.run_for(3_000)
     assert behind.replica.status().epoch == certificate.epoch
+
+
+def test_one_that_no_block_takes_begins_nothing() -> None:
+    network = Federation()
+    network.trade(2)
+    network.lose(0, 0, 0, 0)
+    node = network.nodes[0]
+    certificate = of_newest(network, node)
+    size_bytes = len(certificate.data)
+    state = node.replica._state
+    state.config = replace(state.config, block_bytes_max=size_bytes + ROOM_BYTES - 1)
+    kind, reason, figures = told(node, certificate.data)
+    assert (kind, reason) == (ErrorKind.FAILED_PRECONDITION, "RECOVERY_TOO_LARGE")
+    assert figures == {"size_bytes": size_bytes, "size_bytes_max": size_bytes - 1}
+    state.config = replace(state.config, block_bytes_max=size_bytes + ROOM_BYTES)
+    assert told(node, certificate.data)[0] is True

@@ -24,6 +24,8 @@ from icn_consensus.domain.actions import Broadcast, FetchFinalBlocks, MessageKin
 from icn_consensus.domain.records import Record, RecordKind
 from icn_consensus.domain.state import State
 
+ROOM_BYTES: Final = 1_024
+"""What a block holds beside the certificate at least: its header, tags and lengths."""
 OFFERS_MAX: Final = 16
 """Peers whose certificate waits for blocks that are missing here; each may be of 768 kB."""
 
@@ -88,7 +90,7 @@ def check(state: State, certificate: RecoveryCertificate) -> None:
     """Pass when this replica may begin the certificate's epoch now, or once it has the block that is named.
 
     Raises:
-        RecoveryRefused: RECOVERY_EPOCH_PASSED, RECOVERY_OTHER_CHAIN, RECOVERY_OTHER_ROOT.
+        RecoveryRefused: RECOVERY_EPOCH_PASSED, RECOVERY_TOO_LARGE, RECOVERY_OTHER_CHAIN, RECOVERY_OTHER_ROOT.
         RecoveryInvalid: see `check_recovery`; only where the block is the newest final one.
     """
     final = state.chain.final
@@ -98,6 +100,14 @@ def check(state: State, certificate: RecoveryCertificate) -> None:
             f"it begins epoch {certificate.epoch}, this validator is in epoch {state.epoch}",
             epoch=certificate.epoch,
             epoch_now=state.epoch,
+        )
+    size_bytes_max = state.config.block_bytes_max - ROOM_BYTES
+    if len(certificate.data) > size_bytes_max:
+        raise RecoveryRefused(
+            "RECOVERY_TOO_LARGE",
+            f"it has {len(certificate.data)} bytes, a block takes one of {size_bytes_max}",
+            size_bytes=len(certificate.data),
+            size_bytes_max=size_bytes_max,
         )
     if certificate.height > final.height:
         return

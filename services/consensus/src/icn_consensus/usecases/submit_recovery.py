@@ -31,7 +31,7 @@ async def submit_recovery(
     Raises:
         InvalidArgument: MALFORMED_RECOVERY, or the reason of the rule that the certificate breaks.
         FailedPrecondition: RECOVERY_OTHER_CHAIN, RECOVERY_OTHER_ROOT, RECOVERY_EPOCH_PASSED: it is not for
-            where this validator stands.
+            where this validator stands; RECOVERY_TOO_LARGE: no block of the zone takes it.
     """
     try:
         certificate = parse_recovery(data)
