@@ -17,7 +17,6 @@ from icn.ledger.v1 import snapshot_pb2
 from icn_crypto import tags
 from icn_crypto.hashing import preimage
 from icn_crypto.suites import Suite
-from icn_ledger.api.application_service import ApplicationServicer
 from icn_ledger.domain.snapshot_proof import SnapshotProof
 from icn_ledger.store.snapshots import PostgresSnapshots
 from icn_ledger.store.state import StateStore
@@ -27,7 +26,7 @@ from icn_ledger.usecases.write_snapshot import SnapshotWriter, digests_of
 from icn_sim.memory_snapshots import MemorySnapshots
 from icn_sim.memory_state import MemoryState
 
-from services.ledger.tests.conftest import EPOCH_MS, SUITES, FixedClock, Ledger, TestKey, Zone, block_hash
+from services.ledger.tests.conftest import EPOCH_MS, SUITES, Ledger, TestKey, Zone, block_hash
 
 QUORUM = range(3)
 SMALL_CHUNKS = 2_000
@@ -121,11 +120,6 @@ class Certified:
 
     def restorer(self) -> SnapshotRestorer:
         return SnapshotRestorer(self.zone.genesis, self.snapshots, self.ledger.executor)
-
-    def application(self) -> ApplicationServicer:
-        return ApplicationServicer(
-            self.zone.genesis, self.state, self.ledger.executor, FixedClock(), self.snapshots
-        )
 
 
 async def restore(empty: Certified, snapshot: bytes, chunks: Sequence[bytes]) -> None:

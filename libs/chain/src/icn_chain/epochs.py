@@ -5,12 +5,12 @@ Nothing is believed but where the walk begins. Source: docs/spec/proof.md, "Veri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from icn_crypto.hashing import preimage
-from icn_crypto.suites import Suite, verify_batch
+from icn_crypto.suites import SignedItem, Suite, verify_batch
 
 from icn_chain.certificate import VOTE_TAGS, VoteKind, parse_certificate, vote_body
 from icn_chain.header import BlockHeader, parse_header
@@ -19,6 +19,10 @@ from icn_chain.recovery import RecoveryInvalid, check_recovery, parse_recovery
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
 
 PROTOCOL_VERSION: Final = 1
+
+
+Verifier = Callable[[Sequence[SignedItem]], Sequence[bool]]
+"""Whether signatures are valid, in order."""
 
 
 class ProofInvalid(Exception):
@@ -82,8 +86,12 @@ def walk(start: EpochSet, steps: Sequence[Handover], zone: GenesisFacts) -> tupl
     return tuple(sets)
 
 
-def next_set(current: EpochSet, step: Handover, zone: GenesisFacts) -> EpochSet:
+def next_set(
+    current: EpochSet, step: Handover, zone: GenesisFacts, *, verify: Verifier = verify_batch
+) -> EpochSet:
     """The set that follows, if the current one finalized the edge header that names it.
+
+    ``verify`` gives verdicts on signatures.
 
     Raises:
         ProofInvalid: EPOCH_STEP_INVALID, CERTIFICATE_INVALID, VALIDATOR_SET_MISMATCH, RECOVERY_INVALID,
@@ -97,11 +105,11 @@ def next_set(current: EpochSet, step: Handover, zone: GenesisFacts) -> EpochSet:
             f"the edge header is of epoch {edge.epoch}, the step leaves epoch {current.epoch} and its set",
         )
     if step.recovery:
-        check_finalization(step.finalization, chain[-1], current, zone.hash)
+        check_finalization(step.finalization, chain[-1], current, zone.hash, verify=verify)
         return _recovered_set(step, edge, current, zone)
     if edge.time_ms < zone.time_ms or (epoch := zone.epoch_of(edge.time_ms)) <= current.epoch:
         raise ProofInvalid("EPOCH_STEP_INVALID", f"header {edge.height} does not end epoch {current.epoch}")
-    check_finalization(step.finalization, chain[-1], current, zone.hash)
+    check_finalization(step.finalization, chain[-1], current, zone.hash, verify=verify)
     if not step.next_validator_set:
         if edge.next_validator_set_hash != own.hash:
             raise ProofInvalid(
@@ -172,8 +180,17 @@ def read_header(genesis_hash: bytes, data: bytes) -> BlockHeader:
     return header
 
 
-def check_finalization(data: bytes, header: BlockHeader, deciding: EpochSet, genesis_hash: bytes) -> None:
+def check_finalization(
+    data: bytes,
+    header: BlockHeader,
+    deciding: EpochSet,
+    genesis_hash: bytes,
+    *,
+    verify: Verifier = verify_batch,
+) -> None:
     """Accept the header as final if a quorum of the set says so, every signature given being valid.
+
+    ``verify`` gives verdicts on signatures.
 
     Raises:
         ProofInvalid: CERTIFICATE_INVALID or PROOF_MALFORMED.
@@ -212,7 +229,7 @@ def check_finalization(data: bytes, header: BlockHeader, deciding: EpochSet, gen
         genesis_hash,
         vote_body(PROTOCOL_VERSION, certificate.epoch, certificate.view, certificate.height, header.hash),
     )
-    verdicts = verify_batch(
+    verdicts = verify(
         [
             (Suite.ED25519, validators.public_keys[seat], signed, signature)
             for seat, signature in certificate.signatures

@@ -37,12 +37,23 @@ class Disk:
     """What survives a crash."""
 
     blocks: list[act.Execute] = field(default_factory=list)
-    """Final blocks, ascending from height 1: the block store."""
+    """Final blocks, ascending from `first_height`: the block store."""
+    first_height: int = 1
+    """Where it begins, or will begin."""
     content: bytearray = field(default_factory=bytearray)
     """One segment of the log, without its header."""
     synced_bytes: int = 0
     _first_sequence: int = 1
     _places: list[_Place] = field(default_factory=list)
+
+    @property
+    def height(self) -> int:
+        """Of the newest final block; one below the first while there is none."""
+        return self.first_height + len(self.blocks) - 1
+
+    def blocks_from(self, height: int) -> list[act.Execute]:
+        """Final blocks from a height on; none where the store begins above it."""
+        return self.blocks[height - self.first_height :] if height >= self.first_height else []
 
     def append(self, action: act.Persist) -> None:
         """Write a record; durable when it is synced, or with the next that is."""

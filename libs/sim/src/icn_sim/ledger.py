@@ -37,12 +37,14 @@ from icn_ledger.domain.leaves import encode_leaf
 from icn_ledger.domain.records import Namespace
 from icn_ledger.domain.snapshot_proof import SnapshotProof
 from icn_ledger.usecases.execute_block import Executor, initial_commit
+from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
 from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.write_snapshot import SnapshotWriter
 
 from icn_sim.application import at_once
 from icn_sim.memory_snapshots import MemorySnapshots
 from icn_sim.memory_state import MemoryState
+from icn_sim.signatures import verify_signed
 from icn_sim.traders import Principal
 from icn_sim.zone import (
     GENESIS_HASH,
@@ -137,7 +139,14 @@ class LedgerApplication(ApplicationCalls):
             on_snapshot_due=self._due.append,
         )
         self._calls = _Calls(
-            ApplicationServicer(self._genesis, self._state, executor, self._clock, self.snapshots)
+            ApplicationServicer(
+                self._genesis,
+                self._state,
+                executor,
+                self._clock,
+                snapshots=self.snapshots,
+                restorer=SnapshotRestorer(self._genesis, self.snapshots, executor, verify_signed),
+            )
         )
 
     def state(self) -> ExecutedState:

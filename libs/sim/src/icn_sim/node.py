@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -19,10 +19,13 @@ from icn_consensus.usecases.execution import final_block_of, stored_block_of
 from icn_consensus.usecases.fetching import page_of
 from icn_consensus.usecases.judging import CANDIDATES_SHARE, with_ancestors
 from icn_consensus.usecases.pool import Admitted, Pool
-from icn_consensus.usecases.ports import AncestorUnknown, Choice, StateBehind
+from icn_consensus.usecases.ports import AncestorUnknown, Choice, FetchRequest, Found, StateBehind
+from icn_consensus.usecases.state_sync import fetch_body, restore
 
 from icn_sim.application import at_once
 from icn_sim.disk import Disk
+from icn_sim.forging import FORGED_CHUNK, FORGED_DIGEST, forged
+from icn_sim.ledger import LedgerApplication
 from icn_sim.signatures import SimulatedCrypto
 from icn_sim.tally import Fault, Reached
 from icn_sim.zone import GENESIS_HASH, PromiseBroken, public_key_of
@@ -32,6 +35,21 @@ if TYPE_CHECKING:
 
 FETCH_TIMEOUT_MS: Final = 500
 RESTART_MS: Final = (50, 3_000)
+
+
+class _Question:
+    """What is asked of a peer while the state is taken from others; awaiting it gives the answer."""
+
+    def __init__(self, peer: bytes, request: FetchRequest) -> None:
+        self.peer, self.request = peer, request
+
+    def __await__(self) -> Generator[_Question, Found | None, Found | None]:
+        answer = yield self
+        return answer
+
+
+async def _ask(peer: bytes, request: FetchRequest) -> Found | None:
+    return await _Question(peer, request)
 
 
 class Node:
@@ -48,6 +66,8 @@ class Node:
         self.is_up = False
         self.has_refused = False
         """Whether its log was found damaged: it stays away for good."""
+        self.is_syncing = False
+        """Whether it takes the state from others before it takes part."""
         self.life = 0
         """Counts starts: what was asked in an earlier life is not answered in this one."""
         self.replica = Replica(self._config(), self.crypto)
@@ -82,7 +102,14 @@ class Node:
         self.pool = Pool()
         self._told_pending = False
         self.application.restart()
-        for stored in self.disk.blocks[self.application.state().executed_height :]:
+        if self.is_syncing:
+            self._resume(self._sync(records), None)
+        else:
+            self._boot(records)
+
+    def _boot(self, records: tuple[bytes, ...]) -> None:
+        """Let the replica take up where the disk left off."""
+        for stored in self.disk.blocks_from(self.application.state().executed_height + 1):
             at_once(self.application.execute(final_block_of(stored)))
         newest = self.disk.blocks[-1] if self.disk.blocks else None
         recovered = Recovered(
@@ -97,6 +124,73 @@ class Node:
         for other in self.network.nodes:
             if other is not self and other.is_up:
                 self.network.connect(self, other)
+
+    async def _sync(self, records: tuple[bytes, ...]) -> None:
+        """Take the state from others, as production does before a validator takes part."""
+        nodes = [node for node in self.network.nodes if node is not self]
+        self.network.random.shuffle(nodes)
+        # The farthest are asked first, and who forges says that it is.
+        nodes.sort(key=lambda node: node.seat != self.network.forges_snapshots)
+        others = [node.public_key for node in nodes]
+        application = self.application
+        assert isinstance(application, LedgerApplication), "only the ledger has snapshots"
+        restored = await application.restored() or await restore(others, application, _ask)
+        while restored is not None:
+            stored = await fetch_body(self._config(), restored, others, _ask)
+            if stored is not None:
+                block = parse_block(GENESIS_HASH, stored.block, bytes_max=1 << 20, transactions_max=1_000)
+                self.disk.first_height = stored.height
+                self.disk.blocks.append(act.Execute(block, stored.finalization, stored.descendant_headers))
+                self.network.tally.reached[Reached.STATE_SYNC] += 1
+                break
+        self.is_syncing = False
+        self._boot(records)
+
+    def _resume(self, work: Coroutine[_Question, Found | None, None], answer: Found | None) -> None:
+        """Let the sync go on with an answer, up to its next question, which is carried like any other."""
+        try:
+            question = work.send(answer)
+        except StopIteration:
+            return
+        other = self.network.node_of(question.peer)
+        answered: list[bool] = []
+
+        def take(found: Found | None) -> None:
+            if not answered:
+                answered.append(True)
+                self._resume(work, found)
+
+        def serve() -> None:
+            if other.is_up and other.answers(self.seat):
+                found = other.serve_snapshot(question.request)
+                self.network.deliver(other, self, self._if_alive(lambda: take(found)))
+
+        self.network.schedule(FETCH_TIMEOUT_MS, self._if_alive(lambda: take(None)))
+        self.network.deliver(self, other, serve)
+
+    def serve_snapshot(self, request: FetchRequest) -> Found:
+        """Answer who takes the state from others."""
+        application = self.application
+        assert isinstance(application, LedgerApplication), "only the ledger has snapshots"
+        if request.block_hash is not None:
+            stored = [item for item in self.disk.blocks if item.block.hash == request.block_hash]
+            return Found((stored[0].block.data,)) if stored else Found()
+        if request.snapshot:
+            found = at_once(application.snapshot())
+        else:
+            assert request.snapshot_chunk is not None, "a request asks for one thing"
+            found = at_once(application.snapshot_chunk(request.snapshot_chunk))
+        if found and self.seat == self.network.forges_snapshots:
+            self.network.tally.reached[Reached.FORGED_SNAPSHOT] += 1
+            found = forged(found, self.network.random, is_snapshot=request.snapshot)
+        if request.snapshot_chunk == FORGED_DIGEST and self.seat == self.network.forges_snapshots:
+            found = FORGED_CHUNK
+        return Found(snapshot=found)
+
+    def lose_everything(self, public_key: bytes) -> None:
+        """Lose log, databases and key; there is a new key."""
+        self.lose_and_restore(0, public_key)
+        self.is_syncing = True
 
     def _config(self) -> Config:
         return replace(self.network.config(self.seat), public_key=self.public_key)
@@ -128,7 +222,7 @@ class Node:
 
     def handle(self, event: events.Event) -> None:
         """Let the replica digest an event."""
-        if self.is_up:
+        if self.is_up and not self.is_syncing:
             self.network.note(self.seat, event)
             self.perform(self.replica.step(event, self.now_ms()))
 
@@ -348,7 +442,7 @@ class Node:
 
     def answers(self, seat: int) -> bool:
         """Whether a question of that seat is answered."""
-        return True
+        return not self.is_syncing
 
     def serve(self, fetch: act.Fetch) -> events.Event:
         """Answer another seat's request."""
@@ -362,7 +456,7 @@ class Node:
                 stored = [item for item in self.disk.blocks if item.block.hash == what.block_hash]
                 data = stored[0].block.data if stored else None
             return events.BlocksFetched(fetch.request, self.public_key, () if data is None else (data,))
-        stored_blocks = self.disk.blocks[what.from_height - 1 : what.from_height - 1 + 64]
+        stored_blocks = self.disk.blocks_from(what.from_height)[:64]
         if not stored_blocks:
             return events.BlocksFetched(fetch.request, self.public_key, ())
         page = page_of([stored_block_of(item) for item in stored_blocks])

@@ -18,7 +18,7 @@ from icn_sim.restoring import is_recoverable, lose_logs
 from icn_sim.tally import Fault, Reached, Tally
 from icn_sim.traders import Traders
 from icn_sim.world import Conditions, Network
-from icn_sim.zone import PromiseBroken
+from icn_sim.zone import PromiseBroken, renewed_key
 
 RESUMES_WITHIN_MS: Final = 30_000
 """Promise P4."""
@@ -32,12 +32,19 @@ CHANGES_SEATS_PERCENT: Final = 60
 """Of the seeds without the ledger."""
 SPARES: Final = 3
 """Nodes that may come to hold seats."""
+SYNCS_WITHIN_MS: Final = 10_000
+"""Some tens of questions, each of which may wait for a peer's time-out."""
 HANDS_IN_AGAIN_MS: Final = 500
 LOSES_LOGS_PERCENT: Final = 60
 """Of the seeds with the ledger and without faulty seats."""
 LIARS_PERCENT: Final = 40
 BLOCK_TRANSACTIONS_MAX: Final = 5
 BAD_DISK_PERCENT: Final = 10
+LOSES_EVERYTHING_PERCENT: Final = 30
+"""Of the seeds with the ledger in which nobody lies and epochs are short."""
+EPOCH_MS_MAX: Final = 3_000
+EPOCHS_UNTIL_SNAPSHOT: Final = 3
+"""One that ends, one whose first state is named, and one more for those that were behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,10 @@ def play(seed: int) -> Outcome:
     try:
         network.start()
         disturb(network, choose, choose.randint(4, 10))
-        if is_recoverable(network) and choose.randrange(100) < LOSES_LOGS_PERCENT:
+        if _may_lose_everything(network) and choose.randrange(100) < LOSES_EVERYTHING_PERCENT:
+            _lose_everything(network, choose)
+            disturb(network, choose, choose.randint(1, 4))
+        elif is_recoverable(network) and choose.randrange(100) < LOSES_LOGS_PERCENT:
             lose_logs(network, choose)
             disturb(network, choose, choose.randint(1, 4))
         views = _check_resumes(network, choose)
@@ -167,6 +177,32 @@ def _change_seats(network: Network, choose: random.Random) -> None:
         network.hand_in_seats(nodes)
 
 
+def _may_lose_everything(network: Network) -> bool:
+    """Whether a seat may be lost, since none lies, and epochs are so short that there are snapshots."""
+    return (
+        isinstance(network.nodes[0].application, LedgerApplication)
+        and not network.faulty
+        and network.bad_disk_seat is None
+        and network.config(0).epoch_ms <= EPOCH_MS_MAX
+    )
+
+
+def _lose_everything(network: Network, choose: random.Random) -> None:
+    """A node loses key and databases, and takes the state from the others, one of whom may forge it."""
+    network.heal()
+    for node in network.nodes:
+        node.start_again()
+    for _ in range(2 * EPOCHS_UNTIL_SNAPSHOT):
+        network.hand_in(choose)
+        network.run_for(network.config(0).epoch_ms // 2)
+    lost = choose.choice(network.nodes)
+    if choose.randrange(2):
+        network.forges_snapshots = choose.choice([node.seat for node in network.nodes if node is not lost])
+    lost.crash()
+    network.lose_everything(lost, renewed_key(lost.seat, 0).public_key)
+    lost.start_again()
+
+
 def _check_resumes(network: Network, choose: random.Random) -> int:
     """All links and seats are back: everybody executes a new transaction in time, to the same state.
 
@@ -176,6 +212,8 @@ def _check_resumes(network: Network, choose: random.Random) -> int:
     network.heal()
     for node in network.nodes:
         node.start_again()
+    if not network.run_for(SYNCS_WITHIN_MS, until=lambda: not any(node.is_syncing for node in network.nodes)):
+        raise PromiseBroken(f"a state is not taken from the others {SYNCS_WITHIN_MS} ms after the heal")
     followers = [node for node in network.honest if node.is_up]
     begun = max(node.replica.status().view for node in followers)
     last = network.hand_in(choose)
@@ -206,6 +244,7 @@ def _check_resumes(network: Network, choose: random.Random) -> int:
     executed = {
         state.executed_height: set(node.application.transactions)
         for state, node in zip(states, followers, strict=True)
+        if node.disk.first_height == 1  # who began with a snapshot does not know what was executed before
     }
     if lost := network.acknowledged - executed[max(executed)]:
         raise PromiseBroken(f"acknowledged and lost: {sorted(lost)}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from icn_consensus.domain.ports import SignedItem
 from icn_crypto.hashing import preimage, sha256
+from icn_crypto.suites import SignedItem as SignedBytes
 
 from icn_sim.zone import GENESIS_HASH
 
@@ -35,5 +36,14 @@ class SimulatedCrypto:
 
     @staticmethod
     def _signature(public_key: bytes, tag: str, body: bytes) -> bytes:
-        digest = sha256(_secret(public_key) + preimage(tag, GENESIS_HASH, body))
-        return digest + sha256(digest)
+        return _signature_of(public_key, preimage(tag, GENESIS_HASH, body))
+
+
+def verify_signed(items: Sequence[SignedBytes]) -> list[bool]:
+    """Verdicts of `SimulatedCrypto` on (suite, key, preimage, signature)."""
+    return [_signature_of(key, signed) == signature for _, key, signed, signature in items]
+
+
+def _signature_of(public_key: bytes, signed: bytes) -> bytes:
+    digest = sha256(_secret(public_key) + signed)
+    return digest + sha256(digest)

@@ -38,6 +38,8 @@ class Reached(StrEnum):
     CATCH_UP = "catch_ups"
     RECOVERY = "recoveries_from_lost_logs"
     RECOVERY_REFUSED = "recovery_certificates_refused"
+    STATE_SYNC = "states_taken_from_others"
+    FORGED_SNAPSHOT = "forged_snapshots_and_chunks_served"
     EVIDENCE = "evidence"
     INVALID_PROVEN = "invalid_proposals_proven"
     REFUSED_BLOCK = "blocks_refused_by_the_application"
@@ -57,6 +59,8 @@ MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
     Reached.CATCH_UP: 100,
     Reached.RECOVERY: 60,
     Reached.RECOVERY_REFUSED: 60,
+    Reached.STATE_SYNC: 30,
+    Reached.FORGED_SNAPSHOT: 10,
     Reached.REFUSED_BLOCK: 100,
     Reached.INVALID_PROVEN: 150,
 }

@@ -118,6 +118,8 @@ class Network:
         )
         self.faulty = set(chosen)
         """Seats whose words and blocks are not held to the promises."""
+        self.forges_snapshots: int | None = None
+        """Who serves snapshots and chunks that are none, and is honest otherwise."""
         self.bad_disk_seat: int | None = None
         """Whose synced bytes change at its next crash; it counts as faulty from then on."""
         self.wanted: dict[bytes, None] = {}
@@ -157,6 +159,11 @@ class Network:
     def restore(self, node: Node, height: int, public_key: bytes) -> None:
         """Give a node that is down an older copy of its databases, no log, and another key."""
         node.lose_and_restore(height, public_key)
+        self._by_key[public_key] = node
+
+    def lose_everything(self, node: Node, public_key: bytes) -> None:
+        """Leave a node that is down nothing but another key."""
+        node.lose_everything(public_key)
         self._by_key[public_key] = node
 
     def go_back(self, header: BlockHeader, state: Mapping[bytes, int], epoch: int, data: bytes) -> None:
@@ -263,7 +270,9 @@ class Network:
         return self._events.hexdigest()
 
     def connect(self, a: Node, b: Node) -> None:
-        """Tell both ends of a stream that it is open."""
+        """Tell both ends of a stream that it is open; who takes the state from others says nothing yet."""
+        if a.is_syncing or b.is_syncing:
+            return
         for node, peer in ((a, b), (b, a)):
             height = peer.replica.status().final_height
             self.deliver(peer, node, partial(node.handle, events.PeerConnected(peer.public_key, height)))
@@ -271,7 +280,7 @@ class Network:
     def submit(self, transaction: bytes, seats: Iterable[int] | None = None) -> None:
         """Hand a transaction to nodes' pools (all of them by default)."""
         for node in self.nodes:
-            if node.is_up and (seats is None or node.seat in seats):
+            if node.is_up and not node.is_syncing and (seats is None or node.seat in seats):
                 node.submit(transaction)
 
     def hand_in(self, choose: random.Random, seats: Iterable[int] | None = None) -> bytes:
@@ -417,12 +426,12 @@ class Network:
                 self.tally.reached[Reached.SEATS_CHANGED] += changed
         if self.final_hashes.setdefault(header.height, header.hash) != header.hash:
             raise PromiseBroken(f"two final blocks at height {header.height}")
-        if header.height != len(node.disk.blocks) + 1:
-            raise PromiseBroken(f"height {header.height} is final after {len(node.disk.blocks)}")
+        if header.height != node.disk.height + 1:
+            raise PromiseBroken(f"height {header.height} is final after {node.disk.height}")
 
     def heights(self) -> list[int]:
         """Final heights of the honest nodes."""
-        return [len(node.disk.blocks) for node in self.honest]
+        return [node.disk.height for node in self.honest]
 
     def headers(self) -> list[BlockHeader]:
         """The final chain as the first honest node that reached farthest has it."""

@@ -33,6 +33,7 @@ from icn_ledger.store.state import StateStore
 from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
 from icn_ledger.usecases.execute_block import Execution, Executor, initial_commit
 from icn_ledger.usecases.query_contract import ContractQueries
+from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
 from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.watch_blocks import BlockFeed
 from icn_ledger.usecases.write_snapshot import SnapshotWriter
@@ -130,7 +131,12 @@ class Service:
             on_restored,
         )
         application = self._application = ApplicationServicer(
-            self._genesis, state, executor, self._clock, snapshots
+            self._genesis,
+            state,
+            executor,
+            self._clock,
+            snapshots=snapshots,
+            restorer=SnapshotRestorer(self._genesis, snapshots, executor),
         )
         ledger = LedgerServicer(
             queries,

@@ -27,7 +27,14 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
     """The RPCs; errors become statuses in the interceptor."""
 
     def __init__(
-        self, genesis: Genesis, state: State, executor: Executor, clock: Clock, snapshots: SnapshotStore
+        self,
+        genesis: Genesis,
+        state: State,
+        executor: Executor,
+        clock: Clock,
+        *,
+        snapshots: SnapshotStore,
+        restorer: SnapshotRestorer,
     ) -> None:
         self._genesis = genesis
         self._state = state
@@ -36,7 +43,7 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         self._branches = BranchCache()
         self._clock = clock
         self._snapshots = snapshots
-        self._restorer = SnapshotRestorer(genesis, snapshots, executor)
+        self._restorer = restorer
 
     async def GetInfo(self, _request: Any, _context: Any) -> application_pb2.GetInfoResponse:
         restored = await self._state.restored()

@@ -20,6 +20,7 @@ from icn_chain.epochs import (
     EpochSet,
     Handover,
     ProofInvalid,
+    Verifier,
     check_finalization,
     first_set,
     next_set,
@@ -28,6 +29,7 @@ from icn_chain.epochs import (
 from icn_chain.header import BlockHeader
 from icn_chain.validator_set import ValidatorSet
 from icn_crypto.merkle_log import InvalidFrontier, Log
+from icn_crypto.suites import verify_batch
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
 from icn_kit.errors import InvalidArgument
 from icn_kit.genesis import Genesis
@@ -132,8 +134,10 @@ class Step:
 class Walk:
     """From genesis to an epoch, step by step."""
 
-    def __init__(self, genesis: Genesis) -> None:
+    def __init__(self, genesis: Genesis, verify: Verifier = verify_batch) -> None:
         self._genesis = genesis
+        self.verify = verify
+        """Gives verdicts on validators' signatures."""
         self.sets: list[EpochSet] = [first_set(genesis.validator_set)]
         """Of each epoch with a block, up to where the walk has come."""
         self.steps: list[Step] = []
@@ -146,7 +150,7 @@ class Walk:
         """
         for handover in read_epochs(chunk):
             try:
-                following = next_set(self.sets[-1], handover, self._genesis)
+                following = next_set(self.sets[-1], handover, self._genesis, verify=self.verify)
                 (edge, *_) = read_chain(self._genesis.hash, handover.edge_header, (), "EPOCH_STEP_INVALID")
             except ProofInvalid as error:
                 raise SnapshotInvalid(f"epoch step {len(self.steps)}: {error}") from error
@@ -239,7 +243,7 @@ def check_proof(snapshot: snapshot_pb2.Snapshot, walk: Walk, genesis: Genesis) -
     headers = (*snapshot.headers[1:], *snapshot.descendant_headers)
     try:
         chain = read_chain(genesis.hash, snapshot.headers[0], headers, "HEADER_CHAIN_INVALID")
-        check_finalization(snapshot.finalization, chain[-1], deciding, genesis.hash)
+        check_finalization(snapshot.finalization, chain[-1], deciding, genesis.hash, verify=walk.verify)
     except ProofInvalid as error:
         raise SnapshotInvalid(str(error)) from error
     first, naming = chain[0], chain[len(snapshot.headers) - 1]

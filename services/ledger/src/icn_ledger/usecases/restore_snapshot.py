@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from icn.ledger.v1 import snapshot_pb2
+from icn_chain.epochs import Verifier
 from icn_crypto import tags
 from icn_crypto.hashing import NO_GENESIS, domain_hash
 from icn_crypto.state_tree import StateTree
+from icn_crypto.suites import verify_batch
 from icn_kit.errors import FailedPrecondition
 from icn_kit.genesis import Genesis
 
@@ -65,8 +67,16 @@ class _Offer:
 class SnapshotRestorer:
     """Takes another validator's snapshot piece by piece, one at a time."""
 
-    def __init__(self, genesis: Genesis, store: SnapshotStore, executor: Executor) -> None:
+    def __init__(
+        self,
+        genesis: Genesis,
+        store: SnapshotStore,
+        executor: Executor,
+        verify: Verifier = verify_batch,
+    ) -> None:
+        """``verify`` gives verdicts on validators' signatures."""
         self._genesis = genesis
+        self._verify = verify
         self._store = store
         self._executor = executor
         self._offer: _Offer | None = None
@@ -90,7 +100,7 @@ class SnapshotRestorer:
             digests = digests_of(snapshot)
             held = await self._store.held(digests)
             missing = {digest: None for digest in digests if digest not in held}
-            offer = _Offer(data, snapshot, subtrees, missing, Walk(self._genesis))
+            offer = _Offer(data, snapshot, subtrees, missing, Walk(self._genesis, self._verify))
             await self._prove(offer)
             self._offer = offer
             return snapshot.height, list(missing)

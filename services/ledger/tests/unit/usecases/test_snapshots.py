@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 
 import pytest
 from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE
 from icn.ledger.v1 import snapshot_pb2
+from icn_crypto.state_page import leaf_hash, subtree_hash
+from icn_crypto.state_tree import state_key
 from icn_kit.errors import DomainError, FailedPrecondition, NotFound
 from icn_ledger.domain.duty import DutyCounts
-from icn_ledger.domain.snapshot_chunks import ChunkInvalid, SnapshotInvalid
+from icn_ledger.domain.records import Namespace
+from icn_ledger.domain.snapshot_chunks import ChunkInvalid, Cutter, Leaf, SnapshotInvalid
 from icn_ledger.domain.snapshot_proof import HEADERS_MAX
 from icn_ledger.usecases.ports import HistoryMissing
-from icn_ledger.usecases.write_snapshot import get_snapshot_chunk
+from icn_ledger.usecases.write_snapshot import digests_of, get_snapshot_chunk
 
 from services.ledger.tests.certified import Certified, certificate, flips, restore
 from services.ledger.tests.conftest import Zone, make_zone, memory_ledger
@@ -33,6 +37,14 @@ async def filled(zone: Zone, seed: int = 1) -> Certified:
         await source.execute(signers=(0, 2, 3))
         await source.execute()
     return source
+
+
+def subtree_hash_of(leaves: Iterable[snapshot_pb2.SnapshotLeaf], depth: int) -> bytes:
+    hashed = []
+    for leaf in leaves:
+        key, value_hash = state_key(leaf.namespace, leaf.identifier), sha256(leaf.value).digest()
+        hashed.append((key + value_hash, leaf_hash(key, value_hash)))
+    return subtree_hash(hashed, depth)
 
 
 def empty(zone: Zone) -> Certified:
@@ -158,6 +170,31 @@ async def test_a_liar_who_hashes_its_own_chunks_is_found_at_the_first(zone: Zone
     with pytest.raises(FailedPrecondition, match="no snapshot"):
         await restorer.put(forged)
     assert target.state.newest.height == 0
+
+
+async def test_a_liar_who_hashes_the_whole_tree_anew_is_refused_for_the_root(zone: Zone) -> None:
+    """Digests and hashes are right, the root is not the one that the validators signed."""
+    source = await filled(zone)
+    message = snapshot_pb2.Snapshot.FromString(await source.write())
+    chunks = {}
+    for digest in digests_of(message):
+        chunk = await source.snapshots.chunk(digest)
+        assert chunk is not None
+        chunks[digest] = chunk
+    part = next(part for part in message.subtrees if part.leaves)
+    leaves = snapshot_pb2.SnapshotLeaves.FromString(chunks[part.digest])
+    account = next(leaf for leaf in leaves.leaves if leaf.namespace)
+    account.value += b"\x78\x01"
+    cutter = Cutter()
+    for leaf in leaves.leaves:
+        key = state_key(leaf.namespace, leaf.identifier)
+        cutter.add(Leaf(key, Namespace(leaf.namespace), leaf.identifier, leaf.value))
+    forged = cutter.finish()[0]
+    part.hash = subtree_hash_of(leaves.leaves, part.depth)
+    part.digest = forged.subtree.digest
+    target = empty(zone)
+    with pytest.raises(SnapshotInvalid, match="do not lead to the root"):
+        await target.restorer().offer(message.SerializeToString(deterministic=True))
 
 
 @pytest.mark.parametrize("seats", [(0, 1), (0, 1, 1), ()])
