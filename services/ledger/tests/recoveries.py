@@ -9,7 +9,7 @@ from typing import Any
 from icn.consensus.v1.block_pb2 import BlockHeader
 from icn_chain.recovery import (
     RecoveryCertificate,
-    Signature,
+    RecoverySignature,
     build_body,
     build_certificate,
     recovery_preimage,
@@ -53,11 +53,11 @@ def prove_in(state: MemoryState, height: int) -> Prove:
 
 def endorsement(
     zone: Zone, member: Member, body: bytes, prove: Prove, suite: Suite = Suite.ED25519
-) -> tuple[bytes, str, Sequence[Signature]]:
+) -> tuple[bytes, str, Sequence[RecoverySignature]]:
     """By all keys of the organization."""
     signed = recovery_preimage(zone.genesis.hash, body)
     signatures = [
-        Signature(key.key_id, int(suite), key.signing[suite].sign(signed))
+        RecoverySignature(key.key_id, int(suite), key.signing[suite].sign(signed))
         for key in sorted(member.keys, key=lambda key: key.key_id)
     ]
     return (*prove(member.principal), signatures)

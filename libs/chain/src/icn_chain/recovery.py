@@ -56,7 +56,7 @@ class Calendar(Protocol):
         """Epoch that a block time, not before genesis, lies in."""
 
 
-class Signature(NamedTuple):
+class RecoverySignature(NamedTuple):
     """By one key of an organization."""
 
     key_id: bytes
@@ -75,7 +75,7 @@ class Endorsement:
     controller: bytes = field(repr=False)
     """Canonical bytes of the organization's ControllerLeaf."""
     state_proof: Proof = field(repr=False)
-    signatures: tuple[Signature, ...] = field(repr=False)
+    signatures: tuple[RecoverySignature, ...] = field(repr=False)
     """Ascending by key id, no key twice."""
 
 
@@ -143,7 +143,7 @@ def build_body(
 
 
 def build_certificate(
-    body: bytes, endorsements: Sequence[tuple[bytes, str, Sequence[Signature]]]
+    body: bytes, endorsements: Sequence[tuple[bytes, str, Sequence[RecoverySignature]]]
 ) -> RecoveryCertificate:
     """A certificate of a body and, ascending by organization, (controller leaf, state proof, signatures).
 
@@ -361,7 +361,7 @@ def _check_possessions(certificate: RecoveryCertificate, genesis_hash: bytes) ->
 def _parse_endorsement(message: block_pb2.RecoveryEndorsement) -> Endorsement:
     if len(message.signatures) > SIGNATURES_MAX:
         raise MalformedMessage(f"{len(message.signatures)} signatures, at most {SIGNATURES_MAX}")
-    signatures = tuple(Signature(one.key_id, one.suite, one.signature) for one in message.signatures)
+    signatures = tuple(RecoverySignature(one.key_id, one.suite, one.signature) for one in message.signatures)
     if any(one.key_id >= other.key_id for one, other in pairwise(signatures)):
         raise MalformedMessage("keys of an organization do not ascend")
     leaf = parse(state_pb2.ControllerLeaf, message.controller, CONTROLLER_BYTES_MAX)

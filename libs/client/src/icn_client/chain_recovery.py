@@ -22,7 +22,7 @@ from icn_chain.recovery import (
     Endorsement,
     RecoveryCertificate,
     RecoveryInvalid,
-    Signature,
+    RecoverySignature,
     build_body,
     build_certificate,
     check_recovery,
@@ -69,7 +69,7 @@ class RecoveryFile:
     """Canonical bytes of the RecoveryBody."""
     controllers: tuple[tuple[bytes, str], ...]
     """Leaf and proof of each seated organization's controller, ascending by organization."""
-    signatures: Mapping[tuple[bytes, bytes], Signature]
+    signatures: Mapping[tuple[bytes, bytes], RecoverySignature]
     """By organization and key id."""
 
     def to_bytes(self) -> bytes:
@@ -169,7 +169,9 @@ def sign(terms: Terms, identity: Identity, genesis: Genesis) -> RecoveryFile:
     signatures = dict(terms.file.signatures)
     for key in known:
         suite = min(key.public_keys)
-        signatures[own.organization, key.key_id] = Signature(key.key_id, int(suite), key.sign(signed, suite))
+        signatures[own.organization, key.key_id] = RecoverySignature(
+            key.key_id, int(suite), key.sign(signed, suite)
+        )
     return replace(terms.file, signatures=signatures)
 
 
@@ -333,7 +335,7 @@ def _parse(content: bytes) -> RecoveryFile:
                 for one in document["controllers"]
             ),
             {
-                (bytes.fromhex(one["organization"]), bytes.fromhex(one["key_id"])): Signature(
+                (bytes.fromhex(one["organization"]), bytes.fromhex(one["key_id"])): RecoverySignature(
                     bytes.fromhex(one["key_id"]), int(one["suite"]), bytes.fromhex(one["signature"])
                 )
                 for one in document["signatures"]

@@ -11,7 +11,7 @@ from typing import Final
 from icn_chain.header import BlockHeader
 from icn_chain.recovery import (
     RecoveryCertificate,
-    Signature,
+    RecoverySignature,
     build_body,
     build_certificate,
     recovery_preimage,
@@ -125,7 +125,7 @@ def certificate_of(
 
 def _endorsement(
     node: Node, header: BlockHeader, seat: int, body: bytes
-) -> tuple[bytes, str, list[Signature]]:
+) -> tuple[bytes, str, list[RecoverySignature]]:
     application = node.application
     assert isinstance(application, LedgerApplication), "only there organizations have keys"
     organization = organization_of(seat)
@@ -133,7 +133,7 @@ def _endorsement(
     key = organization_key(seat)
     signature = key.sign(recovery_preimage(GENESIS_HASH, body))
     name = key_id({Suite.ED25519: key.public_key})
-    return controller, proof, [Signature(name, int(Suite.ED25519), signature)]
+    return controller, proof, [RecoverySignature(name, int(Suite.ED25519), signature)]
 
 
 def _hand_in(nodes: list[Node], certificate: RecoveryCertificate) -> None:
