@@ -39,6 +39,20 @@ def test_after_all_peers_it_pauses_and_begins_again() -> None:
     assert asked(fetcher.need(BLOCK, PEERS[1:2], 100 + RETRY_MS)).peer == PEERS[1]
 
 
+def test_whom_another_reason_names_is_asked_in_the_same_round() -> None:
+    """Signers of a finalization may all be gone while who passed on a recovery certificate has the blocks."""
+    fetcher = Fetcher(PEERS[0])
+    first = asked(fetcher.need(BLOCK, PEERS[1:3], 0))
+    assert fetcher.need(BLOCK, [PEERS[0], PEERS[3], PEERS[1]], 0) is None
+    in_turn = [first.peer]
+    fetcher.answered(first.request)
+    while (following := fetcher.unsatisfied(BLOCK, 0)) is not None:
+        in_turn.append(following.peer)
+        assert fetcher.need(BLOCK, PEERS[1:3], 0) is None
+        fetcher.answered(following.request)
+    assert in_turn == PEERS[1:]
+
+
 def test_patience_gives_a_thing_time_to_arrive_by_itself() -> None:
     fetcher = Fetcher(PEERS[0])
     assert fetcher.need(BLOCK, PEERS[1:2], 0, patience_ms=30) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from icn_consensus.domain.actions import Fetch, FetchBlock, FetchCertificates, FetchFinalBlocks
@@ -21,8 +21,10 @@ WANTED_MAX: Final = 256
 @dataclass(slots=True)
 class _Wanted:
     not_before_ms: int
-    peers: list[bytes]
+    peers: list[bytes] = field(default_factory=list)
     """Still to be asked, in this order."""
+    named: set[bytes] = field(default_factory=set)
+    """Those, and who was asked before them in this round."""
     request: int | None = None
 
 
@@ -38,17 +40,23 @@ class Fetcher:
     def need(self, what: What, peers: Iterable[bytes], now_ms: int, patience_ms: int = 0) -> Fetch | None:
         """Say that this is missing; gives the request to send now, if any.
 
+        Whoever is named while others are asked is asked after them: what one reason to fetch something names
+        may all be gone, and what another names have it.
+
         ``patience_ms``: how long it may still arrive by itself before it is asked for.
         """
         wanted = self._wanted.get(what)
         if wanted is None:
             if len(self._wanted) >= WANTED_MAX:
                 self._forget(next(iter(self._wanted)))
-            wanted = self._wanted[what] = _Wanted(now_ms + patience_ms, [])
+            wanted = self._wanted[what] = _Wanted(now_ms + patience_ms)
+        if wanted.request is None and not wanted.peers:
+            wanted.named.clear()  # all were asked: from the beginning
+        fresh = [peer for peer in dict.fromkeys(peers) if peer not in wanted.named | {self._public_key}]
+        wanted.peers += fresh
+        wanted.named.update(fresh)
         if wanted.request is not None or now_ms < wanted.not_before_ms:
             return None
-        if not wanted.peers:
-            wanted.peers = [peer for peer in dict.fromkeys(peers) if peer != self._public_key]
         return self._ask(what, wanted)
 
     def answered(self, request: int) -> What | None:
