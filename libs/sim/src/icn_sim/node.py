@@ -152,20 +152,21 @@ class Node:
             question = work.send(answer)
         except StopIteration:
             return
-        other = self.network.node_of(question.peer)
+        other, life = self.network.node_of(question.peer), self.life
         answered: list[bool] = []
 
         def take(found: Found | None) -> None:
-            if not answered:
+            """Who crashed since and started again asks anew: an answer is for the life that asked."""
+            if not answered and self.is_up and self.life == life:
                 answered.append(True)
                 self._resume(work, found)
 
         def serve() -> None:
             if other.is_up and other.answers(self.seat):
                 found = other.serve_snapshot(question.request)
-                self.network.deliver(other, self, self._if_alive(lambda: take(found)))
+                self.network.deliver(other, self, lambda: take(found))
 
-        self.network.schedule(FETCH_TIMEOUT_MS, self._if_alive(lambda: take(None)))
+        self.network.schedule(FETCH_TIMEOUT_MS, lambda: take(None))
         self.network.deliver(self, other, serve)
 
     def serve_snapshot(self, request: FetchRequest) -> Found:
