@@ -50,6 +50,11 @@ class BlockHeader:
     """The block's hash, 32 bytes."""
 
 
+def header_hash(genesis_hash: bytes, data: bytes) -> bytes:
+    """A block's hash, 32 bytes, from its header's canonical bytes."""
+    return domain_hash(tags.BLOCK, genesis_hash, data)
+
+
 def build_header(
     genesis_hash: bytes,
     *,
@@ -104,7 +109,7 @@ def build_header(
         validator_set_hash,
         next_validator_set_hash,
         data,
-        domain_hash(tags.BLOCK, genesis_hash, data),
+        header_hash(genesis_hash, data),
     )
 
 
@@ -174,7 +179,7 @@ def parse_header(genesis_hash: bytes, data: bytes) -> BlockHeader:
         message.validator_set_hash,
         message.next_validator_set_hash,
         data,
-        domain_hash(tags.BLOCK, genesis_hash, data),
+        header_hash(genesis_hash, data),
     )
 
 

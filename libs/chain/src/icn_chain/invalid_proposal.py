@@ -17,7 +17,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 from icn.consensus.v1 import block_pb2
 from icn_crypto import tags
-from icn_crypto.hashing import HASH_BYTES, domain_hash
+from icn_crypto.hashing import HASH_BYTES
 from icn_crypto.merkle_log import EMPTY_ROOT, inclusion_proof, leaf_hash, verify_inclusion
 
 from icn_chain.certificate import (
@@ -31,7 +31,7 @@ from icn_chain.certificate import (
 from icn_chain.envelope import read_envelope
 from icn_chain.epochs import PROTOCOL_VERSION, GenesisFacts
 from icn_chain.grounds import Grounds
-from icn_chain.header import NO_HASH, BlockHeader, parse_header, proposal_body
+from icn_chain.header import NO_HASH, BlockHeader, header_hash, parse_header, proposal_body
 from icn_chain.malformed import EvidenceInvalid, MalformedMessage
 from icn_chain.validator_set import ValidatorSet
 
@@ -241,7 +241,7 @@ def _signed_body(genesis_hash: bytes, header: bytes, parent_view: int) -> bytes:
         view=fields.view,
         height=fields.height,
         parent_view=parent_view,
-        block_hash=domain_hash(tags.BLOCK, genesis_hash, header),
+        block_hash=header_hash(genesis_hash, header),
     )
 
 

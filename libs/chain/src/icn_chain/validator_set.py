@@ -18,6 +18,7 @@ from icn_crypto.suites import Suite
 from icn_chain.malformed import MalformedMessage, parse
 
 SEATS_MIN: Final = 4
+"""Fewer cannot bear a faulty one."""
 SEATS_MAX: Final = 50
 NO_SEAT: Final = -1
 """What a key that holds no seat has in place of one."""

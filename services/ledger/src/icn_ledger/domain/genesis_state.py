@@ -9,8 +9,6 @@ from collections.abc import Sequence
 
 from icn.ledger.v1 import state_pb2, transaction_pb2
 from icn_chain.header import genesis_header
-from icn_crypto import tags
-from icn_crypto.hashing import domain_hash
 from icn_crypto.suites import Suite
 from icn_kit import genesis as genesis_file
 
@@ -59,11 +57,6 @@ def first_header(genesis: genesis_file.Genesis, state_root: bytes) -> bytes:
         state_root=state_root,
         validator_set_hash=genesis.validator_set_hash,
     ).data
-
-
-def header_hash(genesis_hash: bytes, header: bytes) -> bytes:
-    """A block's hash, 32 bytes."""
-    return domain_hash(tags.BLOCK, genesis_hash, header)
 
 
 def _controller(principal: bytes, threshold: int, keys: Sequence[genesis_file.Key]) -> Controller:

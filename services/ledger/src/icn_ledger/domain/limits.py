@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from icn_chain.validator_set import SEATS_MAX
+
 IDENTIFIER_BYTES: Final = 16
 DIGEST_BYTES: Final = 32
 CONTROLLER_KEYS_MAX: Final = 16
@@ -38,9 +40,6 @@ POLL_MS_MIN_MAX: Final = 7_776_000_000
 SHARE_DENOMINATOR_MAX: Final = 1_000
 """More parts than twice the members of the largest authority say nothing new."""
 FUEL_ALLOWANCE_MAX: Final = 2**50
-SEATS_MIN: Final = 4
-"""Fewer cannot bear a faulty one."""
-SEATS_MAX: Final = 50
 SEAT_CHANGES_MAX: Final = SEATS_MAX
 
 COFACTORED_ONLY_PER_BLOCK_MAX: Final = 8

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from icn_chain.validator_set import Validator, ValidatorSet
+from icn_chain.validator_set import SEATS_MAX, SEATS_MIN, Validator, ValidatorSet
 from icn_crypto.possession import is_possessed
 from icn_crypto.suites import InvalidPublicKey, Suite, check_public_key
 
 from icn_ledger.domain import refusals
 from icn_ledger.domain.governed import find_zone
-from icn_ledger.domain.limits import SEATS_MAX, SEATS_MIN
 from icn_ledger.domain.messages import (
     AddSeat,
     ChangeValidators,

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from icn.consensus.v1 import block_pb2
+from icn_chain.header import header_hash
 from icn_chain.recovery import RecoveryCertificate, RecoveryInvalid, recovery_digest
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_crypto.merkle_log import Log, leaf_hash, tree_root
@@ -28,7 +29,6 @@ from icn_ledger.domain.duty import (
     seats_after,
 )
 from icn_ledger.domain.execution import BlockExecution, BlockOutcome
-from icn_ledger.domain.genesis_state import header_hash
 from icn_ledger.domain.invariants import check_block
 from icn_ledger.domain.leaves import encode_leaves
 from icn_ledger.domain.limits import QUANTITY_MAX
