@@ -15,7 +15,7 @@ from icn_crypto.suites import SignedItem, Suite, verify_batch
 from icn_chain.certificate import VOTE_TAGS, VoteKind, parse_certificate, vote_body
 from icn_chain.header import BlockHeader, parse_header
 from icn_chain.malformed import MalformedMessage, NoMessage
-from icn_chain.recovery import RecoveryInvalid, check_recovery, parse_recovery
+from icn_chain.recovery import Calendar, RecoveryInvalid, check_recovery, parse_recovery
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
 
 PROTOCOL_VERSION: Final = 1
@@ -33,7 +33,7 @@ class ProofInvalid(Exception):
         self.reason = reason
 
 
-class GenesisFacts(Protocol):
+class GenesisFacts(Calendar, Protocol):
     """What genesis says of the chain (`icn_kit.genesis.Genesis`)."""
 
     @property
@@ -43,9 +43,6 @@ class GenesisFacts(Protocol):
     @property
     def time_ms(self) -> int:
         """Block time of height 0."""
-
-    def epoch_of(self, time_ms: int) -> int:
-        """Epoch that a block time, not before genesis, lies in."""
 
 
 @dataclass(frozen=True, slots=True)

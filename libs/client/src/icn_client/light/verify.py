@@ -160,10 +160,11 @@ def _begin(
             "WRONG_ZONE",
             f"the checkpoint is of zone {checkpoint.genesis.hex()}, not of {genesis.hash.hex()}",
         )
-    headers = [proof.header, *proof.descendant_headers]
+    others = [proof.header, *proof.descendant_headers]
     for step in proof.epochs:
-        headers += [step.edge_header, *step.descendant_headers]
-    read = [read_header(genesis.hash, data) for data in headers]
+        others += step.descendant_headers
+    edges = [read_header(genesis.hash, step.edge_header) for step in proof.epochs]
+    read = edges + [read_header(genesis.hash, data) for data in others]
     if any(one.height == checkpoint.height and one.hash != checkpoint.block_hash for one in read):
         raise ProofInvalid(
             "CHECKPOINT_CONFLICT",
@@ -176,7 +177,7 @@ def _begin(
             f"the proof is of epoch {newest}, the checkpoint of {checkpoint.epoch}: check it from genesis",
         )
     steps = tuple(
-        step for step in proof.epochs if read_header(genesis.hash, step.edge_header).epoch >= checkpoint.epoch
+        step for step, edge in zip(proof.epochs, edges, strict=True) if edge.epoch >= checkpoint.epoch
     )
     return EpochSet(checkpoint.epoch, checkpoint.validators), steps
 
