@@ -42,9 +42,11 @@ from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.store import state as state_module
 from icn_ledger.store.pruner import HEIGHTS_PER_WAKING, Pruner
 from icn_ledger.store.state import StateStore
-from icn_ledger.usecases import execute_block
+from icn_ledger.usecases import execute_block, final_block
+from icn_ledger.usecases.block_commit import LastingTree, initial_commit
 from icn_ledger.usecases.branches import BranchCache
-from icn_ledger.usecases.execute_block import Executor, FinalBlock, initial_commit
+from icn_ledger.usecases.execute_block import Executor
+from icn_ledger.usecases.final_block import FinalBlock
 from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.validate_block import Branch, validate_block
 from icn_localnet.postgres import DATABASE, PostgresServer
@@ -138,15 +140,15 @@ def make_genesis(founders: list[Person]) -> Genesis:
 
 
 STAGES: tuple[tuple[object, str, str], ...] = (
-    (Executor, "_read", "reading"),
-    (Executor, "_run", "loading, executing"),
+    (execute_block, "read_transactions", "reading"),
+    (execute_block, "run_block", "loading, executing"),
     (execute_block, "check_block", "invariants"),
     (execute_block, "encode_leaves", "leaves"),
-    (Executor, "_update_tree", "state tree"),
+    (LastingTree, "update", "state tree"),
     (execute_block, "encode_postings", "postings"),
     (execute_block, "encode_receipts", "receipts"),
     (execute_block, "receipts_root", "root of receipts"),
-    (execute_block, "tree_root", "root of transactions"),
+    (final_block, "tree_root", "root of transactions"),
     (state_module, "block_statement", "parameters"),
     (Writer, "execute", "driver"),
 )

@@ -20,7 +20,8 @@ from icn_crypto.suites import Suite
 from icn_ledger.domain.snapshot_proof import SnapshotProof
 from icn_ledger.store.snapshots import PostgresSnapshots
 from icn_ledger.store.state import StateStore
-from icn_ledger.usecases.execute_block import Execution, FinalBlock
+from icn_ledger.usecases.execute_block import Execution
+from icn_ledger.usecases.final_block import FinalBlock
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
 from icn_ledger.usecases.write_snapshot import SnapshotWriter, digests_of
 from icn_sim.memory_snapshots import MemorySnapshots

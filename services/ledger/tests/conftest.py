@@ -21,9 +21,11 @@ from icn_kit.genesis import Genesis, parse_genesis, public_keys_document
 from icn_ledger.domain.genesis_state import first_header, genesis_records
 from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.store.state import StateStore
+from icn_ledger.usecases.block_commit import initial_commit
 from icn_ledger.usecases.branches import BranchCache
 from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
-from icn_ledger.usecases.execute_block import Execution, Executor, FinalBlock, initial_commit
+from icn_ledger.usecases.execute_block import Execution, Executor
+from icn_ledger.usecases.final_block import FinalBlock
 from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock
 from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_sim.memory_state import MemoryState

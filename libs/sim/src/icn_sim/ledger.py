@@ -36,7 +36,8 @@ from icn_ledger.domain.genesis_state import first_header, genesis_records
 from icn_ledger.domain.leaves import encode_leaf
 from icn_ledger.domain.records import Namespace
 from icn_ledger.domain.snapshot_proof import SnapshotProof
-from icn_ledger.usecases.execute_block import Executor, initial_commit
+from icn_ledger.usecases.block_commit import initial_commit
+from icn_ledger.usecases.execute_block import Executor
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
 from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.write_snapshot import SnapshotWriter

@@ -30,8 +30,9 @@ from icn_ledger.store.pruner import Pruner
 from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.snapshots import PostgresSnapshots
 from icn_ledger.store.state import StateStore
+from icn_ledger.usecases.block_commit import initial_commit
 from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
-from icn_ledger.usecases.execute_block import Execution, Executor, initial_commit
+from icn_ledger.usecases.execute_block import Execution, Executor
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
 from icn_ledger.usecases.transaction_cache import TransactionCache

@@ -16,7 +16,8 @@ from icn_ledger.domain.records import Namespace
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.state import StateStore, WrongGenesis
-from icn_ledger.usecases.execute_block import Execution, FinalBlock, Halted
+from icn_ledger.usecases.execute_block import Execution, Halted
+from icn_ledger.usecases.final_block import FinalBlock
 from icn_ledger.usecases.ports import ExecutedBlock
 
 from services.ledger.tests.conftest import (

@@ -14,7 +14,8 @@ from icn_ledger.domain.limits import DIGEST_BYTES, QUANTITY_MAX
 from icn_ledger.domain.validity import Moment
 from icn_ledger.usecases.branches import BLOCKS_MAX, BranchCache
 from icn_ledger.usecases.check_transactions import check_transactions
-from icn_ledger.usecases.execute_block import Executor, FinalBlock
+from icn_ledger.usecases.execute_block import Executor
+from icn_ledger.usecases.final_block import FinalBlock
 from icn_ledger.usecases.ports import ExecutedBlock, SnapshotStore, State
 from icn_ledger.usecases.prepare_block import prepare_block
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer

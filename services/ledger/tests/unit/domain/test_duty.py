@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from icn_kit.errors import InvalidArgument
 from icn_ledger.domain.duty import DutyCounts, duty_identifier
 from icn_ledger.domain.records import Duty
-from icn_ledger.usecases.execute_block import FinalBlock
+from icn_ledger.usecases.final_block import FinalBlock
 
 from services.ledger.tests.conftest import EPOCH_MS, Ledger, create_unit, identifier, parent_certificate
 

@@ -12,7 +12,8 @@ from icn_kit.errors import InvalidArgument
 from icn_ledger.domain.parsing import parse_transaction
 from icn_ledger.domain.records import ConsensusKey, Duty, PendingSeats, Validators
 from icn_ledger.domain.refusals import Malformed
-from icn_ledger.usecases.execute_block import FinalBlock, Halted
+from icn_ledger.usecases.execute_block import Halted
+from icn_ledger.usecases.final_block import FinalBlock
 
 from services.ledger.tests.conftest import (
     EPOCH_MS,

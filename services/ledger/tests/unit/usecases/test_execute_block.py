@@ -10,7 +10,8 @@ from icn_kit.errors import FailedPrecondition, InvalidArgument
 from icn_ledger.domain.limits import HOLDS_RELEASED_PER_BLOCK_MAX, POLLS_CLOSED_PER_BLOCK_MAX
 from icn_ledger.domain.refusals import InvariantBroken
 from icn_ledger.usecases import execute_block
-from icn_ledger.usecases.execute_block import FinalBlock, Halted
+from icn_ledger.usecases.execute_block import Halted
+from icn_ledger.usecases.final_block import FinalBlock
 
 from services.ledger.tests.conftest import (
     Ledger,

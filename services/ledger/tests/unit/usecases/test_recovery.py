@@ -12,7 +12,8 @@ from icn_chain.recovery import RecoveryCertificate, parse_recovery, recovery_dig
 from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, ZONE_IDENTIFIER
 from icn_ledger.domain.validity import Moment
 from icn_ledger.usecases.check_transactions import check_transactions
-from icn_ledger.usecases.execute_block import Execution, FinalBlock, Halted
+from icn_ledger.usecases.execute_block import Execution, Halted
+from icn_ledger.usecases.final_block import FinalBlock
 from icn_ledger.usecases.validate_block import Branch, validate_block
 from icn_sim.memory_state import MemoryState
 
