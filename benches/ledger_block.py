@@ -166,17 +166,17 @@ class Stages:
         """Measure every call of ``owner.name``."""
         function = getattr(owner, name)
 
-        async def awaited(*arguments: Any) -> Any:
+        async def awaited(*arguments: Any, **named: Any) -> Any:
             started = time.process_time()
             try:
-                return await function(*arguments)
+                return await function(*arguments, **named)
             finally:
                 self._seconds[stage] += time.process_time() - started
 
-        def called(*arguments: Any) -> Any:
+        def called(*arguments: Any, **named: Any) -> Any:
             started = time.process_time()
             try:
-                return function(*arguments)
+                return function(*arguments, **named)
             finally:
                 self._seconds[stage] += time.process_time() - started
 
