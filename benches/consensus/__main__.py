@@ -1,6 +1,6 @@
 """`make bench-consensus`: ICN's validators and CometBFT's beside each other, in interleaved rounds.
 
-    python -m benches.consensus [--pairs 5] [--idle-seconds 30] [--only load|delay]
+    python -m benches.consensus [--pairs 5] [--idle-seconds 30] [--only load|delay|memory]
 
 Each round starts every configuration afresh, one after the other, the next round in the opposite order, so
 that only one runs at a time and what else the machine does falls on all. Ratios are of one round; their
@@ -37,7 +37,10 @@ DELAY_MS: Final = 50
 DELAYED_SECONDS: Final = 8.0
 DEAD_SECONDS: Final = 12.0
 """Four turns of the dead validator and more, whatever they cost."""
+MEMORY_TRANSFERS: Final = 1_000_000
 RATE_LOW, RATE_HIGH, RATE_DEAD = 500, 2_000, 200
+LOAD, DELAY, MEMORY = "load", "delay", "memory"
+"""Parts of the table that are measured apart; the memory only of ours, in the first round."""
 BOTH: Final = (icn.NATIVE, icn.WHEELS)
 
 
@@ -49,6 +52,16 @@ def whole(value: float) -> str:
 def milliseconds(value: float) -> str:
     """A time."""
     return f"{value:,.0f} ms"
+
+
+def times(value: float) -> str:
+    """A ratio."""
+    return f"{value:.2f} ×"
+
+
+def mebibytes(value: float) -> str:
+    """An amount of memory."""
+    return f"{value / 2**20:,.0f} MiB"
 
 
 def share(value: float) -> str:
@@ -105,9 +118,16 @@ ROWS: Final = (
             ("delay_p50_ms", "submitted to applied everywhere"),
         )
     ),
-    Row("memory", "memory of 4 nodes over 1,000,000 transfers", whole, {}),
+    Row(
+        "memory_growth",
+        f"memory of 4 nodes + databases over {MEMORY_TRANSFERS:,} transfers, last third to middle third",
+        times,
+        dict.fromkeys(BOTH, 1.1),
+        is_only_ours=True,
+        is_absolute=True,
+    ),
+    Row("memory_bytes", "the same, in the last third", mebibytes, {}, is_only_ours=True),
 )
-"""The last is not measured here yet, and the table says so."""
 
 
 async def measure(label: str, directory: Path, transfer_bytes: int, idle_seconds: float) -> dict[str, float]:
@@ -127,6 +147,12 @@ async def measure_delayed(label: str, directory: Path, transfer_bytes: int) -> d
     async with side_of(label, directory, transfer_bytes, DELAY_MS) as side:
         await load.burst(side, WARM_UP, WINDOW_DEFAULT)
         return await load.steady_far_apart(side, RATE_DEAD, DELAYED_SECONDS)
+
+
+async def measure_memory(label: str, directory: Path, transfer_bytes: int) -> dict[str, float]:
+    """The figures of memory, on a network of its own."""
+    async with side_of(label, directory, transfer_bytes) as side:
+        return await load.memory_over(side, MEMORY_TRANSFERS, WINDOW_DEFAULT)
 
 
 def side_of(
@@ -150,8 +176,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5, help="rounds of every configuration")
     parser.add_argument("--idle-seconds", type=float, default=30.0)
-    parser.add_argument("--only", choices=["load", "delay"], help="the rows without or with a delay")
+    parser.add_argument("--only", choices=[LOAD, DELAY, MEMORY], help="one part of the rows")
     options = parser.parse_args()
+    measuring = {
+        LOAD: partial(measure, idle_seconds=options.idle_seconds),
+        DELAY: measure_delayed,
+        MEMORY: measure_memory,
+    }
+    parts = [options.only] if options.only else list(measuring)
     peer.build()
     transfer_bytes = icn.transfer_bytes()
     ours = icn.configurations()
@@ -163,14 +195,11 @@ def main() -> int:
         for label in labels if number % 2 == 0 else reversed(labels):
             try:
                 figures = {}
-                if options.only != "delay":
-                    figures |= in_new_folder(
-                        partial(
-                            measure, label, transfer_bytes=transfer_bytes, idle_seconds=options.idle_seconds
+                for part in parts:
+                    if part != MEMORY or (number == 0 and label in ours):
+                        figures |= in_new_folder(
+                            partial(measuring[part], label, transfer_bytes=transfer_bytes)
                         )
-                    )
-                if options.only != "load":
-                    figures |= in_new_folder(partial(measure_delayed, label, transfer_bytes=transfer_bytes))
             except Exception as error:  # noqa: BLE001 - one round must not cost the others
                 traceback.print_exc()
                 failures.append(f"round {number + 1}, {label}: {type(error).__name__}: {error}")

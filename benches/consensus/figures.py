@@ -103,6 +103,8 @@ def verdict(row: Row, label: str, ours: Rounds, theirs: Rounds) -> str:
     said = NOT_MEASURED if reached is None else f"{reached:.2f} ×"
     if row.is_absolute:
         reached = statistics.median(ours.values()) if ours else None
+    if row.is_only_ours:
+        said = NOT_MEASURED if reached is None else row.write(reached)
     met = None if reached is None else is_met(row, label, reached)
     if met is None:
         return said
@@ -124,9 +126,12 @@ def table(
         values = {label: measured.get(label, {}).get(row.key, {}) for label in (*ours, *theirs)}
         cells = [row.title, *(cell(row, values[label]) for label in ours)]
         if row.is_only_ours:
-            cells += ["none"] * len(theirs) + [""] * len(ours)
+            cells += ["none"] * len(theirs)
         else:
             cells += [cell(row, values[label]) for label in theirs]
+        if row.is_absolute or not row.is_only_ours:
             cells += [verdict(row, label, values[label], values[theirs[0]]) for label in ours]
+        else:
+            cells += [""] * len(ours)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -30,10 +30,12 @@ from icn_localnet.platform import START_SECONDS_MAX, RunningPlatform
 
 from benches.consensus.delay import Links, delayed
 from benches.consensus.side import AMOUNT_MINOR, FLOOR_MINOR, PARTIES, SEATS, Applied
-from benches.processes import usage
+from benches.processes import Usage, usage
 
 WHEELS: Final = "ICN, wheels only"
 NATIVE: Final = "ICN, native"
+VALIDATORS: Final = tuple(f"validator-{seat}" for seat in range(SEATS))
+DATABASES: Final = tuple(f"postgres-{seat}" for seat in range(SEATS))
 WATCH_SECONDS_MAX: Final = 600.0
 MEMO_HASH_BYTES: Final = 32
 
@@ -134,15 +136,19 @@ class IcnSide:
         return status.final_height
 
     def cpu_seconds(self) -> dict[str, float]:
+        databases, validators, nats = (
+            sum(used.cpu_seconds for used in self._usages(part))
+            for part in (DATABASES, VALIDATORS, ("nats",))
+        )
+        return {"nodes": validators + databases, "databases": databases, "nats": nats}
+
+    def memory_bytes(self) -> int:
+        return sum(used.pss_bytes for used in self._usages((*VALIDATORS, *DATABASES)))
+
+    def _usages(self, names: Sequence[str]) -> list[Usage]:
         table = self._platform.processes()
-
-        def used(*names: str) -> float:
-            pids = [table[name]["pid"] for name in names]
-            return sum(usage(pid).cpu_seconds for pid in pids if pid is not None)
-
-        databases = used(*(f"postgres-{seat}" for seat in range(SEATS)))
-        validators = used(*(f"validator-{seat}" for seat in range(SEATS)))
-        return {"nodes": validators + databases, "databases": databases, "nats": used("nats")}
+        pids = [table[name]["pid"] for name in names]
+        return [usage(pid) for pid in pids if pid is not None]
 
     def kill(self, seat: int) -> None:
         self._platform.hold(f"validator-{seat}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +24,10 @@ from benches.consensus.side import SEATS, Side
 APPLIED_SECONDS_MAX: Final = 60.0
 KILLED_SEAT: Final = 3
 """Not the one that the loader talks to."""
+MEMORY_LOOKS: Final = 60
+"""Evenly spread over the transfers."""
+SIGNED_AT_ONCE: Final = 500
+"""Signing holds up the loader, and what is signed ahead is memory of the loader only."""
 BEFORE_KILL_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 0.5
 """Until those who watch are connected."""
@@ -97,6 +102,31 @@ async def burst(side: Side, count: int, window: int) -> dict[str, float]:
         f"{name}_cpu_us": (seconds - cpu_before[name]) / count * 1e6 for name, seconds in cpu_after.items()
     }
     return {"rate": count / (ended - begun), **figures, "loader_cpu_us": loader_seconds / count * 1e6}
+
+
+async def memory_over(side: Side, count: int, window: int) -> dict[str, float]:
+    """Memory of the nodes while so many transfers go through, as fast as they do: the mean of the last third
+    of the looks at it, in bytes, and what it is to the mean of the middle third."""
+    looks: list[int] = []
+    put, settled = 0, 0
+    signed: list[Signed] = []
+    expire_time_ms = 0
+    async with Submitter(side.doors(), window) as submitter:
+        while settled < count:
+            while put < count and submitter.room > 0:
+                if not signed:
+                    signed, expire_time_ms = side.sign(min(SIGNED_AT_ONCE, count - put))
+                    signed.reverse()
+                submitter.put(signed.pop(), expire_time_ms)
+                put += 1
+            for outcome in await submitter.take():
+                side.check(outcome)
+                settled += 1
+                if settled * MEMORY_LOOKS >= (len(looks) + 1) * count:
+                    looks.append(await asyncio.to_thread(side.memory_bytes))
+    third = MEMORY_LOOKS // 3
+    middle, last = statistics.fmean(looks[third:-third]), statistics.fmean(looks[-third:])
+    return {"memory_bytes": last, "memory_growth": last / middle}
 
 
 async def steady(side: Side, rate: int, seconds: float) -> list[float]:

@@ -22,7 +22,7 @@ from icn_localnet import files, processes
 
 from benches.consensus.delay import Links, delayed
 from benches.consensus.side import AMOUNT_MINOR, PARTIES, SEATS, Applied
-from benches.processes import usage
+from benches.processes import Usage, usage
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 SOURCE: Final = Path(__file__).resolve().with_name("peer")
@@ -135,8 +135,13 @@ class PeerSide:
         return None  # it applies a block before it tells of it
 
     def cpu_seconds(self) -> dict[str, float]:
-        living = [process.pid for process in self.processes if process.poll() is None]
-        return {"nodes": sum(usage(pid).cpu_seconds for pid in living)}
+        return {"nodes": sum(used.cpu_seconds for used in self._usages())}
+
+    def memory_bytes(self) -> int:
+        return sum(used.pss_bytes for used in self._usages())
+
+    def _usages(self) -> list[Usage]:
+        return [usage(process.pid) for process in self.processes if process.poll() is None]
 
     def stop(self) -> None:
         """Have all nodes end."""

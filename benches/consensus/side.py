@@ -44,6 +44,9 @@ class Side(Protocol):
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time so far, of ``nodes`` (validators with their databases) and of others by name."""
 
+    def memory_bytes(self) -> int:
+        """Proportional set size of all ``nodes``, now."""
+
     def kill(self, seat: int) -> None:
         """SIGKILL a validator and keep it down."""
 

@@ -81,3 +81,13 @@ def test_an_absolute_bar_is_for_our_own_median() -> None:
     assert table([row], measured, ["ours"], ["peer"]).endswith("| 0.50 × (bar ≤ 125 ms: met) |")
     measured["ours"]["delay"] = {0: 126.0}
     assert table([row], measured, ["ours"], ["peer"]).endswith("| 0.50 × (bar ≤ 125 ms: **missed**) |")
+
+
+def test_an_absolute_bar_may_be_for_what_the_peer_is_not_measured_for() -> None:
+    row = Row(
+        "memory", "memory", lambda value: f"{value:.2f} ×", {"ours": 1.1}, is_only_ours=True, is_absolute=True
+    )
+    measured = {"ours": {"memory": {0: 1.1}}}
+    assert table([row], measured, ["ours"], ["peer"]).endswith("| none | 1.10 × (bar ≤ 1.10 ×: met) |")
+    measured["ours"]["memory"] = {0: 1.11}
+    assert table([row], measured, ["ours"], ["peer"]).endswith("(bar ≤ 1.10 ×: **missed**) |")
