@@ -333,26 +333,19 @@ async def measure(
         pstats.Stats(profile).sort_stats("tottime").print_stats(35)
 
 
-async def run(options: argparse.Namespace, dsn: str, postgres_pid: int) -> None:
-    founders = [Person(f"founder {seat}", (Suite.ED25519, Suite.ML_DSA_65)) for seat in range(4)]
-    genesis = make_genesis(founders)
-    database = await Database.open(dsn, "ledger", pool_size=3)
-    first = initial_commit(genesis, genesis_records(genesis), lambda root: first_header(genesis, root))
-    state = await StateStore.open(database, make_event_rows(genesis.hash), genesis.hash, first)
-    bench = Bench(genesis, state, Pruner(database))
-    payer = founders[0].principal
+def setup(genesis: Genesis, founder: Person, payer: bytes, members: list[Person]) -> Iterator[list[bytes]]:
+    """Blocks after which each member has an account; the transactions of one do not wait for each other."""
     unit = sha256(b"unit").digest()[:16]
-    members = [Person(f"member {number}") for number in range(options.members)]
-    steps = [
+    yield from [
         [
-            founders[0].sign(
+            founder.sign(
                 genesis,
                 payer,
                 pb.Message(create_unit=pb.CreateUnit(unit=unit, code="HOUR", default_floor_minor=-(2**40))),
             )
         ],
         [
-            founders[0].sign(
+            founder.sign(
                 genesis,
                 payer,
                 pb.Message(
@@ -376,7 +369,18 @@ async def run(options: argparse.Namespace, dsn: str, postgres_pid: int) -> None:
             for member in members
         ],
     ]
-    for transactions in steps:
+
+
+async def run(options: argparse.Namespace, dsn: str, postgres_pid: int) -> None:
+    founders = [Person(f"founder {seat}", (Suite.ED25519, Suite.ML_DSA_65)) for seat in range(4)]
+    genesis = make_genesis(founders)
+    database = await Database.open(dsn, "ledger", pool_size=3)
+    first = initial_commit(genesis, genesis_records(genesis), lambda root: first_header(genesis, root))
+    state = await StateStore.open(database, make_event_rows(genesis.hash), genesis.hash, first)
+    bench = Bench(genesis, state, Pruner(database))
+    payer = founders[0].principal
+    members = [Person(f"member {number}") for number in range(options.members)]
+    for transactions in setup(genesis, founders[0], payer, members):
         for start in range(0, len(transactions), SETUP_PER_BLOCK):
             part = transactions[start : start + SETUP_PER_BLOCK]
             await bench.execute(part, bench.header(part))
