@@ -53,6 +53,7 @@ from icn_ledger.domain.messages import (
     VoidHold,
 )
 from icn_ledger.domain.parsing_institutions import ActionReaders, read_enact_decision
+from icn_ledger.domain.plain_transfer import read_plain_transfer
 from icn_ledger.domain.records import AllowanceLimits, ControllerKey, KeyScope, RecoveryPolicy
 from icn_ledger.domain.refusals import Malformed
 from icn_ledger.domain.static_rules import (
@@ -87,6 +88,15 @@ def parse_transaction(data: bytes, genesis_hash: bytes) -> Transaction:
 
     Raises:
         Malformed: they break a rule that needs no state to see.
+    """
+    return read_plain_transfer(data, genesis_hash) or parse_any(data, genesis_hash)
+
+
+def parse_any(data: bytes, genesis_hash: bytes) -> Transaction:
+    """The same, whatever the transaction holds.
+
+    Raises:
+        Malformed: as `parse_transaction`.
     """
     try:
         envelope, body = read_envelope(data)
