@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from icn.consensus.v1.block_pb2 import Certificate
-from icn.ledger.v1.service_pb2 import ListEntriesRequest
+from icn.ledger.v1.service_pb2 import GetBlockRequest, ListEntriesRequest
 from icn_client.acting import actor_of, now_ms, read_receipt
 from icn_client.connection import Connection, NetworkFile, ask
 from icn_client.keystore import Identity
@@ -23,6 +23,7 @@ from icn_client.replay import agreed_root
 from icn_client.status import read_status
 from icn_client.submitter import Submitter
 from icn_client.transactions import EXPIRY_MS, transfer
+from icn_kit.errors import DomainError
 from icn_localnet.network import NetworkOptions
 from icn_localnet.platform import RunningPlatform, launch
 from icn_localnet.postgres import PostgresServer
@@ -45,7 +46,9 @@ def zone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
         validators=4,
         options=NetworkOptions(epoch_ms=EPOCH_MS, heartbeat_ms=2_000),
     )
-    running = launch(network)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ICN_CONSENSUS_STATE_SYNC_HEIGHTS_MIN", "1")  # as soon as there is a snapshot
+        running = launch(network)
     yield running
     running.stop()
 
@@ -239,3 +242,35 @@ def test_who_lost_the_record_too_follows_and_votes_again_with_a_key_its_organiza
         command("pay", accounts[1], "1", "--as", NAMES[0], "--from", accounts[0])
     finally:
         zone.start(0)
+
+
+@pytest.mark.timeout(400)
+def test_after_epochs_a_lost_database_begins_with_the_others_state_and_says_what_history_it_lacks(
+    zone: RunningPlatform, accounts: list[str], command: Callable[..., Any]
+) -> None:
+    seat = 1
+    directory = zone.directory
+    deadline = time.monotonic() + WAIT_SECONDS
+    while "snapshot written" not in (directory / "validator-0" / "validator.log").read_text("utf-8"):
+        assert time.monotonic() < deadline, "no snapshot"
+        time.sleep(1)
+    log = directory / f"validator-{seat}" / "validator.log"
+    said_before = len(log.read_text("utf-8"))
+    zone.lose(seat)
+    command("pay", accounts[1], "1", "--as", NAMES[0], "--from", accounts[0])
+    zone.come_back(seat)
+    asyncio.run(settled(zone, seat))
+    assert "begins with a snapshot" in log.read_text("utf-8")[said_before:]
+    asyncio.run(check_lacks_only_history(zone, seat))
+    assert seat in signers_soon(zone, {seat}), "it votes with the key it had"
+
+
+async def check_lacks_only_history(zone: RunningPlatform, seat: int) -> None:
+    """A validator has the others' newest state, and refuses what lies before its own history."""
+    async with Connection(NetworkFile.load(zone.directory)) as connection:
+        address = connection.network.validators[seat]
+        await agreed_root(connection, (await connection.status(address)).executed_height)
+        with pytest.raises(DomainError) as refused:
+            await ask(connection.ledger(address).GetBlock(GetBlockRequest(name="blocks/1")))
+        assert refused.value.reason == "HISTORY_MISSING"
+        assert int(str(refused.value.metadata["from_height"])) > 1
