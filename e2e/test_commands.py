@@ -74,6 +74,7 @@ class Read(NamedTuple):
 
 READS: Mapping[str, Read] = {
     "consensus.v1.ConsensusService/GetStatus": Read({}, None),
+    "consensus.v1.ConsensusService/GetNode": Read({}, None),
     "consensus.v1.ConsensusService/ListEvidence": Read({}, None),
     "consensus.v1.ConsensusService/SubmitRecovery": Read({"certificate": b"none"}, "MALFORMED_RECOVERY"),
     "ledger.v1.LedgerService/GetAccount": Read({"name": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),

@@ -16,6 +16,12 @@ def test_the_zone_names_other_keys_for_a_seat_and_one_seat_of_four_is_enough_for
     assert before["in_force"] == before["next"]
     assert [seat["organization"] for seat in before["next"]["seats"]] == seats
     assert (before["since_epoch"], before["seats_changed"], before["seats_changed_max"]) == ("0", 0, 1)
+    inspected = answer("validators", "inspect", "1")
+    assert (inspected["seat"], inspected["epoch"]) == (1, "0")
+    assert [(peer["seat"], peer["state"]) for peer in inspected["peers"]] == [(0, "ok"), (2, "ok"), (3, "ok")]
+    shown = icn("validators", "inspect", "1", *data)
+    assert shown.returncode == 0 and "clients wait for 0" in shown.stdout, shown.stderr
+    assert icn("validators", "inspect", "4", *data).returncode == 2
     offers = []
     for seat in (1, 2):
         made = icn("validators", "key", "new", "--for", seats[seat], "--out", f"key-{seat}.json", *data)

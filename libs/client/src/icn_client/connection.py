@@ -22,6 +22,8 @@ from icn.consensus.v1.service_pb2 import (
     SUBMIT_STATE_EXPIRED,
     SUBMIT_STATE_PENDING,
     SUBMIT_STATE_REFUSED,
+    GetNodeRequest,
+    GetNodeResponse,
     GetStatusRequest,
     GetStatusResponse,
     StreamTransactionsRequest,
@@ -67,6 +69,7 @@ SERVICES: Final = ("identity", "governance", "marketplace", "reputation")
 """What the host runs beside the validators; each answers at an address of its own."""
 REPEATABLE: Final = (
     "/icn.ledger.v1.LedgerService/",
+    "/icn.consensus.v1.ConsensusService/GetNode",
     "/icn.consensus.v1.ConsensusService/GetStatus",
     *(f"/icn.{name}.v1.{name.capitalize()}Service/" for name in SERVICES),
 )
@@ -293,6 +296,14 @@ class Connection:
             DomainError: it does not answer.
         """
         return await ask(self.consensus(address).GetStatus(GetStatusRequest(), timeout=seconds))
+
+    async def node(self, address: ValidatorAddress) -> GetNodeResponse:
+        """What goes on inside a validator.
+
+        Raises:
+            DomainError: it does not answer.
+        """
+        return await ask(self.consensus(address).GetNode(GetNodeRequest(), timeout=OPEN_SECONDS))
 
     async def statuses(self) -> list[GetStatusResponse | None]:
         """Where each validator stands, by seat; None for one that does not answer."""

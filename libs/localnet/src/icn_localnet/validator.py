@@ -9,53 +9,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from icn_consensus.main import build as build_consensus
 from icn_consensus.settings import ConsensusSettings
-from icn_kit.lifecycle import Service, Stop, run_service
-from icn_kit.telemetry import MetricsServer, configure_logging
+from icn_kit.lifecycle import Stop, run_service
+from icn_kit.probed import Probed
+from icn_kit.telemetry import configure_logging
 from icn_ledger.main import build as build_ledger
 from icn_ledger.settings import LedgerSettings
 
 
-class Part(Service, Protocol):
-    """A service that says why it can do no more."""
-
-    @property
-    def fault(self) -> str:
-        """Empty while it serves."""
-        ...
-
-
-class Validator:
-    """Ledger and consensus of one seat, and one door for metrics and probes."""
-
-    def __init__(self, ledger: Part, consensus: Part, metrics_host: str, metrics_port: int) -> None:
-        self._parts = (ledger, consensus)
-        self._phase = "starting"
-        self._metrics = MetricsServer(metrics_host, metrics_port, self._fault)
-
-    async def start(self) -> None:
-        """Start the ledger, then consensus, which shakes hands with it; healthy once both serve."""
-        await self._metrics.start()
-        for part in self._parts:
-            await part.start()
-        self._phase = ""
-
-    async def drain(self) -> None:
-        """Drain in the opposite order."""
-        self._phase = "draining"
-        for part in reversed(self._parts):
-            await part.drain()
-        await self._metrics.close()
-
-    def _fault(self) -> str:
-        return next((fault for fault in (self._phase, *(part.fault for part in self._parts)) if fault), "")
-
-
-async def build(document: dict[str, Any], stop: Stop) -> Validator:
-    """Both services over their settings, not yet started."""
+async def build(document: dict[str, Any], stop: Stop) -> Probed:
+    """Both services over their settings, not yet started; consensus shakes hands with the ledger."""
     ledger = await build_ledger(LedgerSettings(**document["ledger"]), stop)
     consensus = await build_consensus(
         ConsensusSettings(**document["consensus"]),
@@ -63,7 +29,7 @@ async def build(document: dict[str, Any], stop: Stop) -> Validator:
         application=lambda: ledger.application,
     )
     host, _, port = document["metrics"].rpartition(":")
-    return Validator(ledger, consensus, host, int(port))
+    return Probed((ledger, consensus), host, int(port))
 
 
 def main() -> None:
@@ -71,7 +37,7 @@ def main() -> None:
     document = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     configure_logging(f"validator-{document['seat']}")
 
-    async def make(stop: Stop) -> Validator:
+    async def make(stop: Stop) -> Probed:
         return await build(document, stop)
 
     sys.exit(run_service(make))

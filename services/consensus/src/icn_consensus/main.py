@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +19,9 @@ from icn_kit.clock import Clock, SystemClock
 from icn_kit.database import Database
 from icn_kit.genesis import Genesis, load_genesis
 from icn_kit.lifecycle import Stop, run_service
+from icn_kit.probed import Probed
 from icn_kit.server import GrpcServer
-from icn_kit.telemetry import MetricsServer, configure_logging
+from icn_kit.telemetry import configure_logging
 
 from icn_consensus import metrics
 from icn_consensus.api.consensus_service import STREAM_TRANSACTIONS, ConsensusServicer
@@ -35,6 +37,7 @@ from icn_consensus.store.evidence_store import EvidenceStore
 from icn_consensus.store.record_log import RecordLog
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_consensus.usecases.driver import Driver
+from icn_consensus.usecases.get_node import NodeReader
 from icn_consensus.usecases.get_status import StatusReader
 from icn_consensus.usecases.pool import Pool
 from icn_consensus.usecases.recover import recover
@@ -151,12 +154,23 @@ class Service:
             lambda: len(pool),
             network.connection,
         )
+        node = NodeReader(
+            config.public_key,
+            driver.replica,
+            pool,
+            driver.ends,
+            driver.executor,
+            record_log,
+            network.streams,
+            network.is_barred,
+            time.monotonic,
+        )
         self._server = GrpcServer(
             settings.address,
             [
                 (
                     service_pb2_grpc.add_ConsensusServiceServicer_to_server,
-                    ConsensusServicer(driver.admission, status, evidence, driver.submit_recovery),
+                    ConsensusServicer(driver.admission, status, node, evidence, driver.submit_recovery),
                 ),
                 (add_peer_service_to_server, PeerServicer(network)),
             ],
@@ -165,7 +179,7 @@ class Service:
         )
         await self._server.start()
         network.start(self._guard)
-        _publish_metrics(label, driver, pool, record_log)
+        _publish_metrics(label, driver, pool, record_log, network)
         _log.info(
             "consensus takes part",
             validator=label,
@@ -304,7 +318,9 @@ def _load_key(path: Path) -> SigningKey:
         raise CannotValidate(f"{path} holds no ed25519 seed: {type(error).__name__}") from None
 
 
-def _publish_metrics(seat: str, driver: Driver, pool: Pool, record_log: RecordLog) -> None:
+def _publish_metrics(
+    seat: str, driver: Driver, pool: Pool, record_log: RecordLog, network: PeerNetwork
+) -> None:
     """Gauges that read what they show when they are scraped."""
     status: list[tuple[Any, str]] = [
         (metrics.HEIGHT.labels(seat, "final"), "final_height"),
@@ -315,8 +331,15 @@ def _publish_metrics(seat: str, driver: Driver, pool: Pool, record_log: RecordLo
     ]
     for gauge, name in status:
         gauge.set_function(lambda name=name: _number(driver.status(), name))
+    metrics.HEIGHT.labels(seat, "told").set_function(network.told_height)
+    metrics.VIEW_TIMEOUT_SECONDS.labels(seat).set_function(lambda: driver.replica.turn().timeout_ms / 1000)
+    metrics.TURNS.counts = lambda: ((turn := driver.replica.turn()).kept_turns, turn.lost_turns)
     metrics.POOL_TRANSACTIONS.labels(seat).set_function(lambda: len(pool))
     metrics.POOL_BYTES.labels(seat).set_function(lambda: pool.size_bytes)
+    metrics.POOL_DEFERRED_TRANSACTIONS.labels(seat).set_function(lambda: pool.deferred)
+    metrics.POOL_OLDEST_AGE_SECONDS.labels(seat).set_function(
+        lambda: pool.oldest_age_seconds(time.monotonic())
+    )
     metrics.WAITING_CLIENTS.labels(seat).set_function(lambda: len(driver.ends))
     metrics.EXECUTION_BACKLOG.labels(seat).set_function(lambda: driver.executor.backlog)
     metrics.RECORD_LOG_BYTES.labels(seat).set_function(lambda: record_log.size_bytes)
@@ -326,31 +349,15 @@ def _number(status: Status, name: str) -> float:
     return float(getattr(status, name))
 
 
-class _Alone:
-    """The service with a door for metrics and probes, as a process of its own has it."""
-
-    def __init__(self, service: Service, settings: ConsensusSettings) -> None:
-        self._service = service
-        self._metrics = MetricsServer(settings.metrics_host, settings.metrics_port, lambda: service.fault)
-
-    async def start(self) -> None:
-        await self._service.start()
-        await self._metrics.start()
-
-    async def drain(self) -> None:
-        await self._metrics.close()
-        await self._service.drain()
-
-
 def main() -> None:
     """The command ``icn-consensus``."""
     configure_logging("consensus")
     settings = ConsensusSettings()  # type: ignore[call-arg]  # from the environment
 
-    async def build_alone(stop: Stop) -> _Alone:
-        return _Alone(await build(settings, stop), settings)
+    async def build_probed(stop: Stop) -> Probed:
+        return Probed((await build(settings, stop),), settings.metrics_host, settings.metrics_port)
 
-    sys.exit(run_service(build_alone))
+    sys.exit(run_service(build_probed))
 
 
 if __name__ == "__main__":

@@ -105,6 +105,10 @@ class Validator:
         answer: service_pb2.GetStatusResponse = await self.stub().GetStatus(service_pb2.GetStatusRequest())
         return answer
 
+    async def node(self) -> service_pb2.GetNodeResponse:
+        answer: service_pb2.GetNodeResponse = await self.stub().GetNode(service_pb2.GetNodeRequest())
+        return answer
+
     async def submit(self, transactions: list[bytes], wait_ms: int = 10_000) -> list[Any]:
         request = service_pb2.SubmitTransactionsRequest(transactions=transactions, wait_ms=wait_ms)
         answer = await self.stub().SubmitTransactions(request, timeout=WAIT_SECONDS)

@@ -13,7 +13,9 @@ from icn.consensus.v1 import service_pb2
 from icn_consensus.main import build
 from icn_consensus.store.block_store import RecordLogStale
 from icn_consensus.store.record_log import KEY_NOTE_SUFFIX, RecordLog, RecordLogInUse, RecordLogMissing
+from icn_crypto.suites import Suite
 from icn_kit.errors import from_rpc_error
+from prometheus_client import REGISTRY
 
 from .conftest import Federation, MakeFederation, Validator, until
 from .counting_application import chain_of, make_transaction, transaction_id
@@ -70,6 +72,47 @@ async def test_what_was_committed_lately_is_answered_again_with_its_receipt(fede
     [first] = await federation.validators[0].submit([data])
     [again] = await federation.validators[0].submit([data])
     assert (again.state, again.height, again.receipt) == (COMMITTED, first.height, first.receipt)
+
+
+async def test_who_runs_a_validator_sees_its_pool_records_and_peers(federation: Federation) -> None:
+    validator = federation.validators[0]
+    behind_a_gap = make_transaction(b"ben", 5)
+    [waiting] = await validator.submit([behind_a_gap], 0)
+    assert waiting.state == PENDING
+    await validator.submit(lane_of(b"ana", 3))
+    await all_have(federation, 3)
+    node = await validator.node()
+    assert (node.pool.transactions, node.pool.size_bytes) == (1, len(behind_a_gap))
+    assert node.pool.oldest_age_ms > 0
+    assert 0 < node.record_log.synced_sequence <= node.record_log.sequence
+    assert node.record_log.size_bytes > 0
+    assert node.view_timeout_ms >= 250
+    assert [peer.seat for peer in node.peers] == [1, 2, 3]
+    seats = federation.network.genesis.validators
+    assert [peer.public_key for peer in node.peers] == [seat.public_keys[Suite.ED25519] for seat in seats[1:]]
+    assert not any(peer.is_silent or peer.is_barred for peer in node.peers)
+    assert all(min(peer.streams.sent_bytes, peer.streams.received_bytes) > 0 for peer in node.peers)
+    assert sum(peer.kept_turns for peer in node.peers) > 0
+    await federation.validators[3].stop()
+    async with asyncio.timeout(10):
+        while (await validator.node()).peers[2].HasField("streams"):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.05)
+
+
+async def test_what_a_validator_measures_is_exported(federation: Federation) -> None:
+    def value(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    sent = value("icn_consensus_peer_bytes_total", direction="sent")
+    notarized = value("icn_consensus_notarization_seconds_count")
+    await federation.validators[0].submit(lane_of(b"ana", 3))
+    await all_have(federation, 3)
+    assert value("icn_consensus_peer_bytes_total", direction="sent") > sent
+    assert value("icn_consensus_notarization_seconds_count") > notarized
+    assert value("icn_consensus_height_blocks", seat="1", which="final") >= 1
+    assert value("icn_consensus_view_timeout_seconds", seat="1") >= 0.25
+    turns = [value("icn_consensus_turns_views", leader=str(seat), end="notarized") for seat in range(4)]
+    assert sum(turns) > 0
 
 
 async def test_after_a_restart_a_client_is_told_to_ask_by_id(federation: Federation) -> None:

@@ -116,3 +116,13 @@ def test_an_epoch_that_counts_from_a_lower_view_keeps_what_was_heard() -> None:
     book.restart_epoch(50)
     hear(book, [1, 2], range(50, 59))
     assert book.is_silent(3, 59)
+
+
+def test_turns_are_counted_kept_or_lost_by_seat() -> None:
+    book = attendance()
+    book.reset(1)
+    book.reset(1)
+    book.end_turn(2, 5, was_skipped=False, has_proposed=True)
+    book.end_turn(2, 9, was_skipped=True, has_proposed=False)
+    assert book.kept_turns == [0, 2, 0, 0]
+    assert book.lost_turns == [0, 0, 2, 0]

@@ -247,3 +247,17 @@ def test_blocks_that_never_end_are_forgotten_oldest_first(count: int) -> None:
         pool.note_notarized(b"block %d" % number)
     add(pool, 0)
     assert pool.has_pending == (count > 1_024)
+
+
+def test_the_oldest_is_found_wherever_it_was_put() -> None:
+    pool = Pool()
+    assert pool.oldest_age_seconds(9.0) == 0
+    for number in range(3):
+        pool.add(bytes([number]), bytes([number]), 1_000, float(number))
+    first = pool.get(bytes([0]))
+    assert first is not None
+    pool.defer([first])
+    assert (pool.deferred, pool.oldest_age_seconds(9.0)) == (1, 9.0)
+    pool.wake()
+    pool.remove(first.id)
+    assert (pool.deferred, pool.oldest_age_seconds(9.0)) == (0, 8.0)

@@ -14,16 +14,17 @@ from icn_kit.clock import Clock, SystemClock
 from icn_kit.database import Database
 from icn_kit.genesis import Genesis, load_genesis
 from icn_kit.lifecycle import EXIT_FATAL, Stop, cancel_all, run_service
+from icn_kit.probed import Probed
 from icn_kit.relay import Relay
 from icn_kit.server import GrpcServer
-from icn_kit.telemetry import MetricsServer, configure_logging
+from icn_kit.telemetry import configure_logging
 
 from icn_ledger.api.application_service import ApplicationServicer
 from icn_ledger.api.ledger_service import WATCH_BLOCKS, LedgerServicer
 from icn_ledger.domain.genesis_state import first_header, genesis_records
 from icn_ledger.domain.invariants import check_state
 from icn_ledger.events.outbox_rows import make_event_rows
-from icn_ledger.metrics import EXECUTED_HEIGHT, TRANSACTIONS
+from icn_ledger.metrics import DUTY, EXECUTED_HEIGHT, TRANSACTIONS
 from icn_ledger.peers.vm import VmClient
 from icn_ledger.settings import LedgerSettings
 from icn_ledger.store.pruner import Pruner
@@ -103,6 +104,7 @@ class Service:
         pruner = Pruner(query_database)
 
         EXECUTED_HEIGHT.set(state.newest.height)
+        DUTY.counts = lambda: state.duty
         contracts: ContractEngine = NoVm()
         if self._settings.vm_address:
             contracts = self._vm = VmClient(self._settings.vm_address, self._genesis.hash)
@@ -227,31 +229,15 @@ async def build(settings: LedgerSettings, stop: Stop | None = None, clock: Clock
     return Service(genesis, settings, stop or Stop(), clock or SystemClock())
 
 
-class _Alone:
-    """The service with a door for metrics and probes, as a process of its own has it."""
-
-    def __init__(self, service: Service, settings: LedgerSettings) -> None:
-        self._service = service
-        self._metrics = MetricsServer(settings.metrics_host, settings.metrics_port, lambda: service.fault)
-
-    async def start(self) -> None:
-        await self._service.start()
-        await self._metrics.start()
-
-    async def drain(self) -> None:
-        await self._metrics.close()
-        await self._service.drain()
-
-
 def main() -> None:
     """The command ``icn-ledger``."""
     configure_logging("ledger")
     settings = LedgerSettings()  # type: ignore[call-arg]  # from the environment
 
-    async def build_alone(stop: Stop) -> _Alone:
-        return _Alone(await build(settings, stop), settings)
+    async def build_probed(stop: Stop) -> Probed:
+        return Probed((await build(settings, stop),), settings.metrics_host, settings.metrics_port)
 
-    sys.exit(run_service(build_alone))
+    sys.exit(run_service(build_probed))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icn_client.cli import validator_recovery
+from icn_client.cli import validator_inspection, validator_recovery
 from icn_client.cli.common import (
     AsOption,
     DataOption,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\b
 Examples:
   icn validators show
+  icn validators inspect 2
   icn validators key new --for PRINCIPAL --out consensus.json > offer.json
   icn validators key use consensus.json --validator 2
   icn validators rekey --as sunrise-bakery --offer offer.json
@@ -84,6 +85,7 @@ def register(app: typer.Typer) -> None:
     group.add_typer(key, name="key")
     group.command("rekey", epilog=_REKEY_EXAMPLES)(rekey)
     group.command("change", epilog=_CHANGE_EXAMPLES)(change)
+    validator_inspection.register(group)
     validator_recovery.register(group)
     app.add_typer(group, name="validators")
 

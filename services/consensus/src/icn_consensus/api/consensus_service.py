@@ -15,6 +15,7 @@ from icn_kit.pages import PageTokens, check_page_size
 from icn_consensus.api.sinks import CallSink, StreamSink
 from icn_consensus.domain.replica import Status
 from icn_consensus.usecases.ends import News
+from icn_consensus.usecases.get_node import NodeReader, PeerState
 from icn_consensus.usecases.get_status import StatusReader
 from icn_consensus.usecases.ports import Evidence, EvidenceStore, Submissions
 
@@ -42,12 +43,14 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
         self,
         submissions: Submissions,
         status: StatusReader,
+        node: NodeReader,
         evidence: EvidenceStore,
         submit_recovery: Callable[[bytes], Awaitable[tuple[bool, Status]]],
     ) -> None:
         self._submissions = submissions
         self._submit_recovery = submit_recovery
         self._status = status
+        self._node = node
         self._evidence = evidence
         self._tokens = PageTokens(status.genesis_hash)
 
@@ -103,6 +106,28 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
             is_catching_up=core.is_catching_up,
         )
 
+    async def GetNode(self, _request: Any, _context: Any) -> service_pb2.GetNodeResponse:
+        node = self._node.read()
+        return service_pb2.GetNodeResponse(
+            leader=node.turn.leader,
+            view_timeout_ms=node.turn.timeout_ms,
+            is_view_timed=node.turn.is_timed,
+            pool=service_pb2.PoolState(
+                transactions=node.pool_transactions,
+                size_bytes=node.pool_bytes,
+                deferred_transactions=node.pool_deferred,
+                oldest_age_ms=node.pool_oldest_age_ms,
+                waiting_transactions=node.waiting_transactions,
+            ),
+            record_log=service_pb2.RecordLogState(
+                size_bytes=node.record_log_bytes,
+                sequence=node.record_sequence,
+                synced_sequence=node.synced_record_sequence,
+            ),
+            execution_backlog=node.execution_backlog,
+            peers=[_peer_state(peer) for peer in node.peers],
+        )
+
     async def SubmitRecovery(self, request: Any, _context: Any) -> service_pb2.SubmitRecoveryResponse:
         has_begun, status = await self._submit_recovery(request.certificate)
         return service_pb2.SubmitRecoveryResponse(
@@ -156,6 +181,18 @@ def _check_count(count: int) -> None:
             transactions=count,
             transactions_max=TRANSACTIONS_MAX,
         )
+
+
+def _peer_state(peer: PeerState) -> service_pb2.PeerState:
+    return service_pb2.PeerState(
+        public_key=peer.public_key,
+        seat=peer.seat,
+        is_silent=peer.is_silent,
+        kept_turns=peer.kept_turns,
+        lost_turns=peer.lost_turns,
+        is_barred=peer.is_barred,
+        streams=None if peer.streams is None else service_pb2.PeerStreams(**peer.streams._asdict()),
+    )
 
 
 def _outcome(news: News) -> service_pb2.SubmitOutcome:

@@ -150,6 +150,8 @@ class Notarized:
     block_hash: bytes
     height: int
     view: int
+    milliseconds: int | None
+    """Since its proposal was seen here; None where it was not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,10 @@ class Attendance:
         self._missed_turns = [0] * validators.seats
         self._penalty_left = [0] * validators.seats
         self._penalty_next = [1] * validators.seats
+        self.kept_turns = [0] * validators.seats
+        """By seat, views whose proposal was notarized, as far as seen here since these seats decide."""
+        self.lost_turns = [0] * validators.seats
+        """By seat, views that were nullified instead."""
 
     def hear(self, seat: int, view: int) -> None:
         """A signed message of this seat about this view (not later than the current one) was seen."""
@@ -57,6 +61,7 @@ class Attendance:
 
     def end_turn(self, leader: int, view: int, *, was_skipped: bool, has_proposed: bool) -> None:
         """The leader's view ended in nullification; ``was_skipped``: we nullified it at once."""
+        self.lost_turns[leader] += 1
         if was_skipped:
             self._penalty_left[leader] = max(0, self._penalty_left[leader] - 1)
         elif not has_proposed and self._heard[leader] >= view - self._validators.seats:
@@ -67,6 +72,7 @@ class Attendance:
 
     def reset(self, leader: int) -> None:
         """A proposal of this leader was notarized."""
+        self.kept_turns[leader] += 1
         self._missed_turns[leader] = 0
         self._penalty_left[leader] = 0
         self._penalty_next[leader] = 1

@@ -121,9 +121,11 @@ def accept(state: State, certificate: Certificate, except_peer: bytes | None = N
     _pass_on(state, certificate, except_peer)
     if certificate.kind == VoteKind.NOTARIZE:
         state.attendance.reset(state.leader(certificate.view))
+        milliseconds = None
         if view.proposal is not None and view.proposal.block.hash == certificate.block_hash:
             state.pacemaker.observe(state.now_ms - view.timed_since_ms)
-        state.emit(Notarized(certificate.block_hash, certificate.height, certificate.view))
+            milliseconds = state.now_ms - view.proposal_seen_at_ms
+        state.emit(Notarized(certificate.block_hash, certificate.height, certificate.view, milliseconds))
     elif certificate.kind == VoteKind.FINALIZE:
         remember_finalization(state, certificate)
     if certificate.view >= state.view and (

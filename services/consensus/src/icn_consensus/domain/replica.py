@@ -52,6 +52,22 @@ class Status:
     is_catching_up: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The current view, for GetNode."""
+
+    leader: int
+    timeout_ms: int
+    """How long it may take before its timer runs out."""
+    is_timed: bool
+    """Whether the timer runs: when idle there is nothing to wait for."""
+    silent_seats: tuple[int, ...]
+    """Whose views are nullified at once."""
+    kept_turns: tuple[int, ...]
+    """By seat, as `Attendance` counts them."""
+    lost_turns: tuple[int, ...]
+
+
 class Replica:
     """A deterministic state machine; see `step`. ``now_ms`` is unix time that never goes backwards."""
 
@@ -97,6 +113,20 @@ class Replica:
             state_root=executed.state_root,
             block_time_ms=executed.time_ms,
             is_catching_up=state.is_catching_up or backlog > NEAR_HEIGHTS,
+        )
+
+    def turn(self) -> Turn:
+        """Whose view it is, and how long it may take."""
+        state = self._state
+        return Turn(
+            leader=state.leader(state.view),
+            timeout_ms=state.timeout_ms(),
+            is_timed=state.armed_at_ms is not None,
+            silent_seats=tuple(
+                seat for seat in range(state.validators.seats) if state.attendance.is_silent(seat, state.view)
+            ),
+            kept_turns=tuple(state.attendance.kept_turns),
+            lost_turns=tuple(state.attendance.lost_turns),
         )
 
     def next_leaders(self, count: int) -> tuple[bytes, ...]:

@@ -23,12 +23,12 @@ from icn_kit.errors import DomainError, InvalidArgument, Unavailable, from_rpc_e
 from icn_kit.lifecycle import cancel_all
 
 from icn_consensus.domain.actions import MessageKind
-from icn_consensus.metrics import PEER_FAULTS, PEER_FRAMES_DROPPED, PEERS_CONNECTED
+from icn_consensus.metrics import PEER_BYTES, PEER_FAULTS, PEER_FRAMES_DROPPED, PEERS_CONNECTED
 from icn_consensus.peers import frames
 from icn_consensus.peers.hello import Greeting, HelloRefused, Identity
 from icn_consensus.peers.outbox import Outbox
 from icn_consensus.peers.standing import Standing
-from icn_consensus.usecases.ports import FetchRequest, Found
+from icn_consensus.usecases.ports import FetchRequest, Found, PeerStreams
 
 CONNECT: Final = "/icn.consensus.v1.PeerService/Connect"
 HELLO_SECONDS_MAX: Final = 5.0
@@ -40,6 +40,9 @@ FOLLOWERS_MAX: Final = 8
 """Streams of callers that no set names: validators that wait for their seat."""
 FOLLOWERS_FRAMES: Final = ("fetch_request", "fetch_response", "recovery")
 """What is heard of them: their questions, their answers to ours, and what would give all of them seats."""
+
+_SENT_BYTES: Final = PEER_BYTES.labels("sent")
+_RECEIVED_BYTES: Final = PEER_BYTES.labels("received")
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +61,25 @@ class Listener(Protocol):
 
     async def wait_for_room(self) -> None:
         """Return when more frames may come."""
+
+
+class _Traffic:
+    """What went over the streams of one peer, since the first of them opened."""
+
+    __slots__ = ("dropped_frames", "received_bytes", "sent_bytes")
+
+    def __init__(self) -> None:
+        self.sent_bytes = self.received_bytes = self.dropped_frames = 0
+
+    def sent(self, size_bytes: int) -> None:
+        """Count a message that was written."""
+        self.sent_bytes += size_bytes
+        _SENT_BYTES.inc(size_bytes)
+
+    def received(self, size_bytes: int) -> None:
+        """Count a message that was read."""
+        self.received_bytes += size_bytes
+        _RECEIVED_BYTES.inc(size_bytes)
 
 
 class _Link:
@@ -113,6 +135,8 @@ class PeerNetwork:
         """Where what is for a peer waits to be written."""
         self._heights: dict[bytes, int] = {}
         """Highest final block that a peer told of, while there is a stream."""
+        self._traffic: dict[bytes, _Traffic] = {}
+        """Of peers with a stream."""
         self._standings: dict[bytes, Standing] = {}
         """Of keys that a set names."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -130,6 +154,28 @@ class PeerNetwork:
     def connection(self, peer: bytes) -> tuple[bool, int]:
         """Whether a stream to or from it is open, and the highest final height it told of."""
         return peer in self._outboxes, self._heights.get(peer, 0)
+
+    def streams(self) -> dict[bytes, PeerStreams]:
+        """By peer with a stream."""
+        return {
+            peer: PeerStreams(
+                peer in self._dialled,
+                self._heights.get(peer, 0),
+                traffic.sent_bytes,
+                traffic.received_bytes,
+                traffic.dropped_frames,
+            )
+            for peer, traffic in self._traffic.items()
+        }
+
+    def is_barred(self, peer: bytes) -> bool:
+        """Whether its streams are refused for now."""
+        standing = self._standings.get(peer)
+        return standing is not None and standing.is_barred(time.monotonic())
+
+    def told_height(self) -> int:
+        """The highest final block that a connected peer told of."""
+        return max(self._heights.values(), default=0)
 
     def note_final_height(self, peer: bytes, height: int) -> None:
         """A peer told of a final block."""
@@ -153,10 +199,6 @@ class PeerNetwork:
             return False
         _log.error("a peer is barred", peer=peer.hex(), seconds=seconds, problem=problem)
         return True
-
-    def _is_barred(self, peer: bytes) -> bool:
-        standing = self._standings.get(peer)
-        return standing is not None and standing.is_barred(time.monotonic())
 
     # --- sending: usecases.ports.Peers
 
@@ -196,6 +238,7 @@ class PeerNetwork:
         dropped = outbox.put(frame, is_urgent=is_urgent)
         if dropped:
             PEER_FRAMES_DROPPED.inc(dropped)
+            self._traffic[peer].dropped_frames += dropped
         return True
 
     def _choose_outbox(self, peer: bytes) -> None:
@@ -210,14 +253,17 @@ class PeerNetwork:
             self._listener.on_disconnected(peer)  # what waited there is lost
         if chosen is not None:
             chosen.clear()
+            self._traffic.setdefault(peer, _Traffic())
             self._outboxes[peer] = chosen
             self._listener.on_connected(peer, self._heights.get(peer, 0))
         else:
             self._heights.pop(peer, None)
+            self._traffic.pop(peer, None)
         PEERS_CONNECTED.labels(self._identity.label).set(len(self._outboxes))
 
-    def _take(self, peer: bytes, data: bytes, *, is_heard: bool) -> None:
+    def _take(self, peer: bytes, data: bytes, traffic: _Traffic, *, is_heard: bool) -> None:
         """Hand over the frames of a message; of who is not heard only those of `FOLLOWERS_FRAMES`."""
+        traffic.received(len(data))
         try:
             parsed = frames.parse_frames(data)
         except frames.MalformedFrame as error:
@@ -279,12 +325,14 @@ class PeerNetwork:
             call.cancel()
 
     async def _exchange(self, call: Any, link: _Link) -> None:
+        traffic = self._traffic[link.peer]
+
         async def read() -> None:
             while (data := await call.read()) is not grpc.aio.EOF:
-                self._take(link.peer, data, is_heard=True)
+                self._take(link.peer, data, traffic, is_heard=True)
                 await self._listener.wait_for_room()
 
-        writing = asyncio.ensure_future(_write(call.write, link.outbox))
+        writing = asyncio.ensure_future(_write(call.write, link.outbox, traffic))
         reading = asyncio.ensure_future(read())
         try:
             await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
@@ -334,10 +382,11 @@ class PeerNetwork:
             previous.end(Unavailable("STREAM_REPLACED", "the same peer has dialled again"))
         self._calls[peer] = call
         self._choose_outbox(peer)
-        writing = asyncio.ensure_future(_write(write, call.outbox))
+        traffic = self._traffic[peer]
+        writing = asyncio.ensure_future(_write(write, call.outbox, traffic))
         try:
             async for data in requests:
-                self._take(peer, data, is_heard=self._is_named(peer))
+                self._take(peer, data, traffic, is_heard=self._is_named(peer))
                 await self._listener.wait_for_room()
         except frames.MalformedFrame as error:
             raise _malformed(str(error)) from error
@@ -360,7 +409,7 @@ class PeerNetwork:
                 greeting.hear(_parsed(await anext(requests)), must_answer=False)
                 # Before it proves its key, so that a barred validator sees no stream open. A stranger that
                 # claims the key changes nothing by it.
-                if self._is_barred(greeting.peer):
+                if self.is_barred(greeting.peer):
                     raise _barred(greeting.peer)
                 await write(frames.request_bytes(greeting.say(self._final_height())))
                 greeting.hear(_parsed(await anext(requests)), must_answer=True)
@@ -376,10 +425,12 @@ class PeerNetwork:
         return greeting.peer
 
 
-async def _write(write: Callable[[bytes], Awaitable[None]], outbox: Outbox) -> None:
+async def _write(write: Callable[[bytes], Awaitable[None]], outbox: Outbox, traffic: _Traffic) -> None:
     """Write what is queued, until cancelled or the stream breaks."""
     while True:
-        await write(frames.joined(await outbox.take()))
+        message = frames.joined(await outbox.take())
+        await write(message)
+        traffic.sent(len(message))
 
 
 def _parsed(data: bytes) -> peer_pb2.PeerFrame:

@@ -53,6 +53,7 @@ from icn_consensus.metrics import (
     BLOCK_INTERVAL_SECONDS,
     CLOCK_DISTANCE_SECONDS,
     FINALITY_SECONDS,
+    NOTARIZATION_SECONDS,
     REPORTS,
     SYNC_SECONDS,
 )
@@ -95,6 +96,8 @@ _REPORT_LEVELS: Final = {
     ReportKind.RECOVERED: logging.WARNING,
     ReportKind.ROOT_MISMATCH: logging.ERROR,
 }
+
+_REPORTED: Final = {kind: REPORTS.labels(kind.value) for kind in ReportKind}
 
 Guard = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
@@ -174,7 +177,7 @@ class Driver:
             Execute: self.executor.put,
             Fetch: self._carry_fetch,
             SetTimer: self._carry_set_timer,
-            Notarized: lambda action: self.pool.note_notarized(action.block_hash),
+            Notarized: self._carry_notarized,
             Committed: lambda action: self.pool.note_notarized(action.block_hash),
             Abandoned: lambda action: self.pool.note_abandoned(action.block_hashes),
             Report: self._carry_report,
@@ -417,8 +420,13 @@ class Driver:
             delay_seconds = max(0, action.at_ms - self._now_ms()) / 1000 + TIMER_SLACK_SECONDS
             self._timer = asyncio.get_running_loop().call_later(delay_seconds, self.put, TimerFired())
 
+    def _carry_notarized(self, action: Notarized) -> None:
+        self.pool.note_notarized(action.block_hash)
+        if action.milliseconds is not None:
+            NOTARIZATION_SECONDS.observe(action.milliseconds / 1000)
+
     def _carry_report(self, action: Report) -> None:
-        REPORTS.labels(action.kind.value).inc()
+        _REPORTED[action.kind].inc()
         if action.kind is ReportKind.FINALIZED:
             FINALITY_SECONDS.observe(action.milliseconds / 1000)
             self._note_final_time(action)

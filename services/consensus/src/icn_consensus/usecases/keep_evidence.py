@@ -13,6 +13,7 @@ import structlog
 from icn_kit.errors import Unavailable
 
 from icn_consensus.domain.actions import Report
+from icn_consensus.metrics import EVIDENCE
 from icn_consensus.usecases.ports import Evidence, EvidenceStore
 
 WAITING_MAX: Final = 256
@@ -37,6 +38,7 @@ class EvidenceKeeper:
         if self._newest.get(report.seat, -1) >= report.epoch or len(self._waiting) >= WAITING_MAX:
             return
         self._newest[report.seat] = report.epoch
+        EVIDENCE.inc()
         self._waiting.append(Evidence(report.epoch, report.seat, report.view, report.evidence))
         self._has_waiting.set()
 

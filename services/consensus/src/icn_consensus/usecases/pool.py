@@ -136,6 +136,15 @@ class Pool:
         """Who was put aside first."""
         return next(iter(self._deferred.values()), None)
 
+    @property
+    def deferred(self) -> int:
+        """How many are put aside."""
+        return len(self._deferred)
+
+    def oldest_age_seconds(self, now: float) -> float:
+        """How long the oldest has waited, 0 when none does. Looks at all: who was put aside has moved."""
+        return now - min((item.admitted_at for item in self._items.values()), default=now)
+
     def wake(self) -> None:
         """Something changed: what was put aside may have a place now."""
         for item in self._deferred.values():

@@ -165,6 +165,14 @@ class RecordLog(Protocol):
     """The write-ahead log (docs/spec/wal.md). Its methods block."""
 
     @property
+    def size_bytes(self) -> int:
+        """On disk."""
+
+    @property
+    def sequence(self) -> int:
+        """Number of the record appended last."""
+
+    @property
     def synced_sequence(self) -> int:
         """Number of the last durable record."""
 
@@ -202,6 +210,19 @@ class Peers(Protocol):
 
     def send_fetch_response(self, peer: bytes, request: int, found: Found) -> None:
         """Answer a peer."""
+
+
+class PeerStreams(NamedTuple):
+    """The streams with one peer, since the first of them opened."""
+
+    is_dialled: bool
+    """Whether what is for it goes out on the stream that this validator dialled, not on the peer's."""
+    final_height: int
+    """The highest it told of."""
+    sent_bytes: int
+    received_bytes: int
+    dropped_frames: int
+    """For want of room: it was too slow."""
 
 
 class RestoredBlock(NamedTuple):

@@ -18,6 +18,7 @@ from icn_kit.errors import DomainError
 
 from icn_consensus.domain.block import Block, parse_block
 from icn_consensus.domain.config import Config
+from icn_consensus.metrics import STATE_SYNC_CHUNKS, STATE_SYNC_MISSING_CHUNKS
 from icn_consensus.usecases.ports import (
     FetchRequest,
     Found,
@@ -67,6 +68,7 @@ async def restore(peers: Sequence[bytes], application: Snapshots, ask: Ask) -> R
         others = [other for other in peers if other != peer]
         try:
             _, missing = await application.offer_snapshot(found.snapshot)
+            _log.info("restoring a snapshot", peer=peer.hex(), missing_chunks=len(missing))
             is_whole = await _fetch_chunks(missing, [peer, *others], liars, application, ask)
             if is_whole:
                 await application.restore_snapshot()
@@ -75,6 +77,8 @@ async def restore(peers: Sequence[bytes], application: Snapshots, ask: Ask) -> R
             if error.reason != _SNAPSHOT_INVALID:
                 raise
             liars.add(peer)
+        finally:
+            STATE_SYNC_MISSING_CHUNKS.set(0)
     return None
 
 
@@ -82,7 +86,8 @@ async def _fetch_chunks(
     missing: Sequence[bytes], sources: Sequence[bytes], liars: set[bytes], application: Snapshots, ask: Ask
 ) -> bool:
     """Hand the application every chunk; False when one is nowhere."""
-    for digest in missing:
+    for position, digest in enumerate(missing):
+        STATE_SYNC_MISSING_CHUNKS.set(len(missing) - position)
         for source in sources:
             if source in liars:
                 continue
@@ -96,6 +101,7 @@ async def _fetch_chunks(
                     raise
                 liars.add(source)
             else:
+                STATE_SYNC_CHUNKS.inc()
                 break
         else:
             return False

@@ -22,6 +22,7 @@ from icn_ledger.domain.limits import (
 from icn_ledger.domain.records import ContractEntry, Due, Namespace, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
+from icn_ledger.metrics import COMMIT_SECONDS
 from icn_ledger.store.arrays import BigintArray, ByteaArray
 from icn_ledger.store.cache import PAGES_MAX, LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
 from icn_ledger.store.history import SELECT_PLACES, id_heads, split_outcomes
@@ -320,7 +321,8 @@ class StateStore:
         async with self._lock:
             self._is_uncertain = True
             try:
-                await self._writer.execute(text, parameters)
+                with COMMIT_SECONDS.time():
+                    await self._writer.execute(text, parameters)
             except psycopg.errors.UniqueViolation as error:
                 raise AnotherExecuted(
                     f"height {height} or one of its rows is there already: {error}"

@@ -19,6 +19,7 @@ from icn_ledger.domain.limits import DIGEST_BYTES
 from icn_ledger.domain.records import Namespace, Validators
 from icn_ledger.domain.snapshot_chunks import CHUNK_BYTES_MAX, Cut, Cutter, Leaf, Subtree
 from icn_ledger.domain.snapshot_proof import SNAPSHOT_BYTES_MAX, SnapshotProof, subtrees_of
+from icn_ledger.metrics import SNAPSHOT_HEIGHT
 from icn_ledger.usecases.ports import EpochEdge, SnapshotStore, StateAt
 
 PAUSE_FACTOR = 3
@@ -95,6 +96,7 @@ class SnapshotWriter:
         if len(data) > SNAPSHOT_BYTES_MAX:
             raise TooLarge(f"it takes {len(data)} bytes without its chunks, at most {SNAPSHOT_BYTES_MAX}")
         await self._store.keep(proof.height, data, digests_of(snapshot))
+        SNAPSHOT_HEIGHT.set(proof.height)
 
     async def _write_epochs(self, state: StateAt) -> list[bytes]:
         digests = []
