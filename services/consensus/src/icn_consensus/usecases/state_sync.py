@@ -68,7 +68,6 @@ async def restore(peers: Sequence[bytes], application: Snapshots, ask: Ask) -> R
         others = [other for other in peers if other != peer]
         try:
             _, missing = await application.offer_snapshot(found.snapshot)
-            _log.info("restoring a snapshot", peer=peer.hex(), missing_chunks=len(missing))
             is_whole = await _fetch_chunks(missing, [peer, *others], liars, application, ask)
             if is_whole:
                 await application.restore_snapshot()
