@@ -74,7 +74,7 @@ class StreamChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """A settled outbox row."""
+    """An event of a settled outbox row."""
 
     id: bytes
     subject: str
@@ -250,16 +250,12 @@ class Bus:
             return None
         return StreamState(state.messages, state.last_seq)
 
-    async def event_id_at(self, service: str, sequence: int) -> bytes | None:
-        """The id of the event at ``sequence``; None when there is no such message or it is no event of
-        ours."""
+    async def event_at(self, service: str, sequence: int) -> EventEnvelope | None:
+        """The event at ``sequence``; None when there is no such message or it is no event."""
         try:
             message = await self.streams.get_msg(stream_name(service), seq=sequence)
-        except NotFoundError:
-            return None
-        try:
-            return bytes.fromhex((message.headers or {}).get(_MESSAGE_ID, ""))
-        except ValueError:
+            return parse_envelope(message.data or b"")
+        except (NotFoundError, MalformedEvent):
             return None
 
     async def newest_event(self, service: str) -> tuple[bytes, int] | None:
@@ -267,12 +263,8 @@ class Bus:
         state = await self.stream_state(service)
         if state is None or state.messages == 0:
             return None
-        try:
-            message = await self.streams.get_msg(stream_name(service), seq=state.last_sequence)
-            envelope = parse_envelope(message.data or b"")
-        except (NotFoundError, MalformedEvent):
-            return None
-        return envelope.id, envelope.height
+        event = await self.event_at(service, state.last_sequence)
+        return None if event is None else (event.id, event.height)
 
     # -- publishing
 

@@ -42,8 +42,12 @@ def new_event_id() -> bytes:
 
 def ledger_event_id(zone: bytes, height: int, index: int) -> bytes:
     """The id that every validator gives to event ``index`` (from 0) of block ``height``."""
-    body = _LEDGER_EVENT_TAG + zone + height.to_bytes(8, "big") + index.to_bytes(4, "big")
-    return sha256(body).digest()[:ID_BYTES]
+    return sha256(ledger_event_tag(zone, height) + index.to_bytes(4, "big")).digest()[:ID_BYTES]
+
+
+def ledger_event_tag(zone: bytes, height: int) -> bytes:
+    """What is hashed before the index."""
+    return _LEDGER_EVENT_TAG + zone + height.to_bytes(8, "big")
 
 
 def check_envelope(envelope: EventEnvelope) -> None:

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from icn.kit.v1.envelope_pb2 import EventEnvelope
+from icn.kit.v1.envelope_pb2 import EventEnvelope, EventRun
 
 from icn_kit.database import Connection
-from icn_kit.envelope import serialize_envelope
+from icn_kit.envelope import ledger_event_id, serialize_envelope
 
 EVENTS_PER_STATEMENT_MAX = 65_536
 """One block's events; an array of more would have been cut by the block's own limits."""
+RUN_BYTES_MAX = 1024**2
+"""Of an `EventRun`, unless it is of one event: what a relay reads at once."""
 
-FENCE = """greatest(
+_FENCE = """greatest(
         pg_current_xact_id(), ((pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text)::xid8
     )"""
 """SQL of a row's fence; one for all rows of a statement."""
 _CREATE_TABLE = f"""
 CREATE TABLE outbox (
-    fence xid8 NOT NULL DEFAULT {FENCE},
+    fence xid8 NOT NULL DEFAULT {_FENCE},
     position bigint GENERATED ALWAYS AS IDENTITY (CACHE 1),
     id bytea NOT NULL UNIQUE CHECK (octet_length(id) = 16),
     subject text NOT NULL,
@@ -54,6 +56,23 @@ def create_outbox_statements() -> tuple[str, ...]:
 def notification_channel(schema: str) -> str:
     """The channel that a new row in ``schema`` notifies."""
     return f"outbox_{schema}"
+
+
+def events_of_row(subject: str, envelope: bytes) -> list[EventEnvelope]:
+    """The events of an outbox row, in order; without a subject it has an `EventRun`."""
+    if subject:
+        return [EventEnvelope.FromString(envelope)]
+    run = EventRun.FromString(envelope)
+    common = run.common
+    found = []
+    for index, own in enumerate(run.events, run.first_index):
+        event = EventEnvelope()
+        event.CopyFrom(common)
+        event.MergeFrom(own)
+        if not event.id:
+            event.id = ledger_event_id(common.zone, common.height, index)
+        found.append(event)
+    return found
 
 
 class Outbox:

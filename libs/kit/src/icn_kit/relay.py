@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 import structlog
@@ -18,10 +19,11 @@ from psycopg.sql import SQL, Identifier
 
 from icn_kit.bus import BATCH_EVENTS_MAX, BUS_FAILURES, Bus, OutgoingEvent, StreamChanged, check_not_cancelled
 from icn_kit.database import Connection, Database
+from icn_kit.envelope import ledger_event_tag
 from icn_kit.errors import Unavailable
 from icn_kit.lease import RENEW_SECONDS, RETRY_SECONDS, Lease, LeaseLost
 from icn_kit.lifecycle import cancel_all
-from icn_kit.outbox import notification_channel
+from icn_kit.outbox import EVENTS_PER_STATEMENT_MAX, events_of_row, notification_channel
 
 BATCH_BYTES_MAX = 2 * 1024**2
 """Envelopes in one batch: what the relay holds in memory and NATS in one transaction."""
@@ -49,22 +51,28 @@ STREAM_REWOUND = Counter(
     "icn_kit_stream_rewound_total", "Times a stream did not end where the relay left it.", ["stream"]
 )
 
-_LAST_ROW = "SELECT fence::text, position FROM outbox WHERE id = %s"
+_ROW_OF_EVENT = "SELECT fence::text, position, subject, envelope FROM outbox WHERE id = %s"
+_ROWS_OF_BLOCK = """
+SELECT fence::text, position, subject, envelope FROM outbox
+WHERE id IN (SELECT substring(sha256(%s || int4send(index)) FOR 16) FROM generate_series(0, %s) AS index)
+ORDER BY fence, position
+"""
+"""Where a block's events may be: a row has the id of its last event, and ids follow from the index."""
 _FROM_THE_FUTURE = """
 SELECT EXISTS (SELECT FROM outbox WHERE fence >= pg_snapshot_xmax(pg_current_snapshot())
                ORDER BY fence DESC LIMIT 1)
 """
 _NEXT_ROWS = """
-SELECT fence::text AS fence_digits, position, id, subject,
+SELECT fence::text AS fence_digits, position, subject,
        CASE WHEN fence < pg_snapshot_xmin(pg_current_snapshot()) AND bytes_before < %(bytes_max)s THEN
        envelope END,
        extract(epoch FROM clock_timestamp() - created_at)::float8
 FROM (
-    SELECT fence, position, id, subject, created_at, envelope,
+    SELECT fence, position, subject, created_at, envelope,
            sum(octet_length(envelope)) OVER (ORDER BY fence, position) - octet_length(envelope) AS
            bytes_before
     FROM (
-        SELECT fence, position, id, subject, created_at, envelope FROM outbox
+        SELECT fence, position, subject, created_at, envelope FROM outbox
         WHERE (fence, position) > (%(fence)s::text::xid8, %(position)s::bigint)
         ORDER BY fence, position LIMIT %(events_max)s
     ) AS page
@@ -85,13 +93,34 @@ class _Behind(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Cursor:
-    """The last published row."""
+    """The last row that was read."""
 
     fence: str
     position: int
 
 
 _START = _Cursor("0", 0)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """How far the outbox was read, and what of it is not published yet."""
+
+    cursor: _Cursor = _START
+    events: deque[OutgoingEvent] = field(default_factory=deque)
+    has_unsettled: bool = False
+    """Whether rows wait that are visible but not settled."""
+    oldest_seconds: float = 0.0
+    """How long ago the first of the rows read last was written."""
+
+    def next_batch(self) -> list[OutgoingEvent]:
+        """Take the next events, as many as one batch may hold."""
+        batch: list[OutgoingEvent] = []
+        room_bytes = BATCH_BYTES_MAX
+        while self.events and len(batch) < BATCH_EVENTS_MAX and room_bytes > 0:
+            batch.append(self.events.popleft())
+            room_bytes -= len(batch[-1].envelope)
+        return batch
 
 
 class Relay:
@@ -170,25 +199,25 @@ class Relay:
         """Publish while we hold the lease."""
         async with self._listening() as connection:
             await self._refuse_restored(connection)
-            cursor, last_sequence = await self._find_end(connection)
+            reading, last_sequence = await self._find_end(connection)
             self.is_publishing = True
             checked_at = asyncio.get_running_loop().time()
             unsettled_seconds = UNSETTLED_SECONDS_MIN
             while True:
                 await self._lease.renew_if_due()
-                events, next_cursor, has_unsettled, oldest_seconds = await _read(connection, cursor)
-                if events:
+                if not reading.events:
+                    reading = await _read(connection, reading.cursor)
+                if batch := reading.next_batch():
                     try:
-                        last_sequence = await self._bus.publish_batch(self._service, events, last_sequence)
+                        last_sequence = await self._bus.publish_batch(self._service, batch, last_sequence)
                     except StreamChanged as change:
-                        cursor, last_sequence = await self._start_over(connection, change)
+                        reading, last_sequence = await self._start_over(connection, change)
                         continue
-                    cursor = next_cursor
-                    self._published.inc(len(events))
-                    self._lag_seconds.observe(max(0.0, oldest_seconds))
+                    self._published.inc(len(batch))
+                    self._lag_seconds.observe(max(0.0, reading.oldest_seconds))
                     unsettled_seconds = UNSETTLED_SECONDS_MIN
                     continue
-                if has_unsettled:
+                if reading.has_unsettled:
                     await asyncio.sleep(unsettled_seconds)
                     unsettled_seconds = min(2 * unsettled_seconds, UNSETTLED_SECONDS_MAX)
                     continue
@@ -199,7 +228,7 @@ class Relay:
                         checked_at = now
                         state = await self._bus.stream_state(self._service)
                         if state is None or state.last_sequence != last_sequence:
-                            cursor, last_sequence = await self._start_over(connection, state)
+                            reading, last_sequence = await self._start_over(connection, state)
                         break
 
     @contextlib.asynccontextmanager
@@ -220,7 +249,7 @@ class Relay:
                 " docs/spec/events.md says under Outbox how to mend it"
             )
 
-    async def _start_over(self, connection: Connection, found: object) -> tuple[_Cursor, int]:
+    async def _start_over(self, connection: Connection, found: object) -> tuple[_Reading, int]:
         self._rewound.inc()
         _log.warning("stream does not end where it was left", service=self._service, found=str(found))
         self.is_publishing = False
@@ -228,9 +257,9 @@ class Relay:
         self.is_publishing = True
         return end
 
-    async def _find_end(self, connection: Connection) -> tuple[_Cursor, int]:
-        """The row of the stream's last event and that event's sequence; makes the stream where there is
-        nothing.
+    async def _find_end(self, connection: Connection) -> tuple[_Reading, int]:
+        """What follows the stream's last event in its row, and that event's sequence; makes the stream where
+        there is nothing.
 
         Raises:
             _Behind: the last event is not in our outbox.
@@ -242,12 +271,15 @@ class Relay:
             state = None
         if state is None or state.last_sequence == 0:
             await self._bus.ensure_stream(self._service)
-            return _START, 0
-        event_id = await self._bus.event_id_at(self._service, state.last_sequence)
-        if event_id is not None:
-            row = await (await connection.execute(_LAST_ROW, [event_id])).fetchone()
-            if row is not None:
-                return _Cursor(row[0], row[1]), state.last_sequence
+            return _Reading(), 0
+        last = await self._bus.event_at(self._service, state.last_sequence)
+        if last is None:
+            raise _Behind
+        for fence, position, subject, envelope in await _rows_around(connection, last):
+            events = deque(_outgoing(subject, envelope))
+            while events:
+                if events.popleft().id == last.id:
+                    return _Reading(_Cursor(fence, position), events), state.last_sequence
         raise _Behind
 
 
@@ -258,9 +290,8 @@ async def rebuild(bus: Bus, service: str) -> None:
     await bus.ensure_stream(service)
 
 
-async def _read(connection: Connection, cursor: _Cursor) -> tuple[list[OutgoingEvent], _Cursor, bool, float]:
-    """The next settled events, the last one's row, whether rows wait that are visible but not settled, and
-    how many seconds ago the first was written."""
+async def _read(connection: Connection, cursor: _Cursor) -> _Reading:
+    """The events of the next settled rows."""
     rows = await (
         await connection.execute(
             _NEXT_ROWS,
@@ -273,14 +304,33 @@ async def _read(connection: Connection, cursor: _Cursor) -> tuple[list[OutgoingE
         )
     ).fetchall()
     settled = [
-        row for row in rows if row[4] is not None
+        row for row in rows if row[3] is not None
     ]  # a prefix: fences ascend, and so do the bytes before
-    events = [
-        OutgoingEvent(row[2], row[3], row[4], EventEnvelope.FromString(row[4]).traceparent) for row in settled
-    ]
+    reading = _Reading(cursor, has_unsettled=len(settled) < len(rows))
     if settled:
-        cursor = _Cursor(settled[-1][0], settled[-1][1])
-    return events, cursor, len(settled) < len(rows), settled[0][5] if settled else 0.0
+        reading.cursor = _Cursor(settled[-1][0], settled[-1][1])
+        reading.oldest_seconds = settled[0][4]
+    for row in settled:
+        reading.events.extend(_outgoing(*row[2:4]))
+    return reading
+
+
+async def _rows_around(connection: Connection, event: EventEnvelope) -> list[tuple[str, int, str, bytes]]:
+    """The row of an event, or those of its block: one of them may have it in a run."""
+    cursor = await connection.execute(_ROW_OF_EVENT, [event.id])
+    if not (rows := await cursor.fetchall()) and event.height:
+        cursor = await connection.execute(
+            _ROWS_OF_BLOCK, (ledger_event_tag(event.zone, event.height), EVENTS_PER_STATEMENT_MAX - 1)
+        )
+        rows = await cursor.fetchall()
+    return rows
+
+
+def _outgoing(subject: str, envelope: bytes) -> list[OutgoingEvent]:
+    return [
+        OutgoingEvent(event.id, event.subject, event.SerializeToString(), event.traceparent)
+        for event in events_of_row(subject, envelope)
+    ]
 
 
 async def _is_notified(connection: Connection, seconds: float) -> bool:

@@ -15,8 +15,8 @@ from .conftest import MakeEvent, heights
 async def settled(database: Database) -> list[EventEnvelope]:
     """What a relay that starts now would publish first."""
     async with database.connection_alone() as connection:
-        events, *_ = await _read(connection, _START)
-    return [EventEnvelope.FromString(event.envelope) for event in events]
+        reading = await _read(connection, _START)
+    return [EventEnvelope.FromString(event.envelope) for event in reading.events]
 
 
 async def test_events_are_read_in_the_order_they_were_added(

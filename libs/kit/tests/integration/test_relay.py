@@ -6,16 +6,17 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from icn.kit.v1.envelope_pb2 import EventEnvelope, EventRun
 from icn_kit import relay as relay_module
 from icn_kit.bus import ATOMIC_EVENTS_MIN, BATCH_EVENTS_MAX, Bus, OutgoingEvent, StreamChanged, stream_name
 from icn_kit.database import Database
-from icn_kit.envelope import new_event_id, serialize_envelope
+from icn_kit.envelope import ledger_event_id, new_event_id, serialize_envelope
 from icn_kit.lease import LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS, Lease, LeaseLost
-from icn_kit.outbox import Outbox, create_outbox_statements
+from icn_kit.outbox import Outbox, create_outbox_statements, events_of_row
 from icn_kit.relay import BATCH_BYTES_MAX, OutboxRestored, Relay, rebuild
 from icn_localnet.nats import NatsServer
 from icn_localnet.postgres import PostgresServer
@@ -356,6 +357,99 @@ async def test_an_outbox_of_another_server_is_refused(
     await relay.stop()
 
 
+# -- runs
+
+
+@pytest.fixture
+def add_run(make_event: MakeEvent) -> Callable[..., Awaitable[list[EventEnvelope]]]:
+    """Commits events of one height in one row, as the ledger does; they have no ids of their own."""
+
+    async def add(database: Database, height: int, count: int) -> list[EventEnvelope]:
+        common = EventEnvelope(zone=b"z" * 16, height=height, schema_version=1)
+        own = [make_event(aggregate=f"accounts/{step}", zone=b"", schema_version=0) for step in range(count)]
+        for event in own:
+            event.ClearField("id")
+        run = EventRun(common=common, events=own).SerializeToString()
+        events = events_of_row("", run)
+        async with database.transaction() as connection:
+            await connection.execute(
+                "INSERT INTO outbox (id, subject, envelope) VALUES (%s, '', %s)", (events[-1].id, run)
+            )
+        return events
+
+    return add
+
+
+AddRun = Callable[..., Awaitable[list[EventEnvelope]]]
+
+
+async def test_runs_and_single_events_are_published_in_order(
+    database: Database,
+    bus: Bus,
+    service: str,
+    start_relay: StartRelay,
+    add_events: AddEvents,
+    add_run: AddRun,
+) -> None:
+    expected = [
+        *await add_events(database, 0, 3),
+        *await add_run(database, 3, 5),
+        *await add_run(database, 4, BATCH_EVENTS_MAX + 30),
+        *await add_events(database, 5, 6),
+        *await add_run(database, 6, 1),
+    ]
+    assert expected[3].id == ledger_event_id(b"z" * 16, 3, 0)
+    relay = start_relay()
+    assert await until_published(bus, service, len(expected)) == expected
+    await relay.stop()
+    expected += await add_run(database, 7, 2)
+    start_relay()
+    assert await until_published(bus, service, len(expected)) == expected, "goes on behind a whole run"
+
+
+@pytest.mark.parametrize("published", [1, 4, 5, 6, BATCH_EVENTS_MAX, BATCH_EVENTS_MAX + 4])
+async def test_a_run_that_was_published_in_part_is_gone_on_with_behind_its_last_event(
+    database: Database,
+    bus: Bus,
+    service: str,
+    start_relay: StartRelay,
+    add_run: AddRun,
+    published: int,
+) -> None:
+    expected = [*await add_run(database, 1, 5), *await add_run(database, 2, BATCH_EVENTS_MAX + 30)]
+    await bus.ensure_stream(service)
+    before = [
+        OutgoingEvent(event.id, event.subject, serialize_envelope(event)) for event in expected[:published]
+    ]
+    for start in range(0, published, BATCH_EVENTS_MAX):
+        await bus.publish_batch(service, before[start : start + BATCH_EVENTS_MAX], start)
+    start_relay()
+    assert await until_published(bus, service, len(expected)) == expected
+    state = await bus.stream_state(service)
+    assert state is not None and state.last_sequence == len(expected), "nothing twice"
+
+
+async def test_a_stream_that_ends_within_a_run_that_is_not_here_is_left_to_others(
+    database: Database,
+    bus: Bus,
+    service: str,
+    start_relay: StartRelay,
+    add_run: AddRun,
+    make_event: MakeEvent,
+) -> None:
+    await add_run(database, 1, 2)
+    strange = make_event(zone=b"z" * 16, height=1)
+    await bus.ensure_stream(service)
+    await bus.publish_batch(
+        service, [OutgoingEvent(strange.id, strange.subject, serialize_envelope(strange))], 0
+    )
+    with capture_logs() as logs:
+        relay = start_relay()
+        await asyncio.sleep(1)
+        assert not relay.is_publishing
+    assert [entry["event"] for entry in logs] == ["stream ends with an event that the outbox does not have"]
+
+
 # -- one of several
 
 
@@ -512,7 +606,8 @@ async def test_a_batch_is_taken_only_behind_the_message_it_names(
     assert state is not None
     assert state.messages == state.last_sequence == 3 + BATCH_EVENTS_MAX, "nothing twice and nothing left out"
     for distance, event in ((1, known[0]), (0, new[0])):
-        assert await bus.event_id_at(service, state.last_sequence - distance) == event.id
+        found = await bus.event_at(service, state.last_sequence - distance)
+        assert found is not None and serialize_envelope(found) == event.envelope
 
 
 async def test_a_lease_has_one_holder_until_it_is_released_or_runs_out(bus: Bus, service: str) -> None:

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from icn.consensus.v1 import application_pb2 as app
 from icn.consensus.v1.block_pb2 import BlockHeader
-from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2
 from icn.ledger.v1 import service_pb2 as pb
 from icn.ledger.v1 import state_pb2 as state
@@ -21,6 +20,7 @@ from icn.ledger.v1.transaction_pb2 import ELECTORATE_MEMBERS
 from icn_crypto.state_proof import Proof, verify_absence, verify_inclusion
 from icn_crypto.state_tree import state_key
 from icn_kit.envelope import check_envelope
+from icn_kit.outbox import events_of_row
 
 from services.ledger.tests.conftest import EPOCH_MS, identifier, open_controller, parent_certificate
 from services.ledger.tests.equivocations import evidence, record
@@ -228,7 +228,9 @@ async def test_a_state_whose_members_are_not_counted_right_is_not_served(
 async def test_institutions_are_told_with_their_tenants(running: Running, query: Query) -> None:
     body = await founded(running)
     envelopes = [
-        EventEnvelope.FromString(row[0]) for row in query("SELECT envelope FROM outbox ORDER BY position")
+        event
+        for row in query("SELECT subject, envelope FROM outbox ORDER BY position")
+        for event in events_of_row(*row)
     ]
     for envelope in envelopes:
         check_envelope(envelope)

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from icn.consensus.v1 import application_pb2 as app
 from icn.consensus.v1.block_pb2 import BlockHeader
-from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import events_pb2
 from icn.ledger.v1 import service_pb2 as pb
 from icn_kit.bus import Bus
 from icn_kit.envelope import check_envelope, ledger_event_id
+from icn_kit.outbox import events_of_row
 from icn_ledger.store.state import PAGES_BEHIND_HEIGHTS
 from icn_localnet.nats import NatsServer
 from icn_localnet.pytest_plugin import Templates
@@ -478,7 +478,9 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
     )
     await running.execute(zone.transaction(shop, complete_recovery(eve.principal)))
     envelopes = [
-        EventEnvelope.FromString(row[0]) for row in query("SELECT envelope FROM outbox ORDER BY position")
+        event
+        for row in query("SELECT subject, envelope FROM outbox ORDER BY position")
+        for event in events_of_row(*row)
     ]
     kinds = [envelope.subject.rpartition(".")[2] for envelope in envelopes]
     assert kinds == [
@@ -527,7 +529,8 @@ async def test_every_event_reaches_the_stream_in_order_and_with_its_own_id(
             break
         await asyncio.sleep(0.025)
     for sequence, envelope in enumerate(envelopes, start=1):
-        assert await bus.event_id_at("ledger", sequence) == envelope.id
+        event = await bus.event_at("ledger", sequence)
+        assert event == envelope
     await bus.close()
     end = await running.ledger.GetEventsEnd(pb.GetEventsEndRequest())
     newest = await running.ledger.ListBlocks(pb.ListBlocksRequest(page_size=1))

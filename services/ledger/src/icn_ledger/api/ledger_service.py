@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
-from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn.ledger.v1 import service_pb2, service_pb2_grpc, state_pb2
 from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
@@ -172,7 +171,7 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         return service_pb2.GetEventsEndResponse(
             height=end.executed_height,
             event_id=end.event_id,
-            event_height=EventEnvelope.FromString(end.envelope).height,
+            event_height=end.event_height,
         )
 
     async def WatchBlocks(

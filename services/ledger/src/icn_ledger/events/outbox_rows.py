@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from binascii import hexlify
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from icn.ledger.v1 import events_pb2, state_pb2
 from icn_kit.envelope import ENVELOPE_BYTES_MAX, ledger_event_id
+from icn_kit.outbox import RUN_BYTES_MAX
 
 from icn_ledger.domain.contracts import event_message
 from icn_ledger.domain.events import (
@@ -37,47 +38,87 @@ from icn_ledger.domain.leaves import encode_leaf
 from icn_ledger.domain.receipts import encode_receipt
 from icn_ledger.domain.records import Namespace, Recovery
 from icn_ledger.domain.wire import unsigned
-from icn_ledger.usecases.ports import BlockCommit, EventRows, OutboxRows
+from icn_ledger.usecases.ports import BlockCommit, EventRows, OutboxRow
 
 SCHEMA_VERSION = 1
 ZONE_BYTES = 16
 """Of the genesis hash, as the envelope names the zone."""
+_TRANSFER_COMMITTED = b"icn.ledger.v1.transfer_committed"
+_EVENT_BYTES_MAX = ENVELOPE_BYTES_MAX - 64
+"""What an envelope has besides: id, zone, height and version."""
 
 
 def make_event_rows(genesis_hash: bytes) -> EventRows:
     """The function that turns a block's events into outbox rows."""
     zone = genesis_hash[:ZONE_BYTES]
 
-    def event_rows(commit: BlockCommit) -> OutboxRows:
+    def event_rows(commit: BlockCommit) -> Sequence[OutboxRow]:
         height = commit.block.height
-        # The same in every envelope of the block.
-        place = b"\x12\x10" + zone + b"\x18" + unsigned(height) + b"\x20" + unsigned(SCHEMA_VERSION)
-        rows = OutboxRows([], [], [])
-        ids, subjects, envelopes = cast(tuple[list[bytes], list[bytes], list[bytes]], rows)
-        traceparents = commit.traceparents
-        for index, event in enumerate(commit.events):
-            subject, tenant, aggregate, payload = _WRITERS[type(event)](event, commit)
-            event_id = ledger_event_id(zone, height, index)
-            envelope = b"".join(
-                (
-                    b"\x0a\x10" + event_id,
-                    place,
-                    b"\x2a\x10" + tenant if tenant else b"",
-                    _text(b"\x32", traceparents[index].encode()) if index in traceparents else b"",
-                    _text(b"\x3a", subject),
-                    _text(b"\x42", aggregate),
-                    _text(b"\x4a", payload),
-                )
-            )
-            assert len(envelope) <= ENVELOPE_BYTES_MAX, (
-                f"{subject!r} of {len(envelope)} bytes, too many to read"
-            )
-            ids.append(event_id)
-            subjects.append(subject)
-            envelopes.append(envelope)
+        common = b"\x12\x10" + zone + b"\x18" + unsigned(height) + b"\x20" + unsigned(SCHEMA_VERSION)
+        head = _text(b"\x0a", common)
+        rows: list[OutboxRow] = []
+        size_bytes, run = 0, [head]
+        events = _encode_events(commit)
+        for index, event in enumerate(events):
+            assert len(event) <= _EVENT_BYTES_MAX, f"an event of {len(event)} bytes, too many to read"
+            if size_bytes + len(event) > RUN_BYTES_MAX:
+                rows.append(OutboxRow(ledger_event_id(zone, height, index - 1), b"".join(run)))
+                size_bytes, run = 0, [head, b"\x10" + unsigned(index)]
+            run += (b"\x1a", unsigned(len(event)), event)
+            size_bytes += len(event)
+        if events:
+            rows.append(OutboxRow(ledger_event_id(zone, height, len(events) - 1), b"".join(run)))
         return rows
 
     return event_rows
+
+
+def _encode_events(commit: BlockCommit) -> list[bytes]:
+    """What of each event's envelope is its own, but for its id."""
+    traces = {index: _text(b"\x32", trace.encode()) for index, trace in commit.traceparents.items()}
+    ids, block = commit.transaction_ids, commit.block
+    moment = b"\x10" + unsigned(block.height) + b"\x18" + unsigned(block.time_ms) + b"\x22\x10"
+    encoded = []
+    for index, event in enumerate(commit.events):
+        if type(event) is Movement:
+            origin, payer, source, destination, unit, amount_minor, _, _, memo_hash, hold = event
+            payload = b"".join(
+                (
+                    b"\x0a\x20",
+                    ids[origin],
+                    moment,
+                    source,
+                    b"\x2a\x10",
+                    destination,
+                    b"\x32\x10",
+                    unit,
+                    b"\x38",
+                    unsigned(amount_minor),
+                    b"\x42\x20" + memo_hash if memo_hash else b"",
+                    b"\x4a\x10" + hold if hold else b"",
+                )
+            )
+            subject, tenant, aggregate = _TRANSFER_COMMITTED, payer, b"accounts/" + hexlify(source)
+        else:
+            subject, tenant, aggregate, payload = _WRITERS[type(event)](event, commit)
+        encoded.append(
+            b"".join(
+                (
+                    b"\x2a\x10" + tenant if tenant else b"",
+                    traces.get(index, b"") if traces else b"",
+                    b"\x3a",
+                    unsigned(len(subject)),
+                    subject,
+                    b"\x42",
+                    unsigned(len(aggregate)),
+                    aggregate,
+                    b"\x4a",
+                    unsigned(len(payload)),
+                    payload,
+                )
+            )
+        )
+    return encoded
 
 
 _Written = tuple[bytes, bytes, bytes, bytes]
@@ -90,23 +131,6 @@ def _text(tag: bytes, value: bytes) -> bytes:
 
 def _name(kind: bytes, identifier: bytes) -> bytes:
     return kind + b"/" + hexlify(identifier)
-
-
-def _movement(event: Movement, commit: BlockCommit) -> _Written:
-    block = commit.block
-    payload = b"".join(
-        (
-            b"\x0a\x20" + commit.transaction_ids[event.transaction_index],
-            b"\x10" + unsigned(block.height) + b"\x18" + unsigned(block.time_ms),
-            b"\x22\x10" + event.source,
-            b"\x2a\x10" + event.destination,
-            b"\x32\x10" + event.unit,
-            b"\x38" + unsigned(event.amount_minor),
-            b"\x42\x20" + event.memo_hash if event.memo_hash else b"",
-            b"\x4a\x10" + event.hold if event.hold else b"",
-        )
-    )
-    return b"icn.ledger.v1.transfer_committed", event.payer, _name(b"accounts", event.source), payload
 
 
 def _transaction_refused(event: TransactionRefused, commit: BlockCommit) -> _Written:
@@ -327,7 +351,6 @@ def _recovery_leaf(recovery: Recovery) -> state_pb2.RecoveryLeaf:
 
 
 _WRITERS: dict[type[Event], Callable[[Any, BlockCommit], _Written]] = {
-    Movement: _movement,
     TransactionRefused: _transaction_refused,
     AccountOpened: _account_opened,
     HoldPlaced: _hold_placed,

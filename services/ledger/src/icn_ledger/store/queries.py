@@ -11,6 +11,7 @@ from icn.ledger.v1 import service_pb2
 from icn_chain.validator_set import parse_validator_set
 from icn_crypto.state_tree import state_key
 from icn_kit.database import Connection, Database
+from icn_kit.outbox import events_of_row
 
 from icn_ledger.domain.leaves import decode_leaf
 from icn_ledger.domain.limits import IDENTIFIER_BYTES, QUANTITY_MAX
@@ -175,9 +176,9 @@ _TRANSACTION = """
 """.replace("_PLACES", SELECT_PLACES)
 
 _EVENTS_END = """
-    SELECT chain.executed_height, coalesce(newest.id, ''), coalesce(newest.envelope, '')
+    SELECT chain.executed_height, newest.id, newest.subject, newest.envelope
     FROM chain LEFT JOIN LATERAL (
-        SELECT id, envelope FROM outbox ORDER BY fence DESC, position DESC LIMIT 1
+        SELECT id, subject, envelope FROM outbox ORDER BY fence DESC, position DESC LIMIT 1
     ) AS newest ON true
 """
 
@@ -300,8 +301,10 @@ class LedgerQueries:
 
     async def events_end(self) -> EventsEnd:
         """The newest event of the outbox; a block's events are committed with its height."""
-        rows = await self._all(_EVENTS_END, {})
-        return EventsEnd(*rows[0])
+        ((executed_height, event_id, subject, envelope),) = await self._all(_EVENTS_END, {})
+        if event_id is None:
+            return EventsEnd(executed_height, b"", 0)
+        return EventsEnd(executed_height, event_id, events_of_row(subject, envelope)[-1].height)
 
     async def block(self, height: int) -> BlockRow | None:
         """A block by height."""

@@ -39,7 +39,6 @@ from icn_ledger.usecases.ports import (
     BlockCommit,
     EventRows,
     ExecutedBlock,
-    OutboxRows,
     RestoredBlock,
     StateBehind,
     StatePruned,
@@ -172,7 +171,7 @@ class StateStore:
             row = await cursor.fetchone()
             if row is None:
                 await connection.execute(INSERT_CHAIN, {"genesis_hash": genesis_hash})
-                await connection.execute(*block_statement(first, OutboxRows((), (), ()), first.pages, 0))
+                await connection.execute(*block_statement(first, (), first.pages, 0))
             elif row[0] != genesis_hash:
                 raise WrongGenesis(
                     f"the database has the chain of {row[0].hex()}, the genesis file is {genesis_hash.hex()}"

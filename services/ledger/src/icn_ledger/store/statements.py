@@ -5,15 +5,13 @@ Source: docs/spec/ledger-store.md, "One block, one statement".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
-
-from icn_kit.outbox import FENCE
 
 from icn_ledger.domain.records import RecordTables
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 from icn_ledger.store.history import id_heads, pack_entries
-from icn_ledger.usecases.ports import BlockCommit, OutboxRows
+from icn_ledger.usecases.ports import BlockCommit, OutboxRow
 
 INSERT_CHAIN = """
     INSERT INTO chain (genesis_hash, executed_height, log_frontier, descendant_headers)
@@ -174,14 +172,13 @@ _VALIDATOR_SETS = """
     )
 """
 
-# The columns that icn_kit.outbox fills, packed like all others of a block; the fence is one for all of them.
+# Without a subject a row has a run of events.
 _EVENTS = """
     events_written AS (
-        INSERT INTO outbox (fence, id, subject, envelope)
-        SELECT (SELECT _FENCE), id, convert_from(subject, 'UTF8'), envelope
-        FROM unnest(%(event_ids)s, %(subjects)s, %(envelopes)s) AS given (id, subject, envelope)
+        INSERT INTO outbox (id, subject, envelope)
+        SELECT id, '', run FROM unnest(%(event_ids)s, %(runs)s) AS given (id, run)
     )
-""".replace("_FENCE", FENCE)
+"""
 
 _BLOCK = """
     INSERT INTO blocks (height, hash, header, time_ms, epoch, state_root, receipts_root, log_root,
@@ -221,7 +218,7 @@ def lists_statement(changed: Changed) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def block_statement(
-    commit: BlockCommit, events: OutboxRows, pages: Mapping[bytes, bytes | None], pages_height: int
+    commit: BlockCommit, events: Sequence[OutboxRow], pages: Mapping[bytes, bytes | None], pages_height: int
 ) -> tuple[str, Mapping[str, Any]]:
     """Text and parameters; there are few texts, so that the server keeps them prepared.
 
@@ -438,11 +435,7 @@ def _validator_sets(commit: BlockCommit) -> dict[str, Any]:
     }
 
 
-def _events(rows: OutboxRows) -> dict[str, Any]:
-    if not rows.ids:
+def _events(rows: Sequence[OutboxRow]) -> dict[str, Any]:
+    if not rows:
         return {}
-    return {
-        "event_ids": ByteaArray(rows.ids),
-        "subjects": ByteaArray(rows.subjects),
-        "envelopes": ByteaArray(rows.envelopes),
-    }
+    return {"event_ids": ByteaArray([row.id for row in rows]), "runs": ByteaArray([row.run for row in rows])}

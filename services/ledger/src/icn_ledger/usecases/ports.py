@@ -145,17 +145,17 @@ class BlockCommit:
     """Of events by position, where the call that caused them was sampled; no part of the state."""
 
 
-class OutboxRows(NamedTuple):
-    """A block's events as columns of the outbox, in order."""
+class OutboxRow(NamedTuple):
+    """Some of a block's events, as the outbox keeps them."""
 
-    ids: Sequence[bytes]
-    subjects: Sequence[bytes]
-    """ASCII."""
-    envelopes: Sequence[bytes]
+    id: bytes
+    """Of the last of them."""
+    run: bytes
+    """A serialized `icn.kit.v1.EventRun`."""
 
 
-EventRows = Callable[[BlockCommit], OutboxRows]
-"""Turns a block's events into rows; `icn_ledger.events` has it."""
+EventRows = Callable[[BlockCommit], Sequence[OutboxRow]]
+"""Turns a block's events into rows, in order; `icn_ledger.events` has it."""
 
 
 class RestoredBlock(NamedTuple):

@@ -67,8 +67,8 @@ class EventsEnd(NamedTuple):
     executed_height: int
     event_id: bytes
     """Empty while there is none."""
-    envelope: bytes
-    """As the outbox has it; empty while there is none."""
+    event_height: int
+    """0 while there is none."""
 
 
 class ValidatorsAt(NamedTuple):

@@ -12,8 +12,8 @@ from icn.ledger.v1.events_pb2 import ContractAttribute, ContractCalled, Contract
 from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED, RECEIPT_STATUS_REFUSED, Receipt
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
-from icn_kit.envelope import parse_envelope
 from icn_kit.errors import Unavailable
+from icn_kit.outbox import events_of_row
 from icn_ledger.domain import events
 from icn_ledger.domain.contract_limits import ledger_fuel
 from icn_ledger.domain.records import Contract
@@ -298,7 +298,8 @@ async def test_events_fit_an_envelope_that_consumers_read_or_are_refused(
     rows = make_event_rows(zone.genesis.hash)(scene.ledger.state.commits[-1])
     [envelope] = [
         parsed
-        for parsed in map(parse_envelope, rows.envelopes)
+        for row in rows
+        for parsed in events_of_row("", row.run)
         if parsed.subject == "icn.ledger.v1.contract_called"
     ]
     called = ContractCalled.FromString(envelope.payload)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from icn.kit.v1.envelope_pb2 import EventEnvelope
+from icn.kit.v1.envelope_pb2 import EventEnvelope, EventRun
 from icn.ledger.v1 import events_pb2
 from icn_kit.envelope import check_envelope, ledger_event_id
+from icn_kit.outbox import RUN_BYTES_MAX, events_of_row
 from icn_ledger.domain.events import FloorChanged, Movement
 from icn_ledger.events.outbox_rows import make_event_rows
 
@@ -52,6 +53,9 @@ def test_an_envelope_of_a_transfer_is_as_protobuf_writes_it(
         traceparents=dict.fromkeys(traced, TRACEPARENT),
     )
     rows = make_event_rows(GENESIS_HASH)(commit)
+    assert [row.run for row in rows] == [
+        EventRun.FromString(row.run).SerializeToString(deterministic=True) for row in rows
+    ]
     expected = [
         EventEnvelope(
             id=ledger_event_id(ZONE, height, index),
@@ -76,18 +80,31 @@ def test_an_envelope_of_a_transfer_is_as_protobuf_writes_it(
         )
         for index, movement in enumerate(movements)
     ]
-    assert rows.envelopes == [envelope.SerializeToString(deterministic=True) for envelope in expected]
-    assert rows.ids == [envelope.id for envelope in expected]
-    assert rows.subjects == [envelope.subject.encode() for envelope in expected]
+    assert [event for row in rows for event in events_of_row("", row.run)] == expected
+    assert [row.id for row in rows] == [envelope.id for envelope in expected[-1:]]
+
+
+def test_a_block_of_many_bytes_of_events_takes_several_rows() -> None:
+    floors = [FloorChanged(b"", bytes(12) + number.to_bytes(4, "big"), 0, -5) for number in range(20_000)]
+    commit = replace(COMMIT, block=replace(COMMIT.block, height=3), events=floors)
+    rows = make_event_rows(GENESIS_HASH)(commit)
+    assert len(rows) > 1
+    assert all(len(row.run) <= RUN_BYTES_MAX * 1.1 for row in rows)
+    runs = [events_of_row("", row.run) for row in rows]
+    assert [row.id for row in rows] == [run[-1].id for run in runs]
+    events = [event for run in runs for event in run]
+    assert [event.id for event in events] == [ledger_event_id(ZONE, 3, index) for index in range(len(floors))]
+    assert [event.aggregate for event in events] == [f"accounts/{floor.account.hex()}" for floor in floors]
 
 
 def test_an_envelope_of_any_other_event_keeps_the_rules() -> None:
     commit = replace(
         COMMIT, block=replace(COMMIT.block, height=3), events=[FloorChanged(b"", b"a" * 16, 0, -5)]
     )
-    (written,) = make_event_rows(GENESIS_HASH)(commit).envelopes
-    envelope = EventEnvelope.FromString(written)
+    (written,) = make_event_rows(GENESIS_HASH)(commit)
+    assert EventRun.FromString(written.run).SerializeToString(deterministic=True) == written.run
+    (envelope,) = events_of_row("", written.run)
     check_envelope(envelope)
-    assert envelope.SerializeToString(deterministic=True) == written
+    assert envelope.id == written.id == ledger_event_id(ZONE, 3, 0)
     assert envelope.tenant == b""
     assert events_pb2.FloorChanged.FromString(envelope.payload).floor_minor == -5
