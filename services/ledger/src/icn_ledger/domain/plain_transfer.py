@@ -16,11 +16,10 @@ from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_crypto.suites import Suite
 
-from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.messages import Signature, Transaction, Transfer
 
-_NUMBER: Final = rb"([\x80-\xff]{0,8}[\x01-\x7f])"
-"""A varint above zero, minimal, below 2^63."""
+_NUMBER: Final = rb"([\x80-\xff]{0,7}[\x01-\x7f])"
+"""A varint above zero, minimal, below 2^56; all larger ones are for `parsing`."""
 
 _PLAIN_TRANSFER: Final = re.compile(
     rb"\x0a([\x01-\x7f]|[\x80-\xff]\x01)("  # Transaction.body and its length
@@ -73,9 +72,6 @@ def read_plain_transfer(data: bytes, genesis_hash: bytes) -> Transaction | None:
         or source == destination
     ):
         return None
-    numbers = _number(sequence), _number(expire_time), _number(amount)
-    if max(numbers) > QUANTITY_MAX:
-        return None
     return Transaction(
         domain_hash(tags.TRANSACTION_ID, genesis_hash, body),
         body,
@@ -83,17 +79,19 @@ def read_plain_transfer(data: bytes, genesis_hash: bytes) -> Transaction | None:
         principal,
         payer,
         lane[0] if lane else 0,
-        numbers[0],
-        numbers[1],
-        (Transfer(source, destination, numbers[2], memo_hash),),
+        _number(sequence),
+        _number(expire_time),
+        (Transfer(source, destination, _number(amount), memo_hash),),
         (Signature(_SUITE, key_id, signature),),
-        signatures_charged=1,
-        leaves_made_max=0,
-        organizations_set=(),
+        1,  # signature is charged
+        0,  # leaves are made
+        (),  # organizations' allowances are set
     )
 
 
 def _number(varint: bytes) -> int:
+    if len(varint) == 1:
+        return varint[0]
     value = 0
     for byte in reversed(varint):
         value = value << 7 | byte & 0x7F

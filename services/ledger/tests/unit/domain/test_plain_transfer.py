@@ -21,8 +21,8 @@ from services.ledger.tests.conftest import identifier, make_zone, transfer
 ZONE = make_zone()
 GENESIS_HASH = ZONE.genesis.hash
 A, B, C = identifier("a"), identifier("b"), identifier("c")
-BORDERS = [1, 127, 128, 2**14 - 1, 2**14, 2**61, QUANTITY_MAX - 1, QUANTITY_MAX]
-BEYOND = [0, QUANTITY_MAX + 1, 2**63 - 1, 2**63, 2**64 - 1]
+BORDERS = [1, 127, 128, 2**14 - 1, 2**14, 2**49, 2**56 - 1]
+BEYOND = [0, 2**56, QUANTITY_MAX, QUANTITY_MAX + 1, 2**63 - 1, 2**63, 2**64 - 1]
 
 
 def varint(value: int, padding: int = 0) -> bytes:
@@ -82,7 +82,7 @@ def agree(data: bytes) -> bool:
 identifiers = st.one_of(
     st.binary(min_size=16, max_size=16), st.sampled_from([A, B, C, bytes(16), b"\xff" * 16, b"\n\x10" * 8])
 )
-numbers = st.one_of(st.sampled_from(BORDERS), st.integers(1, QUANTITY_MAX), st.integers(1, 2**44))
+numbers = st.one_of(st.sampled_from(BORDERS), st.integers(1, 2**56 - 1), st.integers(1, 2**44))
 
 
 @settings(max_examples=500)
