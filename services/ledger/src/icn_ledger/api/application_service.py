@@ -61,18 +61,17 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         checks = await check_transactions(
             request.transactions, self._genesis, self._state, self._cache, self._clock
         )
-        return application_pb2.CheckTransactionsResponse(
-            checks=[
-                application_pb2.TransactionCheck(
-                    transaction_id=check.transaction_id,
-                    reason=check.reason,
-                    message=check.message,
-                    expire_time_ms=check.expire_time_ms,
-                    executed_height=check.executed_height,
-                )
-                for check in checks
-            ]
-        )
+        answer = application_pb2.CheckTransactionsResponse()
+        add = answer.checks.add
+        for check in checks:  # thousands a second: filling in place takes a third of constructing
+            added = add()
+            added.transaction_id = check.transaction_id
+            added.expire_time_ms = check.expire_time_ms
+            added.executed_height = check.executed_height
+            if check.reason:
+                added.reason = check.reason
+                added.message = check.message
+        return answer
 
     async def GetValidatorSet(self, request: Any, _context: Any) -> application_pb2.GetValidatorSetResponse:
         if len(request.hash) != DIGEST_BYTES:
