@@ -23,38 +23,38 @@ class AuthorityFault(NamedTuple):
 
 def find_fault(transaction: Transaction, controller: Controller, time_ms: int) -> AuthorityFault | None:
     """What is wrong with the signing keys in a block of this time; None when they suffice."""
+    found = signing_keys(transaction, controller, time_ms)
+    return found if isinstance(found, AuthorityFault) else None
+
+
+def signing_keys(
+    transaction: Transaction, controller: Controller, time_ms: int
+) -> tuple[bytes, ...] | AuthorityFault:
+    """The public key behind each signature, in their order, or why they do not suffice in a block of this
+    time."""
     scope: KeyScope | None = None
-    signatures = transaction.signatures
-    for suite, key_id, _ in signatures:
+    public_keys = []
+    for suite, key_id, _ in transaction.signatures:
         key = controller.find_key(key_id)
-        if key is None or key.public_key(suite) is None:
+        if key is None or (public_key := key.public_key(suite)) is None:
             return AuthorityFault(
                 KEY_UNKNOWN, f"the controller has no key {key_id.hex()} of suite {suite}", ()
             )
+        public_keys.append(public_key)
         scope = scope or key.scope
-    signed = len(signatures)
+    signed = len(public_keys)
     if scope is not None:
         if signed > 1:
             return AuthorityFault(KEY_SCOPE_EXCEEDED, "a scoped key signs alone", ())
-        return _find_excess(transaction, scope, time_ms)
-    if signed < controller.threshold:
+        if (excess := _find_excess(transaction, scope, time_ms)) is not None:
+            return excess
+    elif signed < controller.threshold:
         return AuthorityFault(
             THRESHOLD_NOT_MET,
             f"{signed} keys signed, the threshold is {controller.threshold}",
             (("signed", signed), ("threshold", controller.threshold)),
         )
-    return None
-
-
-def public_keys(transaction: Transaction, controller: Controller) -> tuple[bytes, ...]:
-    """The public key behind each signature, in their order; `find_fault` has found none."""
-    found = []
-    for signature in transaction.signatures:
-        key = controller.find_key(signature.key_id)
-        public_key = None if key is None else key.public_key(signature.suite)
-        assert public_key is not None, "find_fault has found every key"
-        found.append(public_key)
-    return tuple(found)
+    return tuple(public_keys)
 
 
 def _find_excess(transaction: Transaction, scope: KeyScope, time_ms: int) -> AuthorityFault | None:

@@ -460,9 +460,21 @@ class Signature(NamedTuple):
     signature: bytes
 
 
+class SignatureVerdict(NamedTuple):
+    """What verification said of all signatures of a transaction."""
+
+    is_valid: bool
+    """Every one verifies by ZIP-215 or its suite's own rule."""
+    cofactored_only: int
+    """How many do so only with the cofactor."""
+
+
+PLAINLY_VALID = SignatureVerdict(True, 0)
+
+
 @dataclass(slots=True, eq=False)
 class Transaction:
-    """A transaction whose bytes passed validity rule 1. Not changed after it was made."""
+    """A transaction whose bytes passed validity rule 1. Only the verdict is set after it was made."""
 
     id: bytes
     """32 bytes, the hash of the body."""
@@ -486,11 +498,18 @@ class Transaction:
     """Organizations that its SetAllowance messages name, each once; for a new one another leaf is made."""
     fuel_limit: int = 0
     """Fuel its contract message may use, and is charged; 0 for all other transactions."""
+    verdict: SignatureVerdict | None = None
+    verified_with: tuple[bytes, ...] = ()
+    """Public keys behind the verdict. A key id is a short hash, so the verdict speaks of these keys only."""
 
     @property
     def is_of_contracts(self) -> bool:
         """Whether it runs after all native transactions of its block."""
         return self.fuel_limit > 0
+
+    def verdict_with(self, keys: tuple[bytes, ...]) -> SignatureVerdict | None:
+        """The verdict with these public keys, None when it was not reached yet."""
+        return self.verdict if self.verified_with == keys else None
 
     def signing_preimage(self, genesis_hash: bytes) -> bytes:
         """What each signature is over."""

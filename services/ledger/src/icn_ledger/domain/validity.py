@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from icn_ledger.domain import limits
-from icn_ledger.domain.authority import find_fault
-from icn_ledger.domain.messages import CancelRecovery, Transaction
+from icn_ledger.domain.authority import AuthorityFault, signing_keys
+from icn_ledger.domain.messages import CancelRecovery, SignatureVerdict, Transaction
 from icn_ledger.domain.records import Allowance, Controller
 from icn_ledger.domain.refusals import (
     ALLOWANCE_EXCEEDED,
@@ -60,16 +60,12 @@ class ValidityView:
     """By organization; holds every payer and every organization that an allowance is set for."""
 
 
-class SignatureVerdict(NamedTuple):
-    """What verification said of all signatures of a transaction."""
-
-    is_valid: bool
-    """Every one verifies by ZIP-215 or its suite's own rule."""
-    cofactored_only: int
-    """How many do so only with the cofactor."""
+VerdictOf = Callable[[Transaction, tuple[bytes, ...]], SignatureVerdict]
+"""What verification of a transaction's signatures with these public keys, one for each, said."""
 
 
-class Charge(NamedTuple):
+@dataclass(slots=True)
+class Charge:
     """What including transactions costs."""
 
     size_bytes: int
@@ -78,6 +74,13 @@ class Charge(NamedTuple):
     cofactored_only: int = 0
     """Signatures that count against the block's bound, not against an allowance."""
     fuel: int = 0
+
+    def add(self, more: Charge) -> None:
+        """Charge an allowance more."""
+        self.size_bytes += more.size_bytes
+        self.signatures += more.signatures
+        self.leaves += more.leaves
+        self.fuel += more.fuel
 
 
 _NO_CHARGE = Charge(0, 0, 0)
@@ -96,8 +99,9 @@ class Use:
     """Such signatures among them."""
     fuel: int = 0
     """Of the block's own contract calls, by their limits."""
-    before: Use | None = None
-    """What the unexecuted ancestors of the block use, while it is judged."""
+    lanes_before: dict[tuple[bytes, int], int] = field(default_factory=dict)
+    """As ``lanes``, of the block's unexecuted ancestors."""
+    charges_before: dict[bytes, Charge] = field(default_factory=dict)
 
     @classmethod
     def after(cls, ancestors: Iterable[Use], epoch: int) -> Use:
@@ -105,33 +109,20 @@ class Use:
 
         Of ancestors, bytes, signatures and fuel count per epoch, leaves and lanes whatever the epoch.
         """
-        before = cls(epoch)
+        use = cls(epoch)
         for ancestor in ancestors:
-            before.lanes.update(ancestor.lanes)
+            use.lanes_before.update(ancestor.lanes)
             is_same_epoch = ancestor.epoch == epoch
             for payer, charge in ancestor.charges.items():
-                before._add(payer, charge if is_same_epoch else Charge(0, 0, charge.leaves))
-        return cls(epoch, before=before)
+                before = use.charges_before.setdefault(payer, Charge(0, 0, 0))
+                before.add(charge if is_same_epoch else Charge(0, 0, charge.leaves))
+        return use
 
     def last_sequence(self, principal: bytes, lane: int) -> int | None:
         """The last number used in a lane, None when neither the block nor an ancestor uses it."""
-        last = self.lanes.get((principal, lane))
-        if last is None and self.before is not None:
-            last = self.before.lanes.get((principal, lane))
-        return last
-
-    def charged(self, payer: bytes) -> Charge:
-        """What the block and its ancestors take from an allowance."""
-        own = self.charges.get(payer, _NO_CHARGE)
-        if self.before is None or (before := self.before.charges.get(payer)) is None:
-            return own
-        return Charge(
-            before.size_bytes + own.size_bytes,
-            before.signatures + own.signatures,
-            before.leaves + own.leaves,
-            0,
-            before.fuel + own.fuel,
-        )
+        place = (principal, lane)
+        last = self.lanes.get(place)
+        return self.lanes_before.get(place) if last is None else last
 
     def alone(self) -> Use:
         """The block's own use, as its descendants will count it."""
@@ -142,19 +133,11 @@ class Use:
         self.lanes[transaction.principal, transaction.lane] = transaction.sequence
         self.cofactored_only += charge.cofactored_only
         self.fuel += charge.fuel
-        self._add(transaction.payer, charge)
-
-    def _add(self, payer: bytes, charge: Charge) -> None:
-        before = self.charges.get(payer)
-        if before is not None:
-            charge = Charge(
-                before.size_bytes + charge.size_bytes,
-                before.signatures + charge.signatures,
-                before.leaves + charge.leaves,
-                0,
-                before.fuel + charge.fuel,
-            )
-        self.charges[payer] = charge
+        before = self.charges.get(transaction.payer)
+        if before is None:
+            self.charges[transaction.payer] = charge
+        else:
+            before.add(charge)
 
 
 def judge(
@@ -163,7 +146,7 @@ def judge(
     use: Use,
     moment: Moment,
     *,
-    verdict_of: Callable[[Transaction, Controller], SignatureVerdict],
+    verdict_of: VerdictOf,
     door: Door = BLOCK_DOOR,
 ) -> Charge:
     """What including the transaction would charge.
@@ -180,57 +163,61 @@ def judge(
         NotValid: with the reason of the first rule that fails.
     """
     time_ms = moment.time_ms
-    if transaction.expire_time_ms < time_ms:
-        raise NotValid(EXPIRED, f"expired at {transaction.expire_time_ms}, block time is {time_ms}")
-    if transaction.expire_time_ms > time_ms + limits.EXPIRY_AHEAD_MS_MAX:
-        raise NotValid(
-            EXPIRY_TOO_FAR,
-            f"expires at {transaction.expire_time_ms}, more than 24 h after block time {time_ms}",
-        )
-    controller = view.controllers[transaction.principal]
+    if not time_ms <= transaction.expire_time_ms <= time_ms + limits.EXPIRY_AHEAD_MS_MAX:
+        raise _untimely(transaction.expire_time_ms, time_ms)
+    principal, payer = transaction.principal, transaction.payer
+    controller = view.controllers[principal]
     if controller is None:
-        raise NotValid(CONTROLLER_UNKNOWN, f"principal {transaction.principal.hex()} has no controller")
-    allowance = view.allowances[transaction.payer]
-    if allowance is None or transaction.payer not in (transaction.principal, controller.sponsor):
+        raise NotValid(CONTROLLER_UNKNOWN, f"principal {principal.hex()} has no controller")
+    allowance = view.allowances[payer]
+    if allowance is None or payer not in (principal, controller.sponsor):
         raise NotValid(
             PAYER_NOT_ALLOWED,
-            f"{transaction.payer.hex()} is neither the principal nor its sponsor, or has no allowance",
+            f"{payer.hex()} is neither the principal nor its sponsor, or has no allowance",
         )
     _check_sequence(transaction, controller, use, door)
-    if (fault := find_fault(transaction, controller, time_ms)) is not None:
-        raise NotValid(fault.reason, fault.message)
-    verdict = verdict_of(transaction, controller)
-    if not verdict.is_valid:
+    keys = signing_keys(transaction, controller, time_ms)
+    if isinstance(keys, AuthorityFault):
+        raise NotValid(keys.reason, keys.message)
+    is_valid, cofactored_only = verdict_of(transaction, keys)
+    if not is_valid:
         raise NotValid(SIGNATURE_INVALID, "a signature does not verify")
-    if verdict.cofactored_only and use.cofactored_only + verdict.cofactored_only > door.cofactored_only_max:
+    if cofactored_only and use.cofactored_only + cofactored_only > door.cofactored_only_max:
         raise NotValid(SIGNATURE_INVALID, "too many signatures verify only with the cofactor")
-    charge = _charge(transaction, view)
-    if not _is_veto(transaction, controller, use):
-        _check_allowance(charge, allowance, use.charged(transaction.payer), use.epoch)
+    charge = Charge(
+        transaction.size_bytes,
+        transaction.signatures_charged,
+        transaction.leaves_made_max,
+        cofactored_only,
+        transaction.fuel_limit,
+    )
+    if transaction.organizations_set:
+        charge.leaves += sum(view.allowances[one] is None for one in transaction.organizations_set)
+    if not (controller.is_being_recovered and _is_veto(transaction, controller, use)):
+        _check_allowance(charge, allowance, use, payer)
     if charge.fuel and use.fuel + charge.fuel > limits.FUEL_PER_BLOCK_MAX:
         raise NotValid(
             BLOCK_FUEL_EXCEEDED,
             f"fuel: {use.fuel} used, {charge.fuel} more, the limit is {limits.FUEL_PER_BLOCK_MAX}",
         )
-    return charge._replace(cofactored_only=verdict.cofactored_only) if verdict.cofactored_only else charge
+    return charge
 
 
 def include(
-    transaction: Transaction,
-    view: ValidityView,
-    use: Use,
-    moment: Moment,
-    *,
-    verdict_of: Callable[[Transaction, Controller], SignatureVerdict],
-) -> Charge:
+    transaction: Transaction, view: ValidityView, use: Use, moment: Moment, *, verdict_of: VerdictOf
+) -> None:
     """Judge the transaction for a block and count what it uses.
 
     Raises:
         NotValid: as `judge`; then nothing is counted.
     """
-    charge = judge(transaction, view, use, moment, verdict_of=verdict_of)
-    use.include(transaction, charge)
-    return charge
+    use.include(transaction, judge(transaction, view, use, moment, verdict_of=verdict_of))
+
+
+def _untimely(expire_time_ms: int, time_ms: int) -> NotValid:
+    if expire_time_ms < time_ms:
+        return NotValid(EXPIRED, f"expired at {expire_time_ms}, block time is {time_ms}")
+    return NotValid(EXPIRY_TOO_FAR, f"expires at {expire_time_ms}, more than 24 h after block time {time_ms}")
 
 
 def _check_sequence(transaction: Transaction, controller: Controller, use: Use, door: Door) -> None:
@@ -243,45 +230,35 @@ def _check_sequence(transaction: Transaction, controller: Controller, use: Use, 
         raise NotValid(SEQUENCE_GAP, f"sequence {transaction.sequence}, the lane stands at {last}")
 
 
-def _charge(transaction: Transaction, view: ValidityView) -> Charge:
-    charge = Charge(
-        transaction.size_bytes,
-        transaction.signatures_charged,
-        transaction.leaves_made_max,
-        0,
-        transaction.fuel_limit,
-    )
-    if transaction.organizations_set:
-        new = sum(view.allowances[organization] is None for organization in transaction.organizations_set)
-        charge = charge._replace(leaves=charge.leaves + new)
-    return charge
-
-
 def _is_veto(transaction: Transaction, controller: Controller, use: Use) -> bool:
     """Whether it does nothing but take back the announced recovery of its own principal, at most one of them
     unexecuted: who guards the principal may set or use up the allowance that would pay for its objection."""
     return (
-        controller.is_being_recovered
-        and transaction.messages == (CancelRecovery(transaction.principal),)
+        transaction.messages == (CancelRecovery(transaction.principal),)
         and transaction.lane == VETO_LANE
         and use.last_sequence(transaction.principal, VETO_LANE) is None
         and transaction.sequence == controller.last_sequence(VETO_LANE) + 1
     )
 
 
-def _check_allowance(charge: Charge, allowance: Allowance, pending: Charge, epoch: int) -> None:
-    is_current = allowance.epoch == epoch
+def _check_allowance(charge: Charge, allowance: Allowance, use: Use, payer: bytes) -> None:
+    own = use.charges.get(payer, _NO_CHARGE)
+    before = use.charges_before.get(payer, _NO_CHARGE)
+    used_bytes = own.size_bytes + before.size_bytes
+    used_signatures = own.signatures + before.signatures
+    used_fuel = own.fuel + before.fuel
+    if allowance.epoch == use.epoch:
+        used_bytes += allowance.used_bytes
+        used_signatures += allowance.used_signatures
+        used_fuel += allowance.used_fuel
+    used_leaves = allowance.used_state_leaves + own.leaves + before.leaves
     bounds = allowance.limits
-    used_bytes = (allowance.used_bytes if is_current else 0) + pending.size_bytes
     if used_bytes + charge.size_bytes > bounds.bytes_per_epoch:
         raise _exceeded("bytes", used_bytes, charge.size_bytes, bounds.bytes_per_epoch)
-    used_signatures = (allowance.used_signatures if is_current else 0) + pending.signatures
     if used_signatures + charge.signatures > bounds.signatures_per_epoch:
         raise _exceeded("signatures", used_signatures, charge.signatures, bounds.signatures_per_epoch)
-    used_fuel = (allowance.used_fuel if is_current else 0) + pending.fuel
     if charge.fuel and used_fuel + charge.fuel > bounds.fuel_per_epoch:
         raise _exceeded("fuel", used_fuel, charge.fuel, bounds.fuel_per_epoch)
-    used_leaves = allowance.used_state_leaves + pending.leaves
     # A transaction that makes no leaf is not stopped by a limit that was lowered below what is occupied.
     if charge.leaves and used_leaves + charge.leaves > bounds.state_leaves:
         raise _exceeded("state leaves", used_leaves, charge.leaves, bounds.state_leaves)

@@ -9,13 +9,14 @@ from icn_kit.clock import Clock
 from icn_kit.errors import InvalidArgument
 from icn_kit.genesis import Genesis
 
+from icn_ledger.domain.messages import Transaction
 from icn_ledger.domain.refusals import SEQUENCE_USED, Malformed, NotValid
 from icn_ledger.domain.touched import touched_by_validity
 from icn_ledger.domain.validity import POOL_DOOR, Moment, Use, ValidityView, judge
 from icn_ledger.usecases.breath import in_breaths
 from icn_ledger.usecases.judging import Signatures
 from icn_ledger.usecases.ports import HistoryMissing, State
-from icn_ledger.usecases.transaction_cache import KnownTransaction, TransactionCache
+from icn_ledger.usecases.transaction_cache import TransactionCache
 
 TRANSACTIONS_MAX = 1_000
 
@@ -52,17 +53,17 @@ async def check_transactions(
             transactions=len(transactions),
             transactions_max=TRANSACTIONS_MAX,
         )
-    read: list[KnownTransaction | Malformed] = []
+    read: list[Transaction | Malformed] = []
     async for data in in_breaths(transactions):
         try:
             read.append(cache.read(data))
         except Malformed as refusal:
             read.append(refusal)
-    known = [one for one in read if isinstance(one, KnownTransaction)]
+    known = [one for one in read if isinstance(one, Transaction)]
     if not known:
         return [_malformed(one) for one in read if isinstance(one, Malformed)]
     newest = state.newest
-    view = await state.load_validity(touched_by_validity(one.transaction for one in known), newest.height)
+    view = await state.load_validity(touched_by_validity(known), newest.height)
     # The newest block may be a heartbeat old; the next one will have about our clock's time.
     moment = Moment(newest.epoch_of_next(genesis), max(newest.time_ms + 1, clock.now_ms()))
     signatures = Signatures(cache)
@@ -74,35 +75,38 @@ async def check_transactions(
 
 
 async def find_refusals(
-    known: Sequence[KnownTransaction], moment: Moment, state: State, cache: TransactionCache
+    known: Sequence[Transaction], moment: Moment, state: State, cache: TransactionCache
 ) -> list[NotValid | None]:
     """Why each of the transactions has no place in a pool, judged alone on the newest state; None: it has."""
     newest = state.newest
-    view = await state.load_validity(touched_by_validity(one.transaction for one in known), newest.height)
+    view = await state.load_validity(touched_by_validity(known), newest.height)
     signatures = Signatures(cache)
-    refusals = [_refusal(one, view, moment, signatures) for one in known]
+    alone = Use(moment.epoch)
+    refusals = [_refusal(one, view, alone, moment, signatures) for one in known]
     while not await signatures.settle():
-        refusals = [_refusal(one, view, moment, signatures) for one in known]
+        refusals = [_refusal(one, view, alone, moment, signatures) for one in known]
     return refusals
 
 
 async def _judge_each(
-    read: Sequence[KnownTransaction | Malformed],
+    read: Sequence[Transaction | Malformed],
     view: ValidityView,
     moment: Moment,
     possible_from_ms: int,
     signatures: Signatures,
 ) -> list[TransactionCheck]:
     checks = []
+    alone = Use(moment.epoch)
     async for one in in_breaths(read):
         if isinstance(one, Malformed):
             checks.append(_malformed(one))
             continue
-        transaction = one.transaction
-        time_ms = max(possible_from_ms, min(moment.time_ms, transaction.expire_time_ms))
-        refusal = _refusal(one, view, moment._replace(time_ms=time_ms), signatures)
+        then = moment
+        if one.expire_time_ms < moment.time_ms:
+            then = Moment(moment.epoch, max(possible_from_ms, one.expire_time_ms))
+        refusal = _refusal(one, view, alone, then, signatures)
         reason, message = ("", "") if refusal is None else (refusal.reason, refusal.message)
-        checks.append(TransactionCheck(transaction.id, reason, message, transaction.expire_time_ms, 0))
+        checks.append(TransactionCheck(one.id, reason, message, one.expire_time_ms, 0))
     return checks
 
 
@@ -111,17 +115,10 @@ def _malformed(refusal: Malformed) -> TransactionCheck:
 
 
 def _refusal(
-    known: KnownTransaction, view: ValidityView, moment: Moment, signatures: Signatures
+    transaction: Transaction, view: ValidityView, alone: Use, moment: Moment, signatures: Signatures
 ) -> NotValid | None:
     try:
-        judge(
-            known.transaction,
-            view,
-            Use(moment.epoch),
-            moment,
-            verdict_of=signatures.verdict_for(known),
-            door=POOL_DOOR,
-        )
+        judge(transaction, view, alone, moment, verdict_of=signatures.verdict_of, door=POOL_DOOR)
     except NotValid as refusal:
         return refusal
     return None

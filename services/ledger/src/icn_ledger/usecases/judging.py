@@ -7,15 +7,8 @@ rule that fails, and nothing is verified that an earlier rule refuses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from icn_ledger.domain.authority import public_keys
-from icn_ledger.domain.messages import Transaction
-from icn_ledger.domain.records import Controller
-from icn_ledger.domain.validity import SignatureVerdict
-from icn_ledger.usecases.transaction_cache import KnownTransaction, TransactionCache
-
-PLAINLY_VALID = SignatureVerdict(True, 0)
+from icn_ledger.domain.messages import PLAINLY_VALID, SignatureVerdict, Transaction
+from icn_ledger.usecases.transaction_cache import TransactionCache
 
 
 class Signatures:
@@ -23,20 +16,15 @@ class Signatures:
 
     def __init__(self, cache: TransactionCache) -> None:
         self._cache = cache
-        self._pending: list[tuple[KnownTransaction, tuple[bytes, ...]]] = []
+        self._pending: list[tuple[Transaction, tuple[bytes, ...]]] = []
 
-    def verdict_for(self, known: KnownTransaction) -> Callable[[Transaction, Controller], SignatureVerdict]:
-        """How `validity.judge` asks about this transaction."""
-
-        def verdict_of(transaction: Transaction, controller: Controller) -> SignatureVerdict:
-            keys = public_keys(transaction, controller)
-            verdict = known.verdict_with(keys)
-            if verdict is None:
-                self._pending.append((known, keys))
-                return PLAINLY_VALID
-            return verdict
-
-        return verdict_of
+    def verdict_of(self, transaction: Transaction, keys: tuple[bytes, ...]) -> SignatureVerdict:
+        """What `validity.judge` asks."""
+        verdict = transaction.verdict_with(keys)
+        if verdict is None:
+            self._pending.append((transaction, keys))
+            return PLAINLY_VALID
+        return verdict
 
     async def settle(self) -> bool:
         """Verify what was taken for good; whether all of it was, so that what was judged stands.
@@ -47,4 +35,4 @@ class Signatures:
         if not pending:
             return True
         await self._cache.verify_all(pending)
-        return all(known.verdict_with(keys) == PLAINLY_VALID for known, keys in pending)
+        return all(one.verdict_with(keys) == PLAINLY_VALID for one, keys in pending)

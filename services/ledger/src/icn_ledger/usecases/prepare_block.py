@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from icn_ledger.domain.messages import Transaction
 from icn_ledger.domain.refusals import SEQUENCE_GAP, Malformed, NotValid
 from icn_ledger.domain.touched import touched_by_validity
 from icn_ledger.domain.validity import Moment, Use, ValidityView, include
@@ -14,7 +15,7 @@ from icn_ledger.usecases.breath import in_breaths
 from icn_ledger.usecases.check_transactions import find_refusals
 from icn_ledger.usecases.judging import Signatures
 from icn_ledger.usecases.ports import State
-from icn_ledger.usecases.transaction_cache import KnownTransaction, TransactionCache
+from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.validate_block import Branch
 
 FRAMING_BYTES = 4
@@ -62,15 +63,13 @@ async def prepare_block(
     """
     ancestors = branches.ancestors(branch.unexecuted)
     refused: list[RefusedCandidate] = []
-    known: dict[int, KnownTransaction] = {}
+    known: dict[int, Transaction] = {}
     async for index, data in in_breaths(list(enumerate(candidates))):
         try:
             known[index] = cache.read(data)
         except Malformed as refusal:
             refused.append(RefusedCandidate(index, refusal.reason, refusal.message))
-    view = await state.load_validity(
-        touched_by_validity(one.transaction for one in known.values()), branch.executed_height
-    )
+    view = await state.load_validity(touched_by_validity(known.values()), branch.executed_height)
     signatures = Signatures(cache)
     for _ in range(ROUNDS_MAX):
         attempt = _Round(
@@ -102,7 +101,7 @@ async def prepare_block(
 class _Round:
     """One attempt at filling the block."""
 
-    known: Mapping[int, KnownTransaction]
+    known: Mapping[int, Transaction]
     view: ValidityView
     moment: Moment
     signatures: Signatures
@@ -121,20 +120,18 @@ class _Round:
                 return
             following: int | None = index
             while following is not None and self._take(following):
-                transaction = self.known[following].transaction
+                transaction = self.known[following]
                 place = (transaction.principal, transaction.lane, transaction.sequence + 1)
                 queue = self.waiting.get(place)
                 following = queue.pop(0) if queue else None
 
     def _take(self, index: int) -> bool:
-        one = self.known[index]
-        transaction = one.transaction
+        transaction = self.known[index]
         size_bytes = transaction.size_bytes + FRAMING_BYTES
         if size_bytes > self.size_bytes_left or self.transactions_left == 0:
             return False
         try:
-            verdict_of = self.signatures.verdict_for(one)
-            include(transaction, self.view, self.use, self.moment, verdict_of=verdict_of)
+            include(transaction, self.view, self.use, self.moment, verdict_of=self.signatures.verdict_of)
         except NotValid as refusal:
             if refusal.reason == SEQUENCE_GAP:
                 place = (transaction.principal, transaction.lane, transaction.sequence)

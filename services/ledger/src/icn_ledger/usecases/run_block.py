@@ -32,7 +32,7 @@ async def read_transactions(transactions: Sequence[bytes], cache: TransactionCac
     read = []
     try:
         async for data in in_breaths(transactions):
-            read.append(cache.read(data).transaction)
+            read.append(cache.read(data))
     except Malformed as refusal:
         raise InvariantBroken(f"a final block holds a malformed transaction: {refusal.message}") from refusal
     return read

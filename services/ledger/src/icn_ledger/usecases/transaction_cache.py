@@ -6,7 +6,7 @@ The same bytes come by up to four times: to the pool, into a proposal, to be val
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from icn_chain.envelope import TRANSACTION_BYTES_MAX
@@ -14,10 +14,9 @@ from icn_crypto.ed25519 import Verdict
 from icn_crypto.native import accelerator
 from icn_crypto.suites import SignedItem, verdict_batch
 
-from icn_ledger.domain.messages import Transaction
+from icn_ledger.domain.messages import PLAINLY_VALID, SignatureVerdict, Transaction
 from icn_ledger.domain.parsing import parse_transaction
 from icn_ledger.domain.refusals import Malformed
-from icn_ledger.domain.validity import SignatureVerdict
 
 TRANSACTIONS_MAX = 65_536
 """What a busy zone commits in half a minute."""
@@ -51,20 +50,6 @@ async def verify_signatures(items: Sequence[SignedItem]) -> list[Verdict]:
     return verdicts
 
 
-@dataclass(slots=True, eq=False)
-class KnownTransaction:
-    """A parsed transaction and what verification said of its signatures."""
-
-    transaction: Transaction
-    verdict: SignatureVerdict | None = None
-    verified_with: tuple[bytes, ...] = ()
-    """Public keys behind the verdict. A key id is a short hash, so the verdict speaks of these keys only."""
-
-    def verdict_with(self, keys: tuple[bytes, ...]) -> SignatureVerdict | None:
-        """The verdict with these public keys, None when it was not reached yet."""
-        return self.verdict if self.verified_with == keys else None
-
-
 @dataclass(slots=True)
 class TransactionCache:
     """Parsed transactions by their bytes, the least recently used forgotten first."""
@@ -73,12 +58,12 @@ class TransactionCache:
     verify: Verifier = verify_signatures
     transactions_max: int = TRANSACTIONS_MAX
     bytes_max: int = CACHED_BYTES_MAX
-    _entries: dict[bytes, KnownTransaction] = field(default_factory=dict)
+    _entries: dict[bytes, Transaction] = field(default_factory=dict)
     _size_bytes: int = 0
-    _under_way: dict[int, asyncio.Task[None]] = field(default_factory=dict)
-    """Verification by the identity of the known transaction, so that two requests do not verify the same."""
+    _under_way: dict[Transaction, asyncio.Task[None]] = field(default_factory=dict)
+    """So that two requests do not verify the same."""
 
-    def read(self, data: bytes) -> KnownTransaction:
+    def read(self, data: bytes) -> Transaction:
         """The transaction of these bytes.
 
         Raises:
@@ -88,7 +73,7 @@ class TransactionCache:
             raise Malformed(f"a transaction of {len(data)} bytes, at most {TRANSACTION_BYTES_MAX}")
         known = self._entries.pop(data, None)
         if known is None:
-            known = KnownTransaction(parse_transaction(data, self.genesis_hash))
+            known = parse_transaction(data, self.genesis_hash)
             self._size_bytes += len(data)
             self._entries[data] = known
             while len(self._entries) > self.transactions_max or self._size_bytes > self.bytes_max:
@@ -99,46 +84,48 @@ class TransactionCache:
             self._entries[data] = known
         return known
 
-    async def verify_all(self, wanted: Sequence[tuple[KnownTransaction, tuple[bytes, ...]]]) -> None:
+    async def verify_all(self, wanted: Sequence[tuple[Transaction, tuple[bytes, ...]]]) -> None:
         """Reach a verdict on each transaction with these public keys, one per signature.
 
         Waits for those under way elsewhere, which might be with other keys: then no verdict was reached here.
         """
-        fresh: dict[int, tuple[KnownTransaction, tuple[bytes, ...]]] = {}
+        fresh: dict[Transaction, tuple[bytes, ...]] = {}
         awaited: set[asyncio.Task[None]] = set()
-        for known, keys in wanted:
-            if known.verdict_with(keys) is not None:
+        for transaction, keys in wanted:
+            if transaction.verdict_with(keys) is not None:
                 continue
-            task = self._under_way.get(id(known))
+            task = self._under_way.get(transaction)
             if task is None:
-                fresh[id(known)] = (known, keys)
+                fresh[transaction] = keys
             else:
                 awaited.add(task)
         if fresh:
-            task = asyncio.create_task(self._verify(list(fresh.values())))
-            for identity in fresh:
-                self._under_way[identity] = task
+            task = asyncio.create_task(self._verify(fresh))
+            self._under_way.update(dict.fromkeys(fresh, task))
             awaited.add(task)
         for task in awaited:
             await asyncio.shield(task)  # a caller that gives up must not stop it for the others
 
-    async def _verify(self, wanted: Sequence[tuple[KnownTransaction, tuple[bytes, ...]]]) -> None:
+    async def _verify(self, wanted: Mapping[Transaction, tuple[bytes, ...]]) -> None:
         try:
             items: list[SignedItem] = []
-            for known, keys in wanted:
-                transaction = known.transaction
+            for transaction, keys in wanted.items():
                 preimage = transaction.signing_preimage(self.genesis_hash)
-                for signature, public_key in zip(transaction.signatures, keys, strict=True):
-                    items.append((signature.suite, public_key, preimage, signature.signature))
+                for (suite, _, signature), key in zip(transaction.signatures, keys, strict=True):
+                    items.append((suite, key, preimage, signature))
             verdicts = await self.verify(items)
             position = 0
-            for known, keys in wanted:
+            for transaction, keys in wanted.items():
                 mine = verdicts[position : position + len(keys)]
                 position += len(keys)
-                known.verdict = SignatureVerdict(
-                    Verdict.INVALID not in mine, mine.count(Verdict.COFACTORED_ONLY)
-                )
-                known.verified_with = keys
+                transaction.verdict = _verdict_on_all(mine)
+                transaction.verified_with = keys
         finally:
-            for known, _ in wanted:
-                self._under_way.pop(id(known), None)
+            for transaction in wanted:
+                self._under_way.pop(transaction, None)
+
+
+def _verdict_on_all(verdicts: Sequence[Verdict]) -> SignatureVerdict:
+    if verdicts.count(Verdict.VALID) == len(verdicts):
+        return PLAINLY_VALID
+    return SignatureVerdict(Verdict.INVALID not in verdicts, verdicts.count(Verdict.COFACTORED_ONLY))

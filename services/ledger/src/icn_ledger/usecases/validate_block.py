@@ -8,6 +8,7 @@ from typing import NamedTuple
 from icn_chain.recovery import RecoveryInvalid
 from icn_kit.genesis import Genesis
 
+from icn_ledger.domain.messages import Transaction
 from icn_ledger.domain.refusals import Malformed, NotValid
 from icn_ledger.domain.touched import touched_by_validity
 from icn_ledger.domain.validity import Moment, Use, ValidityView, include
@@ -16,7 +17,7 @@ from icn_ledger.usecases.breath import in_breaths
 from icn_ledger.usecases.check_recovery import read_recovery
 from icn_ledger.usecases.judging import Signatures
 from icn_ledger.usecases.ports import State, StateBehind
-from icn_ledger.usecases.transaction_cache import KnownTransaction, TransactionCache
+from icn_ledger.usecases.transaction_cache import TransactionCache
 
 
 class Branch(NamedTuple):
@@ -59,15 +60,13 @@ async def validate_block(
     if recovery and (refused := await _find_fault(recovery, branch, moment, genesis, state)) is not None:
         return refused
     ancestors = branches.ancestors(branch.unexecuted)
-    known: list[KnownTransaction] = []
+    known: list[Transaction] = []
     try:
         async for data in in_breaths(transactions):
             known.append(cache.read(data))
     except Malformed as refusal:
         return _invalid(len(known), refusal)
-    view = await state.load_validity(
-        touched_by_validity(one.transaction for one in known), branch.executed_height
-    )
+    view = await state.load_validity(touched_by_validity(known), branch.executed_height)
     signatures = Signatures(cache)
     judged = await _judge_all(known, view, Use.after(ancestors, moment.epoch), moment, signatures)
     while not await signatures.settle():
@@ -75,11 +74,11 @@ async def validate_block(
     if isinstance(judged, BlockJudgement):
         return judged
     branches.add(block_hash, judged)
-    return BlockJudgement(tuple(one.transaction.id for one in known), "", "")
+    return BlockJudgement(tuple([one.id for one in known]), "", "")
 
 
 async def _judge_all(
-    known: Sequence[KnownTransaction],
+    known: Sequence[Transaction],
     view: ValidityView,
     use: Use,
     moment: Moment,
@@ -89,7 +88,7 @@ async def _judge_all(
     position = 0
     try:
         async for one in in_breaths(known):
-            include(one.transaction, view, use, moment, verdict_of=signatures.verdict_for(one))
+            include(one, view, use, moment, verdict_of=signatures.verdict_of)
             position += 1
     except NotValid as refusal:
         return _invalid(position, refusal)
