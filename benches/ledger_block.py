@@ -44,11 +44,11 @@ from icn_ledger.store.pruner import HEIGHTS_PER_WAKING, Pruner
 from icn_ledger.store.state import StateStore
 from icn_ledger.usecases import execute_block, final_block
 from icn_ledger.usecases.block_commit import LastingTree, initial_commit
-from icn_ledger.usecases.branches import BranchCache
+from icn_ledger.usecases.branches import Branch, BranchCache
 from icn_ledger.usecases.execute_block import Executor
 from icn_ledger.usecases.final_block import FinalBlock
 from icn_ledger.usecases.transaction_cache import TransactionCache
-from icn_ledger.usecases.validate_block import Branch, validate_block
+from icn_ledger.usecases.validate_block import validate_block
 from icn_localnet.postgres import DATABASE, PostgresServer
 from processes import usage
 

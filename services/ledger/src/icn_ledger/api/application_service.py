@@ -12,7 +12,7 @@ from icn_kit.genesis import Genesis
 
 from icn_ledger.domain.limits import DIGEST_BYTES, QUANTITY_MAX
 from icn_ledger.domain.validity import Moment
-from icn_ledger.usecases.branches import BLOCKS_MAX, BranchCache
+from icn_ledger.usecases.branches import BLOCKS_MAX, Branch, BranchCache
 from icn_ledger.usecases.check_transactions import check_transactions
 from icn_ledger.usecases.execute_block import Executor
 from icn_ledger.usecases.final_block import FinalBlock
@@ -20,7 +20,7 @@ from icn_ledger.usecases.ports import ExecutedBlock, SnapshotStore, State
 from icn_ledger.usecases.prepare_block import prepare_block
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
 from icn_ledger.usecases.transaction_cache import TransactionCache
-from icn_ledger.usecases.validate_block import Branch, validate_block
+from icn_ledger.usecases.validate_block import validate_block
 from icn_ledger.usecases.write_snapshot import get_snapshot_chunk
 
 

@@ -10,13 +10,12 @@ from icn_ledger.domain.messages import Transaction
 from icn_ledger.domain.refusals import SEQUENCE_GAP, Malformed, NotValid
 from icn_ledger.domain.touched import touched_by_validity
 from icn_ledger.domain.validity import Moment, Use, ValidityView, include
-from icn_ledger.usecases.branches import BranchCache
+from icn_ledger.usecases.branches import Branch, BranchCache, Prepared
 from icn_ledger.usecases.breath import in_breaths
 from icn_ledger.usecases.check_transactions import find_refusals
 from icn_ledger.usecases.judging import Signatures
 from icn_ledger.usecases.ports import State
 from icn_ledger.usecases.transaction_cache import TransactionCache
-from icn_ledger.usecases.validate_block import Branch
 
 FRAMING_BYTES = 4
 """Around each transaction in a block: a tag and a length of at most three bytes."""
@@ -83,6 +82,15 @@ async def prepare_block(
         )
         await attempt.fill()
         if await signatures.settle():
+            branches.note_prepared(
+                Prepared(
+                    branch,
+                    moment,
+                    tuple([candidates[index] for index in attempt.chosen]),
+                    tuple([known[index].id for index in attempt.chosen]),
+                    attempt.use.alone(),
+                )
+            )
             break
     else:
         attempt.chosen.clear()

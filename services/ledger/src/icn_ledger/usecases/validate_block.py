@@ -12,21 +12,12 @@ from icn_ledger.domain.messages import Transaction
 from icn_ledger.domain.refusals import Malformed, NotValid
 from icn_ledger.domain.touched import touched_by_validity
 from icn_ledger.domain.validity import Moment, Use, ValidityView, include
-from icn_ledger.usecases.branches import BranchCache
+from icn_ledger.usecases.branches import Branch, BranchCache
 from icn_ledger.usecases.breath import in_breaths
 from icn_ledger.usecases.check_recovery import read_recovery
 from icn_ledger.usecases.judging import Signatures
 from icn_ledger.usecases.ports import State, StateBehind
 from icn_ledger.usecases.transaction_cache import TransactionCache
-
-
-class Branch(NamedTuple):
-    """What a block extends."""
-
-    executed_height: int
-    """Newest finalization on the branch; validity starts from the state after it."""
-    unexecuted: tuple[bytes, ...]
-    """Hashes of the branch's blocks above it, ascending by height, the parent last."""
 
 
 class BlockJudgement(NamedTuple):
@@ -60,6 +51,9 @@ async def validate_block(
     if recovery and (refused := await _find_fault(recovery, branch, moment, genesis, state)) is not None:
         return refused
     ancestors = branches.ancestors(branch.unexecuted)
+    if (own := branches.prepared(branch, moment, transactions)) is not None:
+        branches.add(block_hash, own.use)
+        return BlockJudgement(own.transaction_ids, "", "")
     known: list[Transaction] = []
     try:
         async for data in in_breaths(transactions):

@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from icn.ledger.v1.state_pb2 import Receipt
 from icn_ledger.domain.invariants import check_state
 from icn_ledger.domain.validity import Moment
-from icn_ledger.usecases.validate_block import Branch, validate_block
+from icn_ledger.usecases.branches import Branch
+from icn_ledger.usecases.validate_block import validate_block
 
 from services.ledger.tests.conftest import (
     Member,

@@ -13,12 +13,12 @@ from icn_crypto.ed25519 import Verdict
 from icn_crypto.suites import SignedItem, Suite, verdict_batch
 from icn_kit.errors import InvalidArgument
 from icn_ledger.domain.validity import Moment
-from icn_ledger.usecases.branches import AncestorUnknown, BranchCache
+from icn_ledger.usecases.branches import AncestorUnknown, Branch, BranchCache
 from icn_ledger.usecases.check_transactions import TransactionCheck, check_transactions
 from icn_ledger.usecases.ports import StateBehind
 from icn_ledger.usecases.prepare_block import Choice, prepare_block
 from icn_ledger.usecases.transaction_cache import TransactionCache
-from icn_ledger.usecases.validate_block import BlockJudgement, Branch, validate_block
+from icn_ledger.usecases.validate_block import BlockJudgement, validate_block
 
 from services.ledger.tests.conftest import (
     FixedClock,
@@ -85,12 +85,16 @@ async def prepare(ledger: Ledger, *candidates: bytes, branch: Branch | None = No
 
 
 async def validate(
-    ledger: Ledger, *transactions: bytes, block: bytes = HASHES[0], branch: Branch | None = None
+    ledger: Ledger,
+    *transactions: bytes,
+    block: bytes = HASHES[0],
+    branch: Branch | None = None,
+    after_ms: int = 1_000,
 ) -> BlockJudgement:
     return await validate_block(
         block,
         branch or Branch(ledger.state.newest.height, ()),
-        moment(ledger),
+        moment(ledger, after_ms),
         transactions,
         genesis=ledger.zone.genesis,
         state=ledger.state,
@@ -369,6 +373,33 @@ async def test_a_key_that_was_revoked_meanwhile_is_still_valid_on_an_older_branc
     assert (await validate(ledger, data, branch=Branch(2, ()))).reason == "SEQUENCE_USED"
     later = zone.transaction(ana, MOVE, sequence=2)
     assert (await validate(ledger, later, branch=Branch(2, ()))).reason == "KEY_UNKNOWN"
+
+
+async def test_a_proposal_of_ours_is_not_judged_again_and_its_descendants_count_it(
+    zone: Zone, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [zone.transaction(organization, MOVE) for organization in zone.organizations]
+    fresh = await validate(ledger, *data)
+    assert (await prepare(ledger, *data)).chosen == (0, 1, 2, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.state, "load_validity", None)
+        assert await validate(ledger, *data, block=HASHES[1]) == fresh
+    assert (await validate(ledger, data[0], branch=Branch(0, (HASHES[1],)))).reason == "SEQUENCE_USED"
+
+
+async def test_what_differs_from_our_proposal_is_judged(zone: Zone, ledger: Ledger) -> None:
+    shop, other = zone.organizations[:2]
+    first, second = (zone.transaction(shop, MOVE) for _ in range(2))
+    brief = zone.transaction(other, MOVE, expire_time_ms=moment(ledger).time_ms)
+    assert (await prepare(ledger, first, second, brief)).chosen == (0, 1, 2)
+    assert (await validate(ledger, second, first, brief)).reason == "SEQUENCE_GAP"
+    assert (await validate(ledger, first, second, spoiled(brief))).reason == "SIGNATURE_INVALID"
+    assert (await validate(ledger, first, first, brief)).reason == "SEQUENCE_USED"
+    assert (await validate(ledger, first, second, brief, after_ms=1_001)).reason == "EXPIRED"
+    assert (await validate(ledger, first, second, block=HASHES[1])).reason == ""
+    branch = Branch(0, (HASHES[1],))
+    assert (await validate(ledger, first, second, brief, branch=branch)).reason == "SEQUENCE_USED"
+    assert (await validate(ledger, first, second, brief)).reason == ""
 
 
 async def test_an_unknown_ancestor_and_a_height_to_come_are_told_apart(ledger: Ledger) -> None:

@@ -11,10 +11,11 @@ from icn_chain.malformed import MalformedMessage
 from icn_chain.recovery import RecoveryCertificate, parse_recovery, recovery_digest
 from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, ZONE_IDENTIFIER
 from icn_ledger.domain.validity import Moment
+from icn_ledger.usecases.branches import Branch
 from icn_ledger.usecases.check_transactions import check_transactions
 from icn_ledger.usecases.execute_block import Execution, Halted
 from icn_ledger.usecases.final_block import FinalBlock
-from icn_ledger.usecases.validate_block import Branch, validate_block
+from icn_ledger.usecases.validate_block import validate_block
 from icn_sim.memory_state import MemoryState
 
 from services.ledger.tests.conftest import (
