@@ -1,21 +1,39 @@
-"""Has mutmut change the core of consensus, mutation by mutation, and counts which its tests notice.
+"""Runs the tests of consensus against every change mutmut makes to its core, and counts which they notice.
 
 `make mutation`, or ``python -m scripts.mutate_core [PATTERN ...]`` for mutants whose names match, such as
-``icn_consensus.domain.voting.*``. mutmut wants a package in ``src`` and tests beside it, so both are laid
-out in ``build/mutation``; a run that is broken off goes on from there, until the core or its tests change.
-The last line is JSON; exit status 1 below SCORE_MIN.
+``icn_consensus.domain.voting.*``. A verdict holds until the function changes, so a run that is broken off
+goes on from there, and runs over parts add up. What survived is tried again by ``--again``; after tests were
+written, ``--again --tests FILE`` tries it against these alone. Prints each survivor, a table of what has been
+run so far, and as the last line JSON; exit status 1 below SCORE_MIN.
+
+mutmut makes the mutants. They are run here, because its runner starts pytest anew for each, looks up in the
+environment at each call which mutant is meant, and lets one that loops for ever run for half an hour.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import functools
+import gc
+import hashlib
 import json
 import os
 import shutil
-import subprocess
+import signal
 import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
+from hypothesis import Phase, settings
+from mutmut.mutation import trampoline
+from mutmut.mutation.file_mutation import mutate_file_contents
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TREE: Final = ROOT / "build" / "mutation"
@@ -27,18 +45,18 @@ COPIED: Final = {
     "conftest.py": "conftest.py",
 }
 """From the repository's root to the tree's; what else tests import is used where it is installed."""
+CORE: Final = "src/icn_consensus/domain"
+TESTS: Final = ("services/consensus/tests/unit", "libs/sim/tests/unit/test_seeds.py")
+CAMPAIGN: Final = (
+    "libs/sim/tests/unit/test_seeds.py::test_no_seed_breaks_a_promise_and_enough_of_what_may_go_wrong_does"
+)
+"""Takes minutes; a dozen of its seeds are among the others."""
+TEST_SECONDS_MAX: Final = 0.15
+"""Of processor time. Slower tests are left out: a mutant that nothing else notices counts as unnoticed."""
+PYTEST: Final = ("-q", "--no-header", "--tb=no", "--assert=plain", "--import-mode=importlib")
 SETTINGS: Final = """\
 [tool.mutmut]
 source_paths = ["src/icn_consensus/domain"]
-also_copy = ["src", "services", "libs", "conftest.py"]
-pytest_add_cli_args = ["-p", "no:cacheprovider", "--import-mode=importlib"]
-pytest_add_cli_args_test_selection = [
-    "services/consensus/tests/unit",
-    "libs/sim/tests/unit/test_seeds.py",
-    "--deselect=libs/sim/tests/unit/test_seeds.py::test_no_seed_breaks_a_promise_and_enough_of_what_may_go_wrong_does",
-]
-use_git_change_detection = false
-track_dependencies = false
 
 [tool.pytest.ini_options]
 asyncio_mode = "auto"
@@ -47,31 +65,55 @@ asyncio_default_fixture_loop_scope = "function"
 
 
 def main() -> int:
-    """Run mutmut and say how it ended."""
+    """Run what is asked for and say how the core stands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="names of mutants; all by default")
+    parser.add_argument("--again", action="store_true", help="try what survived once more")
+    parser.add_argument("--tests", nargs="+", default=TESTS, metavar="FILE", help="tests to run")
+    parser.add_argument(
+        "--test-seconds-max", type=float, default=TEST_SECONDS_MAX, help="slower are left out"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     options = parser.parse_args()
     lay_out()
-    mutmut = Path(sys.executable).parent / "mutmut"
-    subprocess.run(
-        [mutmut, "run", "--max-children", str(options.processes), *options.patterns], cwd=TREE, check=True
-    )
-    subprocess.run([mutmut, "export-cicd-stats"], cwd=TREE, check=True, stdout=subprocess.DEVNULL)
-    counts = json.loads((TREE / "mutants" / "mutmut-cicd-stats.json").read_text("utf-8"))
-    score = score_of(counts)
-    print(json.dumps({**counts, "score": round(score, 4)}))
-    return int(score < SCORE_MIN)
+    os.chdir(TREE)
+    sys.path[:] = [str(TREE / "src"), *(path for path in sys.path if Path(path).resolve() != ROOT)]
+    core = Core()
+    verdicts = Verdicts(core.mutants)
+    open_verdicts = {None, "survived", "unreached"} if options.again else {None}
+    wanted = [
+        name
+        for pattern in options.patterns or ["*"]
+        for name in core.mutants
+        if fnmatch(name, pattern) and verdicts.of.get(name) in open_verdicts
+    ]
+    if wanted:
+        reach = measured(options.tests, options.test_seconds_max)
+        in_tree(options.tests, Run(core, verdicts, reach, wanted, options.processes))
+    return report(core, verdicts)
 
 
-def score_of(counts: dict[str, Any]) -> float:
+def report(core: Core, verdicts: Verdicts) -> int:
+    """Print how each module stands, and the whole."""
+    by_module: dict[str, Counter[str]] = defaultdict(Counter)
+    for name in core.mutants:
+        by_module[name.split(".")[-2]][verdicts.of.get(name, "not run")] += 1
+    total: Counter[str] = Counter()
+    for module, counts in sorted(by_module.items()):
+        total.update(counts)
+        print(f"{module:14} {score_of(counts):7.1%}  {dict(sorted(counts.items()))}")
+    print(json.dumps({**total, "mutants": total.total(), "score": round(score_of(total), 4)}))
+    return int(score_of(total) < SCORE_MIN)
+
+
+def score_of(counts: Counter[str]) -> float:
     """Share of the mutants that were run which a test noticed; what no test reaches went unnoticed."""
-    noticed = counts["killed"] + counts["timeout"] + counts["segfault"]
-    return float(noticed / max(1, noticed + counts["survived"] + counts["no_tests"] + counts["suspicious"]))
+    noticed = counts["killed"] + counts["timeout"]
+    return noticed / max(1, noticed + counts["survived"] + counts["unreached"])
 
 
 def lay_out() -> None:
-    """Bring the tree up to date; files that are as they were keep their times, and so mutmut its verdicts."""
+    """Bring the tree up to date; what is as it was keeps its times."""
     for source, target in COPIED.items():
         path = ROOT / source
         files = [path] if path.is_file() else [one for one in path.rglob("*") if is_copied(one)]
@@ -86,6 +128,230 @@ def lay_out() -> None:
 def is_copied(path: Path) -> bool:
     """A file that the tests need; those that need a database are not among them."""
     return path.is_file() and not {"__pycache__", "integration"} & set(path.parts)
+
+
+class Core:
+    """The mutated modules, in the place of the core's in the tree."""
+
+    def __init__(self) -> None:
+        self.mutants: dict[str, str] = {}
+        """Name to the hash of the function that is changed."""
+        self._sources: dict[str, list[str]] = {}
+        for path in sorted((ROOT / "services/consensus/src/icn_consensus/domain").glob("*.py")):
+            place = f"{CORE}/{path.name}"
+            mutated = mutate_file_contents(place, path.read_text("utf-8"))
+            if (TREE / place).read_text("utf-8") != mutated.code:
+                (TREE / place).write_text(mutated.code, "utf-8")
+            lines = mutated.code.splitlines()
+            for name, span in mutated.line_span_by_function_name.items():
+                self._sources[f"icn_consensus.domain.{path.stem}.{name}"] = lines[span.start - 1 : span.end]
+            for name in mutated.mutant_names:
+                function = name.partition("__mutmut_")[0]
+                self.mutants[f"icn_consensus.domain.{path.stem}.{name}"] = mutated.hash_by_function_name[
+                    function
+                ]
+
+    def change(self, name: str) -> str:
+        """The lines that the mutant removes and adds."""
+        original = self._sources[name.partition("__mutmut_")[0] + "__mutmut_orig"]
+        lines = difflib.unified_diff(original[1:], self._sources[name][1:], n=0, lineterm="")
+        return "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
+
+
+class Verdicts:
+    """What became of each mutant, in a file that only grows."""
+
+    def __init__(self, mutants: dict[str, str]) -> None:
+        self.of: dict[str, str] = {}
+        self._mutants = mutants
+        self._path = TREE / "verdicts.jsonl"
+        for line in self._path.read_text("utf-8").splitlines() if self._path.exists() else ():
+            name, function_hash, verdict, _killer = json.loads(line)
+            if mutants.get(name) == function_hash:
+                self.of[name] = verdict
+
+    def add(self, name: str, verdict: str, killer: str) -> None:
+        """Keep it; a survivor stays one until it is killed."""
+        self.of[name] = verdict
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([name, self._mutants[name], verdict, killer]) + "\n")
+
+
+def in_tree(tests: Iterable[str], plugin: object) -> None:
+    """Run pytest on the tree's tests with this plugin."""
+    ended = pytest.main([*PYTEST, "-p", "no:cacheprovider", f"--deselect={CAMPAIGN}", *tests], [plugin])
+    if ended != pytest.ExitCode.OK:
+        sys.exit("the tests fail without a mutation")
+
+
+def seconds_of_processor() -> float:
+    """Of this process and of those it has waited for."""
+    return sum(os.times()[:4])
+
+
+@dataclass
+class Reach:
+    """Which functions each test calls, and the seconds it takes."""
+
+    functions: dict[str, list[str]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    _called: set[str] = field(default_factory=set)
+
+    def wrap(self, mutants: dict[str, Any], is_classmethod: bool = False) -> Callable[[Any], Any]:
+        """In place of mutmut's decorator."""
+
+        def wrapped(function: Any) -> Any:
+            @functools.wraps(function)
+            def told(*args: Any, **kwargs: Any) -> Any:
+                self._called.add(name_of(mutants))
+                return function(*args, **kwargs)
+
+            return told
+
+        return wrapped
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
+        """Watch one test."""
+        self._called.clear()
+        began = seconds_of_processor()
+        result = yield
+        self.seconds[item.nodeid] = seconds_of_processor() - began
+        self.functions[item.nodeid] = sorted(self._called)
+        return result
+
+
+def name_of(mutants: dict[str, Any]) -> str:
+    """The function that these are mutants of, as mutmut names it."""
+    original = mutants["_mutmut_orig"]
+    return f"{original.__module__}.{original.__name__.removesuffix('__mutmut_orig')}"
+
+
+def measured(tests: Iterable[str], seconds_max: float) -> Reach:
+    """Run the tests once without a mutation, in a process of its own; keep what is worth its time."""
+    digest = hashlib.sha256(repr(tests).encode())
+    for path in sorted(path for path in TREE.rglob("*.py") if path.is_file()):
+        digest.update(path.read_bytes())
+    place = TREE / f"reach-{digest.hexdigest()[:16]}.json"
+    if not place.exists():
+        child = os.fork()
+        if not child:
+            reach = Reach()
+            trampoline.wrap_in_trampoline = reach.wrap
+            in_tree(tests, reach)
+            place.write_text(json.dumps([reach.functions, reach.seconds]), "utf-8")
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            sys.exit("the tests fail without a mutation")
+    functions, seconds = json.loads(place.read_text("utf-8"))
+    return Reach(functions, {test: taken for test, taken in seconds.items() if taken <= seconds_max})
+
+
+class Run:
+    """Tries mutants in forks of a process that has collected the tests."""
+
+    def __init__(
+        self, core: Core, verdicts: Verdicts, reach: Reach, wanted: list[str], processes: int
+    ) -> None:
+        self._core = core
+        self._verdicts = verdicts
+        self._reach = reach
+        self._wanted = wanted
+        self._processes = processes
+        self._mutable: dict[str, tuple[Any, dict[str, Any]]] = {}
+        self._found: list[tuple[Any, dict[str, Any]]] = []
+        self._killers: dict[str, set[str]] = defaultdict(set)
+        self._running: dict[int, tuple[str, int]] = {}
+        trampoline.wrap_in_trampoline = self._wrap
+
+    def _wrap(self, mutants: dict[str, Any], is_classmethod: bool = False) -> Callable[[Any], Any]:
+        """In place of mutmut's decorator: a mutant's code is put into the function itself."""
+
+        def kept(function: Any) -> Any:
+            self._found.append((function, mutants))
+            return function
+
+        return kept
+
+    def pytest_collection(self) -> None:
+        """Have random tests do the same for each mutant, and not look for a smaller example."""
+        settings.register_profile(
+            "mutation", settings(), derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
+        )
+        settings.load_profile("mutation")
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Instead of the tests' own loop."""
+        self._mutable = {name_of(mutants): (function, mutants) for function, mutants in self._found}
+        tests: dict[str, list[pytest.Item]] = defaultdict(list)
+        seconds = self._reach.seconds
+        quick = [item for item in session.items if item.nodeid in seconds]
+        for item in sorted(quick, key=lambda item: seconds[item.nodeid]):
+            for function in self._reach.functions[item.nodeid]:
+                tests[function].append(item)
+        gc.freeze()
+        for done, name in enumerate(self._wanted):
+            while len(self._running) >= self._processes:
+                self._reap()
+            function = name.partition("__mutmut_")[0]
+            if function in tests:
+                self._start(name, function, tests[function])
+            else:
+                self._settle(name, "unreached", "")
+            if done % 50 == 0:
+                print(f"{time.strftime('%H:%M:%S')} {done} of {len(self._wanted)}", flush=True)
+        while self._running:
+            self._reap()
+        return True
+
+    def _start(self, name: str, function: str, tests: list[pytest.Item]) -> None:
+        read, write = os.pipe()
+        sys.stdout.flush()
+        child = os.fork()
+        if child:
+            os.close(write)
+            self._running[child] = (name, read)
+            return
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        self._mutate(name, function)
+        killers = self._killers[function]
+        for item in sorted(tests, key=lambda item: item.nodeid not in killers):
+            seconds = self._reach.seconds[item.nodeid]
+            signal.setitimer(signal.ITIMER_VIRTUAL, 1 + 5 * seconds)
+            signal.setitimer(signal.ITIMER_REAL, 60 + 20 * seconds)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            if item.session.testsfailed:
+                os.write(write, item.nodeid.encode())
+                os._exit(1)
+        os._exit(0)
+
+    def _mutate(self, name: str, function: str) -> None:
+        original, mutants = self._mutable[function]
+        mutant = mutants[name.rpartition(".")[2]]
+        mutant = getattr(mutant, "__func__", mutant)
+        original.__code__ = mutant.__code__
+        original.__defaults__ = mutant.__defaults__
+        original.__kwdefaults__ = mutant.__kwdefaults__
+
+    def _reap(self) -> None:
+        child, status = os.wait()
+        name, read = self._running.pop(child)
+        killer = os.read(read, 4096).decode()
+        os.close(read)
+        if os.WIFSIGNALED(status):
+            self._settle(name, "timeout", "")
+        elif os.WEXITSTATUS(status):
+            self._killers[name.partition("__mutmut_")[0]].add(killer)
+            self._settle(name, "killed", killer)
+        else:
+            self._settle(name, "survived", "")
+
+    def _settle(self, name: str, verdict: str, killer: str) -> None:
+        self._verdicts.add(name, verdict, killer)
+        if verdict != "killed":
+            print(f"{verdict} {name}\n{self._core.change(name)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def test_patience_gives_a_thing_time_to_arrive_by_itself() -> None:
     fetcher = Fetcher(PEERS[0])
     assert fetcher.need(BLOCK, PEERS[1:2], 0, patience_ms=30) is None
     assert fetcher.next_retry_ms(0) == 30
+    assert fetcher.next_retry_ms(30) is None, "who asks then is not woken again at once"
     assert fetcher.need(BLOCK, PEERS[1:2], 29, patience_ms=30) is None
     assert asked(fetcher.need(BLOCK, PEERS[1:2], 30, patience_ms=30)).peer == PEERS[1]
 
@@ -75,6 +76,26 @@ def test_what_is_here_is_not_waited_for() -> None:
     fetcher.satisfied(BLOCK)
     assert fetcher.answered(fetch.request) is None
     assert fetcher.unsatisfied(BLOCK, 0) is None
+
+
+def test_what_comes_although_nobody_wanted_it_changes_nothing() -> None:
+    fetcher = Fetcher(PEERS[0])
+    fetcher.satisfied(BLOCK)
+    assert asked(fetcher.need(BLOCK, PEERS[1:2], 0)).peer == PEERS[1]
+
+
+def test_what_waits_for_its_turn_is_dropped_when_it_comes_by_itself() -> None:
+    fetcher = Fetcher(PEERS[0])
+    fetcher.need(BLOCK, PEERS[1:2], 0, patience_ms=30)
+    fetcher.satisfied(BLOCK)
+    assert fetcher.next_retry_ms(0) is None
+
+
+def test_requests_are_numbered_upwards_from_one() -> None:
+    """A peer and the one who asks tell answers apart by these numbers, which are unsigned on the wire."""
+    fetcher = Fetcher(PEERS[0])
+    fetches = [asked(fetcher.need(FetchCertificates(view), PEERS[1:2], 0)) for view in range(3)]
+    assert [fetch.request for fetch in fetches] == [1, 2, 3]
 
 
 def test_requests_and_wants_are_bounded() -> None:

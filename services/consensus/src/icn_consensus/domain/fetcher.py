@@ -98,4 +98,4 @@ class Fetcher:
     def _forget(self, what: What) -> None:
         wanted = self._wanted.pop(what, None)
         if wanted is not None and wanted.request is not None:
-            self._in_flight.pop(wanted.request, None)
+            del self._in_flight[wanted.request]
