@@ -51,7 +51,7 @@ CAMPAIGN: Final = (
     "libs/sim/tests/unit/test_seeds.py::test_no_seed_breaks_a_promise_and_enough_of_what_may_go_wrong_does"
 )
 """Takes minutes; a dozen of its seeds are among the others."""
-TEST_SECONDS_MAX: Final = 0.15
+TEST_SECONDS_MAX: Final = 0.1
 """Of processor time. Slower tests are left out: a mutant that nothing else notices counts as unnoticed."""
 PYTEST: Final = ("-q", "--no-header", "--tb=no", "--assert=plain", "--import-mode=importlib")
 SETTINGS: Final = """\
@@ -228,23 +228,37 @@ def name_of(mutants: dict[str, Any]) -> str:
 
 
 def measured(tests: Iterable[str], seconds_max: float) -> Reach:
-    """Run the tests once without a mutation, in a process of its own; keep what is worth its time."""
-    digest = hashlib.sha256(repr(tests).encode())
-    for path in sorted(path for path in TREE.rglob("*.py") if path.is_file()):
-        digest.update(path.read_bytes())
-    place = TREE / f"reach-{digest.hexdigest()[:16]}.json"
-    if not place.exists():
+    """Run tests once without a mutation, unless that was done; keep those that are quick enough."""
+    core = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((TREE / CORE).glob("*.py")))).digest()
+    digests = {
+        str(path.relative_to(TREE)): hashlib.sha256(core + path.read_bytes()).hexdigest()
+        for path in sorted(TREE.rglob("test_*.py"))
+        if any(path.is_relative_to(TREE / chosen) for chosen in tests)
+    }
+    place = TREE / "reach.json"
+    known = json.loads(place.read_text("utf-8")) if place.exists() else {}
+    fresh = [file for file, digest in digests.items() if file not in known or known[file]["digest"] != digest]
+    if fresh:
         child = os.fork()
         if not child:
             reach = Reach()
-            trampoline.wrap_in_trampoline = reach.wrap
-            in_tree(tests, reach)
-            place.write_text(json.dumps([reach.functions, reach.seconds]), "utf-8")
+            vars(trampoline)["wrap_in_trampoline"] = reach.wrap
+            in_tree(fresh, reach)
+            for file in fresh:
+                known[file] = {"digest": digests[file], "functions": {}, "seconds": {}}
+            for test, seconds in reach.seconds.items():
+                entry = known[test.partition("::")[0]]
+                entry["functions"][test], entry["seconds"][test] = reach.functions[test], seconds
+            place.write_text(json.dumps(known), "utf-8")
             os._exit(0)
         if os.waitpid(child, 0)[1]:
             sys.exit("the tests fail without a mutation")
-    functions, seconds = json.loads(place.read_text("utf-8"))
-    return Reach(functions, {test: taken for test, taken in seconds.items() if taken <= seconds_max})
+        known = json.loads(place.read_text("utf-8"))
+    found = Reach()
+    for file in digests:
+        found.functions.update(known[file]["functions"])
+        found.seconds.update({test: s for test, s in known[file]["seconds"].items() if s <= seconds_max})
+    return found
 
 
 class Run:
@@ -262,7 +276,7 @@ class Run:
         self._found: list[tuple[Any, dict[str, Any]]] = []
         self._killers: dict[str, set[str]] = defaultdict(set)
         self._running: dict[int, tuple[str, int]] = {}
-        trampoline.wrap_in_trampoline = self._wrap
+        vars(trampoline)["wrap_in_trampoline"] = self._wrap
 
     def _wrap(self, mutants: dict[str, Any], is_classmethod: bool = False) -> Callable[[Any], Any]:
         """In place of mutmut's decorator: a mutant's code is put into the function itself."""

@@ -3,101 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from icn_chain.certificate import VOTE_TAGS, Certificate, VoteKind, build_certificate, vote_body
+from icn_chain.certificate import VoteKind
 from icn_consensus.domain import actions as act
-from icn_consensus.domain.block import Vote, build_vote
+from icn_consensus.domain.block import build_vote
 from icn_consensus.domain.certificates import remember_finalization
-from icn_consensus.domain.config import Recovered
 from icn_consensus.domain.events import CertificateReceived, VoteReceived
 from icn_consensus.domain.records import RecordKind, decode_record
-from icn_consensus.domain.replica import Replica
-from icn_sim.signatures import SimulatedCrypto
-from icn_sim.world import Network
 
-BLOCK_HASH = bytes(range(32))
-
-
-class Bench:
-    """One replica of seat 0, and everybody's keys."""
-
-    def __init__(self, seats: int = 4) -> None:
-        self.network = Network(seats, 0)
-        self.config = self.network.config(0)
-        self.peers = self.config.validators.public_keys
-        self.keys = [SimulatedCrypto(key) for key in self.peers]
-        self.crypto = SimulatedCrypto(self.peers[0])
-        self.replica = Replica(self.config, self.crypto)
-        state = self.network.nodes[0].application.state()
-        self.now_ms = self.network.now_ms
-        self.replica.start(Recovered(self.network.genesis, b"", state, ()), self.now_ms)
-
-    def vote(
-        self, kind: VoteKind, seat: int, view: int, *, height: int = 1, epoch: int = 0, version: int = 1
-    ) -> Vote:
-        names_block = kind != VoteKind.NULLIFY
-        said_height, said_hash = (height, BLOCK_HASH) if names_block else (0, b"")
-        body = vote_body(version, epoch, view, said_height, said_hash)
-        return build_vote(
-            kind,
-            protocol_version=version,
-            epoch=epoch,
-            view=view,
-            height=said_height,
-            block_hash=said_hash,
-            seat=seat,
-            signature=self.keys[seat].sign(VOTE_TAGS[kind], body),
-        )
-
-    def certificate(
-        self,
-        kind: VoteKind,
-        view: int,
-        seats: list[int],
-        *,
-        height: int = 1,
-        signed_height: int | None = None,
-        epoch: int = 0,
-    ) -> Certificate:
-        signed = height if signed_height is None else signed_height
-        votes = [self.vote(kind, seat, view, height=signed, epoch=epoch) for seat in seats]
-        return build_certificate(
-            kind,
-            protocol_version=1,
-            epoch=epoch,
-            view=view,
-            height=0 if kind == VoteKind.NULLIFY else height,
-            block_hash=votes[0].block_hash,
-            signatures={vote.seat: vote.signature for vote in votes},
-        )
-
-    def receive(self, *votes: Vote) -> list[act.Action]:
-        done = []
-        for vote in votes:
-            done += self.replica.step(VoteReceived(self.peers[vote.seat], vote.data), self.now_ms)
-        return done
-
-    def receive_certificate(self, certificate: Certificate, seat: int = 1) -> list[act.Action]:
-        return self.replica.step(CertificateReceived(self.peers[seat], certificate.data), self.now_ms)
-
-    @property
-    def view(self) -> int:
-        return self.replica.status().view
-
-
-def passed_on(actions: list[act.Action]) -> list[act.Broadcast]:
-    return [
-        item
-        for item in actions
-        if isinstance(item, act.Broadcast) and item.kind == act.MessageKind.CERTIFICATE
-    ]
-
-
-def is_refused_as_dishonest(actions: list[act.Action], seat: int = 1) -> bool:
-    (report,) = actions
-    return isinstance(report, act.Report) and (report.kind, report.seat) == (
-        act.ReportKind.DISHONEST_MESSAGE,
-        seat,
-    )
+from .bench import BLOCK_HASH, Bench, is_refused_as_dishonest, passed_on
 
 
 def test_a_quorum_of_nullifies_opens_the_next_view_and_is_passed_on_once() -> None:

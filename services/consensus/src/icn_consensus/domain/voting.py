@@ -69,14 +69,14 @@ def judge_ahead(state: State) -> None:
     if not state.is_seated or state.judging is not None or state.is_judgement_deferred:
         return
     view = state.views.get(state.view)
-    target = None
     if view is not None and view.own_proposal is not None:
         target = view.own_proposal.block.hash
     else:
         notarization = state.highest_notarization()
-        if notarization is not None:
-            target = notarization.block_hash
-    if target is None or target in state.judged:
+        if notarization is None:
+            return
+        target = notarization.block_hash
+    if target in state.judged:
         return
     path = state.chain.path_to(target)
     if path.missing is not None:
