@@ -159,6 +159,30 @@ class TestStreamSink:
         await sink.take()
         await waiting
 
+    async def test_transactions_refused_at_once_do_not_make_room_before_their_words_are_read(self) -> None:
+        sink = StreamSink()
+        for position in range(sinks.STREAM_OUTSTANDING_MAX + 1):
+            await asyncio.wait_for(sink.wait_for_room(), 1)
+            sink.expect(1)
+            sink.tell(news(position, SubmitState.REFUSED))
+        waiting = asyncio.ensure_future(sink.wait_for_room())
+        await asyncio.sleep(0)
+        assert not waiting.done(), "every transaction has its end, none of the words was read"
+        await sink.take()
+        await waiting
+
+    async def test_unread_first_words_count_as_the_ends_do(self) -> None:
+        sink = StreamSink()
+        half = sinks.STREAM_OUTSTANDING_MAX // 2
+        sink.expect(half + 1)
+        for position in range(half):
+            sink.tell(news(position, PENDING))
+        waiting = asyncio.ensure_future(sink.wait_for_room())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await sink.take()
+        await waiting
+
     async def test_messages_are_bounded_in_number_and_receipt_bytes(self) -> None:
         sink = StreamSink()
         sink.expect(2_000)

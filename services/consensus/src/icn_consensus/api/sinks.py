@@ -8,7 +8,8 @@ from typing import Final
 from icn_consensus.usecases.ends import News, SubmitState
 
 STREAM_OUTSTANDING_MAX: Final = 10_000
-"""Transactions of one stream without their end; beyond it the stream is not read. Half a pool."""
+"""Transactions of one stream without their end, and words that its client has not read; beyond it the stream
+is not read. Half a pool."""
 MESSAGE_NEWS_MAX: Final = 1_000
 """News in one message of a stream."""
 MESSAGE_RECEIPT_BYTES_MAX: Final = 1024 * 1024
@@ -85,8 +86,7 @@ class StreamSink:
         first = self._expected
         self._expected += count
         self._outstanding += count
-        if self._outstanding > STREAM_OUTSTANDING_MAX:
-            self._has_room.clear()
+        self._note_room()
         return first
 
     async def wait_for_room(self) -> None:
@@ -97,8 +97,10 @@ class StreamSink:
     def tell(self, news: News) -> None:
         """Queue a word."""
         self._news.append(news)
-        if news.state is not SubmitState.PENDING:
-            self._outstanding -= 1
+        if news.state is SubmitState.PENDING:
+            self._note_room()
+        else:
+            self._outstanding -= 1  # a word more, a transaction less: the room is the same
         self._has_something.set()
 
     def fail(self, error: Exception) -> None:
@@ -129,10 +131,16 @@ class StreamSink:
             receipt_bytes += len(self._news[count].receipt)
             count += 1
         taken, self._news = self._news[:count], self._news[count:]
-        if self._outstanding + len(self._news) <= STREAM_OUTSTANDING_MAX:
-            self._has_room.set()
+        self._note_room()
         return taken
 
     def close(self) -> None:
         """Nobody listens any more."""
         self.is_closed = True
+
+    def _note_room(self) -> None:
+        """A refusal is no room yet: its word waits here until the client reads it."""
+        if self._outstanding + len(self._news) > STREAM_OUTSTANDING_MAX:
+            self._has_room.clear()
+        else:
+            self._has_room.set()
