@@ -171,9 +171,11 @@ class FakeStore:
     blocks: dict[int, StoredBlock] = field(default_factory=dict)
     additions: list[list[int]] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    """Storing waits for it."""
 
     async def add(self, blocks: Sequence[StoredBlock], sequence: int) -> None:
-        await asyncio.sleep(0)
+        await (asyncio.sleep(0) if self.gate is None else self.gate.wait())
         if self.failures:
             raise self.failures.pop()
         self.additions.append([block.height for block in blocks])

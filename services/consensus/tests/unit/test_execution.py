@@ -74,6 +74,22 @@ async def test_while_a_block_is_executed_the_next_ones_are_stored(world: World) 
     assert [height for height, _ in world.executed] == [1, 2]
 
 
+async def test_a_block_that_is_not_stored_yet_is_not_executed(world: World) -> None:
+    world.application.gate = asyncio.Event()
+    world.run()
+    world.put(1)
+    await settle()
+    world.store.gate = asyncio.Event()
+    world.put(2)
+    await settle()
+    world.application.gate.set()
+    await settle()
+    assert (world.application.executed, world.executor.backlog) == ([1], 1)
+    world.store.gate.set()
+    await settle()
+    assert world.application.executed == [1, 2]
+
+
 async def test_a_block_waiting_for_execution_is_found_by_hash_and_later_is_not(world: World) -> None:
     block = some_block(1)
     world.put(1)

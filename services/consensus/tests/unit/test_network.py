@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 import grpc
-from icn_consensus.peers.hello import Identity
+import pytest
+from icn.consensus.v1 import peer_pb2
+from icn_consensus.peers import frames
+from icn_consensus.peers.hello import Greeting, Identity
 from icn_consensus.peers.network import PeerNetwork
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_crypto.suites import SigningKey, Suite
@@ -51,3 +55,49 @@ async def test_closing_ends_although_a_stream_that_begins_eats_the_cancellation(
     async with asyncio.timeout(5):
         await network.close()
     assert call.has_eaten
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_of_who_holds_no_seat_only_questions_answers_and_recoveries_are_heard(is_named: bool) -> None:
+    others = SigningKey.from_seed(Suite.ED25519, bytes([1] * 32))
+    heard: list[str] = []
+
+    async def wait_for_room() -> None:
+        pass
+
+    listener: Any = SimpleNamespace(
+        on_frame=lambda _peer, frame: heard.append(frame.WhichOneof("kind")),
+        on_connected=lambda _peer, _height: None,
+        on_disconnected=lambda _peer: None,
+        wait_for_room=wait_for_room,
+    )
+    identity = Identity(GENESIS, KEY.public_key, ConsensusCrypto(KEY, GENESIS))
+    channels: Any = SimpleNamespace()
+    network = PeerNetwork(
+        identity, [], channels, listener, final_height=lambda: 0, is_named=lambda _peer: is_named
+    )
+    greeting = Greeting(Identity(GENESIS, others.public_key, ConsensusCrypto(others, GENESIS)))
+    questions = [
+        peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(request=1, final_from_height=1)),
+        peer_pb2.PeerFrame(fetch_response=peer_pb2.FetchResponse(request=1)),
+        peer_pb2.PeerFrame(recovery=b"recovery"),
+    ]
+    words = [
+        peer_pb2.PeerFrame(vote=b"vote"),
+        peer_pb2.PeerFrame(proposal=b"proposal"),
+        peer_pb2.PeerFrame(certificate=b"certificate"),
+        peer_pb2.PeerFrame(transactions=peer_pb2.TransactionBatch(transactions=[b"transaction"])),
+        peer_pb2.PeerFrame(traces=peer_pb2.TraceBatch()),
+    ]
+    answers: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def requests() -> AsyncIterator[bytes]:
+        yield frames.request_bytes(greeting.say(0))
+        greeting.hear(frames.parse_frame(await answers.get()), must_answer=True)
+        yield frames.request_bytes(greeting.say(0))
+        for frame in words + questions:
+            yield frames.request_bytes(frame)
+
+    await network.serve(requests(), answers.put)
+    kinds = [frame.WhichOneof("kind") for frame in words + questions]
+    assert heard == kinds[0 if is_named else len(words) :]

@@ -16,10 +16,18 @@ from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.store import record_log
 from icn_consensus.store.record_log import RecordLog, RecordLogInUse
 
+from .power_loss import Power
+
 GENESIS = bytes(range(32))
 KEY = b"k" * 32
 HEADER_BYTES = 100
 RECORD_BYTES = 28
+
+
+@pytest.fixture
+def power(monkeypatch: pytest.MonkeyPatch) -> Power:
+    return Power(monkeypatch)
+
 
 payload_lists = st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=12)
 
@@ -240,6 +248,46 @@ class TestSegments:
         assert len(list(folder.glob("*.log"))) == 1
         log.close()
 
+    def test_a_loss_of_power_at_any_moment_leaves_all_that_was_synced_in_order(
+        self, folder: Path, tmp_path: Path, power: Power
+    ) -> None:
+        log = open_log(folder)
+        payloads = [b"record %02d" % number for number in range(30)]
+        appended, synced = 0, 0
+
+        def lose_power() -> None:
+            left = reopened(power.image(folder, tmp_path / "left"))
+            assert synced <= len(left) <= appended
+            assert left == payloads[: len(left)]
+
+        power.on_sync = lose_power
+        for payload in payloads:
+            log.append(payload, 0, 1 + appended)
+            appended += 1
+            lose_power()
+            if appended % 4 == 0:
+                log.sync()
+                synced = appended
+                lose_power()
+        power.on_sync = None
+        log.close()
+        assert len(list(folder.glob("*.log"))) > 5
+
+    def test_a_loss_of_power_while_old_segments_go_leaves_no_gap(
+        self, folder: Path, tmp_path: Path, power: Power
+    ) -> None:
+        payloads = [b"record %02d" % number for number in range(30)]
+        filled(folder, payloads)
+        log = open_log(folder)
+        left: list[list[bytes]] = []
+        power.on_sync = lambda: left.append(reopened(power.image(folder, tmp_path / "left")))
+        log.prune(0, 25)
+        power.on_sync = None
+        log.close()
+        assert len(left) > 10
+        assert all(kept == payloads[-len(kept) :] for kept in left)
+        assert len(left[-1]) < 15
+
     def test_a_log_that_nothing_prunes_stops_the_node_before_the_disk_is_full(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -249,6 +297,41 @@ class TestSegments:
             for view in range(1, 100):
                 log.append(b"of view %02d" % view, 0, view)
         log.close()
+
+
+def test_what_a_killed_process_left_unsynced_is_synced_before_it_is_relied_on(
+    folder: Path, tmp_path: Path, power: Power
+) -> None:
+    killed = open_log(folder)
+    killed.append(b"a vote", 0, 1)
+    for handle in (killed._file, *killed._locks):
+        os.close(handle)
+    log = open_log(folder)
+    assert list(log.payloads()) == [b"a vote"]
+    assert reopened(power.image(folder, tmp_path / "left")) == [b"a vote"]
+    log.close()
+
+
+def test_which_log_a_key_votes_with_is_on_disk_before_its_first_record(
+    folder: Path, tmp_path: Path, power: Power
+) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "key.json").write_text("{}")
+    log = open_log(folder, key_file=keys / "key.json")
+    left = power.image(keys, tmp_path / "left")
+    assert (left / "key.json.log-id").read_text() == log.log_id.hex() + "\n"
+    log.close()
+
+
+def test_a_sync_of_nothing_new_costs_nothing(folder: Path, power: Power) -> None:
+    log = open_log(folder)
+    log.append(b"one", 0, 1)
+    before = power.syncs
+    log.sync()
+    log.sync()
+    assert power.syncs == before + 1
+    log.close()
 
 
 def test_a_second_process_cannot_open_the_log(folder: Path) -> None:
