@@ -5,11 +5,10 @@ What it promises is looked at from outside: `LedgerApplication.check_promises` a
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Final
 
 from google.protobuf.message import Message
@@ -43,6 +42,7 @@ from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.write_snapshot import SnapshotWriter
 
 from icn_sim.application import at_once
+from icn_sim.inline_loop import InlineLoop
 from icn_sim.memory_snapshots import MemorySnapshots
 from icn_sim.memory_state import MemoryState
 from icn_sim.signatures import verify_signed
@@ -60,8 +60,8 @@ PLENTY: Final = Allowance(2**40, 2**40, 2**40, 2**40)
 VERDICTS_KEPT: Final = 65_536
 """Every seat verifies the same signatures, and a verdict does not depend on who asks."""
 
-_loop = cache(asyncio.new_event_loop)
-"""The service uses tasks of its own; nothing else runs on this loop."""
+_loop = InlineLoop()
+"""Of the service's own tasks."""
 
 
 @lru_cache(VERDICTS_KEPT)
@@ -191,7 +191,7 @@ class LedgerApplication(ApplicationCalls):
             self.transactions[data] = block.height
         while self._due:
             writer = SnapshotWriter(self.snapshots, pause_factor=0)
-            _loop().run_until_complete(writer.write(self._due.pop()))
+            _loop.run(writer.write(self._due.pop()))
         return execution
 
     @property
@@ -209,6 +209,6 @@ class _Calls:
         method = getattr(self._service, name)
 
         async def call(request: Message, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - gRPC's
-            return _loop().run_until_complete(method(request, None))
+            return _loop.run(method(request, None))
 
         return call

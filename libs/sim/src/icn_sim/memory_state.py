@@ -8,7 +8,7 @@ from dataclasses import replace
 from icn_crypto.merkle_log import Log
 from icn_ledger.domain.duty import DutyCounts
 from icn_ledger.domain.limits import HOLDS_RELEASED_PER_BLOCK_MAX, POLLS_CLOSED_PER_BLOCK_MAX
-from icn_ledger.domain.records import ContractEntry, Due, Namespace, RecordTables
+from icn_ledger.domain.records import TABLES, ContractEntry, Due, RecordTables
 from icn_ledger.domain.touched import RecordNames
 from icn_ledger.domain.validity import ValidityView
 from icn_ledger.usecases.ports import (
@@ -118,16 +118,13 @@ class MemoryState:
             return None
         return RestoredBlock(block.header, block.finalization, self.commits[-1].descendant_headers)
 
-    def _load(self, names: RecordNames, height: int) -> RecordTables:
-        found = RecordTables()
-        for namespace in Namespace:
-            for identifier in names.names(namespace):
-                found.put(namespace, identifier, self.records_at(height).table(namespace).get(identifier))
-        return found
-
     async def load(self, names: RecordNames) -> RecordTables:
         """See `State`."""
-        return self._load(names, self.newest.height)
+        found, records = RecordTables(), self.records[-1]
+        for name in TABLES.values():
+            for identifier in getattr(names, name):
+                getattr(found, name)[identifier] = getattr(records, name).get(identifier)
+        return found
 
     async def load_storage(self, contract: bytes) -> dict[bytes, ContractEntry]:
         """See `State`."""
@@ -143,8 +140,11 @@ class MemoryState:
             raise StateBehind(height, self.newest.height)
         if height < self.snapshot_height:
             raise StatePruned(height, self.snapshot_height)
-        records = self._load(names, height)
-        return ValidityView(records.controllers, records.allowances)
+        records = self.records_at(height)
+        return ValidityView(
+            {identifier: records.controllers.get(identifier) for identifier in names.controllers},
+            {identifier: records.allowances.get(identifier) for identifier in names.allowances},
+        )
 
     async def load_pages(self, _keys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
         """See `State`."""

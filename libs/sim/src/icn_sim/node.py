@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from icn_chain.header import BlockHeader
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
 
 FETCH_TIMEOUT_MS: Final = 500
 RESTART_MS: Final = (50, 3_000)
+_RECEIVED: Final[Mapping[act.MessageKind, Callable[[bytes, bytes], events.Message]]] = {
+    act.MessageKind.PROPOSAL: events.ProposalReceived,
+    act.MessageKind.VOTE: events.VoteReceived,
+    act.MessageKind.CERTIFICATE: events.CertificateReceived,
+    act.MessageKind.RECOVERY: events.RecoveryReceived,
+}
+"""What a message is to who gets it."""
 
 
 class _Question:
@@ -229,14 +237,14 @@ class Node:
 
     def perform(self, todo: Iterable[act.Action]) -> None:
         """Carry actions out in order, unless the node dies between two of them."""
-        life = self.life
+        life, network = self.life, self.network
         has_recorded = False
         for action in todo:
-            if self.is_up and self.network.random.randrange(1_000) < self.network.conditions.crash_permille:
+            if self.is_up and network.random.below(1_000) < network.conditions.crash_permille:
                 if has_recorded and isinstance(action, act.Broadcast | act.Send):
-                    self.network.tally.reached[Reached.CRASH_BEFORE_SEND] += 1
+                    network.tally.reached[Reached.CRASH_BEFORE_SEND] += 1
                 self.crash()
-                self.network.schedule(self.network.random.randint(*RESTART_MS), self.start_again)
+                network.schedule(network.random.between(*RESTART_MS), self.start_again)
             if not self.is_up or self.life != life:
                 return
             has_recorded = has_recorded or (isinstance(action, act.Persist) and action.is_synced)
@@ -290,16 +298,8 @@ class Node:
     def transmit(self, other: Node, kind: act.MessageKind, data: bytes) -> None:
         """Send a message on its way."""
         self.sent[kind] += 1
-        received: events.Event
-        if kind == act.MessageKind.PROPOSAL:
-            received = events.ProposalReceived(self.public_key, data)
-        elif kind == act.MessageKind.VOTE:
-            received = events.VoteReceived(self.public_key, data)
-        elif kind == act.MessageKind.RECOVERY:
-            received = events.RecoveryReceived(self.public_key, data)
-        else:
-            received = events.CertificateReceived(self.public_key, data)
-        self.network.deliver(self, other, lambda: other.handle(received))
+        received = _RECEIVED[kind](self.public_key, data)
+        self.network.deliver(self, other, partial(other.handle, received))
 
     def submit(self, transaction: bytes) -> None:
         """Offer a transaction to this node's pool."""
@@ -322,7 +322,7 @@ class Node:
 
     def later(self, duration_ms: tuple[int, int], answer: Callable[[], events.Event]) -> None:
         """Answer the replica after a while, unless it crashes before."""
-        delay_ms = self.network.random.randint(*duration_ms)
+        delay_ms = self.network.random.between(*duration_ms)
         self.network.schedule(delay_ms, self._if_alive(lambda: self.handle(answer())))
 
     def _if_alive(self, do: Callable[[], None]) -> Callable[[], None]:
@@ -412,7 +412,7 @@ class Node:
                 self.network.acknowledged.update(action.block.transactions)
             return events.BlockExecuted(execution.state)
 
-        delay_ms = self.network.random.randint(*self.network.conditions.execute_ms)
+        delay_ms = self.network.random.between(*self.network.conditions.execute_ms)
         # Execution is in order: a height never overtakes the one before.
         self.busy_until_ms = max(self.busy_until_ms, self.network.now_ms) + delay_ms
         wait_ms = self.busy_until_ms - self.network.now_ms

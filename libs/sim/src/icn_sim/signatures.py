@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from icn_consensus.domain.ports import SignedItem
 from icn_crypto.hashing import preimage, sha256
@@ -11,9 +13,8 @@ from icn_crypto.suites import SignedItem as SignedBytes
 
 from icn_sim.zone import GENESIS_HASH
 
-
-def _secret(public_key: bytes) -> bytes:
-    return sha256(b"secret" + public_key)
+SIGNATURES_KEPT: Final = 4_096
+"""Who receives a message verifies what its sender signed shortly before."""
 
 
 @dataclass(slots=True)
@@ -27,16 +28,12 @@ class SimulatedCrypto:
     def sign(self, tag: str, body: bytes) -> bytes:
         """64 bytes that depend on key, tag and body."""
         self.signed += 1
-        return self._signature(self.public_key, tag, body)
+        return _sign(self.public_key, tag, body)
 
     def verify(self, items: Sequence[SignedItem]) -> list[bool]:
         """Verdicts by computing the signatures again."""
         self.verified += len(items)
-        return [self._signature(key, tag, body) == signature for key, tag, body, signature in items]
-
-    @staticmethod
-    def _signature(public_key: bytes, tag: str, body: bytes) -> bytes:
-        return _signature_of(public_key, preimage(tag, GENESIS_HASH, body))
+        return [_sign(key, tag, body) == signature for key, tag, body, signature in items]
 
 
 def verify_signed(items: Sequence[SignedBytes]) -> list[bool]:
@@ -44,6 +41,11 @@ def verify_signed(items: Sequence[SignedBytes]) -> list[bool]:
     return [_signature_of(key, signed) == signature for _, key, signed, signature in items]
 
 
+@lru_cache(SIGNATURES_KEPT)
+def _sign(public_key: bytes, tag: str, body: bytes) -> bytes:
+    return _signature_of(public_key, preimage(tag, GENESIS_HASH, body))
+
+
 def _signature_of(public_key: bytes, signed: bytes) -> bytes:
-    digest = sha256(_secret(public_key) + signed)
+    digest = sha256(sha256(b"secret" + public_key) + signed)
     return digest + sha256(digest)

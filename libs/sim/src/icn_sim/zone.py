@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from icn.consensus.v1 import block_pb2
@@ -13,15 +13,21 @@ GENESIS_HASH: Final = sha256(b"simulated genesis")
 GENESIS_TIME_MS: Final = 1_800_000_000_000
 
 
+_NODES_MAX: Final = 64
+"""Of whom what stands below is remembered; a simulation has a dozen."""
+
+
 class PromiseBroken(AssertionError):
     """The protocol did what it promises never to do."""
 
 
+@lru_cache(_NODES_MAX)
 def organization_of(node: int) -> bytes:
     """Principal of the organization that runs a node, 16 bytes."""
     return sha256(b"organization %d" % node)[:16]
 
 
+@lru_cache(_NODES_MAX)
 def public_key_of(node: int) -> bytes:
     """What stands for a node's consensus key; see `icn_sim.signatures`."""
     return sha256(b"public key %d" % node)
@@ -40,7 +46,8 @@ def renewed_key(node: int, times: int) -> SigningKey:
     return SigningKey.from_seed(Suite.ED25519, sha256(b"renewed key %d %d" % (node, times)))
 
 
-def validator_set_of(nodes: Iterable[int]) -> bytes:
+@lru_cache(_NODES_MAX)
+def validator_set_of(nodes: tuple[int, ...] | range) -> bytes:
     """Canonical bytes of a set whose seats these nodes hold, in seat order."""
     return block_pb2.ValidatorSet(
         validators=[

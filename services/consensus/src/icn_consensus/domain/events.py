@@ -127,11 +127,11 @@ class BlockExecuted:
     state: ExecutedState
 
 
+Message = ProposalReceived | VoteReceived | CertificateReceived | RecoveryReceived
+"""What came over a stream."""
+
 Event = (
-    ProposalReceived
-    | VoteReceived
-    | CertificateReceived
-    | RecoveryReceived
+    Message
     | PeerConnected
     | BlocksFetched
     | CertificatesFetched
