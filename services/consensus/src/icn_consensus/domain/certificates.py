@@ -184,8 +184,8 @@ def _notice_contradiction(state: State, view: View, vote: Vote) -> None:
     """Report a seat that contradicts itself, once per view; both signatures are verified first."""
     if vote.seat in view.accused:
         return
-    for kind in VoteKind:
-        earlier = view.votes[kind].get(vote.seat)
+    for kind, votes in view.votes.items():
+        earlier = votes.get(vote.seat)
         if earlier is None or not are_contrary(
             kind, (earlier.height, earlier.block_hash), vote.kind, (vote.height, vote.block_hash)
         ):

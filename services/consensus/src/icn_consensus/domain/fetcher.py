@@ -83,8 +83,7 @@ class Fetcher:
     def next_retry_ms(self, now_ms: int) -> int | None:
         """When something wanted may next be asked for."""
         times = [wanted.not_before_ms for wanted in self._wanted.values() if wanted.request is None]
-        later = [time for time in times if time > now_ms]
-        return min(later, default=None)
+        return min((time for time in times if time > now_ms), default=None) if times else None
 
     def _ask(self, what: What, wanted: _Wanted) -> Fetch | None:
         if not wanted.peers or len(self._in_flight) >= IN_FLIGHT_MAX:

@@ -50,9 +50,9 @@ def pursue(state: State) -> bool:
         page, state.page = state.page, None
         _settle(state, state.chain.path_to(page.end.hash).blocks, page.finalization, page.descendant_headers)
         return True
-    for height in sorted(state.finalizations, reverse=True):
-        if height <= state.chain.final.height:
-            break
+    final_height = state.chain.final.height
+    above = [height for height in state.finalizations if height > final_height]
+    for height in sorted(above, reverse=True):
         certificate = state.finalizations[height]
         path = state.chain.path_to(certificate.block_hash)
         if path.missing is None:
@@ -65,10 +65,9 @@ def pursue(state: State) -> bool:
 def _pursue_highest(state: State) -> None:
     """Ask for what lies between the final block and what others have seen final."""
     final = state.chain.final
-    next_page = FetchFinalBlocks(final.height + 1)
-    ahead = [peer for peer in sorted(state.ahead) if state.ahead[peer] > state.epoch]
+    ahead = [peer for peer, epoch in state.ahead.items() if epoch > state.epoch]
     if ahead and not _is_execution_behind(state):
-        state.need(next_page, ahead)
+        state.need(FetchFinalBlocks(final.height + 1), sorted(ahead))
     highest = state.highest_finalization
     if highest is None or highest.epoch < state.epoch:
         return
@@ -91,7 +90,8 @@ def _pursue_highest(state: State) -> None:
         return
     signers = state.signers(highest)
     state.need_block(path.missing, signers)
-    state.need(next_page, signers, 0 if state.is_catching_up else PAGE_PATIENCE_MS)
+    patience_ms = 0 if state.is_catching_up else PAGE_PATIENCE_MS
+    state.need(FetchFinalBlocks(final.height + 1), signers, patience_ms)
 
 
 def _is_execution_behind(state: State) -> bool:

@@ -37,5 +37,7 @@ class Pacemaker:
 
     def timeout_ms(self, views_since_final: int) -> int:
         """Time-out of a view that lies this many views after the newest final one."""
-        doublings = min(max(0, views_since_final - VIEWS_IN_FLIGHT), DOUBLINGS_MAX)
-        return min(self._base_ms << doublings, TIMEOUT_MS_MAX)
+        doublings = views_since_final - VIEWS_IN_FLIGHT
+        if doublings <= 0:
+            return self._base_ms
+        return min(self._base_ms << min(doublings, DOUBLINGS_MAX), TIMEOUT_MS_MAX)

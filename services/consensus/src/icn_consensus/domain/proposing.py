@@ -42,15 +42,14 @@ def propose(state: State) -> bool:
     """
     if not _is_own_turn(state) or state.draft is not None:
         return False
-    reasons = timing.reasons(state)
-    draft = _draft(state) if reasons.is_any else None
+    draft = _draft(state) if timing.has_reason(state) else None
     if draft is None:
         return False
     is_filler = draft.parent.epoch == state.epoch and state.config.closes_epoch(draft.parent)
     if state.has_pending and not is_filler:
         _ask_for_transactions(state, draft)
         return False
-    if (is_filler or not reasons.is_urgent) and timing.is_patient(state):
+    if (is_filler or not timing.is_urgent(state)) and timing.is_patient(state):
         return False
     return _publish(state, draft, ())
 

@@ -62,6 +62,8 @@ def on_proposal(state: State, peer: bytes, data: bytes) -> None:
 
 def take_future_proposal(state: State) -> bool:
     """Look at the current view's proposal if it came early. True when there was one."""
+    if not state.future_proposals:
+        return False
     seat = state.leader(state.view)
     leader = state.validators.public_keys[seat]
     proposal = state.future_proposals.get(leader)

@@ -5,6 +5,7 @@ Source: docs/spec/wal.md, "Payloads".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -24,6 +25,9 @@ class RecordKind(IntEnum):
     FINALIZE = 4
     CERTIFICATE = 5
     RECOVERY = 7
+
+
+_KINDS: Final[Mapping[int, RecordKind]] = {int(kind): kind for kind in RecordKind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,9 @@ def decode_record(payload: bytes) -> Record:
         raise MalformedMessage(f"a record of {len(payload)} bytes")
     length = int.from_bytes(payload[PREFIX_BYTES : PREFIX_BYTES + 4], "big")
     start = PREFIX_BYTES + 4
-    if payload[0] not in tuple(RecordKind) or start + length > len(payload):
+    kind = _KINDS.get(payload[0])
+    if kind is None or start + length > len(payload):
         raise MalformedMessage(f"a record of kind {payload[0]} and {len(payload)} bytes")
-    kind = RecordKind(payload[0])
     block = payload[start + length :]
     if block and kind != RecordKind.NOTARIZE:
         raise MalformedMessage("only a notarize record holds a block")

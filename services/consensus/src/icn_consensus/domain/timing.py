@@ -5,63 +5,41 @@ Source: docs/spec/consensus.md, "Time-outs" and "When idle".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from icn_consensus.domain import rounds, voting
 from icn_consensus.domain.actions import ReportKind, SetTimer
 from icn_consensus.domain.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class Reasons:
-    """Why the current view should end with a block."""
-
-    is_pending: bool
-    """The pool holds a transaction that can be included."""
-    is_due: bool
-    """Something expires by this clock, and no block of the branch has reached that time."""
-    is_heartbeat: bool
-    """The newest block is older than the heartbeat."""
-    is_unnamed: bool
-    """No final header names the state root that this replica has reached."""
-    is_unfinished: bool
-    """A notarized block is not final."""
-    is_stirred: bool
-    """Somebody proposed, notarized or nullified in this view."""
-    is_recovered: bool
-    """The epoch was begun by a recovery certificate, which no final block carries yet."""
-
-    @property
-    def is_any(self) -> bool:
-        """Whether the view's timer runs."""
-        return self.is_urgent or self.is_unnamed or self.is_unfinished or self.is_stirred
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether a block should come at once, rather than when it can name more."""
-        return self.is_pending or self.is_due or self.is_heartbeat or self.is_recovered
-
-
-def reasons(state: State) -> Reasons:
-    """Why the current view should end with a block, if at all."""
-    final = state.chain.final
+def is_urgent(state: State) -> bool:
+    """Whether a block should come at once, rather than when it can name more: the pool holds a transaction
+    that can be included; the epoch was begun by a recovery certificate that no final block carries yet; the
+    newest block is older than the heartbeat; or something expires by this clock, and no block of the branch
+    has reached that time."""
+    if state.has_pending or state.recovery is not None:
+        return True
+    now_ms, tip_time_ms = state.now_ms, state.chain.final.time_ms
     notarization = state.highest_notarization()
-    tip_time_ms = final.time_ms
     if notarization is not None:
         block = state.chain.blocks.get(notarization.block_hash)
-        tip_time_ms = state.now_ms if block is None else block.header.time_ms
+        tip_time_ms = now_ms if block is None else block.header.time_ms
+    if now_ms >= tip_time_ms + state.config.heartbeat_ms:
+        return True
     expiry_ms = state.executed.next_expiry_time_ms
+    return 0 < expiry_ms <= now_ms and tip_time_ms < expiry_ms
+
+
+def has_reason(state: State) -> bool:
+    """Whether the current view should end with a block, so that its timer runs: one is urgent; somebody
+    proposed, notarized or nullified in this view; a notarized block is not final; or no final header names
+    the state root that this replica has reached."""
     view = state.views.get(state.view)
-    return Reasons(
-        is_pending=state.has_pending,
-        is_due=0 < expiry_ms <= state.now_ms and tip_time_ms < expiry_ms,
-        is_heartbeat=state.now_ms >= tip_time_ms + state.config.heartbeat_ms,
-        is_unnamed=state.executed.executed_height == final.height
-        and state.executed.state_root != final.state_root,
-        is_unfinished=notarization is not None,
-        is_stirred=view is not None and view.is_stirred,
-        is_recovered=state.recovery is not None,
-    )
+    if view is not None and view.is_stirred:
+        return True
+    if state.highest_notarization() is not None:
+        return True
+    executed, final = state.executed, state.chain.final
+    is_unnamed = executed.executed_height == final.height and executed.state_root != final.state_root
+    return is_unnamed or is_urgent(state)
 
 
 def is_patient(state: State) -> bool:
@@ -76,7 +54,7 @@ def is_patient(state: State) -> bool:
 
 def tick(state: State) -> bool:
     """Arm or disarm the view's timer; act when it ran out or waiting is pointless. True when voted."""
-    if not reasons(state).is_any:
+    if not has_reason(state):
         state.armed_at_ms = None
         state.fired_at_ms = None
         return False

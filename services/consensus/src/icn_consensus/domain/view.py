@@ -18,7 +18,7 @@ def said(vote: Vote) -> Said:
 
 
 def _by_kind() -> dict[VoteKind, dict[int, Vote]]:
-    return {kind: {} for kind in VoteKind}
+    return {VoteKind.NOTARIZE: {}, VoteKind.NULLIFY: {}, VoteKind.FINALIZE: {}}
 
 
 @dataclass(slots=True)
