@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from icn.consensus.v1 import block_pb2
@@ -24,6 +25,9 @@ VOTE_BODY_BYTES: Final = 60
 """u32be version ‖ u64be epoch, view, height ‖ block hash (docs/spec/block.md)."""
 CERTIFICATE_BYTES_MAX: Final = 8 * 1024
 """Fifty seats of 72 bytes each, and the vote, stay below it."""
+
+CERTIFICATES_KEPT: Final = 512
+"""Of certificates once read: a block carries those that its voters have had from each other."""
 
 
 class VoteKind(IntEnum):
@@ -103,6 +107,7 @@ def build_certificate(
     return Certificate(kind, protocol_version, epoch, view, height, block_hash, ascending, data)
 
 
+@lru_cache(CERTIFICATES_KEPT)
 def parse_certificate(data: bytes) -> Certificate:
     """Read a certificate.
 

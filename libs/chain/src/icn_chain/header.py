@@ -6,6 +6,7 @@ Source: docs/spec/block.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from icn.consensus.v1 import block_pb2
@@ -23,6 +24,9 @@ PROPOSAL_BODY_BYTES: Final = 68
 """u32be version ‖ u64be epoch, view, height, parent view ‖ block hash (docs/spec/block.md)."""
 INTEGER_MAX: Final = 2**63 - 1
 """Heights, views, epochs and times stay inside the signed 64-bit integers of databases."""
+
+HEADERS_KEPT: Final = 512
+"""Of headers once read: a block's comes with it, with its descendants, and when it is executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,7 @@ def genesis_header(
     )
 
 
+@lru_cache(HEADERS_KEPT)
 def parse_header(genesis_hash: bytes, data: bytes) -> BlockHeader:
     """Read a header.
 

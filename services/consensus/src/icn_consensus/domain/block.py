@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from icn.consensus.v1 import block_pb2
@@ -29,6 +30,8 @@ from icn_chain.recovery import finality_digest
 from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash, tree_root
 
 VOTE_BYTES_MAX: Final = 256
+VOTES_KEPT: Final = 512
+"""Of votes once read: they come again when a timer fires, and all seats of a simulation share them."""
 PROPOSAL_OVERHEAD_BYTES: Final = 256
 """What a proposal holds beside the block: parent view, seat, signature and field tags."""
 
@@ -191,6 +194,7 @@ def build_vote(
     return Vote(kind, protocol_version, epoch, view, height, block_hash, seat, signature, data)
 
 
+@lru_cache(VOTES_KEPT)
 def parse_vote(data: bytes) -> Vote:
     """Read a vote.
 
