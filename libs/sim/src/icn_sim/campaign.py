@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -138,8 +139,12 @@ def main(first: int, end: int, step: int) -> None:
     """Play every ``step``-th seed and print how each ended."""
     from icn_sim.seeds import play
 
+    # What a seed leaves is collected at once after it: looking for it meanwhile costs a twentieth.
+    gc.disable()
+    gc.freeze()
     for seed in range(first, end, step):
         outcome = play(seed)
+        gc.collect()
         sys.stdout.write(
             json.dumps(
                 {
