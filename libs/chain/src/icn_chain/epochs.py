@@ -162,6 +162,29 @@ def read_chain(
     return chain
 
 
+def certain_blocks(chain: Sequence[BlockHeader], zone: Calendar) -> list[BlockHeader]:
+    """Which headers that follow one another, all final, are certainly blocks of the zone's chain.
+
+    A header whose time lies past its epoch is the epoch's edge block, or was made after it to carry its
+    finality and has no place in the chain. It is the edge block where its parent does not end that epoch, or
+    where its child is of a later one; where neither can be seen, nothing is certain of it.
+
+    Source: docs/spec/consensus.md, E1 and E2.
+    """
+    certain = []
+    for place, header in enumerate(chain):
+        if zone.epoch_of(header.time_ms) > header.epoch:
+            parent = chain[place - 1] if place else None
+            child = chain[place + 1] if place + 1 < len(chain) else None
+            follows = parent is not None and (
+                parent.epoch < header.epoch or zone.epoch_of(parent.time_ms) <= parent.epoch
+            )
+            if not follows and (child is None or child.epoch == header.epoch):
+                continue
+        certain.append(header)
+    return certain
+
+
 def read_header(genesis_hash: bytes, data: bytes) -> BlockHeader:
     """Read and hash one header.
 

@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from icn_chain.epochs import ProofInvalid
+from icn_chain.epochs import Handover, ProofInvalid
 from icn_client.light.checkpoint import Checkpoint, CheckpointMalformed, parse_checkpoint
 from icn_client.light.proof_file import ProofFile
 from icn_client.light.verify import TRUSTING_PERIOD_MS, checkpoint_of, verdict, verify_proof
+from icn_crypto.state_tree import state_key
+
+from libs.client.tests.conftest import ACCOUNT_NAMESPACE, Chain, account_leaf, make_tree
+
+ACCOUNT = bytes([5]) * 16
 
 
 @pytest.fixture
@@ -134,3 +139,81 @@ def test_a_checkpoint_of_another_form_is_refused(
 def test_no_bytes_do_more_than_be_refused(content: bytes) -> None:
     with pytest.raises(CheckpointMalformed):
         parse_checkpoint(content)
+
+
+class Crossing:
+    """A chain that leaves epoch 0 after a few blocks, and goes on in the next with the same set.
+
+    The edge block is final by its successor, which is no part of the chain: the next epoch's first block has
+    its height.
+    """
+
+    def __init__(self, zone: Any, blocks_before: int = 1) -> None:
+        self._zone = zone
+        self._root, self._tree = make_tree()
+        chain = Chain(zone)
+        self.before = [chain.add(state_root=self._root) for _ in range(blocks_before)]
+        self.edge = chain.add_edge()
+        begin = (chain.height, chain.view + 2, chain.parent, chain.time_ms)
+        self.outside = chain.add(state_root=self._root)
+        chain.height, chain.view, chain.parent, chain.time_ms = begin
+        chain.next_epoch(chain.current_set)
+        self.first, self.second = (chain.add(state_root=self._root) for _ in range(2))
+        self.step = Handover(self.edge, (self.outside,), zone.certificate(self.outside), b"")
+
+    def proof(self, *headers: bytes, steps: tuple[Handover, ...] = ()) -> ProofFile:
+        return ProofFile(
+            genesis=self._zone.genesis.hash,
+            namespace=ACCOUNT_NAMESPACE,
+            identifier=ACCOUNT,
+            value=account_leaf(ACCOUNT, 500),
+            state_proof=self._tree.prove(state_key(ACCOUNT_NAMESPACE, ACCOUNT)),
+            header=headers[0],
+            descendant_headers=headers[1:],
+            finalization=self._zone.certificate(headers[-1]),
+            epochs=steps,
+        )
+
+    def checkpoint(self, *headers: bytes, steps: tuple[Handover, ...] = ()) -> Checkpoint:
+        shown = verify_proof(self.proof(*headers, steps=steps), self._zone.genesis)
+        return checkpoint_of(shown, self._zone.genesis)
+
+
+def test_a_block_beside_the_chain_is_no_fork_of_an_epoch_s_first_block(zone: Any) -> None:
+    chain = Crossing(zone)
+    begun = chain.checkpoint(chain.first, steps=(chain.step,))
+    assert (begun.epoch, begun.height) == (1, 3)
+    assert verify_proof(chain.proof(chain.second, steps=(chain.step,)), zone.genesis, begun).epochs == 0
+
+
+def test_a_checkpoint_is_a_block_of_the_chain_for_certain(zone: Any) -> None:
+    chain = Crossing(zone)
+    begun = chain.checkpoint(*chain.before, chain.edge, chain.outside)
+    assert (begun.epoch, begun.height) == (0, 2)
+    assert verify_proof(chain.proof(chain.first, steps=(chain.step,)), zone.genesis, begun).epochs == 1
+    assert chain.checkpoint(*chain.before, chain.edge, chain.first, steps=(chain.step,)).height == 3
+    with pytest.raises(ProofInvalid) as refused:
+        chain.checkpoint(chain.outside)
+    assert refused.value.reason == "CHECKPOINT_UNCERTAIN"
+
+
+def test_what_may_lie_beside_the_chain_says_nothing_of_a_fork(zone: Any) -> None:
+    chain = Crossing(zone)
+    begun = chain.checkpoint(chain.first, steps=(chain.step,))
+    assert reason_of(chain.proof(chain.outside), zone, begun) == "CHECKPOINT_LATER"
+
+
+@pytest.mark.parametrize("blocks_before", [1, 7])
+def test_a_history_that_leaves_the_checkpoint_s_epoch_before_it_is_not_believed(
+    zone: Any, blocks_before: int
+) -> None:
+    believed, other = Crossing(zone, 9), Crossing(zone, blocks_before)
+    begun = believed.checkpoint(*believed.before)
+    assert (begun.epoch, begun.height) == (0, 9)
+    assert reason_of(other.proof(other.second, steps=(other.step,)), zone, begun) == "CHECKPOINT_CONFLICT"
+
+
+def test_a_history_that_leaves_the_checkpoint_s_epoch_after_it_goes_on_from_it(zone: Any) -> None:
+    chain = Crossing(zone, 9)
+    begun = chain.checkpoint(*chain.before)
+    assert verify_proof(chain.proof(chain.second, steps=(chain.step,)), zone.genesis, begun).epochs == 1

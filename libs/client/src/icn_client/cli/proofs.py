@@ -161,9 +161,9 @@ def checkpoint(
     start = None if begin is None else _read_checkpoint(begin)
     try:
         shown = verify_proof(parse_proof_file(read_file(file, FILE_BYTES_MAX)), zone, start)
+        made = checkpoint_of(shown, zone)
     except (ProofInvalid, ProofMalformed) as error:
         raise Refused(f"{file}: {error}", error.reason) from None
-    made = checkpoint_of(shown, zone)
     _write(made.to_bytes(), out, f"block {made.height} of epoch {made.epoch}, {made.block_hash.hex()}")
 
 

@@ -13,6 +13,7 @@ from icn_chain.epochs import (
     EpochSet,
     Handover,
     ProofInvalid,
+    certain_blocks,
     check_finalization,
     first_set,
     read_chain,
@@ -44,8 +45,8 @@ class Shown:
     state_root: bytes
     epochs: int
     """Steps walked from where trust begins."""
-    finalized: BlockHeader
-    """The header that the last certificate names."""
+    newest: BlockHeader | None
+    """The last header of the epoch that is certainly a block of the chain; None where none is."""
     sets: tuple[EpochSet, ...]
     """The validators of each epoch walked, the last one's of the finalized header's."""
 
@@ -94,16 +95,27 @@ def verify_proof(proof: ProofFile, genesis: Genesis, checkpoint: Checkpoint | No
         time_ms=header.time_ms,
         state_root=header.state_root,
         epochs=len(steps),
-        finalized=last,
+        newest=next(
+            (one for one in reversed(certain_blocks(chain, genesis)) if one.epoch == last.epoch), None
+        ),
         sets=sets,
     )
 
 
 def checkpoint_of(shown: Shown, genesis: Genesis) -> Checkpoint:
-    """What who has checked a proof may begin with next time."""
-    last, trusted = shown.finalized, shown.sets[-1]
+    """What who has checked a proof may begin with next time.
+
+    Raises:
+        ProofInvalid: CHECKPOINT_UNCERTAIN.
+    """
+    newest, trusted = shown.newest, shown.sets[-1]
+    if newest is None:
+        raise ProofInvalid(
+            "CHECKPOINT_UNCERTAIN",
+            f"the proof's blocks end epoch {trusted.epoch}, and may be beside the chain: fetch it again",
+        )
     return Checkpoint(
-        genesis.hash, trusted.epoch, last.height, last.hash, last.time_ms, trusted.validators.data
+        genesis.hash, trusted.epoch, newest.height, newest.hash, newest.time_ms, trusted.validators.data
     )
 
 
@@ -160,17 +172,18 @@ def _begin(
             "WRONG_ZONE",
             f"the checkpoint is of zone {checkpoint.genesis.hex()}, not of {genesis.hash.hex()}",
         )
-    others = [proof.header, *proof.descendant_headers]
-    for step in proof.epochs:
-        others += step.descendant_headers
     edges = [read_header(genesis.hash, step.edge_header) for step in proof.epochs]
-    read = edges + [read_header(genesis.hash, data) for data in others]
-    if any(one.height == checkpoint.height and one.hash != checkpoint.block_hash for one in read):
-        raise ProofInvalid(
-            "CHECKPOINT_CONFLICT",
-            f"block {checkpoint.height} of the proof is another than the checkpoint's: the chain was forked",
-        )
-    newest = max(one.epoch for one in read)
+    chain = read_chain(genesis.hash, proof.header, proof.descendant_headers, "HEADER_CHAIN_INVALID")
+    known = [*edges, *certain_blocks(chain, genesis)]
+    if any(one.height == checkpoint.height and one.hash != checkpoint.block_hash for one in known):
+        raise _conflict(f"block {checkpoint.height} of the proof is another than the checkpoint's")
+    for edge in edges:
+        if edge.epoch == checkpoint.epoch and edge.height < checkpoint.height:
+            raise _conflict(
+                f"the proof leaves epoch {edge.epoch} after block {edge.height}, the checkpoint is its block "
+                f"{checkpoint.height}"
+            )
+    newest = chain[-1].epoch
     if newest < checkpoint.epoch:
         raise ProofInvalid(
             "CHECKPOINT_LATER",
@@ -180,6 +193,10 @@ def _begin(
         step for step, edge in zip(proof.epochs, edges, strict=True) if edge.epoch >= checkpoint.epoch
     )
     return EpochSet(checkpoint.epoch, checkpoint.validators), steps
+
+
+def _conflict(found: str) -> ProofInvalid:
+    return ProofInvalid("CHECKPOINT_CONFLICT", f"{found}: the chain was forked, or its end was given up")
 
 
 def _check_age(checkpoint: Checkpoint, now_ms: int, trusting_period_ms: int) -> None:
