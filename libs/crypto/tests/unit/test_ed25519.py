@@ -14,47 +14,7 @@ from icn_crypto.suites import SigningKey, Suite
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
 
-B = curve.base_point()
-L = curve.GROUP_ORDER
-P = curve.FIELD_PRIME
-
-
-def eight_torsion_points() -> list[curve.Point]:
-    """The points of order 1, 2, 4 and 8, from the first hash that is a point whose small part has order 8."""
-    for number in itertools.count():
-        candidate = curve.decompress(hashlib.sha256(bytes([number])).digest())
-        if candidate is None:
-            continue
-        generator = curve.multiply(L, candidate)
-        if not curve.is_identity(curve.double(curve.double(generator))):
-            points = [curve.IDENTITY]
-            for _ in range(7):
-                points.append(curve.add(points[-1], generator))
-            return points
-    raise AssertionError("half of all points have a part of order 8")
-
-
-TORSION = eight_torsion_points()
-
-
-def small_order_encodings() -> list[bytes]:
-    """Every 32-byte string that ZIP-215 reads as a point of small order: 8 canonical ones and 6 others."""
-    found: set[bytes] = set()
-    for point in TORSION:
-        canonical = curve.compress(point)
-        y = int.from_bytes(canonical, "little") & (2**255 - 1)
-        for written_y in (y, y + P):
-            for sign in (0, 1):
-                if written_y < 2**255:
-                    encoded = (written_y | sign << 255).to_bytes(32, "little")
-                    decoded = curve.decompress(encoded)
-                    assert decoded is not None
-                    if curve.compress(decoded) in {curve.compress(other) for other in TORSION}:
-                        found.add(encoded)
-    return sorted(found)
-
-
-SMALL_ORDER = small_order_encodings()
+from libs.crypto.tests.crafted_signatures import SMALL_ORDER, TORSION, B, L, P, crafted
 
 
 def libsodium_accepts(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -63,16 +23,6 @@ def libsodium_accepts(public_key: bytes, message: bytes, signature: bytes) -> bo
     except BadSignatureError:
         return False
     return True
-
-
-def crafted(
-    key_scalar: int, nonce: int, key_torsion: int, nonce_torsion: int, message: bytes
-) -> ed25519.Item:
-    """A signature that satisfies the cofactored equation, whose A and R may have parts of small order."""
-    public_key = curve.compress(curve.add(curve.multiply(key_scalar, B), TORSION[key_torsion]))
-    r = curve.compress(curve.add(curve.multiply(nonce, B), TORSION[nonce_torsion]))
-    k = int.from_bytes(hashlib.sha512(r + public_key + message).digest(), "little") % L
-    return public_key, message, r + ((nonce + k * key_scalar) % L).to_bytes(32, "little")
 
 
 scalars = st.integers(1, L - 1)

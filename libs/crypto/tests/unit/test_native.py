@@ -13,6 +13,8 @@ from icn_crypto.state_page import InvalidPage
 from icn_crypto.state_tree import StateTree, build
 from icn_crypto.suites import SigningKey, Suite
 
+from libs.crypto.tests.crafted_signatures import compare
+
 icn_native = pytest.importorskip("icn_native", reason="icn_native is not built; `make native` does")
 
 
@@ -53,14 +55,21 @@ def test_verdicts_on_honest_and_damaged_signatures_are_the_exact_ones(
     assert [ed25519.by_wheels(*item) for item in items] == exact
 
 
-def test_one_bad_signature_in_a_large_batch_is_found() -> None:
-    items = []
-    for number in range(600):
-        key = SigningKey.from_seed(Suite.ED25519, number.to_bytes(32, "big"))
-        items.append((key.public_key, b"m", key.sign(b"m")))
-    assert list(icn_native.ed25519_verify_batch(items)) == [1] * 600
-    items[300] = (items[300][0], b"n", items[300][2])
-    assert list(icn_native.ed25519_verify_batch(items)) == [1] * 300 + [0] + [1] * 299
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.01, 0.1, 0.5, 1.0])
+def test_the_bad_signatures_of_a_batch_are_found_wherever_they_are(share: float) -> None:
+    randomness = random.Random(11)
+    key = SigningKey.from_seed(Suite.ED25519, bytes(32))
+    signature = key.sign(b"m")
+    for count in (1, 2, 7, 8, 9, 255, 256, 257, 600):
+        is_good = [randomness.random() >= share for _ in range(count)]
+        items = [(key.public_key, b"m" if good else b"n", signature) for good in is_good]
+        assert [bool(verdict) for verdict in icn_native.ed25519_verify_batch(items)] == is_good
+
+
+def test_mutated_signatures_get_the_verdicts_of_the_wheels() -> None:
+    found = compare(seed=1, cases=4_000)  # `python -m scripts.verdicts` plays as many as wanted
+    assert not found.differing
+    assert min(found.verdicts[verdict] for verdict in Verdict) > 100
 
 
 def test_wrong_lengths_are_invalid() -> None:
