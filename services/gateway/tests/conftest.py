@@ -33,6 +33,7 @@ from icn_gateway.settings import REPOSITORY_WEB
 from icn_gateway.usecases.contracts import Method
 from icn_gateway.usecases.list_validators import ValidatorWatch
 from icn_gateway.usecases.name_book import NameBook
+from icn_gateway.usecases.seats_in_force import SeatsInForce
 from icn_gateway.usecases.shared_reads import SharedReads
 from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.submit_transactions import transaction_id
@@ -196,6 +197,8 @@ class FakeZone:
     recoveries: dict[bytes, state.RecoveryLeaf] = field(default_factory=dict)
     transactions: dict[bytes, ledger.GetTransactionResponse] = field(default_factory=dict)
     blocks: list[ledger.BlockSummary] = field(default_factory=list)
+    seats: list[bytes] = field(default_factory=list)
+    """Organizations that hold the seats; empty: those of genesis."""
     proofs: dict[str, ledger.GetProofResponse] = field(default_factory=dict)
     outcomes: dict[bytes, consensus.SubmitOutcome] = field(default_factory=dict)
     """By transaction bytes; PENDING for all others."""
@@ -287,6 +290,12 @@ class FakeZone:
         if name not in self.proofs:
             raise NotFound("PROOF_UNKNOWN", "the fake proves only what it was given")
         return self.proofs[name]
+
+    async def get_validators(self) -> ledger.GetValidatorsResponse:
+        self._called("get_validators")
+        organizations = self.seats or [seat.organization for seat in self.genesis.validators]
+        seats = [ledger.Seat(organization=organization) for organization in organizations]
+        return ledger.GetValidatorsResponse(in_force=ledger.Seats(seats=seats))
 
     # What consensus answers
 
@@ -556,6 +565,7 @@ def make_context(
             shared,
         ),
         validators=ValidatorWatch(source),
+        seats=SeatsInForce(zone.genesis, source),
         units=UnitCatalog(source),
         feed=Feed({}) if feed is None else feed,
         sign_in=SignIn(

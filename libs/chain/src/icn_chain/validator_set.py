@@ -16,6 +16,7 @@ from icn_crypto.hashing import NO_GENESIS, domain_hash
 from icn_crypto.suites import Suite
 
 from icn_chain.malformed import MalformedMessage, parse
+from icn_chain.quorum import faults_of, quorum_of
 
 SEATS_MIN: Final = 4
 """Fewer cannot bear a faulty one."""
@@ -87,13 +88,13 @@ class ValidatorSet:
 
     @property
     def quorum(self) -> int:
-        """⌊2n/3⌋ + 1: any two quorums share a seat that is not faulty."""
-        return 2 * len(self.validators) // 3 + 1
+        """Seats that decide together."""
+        return quorum_of(len(self.validators))
 
     @property
     def faults_max(self) -> int:
-        """f = ⌊(n − 1)/3⌋: how many seats may be faulty, and how many may change before a set is in force."""
-        return (len(self.validators) - 1) // 3
+        """f: how many seats may be faulty, and how many may change before a set is in force."""
+        return faults_of(len(self.validators))
 
     @property
     def organizations(self) -> list[bytes]:

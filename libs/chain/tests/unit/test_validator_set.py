@@ -25,6 +25,8 @@ def set_bytes(seats: int, suites: tuple[int, ...] = (1, 2)) -> bytes:
 @pytest.mark.parametrize(
     ("seats", "quorum", "faults"),
     [
+        (1, 1, 0),
+        (3, 3, 0),
         (4, 3, 1),
         (5, 4, 1),
         (6, 5, 1),

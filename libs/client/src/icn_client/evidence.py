@@ -17,23 +17,20 @@ from typing import TYPE_CHECKING
 from icn.consensus.v1.service_pb2 import ListEvidenceRequest
 from icn.ledger.v1.service_pb2 import ListEquivocationsRequest
 from icn_chain import evidence
-from icn_chain.epochs import EpochSet, ProofInvalid, first_set
+from icn_chain.epochs import EpochSet, first_set
 from icn_chain.evidence import Evidence
 from icn_chain.grounds import Grounds
 from icn_chain.malformed import EvidenceInvalid
-from icn_kit.errors import DomainError, FailedPrecondition
+from icn_kit.errors import DomainError
 
-from icn_client.light.proof_file import ProofMalformed, from_response
-from icn_client.light.verify import verify_proof
-from icn_client.proven_ledger import faulty_max
+from icn_client.seats import proven_sets
 
 if TYPE_CHECKING:
+    from icn_chain.validator_set import ValidatorSet
     from icn_kit.genesis import Genesis
 
     from icn_client.connection import Connection, ValidatorAddress
 
-VALIDATORS = "validators/zone"
-"""Name of the leaf that says who validates; its proof walks every epoch."""
 PAGE_SIZE = 500
 TOLD_MAX = 500
 """Read of each validator: ten epochs in which all of fifty seats lie."""
@@ -91,53 +88,41 @@ def set_of_epoch(epoch: int, sets: Sequence[EpochSet]) -> EpochSet:
     return max((one for one in sets if one.epoch <= epoch), key=attrgetter("epoch"))
 
 
-async def known_sets(connection: Connection) -> tuple[EpochSet, ...]:
-    """The validators of every epoch so far, proven from genesis; only those of genesis before the first final
-    block.
-
-    Raises:
-        DomainError: the ledger cannot be asked, or what it answers does not hold.
-    """
-    genesis = connection.genesis
-    try:
-        answer = await connection.proof(VALIDATORS)
-    except FailedPrecondition:
-        return (first_set(genesis.validator_set),)
-    try:
-        proof = from_response(answer, genesis.hash, genesis.validator_set)
-        return verify_proof(proof, genesis).sets
-    except (ProofInvalid, ProofMalformed) as error:
-        raise FailedPrecondition("PROOF_INVALID", f"{VALIDATORS}: {error}") from error
-
-
 async def seen(connection: Connection, *, with_recorded: bool = True) -> list[Seen]:
     """Every proof that a reachable validator has and that holds, newest epoch first; one per seat and epoch.
 
     Args:
         connection: to the network.
         with_recorded: also those that are on the ledger. Without them the epochs are walked only when a proof
-            is new.
+            is new, or somebody says so.
 
     Raises:
         DomainError: the ledger cannot be asked, or what it answers about the seats does not hold.
     """
-    answers = await asyncio.gather(*(_told_by(connection, one) for one in connection.network.validators))
-    recorded = await recorded_places(connection) if any(answers) else set()
+    validators = connection.network.validators
+    answers = await asyncio.gather(*(_told_by(connection, one) for one in validators))
     told = [
-        (teller, data)
+        (teller, place, data)
         for teller, answer in enumerate(answers)
         for data in answer
-        if (place := _place_in(data)) is not None and (with_recorded or place not in recorded)
+        if (place := _place_in(data)) is not None
     ]
-    sets = await known_sets(connection) if told else ()
+    if not told:
+        return []
+    says = await asyncio.gather(*(_recorded_at(connection, one) for one in validators))
+    if not with_recorded and all(place in places for _, place, _ in told for places in says):
+        return []
+    sets = await proven_sets(connection)
+    recorded = recorded_places(validators, says, sets[-1].validators)
     proofs: dict[tuple[int, int], Evidence] = {}
     tellers: dict[tuple[int, int], list[int]] = {}
-    for teller, data in told:
+    for teller, place, data in told:
+        if place in recorded and not with_recorded:
+            continue
         try:
             proof = check(data, connection.genesis, sets)
         except EvidenceInvalid:
             continue  # a validator may tell anything
-        place = proof.epoch, proof.seat
         proofs.setdefault(place, proof)
         if teller not in tellers.setdefault(place, []):
             tellers[place].append(teller)
@@ -147,15 +132,28 @@ async def seen(connection: Connection, *, with_recorded: bool = True) -> list[Se
     ]
 
 
-async def recorded_places(connection: Connection) -> set[tuple[int, int]]:
-    """(epoch, seat) of every equivocation on the ledger, as more validators say than may lie: one that hid or
-    invented one would keep a proof from the ledger. Leaves can be proven besides.
+def recorded_places(
+    validators: Sequence[ValidatorAddress],
+    says: Sequence[set[tuple[int, int]]],
+    in_force: ValidatorSet,
+) -> set[tuple[int, int]]:
+    """(epoch, seat) of every equivocation on the ledger, as more of those who decide now say than may lie.
+
+    One that hid or invented one would keep a proof from the ledger. Leaves can be proven besides.
+
+    Args:
+        validators: who was asked.
+        says: what each says.
+        in_force: who decides, proven.
     """
-    validators = connection.network.validators
-    answers = await asyncio.gather(*(_recorded_at(connection, one) for one in validators))
-    said = Counter(place for answer in answers for place in answer)
-    needed = faulty_max(len(validators)) + 1
-    return {place for place, validators_saying in said.items() if validators_saying >= needed}
+    seated = set(in_force.organizations)
+    said = Counter(
+        place
+        for address, places in zip(validators, says, strict=True)
+        if address.organization in seated
+        for place in places
+    )
+    return {place for place, count in said.items() if count > in_force.faults_max}
 
 
 async def _recorded_at(connection: Connection, address: ValidatorAddress) -> set[tuple[int, int]]:

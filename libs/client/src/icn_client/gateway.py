@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from google.protobuf.message import DecodeError
-from icn.consensus.v1.service_pb2 import GetStatusResponse
+from icn.consensus.v1.service_pb2 import GetStatusResponse, PeerStatus
 from icn.ledger.v1.service_pb2 import GetTransactionRequest
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
 from icn.ledger.v1.transaction_pb2 import Transaction
@@ -206,20 +206,26 @@ class GatewayConnection(Connection):
     async def statuses(self) -> list[GetStatusResponse | None]:
         """As the gateway says. Raises DomainError."""
         shown = await self.gateway.validators()
-        return [_status(shown, address.seat) for address in self.network.validators]
+        return [_status(shown, address.organization.hex()) for address in self.network.validators]
 
     async def read(self, call: Callable[[Any], Awaitable[T]]) -> T:
         """Ask the ledger. Raises DomainError."""
         return await call(self._ledger)
 
 
-def _status(shown: Mapping[str, Any], seat: int) -> GetStatusResponse | None:
+def _status(shown: Mapping[str, Any], organization: str) -> GetStatusResponse | None:
+    """Where the validator of an organization stands; None where it does not answer or holds no seat."""
     try:
-        status = next(one["status"] for one in shown["validators"] if one["seat"] == seat)
+        found = [one for one in shown["validators"] if one["organization"] == organization]
+        status = found[0]["status"] if found else None
         if status is None:
             return None
         return GetStatusResponse(
-            seat=seat,
+            seat=found[0]["seat"],
+            is_seated=True,
+            peers=[
+                PeerStatus(seat=peer["seat"], is_connected=peer["is_connected"]) for peer in status["peers"]
+            ],
             epoch=status["epoch"],
             view=status["view"],
             final_height=status["final_height"],
@@ -230,7 +236,7 @@ def _status(shown: Mapping[str, Any], seat: int) -> GetStatusResponse | None:
             genesis_hash=bytes.fromhex(shown["genesis_hash"]),
             is_catching_up=status["is_catching_up"],
         )
-    except (KeyError, TypeError, ValueError, StopIteration):
+    except (KeyError, TypeError, ValueError):
         raise Unavailable("ANSWER_MALFORMED", "the answer is not a gateway's") from None
 
 

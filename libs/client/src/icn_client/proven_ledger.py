@@ -25,6 +25,7 @@ from icn_kit.errors import FailedPrecondition, Unavailable
 from icn_client.connection import Connection, ValidatorAddress, ask
 from icn_client.light.proof_file import ProofMalformed, from_response
 from icn_client.light.verify import verify_proof
+from icn_client.seats import proven_sets
 from icn_client.steward import ProvenPoll, StewardRefuses
 
 PAGE_SIZE: Final = 500
@@ -108,12 +109,18 @@ class ConnectionLedger:
 
     async def count_voters(self, leaf: PollLeaf) -> int:
         """See the port."""
-        validators = {address.ledger: address for address in self._connection.network.validators}
+        in_force = (await proven_sets(self._connection))[-1].validators
+        seated = set(in_force.organizations)
+        validators = {
+            address.ledger: address
+            for address in self._connection.network.validators
+            if address.organization in seated
+        }
         answers = await asyncio.gather(
             *(self._count_at(address, leaf) for address in validators.values()), return_exceptions=True
         )
         counts = Counter(answer for answer in answers if isinstance(answer, int))
-        needed = faulty_max(len(self._connection.genesis.validators)) + 1
+        needed = in_force.faults_max + 1
         agreed = [count for count, answered in counts.items() if answered >= needed]
         if not agreed:
             said = ", ".join(f"{answered} say {count}" for count, answered in sorted(counts.items()))
@@ -195,11 +202,6 @@ class ConnectionLedger:
             if not token:
                 return found
         raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE} members")
-
-
-def faulty_max(validators: int) -> int:
-    """How many of so many may lie, when more than two thirds are honest."""
-    return (validators - 1) // 3
 
 
 def was_member(leaf: MembershipLeaf, time_ms: int) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED, Receipt
+from icn_chain.quorum import quorum_of
 from icn_kit.errors import DomainError
 
 from icn_client import transactions
@@ -179,7 +180,7 @@ async def quorum_root(connection: Connection, height: int) -> tuple[bytes, list[
     Raises:
         ReplayFailed: two roots differ, or there is no quorum in AGREEMENT_SECONDS.
     """
-    return await _common_root(connection, height, 2 * len(connection.network.validators) // 3 + 1)
+    return await _common_root(connection, height, quorum_of(len(connection.network.validators)))
 
 
 async def _common_root(connection: Connection, height: int, wanted: int) -> tuple[bytes, list[str]]:

@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icn.ledger.v1.service_pb2 import GetValidatorsRequest, GetValidatorsResponse
 from icn.ledger.v1.transaction_pb2 import OfferedKey, ReplaceSeat, SeatChange, SeatOffer
+from icn_chain.epochs import EpochSet, ProofInvalid, first_set
 from icn_crypto.possession import is_possessed, prove_possession
 from icn_crypto.suites import SUITE_NAMES, InvalidPublicKey, SigningKey, Suite, check_public_key
+from icn_kit.errors import FailedPrecondition
+
+from icn_client.light.proof_file import ProofMalformed, from_response
+from icn_client.light.verify import verify_proof
 
 if TYPE_CHECKING:
     from icn_client.connection import Connection
@@ -22,6 +27,8 @@ FORMAT: Final = "icn/seat-offer/v1"
 OFFER_BYTES_MAX: Final = 65_536
 KEY_FILE_BYTES_MAX: Final = 1_024
 ORGANIZATION_BYTES: Final = 16
+VALIDATORS: Final = "validators/zone"
+"""Name of the leaf that says who validates; its proof walks every epoch."""
 _MEMBERS: Final = {"format", "genesis", "organization", "public_keys", "possession"}
 
 
@@ -136,6 +143,25 @@ async def validators(connection: Connection) -> GetValidatorsResponse:
 
     answer: GetValidatorsResponse = await connection.read(ask)
     return answer
+
+
+async def proven_sets(connection: Connection) -> tuple[EpochSet, ...]:
+    """The validators of every epoch so far, proven from genesis; only those of genesis before the first final
+    block.
+
+    Raises:
+        DomainError: the ledger cannot be asked, or what it answers does not hold.
+    """
+    genesis = connection.genesis
+    try:
+        answer = await connection.proof(VALIDATORS)
+    except FailedPrecondition:
+        return (first_set(genesis.validator_set),)
+    try:
+        proof = from_response(answer, genesis.hash, genesis.validator_set)
+        return verify_proof(proof, genesis).sets
+    except (ProofInvalid, ProofMalformed) as error:
+        raise FailedPrecondition("PROOF_INVALID", f"{VALIDATORS}: {error}") from error
 
 
 def _by_suite(document: Mapping[str, str]) -> dict[Suite, bytes]:

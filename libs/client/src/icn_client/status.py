@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from icn.consensus.v1.service_pb2 import GetStatusResponse
+from icn_chain.quorum import quorum_of
 
 from icn_client.connection import NetworkFile, ValidatorAddress, connect
 
@@ -86,8 +87,13 @@ class NetworkStatus:
 
     @property
     def has_quorum(self) -> bool:
-        """Whether at least ⌊2n/3⌋ + 1 answered."""
-        return self.answering >= 2 * len(self.validators) // 3 + 1
+        """Whether a quorum of the seats in force answered, as those say that stand in the newest epoch."""
+        answers = [validator.answer for validator in self.validators if validator.answer is not None]
+        if not answers:
+            return False
+        newest = max(answer.epoch for answer in answers)
+        seats = max(len(answer.peers) + answer.is_seated for answer in answers if answer.epoch == newest)
+        return sum(answer.is_seated for answer in answers) >= quorum_of(seats)
 
     @property
     def has_fork(self) -> bool:

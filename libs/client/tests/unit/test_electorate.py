@@ -9,12 +9,35 @@ import pytest
 from icn.ledger.v1.service_pb2 import ListMembershipsResponse
 from icn.ledger.v1.state_pb2 import MembershipLeaf, PollLeaf
 from icn.ledger.v1.transaction_pb2 import ELECTORATE_MEMBERS
+from icn_chain.epochs import EpochSet
+from icn_chain.validator_set import Validator, ValidatorSet
+from icn_client import proven_ledger
 from icn_client.connection import ValidatorAddress
-from icn_client.proven_ledger import ConnectionLedger, faulty_max
+from icn_client.proven_ledger import ConnectionLedger
 from icn_client.steward import StewardRefuses
 from icn_kit.errors import Unavailable
 
+pytestmark = pytest.mark.usefixtures("in_force")
+
 LEAF = PollLeaf(organization=b"f" * 16, electorate=ELECTORATE_MEMBERS, open_time_ms=10)
+
+
+def organization_of(number: int) -> bytes:
+    return bytes([number]) * 16
+
+
+@pytest.fixture
+def in_force(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Who holds the seats, by number; as many as validators are asked where nothing is put in."""
+    numbers: list[int] = []
+
+    async def walk(connection: Any) -> tuple[EpochSet, ...]:
+        seated = numbers or range(len(connection.network.validators))
+        seats = (Validator(organization_of(number), ((1, bytes([number]) * 32),)) for number in seated)
+        return (EpochSet(0, ValidatorSet.of(seats)),)
+
+    monkeypatch.setattr(proven_ledger, "proven_sets", walk)
+    return numbers
 
 
 def ledger_of(*answers: int | None, addresses: int | None = None) -> ConnectionLedger:
@@ -31,12 +54,11 @@ def ledger_of(*answers: int | None, addresses: int | None = None) -> ConnectionL
         return SimpleNamespace(ListMemberships=list_memberships)
 
     validators = [
-        ValidatorAddress(seat, str(seat), bytes(16), "", str(seat % (addresses or len(answers))))
+        ValidatorAddress(seat, str(seat), organization_of(seat), "", str(seat % (addresses or len(answers))))
         for seat in range(len(answers))
     ]
     connection: Any = SimpleNamespace(
         network=SimpleNamespace(validators=validators),
-        genesis=SimpleNamespace(validators=validators),
         ledger=stub,
     )
     return ConnectionLedger(connection)
@@ -76,5 +98,10 @@ async def test_one_validator_at_several_names_is_one() -> None:
         await ledger_of(1, 1, 1, 1, addresses=1).count_voters(LEAF)
 
 
-def test_how_many_may_lie() -> None:
-    assert [faulty_max(count) for count in (1, 2, 3, 4, 6, 7, 10)] == [0, 0, 0, 1, 1, 2, 3]
+async def test_the_seats_in_force_say_how_many_may_lie_and_who_is_asked(in_force: list[int]) -> None:
+    in_force[:] = range(7)  # three have come that this client has no address of
+    assert await ledger_of(5, 5, 5, 1).count_voters(LEAF) == 5
+    with pytest.raises(StewardRefuses, match="by 3 validators"):
+        await ledger_of(5, 5, 1, None).count_voters(LEAF)
+    in_force[:] = (1, 2, 3, 4)  # the first has given its seat up
+    assert await ledger_of(9, 9, 5, 5).count_voters(LEAF) == 5

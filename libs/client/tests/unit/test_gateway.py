@@ -75,10 +75,14 @@ def stub(served: Served) -> Any:
     return LedgerServiceStub(GatewayChannel(Gateway(served.url)))
 
 
+def organization_of(seat: int) -> bytes:
+    return bytes([seat]) * 16
+
+
 def door(served: Served) -> GatewayDoor:
     network = NetworkFile(
         directory=Path(),
-        validators=tuple(ValidatorAddress(seat, f"seat {seat}", b"", "", "") for seat in range(2)),
+        validators=tuple(ValidatorAddress(seat, "one", organization_of(seat), "", "") for seat in range(2)),
         gateway_url=served.url,
         tls=None,
         supervisor_pid=None,
@@ -93,8 +97,10 @@ def standing(seat: int, block_time_ms: Any) -> dict[str, Any]:
     numbers = ("epoch", "view", "final_height", "executed_height", "pool_transactions")
     return {
         "seat": seat,
+        "organization": organization_of(seat).hex(),
         "status": {
             **dict.fromkeys(numbers, 3),
+            "peers": [],
             "state_root": "ab",
             "block_time_ms": block_time_ms,
             "is_catching_up": False,
@@ -225,17 +231,21 @@ async def test_a_gateway_of_another_zone_gets_no_transaction(served: Served) -> 
 
 
 async def test_one_request_tells_where_all_validators_stand(served: Served) -> None:
-    shown = {"genesis_hash": GENESIS.hex(), "validators": [{"seat": 1, "status": None}, standing(0, 70)]}
+    away = [{"seat": seat, "organization": organization_of(seat).hex(), "status": None} for seat in range(2)]
+    shown = {"genesis_hash": GENESIS.hex(), "validators": [away[1], standing(0, 70)]}
     served.answers["/v1/validators"] = (200, {}, json.dumps(shown).encode())
     assert await door(served).block_time_ms() == 70
     assert len(served.asked) == 1
-    shown["validators"] = [{"seat": seat, "status": None} for seat in range(2)]
+    shown["validators"] = away
     served.answers["/v1/validators"] = (200, {}, json.dumps(shown).encode())
     assert await door(served).block_time_ms() == 0
+    shown["validators"] = [standing(0, 80)]  # the other has given its seat up
+    served.answers["/v1/validators"] = (200, {}, json.dumps(shown).encode())
+    assert await door(served).block_time_ms() == 80
 
 
 @pytest.mark.parametrize(
-    "validators", [7, [7], [{}], [{"status": None}], [standing(0, 70)], [standing(0, 70), standing(1, "x")]]
+    "validators", [7, [7], [{}], [{"status": None}], [standing(0, 70), standing(1, "x")]]
 )
 async def test_where_validators_stand_is_told_whole_or_not(validators: Any, served: Served) -> None:
     shown = {"genesis_hash": GENESIS.hex(), "validators": validators}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +10,12 @@ import pytest
 from icn.consensus.v1.service_pb2 import ListEvidenceResponse, SeenEquivocation
 from icn.ledger.v1.service_pb2 import ListEquivocationsResponse
 from icn.ledger.v1.state_pb2 import EquivocationLeaf
+from icn_chain.epochs import EpochSet
+from icn_chain.validator_set import Validator as Seat
+from icn_chain.validator_set import ValidatorSet
 from icn_client import evidence, recording_evidence
 from icn_client.acting import TransactionRefused
-from icn_client.evidence import recorded_places, seen
+from icn_client.evidence import seen
 from icn_client.keystore import Identity
 from icn_client.recording_evidence import (
     LOOKS_BETWEEN_TRIES_MAX,
@@ -22,6 +25,14 @@ from icn_client.recording_evidence import (
 from icn_client.submitter import NobodyAnswers
 from icn_client.transactions import KeyPair
 from icn_kit.errors import Unavailable
+
+
+def organization_of(number: int) -> bytes:
+    return bytes([number]) * 16
+
+
+def seats_of(numbers: Iterable[int]) -> ValidatorSet:
+    return ValidatorSet.of(Seat(organization_of(number), ((1, bytes([number]) * 32),)) for number in numbers)
 
 
 class Proof:
@@ -44,8 +55,12 @@ class Validator:
     """What one tells, and what it says is on the ledger."""
 
     def __init__(
-        self, told: Sequence[tuple[int, int]] = (), recorded: Sequence[tuple[int, int]] = ()
+        self,
+        organization: bytes,
+        told: Sequence[tuple[int, int]] = (),
+        recorded: Sequence[tuple[int, int]] = (),
     ) -> None:
+        self.organization = organization
         self.told, self.recorded = [bytes(place) for place in told], list(recorded)
         self.is_away = False
 
@@ -63,10 +78,11 @@ class Scene:
     """Four validators, a ledger that takes what it is sent unless told otherwise, and one steward."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.validators = [Validator() for _ in range(4)]
+        self.validators = [Validator(organization_of(seat)) for seat in range(4)]
         self.sent: list[tuple[int, int]] = []
         self.refusal: Exception | None = None
         self.walks = 0
+        self.in_force = seats_of(range(4))
         connection: Any = SimpleNamespace(
             genesis=None,
             network=SimpleNamespace(validators=self.validators),
@@ -77,9 +93,9 @@ class Scene:
         steward = Identity("bakery", b"b" * 16, 1, (KeyPair.generate(),))
         self.recorder = EvidenceRecorder(connection, None, steward)  # type: ignore[arg-type]
 
-        async def walk(_: Any) -> tuple[()]:
+        async def walk(_: Any) -> tuple[EpochSet, ...]:
             self.walks += 1
-            return ()
+            return (EpochSet(0, self.in_force),)
 
         async def find_actor(*_: Any) -> None:
             return None
@@ -90,7 +106,7 @@ class Scene:
             if self.refusal is not None:
                 raise self.refusal
 
-        monkeypatch.setattr(evidence, "known_sets", walk)
+        monkeypatch.setattr(evidence, "proven_sets", walk)
         monkeypatch.setattr(evidence, "check", Proof.parse)
         monkeypatch.setattr(evidence.evidence, "parse", Proof.parse)
         monkeypatch.setattr(recording_evidence, "find_actor", find_actor)
@@ -170,7 +186,20 @@ async def test_one_validator_alone_keeps_no_proof_from_the_ledger(
     scene.tell((1, 2))
     scene.record((1, 2), by=saying)
     scene.validators[3].is_away = True
-    assert await recorded_places(scene.connection) == ({(1, 2)} if is_recorded else set())
     (one,) = await seen(scene.connection)
     assert (one.is_recorded, one.told_by, one.place) == (is_recorded, (0, 1), (1, 2))
     assert await scene.outcomes() == ([] if is_recorded else [("equivocations/1/2", "recorded", "")])
+
+
+async def test_what_may_lie_is_counted_of_the_seats_in_force(scene: Scene) -> None:
+    scene.tell((1, 2))
+    scene.record((1, 2), by=2)
+    scene.in_force = seats_of(range(7))
+    (one,) = await seen(scene.connection)
+    assert not one.is_recorded, "of seven seats two may lie"
+    scene.record((1, 2), by=3)
+    (one,) = await seen(scene.connection)
+    assert one.is_recorded
+    scene.in_force = seats_of(range(2, 6))
+    (one,) = await seen(scene.connection)
+    assert not one.is_recorded, "two have given their seats up: what they say counts no more"

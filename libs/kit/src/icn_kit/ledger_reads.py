@@ -83,6 +83,10 @@ class LedgerReads(ABC):
             ledger.GetProofRequest(name=name, from_epoch=from_epoch), ledger.GetProofResponse
         )
 
+    async def get_validators(self) -> ledger.GetValidatorsResponse:
+        """Who validates, and who will."""
+        return await self._read(ledger.GetValidatorsRequest(), ledger.GetValidatorsResponse)
+
     async def get_authority(self, name: str) -> ledger.GetAuthorityResponse:
         """One authority."""
         return await self._read(ledger.GetAuthorityRequest(name=name), ledger.GetAuthorityResponse)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from icn_chain.quorum import faults_of
+
 SUSPECT_SECONDS_MIN = 1.0
 SUSPECT_SECONDS_MAX = 30.0
 """A validator that failed is left alone this long, doubling while it goes on failing; `icn up` has it back
@@ -69,16 +71,10 @@ class Standing:
         self.doubted_until = now + wait
 
 
-def faulty_max(seats: int) -> int:
-    """How many of ``seats`` validators may be faulty: f = ⌊(n − 1)/3⌋ (docs/spec/consensus.md)."""
-    assert seats > 0, "settings require at least one validator"
-    return (seats - 1) // 3
-
-
 def newest_height(standings: Sequence[Standing]) -> int:
     """The (f + 1)-th highest height that validators say they have executed: one honest validator has."""
     heights = sorted((standing.executed_height for standing in standings), reverse=True)
-    return heights[faulty_max(len(heights))] if heights else 0
+    return heights[faults_of(len(heights))] if heights else 0
 
 
 def is_lagging(standing: Standing, newest: int) -> bool:

@@ -15,6 +15,7 @@ from icn.consensus.v1 import service_pb2 as consensus
 from icn.consensus.v1.service_pb2_grpc import ConsensusServiceStub
 from icn.ledger.v1 import service_pb2 as ledger
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
+from icn_chain.quorum import faults_of
 from prometheus_client import Counter, Gauge
 
 from icn_kit.agreement import AgreedReads
@@ -25,7 +26,6 @@ from icn_kit.ledger_reads import LedgerReads
 from icn_kit.preference import (
     Standing,
     ValidatorAddress,
-    faulty_max,
     is_lagging,
     newest_height,
     order_of_preference,
@@ -109,7 +109,7 @@ class Validators(LedgerReads):
     @property
     def faulty_max(self) -> int:
         """See `icn_kit.agreement.Panel`."""
-        return faulty_max(len(self._standings))
+        return faults_of(len(self._standings))
 
     async def eligible(self, needed: int) -> tuple[Sequence[Standing], int]:
         """See `icn_kit.agreement.Panel`."""

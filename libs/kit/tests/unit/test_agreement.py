@@ -10,10 +10,11 @@ import pytest
 from google.protobuf.message import Message
 from icn.ledger.v1 import service_pb2 as ledger
 from icn.ledger.v1.state_pb2 import AccountLeaf, ControllerLeaf, Lane, MembershipLeaf, PollLeaf
+from icn_chain.quorum import faults_of
 from icn_kit import agreement
 from icn_kit.agreement import AgreedReads
 from icn_kit.errors import NotFound, Unavailable
-from icn_kit.preference import HEIGHTS_BEHIND_MAX, Standing, faulty_max
+from icn_kit.preference import HEIGHTS_BEHIND_MAX, Standing
 
 ANA = "principals/" + b"a".hex() * 16
 Answer = Callable[[], Message]
@@ -45,7 +46,7 @@ class Panel:
 
     @property
     def faulty_max(self) -> int:
-        return faulty_max(len(self.answers))
+        return faults_of(len(self.answers))
 
     async def eligible(self, needed: int) -> tuple[Sequence[Standing], int]:
         return self.standings, self.newest

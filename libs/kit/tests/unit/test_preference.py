@@ -8,7 +8,6 @@ from icn_kit.preference import (
     SUSPECT_SECONDS_MAX,
     SUSPECT_SECONDS_MIN,
     Standing,
-    faulty_max,
     newest_height,
     order_of_preference,
 )
@@ -83,7 +82,6 @@ def test_one_validator_that_claims_a_great_height_does_not_make_the_others_lag()
 
 
 def test_the_newest_height_is_one_that_an_honest_validator_has_reached() -> None:
-    assert [faulty_max(seats) for seats in (1, 3, 4, 6, 7, 50)] == [0, 0, 1, 1, 2, 16]
     heights = (5, 9, 7, 8, 2**62, 6, 2**62)
     assert newest_height([Standing(seat, executed_height=height) for seat, height in enumerate(heights)]) == 9
     assert newest_height([Standing(0, executed_height=3)]) == 3

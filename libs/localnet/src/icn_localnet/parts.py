@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from icn_chain.quorum import faults_of
 from icn_kit.tls import TlsFiles
 
 from icn_localnet import files
@@ -76,7 +77,7 @@ def stages(network: Network) -> list[Stage]:
                 partial(migrate_again, shared, SHARED_PACKAGES),
             ],
             spare={f"{kind}-{seat}": seat for kind in ("validator", "vm") for seat in seats},
-            spare_max=(len(seats) - 1) // 3,
+            spare_max=faults_of(len(seats)),
         ),
     ]
 

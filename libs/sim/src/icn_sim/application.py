@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from icn_chain.header import NO_HASH, BlockHeader, parse_header
+from icn_chain.quorum import faults_of
 from icn_chain.validator_set import SEATS_MIN, validator_set_hash
 from icn_consensus.domain.actions import Branch
 from icn_consensus.domain.block import ExecutedState
@@ -83,7 +84,7 @@ class Seats:
         """Name who follows, if at most f of those who decide are others, and no change is under way."""
         wanted = tuple(nodes)
         leaving, coming = set(self.deciding) - set(wanted), set(wanted) - set(self.deciding)
-        faults_max = (len(self.deciding) - 1) // 3
+        faults_max = faults_of(len(self.deciding))
         if (
             self.following == self.deciding
             and max(len(leaving), len(coming)) <= faults_max

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from icn_chain.quorum import faults_of
 from icn_chain.validator_set import SEATS_MIN
 
 from icn_sim.byzantine import LIARS, Forger
@@ -93,7 +94,7 @@ def network_of(choose: random.Random, seed: int) -> Network:
     seats = choose.choice([4, 4, 4, 5, 7])
     liars = {}
     if choose.randrange(100) < LIARS_PERCENT:
-        for seat in choose.sample(range(seats), (seats - 1) // 3):
+        for seat in choose.sample(range(seats), faults_of(seats)):
             liars[seat] = choose.choice(sorted(LIARS))
     skew_ms = sometimes(50, (20, 100, 1_000))
     conditions = Conditions(
@@ -173,7 +174,7 @@ def _change_seats(network: Network, choose: random.Random) -> None:
     if dice > 0 and spare not in nodes:
         nodes.insert(choose.randint(0, len(nodes)), spare)
     faulty = {*network.faulty, network.bad_disk_seat} & set(nodes)
-    if len(nodes) >= SEATS_MIN and len(faulty) <= (len(nodes) - 1) // 3:
+    if len(nodes) >= SEATS_MIN and len(faulty) <= faults_of(len(nodes)):
         network.hand_in_seats(nodes)
 
 

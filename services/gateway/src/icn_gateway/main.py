@@ -30,6 +30,7 @@ from icn_gateway.settings import GatewaySettings
 from icn_gateway.store.sessions import PostgresSessions
 from icn_gateway.usecases.list_validators import ValidatorWatch
 from icn_gateway.usecases.name_book import NameBook
+from icn_gateway.usecases.seats_in_force import SeatsInForce
 from icn_gateway.usecases.shared_reads import SharedReads
 from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.units import UnitCatalog
@@ -72,6 +73,7 @@ class Gateway:
                 {organization.principal: organization.name for organization in genesis.organizations}, shared
             ),
             validators=ValidatorWatch(self._validators),
+            seats=SeatsInForce(genesis, self._validators),
             units=UnitCatalog(self._validators),
             feed=self._feed,
             sign_in=SignIn(

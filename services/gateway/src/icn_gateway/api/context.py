@@ -10,6 +10,7 @@ from icn_gateway.domain.rate_limit import RateLimit
 from icn_gateway.usecases.list_validators import ValidatorWatch
 from icn_gateway.usecases.name_book import NameBook
 from icn_gateway.usecases.ports import EventFeed, LedgerReader, Services, TransactionPool
+from icn_gateway.usecases.seats_in_force import SeatsInForce
 from icn_gateway.usecases.shared_reads import SharedReads
 from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.units import UnitCatalog
@@ -26,6 +27,7 @@ class Context:
     pool: TransactionPool
     services: Services
     validators: ValidatorWatch
+    seats: SeatsInForce
     units: UnitCatalog
     feed: EventFeed
     shared: SharedReads

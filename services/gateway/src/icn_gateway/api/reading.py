@@ -242,8 +242,9 @@ async def get_proof(
 
 @get("/v1/validators", responses=PROBLEMS_OF_LISTS, tags=["Zone"])
 async def list_validators(context: NamedDependency[Context]) -> views.ValidatorList:
-    """Where every validator stands, in its own words."""
-    return translate.validator_list(context.genesis, await context.validators.list_validators())
+    """Where every validator that holds a seat now stands, in its own words."""
+    reports = await context.validators.list_validators()
+    return translate.validator_list(context.genesis, await context.seats.read(), reports)
 
 
 @get("/v1/genesis", responses=PROBLEMS_OF_LISTS, tags=["Zone"], media_type="application/json")

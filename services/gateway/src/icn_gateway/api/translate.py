@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from icn.consensus.v1.block_pb2 import BlockHeader as HeaderMessage
 from icn.consensus.v1.service_pb2 import GetStatusResponse
 from icn.ledger.v1 import service_pb2, state_pb2, transaction_pb2
+from icn_chain.quorum import quorum_of
 from icn_crypto.suites import Suite, key_id
 from icn_kit.errors import ErrorKind, RemoteError
 from icn_kit.genesis import Genesis
@@ -254,23 +255,45 @@ def block(message: service_pb2.BlockSummary) -> views.Block:
     )
 
 
-def validator_list(genesis: Genesis, reports: Sequence[ValidatorReport]) -> views.ValidatorList:
-    """Every seat of genesis with its report; a seat nobody is configured for is not reachable."""
-    statuses = {report.seat: report.status for report in reports}
+def validator_list(
+    genesis: Genesis, seats: Sequence[bytes], reports: Sequence[ValidatorReport]
+) -> views.ValidatorList:
+    """Every seat in force with its report; one that nobody is configured for is not reachable.
+
+    Args:
+        genesis: of the zone.
+        seats: organizations that hold the seats in force.
+        reports: of the configured validators, in genesis' order or later. One that genesis knows is its
+            organization's; of a later one counts which seat it says it holds.
+    """
+    names = {organization.principal: organization.name for organization in genesis.organizations}
+    founding = {seat.seat: seat for seat in genesis.validators}
+    names |= {seat.organization: seat.name for seat in genesis.validators}
+    numbers = {organization: seat for seat, organization in enumerate(seats)}
+    statuses: dict[int, GetStatusResponse] = {}
+    for report in sorted(reports, key=lambda report: report.seat in founding):
+        if report.status is None:
+            continue
+        if report.seat in founding:
+            number = numbers.get(founding[report.seat].organization)
+        else:
+            number = report.status.seat if report.status.is_seated else None
+        if number is not None:
+            statuses[number] = report.status
     return views.ValidatorList(
         zone=genesis.zone,
         genesis_hash=genesis.hash.hex(),
         trust_profile=genesis.trust_profile.value,
-        quorum=len(genesis.validators) * 2 // 3 + 1,
+        quorum=quorum_of(len(seats)),
         validators=[
             views.Validator(
-                seat=seat.seat,
-                organization=seat.organization.hex(),
-                name=seat.name,
-                is_reachable=statuses.get(seat.seat) is not None,
-                status=_status(statuses.get(seat.seat)),
+                seat=number,
+                organization=organization.hex(),
+                name=names.get(organization, ""),
+                is_reachable=number in statuses,
+                status=_status(statuses.get(number)),
             )
-            for seat in genesis.validators
+            for number, organization in enumerate(seats)
         ],
     )
 

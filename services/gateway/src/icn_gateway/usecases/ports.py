@@ -22,6 +22,7 @@ from icn.ledger.v1.service_pb2 import (
     GetRecoveryResponse,
     GetTransactionResponse,
     GetUnitResponse,
+    GetValidatorsResponse,
     ListAccountsResponse,
     ListBlocksResponse,
     ListEntriesResponse,
@@ -54,6 +55,10 @@ class LedgerReader(Protocol):
 
     async def list_units(self, page_size: int, page_token: str) -> ListUnitsResponse:
         """Units by id."""
+        ...
+
+    async def get_validators(self) -> GetValidatorsResponse:
+        """Who validates, and who will."""
         ...
 
     async def get_controller(self, name: str) -> GetControllerResponse:

@@ -143,6 +143,26 @@ async def test_every_seat_is_shown_and_the_unreachable_one_has_no_status(
     ]
 
 
+async def test_seats_are_those_in_force_and_a_quorum_is_of_them(client: httpx.AsyncClient, zone: Any) -> None:
+    founders = [seat.organization for seat in zone.genesis.validators]
+    newcomers = [bytes([number]) * 16 for number in (1, 2, 3, 4)]
+    zone.seats = [founders[3], *newcomers, founders[1], founders[0]]
+    document = (await client.get("/v1/validators")).json()
+    assert (document["quorum"], len(document["validators"])) == (5, 7)
+    shown = document["validators"]
+    assert [bytes.fromhex(seat["organization"]) for seat in shown] == zone.seats
+    assert [seat["is_reachable"] for seat in shown] == [True, *[False] * 4, True, True]
+    assert [seat["name"] for seat in shown[:2]] == [zone.genesis.validators[3].name, ""]
+
+
+async def test_while_the_ledger_cannot_be_read_the_seats_are_those_known_last(
+    client: httpx.AsyncClient, zone: Any
+) -> None:
+    zone.fault = Unavailable("NO_VALIDATOR_REACHABLE", "none")
+    document = (await client.get("/v1/validators")).json()
+    assert (document["quorum"], len(document["validators"])) == (3, 4)
+
+
 async def test_the_genesis_file_comes_byte_for_byte(client: httpx.AsyncClient, zone: Any) -> None:
     answer = await client.get("/v1/genesis")
     assert answer.content == zone.genesis_file

@@ -54,7 +54,7 @@ async def show_overview(
     return website.render(
         "overview.html",
         status=503 if overview.fault else 200,
-        zone=translate.validator_list(context.genesis, overview.validators),
+        zone=translate.validator_list(context.genesis, await context.seats.read(), overview.validators),
         here="now",
         names=await context.book.names(),
         is_signed_in=bool(token_of(request)),

@@ -61,7 +61,7 @@ async def page(
     """A page of ours with what all of them show. ``here``: which entry of the navigation it is."""
     return website.render(
         template,
-        zone=translate.validator_list(context.genesis, ()),
+        zone=translate.validator_list(context.genesis, context.seats.known, ()),
         here=here,
         names=await context.book.names(),
         is_signed_in=bool(token_of(request)),

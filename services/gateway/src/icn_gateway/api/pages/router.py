@@ -80,7 +80,7 @@ def pages_router(website: Website, context: Context) -> Router:
         return website.render(
             "problem.html",
             status=problem.status,
-            zone=translate.validator_list(context.genesis, ()),
+            zone=translate.validator_list(context.genesis, context.seats.known, ()),
             here="",
             is_signed_in=bool(token_of(request)),
             title=HTTPStatus(problem.status).phrase,

@@ -114,14 +114,18 @@ class Validator(View):
         str, Meta(pattern=HEX_32, description="Who holds the seat.", examples=[EXAMPLE_ID])
     ]
     name: Annotated[
-        str, Meta(description="Name of the seat in the genesis file.", examples=["Mill Street Bakery"])
+        str,
+        Meta(
+            description="Name of the organization in the genesis file; empty where that has none.",
+            examples=["Mill Street Bakery"],
+        ),
     ]
     is_reachable: Annotated[bool, Meta(description="Whether it answered just now.", examples=[True])]
     status: Annotated[ValidatorStatus | None, Meta(description="Null when it is not reachable.")]
 
 
 class ValidatorList(View):
-    """Every seat of the zone, with what it takes to decide."""
+    """Every seat in force, with what it takes to decide."""
 
     zone: Annotated[str, Meta(description="Name of the zone.", examples=["Riverside"])]
     genesis_hash: Annotated[Digest, Meta(description="What every signature of the zone is bound to.")]
