@@ -8,17 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from icn_chain.certificate import VoteKind
-from icn_chain.equivocation import Statement, make
-from icn_chain.header import build_header, proposal_body
-from icn_chain.invalid_proposal import InvalidProposal, ProposalFault
-from icn_chain.validator_set import parse_validator_set
-from icn_crypto import tags
-from icn_crypto.hashing import preimage
-from icn_crypto.merkle_log import EMPTY_ROOT
+from icn_chain.equivocation import make
 from icn_crypto.suites import SigningKey, Suite
-from icn_kit.genesis import Genesis
 from icn_localnet.postgres import PostgresServer
+from icn_sim.lies import notarize, propose_executed
 
 LIAR = 2
 OTHER_LIAR = 1
@@ -32,40 +25,7 @@ def key_of(directory: Path, seat: int) -> SigningKey:
 def contradiction(directory: Path, genesis_hash: bytes, seat: int) -> bytes:
     """Two notarizes of view 5, signed with the seat's own key."""
     key = key_of(directory, seat)
-    said = []
-    for block_hash in (b"a" * 32, b"b" * 32):
-        body = b"".join((number.to_bytes(size, "big") for number, size in ((1, 4), (0, 8), (5, 8), (3, 8))))
-        body += block_hash
-        said.append(Statement(VoteKind.NOTARIZE, body, key.sign(preimage(tags.NOTARIZE, genesis_hash, body))))
-    return make(seat, *said).encode()
-
-
-def invalid_proposal(directory: Path, genesis: Genesis, seat: int) -> bytes:
-    """A proposal of height 5 that says to have executed itself, signed with the seat's own key."""
-    set_hash = parse_validator_set(genesis.validator_set).hash
-    header = build_header(
-        genesis.hash,
-        protocol_version=1,
-        height=5,
-        view=8 + seat,
-        parent=b"p" * 32,
-        time_ms=genesis.time_ms + 500,
-        transactions_root=EMPTY_ROOT,
-        executed_height=5,
-        state_root=bytes(32),
-        receipts_root=bytes(32),
-        log_root=bytes(32),
-        parent_certificate_digest=b"c" * 32,
-        finalization_digest=b"f" * 32,
-        epoch=0,
-        validator_set_hash=set_hash,
-        next_validator_set_hash=set_hash,
-    )
-    body = proposal_body(
-        protocol_version=1, epoch=0, view=header.view, height=5, parent_view=7, block_hash=header.hash
-    )
-    signature = key_of(directory, seat).sign(preimage(tags.PROPOSAL, genesis.hash, body))
-    return InvalidProposal(seat, ProposalFault.HEADER, 7, signature, header.data, (), 0, header.view).encode()
+    return make(seat, *(notarize(key, genesis_hash, name * 32, view=5) for name in (b"a", b"b"))).encode()
 
 
 def test_an_equivocation_is_recorded_and_proven(
@@ -118,7 +78,8 @@ def test_a_steward_records_evidence_that_nobody_has_asked_it_for(
     stewards = {"ICN_STEWARD_KEYSTORE": str(tmp_path / "stewards")}
     for name in ("bakery", "farm"):
         answer("steward", "key", "--as", name, **stewards)
-    proof = invalid_proposal(federation.directory, network.genesis, OTHER_LIAR)
+    key = key_of(federation.directory, OTHER_LIAR)
+    proof = propose_executed(key, network.genesis, seat=OTHER_LIAR, view=8 + OTHER_LIAR, parent_view=7)
     file = tmp_path / "proof.hex"
     file.write_text(proof.hex())
     checked = icn("evidence", "check", str(file), "--genesis", str(network.genesis_path))

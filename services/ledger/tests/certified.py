@@ -14,6 +14,7 @@ from icn.consensus.v1.block_pb2 import (
     SeatSignature,
 )
 from icn.ledger.v1 import snapshot_pb2
+from icn_chain.certificate import vote_body
 from icn_crypto import tags
 from icn_crypto.hashing import preimage
 from icn_crypto.suites import Suite
@@ -37,13 +38,7 @@ SMALL_CHUNKS = 2_000
 def certificate(zone: Zone, kind: int, header: bytes, seats: Sequence[int] = QUORUM) -> bytes:
     """What these seats have signed of a block; with seats' keys of genesis."""
     fields = BlockHeader.FromString(header)
-    body = b"".join(
-        (
-            (1).to_bytes(4, "big"),
-            *(number.to_bytes(8, "big") for number in (fields.epoch, fields.view, fields.height)),
-            block_hash(zone, header),
-        )
-    )
+    body = vote_body(1, fields.epoch, fields.view, fields.height, block_hash(zone, header))
     tag = tags.FINALIZE if kind == VOTE_KIND_FINALIZE else tags.NOTARIZE
     signed = preimage(tag, zone.genesis.hash, body)
     return Certificate(

@@ -22,9 +22,8 @@ from icn.ledger.v1.state_pb2 import (
     PollLeaf,
     ValidatorsLeaf,
 )
-from icn_chain.certificate import VoteKind
 from icn_chain.epochs import Handover, ProofInvalid
-from icn_chain.equivocation import Statement, make
+from icn_chain.equivocation import make
 from icn_chain.malformed import EvidenceInvalid
 from icn_client.evidence import check
 from icn_client.light.leaves import read_statement
@@ -35,9 +34,8 @@ from icn_client.light.proof_file import (
     parse_proof_file,
 )
 from icn_client.light.verify import verdict, verify_proof
-from icn_crypto import tags
-from icn_crypto.hashing import preimage
 from icn_crypto.suites import Suite
+from icn_sim.lies import notarize
 
 HEADER_TIME_MS = 1_700_000_000_000 + 4 * 86_400_000 + 2_000
 
@@ -358,13 +356,8 @@ def test_an_equivocation_is_held_against_the_key_that_the_seat_had_in_its_epoch(
     sets = verify_proof(handed_over, zone.genesis).sets
 
     def proof(epoch: int, seat: int) -> bytes:
-        said = []
-        for name in (b"a", b"b"):
-            numbers = ((1, 4), (epoch, 8), (5, 8), (3, 8))
-            body = b"".join(number.to_bytes(size, "big") for number, size in numbers) + name * 32
-            signed = preimage(tags.NOTARIZE, zone.genesis.hash, body)
-            signature = zone.consensus_keys[seat][Suite.ED25519].sign(signed)
-            said.append(Statement(VoteKind.NOTARIZE, body, signature))
+        key = zone.consensus_keys[seat][Suite.ED25519]
+        said = (notarize(key, zone.genesis.hash, name * 32, epoch=epoch, view=5) for name in (b"a", b"b"))
         return make(seat, *said).encode()
 
     for epoch in (0, 1, 3):
