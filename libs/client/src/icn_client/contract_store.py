@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from icn_crypto.hashing import NO_GENESIS
+from icn_localnet.files import write_atomically
 from icn_wasm.addresses import contract_address
 from icn_wasm.engine import Code, Engine, EntryPoint, Outcome
 from icn_wasm.messages import Caller, Environment
@@ -88,7 +88,7 @@ class ContractStore:
         gas = self._engine.check(code)
         path = self._code_path(code.checksum.hex())
         if not path.exists():
-            _write(path, content)
+            write_atomically(path, content)
         return code.checksum.hex(), gas
 
     def instantiate(self, code: str, message: bytes, caller: Caller, gas_limit: int) -> tuple[str, Outcome]:
@@ -170,7 +170,7 @@ class ContractStore:
             "creator": contract.creator,
             "storage": {key.hex(): storage[key].hex() for key in sorted(storage)},
         }
-        _write(self._contract_path(contract.address.removeprefix("contracts/")), _encode(content))
+        write_atomically(self._contract_path(contract.address.removeprefix("contracts/")), _encode(content))
 
     def _position(self) -> Position:
         path = self._folder / "state.json"
@@ -186,7 +186,7 @@ class ContractStore:
     def _advance(self, contracts: int = 0) -> Position:
         now = self._position()
         after = replace(now, height=now.height + 1, contracts=now.contracts + contracts)
-        _write(
+        write_atomically(
             self._folder / "state.json",
             _encode({"format": 1, "height": after.height, "contracts": after.contracts}),
         )
@@ -232,18 +232,3 @@ def _read_json(path: Path) -> Any:
         if isinstance(error, StoreRefused):
             raise
         raise StoreRefused("STORE_DAMAGED", f"{path}: not JSON") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file so that a crash leaves the old content or the new."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

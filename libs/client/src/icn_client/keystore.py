@@ -11,13 +11,13 @@ import json
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from icn_crypto.suites import SUITE_NAMES, SigningKey, Suite, key_id
+from icn_localnet import files
 
 from icn_client.transactions import IDENTIFIER_BYTES, KeyPair
 
@@ -233,21 +233,13 @@ def _cause(error: OSError | UnicodeDecodeError) -> str:
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    """Write a file that must not exist yet, 0600, whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")  # mkstemp makes it 0600
+    """Write a file that must not exist yet: an identity is never overwritten."""
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # link fails where rename would replace: an identity is never overwritten.
-        os.link(temporary, path)
+        files.write_private(path, content)
     except FileExistsError:
         raise KeystoreError(f"{path} exists already") from None
     except OSError as error:
         raise KeystoreError(f"{path}: {error.strerror}") from error
-    finally:
-        Path(temporary).unlink()
 
 
 def _derive(passphrase: str, salt: bytes, log2_n: int) -> bytes:

@@ -7,10 +7,10 @@ teller's secret is nothing but a lot.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, Final
+
+from icn_localnet import files
 
 FOLDER: Final = "papers"
 FILE_BYTES_MAX: Final = 65_536
@@ -29,12 +29,7 @@ def write_paper(path: Path, values: dict[str, bytes]) -> None:
     """Keep some bytes, whole or not at all, in the place of what was kept before. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     content = json.dumps({name: value.hex() for name, value in values.items()}, indent=1)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")  # mkstemp makes it 0600
-    with os.fdopen(descriptor, "w") as file:
-        file.write(content + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).replace(path)
+    files.write_private(path, content.encode() + b"\n", may_replace=True)
 
 
 def read_paper(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:

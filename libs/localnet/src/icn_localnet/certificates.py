@@ -51,7 +51,7 @@ class Authority:
             .add_extension(_key_usage(is_authority=True), critical=True)
             .sign(key, hashes.SHA256())
         )
-        files.write_private(self.key, _key_pem(key))
+        files.write_private(self.key, _key_pem(key), may_replace=True)
         files.write_atomically(self.certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, directory: Path) -> TlsFiles:
@@ -88,7 +88,7 @@ class Authority:
             .add_extension(alternatives, critical=False)
             .sign(signer, hashes.SHA256())
         )
-        files.write_private(issued.key, _key_pem(key))
+        files.write_private(issued.key, _key_pem(key), may_replace=True)
         files.write_atomically(issued.authority, authority_pem)
         files.write_atomically(issued.certificate, certificate.public_bytes(serialization.Encoding.PEM))
         return issued

@@ -34,8 +34,12 @@ class NoFreePort(OSError):
     """No port of the range was free in PORT_TRIES_MAX tries."""
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Replace ``path`` so that a reader, also one after a crash, sees the old or the new content, whole."""
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, may_replace: bool = True) -> None:
+    """Write ``path`` so that a reader, also one after a crash, sees the old or the new content, whole.
+
+    Raises:
+        FileExistsError: something is there that it may not replace.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
@@ -44,10 +48,12 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
+        if may_replace:
+            temporary.replace(path)
+        else:
+            os.link(temporary, path)  # which fails where a rename would replace
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -55,9 +61,9 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         os.close(directory)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read."""
-    write_atomically(path, content, mode=0o600)
+def write_private(path: Path, content: bytes, *, may_replace: bool = False) -> None:
+    """Write a file that only its owner can read; as `write_atomically`."""
+    write_atomically(path, content, mode=0o600, may_replace=may_replace)
 
 
 def secret(path: Path) -> str:

@@ -145,7 +145,7 @@ class NatsServer:
             memory_bytes_max=MEMORY_BYTES_MAX,
             file_bytes_max=FILE_BYTES_MAX,
         )
-        files.write_private(self._configuration, text.encode())
+        files.write_private(self._configuration, text.encode(), may_replace=True)
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the prepared process; `wait_until_ready` must follow."""

@@ -331,7 +331,7 @@ def create_network(
     for seat, keys in enumerate(consensus_keys):
         keys_directory = files.make_private_directory(directory / f"validator-{seat}" / "keys")
         seeds = {SUITE_NAMES[suite]: key.seed.hex() for suite, key in keys.items()}
-        files.write_private(keys_directory / KEY_FILE, json.dumps(seeds, indent=1).encode())
+        files.write_private(keys_directory / KEY_FILE, json.dumps(seeds, indent=1).encode(), may_replace=True)
     network = Network(
         directory,
         [

@@ -140,7 +140,9 @@ class ValidatorProcess(HostedProcess):
     def prepare(self) -> None:
         """Write ``validator.json``, which only the owner can read."""
         document = validator_document(*self._inputs)
-        files.write_private(self._directory / "validator.json", json.dumps(document, indent=1).encode())
+        files.write_private(
+            self._directory / "validator.json", json.dumps(document, indent=1).encode(), may_replace=True
+        )
 
 
 def validator_document(

@@ -161,7 +161,9 @@ class PostgresServer:
                 for role in roles
             ]
         )
-        files.write_private(self.directory / "passwords.json", json.dumps(passwords, indent=1).encode())
+        files.write_private(
+            self.directory / "passwords.json", json.dumps(passwords, indent=1).encode(), may_replace=True
+        )
 
     # -- life
 
@@ -286,7 +288,9 @@ class PostgresServer:
                 ).format(sql.Identifier(role), sql.Literal(password))
             )
         passwords = {**self._passwords(), role: password}
-        files.write_private(self.directory / "passwords.json", json.dumps(passwords, indent=1).encode())
+        files.write_private(
+            self.directory / "passwords.json", json.dumps(passwords, indent=1).encode(), may_replace=True
+        )
 
     def create_database(self, database: str, *, template: str = "template0") -> None:
         """Make a database that nobody but the administrator may connect to, as a copy of ``template``."""
@@ -390,7 +394,7 @@ class PostgresServer:
             ("pg_hba.conf", HOST_BASED_AUTHENTICATION),
         ):
             path = self.data_directory / name
-            files.write_private(path, text.encode())
+            files.write_private(path, text.encode(), may_replace=True)
             owner = self.data_directory.stat()
             if owner.st_uid != os.geteuid():
                 os.chown(path, owner.st_uid, owner.st_gid)

@@ -100,3 +100,17 @@ def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_port_is_given_twice_before_its_owner_listens() -> None:
     assert len({files.free_port() for _ in range(200)}) == 200
+
+
+def test_a_private_file_is_not_overwritten_unless_told(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    files.write_private(path, b"one")
+    with pytest.raises(FileExistsError):
+        files.write_private(path, b"two")
+    assert path.read_bytes() == b"one"
+    files.write_private(path, b"three", may_replace=True)
+    assert path.read_bytes() == b"three"
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError):
+        files.write_private(tmp_path / "link", b"four")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["key", "link"]

@@ -136,8 +136,9 @@ def _note(directory: Path, origin: str, found: Any, content: bytes) -> None:
                 f"{directory} is of the zone {before.hex()}, not {found.hash.hex()}", "GENESIS_DIFFERS"
             )
         files.make_private_directory(directory)
-        files.write_private(known, content)
-        files.write_private(directory / GATEWAY_FILE, json.dumps({"url": origin}).encode() + b"\n")
+        files.write_private(known, content, may_replace=True)
+        document = json.dumps({"url": origin}).encode() + b"\n"
+        files.write_private(directory / GATEWAY_FILE, document, may_replace=True)
     except GenesisInvalid as error:
         raise Refused(f"{known}: {error}", "DIRECTORY_UNUSABLE") from None
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -319,12 +318,10 @@ def read_offer_file(path: Path, directory: Path) -> SeatOffer:
 
 def _write_secret(path: Path, content: bytes) -> None:
     """Write a file that must not exist yet and that only its owner can read."""
+    from icn_localnet import files
+
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        files.write_private(path, content)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", "FILE_NOT_WRITTEN") from None
 
