@@ -43,7 +43,7 @@ from icn_ledger.store import state as state_module
 from icn_ledger.store.pruner import HEIGHTS_PER_WAKING, Pruner
 from icn_ledger.store.state import StateStore
 from icn_ledger.usecases import execute_block, final_block
-from icn_ledger.usecases.block_commit import LastingTree, initial_commit
+from icn_ledger.usecases.block_commit import initial_commit
 from icn_ledger.usecases.branches import Branch, BranchCache
 from icn_ledger.usecases.execute_block import Executor
 from icn_ledger.usecases.final_block import FinalBlock
@@ -144,7 +144,7 @@ STAGES: tuple[tuple[object, str, str], ...] = (
     (execute_block, "run_block", "loading, executing"),
     (execute_block, "check_block", "invariants"),
     (execute_block, "encode_leaves", "leaves"),
-    (LastingTree, "update", "state tree"),
+    (execute_block, "update_tree", "state tree"),
     (execute_block, "encode_postings", "postings"),
     (execute_block, "encode_receipts", "receipts"),
     (execute_block, "receipts_root", "root of receipts"),

@@ -180,7 +180,7 @@ fn apply_to_slot(
     Ok(Some(Slot {
         count: u8::try_from(leaves.len()).expect("at most four"),
         hash,
-        leaves: leaves.iter().flat_map(|leaf| leaf.stored).collect(),
+        leaves: leaves.iter().map(|leaf| leaf.stored).collect::<Vec<_>>().concat(),
     }))
 }
 
@@ -205,14 +205,13 @@ fn merged(held: &[u8], changes: &[Change]) -> Vec<Leaf> {
 
 /// The page with these slots, and what it is to the page above.
 fn replace_slots(mut page: Vec<u8>, slots: &[Option<Slot>; 16]) -> (Vec<u8>, Slot) {
-    let leaves: Vec<u8> = (0..16)
-        .flat_map(|at| {
-            slots[at]
-                .as_ref()
-                .map_or_else(|| held_leaves(&page, at), |slot| &slot.leaves)
-                .to_vec()
-        })
-        .collect();
+    let mut leaves = Vec::with_capacity(16 * SLOT_LEAVES_MAX * LEAF);
+    for (at, slot) in slots.iter().enumerate() {
+        let held = slot
+            .as_ref()
+            .map_or_else(|| held_leaves(&page, at), |slot| &slot.leaves);
+        leaves.extend_from_slice(held);
+    }
     let mut dirty: u32 = 0;
     for (at, slot) in slots.iter().enumerate() {
         if let Some(slot) = slot {

@@ -123,29 +123,6 @@ def hashed_leaves(leaves: bytes) -> list[HashedLeaf]:
     ]
 
 
-def replace_slot(page: bytes, nibble: int, slot: Slot) -> tuple[bytes, bytes]:
-    """The page with other content in a slot whose count stays, and the hash of its top.
-
-    The commonest step of all, an account's new balance.
-    """
-    _, current, leaves = slot
-    changed = bytearray(page)
-    number = FIRST_SLOT + nibble
-    if leaves:
-        start = LEAVES_START + LEAF_BYTES * sum(page[FIRST_SLOT:number].translate(_HELD_LEAVES))
-        changed[start : start + len(leaves)] = leaves
-    sha256 = hashlib.sha256
-    start = HASH_BYTES * number - HASH_BYTES
-    while number > 1:
-        changed[start : start + HASH_BYTES] = current
-        left = start - HASH_BYTES if number & 1 else start
-        number >>= 1
-        if page[number] >= 2:
-            current = sha256(b"\x01" + changed[left : left + 2 * HASH_BYTES]).digest()
-        start = HASH_BYTES * number - HASH_BYTES
-    return bytes(changed), current
-
-
 def replace_slots(page: bytes, slots: Mapping[int, Slot]) -> tuple[bytes, Slot]:
     """The page with these slots (by nibble), and what it is to the page above.
 
@@ -154,50 +131,60 @@ def replace_slots(page: bytes, slots: Mapping[int, Slot]) -> tuple[bytes, Slot]:
     """
     changed = bytearray(page)
     keeps_counts = True
-    numbers: list[int] = []
+    mask = 0
     for nibble, (count, current, leaves) in slots.items():
         number = FIRST_SLOT + nibble
-        numbers.append(number)
-        changed[HASH_BYTES * number - HASH_BYTES : HASH_BYTES * number] = current
+        mask |= 1 << nibble
+        changed[_NODE[number]] = current
         if count != page[number]:
             keeps_counts = False
             changed[number] = count
         elif leaves and keeps_counts:
             start = LEAVES_START + LEAF_BYTES * sum(page[FIRST_SLOT:number].translate(_HELD_LEAVES))
             changed[start : start + len(leaves)] = leaves
+    above = _ABOVE_LEFT[mask & 255] + _ABOVE_RIGHT[mask >> 8]
     if not keeps_counts:
         changed[LEAVES_START:] = b"".join(
             slots[nibble][2] if nibble in slots else slot_leaves(page, nibble) for nibble in range(SLOTS)
         )
-    top = _rehash(changed, numbers)
-    count = changed[1]
-    return bytes(changed), (count, top, bytes(changed[LEAVES_START:]) if count < MANY else b"")
-
-
-def _rehash(page: bytearray, numbers: list[int]) -> bytes:
-    """Hash and count again every node above these slots; the hash of the top."""
+        for number in (*above, 1):
+            changed[number] = min(changed[2 * number] + changed[2 * number + 1], MANY)
     sha256 = hashlib.sha256
-    while True:
-        above: list[int] = []
-        for number in numbers:
-            parent = number >> 1
-            if above and above[-1] == parent:
-                continue
-            above.append(parent)
-            left = number & -2
-            count = page[left] + page[left + 1]
-            page[parent] = count if count < MANY else MANY
-            start = HASH_BYTES * left - HASH_BYTES
-            if count >= 2:
-                current = sha256(b"\x01" + page[start : start + 2 * HASH_BYTES]).digest()
-            else:
-                # A subtree with one leaf has that leaf's hash, wherever the leaf lies in it.
-                start += 0 if page[left] else HASH_BYTES
-                current = bytes(page[start : start + HASH_BYTES])
-            if parent == 1:
-                return current
-            page[HASH_BYTES * parent - HASH_BYTES : HASH_BYTES * parent] = current
-        numbers = above
+    for number in above:
+        # A subtree with one leaf has that leaf's hash, wherever the leaf lies in it.
+        changed[_NODE[number]] = (
+            sha256(b"\x01" + changed[_BELOW[number]]).digest()
+            if changed[number] >= 2
+            else changed[_NODE[2 * number if changed[2 * number] else 2 * number + 1]]
+        )
+    stored, count = bytes(changed), changed[1]
+    return stored, (count, top_hash(stored), stored[LEAVES_START:] if count < MANY else b"")
+
+
+_NODE: Final = tuple(slice(HASH_BYTES * number - HASH_BYTES, HASH_BYTES * number) for number in range(32))
+"""Where the hash of a node lies, 2 to 31."""
+_BELOW: Final = tuple(slice(_NODE[2 * number].start, _NODE[2 * number + 1].stop) for number in range(16))
+"""Where the hashes of the two nodes below lie."""
+
+
+def _above(first: int) -> tuple[tuple[int, ...], ...]:
+    """For each choice of eight slots the nodes above them, lowest first, without the top."""
+    return tuple(
+        tuple(
+            number
+            for number in range(15, 1, -1)
+            if any(mask >> slot & 1 and number in _ways_up(FIRST_SLOT + first + slot) for slot in range(8))
+        )
+        for mask in range(256)
+    )
+
+
+def _ways_up(number: int) -> tuple[int, ...]:
+    return number >> 1, number >> 2, number >> 3
+
+
+_ABOVE_LEFT: Final = _above(0)
+_ABOVE_RIGHT: Final = _above(8)
 
 
 EMPTY_PAGE: Final = bytes((LAYOUT,)) + bytes(LEAVES_START - 1)

@@ -10,7 +10,7 @@ Source: docs/spec/state-tree.md; docs/adr/0004-paged-state-tree.md.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -30,7 +30,6 @@ from icn_crypto.state_page import (
     InvalidPage,
     Slot,
     hashed_leaves,
-    replace_slot,
     replace_slots,
     slot_hash,
     slot_leaves,
@@ -128,9 +127,8 @@ class StateTree:
         """``update`` without the accelerator."""
         sha256 = hashlib.sha256
         ordered: list[_Change] = []
-        for key in sorted(changes):
+        for key, value in sorted(changes.items()):
             assert len(key) == KEY_BYTES, "keys come from state_key"
-            value = changes[key]
             if value is None:
                 ordered.append((key, None, EMPTY))
             else:
@@ -185,38 +183,24 @@ class StateTree:
 
     def _apply(self, prefix: bytes, page: bytes, changes: list[_Change], written: _Written) -> Slot | None:
         """Bring sorted changes into a page: what its slot above becomes, None if it stays as it is."""
-        if len(changes) == 1:
-            return self._apply_one(prefix, page, changes[0], written)
+        byte, shift = len(prefix) >> 1, 0 if len(prefix) & 1 else 4
         slots: dict[int, Slot] = {}
-        for nibble, group in _by_nibble(changes, len(prefix)):
-            slot = self._apply_to_slot(prefix, page, nibble, group, written)
+        start, count = 0, len(changes)
+        while start < count:
+            nibble = changes[start][0][byte] >> shift & 15
+            end = start + 1
+            while end < count and changes[end][0][byte] >> shift & 15 == nibble:
+                end += 1
+            slot = self._apply_to_slot(prefix, page, nibble, changes[start:end], written)
             if slot is not None:
                 slots[nibble] = slot
-        return _write(prefix, page, slots, written) if slots else None
-
-    def _apply_one(self, prefix: bytes, page: bytes, change: _Change, written: _Written) -> Slot | None:
-        """``_apply`` for a single change: down to its slot, then up through the pages on the way."""
-        key = change[0]
-        way: list[tuple[bytes, bytes, int]] = []
-        depth = len(prefix)
-        while True:
-            nibble = key[depth >> 1] & 15 if depth & 1 else key[depth >> 1] >> 4
-            if page[FIRST_SLOT + nibble] != MANY:
-                break
-            way.append((prefix, page, nibble))
-            prefix += _NIBBLES[nibble]
-            page = self._page_below(prefix)
-            depth += 1
-        slot = self._apply_to_slot(prefix, page, nibble, [change], written)
-        while slot is not None:
-            if slot[0] == page[FIRST_SLOT + nibble]:
-                written[prefix], top = replace_slot(page, nibble, slot)
-                slot = (page[1], top, b"")
-            else:
-                slot = _write(prefix, page, {nibble: slot}, written)
-            if not way:
-                break
-            prefix, page, nibble = way.pop()
+            start = end
+        if not slots:
+            return None
+        stored, slot = replace_slots(page, slots)
+        stays = slot[0] == MANY or (slot[0] > 0 and not prefix)
+        # Else it goes: the slot above can hold what is left of it.
+        written[prefix] = stored if stays else None
         return slot
 
     def _apply_to_slot(
@@ -228,19 +212,19 @@ class StateTree:
         if page[number] == MANY:
             return self._apply(child, self._page_below(child), changes, written)
         held = slot_leaves(page, nibble)
-        if len(changes) == 1 and held[:KEY_BYTES] in (b"", changes[0][0]) and len(held) <= LEAF_BYTES:
-            # The commonest case of all: a slot for one leaf gets it or a new version of it.
-            _, leaf, leaf_hash = changes[0]
-            if leaf_hash == slot_hash(page, number):
-                return None
-            return EMPTY_SLOT if leaf is None else (1, leaf_hash, leaf)
-        by_key = {leaf[:KEY_BYTES]: (leaf, leaf_hash) for leaf, leaf_hash in hashed_leaves(held)}
-        for key, leaf, leaf_hash in changes:
-            if leaf is None:
-                by_key.pop(key, None)
-            else:
-                by_key[key] = (leaf, leaf_hash)
-        leaves = sorted(by_key.values())
+        if len(changes) == 1 and len(held) <= LEAF_BYTES:
+            key, leaf, leaf_hash = changes[0]
+            if not held or held[:KEY_BYTES] == key:
+                # The commonest case of all: a slot for one leaf gets it or a new version of it.
+                if leaf_hash == slot_hash(page, number):
+                    return None
+                return EMPTY_SLOT if leaf is None else (1, leaf_hash, leaf)
+        changed_keys = [key for key, _, _ in changes]
+        leaves = [(leaf, leaf_hash) for _, leaf, leaf_hash in changes if leaf is not None]
+        for start in range(0, len(held), LEAF_BYTES):
+            if held[start : start + KEY_BYTES] not in changed_keys:
+                leaves += hashed_leaves(held[start : start + LEAF_BYTES])
+        leaves.sort()
         if len(leaves) > SLOT_LEAVES_MAX:
             return self._apply(
                 child, EMPTY_PAGE, [(leaf[:KEY_BYTES], leaf, made) for leaf, made in leaves], written
@@ -249,14 +233,6 @@ class StateTree:
         if top == slot_hash(page, number):
             return None
         return (len(leaves), top, b"".join(leaf for leaf, _ in leaves))
-
-
-def _write(prefix: bytes, page: bytes, slots: Mapping[int, Slot], written: _Written) -> Slot:
-    """Record a changed page, or its going when the slot above can hold what is left of it."""
-    stored, slot = replace_slots(page, slots)
-    stays = slot[0] == MANY or (slot[0] > 0 and not prefix)
-    written[prefix] = stored if stays else None
-    return slot
 
 
 def _leaves_below(page: bytes, number: int) -> list[HashedLeaf]:
@@ -273,22 +249,6 @@ def _leaves_below(page: bytes, number: int) -> list[HashedLeaf]:
 
 def _bit(key: bytes, depth: int) -> int:
     return key[depth >> 3] >> (7 - (depth & 7)) & 1
-
-
-def _by_nibble(changes: list[_Change], depth: int) -> Iterator[tuple[int, list[_Change]]]:
-    """Sorted changes in groups that share the nibble at ``depth``."""
-    byte, is_low = depth >> 1, depth & 1
-    start, count = 0, len(changes)
-    while start < count:
-        whole = changes[start][0][byte]
-        nibble = whole & 15 if is_low else whole >> 4
-        end = start + 1
-        while (
-            end < count and (changes[end][0][byte] & 15 if is_low else changes[end][0][byte] >> 4) == nibble
-        ):
-            end += 1
-        yield nibble, changes[start:end]
-        start = end
 
 
 class _NoPages:

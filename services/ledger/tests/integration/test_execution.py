@@ -18,7 +18,7 @@ from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.state import StateStore, WrongGenesis
 from icn_ledger.usecases.execute_block import Execution, Halted
 from icn_ledger.usecases.final_block import FinalBlock
-from icn_ledger.usecases.ports import ExecutedBlock
+from icn_ledger.usecases.ports import ExecutedBlock, PageNotLoaded
 
 from services.ledger.tests.conftest import (
     Ledger,
@@ -131,6 +131,19 @@ async def test_pages_are_written_at_once_when_many_have_changed(
     async with open_ledger(dsn) as ledger:
         await play(ledger, zone, 3)
     assert query("SELECT pages_height FROM chain") == [(3,)]
+
+
+async def test_pages_that_are_not_in_memory_are_read(
+    zone: Zone, open_ledger: OpenLedger, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = await play(memory_ledger(zone), zone, 20)
+    monkeypatch.setattr("icn_ledger.store.state.PAGES_BEHIND_MAX", 0)
+    async with open_ledger(dsn) as ledger:
+        for number, transactions in enumerate(Workload(make_zone(), 1).blocks(20)):
+            ledger.state._pages.clear()
+            with pytest.raises(PageNotLoaded):
+                ledger.state.pages.get(b"")
+            assert await ledger.execute(*transactions, after_ms=BLOCK_MS) == expected[number]
 
 
 async def test_a_tree_with_another_root_is_not_built_upon(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -39,6 +39,7 @@ from icn_ledger.usecases.ports import (
     BlockCommit,
     EventRows,
     ExecutedBlock,
+    PageNotLoaded,
     RestoredBlock,
     StateBehind,
     StatePruned,
@@ -94,35 +95,20 @@ class WrongGenesis(RuntimeError):
     start."""
 
 
-class KnownPages(Mapping[bytes, bytes | None]):
-    """Pages that a set of keys leads through, taken from memory as they are asked for."""
+class _PagesInMemory:
+    """Pages of the newest tree, as far as they are in memory."""
 
     def __init__(self, unwritten: Mapping[bytes, bytes | None], cache: PageCache) -> None:
         self._unwritten = unwritten
         self._cache = cache
-        self._pages: dict[bytes, bytes | None] = {}
 
-    def __contains__(self, prefix: object) -> bool:
-        if prefix in self._pages:
-            return True
-        assert isinstance(prefix, bytes), "prefixes are bytes"
+    def get(self, prefix: bytes, /) -> bytes | None:
+        """See `Pages`. A page that is read is not touched: whoever reads it for a block writes it, too."""
+        if prefix in self._cache:
+            return self._cache.peek(prefix)
         if prefix in self._unwritten:
-            self._pages[prefix] = self._unwritten[prefix]
-            return True
-        return not self._cache.take((prefix,), self._pages)
-
-    def __getitem__(self, prefix: bytes) -> bytes | None:
-        return self._pages[prefix]
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._pages)
-
-    def __len__(self) -> int:
-        return len(self._pages)
-
-    def add(self, pages: Mapping[bytes, bytes | None]) -> None:
-        """Add pages that were not in the cache."""
-        self._pages.update(pages)
+            return self._unwritten[prefix]
+        raise PageNotLoaded(prefix)
 
 
 class _Position(NamedTuple):
@@ -132,7 +118,7 @@ class _Position(NamedTuple):
     log: Log
     pages_height: int
     """Whose tree the written pages are."""
-    unwritten: Mapping[bytes, bytes | None]
+    unwritten: dict[bytes, bytes | None]
     """Pages changed since, None for those that went."""
     duty: DutyCounts
     """Of the newest block's epoch."""
@@ -265,15 +251,20 @@ class StateStore:
         self._recent.rewind(height, records.controllers, records.allowances)
         return ValidityView(records.controllers, records.allowances)
 
-    async def load_pages(self, keys: Sequence[bytes]) -> KnownPages:
-        """Every page of the newest tree that lies on the way to the keys."""
-        known = KnownPages(self._position.unwritten, self._pages)
-        while missing := missing_prefixes(known, keys):
+    @property
+    def pages(self) -> _PagesInMemory:
+        """Pages of the newest tree that are in memory; PageNotLoaded for others."""
+        return _PagesInMemory(self._position.unwritten, self._pages)
+
+    async def load_pages(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
+        """Every page of the newest tree that lies on the way to the keys, among others."""
+        pages = {**self._pages.entries, **self._position.unwritten}
+        while missing := missing_prefixes(pages, keys):
             async with self._lock, self._database.connection() as connection:
                 found = await fetch_pages(connection, missing)
                 self._pages.put_all(found)
-            known.add(found)
-        return known
+            pages.update(found)
+        return pages
 
     async def load_validator_sets(self, hashes: Collection[bytes]) -> dict[bytes, bytes]:
         """Canonical bytes of sets that were committed, by hash."""
@@ -312,10 +303,11 @@ class StateStore:
         block = replace(commit.block, next_expiry_time_ms=await self._next_expiry(commit))
         commit = replace(commit, block=block)
         position = self._position
-        unwritten, pages_height = {**position.unwritten, **commit.pages}, position.pages_height
-        pages: Mapping[bytes, bytes | None] = {}
-        if height - pages_height >= PAGES_BEHIND_HEIGHTS or len(unwritten) > PAGES_BEHIND_MAX:
-            pages, unwritten, pages_height = unwritten, {}, height
+        unwritten, pages_height = position.unwritten, position.pages_height
+        pages: dict[bytes, bytes | None] = {}
+        changed_pages = len(unwritten) + sum(prefix not in unwritten for prefix in commit.pages)
+        if height - pages_height >= PAGES_BEHIND_HEIGHTS or changed_pages > PAGES_BEHIND_MAX:
+            pages, unwritten, pages_height = {**unwritten, **commit.pages}, {}, height
         text, parameters = block_statement(commit, self._event_rows(commit), pages, pages_height)
         async with self._lock:
             self._is_uncertain = True
@@ -334,6 +326,8 @@ class StateStore:
             )
             self._records.put(changed)
             self._pages.put_all(commit.pages)
+            if not pages:
+                unwritten.update(commit.pages)
             self._blocks.put(height - 1, position.newest)
             self._position = _Position(
                 block, commit.log, pages_height, unwritten, commit.duty, position.snapshot_height

@@ -9,7 +9,7 @@ from functools import lru_cache
 from icn_chain.header import header_hash
 from icn_chain.recovery import RecoveryCertificate
 from icn_crypto.merkle_log import Log, leaf_hash
-from icn_crypto.state_tree import StateTree, Update, state_key
+from icn_crypto.state_tree import StateTree, Update, build, state_key
 from icn_kit.genesis import Genesis
 from icn_kit.trace import Trace
 
@@ -21,7 +21,7 @@ from icn_ledger.domain.records import Namespace, RecordTables
 from icn_ledger.domain.seats import find_validators
 from icn_ledger.domain.working_set import WorkingSet
 from icn_ledger.usecases.breath import LEAVES_ON_LOOP_MAX
-from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock, Pages, State
+from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock, PageNotLoaded, Pages, State
 
 STATE_KEYS_KEPT = 32_768
 """A key costs as much as hashing two nodes; the same records change again and again. About 8 MB."""
@@ -29,32 +29,22 @@ STATE_KEYS_KEPT = 32_768
 _state_key = lru_cache(STATE_KEYS_KEPT)(state_key)
 
 
-class LastingTree:
-    """The state tree, which keeps decoded pages from one block to the next."""
-
-    def __init__(self) -> None:
-        self._source = _CurrentPages()
-        self._tree = StateTree(self._source)
-
-    async def update(self, leaves: Sequence[tuple[Namespace, bytes, bytes | None]], state: State) -> Update:
-        """Put the leaves in the place of those of the newest state; None removes one."""
-        if not leaves:
-            return Update(state.newest.state_root, {})  # no page is loaded to read the root from
-        changes = {_state_key(namespace, identifier): value for namespace, identifier, value in leaves}
-        self._source.pages = await state.load_pages(list(changes))
-        if len(changes) > LEAVES_ON_LOOP_MAX:
-            return await asyncio.to_thread(self._tree.update, changes)
-        return self._tree.update(changes)
+async def update_tree(leaves: Sequence[tuple[Namespace, bytes, bytes | None]], state: State) -> Update:
+    """Put the leaves in the place of those of the newest state; None removes one."""
+    if not leaves:
+        return Update(state.newest.state_root, {})  # no page is loaded to read the root from
+    changes = {_state_key(namespace, identifier): value for namespace, identifier, value in leaves}
+    try:
+        return await _update(changes, state.pages)
+    except PageNotLoaded:
+        return await _update(changes, await state.load_pages(list(changes)))
 
 
-class _CurrentPages:
-    """The pages of the block under way."""
-
-    def __init__(self) -> None:
-        self.pages: Pages = {}
-
-    def get(self, prefix: bytes, /) -> bytes | None:
-        return self.pages.get(prefix)
+async def _update(changes: Mapping[bytes, bytes | None], pages: Pages) -> Update:
+    tree = StateTree(pages)
+    if len(changes) > LEAVES_ON_LOOP_MAX:
+        return await asyncio.to_thread(tree.update, changes)
+    return tree.update(changes)
 
 
 def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[bytes], bytes]) -> BlockCommit:
@@ -66,9 +56,8 @@ def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[by
         header: makes the genesis header from the state root.
     """
     leaves = encode_leaves(records)
-    source = _CurrentPages()
-    update = StateTree(source).update(
-        {state_key(namespace, identifier): value for namespace, identifier, value in leaves}
+    update = build(
+        {state_key(namespace, name): value for namespace, name, value in leaves if value is not None}
     )
     header_bytes = header(update.root)
     log = Log()

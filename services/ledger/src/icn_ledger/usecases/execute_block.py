@@ -23,7 +23,7 @@ from icn_ledger.domain.receipts import encode_postings, encode_receipts, receipt
 from icn_ledger.domain.refusals import InvariantBroken
 from icn_ledger.domain.seats import find_validators
 from icn_ledger.domain.snapshot_proof import SnapshotPlan, SnapshotProof
-from icn_ledger.usecases.block_commit import LastingTree, event_traces, extend_log, sets_made
+from icn_ledger.usecases.block_commit import event_traces, extend_log, sets_made, update_tree
 from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
 from icn_ledger.usecases.final_block import (
     FinalBlock,
@@ -82,7 +82,6 @@ class Executor:
     on_restored: Callable[[], Awaitable[None]] = _nothing
     """Called when the state was restored; an AssertionError of it halts this ledger."""
     _plan: SnapshotPlan = field(default_factory=SnapshotPlan)
-    _tree: LastingTree = field(default_factory=LastingTree)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _halted: str = ""
 
@@ -213,7 +212,7 @@ class Executor:
         changes = outcome.working.changes()
         check_block(outcome, changes, len(transactions))
         leaves = encode_leaves(changes)
-        update = await self._tree.update(leaves, self.state)
+        update = await update_tree(leaves, self.state)
         posted = encode_postings(outcome.working.events)
         receipts = encode_receipts(outcome.receipts, posted)
         log = extend_log(self.state.log, newest, block_hash)

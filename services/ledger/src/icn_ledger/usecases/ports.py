@@ -245,11 +245,19 @@ class SnapshotStore(Protocol):
         with an exception."""
 
 
+class PageNotLoaded(Exception):
+    """A page of the state tree that is not in memory."""
+
+
 class Pages(Protocol):
-    """Pages of one version of the state tree, all that a set of keys leads through."""
+    """Pages of one version of the state tree."""
 
     def get(self, prefix: bytes, /) -> bytes | None:
-        """Bytes of the page, None where there is none."""
+        """Bytes of the page, None where there is none.
+
+        Raises:
+            PageNotLoaded: it has to be loaded first.
+        """
 
 
 class State(Protocol):
@@ -295,8 +303,12 @@ class State(Protocol):
         """Every entry of a contract's storage in the newest state by identifier (contract ‖ key),
         ascending."""
 
+    @property
+    def pages(self) -> Pages:
+        """Pages of the newest tree that are in memory."""
+
     async def load_pages(self, keys: Sequence[bytes]) -> Pages:
-        """Every page of the newest tree that lies on the way to the keys."""
+        """Every page of the newest tree that lies on the way to the keys, among others."""
 
     async def load_validator_sets(self, hashes: Collection[bytes]) -> Mapping[bytes, bytes]:
         """Canonical bytes of sets that were committed, by hash."""
