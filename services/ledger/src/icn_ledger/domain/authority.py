@@ -31,7 +31,13 @@ def signing_keys(
     transaction: Transaction, controller: Controller, time_ms: int
 ) -> tuple[bytes, ...] | AuthorityFault:
     """The public key behind each signature, in their order, or why they do not suffice in a block of this
-    time."""
+    time.
+
+    It is asked up to four times of a transaction, while its controller's keys stay the same object: what does
+    not depend on the time is remembered.
+    """
+    if transaction.granted_by is controller.keys and transaction.granted_threshold == controller.threshold:
+        return transaction.public_keys
     scope: KeyScope | None = None
     public_keys = []
     for suite, key_id, _ in transaction.signatures:
@@ -54,6 +60,10 @@ def signing_keys(
             f"{signed} keys signed, the threshold is {controller.threshold}",
             (("signed", signed), ("threshold", controller.threshold)),
         )
+    else:
+        transaction.granted_by = controller.keys
+        transaction.granted_threshold = controller.threshold
+        transaction.public_keys = tuple(public_keys)
     return tuple(public_keys)
 
 

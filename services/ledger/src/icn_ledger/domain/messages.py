@@ -474,7 +474,7 @@ PLAINLY_VALID = SignatureVerdict(True, 0)
 
 @dataclass(slots=True, eq=False)
 class Transaction:
-    """A transaction whose bytes passed validity rule 1. Only the verdict is set after it was made."""
+    """A transaction whose bytes passed validity rule 1. What it says is not changed after it was made."""
 
     id: bytes
     """32 bytes, the hash of the body."""
@@ -498,7 +498,13 @@ class Transaction:
     """Organizations that its SetAllowance messages name, each once; for a new one another leaf is made."""
     fuel_limit: int = 0
     """Fuel its contract message may use, and is charged; 0 for all other transactions."""
+    granted_by: tuple[ControllerKey, ...] | None = None
+    """Keys of a controller that `authority` found to suffice at any time, with the next two."""
+    granted_threshold: int = 0
+    public_keys: tuple[bytes, ...] = ()
+    """Behind each signature."""
     verdict: SignatureVerdict | None = None
+    """What verification said of them."""
     verified_with: tuple[bytes, ...] = ()
     """Public keys behind the verdict. A key id is a short hash, so the verdict speaks of these keys only."""
 

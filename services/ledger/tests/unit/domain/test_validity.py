@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from icn.ledger.v1 import transaction_pb2 as pb
+from icn_ledger.domain.authority import signing_keys
 from icn_ledger.domain.limits import EXPIRY_AHEAD_MS_MAX, FUEL_PER_BLOCK_MAX, SEQUENCE_AHEAD_MAX
-from icn_ledger.domain.messages import Transaction
+from icn_ledger.domain.messages import SignatureVerdict, Transaction
 from icn_ledger.domain.parsing import controller_keys, parse_transaction
 from icn_ledger.domain.records import Allowance, AllowanceLimits, Controller
 from icn_ledger.domain.refusals import NotValid
@@ -17,7 +21,6 @@ from icn_ledger.domain.validity import (
     Charge,
     Door,
     Moment,
-    SignatureVerdict,
     Use,
     ValidityView,
     include,
@@ -200,6 +203,28 @@ def test_the_threshold_is_reached_or_not() -> None:
     for signing, reason in ((1, "THRESHOLD_NOT_MET"), (2, ""), (3, "")):
         data = ZONE.transaction(ana, transfer(A, B, 5), keys=ana.keys[:signing], sequence=1)
         assert verdict(data, state) == reason
+
+
+@given(st.randoms(use_true_random=False))
+def test_what_sufficed_once_is_asked_anew_under_another_controller_or_at_another_time(
+    draw: random.Random,
+) -> None:
+    ana = member(keys=3)
+    scope = pb.KeyScope(message_kinds=[6], expire_time_ms=NOW.time_ms)
+    sets = [
+        registered(ana).keys,
+        registered(ana).keys,
+        registered(ana, keys=ana.keys[:2]).keys,
+        registered(ana, keys=[(ana.keys[0], scope), *ana.keys[1:]]).keys,
+    ]
+    signing = draw.sample(ana.keys, draw.randrange(1, 4))
+    data = ZONE.transaction(ana, transfer(A, B, 5), keys=signing, sequence=1)
+    asked_before = parse_transaction(data, ZONE.genesis.hash)
+    for _ in range(20):
+        controller = registered(ana, draw.randrange(1, 4))._replace(keys=draw.choice(sets))
+        time_ms = NOW.time_ms + draw.randrange(2)
+        first = signing_keys(parse_transaction(data, ZONE.genesis.hash), controller, time_ms)
+        assert signing_keys(asked_before, controller, time_ms) == first
 
 
 ACCOUNT_SCOPE = pb.KeyScope(
