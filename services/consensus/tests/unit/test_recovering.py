@@ -17,7 +17,7 @@ from icn_consensus.domain.config import Recovered
 from icn_consensus.domain.events import RecoveryReceived, VoteReceived
 from icn_consensus.domain.records import RecordKind, decode_record
 from icn_consensus.domain.recovering import OFFERS_MAX, RecoveryRefused, consider, on_recovery
-from icn_consensus.domain.recovery import restore
+from icn_consensus.domain.replay import restore
 from icn_sim.ledger import LedgerApplication, founder, genesis_of
 from icn_sim.mutations import MUTATIONS
 from icn_sim.node import Node

@@ -11,7 +11,7 @@ from typing import Final
 from icn_chain.certificate import VoteKind
 from icn_chain.recovery import RecoveryCertificate
 
-from icn_consensus.domain import finality, proposing, receive, recovering, recovery, timing, voting
+from icn_consensus.domain import finality, proposing, receive, recovering, replay, timing, voting
 from icn_consensus.domain.actions import Action
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.events import (
@@ -84,7 +84,7 @@ class Replica:
             SafetyViolation: what is on disk cannot be; the node must stop.
         """
         assert self._started is None, "a replica starts once"
-        self._started = recovery.restore(self._config, self._crypto, recovered, now_ms)
+        self._started = replay.restore(self._config, self._crypto, recovered, now_ms)
         return self._progress()
 
     def step(self, event: Event, now_ms: int) -> list[Action]:
@@ -255,6 +255,6 @@ class Replica:
         if not finality.pursue(state) and not recovering.consider(state):
             return False
         if state.epoch > epoch:
-            recovery.apply_records(state)
+            replay.apply_records(state)
             receive.replay_later_messages(state)
         return True
