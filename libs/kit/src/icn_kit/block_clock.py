@@ -19,6 +19,7 @@ from icn.ledger.v1.service_pb2 import ListBlocksResponse, WatchBlocksResponse
 from prometheus_client import Gauge
 
 from icn_kit.errors import DomainError, FailedPrecondition, Unavailable
+from icn_kit.pauses import doubled
 
 RETRY_SECONDS_MIN = 0.1
 RETRY_SECONDS_MAX = 2.0
@@ -123,7 +124,7 @@ class BlockClock:
                 failures += 1
                 if failures % REPORT_EVERY == 1:
                     _log.info("block stream interrupted", source=number, error=str(error))
-            await asyncio.sleep(min(RETRY_SECONDS_MIN * 2 ** min(failures, 8), RETRY_SECONDS_MAX))
+            await asyncio.sleep(doubled(RETRY_SECONDS_MIN, failures, RETRY_SECONDS_MAX))
 
     async def _see(self, number: int, header_bytes: bytes) -> int:
         """Take a header of one source; its height."""

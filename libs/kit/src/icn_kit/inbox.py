@@ -28,6 +28,7 @@ from icn_kit.envelope import MalformedEvent, parse_envelope
 from icn_kit.errors import DomainError, Unavailable
 from icn_kit.lease import RENEW_SECONDS, Lease, LeaseLost
 from icn_kit.lease import RETRY_SECONDS as LEASE_RETRY_SECONDS
+from icn_kit.pauses import doubled
 from icn_kit.spans import log_span
 from icn_kit.trace import current_trace, parse_traceparent
 
@@ -38,8 +39,9 @@ RUN_LOCK_MS_MAX = 100
 which could be a command's."""
 RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 """Waits before the second to the fifth try. All other events of the consumer wait too: order comes first."""
+UNAVAILABLE_SECONDS_MIN = 0.1
 UNAVAILABLE_SECONDS_MAX = 5.0
-BACKOFF_DOUBLINGS_MAX = 8
+"""Between two tries, doubling."""
 REPORT_EVERY = 12
 """Waits of that length: about once a minute."""
 REDELIVERY_SECONDS = 3600.0
@@ -173,7 +175,7 @@ class Consumer:
                 failures += 1
                 if failures % REPORT_EVERY == 1:
                     _log.warning("consumer interrupted", consumer=self.name, error=str(error))
-                await asyncio.sleep(_backoff_seconds(failures))
+                await asyncio.sleep(doubled(UNAVAILABLE_SECONDS_MIN, failures, UNAVAILABLE_SECONDS_MAX))
 
     async def replay_dead_letters(self) -> tuple[int, int]:
         """Handle again what was put aside; what succeeds is removed. Gives how many succeeded and how many
@@ -352,7 +354,7 @@ class Consumer:
                 waits += 1
                 if waits % REPORT_EVERY == 1:
                     _log.warning("event waits", consumer=self.name, event_id=event.id.hex(), error=str(error))
-                await self._wait(_backoff_seconds(waits))
+                await self._wait(doubled(UNAVAILABLE_SECONDS_MIN, waits, UNAVAILABLE_SECONDS_MAX))
             except LeaseLost:
                 raise
             except Exception as error:  # noqa: BLE001 - the edge: logged, tried again, then put aside
@@ -462,10 +464,6 @@ async def is_level(bus: Bus, service: str, name: str) -> bool:
         check_not_cancelled()
         raise Unavailable("BUS_UNAVAILABLE", f"the stream of {service} does not answer") from error
     return bool(known) and max(known, key=lambda one: one.floor).waiting == 0
-
-
-def _backoff_seconds(failures: int) -> float:
-    return min(0.1 * (1 << min(failures, BACKOFF_DOUBLINGS_MAX)), UNAVAILABLE_SECONDS_MAX)
 
 
 class ConsumerGone(ConnectionError):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from icn_chain.quorum import faults_of
 
+from icn_kit.pauses import doubled
+
 SUSPECT_SECONDS_MIN = 1.0
 SUSPECT_SECONDS_MAX = 30.0
 """A validator that failed is left alone this long, doubling while it goes on failing; `icn up` has it back
@@ -55,7 +57,7 @@ class Standing:
 
     def failed(self, now: float) -> None:
         """It was unreachable at ``now``."""
-        wait = min(SUSPECT_SECONDS_MIN * 2.0 ** min(self.failures, 16), SUSPECT_SECONDS_MAX)
+        wait = doubled(SUSPECT_SECONDS_MIN, self.failures, SUSPECT_SECONDS_MAX)
         self.failures += 1
         self.suspect_until = now + wait
 
@@ -66,7 +68,7 @@ class Standing:
 
     def dissented(self, now: float) -> None:
         """It answered otherwise than those that agreed, at ``now``."""
-        wait = min(SUSPECT_SECONDS_MIN * 2.0 ** min(self.dissents, 16), SUSPECT_SECONDS_MAX)
+        wait = doubled(SUSPECT_SECONDS_MIN, self.dissents, SUSPECT_SECONDS_MAX)
         self.dissents += 1
         self.doubted_until = now + wait
 

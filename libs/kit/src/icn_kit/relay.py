@@ -24,6 +24,7 @@ from icn_kit.errors import Unavailable
 from icn_kit.lease import RENEW_SECONDS, RETRY_SECONDS, Lease, LeaseLost
 from icn_kit.lifecycle import cancel_all
 from icn_kit.outbox import EVENTS_PER_STATEMENT_MAX, events_of_row, notification_channel
+from icn_kit.pauses import doubled
 
 BATCH_BYTES_MAX = 2 * 1024**2
 """Envelopes in one batch: what the relay holds in memory and NATS in one transaction."""
@@ -35,6 +36,7 @@ UNSETTLED_SECONDS_MAX = 1.0
 second."""
 BEHIND_SECONDS = 2.0
 """A relay that is behind the stream leaves the lease to others for longer than they need to take it."""
+FAILED_SECONDS_MIN = 0.1
 FAILED_SECONDS_MAX = 5.0
 BEHIND_REPORT_EVERY = 30
 FAILED_REPORT_EVERY = 12
@@ -193,7 +195,7 @@ class Relay:
                 failures += 1
                 if failures % FAILED_REPORT_EVERY == 1:
                     _log.warning("relay interrupted", service=self._service, error=str(error))
-                await asyncio.sleep(min(0.1 * 2 ** min(failures, 8), FAILED_SECONDS_MAX))
+                await asyncio.sleep(doubled(FAILED_SECONDS_MIN, failures, FAILED_SECONDS_MAX))
 
     async def _publish(self) -> None:
         """Publish while we hold the lease."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from icn_kit.pauses import doubled
+
 FAULTS_MAX: Final = 16
 """Malformed messages on a peer's streams before it is barred. An honest validator sends none; a few lines in
 the log say more than one."""
@@ -41,7 +43,7 @@ class Standing:
         self._faults += 1
         if self._faults < FAULTS_MAX and not is_fatal:
             return 0.0
-        seconds = min(BAR_SECONDS_FIRST * (1 << self._bars), BAR_SECONDS_MAX)
+        seconds = doubled(BAR_SECONDS_FIRST, self._bars, BAR_SECONDS_MAX)
         if seconds < BAR_SECONDS_MAX:
             self._bars += 1
         self._faults = 0
