@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 from icn_consensus.domain import actions as act
-from icn_consensus.domain.record_frames import frame_header, read_frames
+from icn_consensus.domain.record_frames import SECTOR_BYTES, Framing
 
-SECTOR_BYTES: Final = 512
+FRAMING: Final = Framing(b"")
 
 
 class DiskFault(StrEnum):
@@ -18,6 +19,7 @@ class DiskFault(StrEnum):
 
     LOST_TAIL = "lost_tail"
     TORN_WRITE = "torn_write"
+    SCATTERED_WRITE = "scattered_write"
     STALE_SECTOR = "stale_sector"
     FLIPPED_BIT = "flipped_bit"
 
@@ -26,6 +28,7 @@ class DiskFault(StrEnum):
 class _Place:
     """Where a record lies and what it is about."""
 
+    begin: int
     end: int
     epoch: int
     view: int
@@ -41,8 +44,10 @@ class Disk:
     first_height: int = 1
     """Where it begins, or will begin."""
     content: bytearray = field(default_factory=bytearray)
-    """One segment of the log, without its header."""
+    """One segment of the log from the sector in which its first record begins."""
     synced_bytes: int = 0
+    _begin: int = 0
+    """Of the first record in it."""
     _first_sequence: int = 1
     _places: list[_Place] = field(default_factory=list)
 
@@ -57,9 +62,11 @@ class Disk:
 
     def append(self, action: act.Persist) -> None:
         """Write a record; durable when it is synced, or with the next that is."""
-        sequence = self._first_sequence + len(self._places)
-        self.content += frame_header(action.record, sequence, action.epoch, action.view) + action.record
-        self._places.append(_Place(len(self.content), action.epoch, action.view, action.record))
+        sequence, begin = self._first_sequence + len(self._places), len(self.content)
+        synced = sequence - 1 - self._unsynced
+        for part in FRAMING.parts(action.record, sequence, synced, action.epoch, action.view):
+            self.content += part
+        self._places.append(_Place(begin, len(self.content), action.epoch, action.view, action.record))
         if action.is_synced:
             self.synced_bytes = len(self.content)
 
@@ -69,11 +76,10 @@ class Disk:
         Raises:
             RecordLogDamaged: it cannot be trusted.
         """
-        frames = list(
-            read_frames(bytes(self.content), 0, self._first_sequence, is_last=True, where="the log")
-        )
+        content = bytes(self.content)
+        frames = list(FRAMING.read(content, self._begin, self._first_sequence, is_last=True, where="the log"))
         del self._places[len(frames) :]
-        del self.content[self._places[-1].end if self._places else 0 :]
+        del self.content[self._places[-1].end if self._places else self._begin :]
         self.synced_bytes = len(self.content)
         return tuple(frame.payload for frame in frames)
 
@@ -91,38 +97,71 @@ class Disk:
             count += 1
         if not count:
             return
-        cut = self._places[count - 1].end
+        begin = self._places[count - 1].end
+        cut = begin - begin % SECTOR_BYTES
+        self._begin = begin - cut
         del self.content[:cut]
         del self._places[:count]
         for place in self._places:
+            place.begin -= cut
             place.end -= cut
         self._first_sequence += count
-        self.synced_bytes = max(0, self.synced_bytes - cut)
+        self.synced_bytes = max(self._begin, self.synced_bytes - cut)
 
     def forget(self) -> None:
         """Lose the log and nothing else."""
         self.content.clear()
         self._places.clear()
-        self.synced_bytes = 0
+        self.synced_bytes = self._begin = 0
+
+    @property
+    def _unsynced(self) -> int:
+        """Records that are not durable."""
+        count = 0
+        while count < len(self._places) and self._places[-1 - count].end > self.synced_bytes:
+            count += 1
+        return count
 
     def crash(self, choose: random.Random) -> DiskFault | None:
-        """Keep all, none or some bytes of what was not synced; what happened to it, None when nothing."""
-        unsynced = len(self.content) - self.synced_bytes
-        kept = choose.choice((0, unsynced, choose.randint(0, unsynced)))
-        if kept == unsynced:
+        """Keep all, none or some of what was not synced; what happened to it, None when nothing.
+
+        Some is either its first bytes, or any of its sectors while the others read as zeros.
+        """
+        begin, end = self.synced_bytes, len(self.content)
+        kept = choose.choice((0, end - begin, choose.randint(0, end - begin)))
+        if kept == end - begin:
             return None
-        del self.content[self.synced_bytes + kept :]
-        return DiskFault.TORN_WRITE if kept else DiskFault.LOST_TAIL
+        if not kept:
+            del self.content[begin:]
+            return DiskFault.LOST_TAIL
+        if choose.randrange(2):
+            del self.content[begin + kept :]
+            return DiskFault.TORN_WRITE
+        places = sectors(begin, end)
+        for place in choose.sample(places, choose.randint(1, len(places))):
+            self._empty(place)
+        return DiskFault.SCATTERED_WRITE
 
     def go_bad(self, choose: random.Random) -> DiskFault | None:
         """Change bytes that were synced, which no crash does; None when there are none."""
-        if not self.synced_bytes:
+        if self.synced_bytes == self._begin:
             return None
-        at = choose.randrange(self.synced_bytes)
+        at = choose.randrange(self._begin, self.synced_bytes)
         if choose.randrange(2):
             self.content[at] ^= 1 << choose.randrange(8)
             return DiskFault.FLIPPED_BIT
-        begin = at - at % SECTOR_BYTES
-        end = min(begin + SECTOR_BYTES, self.synced_bytes)
-        self.content[begin:end] = bytes(end - begin)
+        begin = max(self._begin, at - at % SECTOR_BYTES)
+        end = min(at - at % SECTOR_BYTES + SECTOR_BYTES, self.synced_bytes)
+        # As the disk had it at an earlier sync: up to a record that began there, zeros behind.
+        earlier = [place.begin for place in self._places if begin <= place.begin < end]
+        self._empty(range(choose.choice([begin, *earlier]), end))
         return DiskFault.STALE_SECTOR
+
+    def _empty(self, place: range) -> None:
+        self.content[place.start : place.stop] = bytes(len(place))
+
+
+def sectors(begin: int, end: int) -> list[range]:
+    """Which places lie in one sector each."""
+    borders = [begin, *range(begin - begin % SECTOR_BYTES + SECTOR_BYTES, end, SECTOR_BYTES), end]
+    return [range(*pair) for pair in pairwise(borders)]

@@ -24,7 +24,7 @@ from icn_consensus.usecases.ports import AncestorUnknown, Choice, FetchRequest, 
 from icn_consensus.usecases.state_sync import fetch_body, restore
 
 from icn_sim.application import at_once
-from icn_sim.disk import Disk
+from icn_sim.disk import Disk, DiskFault
 from icn_sim.forging import FORGED_CHUNK, FORGED_DIGEST, forged
 from icn_sim.ledger import LedgerApplication
 from icn_sim.signatures import SimulatedCrypto
@@ -96,14 +96,17 @@ class Node:
     def start(self) -> None:
         """Boot from disk."""
         assert not self.is_up, "a node starts when it is down"
+        synced = self.disk.synced_payloads()
         try:
             records = self.disk.payloads()
         except RecordLogDamaged as error:
-            if self.seat not in self.network.faulty:
+            if self.seat != self.network.bad_disk_seat:
                 raise PromiseBroken(f"seat {self.seat} after a crash: {error}") from error
             self.has_refused = True
             self.network.tally.reached[Reached.DISK_REFUSED] += 1
             return
+        if self.seat not in self.network.faulty and records[: len(synced)] != synced:
+            raise PromiseBroken(f"seat {self.seat} starts without a record that was synced")
         self.is_up = True
         self.life += 1
         self.replica = Replica(self._config(), self.crypto)
@@ -216,8 +219,9 @@ class Node:
             self.network.tally.faults[Fault.CRASH] += 1
             faults = [self.disk.crash(self.network.random)]
             if self.network.bad_disk_seat == self.seat:
-                self.network.faulty.add(self.seat)
                 faults.append(self.disk.go_bad(self.network.random))
+            if DiskFault.STALE_SECTOR in faults:
+                self.network.faulty.add(self.seat)
             self.network.tally.faults.update(fault for fault in faults if fault is not None)
 
     def lose_and_restore(self, height: int, public_key: bytes) -> None:

@@ -255,8 +255,10 @@ def _check_resumes(network: Network, choose: random.Random) -> int:
 def _check_accusations(network: Network) -> None:
     """Evidence is about who broke the rules, and about nobody else."""
     accused = network.accused
-    contradict = {seat for seat in network.faulty if isinstance(network.nodes[seat], Forger)}
-    if network.bad_disk_seat is not None:
-        contradict.add(network.bad_disk_seat)
+    contradict = {
+        seat
+        for seat in network.faulty
+        if isinstance(network.nodes[seat], Forger) or seat == network.bad_disk_seat
+    }
     if not accused <= contradict:
         raise PromiseBroken(f"nodes {sorted(accused - contradict)} are accused wrongly")

@@ -137,7 +137,8 @@ class Network:
         self.forges_snapshots: int | None = None
         """Who serves snapshots and chunks that are none, and is honest otherwise."""
         self.bad_disk_seat: int | None = None
-        """Whose synced bytes change at its next crash; it counts as faulty from then on."""
+        """Whose synced bytes change at its crashes. It may refuse to start; it counts as faulty once a sector
+        went back to what it held before, which nothing on that disk need show."""
         self.wanted: dict[bytes, None] = {}
         """Transactions of the clients that nobody has told them to be executed."""
         self.acknowledged: set[bytes] = set()
@@ -154,8 +155,8 @@ class Network:
 
     @property
     def honest(self) -> list[Node]:
-        """Nodes that follow the protocol and whose disks keep what they were given."""
-        return [node for node in self.nodes if node.seat not in self.faulty]
+        """Nodes that follow the protocol and whose disks keep what they were given; none that stays away."""
+        return [node for node in self.nodes if node.seat not in self.faulty and not node.has_refused]
 
     def config(self, seat: int) -> Config:
         """What a node is told at its start."""

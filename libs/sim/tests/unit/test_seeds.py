@@ -8,6 +8,7 @@ import random
 import pytest
 from icn_consensus.domain.actions import Action, Fetch, FetchFinalBlocks, Persist, ReportKind
 from icn_consensus.domain.events import Event
+from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_sim import campaign
 from icn_sim.byzantine import LIARS, Equivocator, PageForger
 from icn_sim.campaign import run
@@ -194,7 +195,28 @@ def test_a_crash_keeps_what_was_synced_and_cuts_off_what_is_torn() -> None:
         assert kept in ((b"record 1", b"record 2"), (b"record 1", b"record 2", b"record 3"))
         disk.append(record(4, is_synced=True))
         assert disk.payloads() == (*kept, b"record 4"), "it goes on behind what is left"
-    assert seen == {None, DiskFault.LOST_TAIL, DiskFault.TORN_WRITE}
+    assert seen == {None, DiskFault.LOST_TAIL, DiskFault.TORN_WRITE, DiskFault.SCATTERED_WRITE}
+
+
+def test_a_flipped_bit_is_noticed_and_an_older_sector_is_unless_it_held_the_newest_records() -> None:
+    seen = set()
+    for seed in range(200):
+        choose, disk = random.Random(seed), Disk()
+        for number in range(1, 12):
+            disk.append(Persist(b"record %d" % number * 20, 0, number, number % 2 == 0))
+        disk.prune(0, choose.randint(0, 5))
+        synced = disk.synced_payloads()
+        disk.crash(choose)
+        fault = disk.go_bad(choose)
+        try:
+            kept = disk.payloads()
+        except RecordLogDamaged:
+            seen.add((fault, "refused"))
+        else:
+            seen.add((fault, "forgotten" if len(kept) < len(synced) else "unharmed"))
+            assert kept[: len(synced)] == synced[: len(kept)]
+    stale = DiskFault.STALE_SECTOR
+    assert seen == {(DiskFault.FLIPPED_BIT, "refused"), (stale, "refused"), (stale, "forgotten")}
 
 
 def test_pruning_keeps_the_rest_readable() -> None:

@@ -12,93 +12,141 @@ from zlib import crc32
 
 PAYLOAD_BYTES_MAX: Final = 16 * 1024 * 1024
 """The largest block (4 MiB) with its vote, four times over."""
+SECTOR_BYTES: Final = 512
+"""What a disk writes whole or not at all; those that write 4,096 write eight."""
+PLACE_BYTES: Final = 64
+"""Records begin at a multiple of it, so that a header never lies in two sectors."""
+GAP_BYTES: Final = SECTOR_BYTES // 2
+"""A sector that one flipped bit could empty holds at least so many zeros in a row."""
 
-_RECORD = struct.Struct(">IIQIQ")
-_CHECKED = struct.Struct(">IQIQ")
-"""A record's header without the CRC."""
-_SEQUENCE_OFFSET: Final = 8
-"""Of the sequence number in a record."""
-_ZEROS_BYTES: Final = 4096
-_ZEROS: Final = bytes(_ZEROS_BYTES)
+_HEADER = struct.Struct(">IIQQQQI")
+_CRC = struct.Struct(">I")
+HEADER_BYTES: Final = _HEADER.size + _CRC.size
+_NO_HEADER: Final = bytes(HEADER_BYTES)
+_GAP: Final = bytes(GAP_BYTES)
+_FILLING: Final = b"\xff"
+"""Behind each payload: no flipped bit empties a record's last sector."""
 
 
 class RecordLogDamaged(Exception):
     """The log cannot be trusted to hold everything this validator said. The node must not vote."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"{problem}: what this validator said may be lost, and with this key it must not vote again; "
+            "its organization has to sign a new consensus key (icn validators key new)"
+        )
 
 
 class Frame(NamedTuple):
     """A record in its place."""
 
     sequence: int
+    synced: int
+    """Number of the last record that was durable when it was appended."""
     epoch: int
     view: int
     payload: bytes
     end: int
-    """Offset behind it."""
+    """Offset where the next one begins."""
 
 
-def frame_header(payload: bytes, sequence: int, epoch: int, view: int) -> bytes:
-    """What stands before a payload."""
-    checked = _CHECKED.pack(len(payload), sequence, epoch, view)
-    return _RECORD.pack(len(payload), crc32(payload, crc32(checked)), sequence, epoch, view)
+class _Header(NamedTuple):
+    length: int
+    crc: int
+    """Of payload and filling."""
+    sequence: int
+    synced: int
+    epoch: int
+    view: int
+    has_gap: int
+    """Whether the payload holds `GAP_BYTES` zeros in a row."""
 
 
-def read_frames(
-    content: bytes, offset: int, sequence: int, *, is_last: bool, where: object
-) -> Iterator[Frame]:
-    """Valid records of a segment up to its end or its torn tail.
-
-    Args:
-        content: of the whole segment.
-        offset: where its records begin.
-        sequence: of the first of them.
-        is_last: whether it is the last segment, the only one that may have a torn tail.
-        where: its name, for the error.
-
-    Raises:
-        RecordLogDamaged: what is not valid was on disk once.
-    """
-    while offset < len(content):
-        frame = _frame_at(content, offset)
-        if frame is None or frame.sequence != sequence:
-            if not is_last or _has_later_record(content, offset, sequence):
-                raise RecordLogDamaged(f"{where} is damaged at byte {offset}")
-            return
-        yield frame
-        offset, sequence = frame.end, sequence + 1
+def _record_bytes(length: int) -> int:
+    """Of a record with so long a payload: the next multiple of `PLACE_BYTES`, with one byte of filling at
+    least."""
+    return ((HEADER_BYTES + length) // PLACE_BYTES + 1) * PLACE_BYTES
 
 
-def _frame_at(content: bytes, offset: int) -> Frame | None:
-    """The valid record that begins at ``offset``, if there is one."""
-    if offset + _RECORD.size > len(content):
-        return None
-    length, crc, sequence, epoch, view = _RECORD.unpack_from(content, offset)
-    end = offset + _RECORD.size + length
-    if not 1 <= length <= PAYLOAD_BYTES_MAX or end > len(content):
-        return None
-    payload = content[offset + _RECORD.size : end]
-    if crc32(payload, crc32(_CHECKED.pack(length, sequence, epoch, view))) != crc:
-        return None
-    return Frame(sequence, epoch, view, payload, end)
+class Framing:
+    """How the records of one log are framed: its id is in their checks, so that nothing that others wrote
+    into a payload can pass for a record."""
 
+    def __init__(self, log_id: bytes) -> None:
+        self._crc = crc32(log_id)
 
-def _has_later_record(content: bytes, offset: int, sequence: int) -> bool:
-    """Whether a valid record with a later sequence number begins anywhere behind ``offset``.
+    def parts(self, payload: bytes, sequence: int, synced: int, epoch: int, view: int) -> tuple[bytes, ...]:
+        """Header, payload and filling of a record; ``synced`` is the number of the last durable one."""
+        filling = _FILLING * (_record_bytes(len(payload)) - HEADER_BYTES - len(payload))
+        crc = crc32(filling, crc32(payload))
+        header = _HEADER.pack(len(payload), crc, sequence, synced, epoch, view, _GAP in payload)
+        return header + _CRC.pack(crc32(header, self._crc)), payload, filling
 
-    The upper six bytes of its sequence number can be few, so that a search for them rules nearly every place
-    out; zeros at the end, of which there may be millions, hold no record's beginning.
-    """
-    sequence_last = sequence + len(content) // _RECORD.size
-    last_begin = len(content)
-    while last_begin >= _ZEROS_BYTES and content.endswith(_ZEROS, 0, last_begin):
-        last_begin -= _ZEROS_BYTES
-    for upper in range(sequence >> 16, (sequence_last >> 16) + 1):
-        prefix = upper.to_bytes(6, "big")
-        end = last_begin + _SEQUENCE_OFFSET + len(prefix)
-        at = content.find(prefix, offset + 1 + _SEQUENCE_OFFSET, end)
-        while at >= 0:
-            frame = _frame_at(content, at - _SEQUENCE_OFFSET)
-            if frame is not None and sequence < frame.sequence <= sequence_last:
+    def read(
+        self, content: bytes, offset: int, sequence: int, *, is_last: bool, where: object
+    ) -> Iterator[Frame]:
+        """Valid records of a segment up to its end or its torn tail.
+
+        Args:
+            content: of the whole segment.
+            offset: where its records begin, a multiple of `PLACE_BYTES`.
+            sequence: of the first of them.
+            is_last: whether it is the last segment, the only one that may have a torn tail.
+            where: its name, for the error.
+
+        Raises:
+            RecordLogDamaged: what is not valid was on disk once.
+        """
+        while offset < len(content):
+            frame = self._frame_at(content, offset)
+            if frame is None or frame.sequence != sequence:
+                if not is_last or not self._is_torn(content, offset):
+                    raise RecordLogDamaged(f"{where} is damaged at byte {offset}")
+                if self._was_synced(content, offset, sequence):
+                    raise RecordLogDamaged(f"{where} has lost what was durable at byte {offset}")
+                return
+            yield frame
+            offset, sequence = frame.end, sequence + 1
+
+    def _header_at(self, content: bytes, offset: int) -> _Header | None:
+        """The valid header there, if there is one."""
+        data = content[offset : offset + _HEADER.size]
+        if content[offset + _HEADER.size : offset + HEADER_BYTES] != _CRC.pack(crc32(data, self._crc)):
+            return None
+        return _Header(*_HEADER.unpack(data))
+
+    def _frame_at(self, content: bytes, offset: int) -> Frame | None:
+        """The valid record that begins at ``offset``, if there is one."""
+        header = self._header_at(content, offset)
+        if header is None:
+            return None
+        begin, end = offset + HEADER_BYTES, offset + _record_bytes(header.length)
+        if len(content) < end or crc32(memoryview(content)[begin:end]) != header.crc:
+            return None
+        payload = content[begin : begin + header.length]
+        return Frame(header.sequence, header.synced, header.epoch, header.view, payload, end)
+
+    def _is_torn(self, content: bytes, offset: int) -> bool:
+        """Whether a record that is not valid is what a crash leaves of one that was not synced: its rest is
+        missing, or a sector never reached the disk and reads as zeros. Anything else has changed since."""
+        written = content[offset : offset + HEADER_BYTES]
+        if len(written) < HEADER_BYTES or written == _NO_HEADER:
+            return True
+        header = self._header_at(content, offset)
+        if header is None:
+            return False
+        end = offset + _record_bytes(header.length)
+        if len(content) < end:
+            return True
+        begins = range((offset // SECTOR_BYTES + 1) * SECTOR_BYTES, end, SECTOR_BYTES)
+        empty = [begin for begin in begins if not any(content[begin : min(begin + SECTOR_BYTES, end)])]
+        return bool(empty) and (not header.has_gap or empty[-1] == begins[-1])
+
+    def _was_synced(self, content: bytes, offset: int, sequence: int) -> bool:
+        """Whether a valid record behind ``offset`` says that the one of this number was durable."""
+        for begin in range(offset + PLACE_BYTES, len(content), PLACE_BYTES):
+            header = self._header_at(content, begin)
+            if header is not None and sequence <= header.synced < header.sequence:
                 return True
-            at = content.find(prefix, at + 1, end)
-    return False
+        return False

@@ -14,22 +14,17 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-from icn_consensus.domain.record_frames import (
-    PAYLOAD_BYTES_MAX,
-    Frame,
-    RecordLogDamaged,
-    frame_header,
-    read_frames,
-)
+from icn_consensus.domain.record_frames import PAYLOAD_BYTES_MAX, Frame, Framing, RecordLogDamaged
 
-MAGIC: Final = b"ICNWAL02"
+MAGIC: Final = b"ICNWAL03"
 LOG_ID_BYTES: Final = 16
 SEGMENT_BYTES_MAX: Final = 16 * 1024 * 1024
 """Pruning works by the whole file; at 1,500 transfers a second this is about half a minute."""
 LOG_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 """Without finality nothing can be pruned; the node stops before it fills the disk."""
 
-_HEADER = struct.Struct(">8s32s32s16sIQ")
+_HEADER = struct.Struct(">8s32s32s16sIQ28x")
+"""Ends where a record may begin."""
 _SUFFIX: Final = ".log"
 KEY_NOTE_SUFFIX: Final = ".log-id"
 """Of the file beside the key that names the log it votes with."""
@@ -80,6 +75,7 @@ class RecordLog:
         self._has_failed = False
         self.log_id = b""
         """Random name of this log, 16 bytes."""
+        self._framing = Framing(b"")
         self.sequence = 0
         """Of the record appended last; 0 before the first."""
         self.synced_sequence = 0
@@ -135,11 +131,11 @@ class RecordLog:
             with self._or_fail():
                 self._begin_segment()
         sequence = self.sequence + 1
-        header = frame_header(payload, sequence, epoch, view)
+        parts = self._framing.parts(payload, sequence, self.synced_sequence, epoch, view)
         with self._or_fail():
-            _write_all(self._file, (header, payload))
+            _write_all(self._file, parts)
         segment = self._segments[-1]
-        segment.size_bytes += len(header) + len(payload)
+        segment.size_bytes += sum(map(len, parts))
         segment.newest = max(segment.newest, (epoch, view))
         self.sequence = sequence
         self._has_unsynced = True
@@ -228,7 +224,7 @@ class RecordLog:
                 "itself; without that log the organization has to sign a new consensus key"
             )
         if not self._segments:
-            self.log_id = secrets.token_bytes(LOG_ID_BYTES)
+            self._take_id(secrets.token_bytes(LOG_ID_BYTES))
             self._begin_segment()
             return
         last = self._segments[-1]
@@ -273,13 +269,19 @@ class RecordLog:
             raise RecordLogDamaged(f"{path} should be named {_name(first_sequence)}")
         if self.log_id and log_id != self.log_id:
             raise RecordLogDamaged(f"{path} belongs to another log")
-        self.log_id = log_id
+        self._take_id(log_id)
         return int(first_sequence)
+
+    def _take_id(self, log_id: bytes) -> None:
+        self.log_id = log_id
+        self._framing = Framing(log_id)
 
     def _frames(self, segment: _Segment, *, is_last: bool) -> Iterator[Frame]:
         """Valid records of a segment up to its end or its torn tail."""
         content = segment.path.read_bytes()
-        return read_frames(content, _HEADER.size, segment.first_sequence, is_last=is_last, where=segment.path)
+        return self._framing.read(
+            content, _HEADER.size, segment.first_sequence, is_last=is_last, where=segment.path
+        )
 
     def _begin_segment(self) -> None:
         if self.size_bytes >= LOG_BYTES_MAX:
@@ -307,7 +309,7 @@ def _header_crc(header: bytes) -> int:
 
 
 def _write_all(file: int, parts: tuple[bytes, ...]) -> None:
-    assert len(parts) <= _WRITE_PARTS_MAX, "a record has two parts"
+    assert len(parts) <= _WRITE_PARTS_MAX, "a record has three parts"
     written = os.writev(file, parts)
     total = sum(map(len, parts))
     if written < total:  # a signal or a nearly full disk: the rest, or the error that stopped it
