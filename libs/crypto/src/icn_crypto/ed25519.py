@@ -42,6 +42,10 @@ class Verdict(IntEnum):
     """sB = R + kA."""
 
 
+_VERDICTS: Final = tuple(Verdict)
+"""By number; an enum's own look-up is a call into Python, and a block has hundreds."""
+
+
 def verdict(public_key: bytes, message: bytes, signature: bytes) -> Verdict:
     """The ZIP-215 verdict. Wrong lengths are INVALID; nothing raises."""
     if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
@@ -54,7 +58,7 @@ def verdict(public_key: bytes, message: bytes, signature: bytes) -> Verdict:
 def verdicts(items: Sequence[Item]) -> list[Verdict]:
     """The verdict of each item, in order; the same as one by one."""
     if accelerator is not None:
-        return [Verdict(number) for number in accelerator.ed25519_verdicts(items)]
+        return [_VERDICTS[number] for number in accelerator.ed25519_verdicts(items)]
     return [verdict(*item) for item in items]
 
 
