@@ -148,7 +148,7 @@ STAGES: tuple[tuple[object, str, str], ...] = (
     (execute_block, "encode_postings", "postings"),
     (execute_block, "encode_receipts", "receipts"),
     (execute_block, "receipts_root", "root of receipts"),
-    (final_block, "tree_root", "root of transactions"),
+    (final_block, "root_of", "root of transactions"),
     (state_module, "block_statement", "parameters"),
     (Writer, "execute", "driver"),
 )

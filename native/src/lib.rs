@@ -3,6 +3,7 @@
 //! Optional. Every function gives the results of the Python code it stands in for; the tests of `libs/crypto`
 //! compare both wherever this module can be imported.
 
+mod merkle_log;
 mod signatures;
 mod state_tree;
 
@@ -11,6 +12,8 @@ use pyo3::prelude::*;
 /// The Python module.
 #[pymodule]
 mod icn_native {
+    #[pymodule_export]
+    use crate::merkle_log::merkle_log_root;
     #[pymodule_export]
     use crate::signatures::{ed25519_verdicts, ed25519_verify_batch};
     #[pymodule_export]

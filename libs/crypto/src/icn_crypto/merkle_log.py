@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from icn_crypto.hashing import HASH_BYTES, sha256
+from icn_crypto.native import accelerator
 
 EMPTY_ROOT: Final = sha256(b"")
 """Root of the log without leaves."""
@@ -44,6 +45,13 @@ def tree_root(leaf_hashes: Sequence[bytes]) -> bytes:
     while len(level) > 1:
         level = _parents(level)
     return level[0]
+
+
+def root_of(leaves: Sequence[bytes]) -> bytes:
+    """Root over leaves in order, given as they are."""
+    if accelerator is not None:
+        return accelerator.merkle_log_root(list(leaves))
+    return tree_root([leaf_hash(leaf) for leaf in leaves])
 
 
 @dataclass(slots=True)

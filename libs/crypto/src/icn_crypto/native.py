@@ -16,6 +16,9 @@ class Accelerator(Protocol):
     def ed25519_verify_batch(self, items: Sequence[tuple[bytes, bytes, bytes]]) -> bytes:
         """One byte per item: 1 valid by ZIP-215, 0 not."""
 
+    def merkle_log_root(self, leaves: Sequence[bytes]) -> bytes:
+        """As ``merkle_log.root_of``."""
+
     def state_tree_update(
         self, get: Callable[[bytes], bytes | None], changes: Sequence[tuple[bytes, bytes | None]]
     ) -> tuple[bytes | None, list[tuple[bytes, bytes | None]]]:

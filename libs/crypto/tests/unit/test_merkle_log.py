@@ -15,6 +15,7 @@ from icn_crypto.merkle_log import (
     inclusion_proof,
     is_subtree,
     leaf_hash,
+    root_of,
     subtree_consistency_proof,
     tree_root,
     verify_consistency,
@@ -69,6 +70,7 @@ def test_roots_follow_the_definition(size: int) -> None:
     for leaf in LEAVES[:size]:
         log.append(leaf)
     assert tree_root(LEAVES[:size]) == log.root() == defined_root(LEAVES[:size])
+    assert root_of([bytes([number]) for number in range(size)]) == log.root()
     assert Log.from_bytes(log.to_bytes()) == log
     assert len(log.to_bytes()) == 8 + 32 * size.bit_count()
 

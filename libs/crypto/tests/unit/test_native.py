@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from icn_crypto import ed25519
 from icn_crypto.ed25519 import Verdict, exact_verdict
+from icn_crypto.merkle_log import leaf_hash, tree_root
 from icn_crypto.state_page import InvalidPage
 from icn_crypto.state_tree import StateTree, build
 from icn_crypto.suites import SigningKey, Suite
@@ -124,3 +125,17 @@ def test_a_failing_source_fails_the_update() -> None:
 
     with pytest.raises(ConnectionError):
         icn_native.state_tree_update(failing, [(bytes(32), b"y")])
+
+
+@settings(max_examples=300)
+@given(st.lists(st.binary(max_size=80), max_size=70))
+def test_roots_of_logs_are_those_of_python(leaves: list[bytes]) -> None:
+    assert icn_native.merkle_log_root(leaves) == tree_root([leaf_hash(leaf) for leaf in leaves])
+
+
+def test_a_log_of_thousands_has_the_same_root() -> None:
+    leaves = [str(number).encode() for number in range(4_097)]
+    for size in (255, 256, 257, 4_095, 4_096, 4_097):
+        assert icn_native.merkle_log_root(leaves[:size]) == tree_root(
+            [leaf_hash(leaf) for leaf in leaves[:size]]
+        )

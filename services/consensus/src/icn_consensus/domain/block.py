@@ -27,7 +27,7 @@ from icn_chain.certificate import (
 from icn_chain.header import INTEGER_MAX, BlockHeader, parse_header, proposal_body
 from icn_chain.malformed import MalformedMessage, parse
 from icn_chain.recovery import finality_digest
-from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash, tree_root
+from icn_crypto.merkle_log import root_of
 
 VOTE_BYTES_MAX: Final = 256
 VOTES_KEPT: Final = 512
@@ -122,7 +122,7 @@ def body_of_proposal(header: BlockHeader, parent_view: int) -> bytes:
 
 def transactions_root(transactions: Sequence[bytes]) -> bytes:
     """RFC 9162 root over the transactions' bytes."""
-    return tree_root([leaf_hash(transaction) for transaction in transactions]) if transactions else EMPTY_ROOT
+    return root_of(transactions)
 
 
 def build_block(

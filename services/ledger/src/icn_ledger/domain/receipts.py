@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from icn.ledger.v1 import state_pb2
-from icn_crypto.merkle_log import leaf_hash, tree_root
+from icn_crypto.merkle_log import root_of
 
 from icn_ledger.domain.events import ContractResult, Event, Movement, Receipt
 from icn_ledger.domain.wire import signed
@@ -79,4 +79,4 @@ def _contract_field(result: ContractResult) -> bytes:
 
 def receipts_root(encoded: Sequence[bytes]) -> bytes:
     """RFC 9162 root over receipts in block order."""
-    return tree_root([leaf_hash(receipt) for receipt in encoded])
+    return root_of(encoded)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from icn.consensus.v1 import block_pb2
 from icn_chain.recovery import RecoveryCertificate
-from icn_crypto.merkle_log import leaf_hash, tree_root
+from icn_crypto.merkle_log import root_of
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
 from icn_kit.errors import FailedPrecondition, InvalidArgument
 from icn_kit.genesis import Genesis
@@ -120,7 +120,7 @@ def check_transactions_root(header: block_pb2.BlockHeader, transactions: Sequenc
     Raises:
         InvalidArgument: TRANSACTIONS_ROOT_MISMATCH.
     """
-    if header.transactions_root != tree_root([leaf_hash(data) for data in transactions]):
+    if header.transactions_root != root_of(transactions):
         raise InvalidArgument(
             "TRANSACTIONS_ROOT_MISMATCH", "these are not the transactions that the header names"
         )
