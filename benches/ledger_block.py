@@ -289,11 +289,9 @@ async def measure(
         started = time.process_time()
         known = [bench.cache.read(data) for data in transactions]
         parsed = time.process_time()
-        view = await bench.state.load_validity(
-            touched_by_validity(one.transaction for one in known), bench.state.newest.height
-        )
+        view = await bench.state.load_validity(touched_by_validity(known), bench.state.newest.height)
         wanted = [
-            (one, (view.controllers[one.transaction.principal].keys[0].public_keys[0][1],))  # type: ignore[union-attr]
+            (one, (view.controllers[one.principal].keys[0].public_keys[0][1],))  # type: ignore[union-attr]
             for one in known
         ]
         before = time.process_time()

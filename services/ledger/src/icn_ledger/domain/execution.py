@@ -89,6 +89,7 @@ from icn_ledger.domain.records import (
     Duty,
     RecordTables,
     Unit,
+    new_tuple,
 )
 from icn_ledger.domain.refusals import Refused
 from icn_ledger.domain.seats import change_validators, find_validators, rekey_seat
@@ -212,7 +213,7 @@ class BlockExecution:
             receipt = Receipt(transaction.id, refusal.reason, message_index, refusal.figures)
             working.events.append(TransactionRefused(transaction.payer, transaction.principal, receipt))
         else:
-            receipt = Receipt(transaction.id, "", 0, ())
+            receipt = new_tuple(Receipt, (transaction.id, "", 0, (), None))
         self._receipts.append(receipt)
 
     def finish(self) -> BlockOutcome:

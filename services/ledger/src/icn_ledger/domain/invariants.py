@@ -16,6 +16,9 @@ from icn_ledger.domain.records import Account, Authority, Hold, Membership, Reco
 from icn_ledger.domain.refusals import InvariantBroken
 from icn_ledger.domain.validator_invariants import check_validators
 
+_NO_ACCOUNT = Account(b"", b"", b"", 0, 0, 0)
+"""What a new account was before."""
+
 
 def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int) -> None:
     """Check that a block's changes keep every sum.
@@ -33,9 +36,10 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     given: dict[bytes, int] = defaultdict(int)
     for event in outcome.working.events:
         if type(event) is Movement:
-            posted[event.source] -= event.amount_minor
-            posted[event.destination] += event.amount_minor
-            given[event.source] += event.amount_minor
+            _, _, source, destination, _, amount_minor, _, _, _, _ = event
+            posted[source] -= amount_minor
+            posted[destination] += amount_minor
+            given[source] += amount_minor
     held: dict[bytes, int] = defaultdict(int)
     for identifier, hold in changes.holds.items():
         previous = before.holds[identifier]
@@ -47,23 +51,19 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     for identifier, account in changes.accounts.items():
         if account is None:
             raise InvariantBroken(f"account {identifier.hex()} is gone")
-        previous_account = before.accounts[identifier]
-        balance_before, held_before, given_before = (
-            (0, 0, 0)
-            if previous_account is None
-            else (previous_account.balance_minor, previous_account.held_minor, previous_account.given_minor)
-        )
-        moved = account.balance_minor - balance_before
-        sums[account.unit] += moved
+        _, _, _, balance_before, held_before, _, given_before = before.accounts[identifier] or _NO_ACCOUNT
+        _, _, unit, balance_minor, held_minor, _, given_minor = account
+        moved = balance_minor - balance_before
+        sums[unit] += moved
         _check_account(account)
         if moved != posted.pop(identifier, 0):
             raise InvariantBroken(f"balance of {identifier.hex()} moved by {moved}, not by its postings")
         given_after = given_before + given.get(identifier, 0)
         if given_after > QUANTITY_MAX:  # noqa: PLR1730 - calling min costs as much as all of this
             given_after = QUANTITY_MAX
-        if account.given_minor != given_after:
-            raise InvariantBroken(f"{identifier.hex()} has given {account.given_minor}, not its debits")
-        if account.held_minor - held_before != held.pop(identifier, 0):
+        if given_minor != given_after:
+            raise InvariantBroken(f"{identifier.hex()} has given {given_minor}, not its debits")
+        if held_minor - held_before != held.pop(identifier, 0):
             raise InvariantBroken(f"held of {identifier.hex()} is not the sum of its holds")
     _check_rest("postings", posted)
     _check_rest("holds", held)

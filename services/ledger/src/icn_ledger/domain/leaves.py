@@ -135,14 +135,20 @@ def _decode_unit(leaf: bytes) -> Unit:
 
 def _encode_account(account: Account) -> bytes:
     identifier, owner, unit, balance_minor, held_minor, floor_minor, given_minor = account
-    encoded = b"\x0a\x10" + identifier + b"\x12\x10" + owner + b"\x1a\x10" + unit
-    if balance_minor:
-        encoded += b"\x20" + signed(balance_minor)
-    if held_minor:
-        encoded += b"\x28" + unsigned(held_minor)
-    if floor_minor:
-        encoded += b"\x30" + signed(floor_minor)
-    return encoded + b"\x38" + unsigned(given_minor) if given_minor else encoded
+    return b"".join(
+        (
+            b"\x0a\x10",
+            identifier,
+            b"\x12\x10",
+            owner,
+            b"\x1a\x10",
+            unit,
+            b"\x20" + signed(balance_minor) if balance_minor else b"",
+            b"\x28" + unsigned(held_minor) if held_minor else b"",
+            b"\x30" + signed(floor_minor) if floor_minor else b"",
+            b"\x38" + unsigned(given_minor) if given_minor else b"",
+        )
+    )
 
 
 def _decode_account(leaf: bytes) -> Account:

@@ -15,7 +15,7 @@ from icn_ledger.domain import refusals
 from icn_ledger.domain.events import Movement
 from icn_ledger.domain.limits import QUANTITY_MAX
 from icn_ledger.domain.messages import PlaceHold, Transaction, Transfer
-from icn_ledger.domain.records import Account
+from icn_ledger.domain.records import Account, new_tuple
 from icn_ledger.domain.refusals import Refused
 from icn_ledger.domain.working_set import WorkingSet
 
@@ -109,42 +109,18 @@ def post(
 ) -> None:
     """Debit the source and credit the destination; of the debit ``captured_minor`` was held before."""
     accounts = working.now.accounts
-    source_balance_minor = source.balance_minor - amount_minor
-    destination_balance_minor = destination.balance_minor + amount_minor
+    debtor, debtor_owner, unit, balance_minor, held_minor, floor_minor, given_minor = source
+    creditor, creditor_owner, _, credited_minor, *creditor_rest = destination
+    source_balance_minor = balance_minor - amount_minor
+    destination_balance_minor = credited_minor + amount_minor
     assert source_balance_minor >= -QUANTITY_MAX, "no floor is below that, nor was it at the hold's placing"
-    given_minor = source.given_minor + amount_minor
-    # Written out, since NamedTuple._replace costs three times as much.
-    debited = Account(
-        source.account,
-        source.owner,
-        source.unit,
-        source_balance_minor,
-        source.held_minor - captured_minor,
-        source.floor_minor,
-        given_minor if given_minor <= QUANTITY_MAX else QUANTITY_MAX,
-    )
-    credited = Account(
-        destination.account,
-        destination.owner,
-        destination.unit,
-        destination_balance_minor,
-        destination.held_minor,
-        destination.floor_minor,
-        destination.given_minor,
-    )
-    working.put(accounts, source.account, debited)
-    working.put(accounts, destination.account, credited)
-    working.events.append(
-        Movement(
-            index,
-            transaction.payer,
-            source.account,
-            destination.account,
-            source.unit,
-            amount_minor,
-            source_balance_minor,
-            destination_balance_minor,
-            memo_hash,
-            hold,
-        )
-    )
+    held_minor -= captured_minor
+    given_minor += amount_minor
+    if given_minor > QUANTITY_MAX:  # noqa: PLR1730 - min costs twice as much
+        given_minor = QUANTITY_MAX
+    debited = (debtor, debtor_owner, unit, source_balance_minor, held_minor, floor_minor, given_minor)
+    credited = (creditor, creditor_owner, unit, destination_balance_minor, *creditor_rest)
+    working.put(accounts, debtor, new_tuple(Account, debited))
+    working.put(accounts, creditor, new_tuple(Account, credited))
+    moved = (debtor, creditor, unit, amount_minor, source_balance_minor, destination_balance_minor)
+    working.events.append(new_tuple(Movement, (index, transaction.payer, *moved, memo_hash, hold)))

@@ -9,6 +9,7 @@ from icn.ledger.v1 import state_pb2
 from icn_crypto.merkle_log import root_of
 
 from icn_ledger.domain.events import ContractResult, Event, Movement, Receipt
+from icn_ledger.domain.records import new_tuple
 from icn_ledger.domain.wire import signed
 
 _LENGTHS = tuple(bytes((length,)) for length in range(128))
@@ -28,20 +29,29 @@ def encode_postings(events: Sequence[Event]) -> list[Posted]:
     posted = []
     for event in events:
         if type(event) is Movement:
-            source, destination, amount_minor = event.source, event.destination, event.amount_minor
-            posted.append(
-                Posted(
-                    event,
-                    _posting(source, destination, -amount_minor, event.source_balance_minor),
-                    _posting(destination, source, amount_minor, event.destination_balance_minor),
-                )
+            _, _, source, destination, _, amount_minor, source_minor, destination_minor, _, _ = event
+            debit: tuple[bytes, ...] = (
+                b"\x0a\x10",
+                source,
+                b"\x12\x10",
+                destination,
+                b"\x18",
+                signed(-amount_minor),
             )
+            credit: tuple[bytes, ...] = (
+                b"\x0a\x10",
+                destination,
+                b"\x12\x10",
+                source,
+                b"\x18",
+                signed(amount_minor),
+            )
+            if source_minor:
+                debit += (b"\x20", signed(source_minor))
+            if destination_minor:
+                credit += (b"\x20", signed(destination_minor))
+            posted.append(new_tuple(Posted, (event, b"".join(debit), b"".join(credit))))
     return posted
-
-
-def _posting(account: bytes, counter_account: bytes, amount_minor: int, balance_minor: int) -> bytes:
-    encoded = b"\x0a\x10" + account + b"\x12\x10" + counter_account + b"\x18" + signed(amount_minor)
-    return encoded + b"\x20" + signed(balance_minor) if balance_minor else encoded
 
 
 def encode_receipts(receipts: Sequence[Receipt], posted: Sequence[Posted]) -> list[bytes]:

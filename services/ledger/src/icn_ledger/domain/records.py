@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from icn_ledger.domain.limits import POLL_MS_MIN_DEFAULT, RECOVERY_LAPSE_MS
 
@@ -53,6 +53,17 @@ class KeyScope(NamedTuple):
     """Accounts that may be debited, ascending; empty means all of the principal's."""
     expire_time_ms: int
     """Last block time it may sign for; 0 means no end."""
+
+
+Made = TypeVar("Made")
+
+
+class _NewTuple(Protocol):
+    def __call__(self, kind: type[Made], fields: tuple[Any, ...], /) -> Made: ...
+
+
+new_tuple = cast(_NewTuple, tuple.__new__)
+"""Makes a NamedTuple of all its fields at half the price of its constructor; each transfer makes seven."""
 
 
 class ControllerKey(NamedTuple):
@@ -108,19 +119,13 @@ class Controller(NamedTuple):
 
     def consume(self, lane: int, sequence: int) -> Controller:
         """The controller after ``sequence`` was used in ``lane``."""
-        if len(self.lanes) == 1 and self.lanes[0][0] == lane:
-            lanes: tuple[tuple[int, int], ...] = ((lane, sequence),)
+        principal, threshold, keys, recovery, is_being_recovered, sponsor, lanes, head = self
+        if len(lanes) == 1 and lanes[0][0] == lane:
+            lanes = ((lane, sequence),)
         else:
-            lanes = tuple(sorted({**dict(self.lanes), lane: sequence}.items()))
-        return Controller(
-            self.principal,
-            self.threshold,
-            self.keys,
-            self.recovery,
-            self.is_being_recovered,
-            self.sponsor,
-            lanes,
-            self.head,
+            lanes = tuple(sorted({**dict(lanes), lane: sequence}.items()))
+        return new_tuple(
+            Controller, (principal, threshold, keys, recovery, is_being_recovered, sponsor, lanes, head)
         )
 
     def is_guarded_by(self, principal: bytes) -> bool:
@@ -210,18 +215,14 @@ class Allowance(NamedTuple):
 
     def charge(self, epoch: int, size_bytes: int, signatures: int, fuel: int = 0) -> Allowance:
         """The allowance after a transaction was included in a block of ``epoch``."""
-        if epoch != self.epoch:
-            return Allowance(
-                self.organization, self.limits, epoch, size_bytes, signatures, self.used_state_leaves, fuel
-            )
-        return Allowance(
-            self.organization,
-            self.limits,
-            epoch,
-            self.used_bytes + size_bytes,
-            self.used_signatures + signatures,
-            self.used_state_leaves,
-            self.used_fuel + fuel,
+        organization, limits, counted, used_bytes, used_signatures, used_state_leaves, used_fuel = self
+        if epoch != counted:
+            used_bytes = used_signatures = used_fuel = 0
+        used_bytes, used_signatures = used_bytes + size_bytes, used_signatures + signatures
+        used_fuel += fuel
+        return new_tuple(
+            Allowance,
+            (organization, limits, epoch, used_bytes, used_signatures, used_state_leaves, used_fuel),
         )
 
     def occupy(self, leaves: int) -> Allowance:

@@ -17,8 +17,14 @@ Item = TypeVar("Item")
 
 async def in_breaths(items: Sequence[Item]) -> AsyncIterator[Item]:
     """The items in order, with a turn of the event loop after every ITEMS_PER_BREATH of them."""
+    async for some in breaths(items):
+        for item in some:
+            yield item
+
+
+async def breaths(items: Sequence[Item]) -> AsyncIterator[Sequence[Item]]:
+    """The items in order, as many at once as are worked on between two turns of the event loop."""
     for start in range(0, len(items), ITEMS_PER_BREATH):
         if start:
             await asyncio.sleep(0)
-        for item in items[start : start + ITEMS_PER_BREATH]:
-            yield item
+        yield items[start : start + ITEMS_PER_BREATH]

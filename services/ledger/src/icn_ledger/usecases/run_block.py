@@ -15,7 +15,7 @@ from icn_ledger.domain.posting import BlockContext, ZoneFacts
 from icn_ledger.domain.records import ZONE_IDENTIFIER, Due, Duty, Namespace, RecordTables
 from icn_ledger.domain.refusals import InvariantBroken, Malformed
 from icn_ledger.domain.touched import touched_behind, touched_directly
-from icn_ledger.usecases.breath import in_breaths
+from icn_ledger.usecases.breath import breaths
 from icn_ledger.usecases.contract_engine import ContractEngine
 from icn_ledger.usecases.ports import State
 from icn_ledger.usecases.run_contracts import run_contracts
@@ -31,8 +31,8 @@ async def read_transactions(transactions: Sequence[bytes], cache: TransactionCac
     """
     read = []
     try:
-        async for data in in_breaths(transactions):
-            read.append(cache.read(data))
+        async for some in breaths(transactions):
+            read += [cache.read(data) for data in some]
     except Malformed as refusal:
         raise InvariantBroken(f"a final block holds a malformed transaction: {refusal.message}") from refusal
     return read
@@ -70,8 +70,9 @@ async def run_block(
     else:
         execution.begin_again(standing.recovery.validators)
     execution.release_due(due)
-    async for transaction in in_breaths(transactions):
-        execution.execute(transaction)
+    async for some in breaths(transactions):
+        for transaction in some:
+            execution.execute(transaction)
     await run_contracts(execution, state, contracts, genesis.hash)
     return execution.finish()
 
