@@ -312,9 +312,8 @@ class Node:
         (check,) = at_once(self.application.check([transaction]))
         if check.reason:
             return
-        admitted = self.pool.add(check.transaction_id, transaction, check.expire_time_ms, 0.0)
+        admitted = self.pool.add(check.transaction_id, transaction, check.expire_time_ms, 0.0, check.place)
         if admitted is Admitted.NEW:
-            self.pool.wake()
             self.tell_pool(has_new=True)
 
     def tell_pool(self, *, has_new: bool = False) -> None:
@@ -408,7 +407,8 @@ class Node:
         def execute() -> events.Event:
             execution = at_once(self.application.execute(final_block_of(action)))
             self.network.learn_set(execution.state.next_validator_set)
-            self.pool.note_executed(header.hash, [identifier for identifier, _ in execution.outcomes])
+            identifiers = [identifier for identifier, _ in execution.outcomes]
+            self.pool.note_executed(header.hash, identifiers, execution.sequences)
             if execution.outcomes:
                 self.pool.wake()
             self.tell_pool()

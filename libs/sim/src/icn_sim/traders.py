@@ -73,11 +73,15 @@ class Principal:
     def sign(self, *messages: pb.Message, now_ms: int) -> bytes:
         """Its next transaction."""
         self._sequence += 1
+        return self.sign_at(0, self._sequence, *messages, now_ms=now_ms)
+
+    def sign_at(self, lane: int, sequence: int, *messages: pb.Message, now_ms: int) -> bytes:
+        """A transaction at this place, whatever the lane holds."""
         body = pb.TransactionBody(
             principal=self.identifier,
             payer=self._payer.identifier,
-            lane=0,
-            sequence=self._sequence,
+            lane=lane,
+            sequence=sequence,
             expire_time_ms=now_ms + EXPIRY_MS,
             messages=messages,
         ).SerializeToString(deterministic=True)

@@ -139,6 +139,9 @@ class CountingApplication(application_pb2_grpc.ApplicationServiceServicer):
                     reason=reason,
                     expire_time_ms=_expiry(data),
                     executed_height=self.executed.get(identifier, 0),
+                    lane=_lane(data),
+                    sequence=_sequence(data),
+                    lane_sequence=self.lanes[-1].get(_lane(data), 0),
                 )
             )
         return application_pb2.CheckTransactionsResponse(checks=checks)
@@ -220,7 +223,12 @@ class CountingApplication(application_pb2_grpc.ApplicationServiceServicer):
         answer = application_pb2.ExecuteBlockResponse(
             state=state,
             outcomes=[
-                application_pb2.TransactionOutcome(transaction_id=transaction_id(data), receipt=receipt)
+                application_pb2.TransactionOutcome(
+                    transaction_id=transaction_id(data),
+                    receipt=receipt,
+                    lane=_lane(data),
+                    sequence=_sequence(data),
+                )
                 for data, receipt in zip(request.transactions, receipts, strict=True)
             ],
         )

@@ -175,7 +175,7 @@ async def test_what_a_proposal_with_room_does_not_take_is_put_aside(world: World
     world.application.on_prepare = lambda _candidates: Choice((0,), ())
     world.judging.put(prepare())
     await settle()
-    deferred = world.pool.oldest_deferred()
+    deferred = world.pool.first_to_leave()
     assert deferred is not None
     assert deferred.data == b"ahead of its lane"
 
@@ -186,7 +186,7 @@ async def test_what_a_full_proposal_leaves_is_offered_again(world: World, limits
     world.application.on_prepare = lambda _candidates: Choice((0,), ())
     world.judging.put(prepare(**limits))
     await settle()
-    assert world.pool.oldest_deferred() is None
+    assert world.pool.first_to_leave() is None
 
 
 async def test_a_refused_candidate_is_refused_for_the_reason_of_a_second_look(world: World) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
-from icn_consensus.usecases.pool import Admitted, Pool
+from icn_consensus.usecases import pool as pools
+from icn_consensus.usecases.pool import Admitted, Place, Pool
 
 LATER_MS = 2_000_000
 
@@ -142,10 +143,10 @@ def test_what_was_put_aside_is_not_offered_until_something_changes_and_then_come
     assert first is not None
     pool.defer([first])
     assert offered(pool) == [data_of(1), data_of(2)]
-    assert pool.oldest_deferred() is first
+    assert pool.first_to_leave() is first
     pool.wake()
     assert offered(pool) == [data_of(1), data_of(2), data_of(0)]
-    assert pool.oldest_deferred() is None
+    assert pool.first_to_leave() is first, "what a proposal passed over still makes room for others"
 
 
 def test_a_pool_of_nothing_but_what_waits_for_a_gap_has_nothing_pending() -> None:
@@ -174,6 +175,152 @@ def test_expiries_of_transactions_that_left_are_forgotten() -> None:
     assert len(pool._expiries) <= 1_000
 
 
+def in_lane(
+    pool: Pool, sequence: int, lane: bytes = b"lane", *, payer: bytes = b"payer", executed: int = 0
+) -> Admitted:
+    name = b"%s %d" % (lane, sequence)
+    return pool.add(b"id of " + name, name, LATER_MS, 0.0, Place(payer, lane, sequence, executed))
+
+
+def put_aside(pool: Pool) -> None:
+    """A proposal with room left takes nothing of what it was offered."""
+    pool.defer(pool.candidates((), transactions_max=1_000_000, size_bytes_max=1_000_000_000))
+
+
+def test_what_waits_for_a_gap_is_not_pending_and_offered_once_for_the_branch_may_close_it() -> None:
+    pool = Pool()
+    assert in_lane(pool, 2) is Admitted.NEW
+    assert not pool.has_pending
+    assert offered(pool) == [b"lane 2"]
+    put_aside(pool)
+    pool.wake()
+    assert (offered(pool), pool.has_pending) == ([], False)
+
+
+def test_a_transaction_that_closes_the_gap_brings_back_what_waited_behind_it() -> None:
+    pool = Pool()
+    for sequence in (2, 3, 5):
+        in_lane(pool, sequence)
+    put_aside(pool)
+    in_lane(pool, 1)
+    assert sorted(offered(pool)) == [b"lane 1", b"lane 2", b"lane 3"]
+    assert pool.has_pending
+
+
+def test_a_gap_that_others_closed_is_closed_when_that_is_executed_and_no_other_lane_moves() -> None:
+    pool = Pool()
+    in_lane(pool, 2)
+    in_lane(pool, 2, b"other")
+    put_aside(pool)
+    pool.note_executed(b"block", [b"never here"], [(b"lane", 1)])
+    assert (offered(pool), pool.has_pending) == ([b"lane 2"], True)
+
+
+def test_a_verdict_older_than_an_execution_opens_no_gap() -> None:
+    pool = Pool()
+    pool.note_executed(b"block", [b"never here"], [(b"lane", 6)])
+    in_lane(pool, 7, executed=5)
+    assert pool.has_pending
+
+
+def test_lanes_that_stand_still_are_forgotten() -> None:
+    pool = Pool()
+    for number in range(10 * pools.LANE_REMEMBERED_BLOCKS):
+        pool.note_executed(b"block", [], [(b"lane %d" % number, 1)])
+        in_lane(pool, 5, b"gone %d" % number)
+        pool.remove(b"id of gone %d 5" % number)
+    assert len(pool._lanes) <= 2 * pools.LANE_REMEMBERED_BLOCKS
+
+
+def test_what_stands_behind_a_transaction_that_expires_has_a_gap_before_it() -> None:
+    pool = Pool()
+    pool.add(b"id of first", b"first", 1_000, 0.0, Place(b"payer", b"lane", 1))
+    in_lane(pool, 2)
+    in_lane(pool, 3)
+    pool.expire(1_001)
+    assert not pool.has_pending
+    assert pool.deferred == 2
+    in_lane(pool, 1)
+    assert sorted(offered(pool)) == [b"lane 1", b"lane 2", b"lane 3"]
+
+
+def test_exactly_so_many_of_a_lane_may_wait_for_a_gap_and_what_closes_it_is_always_taken() -> None:
+    pool = Pool()
+    numbers = range(2, 3 + pools.LANE_GAPPED_MAX)
+    assert [in_lane(pool, number) for number in numbers] == [Admitted.NEW] * pools.LANE_GAPPED_MAX + [
+        Admitted.BEHIND_GAP
+    ]
+    assert in_lane(pool, 1) is Admitted.NEW
+    assert in_lane(pool, numbers[-1]) is Admitted.NEW, "there is no gap before it any more"
+    assert in_lane(pool, 9_999, b"other") is Admitted.NEW
+
+
+def test_exactly_so_many_of_a_payer_may_wait_for_gaps() -> None:
+    pool = Pool()
+    for number in range(pools.PAYER_GAPPED_MAX):
+        assert in_lane(pool, 2, b"lane %d" % number) is Admitted.NEW
+    assert in_lane(pool, 2, b"another") is Admitted.BEHIND_GAP
+    assert in_lane(pool, 1, b"another") is Admitted.NEW
+    assert in_lane(pool, 2, b"of ben", payer=b"ben") is Admitted.NEW
+
+
+def test_a_pool_full_of_one_payers_transactions_has_room_for_another() -> None:
+    pool = Pool(transactions_max=4)
+    assert [in_lane(pool, 1, lane, payer=b"ana") for lane in (b"a", b"b", b"c")] == [
+        Admitted.NEW,
+        Admitted.NEW,
+        Admitted.PAYER_FULL,
+    ]
+    assert pool.of_payer(b"ana") == (2, len(b"a 1b 1"))
+    assert in_lane(pool, 1, payer=b"ben") is Admitted.NEW
+    pool.remove(b"id of a 1")
+    assert in_lane(pool, 1, b"c", payer=b"ana") is Admitted.NEW
+
+
+def test_a_payers_share_of_the_bytes_is_held_to_the_byte() -> None:
+    size = len(b"lane 1")
+    pool = Pool(bytes_max=4 * size)
+    assert [in_lane(pool, number) for number in (1, 2, 3)][2] is Admitted.PAYER_FULL
+    odd = Pool(bytes_max=4 * size - 1)
+    assert [in_lane(odd, number) for number in (1, 2)][1] is Admitted.PAYER_FULL
+
+
+def test_of_one_sequence_of_a_lane_one_transaction_waits() -> None:
+    pool = Pool()
+    in_lane(pool, 1)
+    rival = pool.add(b"another id", b"other bytes", LATER_MS, 0.0, Place(b"payer", b"lane", 1))
+    assert rival is Admitted.RIVAL
+    pool.remove(b"id of lane 1")
+    assert pool.add(b"another id", b"other bytes", LATER_MS, 0.0, Place(b"payer", b"lane", 1)) is Admitted.NEW
+
+
+def test_gap_transactions_by_the_thousand_put_nothing_before_the_next_honest_one() -> None:
+    pool = Pool()
+    for lane in range(16):
+        for sequence in range(2, 1_252):
+            in_lane(pool, sequence, b"lane %d" % lane)
+    assert len(pool) == 16 * pools.LANE_GAPPED_MAX
+    put_aside(pool)
+    for height in range(20):
+        in_lane(pool, height + 1, b"honest", payer=b"honest")
+        assert offered(pool) == [b"honest %d" % (height + 1)]
+        pool.note_executed(b"%d" % height, [b"id of honest %d" % (height + 1)], [(b"honest", height + 1)])
+        pool.wake()
+        assert not pool.has_pending
+
+
+def test_what_was_passed_over_gets_every_eighth_place_however_much_is_new() -> None:
+    pool = Pool()
+    for number in range(3):
+        add(pool, number)
+    put_aside(pool)
+    for number in range(10, 30):
+        add(pool, number)
+    pool.wake()
+    places = [place for place, data in enumerate(offered(pool)) if data in map(data_of, range(3))]
+    assert places == [7, 15, 22]
+
+
 class PoolModel(RuleBasedStateMachine):
     """Whatever happens, the counts agree with what a slow look at everything says."""
 
@@ -186,10 +333,12 @@ class PoolModel(RuleBasedStateMachine):
         self.bodies: dict[bytes, tuple[bytes, ...]] = {}
         self.covering: set[bytes] = set()
         self.count = 0
+        self.executed: dict[bytes, int] = {}
 
     @rule(number=st.integers(0, 12))
     def admit(self, number: int) -> None:
-        add(self.pool, number)
+        place = Place(b"payer %d" % (number % 3), b"lane %d" % (number % 2), number // 2 + 1)
+        self.pool.add(id_of(number), data_of(number), LATER_MS, 0.0, place)
 
     @rule(target=blocks, numbers=st.lists(st.integers(0, 12), unique=True, max_size=5))
     def propose(self, numbers: list[int]) -> bytes:
@@ -213,8 +362,15 @@ class PoolModel(RuleBasedStateMachine):
     @rule(block=consumes(notarized))
     def execute(self, block: bytes) -> None:
         numbers = [int(data.split()[1]) for data in self.bodies[block]]
-        self.pool.note_executed(block, map(id_of, numbers))
+        sequences = [(b"lane %d" % (number % 2), number // 2 + 1) for number in sorted(numbers)]
+        for lane, sequence in sequences:
+            self.executed[lane] = max(sequence, self.executed.get(lane, 0))
+        self.pool.note_executed(block, map(id_of, numbers), sequences)
         self.covering.discard(block)
+
+    @rule(number=st.integers(0, 12))
+    def drop(self, number: int) -> None:
+        self.pool.remove(id_of(number))
 
     @rule(count=st.integers(0, 8))
     def defer(self, count: int) -> None:
@@ -228,7 +384,22 @@ class PoolModel(RuleBasedStateMachine):
     def counts_agree(self) -> None:
         covered = {data for block in self.covering for data in self.bodies[block]}
         items: list[Any] = list(self.pool._items.values())
-        free = [item for item in items if item.data not in covered and not item.is_deferred]
+        for item in items:
+            here = {one.sequence for one in items if one.lane is item.lane}
+            before = range(self.executed.get(item.lane.name, 0) + 1, item.sequence)
+            assert item.is_gapped == (not here.issuperset(before))
+        free = [
+            item for item in items if item.data not in covered and not (item.is_deferred or item.is_gapped)
+        ]
+        fresh, again = self.pool._fresh, self.pool._again
+        assert sorted([*fresh, *again]) == sorted(item.id for item in items if not item.is_deferred)
+        for payer in {item.payer for item in items}:
+            of_payer = [item for item in items if item.payer is payer]
+            assert self.pool._payers[payer.name] is payer
+            assert (payer.transactions, payer.gapped) == (
+                len(of_payer),
+                sum(item.is_gapped for item in of_payer),
+            )
         assert self.pool.has_pending == bool(free)
         assert self.pool._free == len(free)
         assert self.pool.size_bytes == sum(len(item.data) for item in items)

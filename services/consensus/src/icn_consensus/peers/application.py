@@ -20,6 +20,7 @@ from icn_kit.errors import DeadlineExceeded, DomainError, ErrorKind, RemoteError
 
 from icn_consensus.domain.actions import Branch
 from icn_consensus.domain.block import ExecutedState
+from icn_consensus.usecases.pool import Place
 from icn_consensus.usecases.ports import (
     AncestorUnknown,
     ApplicationRefused,
@@ -88,6 +89,7 @@ class ApplicationCalls(ABC):
                 check.message,
                 check.expire_time_ms,
                 check.executed_height,
+                Place(check.payer, check.lane, check.sequence, check.lane_sequence),
             )
             for check in answer.checks
         ]
@@ -174,7 +176,8 @@ class ApplicationCalls(ABC):
                 f"block {block.height} is refused: {error.reason}: {error.message}"
             ) from error
         outcomes = [(outcome.transaction_id, outcome.receipt) for outcome in answer.outcomes]
-        return Execution(_state(answer.state), outcomes)
+        sequences = [(outcome.lane, outcome.sequence) for outcome in answer.outcomes if outcome.lane]
+        return Execution(_state(answer.state), outcomes, sequences)
 
     async def snapshot(self) -> bytes:
         """The newest snapshot that is kept, empty where none is.

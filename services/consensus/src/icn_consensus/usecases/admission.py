@@ -14,7 +14,7 @@ from icn_kit.trace import current_trace
 
 from icn_consensus.metrics import EVENTS_DROPPED, SUBMITTED
 from icn_consensus.usecases.ends import Ends, News, Sink, SubmitState
-from icn_consensus.usecases.pool import Admitted, Pool, PoolItem
+from icn_consensus.usecases.pool import Admitted, Place, Pool, PoolItem
 from icn_consensus.usecases.ports import Application, TransactionCheck
 
 CHECK_TRANSACTIONS_MAX: Final = 1_000
@@ -40,6 +40,9 @@ POOL_FULL: Final = "POOL_FULL"
 """Stable reason of a refusal for want of room; retry_after_ms says when to try again."""
 HISTORY_MISSING: Final = "HISTORY_MISSING"
 """What an application that began with a snapshot says where it cannot know what was executed before."""
+SEQUENCE_GAP: Final = "SEQUENCE_GAP"
+SEQUENCE_USED: Final = "SEQUENCE_USED"
+"""The application's reasons, also where only the pool knows of the gap, or of who stands there already."""
 RETRY_AFTER_MS: Final = 500
 """What a client is told when the pool is full: about two full blocks are final after it."""
 
@@ -305,28 +308,44 @@ class Admission:
         identifier = check.transaction_id
         admitted = self._add(data, check, now)
         self._tally["client", admitted.value] += 1
-        if admitted is Admitted.FULL:
-            message = f"{len(self._pool)} transactions of {self._pool.size_bytes} bytes wait here already"
+        if admitted not in (Admitted.NEW, Admitted.KNOWN):
+            reason, message, retry_after_ms = self._why_not(admitted, check.place)
             sink.tell(
                 News(
                     position,
                     identifier,
                     SubmitState.REFUSED,
-                    POOL_FULL,
+                    reason,
                     message,
-                    retry_after_ms=RETRY_AFTER_MS,
+                    retry_after_ms=retry_after_ms,
                 )
             )
             return None
         self._ends.wait(identifier, sink, position)
         return self._pool.get(identifier) if admitted is Admitted.NEW else None
 
+    def _why_not(self, admitted: Admitted, place: Place) -> tuple[str, str, int]:
+        """Reason, message and when to try again."""
+        pool = self._pool
+        if admitted is Admitted.RIVAL:
+            return SEQUENCE_USED, f"another transaction of sequence {place.sequence} waits in this pool", 0
+        if admitted is Admitted.BEHIND_GAP:
+            message = f"sequence {place.sequence} has a gap before it, and no more may wait for that here"
+            return SEQUENCE_GAP, message, 0
+        if admitted is Admitted.PAYER_FULL:
+            count, size_bytes = pool.of_payer(place.payer)
+            message = f"{count} transactions of {size_bytes} bytes of the same payer wait here already"
+        else:
+            message = f"{len(pool)} transactions of {pool.size_bytes} bytes wait here already"
+        return POOL_FULL, message, RETRY_AFTER_MS
+
     def _add(self, data: bytes, check: TransactionCheck, now: float) -> Admitted:
-        """Add to the pool; where it is full, what waits for a gap in its lane makes room first."""
-        admitted = self._pool.add(check.transaction_id, data, check.expire_time_ms, now)
-        while admitted is Admitted.FULL and (waiting := self._pool.oldest_deferred()) is not None:
-            self._pool.remove(waiting.id)
+        """Add to the pool; where it is full, what no block could take yet makes room first."""
+        pool, expire_time_ms = self._pool, check.expire_time_ms
+        admitted = pool.add(check.transaction_id, data, expire_time_ms, now, check.place)
+        while admitted is Admitted.FULL and (waiting := pool.first_to_leave()) is not None:
+            pool.remove(waiting.id)
             message = "the pool is full and no block could take it yet"
             self._ends.refuse(waiting.id, POOL_FULL, message, RETRY_AFTER_MS)
-            admitted = self._pool.add(check.transaction_id, data, check.expire_time_ms, now)
+            admitted = pool.add(check.transaction_id, data, expire_time_ms, now, check.place)
         return admitted

@@ -296,7 +296,6 @@ class Driver:
         if from_clients:
             self._forwarder.forward(from_clients)
             self._tell_traces(from_clients)
-        self.pool.wake()
         self._tell_pool(has_new=True)
 
     def _tell_traces(self, items: list[PoolItem]) -> None:
@@ -327,7 +326,8 @@ class Driver:
         if self._executed_time_ms:
             BLOCK_INTERVAL_SECONDS.observe((state.time_ms - self._executed_time_ms) / 1000)
         self._executed_time_ms = state.time_ms
-        self.pool.note_executed(block_hash, [identifier for identifier, _ in outcomes])
+        identifiers = [identifier for identifier, _ in outcomes]
+        self.pool.note_executed(block_hash, identifiers, execution.sequences)
         self.ends.commit(block.height, outcomes)
         for item in self.pool.expire(state.time_ms):
             message = f"it expired at {item.expire_time_ms}, block time is {state.time_ms}"

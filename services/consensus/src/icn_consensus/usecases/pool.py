@@ -1,16 +1,17 @@
 """Transactions that wait for a block: bounded, first come first served, each id once.
 
 What a notarized block includes waits aside until the block is executed (its transactions leave) or abandoned
-(they are free again). What no proposal could take, for instance for a gap in its lane, waits aside until
-something changes.
+(they are free again). What waits for a gap in its lane is offered once, since the branch may close it, and
+waits aside until the lane moves; what else no proposal could take waits until something was executed.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Final
+from itertools import islice
+from typing import Final, NamedTuple
 
 POOL_TRANSACTIONS_MAX: Final = 20_000
 """Five full blocks by the default limits: more would only wait longer."""
@@ -18,6 +19,16 @@ POOL_BYTES_MAX: Final = 32 * 1024 * 1024
 """Thirty-two full blocks by the default limits."""
 NOTED_BLOCKS_MAX: Final = 1_024
 """Twice what the core holds above the final block."""
+PAYER_SHARE: Final = 2
+"""One payer's transactions take one part of so many of the pool at most: others find room beside them."""
+LANE_GAPPED_MAX: Final = 64
+"""Transactions behind a gap of one lane. Nothing pays for them before the gap closes."""
+PAYER_GAPPED_MAX: Final = 2_048
+"""Transactions behind gaps of one payer: all lanes of two members."""
+FRESH_PER_AGAIN: Final = 7
+"""Of eight candidates one was passed over before, so that neither kind keeps the other out."""
+LANE_REMEMBERED_BLOCKS: Final = 64
+"""How many executed blocks a lane without transactions is kept, for verdicts that are still on their way."""
 
 
 class Admitted(Enum):
@@ -26,23 +37,101 @@ class Admitted(Enum):
     NEW = "new"
     KNOWN = "known"
     FULL = "full"
+    PAYER_FULL = "payer_full"
+    """Its payer has its share of the pool."""
+    BEHIND_GAP = "behind_gap"
+    """Its lane has a gap before it, and no more may wait for that."""
+    RIVAL = "rival"
+    """Another transaction of the same lane and sequence is here."""
+
+
+class Place(NamedTuple):
+    """Where a transaction stands among others, as the application says; here it is only compared."""
+
+    payer: bytes = b""
+    """Whose allowance pays; empty where none does."""
+    lane: bytes = b""
+    """Transactions of a lane are included in the order of their sequences, without a gap; empty for none."""
+    sequence: int = 0
+    lane_sequence: int = 0
+    """The lane's newest executed one, when the application looked."""
+
+
+NO_PLACE: Final = Place()
+
+
+class _Lane:
+    """What is here of one lane."""
+
+    __slots__ = ("gapped", "items", "last", "moved_at", "name", "reach")
+
+    def __init__(self, name: bytes, last: int) -> None:
+        self.name = name
+        self.items: dict[int, PoolItem] = {}
+        """By sequence."""
+        self.last = last
+        """Executed last."""
+        self.moved_at = 0
+        """Which block of those executed here moved it."""
+        self.reach = last
+        """Up to here every sequence is executed or here."""
+        self.gapped = 0
+        """Items beyond."""
+
+
+class _Payer:
+    """What is here of one payer."""
+
+    __slots__ = ("gapped", "name", "size_bytes", "transactions")
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.transactions = self.size_bytes = self.gapped = 0
 
 
 class PoolItem:
     """A transaction in the pool."""
 
-    __slots__ = ("admitted_at", "data", "expire_time_ms", "id", "is_deferred", "sent_to", "traceparent")
+    __slots__ = (
+        "admitted_at",
+        "data",
+        "expire_time_ms",
+        "id",
+        "is_deferred",
+        "is_gapped",
+        "lane",
+        "payer",
+        "sent_to",
+        "sequence",
+        "traceparent",
+    )
 
-    def __init__(self, identifier: bytes, data: bytes, expire_time_ms: int, admitted_at: float) -> None:
+    def __init__(
+        self,
+        identifier: bytes,
+        data: bytes,
+        expire_time_ms: int,
+        admitted_at: float,
+        *,
+        payer: _Payer,
+        lane: _Lane | None,
+        sequence: int,
+    ) -> None:
         self.id = identifier
         self.data = data
         self.expire_time_ms = expire_time_ms
         """Block time after which no block can include it."""
         self.admitted_at = admitted_at
         """Monotonic seconds."""
+        self.payer = payer
+        self.lane = lane
+        self.sequence = sequence
         self.sent_to = 0
         """Bits (`Pool.bit`) of the peers that have it from us or gave it to us."""
         self.is_deferred = False
+        """Whether it is offered no more for now."""
+        self.is_gapped = False
+        """Whether a sequence of its lane is missing before it, as far as is known here."""
         self.traceparent = ""
         """Of the client's call, where that is sampled."""
 
@@ -58,7 +147,17 @@ class Pool:
         self._items: dict[bytes, PoolItem] = {}
         self._by_data: dict[bytes, PoolItem] = {}
         self._expiries: list[tuple[int, bytes]] = []
+        self._fresh: dict[bytes, PoolItem] = {}
+        """To be offered first: no proposal has passed them over."""
+        self._again: dict[bytes, PoolItem] = {}
+        """To be offered once more."""
         self._deferred: dict[bytes, PoolItem] = {}
+        """Passed over though no gap is before them: they wait until something was executed."""
+        self._gapped: dict[bytes, PoolItem] = {}
+        self._lanes: dict[bytes, _Lane] = {}
+        """Those with items, and those that moved lately."""
+        self._blocks_executed = 0
+        self._payers: dict[bytes, _Payer] = {}
         self._covers: dict[bytes, int] = {}
         """Transaction bytes → number of notarized blocks, not executed and not abandoned, that hold it."""
         self._noted: dict[bytes, tuple[bytes, ...]] = {}
@@ -91,20 +190,63 @@ class Pool:
         """The transaction of this id."""
         return self._items.get(identifier)
 
-    def add(self, identifier: bytes, data: bytes, expire_time_ms: int, now: float) -> Admitted:
+    def add(
+        self, identifier: bytes, data: bytes, expire_time_ms: int, now: float, place: Place = NO_PLACE
+    ) -> Admitted:
         """Take a transaction that the application would take."""
         if identifier in self._items:
             return Admitted.KNOWN
-        if len(self._items) >= self._transactions_max or self.size_bytes + len(data) > self._bytes_max:
-            return Admitted.FULL
-        item = PoolItem(identifier, data, expire_time_ms, now)
-        self._items[identifier] = item
+        lane = self._find_lane(place)
+        is_gapped = lane is not None and place.sequence > lane.reach + 1
+        refusal = self._refusal(len(data), place, lane, is_gapped=is_gapped)
+        if refusal is not None:
+            return refusal
+        payer = self._payers.get(place.payer)
+        if payer is None:
+            payer = self._payers[place.payer] = _Payer(place.payer)
+        item = PoolItem(
+            identifier, data, expire_time_ms, now, payer=payer, lane=lane, sequence=place.sequence
+        )
+        self._items[identifier] = self._fresh[identifier] = item
         self._by_data[data] = item
         heapq.heappush(self._expiries, (expire_time_ms, identifier))
         self.size_bytes += len(data)
+        payer.transactions += 1
+        payer.size_bytes += len(data)
         if data not in self._covers:
             self._free += 1
+        if lane is not None:
+            lane.items[place.sequence] = item
+            self._lanes[place.lane] = lane
+            if is_gapped:
+                self._hold(item, lane)
+            elif place.sequence > lane.reach:
+                self._advance(lane, lane.last)
         return Admitted.NEW
+
+    def _refusal(
+        self, size_bytes: int, place: Place, lane: _Lane | None, *, is_gapped: bool
+    ) -> Admitted | None:
+        payer = self._payers.get(place.payer)
+        if lane is not None and place.sequence in lane.items:
+            return Admitted.RIVAL
+        is_full = len(self._items) >= self._transactions_max or self.size_bytes + size_bytes > self._bytes_max
+        if is_gapped and (
+            is_full
+            or (lane is not None and lane.gapped >= LANE_GAPPED_MAX)
+            or (payer is not None and payer.gapped >= PAYER_GAPPED_MAX)
+        ):
+            return Admitted.BEHIND_GAP
+        if (
+            place.payer
+            and payer is not None
+            and (
+                PAYER_SHARE * payer.transactions >= self._transactions_max
+                or PAYER_SHARE * (payer.size_bytes + size_bytes) > self._bytes_max
+            )
+        ):
+            return Admitted.PAYER_FULL
+        return Admitted.FULL if is_full else None
 
     def candidates(
         self, branch: Iterable[bytes], *, transactions_max: int, size_bytes_max: int
@@ -113,8 +255,8 @@ class Pool:
         on_branch = {data for block_hash in branch for data in self._noted.get(block_hash, ())}
         chosen: list[PoolItem] = []
         size_bytes = 0
-        for item in self._items.values():
-            if item.is_deferred or item.data in on_branch:
+        for item in self._in_turn():
+            if item.data in on_branch:
                 continue
             size_bytes += len(item.data)
             if len(chosen) >= transactions_max or size_bytes > size_bytes_max:
@@ -122,35 +264,54 @@ class Pool:
             chosen.append(item)
         return chosen
 
+    def _in_turn(self) -> Iterator[PoolItem]:
+        again = iter(self._again.values())
+        for position, item in enumerate(self._fresh.values(), 1):
+            yield item
+            if position % FRESH_PER_AGAIN == 0:
+                yield from islice(again, 1)
+        yield from again
+
     def defer(self, items: Iterable[PoolItem]) -> None:
-        """Put aside what a proposal with room left did not take; `wake` brings it back, behind the others."""
+        """Put aside what a proposal with room left did not take, until its lane moves or `wake`."""
         for item in items:
             if item.id in self._items and not item.is_deferred:
                 if self._is_free(item):
                     self._free -= 1
                 item.is_deferred = True
-                self._deferred[item.id] = item
-                self._items[item.id] = self._items.pop(item.id)
+                self._fresh.pop(item.id, None)
+                self._again.pop(item.id, None)
+                if not item.is_gapped:
+                    self._deferred[item.id] = item
 
-    def oldest_deferred(self) -> PoolItem | None:
-        """Who was put aside first."""
-        return next(iter(self._deferred.values()), None)
+    def first_to_leave(self) -> PoolItem | None:
+        """Who makes room in a full pool: what waits for a gap, then what proposals passed over."""
+        for waiting in (self._gapped, self._deferred, self._again):
+            if waiting:
+                return next(iter(waiting.values()))
+        return None
+
+    def of_payer(self, name: bytes) -> tuple[int, int]:
+        """How many transactions of a payer are here, and their bytes."""
+        payer = self._payers.get(name, _Payer(name))
+        return payer.transactions, payer.size_bytes
 
     @property
     def deferred(self) -> int:
-        """How many are put aside."""
-        return len(self._deferred)
+        """How many wait for a gap or are put aside."""
+        return len(self._gapped) + len(self._deferred)
 
     def oldest_age_seconds(self, now: float) -> float:
         """How long the oldest has waited, 0 when none does. Looks at all: who was put aside has moved."""
         return now - min((item.admitted_at for item in self._items.values()), default=now)
 
     def wake(self) -> None:
-        """Something changed: what was put aside may have a place now."""
+        """Something was executed: what was put aside, and not for a gap, may have a place now."""
         for item in self._deferred.values():
             item.is_deferred = False
             if self._is_free(item):
                 self._free += 1
+        self._again.update(self._deferred)
         self._deferred.clear()
 
     def note_block(self, block_hash: bytes, transactions: tuple[bytes, ...]) -> None:
@@ -178,8 +339,20 @@ class Pool:
             self._notarized_unseen.pop(block_hash, None)
             self._forget(block_hash)
 
-    def note_executed(self, block_hash: bytes, identifiers: Iterable[bytes]) -> None:
-        """A block was executed: its transactions leave."""
+    def note_executed(
+        self, block_hash: bytes, identifiers: Iterable[bytes], sequences: Iterable[tuple[bytes, int]] = ()
+    ) -> None:
+        """A block was executed: its transactions leave, and their lanes move (lane, sequence)."""
+        self._blocks_executed += 1
+        for name, sequence in sequences:
+            lane = self._lanes.get(name)
+            if lane is None:
+                lane = self._lanes[name] = _Lane(name, sequence)
+            else:
+                self._advance(lane, sequence)
+            lane.moved_at = self._blocks_executed
+        if self._blocks_executed % LANE_REMEMBERED_BLOCKS == 0:
+            self._forget_idle_lanes()
         for identifier in identifiers:
             self.remove(identifier)
         self._notarized_unseen.pop(block_hash, None)
@@ -192,10 +365,19 @@ class Pool:
             return
         if self._is_free(item):
             self._free -= 1
+        self._fresh.pop(identifier, None)
+        self._again.pop(identifier, None)
         self._deferred.pop(identifier, None)
         if self._by_data.get(item.data) is item:
             del self._by_data[item.data]
         self.size_bytes -= len(item.data)
+        if item.lane is not None:
+            self._leave_lane(item, item.lane)
+        payer = item.payer
+        payer.transactions -= 1
+        payer.size_bytes -= len(item.data)
+        if payer.transactions == 0:
+            del self._payers[payer.name]
 
     def expire(self, block_time_ms: int) -> list[PoolItem]:
         """Remove and return what no block can include after one of this time was executed."""
@@ -216,7 +398,75 @@ class Pool:
             heapq.heapify(self._expiries)
 
     def _is_free(self, item: PoolItem) -> bool:
-        return not item.is_deferred and item.data not in self._covers
+        return not (item.is_deferred or item.is_gapped) and item.data not in self._covers
+
+    def _find_lane(self, place: Place) -> _Lane | None:
+        """The lane, moved to where the application has seen it; a new one is not kept yet."""
+        if not place.lane:
+            return None
+        lane = self._lanes.get(place.lane)
+        if lane is None:
+            return _Lane(place.lane, place.lane_sequence)
+        if place.lane_sequence > lane.last:
+            self._advance(lane, place.lane_sequence)
+        return lane
+
+    def _forget_idle_lanes(self) -> None:
+        oldest = self._blocks_executed - LANE_REMEMBERED_BLOCKS
+        self._lanes = {
+            name: lane for name, lane in self._lanes.items() if lane.items or lane.moved_at > oldest
+        }
+
+    def _advance(self, lane: _Lane, last: int) -> None:
+        """The lane's sequences up to ``last`` are executed: what follows without a gap waits no more."""
+        lane.last = max(lane.last, last)
+        if lane.last > lane.reach:
+            lane.reach = lane.last
+            if lane.gapped:
+                for sequence, item in lane.items.items():
+                    if item.is_gapped and sequence <= lane.reach:
+                        self._release(item, lane)
+        while (following := lane.items.get(lane.reach + 1)) is not None:
+            lane.reach += 1
+            if following.is_gapped:
+                self._release(following, lane)
+
+    def _leave_lane(self, item: PoolItem, lane: _Lane) -> None:
+        """What stands behind a transaction that leaves unexecuted has a gap before it."""
+        sequence = item.sequence
+        del lane.items[sequence]
+        if item.is_gapped:
+            self._release(item, lane)
+        elif sequence > lane.last:
+            for behind in range(sequence + 1, lane.reach + 1):
+                self._hold(lane.items[behind], lane)
+            lane.reach = sequence - 1
+        if not lane.items and lane.moved_at == 0:
+            del self._lanes[lane.name]
+
+    def _hold(self, item: PoolItem, lane: _Lane) -> None:
+        """There is a gap before the item now."""
+        if self._is_free(item):
+            self._free -= 1
+        item.is_gapped = True
+        lane.gapped += 1
+        item.payer.gapped += 1
+        self._deferred.pop(item.id, None)
+        self._gapped[item.id] = item
+
+    def _release(self, item: PoolItem, lane: _Lane) -> None:
+        """There is no gap before the item any more, or it is leaving."""
+        item.is_gapped = False
+        lane.gapped -= 1
+        item.payer.gapped -= 1
+        del self._gapped[item.id]
+        if item.id not in self._items:
+            return
+        if item.is_deferred:
+            item.is_deferred = False
+            self._fresh[item.id] = item
+        if self._is_free(item):
+            self._free += 1
 
     def _cover(self, block_hash: bytes) -> None:
         if block_hash in self._covering:
@@ -227,7 +477,7 @@ class Pool:
             count = covers.get(data, 0)
             if count == 0:
                 item = self._by_data.get(data)
-                if item is not None and not item.is_deferred:
+                if item is not None and self._is_free(item):
                     self._free -= 1
             covers[data] = count + 1
 
@@ -244,5 +494,5 @@ class Pool:
                 continue
             del covers[data]
             item = self._by_data.get(data)
-            if item is not None and not item.is_deferred:
+            if item is not None and self._is_free(item):
                 self._free += 1

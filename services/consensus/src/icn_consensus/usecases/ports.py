@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from icn_consensus.domain.actions import Branch, MessageKind
 from icn_consensus.domain.block import ExecutedState
 from icn_consensus.usecases.ends import Sink
+from icn_consensus.usecases.pool import NO_PLACE, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class TransactionCheck(NamedTuple):
     expire_time_ms: int
     executed_height: int
     """0 unless this id is executed."""
+    place: Place = NO_PLACE
 
 
 class Choice(NamedTuple):
@@ -71,6 +73,8 @@ class Execution(NamedTuple):
     state: ExecutedState
     outcomes: Sequence[tuple[bytes, bytes]]
     """Id and receipt per transaction, in order."""
+    sequences: Sequence[tuple[bytes, int]] = ()
+    """Lane and sequence per transaction, in order, where the application has lanes."""
 
 
 class AncestorUnknown(Exception):

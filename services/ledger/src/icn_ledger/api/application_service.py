@@ -71,6 +71,11 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
             if check.reason:
                 added.reason = check.reason
                 added.message = check.message
+            else:
+                added.payer = check.payer
+                added.lane = check.lane
+                added.sequence = check.sequence
+                added.lane_sequence = check.lane_sequence
         return answer
 
     async def GetValidatorSet(self, request: Any, _context: Any) -> application_pb2.GetValidatorSetResponse:
@@ -132,13 +137,16 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
                 tuple((trace.index, trace.traceparent) for trace in request.traces),
             )
         )
-        return application_pb2.ExecuteBlockResponse(
-            state=await self._executed_state(execution.block),
-            outcomes=[
-                application_pb2.TransactionOutcome(transaction_id=identifier, receipt=receipt)
-                for identifier, receipt in execution.outcomes
-            ],
-        )
+        answer = application_pb2.ExecuteBlockResponse(state=await self._executed_state(execution.block))
+        add = answer.outcomes.add
+        for (identifier, receipt), data in zip(execution.outcomes, request.transactions, strict=True):
+            transaction = self._cache.read(data)
+            added = add()
+            added.transaction_id = identifier
+            added.receipt = receipt
+            added.lane = transaction.lane_name
+            added.sequence = transaction.sequence
+        return answer
 
     async def GetSnapshot(self, _request: Any, _context: Any) -> application_pb2.GetSnapshotResponse:
         return application_pb2.GetSnapshotResponse(snapshot=await self._snapshots.newest() or b"")

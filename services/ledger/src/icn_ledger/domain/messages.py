@@ -513,6 +513,11 @@ class Transaction:
         """Whether it runs after all native transactions of its block."""
         return self.fuel_limit > 0
 
+    @property
+    def lane_name(self) -> bytes:
+        """Its lane, told from those of other principals."""
+        return self.principal + bytes((self.lane,))
+
     def verdict_with(self, keys: tuple[bytes, ...]) -> SignatureVerdict | None:
         """The verdict with these public keys, None when it was not reached yet."""
         return self.verdict if self.verified_with == keys else None

@@ -32,6 +32,13 @@ class TransactionCheck(NamedTuple):
     expire_time_ms: int
     executed_height: int
     """The height that executed this id, 0 when none did."""
+    payer: bytes = b""
+    """This and what follows is set where it may enter."""
+    lane: bytes = b""
+    """`Transaction.lane_name`."""
+    sequence: int = 0
+    lane_sequence: int = 0
+    """Consumed last in the lane."""
 
 
 async def check_transactions(
@@ -105,9 +112,21 @@ async def _judge_each(
         if one.expire_time_ms < moment.time_ms:
             then = Moment(moment.epoch, max(possible_from_ms, one.expire_time_ms))
         refusal = _refusal(one, view, alone, then, signatures)
-        reason, message = ("", "") if refusal is None else (refusal.reason, refusal.message)
-        checks.append(TransactionCheck(one.id, reason, message, one.expire_time_ms, 0))
+        checks.append(_welcome(one, view) if refusal is None else _refused(one, refusal))
     return checks
+
+
+def _welcome(one: Transaction, view: ValidityView) -> TransactionCheck:
+    controller = view.controllers[one.principal]
+    assert controller is not None, "without one it is refused"
+    last = controller.last_sequence(one.lane)
+    return TransactionCheck(
+        one.id, "", "", one.expire_time_ms, 0, one.payer, one.lane_name, one.sequence, last
+    )
+
+
+def _refused(one: Transaction, refusal: NotValid) -> TransactionCheck:
+    return TransactionCheck(one.id, refusal.reason, refusal.message, one.expire_time_ms, 0)
 
 
 def _malformed(refusal: Malformed) -> TransactionCheck:
