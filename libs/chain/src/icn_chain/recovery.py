@@ -28,6 +28,8 @@ from icn_chain.validator_set import SEATS_MAX, VALIDATOR_SET_BYTES_MAX, Validato
 
 RECOVERY_BYTES_MAX: Final = 768 * 1024
 """Fifty seats with keys of two suites, and 34 controllers with their proofs, take about 600 kB."""
+BLOCK_ROOM_BYTES: Final = 1_024
+"""What a block holds beside its certificate at least: its header, tags and lengths."""
 BODY_BYTES_MAX: Final = VALIDATOR_SET_BYTES_MAX + 256 * 1024
 CONTROLLER_BYTES_MAX: Final = 66_560
 """As proof.md says of a leaf."""

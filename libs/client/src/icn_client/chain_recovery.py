@@ -19,6 +19,7 @@ from icn_chain.epochs import ProofInvalid, read_header
 from icn_chain.header import BlockHeader
 from icn_chain.malformed import MalformedMessage
 from icn_chain.recovery import (
+    BLOCK_ROOM_BYTES,
     Endorsement,
     RecoveryCertificate,
     RecoveryInvalid,
@@ -185,7 +186,7 @@ async def prepare(connection: Connection, offers: Mapping[bytes, SeatOffer], now
 
     Raises:
         FailedPrecondition: RECOVERY_FORKED: two validators have different chains; OFFERS_MISMATCH: these are
-            not the seated organizations' offers; CONSENSUS_KEY_USED.
+            not the seated organizations' offers; CONSENSUS_KEY_USED; RECOVERY_TOO_LARGE.
         Unavailable: NO_VALIDATOR: none answers, or the highest has not executed all it has; CHAIN_MOVES.
         RecoveryFileInvalid: what the validators prove does not hold.
     """
@@ -227,7 +228,27 @@ async def prepare(connection: Connection, offers: Mapping[bytes, SeatOffer], now
         if proven.header != proof.header:
             raise Unavailable("CHAIN_MOVES", "the validator executes blocks: its chain needs no recovery")
         controllers.append((proven.value, proven.state_proof))
-    return RecoveryFile(genesis.hash, proof, body, tuple(controllers), {})
+    file = RecoveryFile(genesis.hash, proof, body, tuple(controllers), {})
+    check_fits(file, seated.quorum, genesis)
+    return file
+
+
+def check_fits(file: RecoveryFile, quorum: int, genesis: Genesis) -> None:
+    """Pass when so many organizations' certificate, before they sign, fits into a block of the zone.
+
+    Raises:
+        FailedPrecondition: RECOVERY_TOO_LARGE: it cannot be signed small enough.
+    """
+    smallest = set(sorted(file.controllers, key=lambda pair: len(pair[0]) + len(pair[1]))[:quorum])
+    certificate = _certificate(file, [pair for pair in file.controllers if pair in smallest])
+    size_bytes, size_bytes_max = len(certificate.data), genesis.limits.bytes_max - BLOCK_ROOM_BYTES
+    if size_bytes > size_bytes_max:
+        raise FailedPrecondition(
+            "RECOVERY_TOO_LARGE",
+            f"it has {size_bytes} bytes without signatures, a block takes one of {size_bytes_max}",
+            size_bytes=size_bytes,
+            size_bytes_max=size_bytes_max,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,19 @@ import pytest
 from icn.ledger.v1.state_pb2 import ControllerLeaf
 from icn.ledger.v1.transaction_pb2 import ControllerKey, PublicKey
 from icn_chain.epochs import read_header
-from icn_chain.recovery import build_body, check_recovery, parse_recovery
+from icn_chain.recovery import (
+    BLOCK_ROOM_BYTES,
+    build_body,
+    build_certificate,
+    check_recovery,
+    parse_recovery,
+)
 from icn_chain.validator_set import Validator, ValidatorSet, parse_validator_set
 from icn_client.chain_recovery import (
     RecoveryFile,
     RecoveryFileInvalid,
     check_file,
+    check_fits,
     read_recovery_file,
     sign,
 )
@@ -27,6 +34,7 @@ from icn_client.light.proof_file import ProofFile
 from icn_client.transactions import KeyPair
 from icn_crypto.possession import prove_possession
 from icn_crypto.state_tree import StateTree, build, state_key
+from icn_kit.errors import FailedPrecondition
 from typer.testing import CliRunner
 
 from libs.client.tests.conftest import Chain, Zone, make_keys
@@ -257,3 +265,16 @@ def test_what_cannot_be_read_is_told(
     done = run(folder, *arguments)
     assert done.exit_code == 1 and problem in str(done.exception)
     assert (folder / "recovery.json").read_bytes() == before
+
+
+def test_terms_that_no_block_could_carry_are_not_prepared(zone: Zone) -> None:
+    file = make_file(zone)
+    everybody = [(leaf, proof, ()) for leaf, proof in file.controllers]
+    size_bytes = len(build_certificate(file.body, everybody).data)
+    limits = replace(zone.genesis.limits, bytes_max=size_bytes + BLOCK_ROOM_BYTES)
+    check_fits(file, 4, replace(zone.genesis, limits=limits))
+    limits = replace(limits, bytes_max=limits.bytes_max - 1)
+    with pytest.raises(FailedPrecondition) as refused:
+        check_fits(file, 4, replace(zone.genesis, limits=limits))
+    assert (refused.value.reason, refused.value.metadata["size_bytes"]) == ("RECOVERY_TOO_LARGE", size_bytes)
+    check_fits(file, 3, replace(zone.genesis, limits=limits))

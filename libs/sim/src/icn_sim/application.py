@@ -149,6 +149,9 @@ class SimulatedApplication:
         """See `Application`."""
         return validator_set_of(self.seats.named[set_hash])
 
+    async def check_recovery(self, certificate: bytes) -> None:
+        """See `Application`. It keeps no keys that could have been named before."""
+
     async def check(self, transactions: Sequence[bytes]) -> list[TransactionCheck]:
         """See `Application`. A transaction is its own id."""
         checks = []

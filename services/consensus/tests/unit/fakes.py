@@ -66,6 +66,9 @@ class FakeApplication:
     async def get_info(self) -> tuple[bytes, int, ExecutedState]:
         return bytes(32), 1, state_after(len(self.executed))
 
+    async def check_recovery(self, certificate: bytes) -> None:
+        pass
+
     async def check(self, transactions: Sequence[bytes]) -> list[TransactionCheck]:
         self.asked.append(list(transactions))
         self.on_check()

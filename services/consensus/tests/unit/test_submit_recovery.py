@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from icn_chain.recovery import RecoveryCertificate
-from icn_consensus.domain.recovering import ROOM_BYTES
+from icn_chain.recovery import BLOCK_ROOM_BYTES, RecoveryCertificate
+from icn_consensus.usecases.ports import Application
 from icn_consensus.usecases.submit_recovery import submit_recovery
-from icn_kit.errors import DomainError, ErrorKind
+from icn_kit.errors import DomainError, ErrorKind, InvalidArgument
 from icn_sim.application import at_once
 from icn_sim.node import Node
 from icn_sim.restoring import certificate_of
 
+from .fakes import FakeApplication
 from .test_recovering import Federation
 
 
-def told(node: Node, data: bytes) -> tuple[bool, int, int] | tuple[ErrorKind, str, dict[str, object]]:
+def told(
+    node: Node, data: bytes, application: Application | None = None
+) -> tuple[bool, int, int] | tuple[ErrorKind, str, dict[str, object]]:
     """Whether the epoch has begun, epoch and height; or the refusal."""
     try:
-        has_begun, status = at_once(submit_recovery(data, node.replica, node.handle, node.public_key))
+        work = submit_recovery(
+            data, node.replica, application or node.application, node.handle, node.public_key
+        )
+        has_begun, status = at_once(work)
     except DomainError as error:
         return error.kind, error.reason, error.metadata
     return has_begun, status.epoch, status.final_height
@@ -89,9 +95,28 @@ def test_one_that_no_block_takes_begins_nothing() -> None:
     certificate = of_newest(network, node)
     size_bytes = len(certificate.data)
     state = node.replica._state
-    state.config = replace(state.config, block_bytes_max=size_bytes + ROOM_BYTES - 1)
+    state.config = replace(state.config, block_bytes_max=size_bytes + BLOCK_ROOM_BYTES - 1)
     kind, reason, figures = told(node, certificate.data)
     assert (kind, reason) == (ErrorKind.FAILED_PRECONDITION, "RECOVERY_TOO_LARGE")
     assert figures == {"size_bytes": size_bytes, "size_bytes_max": size_bytes - 1}
-    state.config = replace(state.config, block_bytes_max=size_bytes + ROOM_BYTES)
+    state.config = replace(state.config, block_bytes_max=size_bytes + BLOCK_ROOM_BYTES)
+    assert told(node, certificate.data)[0] is True
+
+
+def test_a_certificate_whose_blocks_the_application_will_not_take_begins_nothing() -> None:
+    network = Federation()
+    network.trade()
+    network.lose(0, 0, 0, 0)
+    node = network.nodes[0]
+    certificate = of_newest(network, node)
+    asked = []
+
+    class Refusing(FakeApplication):
+        async def check_recovery(self, certificate: bytes) -> None:
+            asked.append(certificate)
+            raise InvalidArgument("CONSENSUS_KEY_USED", "a key was named in epoch 0")
+
+    assert told(node, certificate.data, Refusing())[:2] == (ErrorKind.INVALID_ARGUMENT, "CONSENSUS_KEY_USED")
+    assert asked == [certificate.data]
+    assert node.replica.status().epoch < certificate.epoch
     assert told(node, certificate.data)[0] is True

@@ -132,6 +132,10 @@ async def test_a_block_of_a_recovery_is_refused_without_it_and_with_another(runn
     )
     assert await refuse(running.execute_block(header), grpc.StatusCode.INVALID_ARGUMENT) == "MALFORMED_HEADER"
     fewer = recovery(zone, await newest(running), await prover(running), signers=zone.organizations[:3])
+    few = recovery(zone, await newest(running), await prover(running), signers=zone.organizations[:2])
+    asked = running.application.CheckRecovery(app.CheckRecoveryRequest(certificate=few.data))
+    assert await refuse(asked, grpc.StatusCode.INVALID_ARGUMENT) == "RECOVERY_QUORUM_NOT_MET"
+    await running.application.CheckRecovery(app.CheckRecoveryRequest(certificate=certificate.data))
     call = running.execute_block(header, recovery=fewer.data)
     assert await refuse(call, grpc.StatusCode.INVALID_ARGUMENT) == "RECOVERY_MISMATCH"
     await running.execute_block(header, recovery=certificate.data)

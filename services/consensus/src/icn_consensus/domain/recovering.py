@@ -13,6 +13,7 @@ from typing import Final
 
 from icn_chain.malformed import MalformedMessage
 from icn_chain.recovery import (
+    BLOCK_ROOM_BYTES,
     RecoveryCertificate,
     RecoveryInvalid,
     check_recovery,
@@ -24,8 +25,6 @@ from icn_consensus.domain.actions import Broadcast, FetchFinalBlocks, MessageKin
 from icn_consensus.domain.records import Record, RecordKind
 from icn_consensus.domain.state import State
 
-ROOM_BYTES: Final = 1_024
-"""What a block holds beside the certificate at least: its header, tags and lengths."""
 OFFERS_MAX: Final = 16
 """Peers whose certificate waits for blocks that are missing here; each may be of 768 kB."""
 
@@ -101,7 +100,7 @@ def check(state: State, certificate: RecoveryCertificate) -> None:
             epoch=certificate.epoch,
             epoch_now=state.epoch,
         )
-    size_bytes_max = state.config.block_bytes_max - ROOM_BYTES
+    size_bytes_max = state.config.block_bytes_max - BLOCK_ROOM_BYTES
     if len(certificate.data) > size_bytes_max:
         raise RecoveryRefused(
             "RECOVERY_TOO_LARGE",

@@ -74,6 +74,15 @@ class ApplicationCalls(ABC):
         data: bytes = answer.validator_set
         return data
 
+    async def check_recovery(self, certificate: bytes) -> None:
+        """Pass when a certificate may begin its epoch.
+
+        Raises:
+            DomainError: it may not, its block is not executed, or the application is away.
+        """
+        request = application_pb2.CheckRecoveryRequest(certificate=certificate)
+        await _answered(self._stub.CheckRecovery(request))
+
     async def check(self, transactions: Sequence[bytes]) -> list[TransactionCheck]:
         """Verdicts on at most 1,000 transactions, in order.
 

@@ -230,7 +230,7 @@ class Driver:
 
     async def submit_recovery(self, data: bytes) -> tuple[bool, Status]:
         """See `submit_recovery`."""
-        return await submit_recovery(data, self.replica, self.put, self._config.public_key)
+        return await submit_recovery(data, self.replica, self._application, self.put, self._config.public_key)
 
     def final_height(self) -> int:
         """Height of the newest final block."""

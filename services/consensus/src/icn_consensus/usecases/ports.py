@@ -95,6 +95,9 @@ class Application(Protocol):
     async def get_info(self) -> tuple[bytes, int, ExecutedState]:
         """Genesis hash, newest protocol version, newest state. Waits until the application answers."""
 
+    async def check_recovery(self, certificate: bytes) -> None:
+        """Pass when blocks of the epoch that a certificate begins will be valid. Raises DomainError."""
+
     async def check(self, transactions: Sequence[bytes]) -> list[TransactionCheck]:
         """Verdicts on at most 1,000 transactions, in order. Raises DomainError when it cannot tell."""
 

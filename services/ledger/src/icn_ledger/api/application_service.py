@@ -13,6 +13,7 @@ from icn_kit.genesis import Genesis
 from icn_ledger.domain.limits import DIGEST_BYTES, QUANTITY_MAX
 from icn_ledger.domain.validity import Moment
 from icn_ledger.usecases.branches import BLOCKS_MAX, Branch, BranchCache
+from icn_ledger.usecases.check_recovery import check_recovery
 from icn_ledger.usecases.check_transactions import check_transactions
 from icn_ledger.usecases.execute_block import Executor
 from icn_ledger.usecases.final_block import FinalBlock
@@ -85,6 +86,10 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         if data is None:
             raise NotFound("VALIDATOR_SET_UNKNOWN", f"no state has named the set {request.hash.hex()}")
         return application_pb2.GetValidatorSetResponse(validator_set=data)
+
+    async def CheckRecovery(self, request: Any, _context: Any) -> application_pb2.CheckRecoveryResponse:
+        await check_recovery(request.certificate, self._genesis, self._state)
+        return application_pb2.CheckRecoveryResponse()
 
     async def PrepareBlock(self, request: Any, _context: Any) -> application_pb2.PrepareBlockResponse:
         choice = await prepare_block(

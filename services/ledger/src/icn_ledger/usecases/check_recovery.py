@@ -1,15 +1,36 @@
-"""Whether a recovery certificate starts the chain again behind a block that was executed here."""
+"""CheckRecovery: whether a certificate starts the chain again behind a block that was executed here."""
 
 from __future__ import annotations
 
+from icn_chain import recovery
 from icn_chain.header import parse_header
 from icn_chain.malformed import MalformedMessage
-from icn_chain.recovery import RecoveryCertificate, RecoveryInvalid, check_recovery, parse_recovery
+from icn_chain.recovery import RecoveryCertificate, RecoveryInvalid, parse_recovery
 from icn_chain.validator_set import parse_validator_set
+from icn_kit.errors import InvalidArgument
 from icn_kit.genesis import Genesis
 
 from icn_ledger.domain.touched import RecordNames
-from icn_ledger.usecases.ports import ExecutedBlock, State
+from icn_ledger.usecases.ports import ExecutedBlock, State, StateBehind
+
+
+async def check_recovery(data: bytes, genesis: Genesis, state: State) -> None:
+    """Pass when blocks of the certificate's epoch will be valid here.
+
+    Raises:
+        InvalidArgument: a reason of `read_recovery`.
+        StateBehind: the block that it names is not executed.
+    """
+    newest = state.newest
+    try:
+        certificate = parse_recovery(data)
+        if certificate.height > newest.height:
+            raise StateBehind(certificate.height, newest.height)
+        await read_recovery(data, newest, certificate.epoch, genesis, state)
+    except MalformedMessage as error:
+        raise InvalidArgument("MALFORMED_RECOVERY", str(error)) from error
+    except RecoveryInvalid as fault:
+        raise InvalidArgument(fault.reason, str(fault), **fault.figures) from fault
 
 
 async def read_recovery(
@@ -40,7 +61,7 @@ async def read_recovery(
     header = parse_header(genesis.hash, parent.header)
     sets = await state.load_validator_sets((header.validator_set_hash,))
     seated = parse_validator_set(sets[header.validator_set_hash])
-    check_recovery(certificate, header, seated, genesis.hash, genesis)
+    recovery.check_recovery(certificate, header, seated, genesis.hash, genesis)
     if certificate.state_root != parent.state_root:
         raise RecoveryInvalid(
             "RECOVERY_OTHER_ROOT",

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from icn_chain.malformed import MalformedMessage
 from icn_chain.recovery import RecoveryCertificate, parse_recovery, recovery_digest
+from icn_kit.errors import DomainError
 from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, ZONE_IDENTIFIER
 from icn_ledger.domain.validity import Moment
 from icn_ledger.usecases.branches import Branch
+from icn_ledger.usecases.check_recovery import check_recovery
 from icn_ledger.usecases.check_transactions import check_transactions
 from icn_ledger.usecases.execute_block import Execution, Halted
 from icn_ledger.usecases.final_block import FinalBlock
@@ -60,6 +62,14 @@ class Stopped:
             branches=ledger.branches,
         )
         return judgement.reason
+
+    async def check(self, data: bytes) -> str:
+        """Why nobody should begin an epoch with these bytes; empty when one may."""
+        try:
+            await check_recovery(data, self.ledger.zone.genesis, self.ledger.state)
+        except DomainError as refusal:
+            return refusal.reason
+        return ""
 
     async def execute(self, certificate: RecoveryCertificate, **changes: Any) -> Execution:
         genesis = self.ledger.zone.genesis
@@ -140,8 +150,13 @@ async def test_what_was_pending_is_void(stopped: Stopped) -> None:
     assert ledger.state.newest.next_validator_set_hash != zone.genesis.validator_set_hash
     await ledger.execute()
     names = [*new_keys(zone)[:3], "pending"]
-    assert await stopped.judge(stopped.certificate(keys=names)) == "CONSENSUS_KEY_USED"
+    used = stopped.certificate(keys=names)
+    assert await stopped.judge(used) == await stopped.check(used.data) == "CONSENSUS_KEY_USED"
     certificate = stopped.certificate()
+    assert await stopped.check(certificate.data) == ""
+    above = stopped.certificate(height=ledger.state.newest.height + 1)
+    assert await stopped.check(above.data) == "STATE_BEHIND"
+    assert await stopped.check(certificate.data[:-1]) == "MALFORMED_RECOVERY"
     await stopped.execute(certificate)
     assert ledger.state.newest.next_validator_set_hash == certificate.validators.hash
 
