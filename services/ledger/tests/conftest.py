@@ -26,7 +26,7 @@ from icn_ledger.usecases.branches import BranchCache
 from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
 from icn_ledger.usecases.execute_block import Execution, Executor
 from icn_ledger.usecases.final_block import FinalBlock
-from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock
+from icn_ledger.usecases.ports import BlockCommit, ExecutedBlock, State
 from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_sim.memory_state import MemoryState
 
@@ -290,7 +290,11 @@ class Ledger:
 
 def memory_ledger(zone: Zone, contracts: ContractEngine | None = None) -> Ledger:
     """A ledger in memory."""
-    state = MemoryState(first_commit(zone.genesis))
+    return ledger_over(MemoryState(first_commit(zone.genesis)), zone, contracts)
+
+
+def ledger_over(state: State, zone: Zone, contracts: ContractEngine | None) -> Ledger:
+    """A ledger that remembers what it executed, and why it halted."""
     executed: list[Execution] = []
     halts: list[str] = []
     executor = Executor(
@@ -323,17 +327,7 @@ def open_ledger(zone: Zone) -> OpenLedger:
             state = await StateStore.open(
                 database, make_event_rows(zone.genesis.hash), zone.genesis.hash, first_commit(zone.genesis)
             )
-            executed: list[Execution] = []
-            halts: list[str] = []
-            executor = Executor(
-                zone.genesis,
-                state,
-                TransactionCache(zone.genesis.hash),
-                executed.append,
-                halts.append,
-                contracts or NoVm(),
-            )
-            yield Ledger(zone, state, executor, executed=executed, halts=halts)
+            yield ledger_over(state, zone, contracts)
             await state.close()
         finally:
             await database.close()

@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 import pytest
 from icn.consensus.v1 import application_pb2_grpc, service_pb2, service_pb2_grpc
-from icn_chain.header import genesis_header
 from icn_consensus.main import Service, build
 from icn_consensus.settings import ConsensusSettings
 from icn_crypto.suites import SigningKey, Suite
@@ -62,21 +61,7 @@ class Validator:
         return self.federation.network.genesis.validators[self.seat].public_keys[Suite.ED25519]
 
     def new_application(self) -> CountingApplication:
-        genesis = self.federation.network.genesis
-        return CountingApplication(
-            genesis.hash,
-            lambda root: (
-                genesis_header(
-                    genesis.hash,
-                    protocol_version=1,
-                    time_ms=genesis.time_ms,
-                    state_root=root,
-                    validator_set_hash=genesis.validator_set_hash,
-                ).data
-            ),
-            genesis.time_ms,
-            genesis.validator_set,
-        )
+        return CountingApplication.of(self.federation.network.genesis)
 
     async def start(self, clock: Clock | None = None) -> None:
         self._server = GrpcServer(

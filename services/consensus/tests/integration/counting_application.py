@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from icn.consensus.v1 import application_pb2, application_pb2_grpc, block_pb2
+from icn_chain.header import genesis_header
 from icn_chain.validator_set import validator_set_hash
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, sha256
 from icn_crypto.merkle_log import EMPTY_ROOT, Log, leaf_hash, tree_root
 from icn_kit.errors import DomainError, ErrorKind, FailedPrecondition
+from icn_kit.genesis import Genesis
 
 HEAD_BYTES = 24
 NAMES_SEATS = b"seats "
@@ -74,6 +76,21 @@ class CountingApplication(application_pb2_grpc.ApplicationServiceServicer):
     refuses_checks: bool = False
     sets: dict[bytes, bytes] = field(default_factory=dict)
     """By hash."""
+
+    @classmethod
+    def of(cls, genesis: Genesis) -> CountingApplication:
+        """At genesis."""
+
+        def header_of(root: bytes) -> bytes:
+            return genesis_header(
+                genesis.hash,
+                protocol_version=1,
+                time_ms=genesis.time_ms,
+                state_root=root,
+                validator_set_hash=genesis.validator_set_hash,
+            ).data
+
+        return cls(genesis.hash, header_of, genesis.time_ms, genesis.validator_set)
 
     def __post_init__(self) -> None:
         root = sha256(self.digest)

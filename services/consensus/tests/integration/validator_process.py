@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from icn.consensus.v1 import application_pb2_grpc
-from icn_chain.header import genesis_header
 from icn_consensus.main import build
 from icn_consensus.settings import ConsensusSettings
 from icn_kit.genesis import load_genesis
@@ -33,20 +32,7 @@ def _counting_application() -> Any:
 async def main(stop: Stop) -> None:
     settings = ConsensusSettings(**json.loads(Path(sys.argv[1]).read_text("utf-8")))  # noqa: ASYNC240
     genesis = load_genesis(settings.genesis)
-    application = _counting_application()(
-        genesis.hash,
-        lambda root: (
-            genesis_header(
-                genesis.hash,
-                protocol_version=1,
-                time_ms=genesis.time_ms,
-                state_root=root,
-                validator_set_hash=genesis.validator_set_hash,
-            ).data
-        ),
-        genesis.time_ms,
-        genesis.validator_set,
-    )
+    application = _counting_application().of(genesis)
     server = GrpcServer(
         settings.application_address,
         [(application_pb2_grpc.add_ApplicationServiceServicer_to_server, application)],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -209,13 +207,10 @@ def _read_offer(path: Path, directory: Path) -> SeatOffer:
 
 def _write(path: Path, content: bytes) -> None:
     """Replace a file whole: what others have signed must not be lost half-way."""
+    from icn_localnet import files
+
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        files.write_private(path, content, may_replace=True)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", "FILE_NOT_WRITTEN") from None
 

@@ -17,7 +17,7 @@ from icn_chain.envelope import read_envelope
 from icn_chain.malformed import EvidenceInvalid, MalformedMessage
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
-from icn_crypto.suites import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Suite, key_id
+from icn_crypto.suites import PUBLIC_KEY_BYTES, Suite, key_id
 
 from icn_ledger.domain import contract_messages, limits, parsing_institutions, parsing_seats
 from icn_ledger.domain.contract_parsing import contract_readers, lone_contract_message
@@ -61,13 +61,13 @@ from icn_ledger.domain.static_rules import (
     check_digest,
     check_floor,
     check_identifier,
+    check_signature,
     check_time,
     check_two_accounts,
 )
 
 _UNIT_CODE = re.compile(r"[A-Z0-9-]{2,12}\Z")
 _TOPIC = re.compile(r"[a-z0-9./-]{1,64}\Z")
-_SIGNATURE_BYTES: dict[int, int] = {int(suite): length for suite, length in SIGNATURE_BYTES.items()}
 _PUBLIC_KEY_BYTES: dict[int, int] = {int(suite): length for suite, length in PUBLIC_KEY_BYTES.items()}
 _SCOPEABLE_KINDS = frozenset(KIND_NUMBERS.values()) - {KIND_NUMBERS[kind] for kind in THRESHOLD_KINDS}
 SIGNATURES_PER_EQUIVOCATION = 16
@@ -197,11 +197,7 @@ def _signatures(
         if value.key_id <= previous:
             raise Malformed("signatures must ascend by key id, no key twice")
         previous = value.key_id
-        length = _SIGNATURE_BYTES.get(value.suite)
-        if length is None:
-            raise Malformed(f"suite {value.suite} is not known")
-        if len(value.signature) != length:
-            raise Malformed(f"a signature of suite {value.suite} has {length} bytes")
+        check_signature(value.suite, value.signature)
         values.append(value)
     return tuple(values)
 

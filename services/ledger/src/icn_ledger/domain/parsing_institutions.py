@@ -11,7 +11,6 @@ from typing import Any
 from icn.ledger.v1 import transaction_pb2
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, preimage
-from icn_crypto.suites import SIGNATURE_BYTES
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
 
 from icn_ledger.domain import limits
@@ -33,9 +32,8 @@ from icn_ledger.domain.messages import (
 )
 from icn_ledger.domain.records import AUTHORITY_SHARES, AuthorityRules, Electorate, Share
 from icn_ledger.domain.refusals import Malformed
-from icn_ledger.domain.static_rules import check_digest, check_identifier, check_time
+from icn_ledger.domain.static_rules import check_digest, check_identifier, check_signature, check_time
 
-_SIGNATURE_BYTES: dict[int, int] = {int(suite): length for suite, length in SIGNATURE_BYTES.items()}
 _ELECTORATES = frozenset(int(electorate) for electorate in Electorate)
 
 ActionReaders = Mapping[str, Callable[[Any], DecisionAction]]
@@ -105,11 +103,7 @@ def _countersignatures(
         if value.signer <= previous:
             raise Malformed("countersignatures must ascend by signer, none twice")
         previous = value.signer
-        length = _SIGNATURE_BYTES.get(value.suite)
-        if length is None:
-            raise Malformed(f"suite {value.suite} is not known")
-        if len(value.signature) != length:
-            raise Malformed(f"a signature of suite {value.suite} has {length} bytes")
+        check_signature(value.suite, value.signature)
         values.append(value)
     return tuple(values)
 

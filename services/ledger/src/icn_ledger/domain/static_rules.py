@@ -5,8 +5,12 @@ Source: docs/spec/transaction.md, "Bytes".
 
 from __future__ import annotations
 
+from icn_crypto.suites import SIGNATURE_BYTES
+
 from icn_ledger.domain import limits
 from icn_ledger.domain.refusals import Malformed
+
+_SIGNATURE_BYTES: dict[int, int] = {int(suite): length for suite, length in SIGNATURE_BYTES.items()}
 
 
 def check_identifier(value: bytes, name: str) -> bytes:
@@ -21,6 +25,15 @@ def check_digest(value: bytes, name: str) -> bytes:
     if len(value) != limits.DIGEST_BYTES:
         raise Malformed(f"{name} has {len(value)} bytes, must have {limits.DIGEST_BYTES}")
     return value
+
+
+def check_signature(suite: int, signature: bytes) -> None:
+    """A signature is of a known suite and of its length."""
+    length = _SIGNATURE_BYTES.get(suite)
+    if length is None:
+        raise Malformed(f"suite {suite} is not known")
+    if len(signature) != length:
+        raise Malformed(f"a signature of suite {suite} has {length} bytes")
 
 
 def check_time(value: int, name: str) -> int:

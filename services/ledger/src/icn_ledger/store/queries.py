@@ -59,27 +59,18 @@ _LEAF = """
 # small and is used for as long as the connection lasts.
 
 # A list's own table says which records there are; they never go.
-_ACCOUNTS = """
+_LISTED = """
     SELECT leaf.value, chain.executed_height
     FROM chain, (
-        SELECT account FROM accounts WHERE account > %(after)s ORDER BY account LIMIT %(count)s
+        SELECT {key} FROM {table} WHERE {key} > %(after)s ORDER BY {key} LIMIT %(count)s
     ) AS listed, LATERAL (
-        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = listed.account LIMIT 1
+        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = listed.{key} LIMIT 1
     ) AS leaf
-    ORDER BY listed.account
+    ORDER BY listed.{key}
 """
-
+_ACCOUNTS = _LISTED.format(table="accounts", key="account")
 _ACCOUNTS_OF_OWNER = _ACCOUNTS.replace("WHERE account >", "WHERE owner = %(owner)s AND account >")
-
-_UNITS = """
-    SELECT leaf.value, chain.executed_height
-    FROM chain, (
-        SELECT unit FROM units WHERE unit > %(after)s ORDER BY unit LIMIT %(count)s
-    ) AS listed, LATERAL (
-        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = listed.unit LIMIT 1
-    ) AS leaf
-    ORDER BY listed.unit
-"""
+_UNITS = _LISTED.format(table="units", key="unit")
 
 # Also the list of what has a prefix: identifiers of pairs begin with the first of them.
 _PREFIXED = """
