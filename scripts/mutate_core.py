@@ -53,7 +53,7 @@ CAMPAIGN: Final = (
 """Takes minutes; a dozen of its seeds are among the others."""
 TEST_SECONDS_MAX: Final = 0.1
 """Of processor time. Slower tests are left out: a mutant that nothing else notices counts as unnoticed."""
-PYTEST: Final = ("-q", "--no-header", "--tb=no", "--assert=plain", "--import-mode=importlib")
+PYTEST: Final = ("-q", "--no-header", "--tb=no", "--assert=plain", "--capture=sys", "--import-mode=importlib")
 SETTINGS: Final = """\
 [tool.mutmut]
 source_paths = ["src/icn_consensus/domain"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from icn_chain.certificate import (
@@ -28,8 +29,10 @@ from icn_consensus.domain.block import (
 from icn_consensus.domain.config import Recovered
 from icn_consensus.domain.events import (
     BlockJudged,
+    BlockPrepared,
     CertificateReceived,
     Event,
+    PoolChanged,
     ProposalReceived,
     VoteReceived,
 )
@@ -57,11 +60,14 @@ class Bench:
         self.genesis = self.network.genesis
         self.start()
 
-    def start(self, records: Sequence[bytes] = ()) -> list[act.Action]:
-        """Start (again) from the genesis block and a log."""
-        executed = self.network.nodes[0].application.state()
+    def start(
+        self, records: Sequence[bytes] = (), final: BlockHeader | None = None, finalization: bytes = b""
+    ) -> list[act.Action]:
+        """Start (again) from a final block (by default genesis) and a log."""
+        header = final or self.genesis
+        executed = replace(self.network.nodes[0].application.state(), executed_height=header.height)
         self.replica = Replica(self.config, self.crypto)
-        recovered = Recovered(self.genesis, b"", executed, tuple(records))
+        recovered = Recovered(header, finalization, executed, tuple(records))
         return self.replica.start(recovered, self.now_ms)
 
     def step(self, event: Event) -> list[act.Action]:
@@ -136,16 +142,39 @@ class Bench:
         """Have it arrive from who made it."""
         return self.step(ProposalReceived(self.peers[proposal.seat], proposal.data))
 
+    def lead(self, *transactions: bytes) -> Proposal:
+        """Have the replica propose these in the current view, which is its turn."""
+        done = self.step(PoolChanged(True))
+        (prepare,) = [item for item in done if isinstance(item, act.Prepare)]
+        self.step(BlockPrepared(prepare.request, transactions or (b"one",)))
+        own = self.state.current.own_proposal
+        assert own is not None
+        return own
+
+    def finalize(self, proposal: Proposal) -> list[act.Action]:
+        """Have it arrive, judged, notarized and finalized by the others."""
+        done = self.propose(proposal) + self.judge(proposal)
+        done += self.receive_certificate(self.notarization(proposal.block.header))
+        return done + self.receive_certificate(self.finalization(proposal.block.header))
+
     def judge(self, proposal: Proposal, *, reason: str = "", is_behind: bool = False) -> list[act.Action]:
         """Have the application answer: valid, unless a reason is given or it is behind."""
         is_valid = not reason and not is_behind
         return self.step(BlockJudged(proposal.block.hash, is_valid, is_behind, reason))
 
     def vote(
-        self, kind: VoteKind, seat: int, view: int, *, height: int = 1, epoch: int = 0, version: int = 1
+        self,
+        kind: VoteKind,
+        seat: int,
+        view: int,
+        *,
+        height: int = 1,
+        block_hash: bytes = BLOCK_HASH,
+        epoch: int = 0,
+        version: int = 1,
     ) -> Vote:
         names_block = kind != VoteKind.NULLIFY
-        said_height, said_hash = (height, BLOCK_HASH) if names_block else (0, b"")
+        said_height, said_hash = (height, block_hash) if names_block else (0, b"")
         body = vote_body(version, epoch, view, said_height, said_hash)
         return build_vote(
             kind,
@@ -167,12 +196,13 @@ class Bench:
         height: int = 1,
         signed_height: int | None = None,
         epoch: int = 0,
+        version: int = 1,
     ) -> Certificate:
         signed = height if signed_height is None else signed_height
-        votes = [self.vote(kind, seat, view, height=signed, epoch=epoch) for seat in seats]
+        votes = [self.vote(kind, seat, view, height=signed, epoch=epoch, version=version) for seat in seats]
         return build_certificate(
             kind,
-            protocol_version=1,
+            protocol_version=version,
             epoch=epoch,
             view=view,
             height=0 if kind == VoteKind.NULLIFY else height,

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from icn_chain.certificate import VoteKind
+from icn_chain.certificate import VoteKind, build_certificate
+from icn_chain.equivocation import Equivocation
+from icn_chain.evidence import parse
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.block import build_vote
-from icn_consensus.domain.certificates import remember_finalization
+from icn_consensus.domain.certificates import (
+    add_vote,
+    forget_below_final,
+    is_news,
+    is_valid,
+    is_vote_valid,
+    remember_finalization,
+)
+from icn_consensus.domain.chain import RECENT_HEIGHTS
 from icn_consensus.domain.events import CertificateReceived, VoteReceived
 from icn_consensus.domain.records import RecordKind, decode_record
+from icn_consensus.domain.state import FINALIZATIONS_MAX
+from icn_consensus.domain.view import said
 
 from .bench import BLOCK_HASH, Bench, is_refused_as_dishonest, passed_on
 
@@ -182,3 +196,197 @@ def test_a_finalization_of_a_later_epoch_stays_though_an_older_one_of_its_height
         remember_finalization(state, both[epoch])
     assert state.finalizations == {8: both[1]}
     assert state.highest_finalization == both[1]
+
+
+def test_a_vote_s_signature_is_verified_once_and_a_wrong_one_each_time() -> None:
+    bench = Bench()
+    vote = bench.vote(VoteKind.NULLIFY, 1, 1)
+    assert is_vote_valid(bench.state, vote) and is_vote_valid(bench.state, vote)
+    assert bench.crypto.verified == 1
+    forged = replace(vote, signature=bytes(64))
+    assert not is_vote_valid(bench.state, forged) and not is_vote_valid(bench.state, forged)
+    assert bench.crypto.verified == 3
+    assert bench.state.view_at(1).verified == {said(vote)}
+
+
+def test_only_the_vote_that_completes_a_quorum_forms_a_certificate() -> None:
+    state, bench = Bench().state, Bench()
+    formed = [add_vote(state, bench.vote(VoteKind.NOTARIZE, seat, 1)) for seat in (1, 1, 2, 3, 0)]
+    assert formed == [False, False, False, True, False]
+
+
+def test_a_wrong_signature_among_a_quorum_forms_nothing() -> None:
+    state, bench = Bench().state, Bench()
+    wrong = replace(bench.vote(VoteKind.NOTARIZE, 1, 1), signature=bytes(64))
+    votes = [wrong, *(bench.vote(VoteKind.NOTARIZE, seat, 1) for seat in (2, 3))]
+    assert [add_vote(state, vote) for vote in votes] == [False, False, False]
+    assert sorted(state.view_at(1).votes[VoteKind.NOTARIZE]) == [2, 3]
+
+
+def test_what_formed_a_certificate_is_not_verified_again_in_another_one() -> None:
+    bench = Bench()
+    bench.receive(*(bench.vote(VoteKind.NOTARIZE, seat, 1) for seat in (1, 2, 3)))
+    assert bench.crypto.verified == 3
+    assert is_valid(bench.state, bench.certificate(VoteKind.NOTARIZE, 1, [1, 2, 3]))
+    assert bench.crypto.verified == 3
+    assert is_valid(bench.state, bench.certificate(VoteKind.NOTARIZE, 1, [0, 1, 2]))
+    assert bench.crypto.verified == 4
+
+
+def test_a_seat_s_first_vote_of_a_kind_counts() -> None:
+    bench = Bench()
+    other_hash = bytes(32)
+    bench.receive(bench.vote(VoteKind.NOTARIZE, 1, 1, block_hash=other_hash))
+    bench.receive(*(bench.vote(VoteKind.NOTARIZE, seat, 1) for seat in (1, 2, 3)))
+    assert bench.view == 1
+    assert bench.state.view_at(1).votes[VoteKind.NOTARIZE][1].block_hash == other_hash
+
+
+CONTRARY = [
+    [(VoteKind.NOTARIZE, b"\1" * 32), (VoteKind.NOTARIZE, b"\2" * 32)],
+    [(VoteKind.FINALIZE, b"\1" * 32), (VoteKind.FINALIZE, b"\2" * 32)],
+    [(VoteKind.NULLIFY, b""), (VoteKind.FINALIZE, b"\1" * 32)],
+    [(VoteKind.FINALIZE, b"\1" * 32), (VoteKind.NULLIFY, b"")],
+    [(VoteKind.NOTARIZE, b"\1" * 32), (VoteKind.NULLIFY, b""), (VoteKind.FINALIZE, b"\1" * 32)],
+]
+
+
+@pytest.mark.parametrize("kinds", CONTRARY)
+def test_a_seat_that_contradicts_itself_is_told_of_once_with_both_votes(
+    kinds: list[tuple[VoteKind, bytes]],
+) -> None:
+    bench = Bench()
+    votes = [bench.vote(kind, 2, 5, block_hash=block_hash) for kind, block_hash in kinds]
+    assert not bench.receive(*votes[:-1])
+    (report,) = bench.receive(votes[-1])
+    assert isinstance(report, act.Report)
+    assert (report.kind, report.view, report.seat) == (act.ReportKind.EQUIVOCATION, 5, 2)
+    evidence = parse(report.evidence)
+    assert isinstance(evidence, Equivocation) and evidence.seat == 2
+    assert {evidence.first.signature, evidence.second.signature} == {votes[-2].signature, votes[-1].signature}
+    again = [bench.vote(kind, 2, 5, block_hash=b"\3" * 32) for kind in (VoteKind.NOTARIZE, VoteKind.FINALIZE)]
+    assert not bench.receive(*again)
+
+
+@pytest.mark.parametrize("forged", [0, 1])
+def test_a_forged_vote_accuses_nobody(forged: int) -> None:
+    bench = Bench()
+    votes = [bench.vote(VoteKind.NOTARIZE, 2, 5, block_hash=bytes([number]) * 32) for number in range(2)]
+    votes[forged] = build_vote(
+        VoteKind.NOTARIZE,
+        protocol_version=1,
+        epoch=0,
+        view=5,
+        height=1,
+        block_hash=votes[forged].block_hash,
+        seat=2,
+        signature=bytes(64),
+    )
+    assert not bench.receive(*votes)
+
+
+def test_a_notarize_and_a_nullify_of_one_view_do_not_contradict_each_other() -> None:
+    bench = Bench()
+    assert not bench.receive(bench.vote(VoteKind.NOTARIZE, 2, 5), bench.vote(VoteKind.NULLIFY, 2, 5))
+
+
+def test_a_certificate_that_was_formed_here_goes_to_everybody() -> None:
+    bench = Bench()
+    done = bench.receive(*(bench.vote(VoteKind.NOTARIZE, seat, 1) for seat in (1, 2, 3)))
+    assert [item.except_peers for item in passed_on(done)] == [()]
+
+
+def test_a_certificate_holds_with_a_quorum_of_the_seats_of_its_epoch_and_version() -> None:
+    bench = Bench(spares=1)
+    assert is_valid(bench.state, bench.certificate(VoteKind.NULLIFY, 3, [0, 1, 3]))
+    assert not is_valid(bench.state, bench.certificate(VoteKind.NULLIFY, 3, [0, 1]))
+    assert not is_valid(bench.state, bench.certificate(VoteKind.NULLIFY, 3, [1, 2, 4])), "no seat"
+    assert not is_valid(bench.state, bench.certificate(VoteKind.NULLIFY, 3, [1, 2, 3], version=2))
+    later = bench.certificate(VoteKind.NULLIFY, 3, [1, 2, 3], epoch=1)
+    assert not is_valid(bench.state, later), "whose seats are not known yet"
+
+
+def test_signatures_of_one_epoch_say_nothing_in_another() -> None:
+    bench = Bench()
+    bench.state.epoch = 1
+    now = bench.certificate(VoteKind.NULLIFY, 3, [1, 2, 3], epoch=1)
+    assert is_valid(bench.state, now)
+    before = build_certificate(
+        VoteKind.NULLIFY,
+        protocol_version=1,
+        epoch=0,
+        view=3,
+        height=0,
+        block_hash=b"",
+        signatures=dict(now.signatures),
+    )
+    bench.state.view_at(3)
+    assert not is_valid(bench.state, before)
+    assert is_valid(bench.state, bench.certificate(VoteKind.NULLIFY, 3, [1, 2, 3], epoch=0))
+
+
+def test_what_a_certificate_may_still_tell() -> None:
+    bench = Bench()
+    state = bench.state
+    assert not is_news(state, 0, 0, VoteKind.NOTARIZE), "genesis needs none"
+    assert is_news(state, 0, 1, VoteKind.NULLIFY)
+    assert not is_news(state, 1, 1, VoteKind.NULLIFY), "of a later epoch"
+    bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3]))
+    assert not is_news(state, 0, 1, VoteKind.NULLIFY)
+    assert is_news(state, 0, 1, VoteKind.NOTARIZE), "known of in another kind"
+    proposal = bench.proposal(2)
+    bench.finalize(proposal)
+    kinds = list(VoteKind)
+    assert not [kind for kind in kinds if is_news(state, 0, 2, kind)]
+    state.chain.final_notarization = None
+    assert [kind for kind in kinds if is_news(state, 0, 2, kind)] == [VoteKind.NOTARIZE], "a child carries it"
+    assert not [kind for kind in kinds if is_news(state, 0, 1, kind)]
+
+
+def test_a_missing_notarization_of_the_final_block_is_kept_and_recorded_if_it_is_that_block_s() -> None:
+    bench = Bench()
+    proposal = bench.proposal(1)
+    bench.finalize(proposal)
+    bench.state.chain.final_notarization = None
+    assert not bench.receive_certificate(bench.certificate(VoteKind.NOTARIZE, 1, [1, 2, 3]))
+    assert bench.state.chain.final_notarization is None
+    notarization = bench.notarization(proposal.block.header)
+    (written,) = bench.receive_certificate(notarization)
+    assert isinstance(written, act.Persist)
+    assert decode_record(written.record).message == notarization.data
+    assert bench.state.chain.final_notarization == notarization
+
+
+def test_of_many_finalizations_the_highest_are_kept() -> None:
+    bench = Bench()
+    for height in range(1, FINALIZATIONS_MAX + 2):
+        certificate = bench.certificate(VoteKind.FINALIZE, 100 + height, [1, 2, 3], height=height)
+        remember_finalization(bench.state, certificate)
+    assert sorted(bench.state.finalizations) == list(range(2, FINALIZATIONS_MAX + 2))
+
+
+def test_a_closed_epoch_s_finalization_above_its_edge_is_of_no_block_of_the_chain() -> None:
+    bench = Bench()
+    bench.state.epoch = 1
+    above = bench.certificate(VoteKind.FINALIZE, 2, [1, 2, 3], height=1)
+    edge = bench.certificate(VoteKind.FINALIZE, 1, [1, 2, 3], height=0)
+    remember_finalization(bench.state, above)
+    assert bench.state.highest_finalization == above
+    assert not bench.state.finalizations
+    remember_finalization(bench.state, edge)
+    assert bench.state.highest_finalization == above
+    assert bench.state.finalizations == {0: edge}
+
+
+def test_what_finality_has_passed_is_forgotten_up_to_the_border() -> None:
+    state, bench = Bench().state, Bench()
+    finalization = bench.certificate(VoteKind.FINALIZE, 9, [1, 2, 3])
+    state.finalizations = dict.fromkeys((0, 1), finalization)
+    for view in (0, 1):
+        state.view_at(view)
+    state.executed = replace(state.executed, executed_height=RECENT_HEIGHTS + 5)
+    state.executed_states = dict.fromkeys((4, 5, 6), state.executed)
+    forget_below_final(state)
+    assert list(state.finalizations) == [1], "the final block's executed_height is 0"
+    assert list(state.executed_states) == [6]
+    assert list(state.views) == [1]

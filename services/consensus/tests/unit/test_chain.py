@@ -119,3 +119,52 @@ def test_blocks_are_bounded_and_old_ones_not_taken() -> None:
     chain.finalize(blocks[0])
     assert not chain.add(child(GENESIS, 7, salt=3))
     assert chain.add(blocks[BLOCKS_MAX])
+
+
+def test_headers_are_known_of_the_final_block_and_of_those_above() -> None:
+    chain, blocks = grown(2)
+    assert chain.header(GENESIS.hash) == GENESIS
+    assert chain.header(blocks[1].hash) == blocks[1].header
+    assert chain.header(bytes(32)) is None
+
+
+def test_a_chain_that_starts_above_genesis_remembers_its_newest_block_and_the_parent() -> None:
+    _, blocks = grown(3)
+    chain = Chain(blocks[2].header)
+    assert [chain.final_hash_at(height) for height in (1, 2, 3, 4)] == [
+        None,
+        blocks[1].hash,
+        blocks[2].hash,
+        None,
+    ]
+
+
+def test_blocks_become_final_in_order() -> None:
+    chain, blocks = grown(2)
+    with pytest.raises(AssertionError, match=r"^blocks become final in order$"):
+        chain.finalize(blocks[1])
+
+
+def test_a_path_that_ends_beside_the_final_block_leaves_the_chain() -> None:
+    chain, blocks = grown(1)
+    other = child(GENESIS, 2)
+    on_other = child(other.header, 3)
+    chain.finalize(blocks[0])
+    chain.add(on_other)
+    path = chain.path_to(on_other.hash)
+    assert (path.blocks, path.missing, path.leaves_final) == ((), other.hash, True)
+    higher = child(on_other.header, 4)
+    chain.add(higher)
+    del chain.blocks[on_other.hash]
+    path = chain.path_to(higher.hash)
+    assert (path.missing, path.leaves_final) == (on_other.hash, False), "that one may be on the final block"
+
+
+def test_a_block_of_a_view_that_finality_has_passed_is_dropped_whatever_its_height() -> None:
+    chain, blocks = grown(1)
+    odd = [child(child(GENESIS, view).header, view + offset) for view, offset in ((1, 0), (1, 1))]
+    for block in odd:
+        chain.add(block)
+    chain.finalize(blocks[0])
+    assert chain.prune() == (odd[0].hash,), "of the final block's view"
+    assert list(chain.blocks) == [odd[1].hash]
