@@ -51,11 +51,11 @@ def encode_leaf(namespace: Namespace, record: Record) -> bytes:
 def encode_leaves(changes: RecordTables) -> list[tuple[Namespace, bytes, bytes | None]]:
     """Namespace, identifier and canonical bytes of each record, None for one that went."""
     leaves: list[tuple[Namespace, bytes, bytes | None]] = []
-    for namespace in Namespace:
+    for namespace, records in changes.filled():
         encode = _ENCODERS[namespace]
         leaves += [
             (namespace, identifier, None if record is None else encode(record))
-            for identifier, record in changes.table(namespace).items()
+            for identifier, record in records.items()
         ]
     return leaves
 

@@ -621,6 +621,10 @@ class RecordTables:
         table: dict[bytes, Any] = getattr(self, TABLES[namespace])
         return table
 
+    def filled(self) -> list[tuple[Namespace, dict[bytes, Any]]]:
+        """The tables that hold something, by ascending namespace: of most blocks four in twenty."""
+        return [(namespace, table) for namespace, name in TABLES.items() if (table := getattr(self, name))]
+
     def copy(self) -> RecordTables:
         """Tables of their own with the same records."""
         return RecordTables(**{name: dict(getattr(self, name)) for name in TABLES.values()})
@@ -630,9 +634,9 @@ class RecordTables:
         self.table(namespace)[identifier] = record
 
     def __iter__(self) -> Iterator[tuple[Namespace, bytes, Record | None]]:
-        for namespace in Namespace:
-            for identifier, record in self.table(namespace).items():
+        for namespace, table in self.filled():
+            for identifier, record in table.items():
                 yield namespace, identifier, record
 
     def __len__(self) -> int:
-        return sum(len(self.table(namespace)) for namespace in Namespace)
+        return sum(len(table) for _, table in self.filled())

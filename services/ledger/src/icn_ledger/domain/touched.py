@@ -84,6 +84,10 @@ class RecordNames:
     contracts: set[bytes] = field(default_factory=set)
     contract_entries: set[bytes] = field(default_factory=set)
 
+    def filled(self) -> list[tuple[Namespace, set[bytes]]]:
+        """The sets that name something, by ascending namespace."""
+        return [(namespace, names) for namespace, name in TABLES.items() if (names := getattr(self, name))]
+
     def names(self, namespace: Namespace) -> set[bytes]:
         """The identifiers of one namespace."""
         names: set[bytes] = getattr(self, TABLES[namespace])
@@ -339,8 +343,8 @@ def touched_behind(
         behind.units.update(account.unit for account in loaded.accounts.values() if account is not None)
     if names.ballots:
         behind.memberships.update(_memberships_of_voters(transactions, loaded))
-    for namespace in Namespace:
-        behind.names(namespace).difference_update(names.names(namespace))
+    for namespace, found in behind.filled():
+        found.difference_update(names.names(namespace))
     return behind
 
 

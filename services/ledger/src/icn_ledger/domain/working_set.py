@@ -36,9 +36,9 @@ class WorkingSet:
 
     def add_loaded(self, records: RecordTables) -> None:
         """Take in records that were loaded later; those that are here already stay as they are."""
-        for namespace in Namespace:
+        for namespace, added in records.filled():
             loaded, now = self.loaded.table(namespace), self.now.table(namespace)
-            for identifier, record in records.table(namespace).items():
+            for identifier, record in added.items():
                 if identifier not in loaded:
                     loaded[identifier] = now[identifier] = record
 
@@ -76,8 +76,8 @@ class WorkingSet:
     def changes(self) -> RecordTables:
         """Records that are another object than was loaded, None for those that went."""
         changed = RecordTables()
-        for namespace in Namespace:
-            before, after = self.loaded.table(namespace), self.now.table(namespace)
+        for namespace, after in self.now.filled():
+            before = self.loaded.table(namespace)
             changed.table(namespace).update(
                 {
                     identifier: record

@@ -9,6 +9,7 @@ Source: array_recv in PostgreSQL, src/backend/utils/adt/arrayfuncs.c (format of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from struct import pack
 
 import psycopg
@@ -22,6 +23,8 @@ _BIGINT, _BIGINT_ARRAY = 20, 1016
 _NULL_LENGTH = pack(">i", -1)
 _LENGTHS = tuple(pack(">i", length) for length in range(1_100))
 """Ready prefixes up to the size of a page of the state tree."""
+_SMALLINTS = tuple(pack(">ih", 2, number) for number in range(256))
+"""Ready elements."""
 
 
 class _Packed:
@@ -40,16 +43,18 @@ class ByteaArray(_Packed):
         if not values:
             super().__init__(_empty(_BYTEA))
             return
-        has_null = None in values
-        parts = [_header(len(values), _BYTEA, has_null=has_null)]
-        known = len(_LENGTHS)
+        known = [value for value in values if value is not None]
+        header = _header(len(values), _BYTEA, has_null=len(known) < len(values))
+        if len(known) == len(values) and max(map(len, known)) < len(_LENGTHS):
+            lengths = map(_LENGTHS.__getitem__, map(len, known))
+            super().__init__(header + b"".join(chain.from_iterable(zip(lengths, known, strict=True))))
+            return
+        parts = [header]
         for value in values:
             if value is None:
                 parts.append(_NULL_LENGTH)
-                continue
-            length = len(value)
-            parts.append(_LENGTHS[length] if length < known else pack(">i", length))
-            parts.append(value)
+            else:
+                parts += (pack(">i", len(value)), value)
         super().__init__(b"".join(parts))
 
 
@@ -57,14 +62,25 @@ class SmallintArray(_Packed):
     """A ``smallint[]``."""
 
     def __init__(self, values: Sequence[int]) -> None:
-        super().__init__(_numbers(values, _SMALLINT, 2, "h"))
+        """Of numbers up to 255."""
+        if not values:
+            super().__init__(_empty(_SMALLINT))
+            return
+        elements = b"".join(map(_SMALLINTS.__getitem__, values))
+        super().__init__(_header(len(values), _SMALLINT, has_null=False) + elements)
 
 
 class BigintArray(_Packed):
     """A ``bigint[]``."""
 
     def __init__(self, values: Sequence[int]) -> None:
-        super().__init__(_numbers(values, _BIGINT, 8, "q"))
+        if not values:
+            super().__init__(_empty(_BIGINT))
+            return
+        flat = [8] * (2 * len(values))
+        flat[1::2] = values
+        elements = pack(">" + "iq" * len(values), *flat)
+        super().__init__(_header(len(values), _BIGINT, has_null=False) + elements)
 
 
 def _empty(element: int) -> bytes:
@@ -74,14 +90,6 @@ def _empty(element: int) -> bytes:
 def _header(count: int, element: int, *, has_null: bool) -> bytes:
     """One dimension of ``count`` elements, numbered from 1."""
     return pack(">iiiii", 1, has_null, element, count, 1)
-
-
-def _numbers(values: Sequence[int], element: int, length: int, code: str) -> bytes:
-    if not values:
-        return _empty(element)
-    flat = [length] * (2 * len(values))
-    flat[1::2] = values
-    return _header(len(values), element, has_null=False) + pack(">" + f"i{code}" * len(values), *flat)
 
 
 class _PackedDumper(Dumper):

@@ -100,8 +100,8 @@ class RecordCache:
 
     def put(self, records: RecordTables) -> None:
         """Remember records of the newest state."""
-        for namespace in Namespace:
-            self._tables[namespace].put_all(records.table(namespace))
+        for namespace, table in records.filled():
+            self._tables[namespace].put_all(table)
 
     def clear(self) -> None:
         """Forget everything."""

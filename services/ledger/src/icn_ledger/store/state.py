@@ -388,9 +388,8 @@ class StateStore:
         """Fill ``records`` from the cache; the answer is what is missing there."""
         return [
             (namespace, identifier)
-            for namespace in Namespace
-            if names.names(namespace)
-            for identifier in self._records.take(namespace, names.names(namespace), records.table(namespace))
+            for namespace, wanted in names.filled()
+            for identifier in self._records.take(namespace, wanted, records.table(namespace))
         ]
 
     async def _load_missing(self, names: RecordNames, records: RecordTables) -> None:
@@ -402,8 +401,8 @@ class StateStore:
             # By height: after a lost answer the database may be one ahead of what this store knows.
             loaded = records_of(missing, await fetch_leaf_bytes(connection, missing, self.newest.height))
         self._records.put(loaded)
-        for namespace in Namespace:
-            records.table(namespace).update(loaded.table(namespace))
+        for namespace, table in loaded.filled():
+            records.table(namespace).update(table)
 
 
 def read_block(row: Any) -> ExecutedBlock:
@@ -412,7 +411,7 @@ def read_block(row: Any) -> ExecutedBlock:
 
 
 def _listed(names: RecordNames) -> list[tuple[Namespace, bytes]]:
-    return [(namespace, identifier) for namespace in Namespace for identifier in names.names(namespace)]
+    return [(namespace, identifier) for namespace, wanted in names.filled() for identifier in wanted]
 
 
 async def _read_position(connection: Connection) -> _Position:

@@ -12,7 +12,7 @@ from icn_ledger.domain.duty import duty_identifier
 from icn_ledger.domain.execution import BlockExecution, BlockOutcome
 from icn_ledger.domain.messages import RecordEquivocation, RekeySeat, Transaction
 from icn_ledger.domain.posting import BlockContext, ZoneFacts
-from icn_ledger.domain.records import ZONE_IDENTIFIER, Due, Duty, Namespace, RecordTables
+from icn_ledger.domain.records import ZONE_IDENTIFIER, Due, Duty, RecordTables
 from icn_ledger.domain.refusals import InvariantBroken, Malformed
 from icn_ledger.domain.touched import touched_behind, touched_directly
 from icn_ledger.usecases.breath import breaths
@@ -106,6 +106,6 @@ async def _load_touched(
         names.zones.add(ZONE_IDENTIFIER)
     loaded = await state.load(names)
     behind = await state.load(touched_behind(transactions, names, loaded))
-    for namespace in Namespace:
-        loaded.table(namespace).update(behind.table(namespace))
+    for namespace, records in behind.filled():
+        loaded.table(namespace).update(records)
     return loaded

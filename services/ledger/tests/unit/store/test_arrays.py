@@ -6,9 +6,9 @@ from struct import pack
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from icn_ledger.store.arrays import BigintArray, ByteaArray
+from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 
-BYTEA, BIGINT = 17, 20
+BYTEA, BIGINT, SMALLINT = 17, 20, 21
 
 
 @given(values=st.lists(st.none() | st.binary(max_size=40), min_size=1))
@@ -25,6 +25,7 @@ def test_a_column_of_bytes_has_each_with_its_length_and_none_as_minus_one(values
 def test_an_array_without_elements_has_no_dimension() -> None:
     assert ByteaArray([]).data == pack(">iii", 0, 0, BYTEA)
     assert BigintArray([]).data == pack(">iii", 0, 0, BIGINT)
+    assert SmallintArray([]).data == pack(">iii", 0, 0, SMALLINT)
 
 
 @given(values=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1))
@@ -33,3 +34,11 @@ def test_a_column_of_numbers_has_each_with_its_length(values: list[int]) -> None
     for value in values:
         expected += pack(">iq", 8, value)
     assert BigintArray(values).data == expected
+
+
+@given(values=st.lists(st.integers(0, 255), min_size=1))
+def test_a_column_of_small_numbers_has_each_with_its_length(values: list[int]) -> None:
+    expected = pack(">iiiii", 1, 0, SMALLINT, len(values), 1)
+    for value in values:
+        expected += pack(">ih", 2, value)
+    assert SmallintArray(values).data == expected
