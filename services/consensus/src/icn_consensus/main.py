@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 from icn.consensus.v1 import service_pb2_grpc
-from icn_chain.validator_set import NO_SEAT, parse_validator_set
+from icn_chain.validator_set import parse_validator_set
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.channel import ChannelFactory
 from icn_kit.clock import Clock, SystemClock
@@ -136,7 +136,7 @@ class Service:
             clock=self._clock,
             recovered=recovered,
         )
-        label = _label(config)
+        label = config.label
         network = self._network = PeerNetwork(
             self._identity,
             self._addresses,
@@ -190,7 +190,7 @@ class Service:
     @property
     def _identity(self) -> Identity:
         config = self._config
-        return Identity(config.genesis_hash, config.public_key, self._crypto, _label(config))
+        return Identity(config.genesis_hash, config.public_key, self._crypto, config.label)
 
     @property
     def _addresses(self) -> list[str]:
@@ -302,12 +302,6 @@ def _config(genesis: Genesis, public_key: bytes) -> Config:
         block_bytes_max=genesis.limits.bytes_max,
         block_transactions_max=genesis.limits.transactions_max,
     )
-
-
-def _label(config: Config) -> str:
-    """Of this validator in metrics and logs: its seat at genesis, or the beginning of its key."""
-    seat = config.validators.seat_of(config.public_key)
-    return config.public_key.hex()[:8] if seat == NO_SEAT else str(seat)
 
 
 def _load_key(path: Path) -> SigningKey:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from icn_chain.header import BlockHeader
-from icn_chain.validator_set import ValidatorSet
+from icn_chain.validator_set import NO_SEAT, ValidatorSet
 
 from icn_consensus.domain.block import ExecutedState
 
@@ -26,6 +26,12 @@ class Config:
     block_time_distance_ms_max: int
     block_bytes_max: int
     block_transactions_max: int
+
+    @property
+    def label(self) -> str:
+        """Of this replica in metrics and logs: its seat at genesis, or the beginning of its key."""
+        seat = self.validators.seat_of(self.public_key)
+        return self.public_key.hex()[:8] if seat == NO_SEAT else str(seat)
 
     @property
     def hash(self) -> bytes:

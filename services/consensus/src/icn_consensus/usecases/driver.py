@@ -128,7 +128,7 @@ class Driver:
         self._record_log = record_log
         self._clock = clock
         self._clock_watch = ClockWatch()
-        self._clock_distance = CLOCK_DISTANCE_SECONDS.labels(config.validators.seat_of(config.public_key))
+        self._clock_distance = CLOCK_DISTANCE_SECONDS.labels(config.label)
         self._recovered = recovered
         self._last_now_ms = 0
         self._traces = TraceBook()
