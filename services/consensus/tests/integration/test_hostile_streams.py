@@ -10,13 +10,14 @@ import grpc
 import pytest
 from icn.consensus.v1 import peer_pb2
 from icn.consensus.v1.service_pb2 import ListEvidenceRequest
-from icn_chain.certificate import VOTE_TAGS, VoteKind, vote_body
+from icn_chain.certificate import VOTE_TAGS, VoteKind, build_certificate, vote_body
 from icn_chain.evidence import parse
 from icn_chain.grounds import Grounds
 from icn_chain.validator_set import parse_validator_set
 from icn_consensus.domain.block import build_vote
 from icn_consensus.peers import frames, network, standing
 from icn_consensus.peers.hello import Greeting, Identity
+from icn_consensus.usecases import inbox
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.errors import from_rpc_error
@@ -162,21 +163,67 @@ async def test_a_seat_that_sends_messages_no_honest_validator_sends_is_cut_off_a
     call = dial(federation, 0)
     await shake_hands(call, liar)
     dishonest = [
-        peer_pb2.PeerFrame(vote=b"\xff" * 50),
-        peer_pb2.PeerFrame(proposal=b"\x0a\x00"),
-        peer_pb2.PeerFrame(certificate=b"\xff"),
-        peer_pb2.PeerFrame(certificate=b"\x08\x03\x20\x7f"),
+        frame
+        for number in range(4)
+        for frame in (
+            peer_pb2.PeerFrame(vote=b"\xff" * (50 + number)),
+            peer_pb2.PeerFrame(proposal=b"\x0a\x00" * (1 + number)),
+            peer_pb2.PeerFrame(certificate=b"\xff" * (1 + number)),
+            peer_pb2.PeerFrame(certificate=b"\x08\x03\x20" + bytes([0x7F - number])),
+        )
     ]
     service = federation.validators[0].service
     assert service is not None
-    for number in range(standing.FAULTS_MAX - 1):
-        await call.write(frames.request_bytes(dishonest[number % len(dishonest)]))
+    for frame in dishonest[: standing.FAULTS_MAX - 1]:
+        await call.write(frames.request_bytes(frame))
     await asyncio.sleep(0.3)
     assert service._network is not None
     assert service._network._standings[liar.public_key]._faults == standing.FAULTS_MAX - 1
-    await call.write(frames.request_bytes(dishonest[0]))
+    await call.write(frames.request_bytes(dishonest[standing.FAULTS_MAX - 1]))
     assert await reason_of_end(call) == (grpc.StatusCode.UNAVAILABLE, "PEER_BARRED")
     assert (service.fault, federation.validators[0].stop_request.is_requested) == ("", False)
+
+
+@pytest.mark.parametrize("kind", ["one vote", "certificates of later epochs"])
+async def test_a_seat_that_floods_with_what_counts_for_nothing_is_cut_off_and_slows_nobody_down(
+    federation: Federation, kind: str
+) -> None:
+    await federation.validators[1].stop()
+    liar = identity_of(federation, 1)
+    call = dial(federation, 0)
+    await shake_hands(call, liar)
+    sent = 0
+    with pytest.raises(grpc.RpcError):  # who writes when a stream ends may see it broken, not why it ended
+        while sent < 4 * inbox.USELESS_MAX:
+            if kind == "one vote":
+                message = [vote_frame(liar, 0, 1, b"a" * 32)] * frames.FRAMES_MAX
+            else:
+                message = [later_certificate(sent + number) for number in range(frames.FRAMES_MAX)]
+            await call.write(frames.joined([frames.request_bytes(frame) for frame in message]))
+            sent += frames.FRAMES_MAX
+            if sent == 8 * frames.FRAMES_MAX:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    [outcome] = await federation.validators[0].submit([make_transaction(b"ana", 1)])
+                assert outcome.receipt
+        await call.read()
+    service = federation.validators[0].service
+    assert service is not None
+    assert service._network is not None
+    assert service._network._standings[liar.public_key]._bars == 1
+
+
+def later_certificate(epoch: int) -> peer_pb2.PeerFrame:
+    """One that nobody can check yet."""
+    certificate = build_certificate(
+        VoteKind.NULLIFY,
+        protocol_version=1,
+        epoch=1_000 + epoch,
+        view=1,
+        height=0,
+        block_hash=b"",
+        signatures={0: bytes(64)},
+    )
+    return peer_pb2.PeerFrame(certificate=certificate.data)
 
 
 async def test_who_only_says_that_it_is_a_seat_cannot_get_the_seat_barred(federation: Federation) -> None:

@@ -13,7 +13,8 @@ from icn_consensus.domain.actions import MessageKind
 from icn_consensus.domain.ports import Crypto
 from icn_consensus.peers.frames import MalformedFrame, parse_frames, request_bytes
 from icn_consensus.usecases import admission, fetching, traces
-from icn_consensus.usecases.driver import EVENTS_WAITING_MAX, Driver
+from icn_consensus.usecases.driver import Driver
+from icn_consensus.usecases.inbox import PEER_EVENTS_MAX
 from icn_consensus.usecases.pool import Pool
 from icn_consensus.usecases.recover import recover
 from icn_kit.clock import SystemClock
@@ -129,7 +130,7 @@ async def test_bad_frames_of_every_kind_break_nothing_and_fill_no_queue_beyond_i
             continue
         for frame in parsed:
             driver.on_frame(PEER, frame)
-        assert len(driver._events) <= EVENTS_WAITING_MAX
+        assert len(driver._inbox) <= 2 * PEER_EVENTS_MAX
         assert driver.admission._by_peer.get(PEER, admission._Load()).transactions <= 4_000
         assert driver._answering._per_peer[PEER] <= fetching.WAITING_PER_PEER_MAX
         assert len(driver._traces) <= traces.TRACES_MAX

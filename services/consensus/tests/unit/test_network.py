@@ -62,7 +62,7 @@ async def test_of_who_holds_no_seat_only_questions_answers_and_recoveries_are_he
     others = SigningKey.from_seed(Suite.ED25519, bytes([1] * 32))
     heard: list[str] = []
 
-    async def wait_for_room() -> None:
+    async def wait_for_room(_peer: bytes) -> None:
         pass
 
     listener: Any = SimpleNamespace(

@@ -59,8 +59,8 @@ class Listener(Protocol):
     def on_disconnected(self, peer: bytes) -> None:
         """The stream to this peer broke."""
 
-    async def wait_for_room(self) -> None:
-        """Return when more frames may come."""
+    async def wait_for_room(self, peer: bytes) -> None:
+        """Return when more frames of the peer may come."""
 
 
 class _Traffic:
@@ -325,12 +325,13 @@ class PeerNetwork:
             call.cancel()
 
     async def _exchange(self, call: Any, link: _Link) -> None:
-        traffic = self._traffic[link.peer]
+        peer = link.peer
+        traffic = self._traffic[peer]
 
         async def read() -> None:
             while (data := await call.read()) is not grpc.aio.EOF:
-                self._take(link.peer, data, traffic, is_heard=True)
-                await self._listener.wait_for_room()
+                self._take(peer, data, traffic, is_heard=True)
+                await self._listener.wait_for_room(peer)
 
         writing = asyncio.ensure_future(_write(call.write, link.outbox, traffic))
         reading = asyncio.ensure_future(read())
@@ -387,7 +388,7 @@ class PeerNetwork:
         try:
             async for data in requests:
                 self._take(peer, data, traffic, is_heard=self._is_named(peer))
-                await self._listener.wait_for_room()
+                await self._listener.wait_for_room(peer)
         except frames.MalformedFrame as error:
             raise _malformed(str(error)) from error
         except asyncio.CancelledError:

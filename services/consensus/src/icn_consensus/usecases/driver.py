@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
@@ -52,6 +51,7 @@ from icn_consensus.domain.replica import Replica, Status
 from icn_consensus.metrics import (
     BLOCK_INTERVAL_SECONDS,
     CLOCK_DISTANCE_SECONDS,
+    EVENTS_DROPPED,
     FINALITY_SECONDS,
     NOTARIZATION_SECONDS,
     REPORTS,
@@ -63,6 +63,7 @@ from icn_consensus.usecases.ends import Ends
 from icn_consensus.usecases.execution import Executor
 from icn_consensus.usecases.fetching import Answering, Asking
 from icn_consensus.usecases.forwarding import Forwarder
+from icn_consensus.usecases.inbox import Inbox
 from icn_consensus.usecases.judging import Judging
 from icn_consensus.usecases.keep_evidence import EvidenceKeeper
 from icn_consensus.usecases.pool import Pool, PoolItem
@@ -80,10 +81,6 @@ from icn_consensus.usecases.ports import (
 from icn_consensus.usecases.submit_recovery import submit_recovery
 from icn_consensus.usecases.traces import TraceBook
 
-EVENTS_PER_ROUND_MAX: Final = 64
-"""Events that share one fdatasync; with more, the first one's answer would wait for the last one's."""
-EVENTS_WAITING_MAX: Final = 1_024
-"""Beyond it streams are not read until the core has caught up."""
 TIMER_SLACK_SECONDS: Final = 0.0005
 """A timer that fires a fraction of a millisecond early would fire twice."""
 
@@ -97,6 +94,13 @@ _REPORT_LEVELS: Final = {
     ReportKind.ROOT_MISMATCH: logging.ERROR,
 }
 
+_MESSAGES: Final[dict[str | None, Callable[[bytes, bytes], Event]]] = {
+    "vote": VoteReceived,
+    "certificate": CertificateReceived,
+    "proposal": ProposalReceived,
+    "recovery": RecoveryReceived,
+}
+"""What is for the core, by the kind of its frame."""
 _REPORTED: Final = {kind: REPORTS.labels(kind.value) for kind in ReportKind}
 
 Guard = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
@@ -134,10 +138,7 @@ class Driver:
         self._traces = TraceBook()
         self._executed_time_ms = 0
         """Block time of the block executed last by this process; 0 before."""
-        self._events: deque[Event] = deque()
-        self._has_events = asyncio.Event()
-        self._has_room = asyncio.Event()
-        self._has_room.set()
+        self._inbox = Inbox(self._note_fault)
         self._timer: asyncio.TimerHandle | None = None
         self._told_pending = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -240,28 +241,18 @@ class Driver:
 
     def put(self, event: Event) -> None:
         """Hand an event to the core."""
-        self._events.append(event)
-        self._has_events.set()
-        if len(self._events) >= EVENTS_WAITING_MAX:
-            self._has_room.clear()
+        self._inbox.put(event)
 
-    async def wait_for_room(self) -> None:
-        """Return when the core has caught up with its events (peers.network.Listener)."""
-        if not self._has_room.is_set():
-            await self._has_room.wait()
+    async def wait_for_room(self, peer: bytes) -> None:
+        """Return when the core has caught up with what the peer says (peers.network.Listener)."""
+        await self._inbox.wait_for_room(peer)
 
     def on_frame(self, peer: bytes, frame: Any) -> None:
         """A frame came from a peer (peers.network.Listener); a second Hello is ignored."""
         kind = frame.WhichOneof("kind")
-        if kind == "vote":
-            self.put(VoteReceived(peer, frame.vote))
-        elif kind == "certificate":
-            self._note_certificate(peer, frame.certificate)
-            self.put(CertificateReceived(peer, frame.certificate))
-        elif kind == "proposal":
-            self.put(ProposalReceived(peer, frame.proposal))
-        elif kind == "recovery":
-            self.put(RecoveryReceived(peer, frame.recovery))
+        message = _MESSAGES.get(kind)
+        if message is not None:
+            self._on_message(message, peer, getattr(frame, kind))
         elif kind == "transactions":
             self.admission.offer(peer, frame.transactions.transactions)
         elif kind == "fetch_request":
@@ -273,22 +264,37 @@ class Driver:
 
     def on_connected(self, peer: bytes, final_height: int) -> None:
         """A stream to a peer is ready (peers.network.Listener)."""
-        self.put(PeerConnected(peer, final_height))
+        self._inbox.put_of(peer, PeerConnected(peer, final_height), time.monotonic())
 
     def on_disconnected(self, peer: bytes) -> None:
         """The stream to a peer broke (peers.network.Listener)."""
         self._asking.forget_peer(peer)
 
-    def _note_certificate(self, peer: bytes, data: bytes) -> None:
-        """For GetStatus: a finalization tells how far its sender is. Not verified: it is shown, not used."""
+    def _on_message(self, message: Callable[[bytes, bytes], Event], peer: bytes, data: bytes) -> None:
+        now = time.monotonic()
+        if self._inbox.is_repeat(peer, data, now):
+            EVENTS_DROPPED.labels("repeat").inc()
+            return
+        if message is CertificateReceived:
+            self._note_certificate(peer, data, now)
+        self._inbox.put_of(peer, message(peer, data), now)
+
+    def _note_certificate(self, peer: bytes, data: bytes, now: float) -> None:
+        """A finalization tells how far its sender is: not verified, it is shown (GetStatus), not used. One
+        of a later epoch may be honest and cannot be checked, so the peer has only so many of them free."""
         if len(data) > CERTIFICATE_BYTES_MAX:
             return
         try:
             certificate = block_pb2.Certificate.FromString(data)
         except DecodeError:
             return
+        if certificate.epoch > self.replica.status().epoch:
+            self._inbox.note_useless(peer, now)
         if certificate.kind == block_pb2.VOTE_KIND_FINALIZE and certificate.height <= INTEGER_MAX:
             self._note_peer_height(peer, certificate.height)
+
+    def _note_fault(self, peer: bytes) -> None:
+        self._peers.note_fault(peer)
 
     # --- the pool
 
@@ -367,20 +373,15 @@ class Driver:
 
     async def _run(self) -> None:
         """Let the core digest events, until cancelled."""
-        events = self._events
         while True:
-            await self._has_events.wait()
-            while events:
-                actions: list[Action] = []
-                for _ in range(min(len(events), EVENTS_PER_ROUND_MAX)):
-                    actions += self.replica.step(events.popleft(), self._now_ms())
-                if not self._has_room.is_set() and len(events) < EVENTS_WAITING_MAX:
-                    self._has_room.set()
-                if actions:
-                    self._carry_out(actions)
-                    self._tell_pool()
-                await asyncio.sleep(0)  # streams are read between rounds
-            self._has_events.clear()
+            await self._inbox.wait()
+            actions: list[Action] = []
+            for event in self._inbox.take():
+                actions += self.replica.step(event, self._now_ms())
+            if actions:
+                self._carry_out(actions)
+                self._tell_pool()
+            await asyncio.sleep(0)  # streams are read between rounds
 
     def _carry_out(self, actions: Iterable[Action]) -> None:
         """Records first, with one fdatasync for all; then everything else in its order.

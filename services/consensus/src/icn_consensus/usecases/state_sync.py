@@ -206,7 +206,7 @@ class Sources:
             if asked == peer and not answer.done():
                 answer.set_result(None)
 
-    async def wait_for_room(self) -> None:
+    async def wait_for_room(self, _peer: bytes) -> None:
         """There is always room: what is not asked for is dropped."""
 
 
