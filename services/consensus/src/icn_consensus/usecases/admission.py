@@ -265,7 +265,7 @@ class Admission:
             self._tally["peer", "refused"] += 1
             return None
         admitted = self._add(data, check, now)
-        self._tally["peer", admitted.value] += 1
+        self._tally["peer", admitted] += 1
         item = self._pool.get(check.transaction_id)
         if item is not None:
             item.sent_to |= self._pool.bit(peer)
@@ -279,7 +279,7 @@ class Admission:
         if committed is not None:
             height, receipt = committed
             sink.tell(News(position, identifier, SubmitState.COMMITTED, height=height, receipt=receipt))
-        elif check.executed_height > self._executed_height():
+        elif check.executed_height and check.executed_height > self._executed_height():
             self._ends.wait(identifier, sink, position)  # its receipt is on its way to us
         elif check.executed_height:
             message = f"executed at height {check.executed_height}: ask the ledger by id"
@@ -307,8 +307,9 @@ class Admission:
     ) -> PoolItem | None:
         identifier = check.transaction_id
         admitted = self._add(data, check, now)
-        self._tally["client", admitted.value] += 1
-        if admitted not in (Admitted.NEW, Admitted.KNOWN):
+        self._tally["client", admitted] += 1
+        is_new = admitted is Admitted.NEW
+        if not is_new and admitted is not Admitted.KNOWN:
             reason, message, retry_after_ms = self._why_not(admitted, check.place)
             sink.tell(
                 News(
@@ -322,7 +323,7 @@ class Admission:
             )
             return None
         self._ends.wait(identifier, sink, position)
-        return self._pool.get(identifier) if admitted is Admitted.NEW else None
+        return self._pool.get(identifier) if is_new else None
 
     def _why_not(self, admitted: Admitted, place: Place) -> tuple[str, str, int]:
         """Reason, message and when to try again."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from enum import Enum
+from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -31,7 +32,7 @@ LANE_REMEMBERED_BLOCKS: Final = 64
 """How many executed blocks a lane without transactions is kept, for verdicts that are still on their way."""
 
 
-class Admitted(Enum):
+class Admitted(StrEnum):
     """What became of an offer to the pool."""
 
     NEW = "new"
@@ -89,51 +90,27 @@ class _Payer:
         self.transactions = self.size_bytes = self.gapped = 0
 
 
+@dataclass(slots=True, eq=False)
 class PoolItem:
     """A transaction in the pool."""
 
-    __slots__ = (
-        "admitted_at",
-        "data",
-        "expire_time_ms",
-        "id",
-        "is_deferred",
-        "is_gapped",
-        "lane",
-        "payer",
-        "sent_to",
-        "sequence",
-        "traceparent",
-    )
-
-    def __init__(
-        self,
-        identifier: bytes,
-        data: bytes,
-        expire_time_ms: int,
-        admitted_at: float,
-        *,
-        payer: _Payer,
-        lane: _Lane | None,
-        sequence: int,
-    ) -> None:
-        self.id = identifier
-        self.data = data
-        self.expire_time_ms = expire_time_ms
-        """Block time after which no block can include it."""
-        self.admitted_at = admitted_at
-        """Monotonic seconds."""
-        self.payer = payer
-        self.lane = lane
-        self.sequence = sequence
-        self.sent_to = 0
-        """Bits (`Pool.bit`) of the peers that have it from us or gave it to us."""
-        self.is_deferred = False
-        """Whether it is offered no more for now."""
-        self.is_gapped = False
-        """Whether a sequence of its lane is missing before it, as far as is known here."""
-        self.traceparent = ""
-        """Of the client's call, where that is sampled."""
+    id: bytes
+    data: bytes
+    expire_time_ms: int
+    """Block time after which no block can include it."""
+    admitted_at: float
+    """Monotonic seconds."""
+    payer: _Payer
+    lane: _Lane | None
+    sequence: int
+    sent_to: int = 0
+    """Bits (`Pool.bit`) of the peers that have it from us or gave it to us."""
+    is_deferred: bool = False
+    """Whether it is offered no more for now."""
+    is_gapped: bool = False
+    """Whether a sequence of its lane is missing before it, as far as is known here."""
+    traceparent: str = ""
+    """Of the client's call, where that is sampled."""
 
 
 class Pool:
@@ -196,50 +173,49 @@ class Pool:
         """Take a transaction that the application would take."""
         if identifier in self._items:
             return Admitted.KNOWN
+        sequence, size_bytes = place.sequence, len(data)
         lane = self._find_lane(place)
-        is_gapped = lane is not None and place.sequence > lane.reach + 1
-        refusal = self._refusal(len(data), place, lane, is_gapped=is_gapped)
+        is_gapped = lane is not None and sequence > lane.reach + 1
+        payer = self._payers.get(place.payer) or _Payer(place.payer)
+        refusal = self._refusal(size_bytes, payer, lane, sequence, is_gapped=is_gapped)
         if refusal is not None:
             return refusal
-        payer = self._payers.get(place.payer)
-        if payer is None:
-            payer = self._payers[place.payer] = _Payer(place.payer)
-        item = PoolItem(
-            identifier, data, expire_time_ms, now, payer=payer, lane=lane, sequence=place.sequence
-        )
+        item = PoolItem(identifier, data, expire_time_ms, now, payer, lane, sequence)
         self._items[identifier] = self._fresh[identifier] = item
         self._by_data[data] = item
         heapq.heappush(self._expiries, (expire_time_ms, identifier))
-        self.size_bytes += len(data)
+        self.size_bytes += size_bytes
+        if payer.transactions == 0:
+            self._payers[payer.name] = payer
         payer.transactions += 1
-        payer.size_bytes += len(data)
+        payer.size_bytes += size_bytes
         if data not in self._covers:
             self._free += 1
         if lane is not None:
-            lane.items[place.sequence] = item
-            self._lanes[place.lane] = lane
+            if not lane.items:
+                self._lanes[lane.name] = lane
+            lane.items[sequence] = item
             if is_gapped:
                 self._hold(item, lane)
-            elif place.sequence > lane.reach:
-                self._advance(lane, lane.last)
+            elif sequence > lane.reach:
+                self._extend(lane)
         return Admitted.NEW
 
     def _refusal(
-        self, size_bytes: int, place: Place, lane: _Lane | None, *, is_gapped: bool
+        self, size_bytes: int, payer: _Payer, lane: _Lane | None, sequence: int, *, is_gapped: bool
     ) -> Admitted | None:
-        payer = self._payers.get(place.payer)
-        if lane is not None and place.sequence in lane.items:
+        if lane is not None and sequence in lane.items:
             return Admitted.RIVAL
         is_full = len(self._items) >= self._transactions_max or self.size_bytes + size_bytes > self._bytes_max
         if is_gapped and (
             is_full
             or (lane is not None and lane.gapped >= LANE_GAPPED_MAX)
-            or (payer is not None and payer.gapped >= PAYER_GAPPED_MAX)
+            or payer.gapped >= PAYER_GAPPED_MAX
         ):
             return Admitted.BEHIND_GAP
         if (
-            place.payer
-            and payer is not None
+            payer.name
+            and payer.transactions
             and (
                 PAYER_SHARE * payer.transactions >= self._transactions_max
                 or PAYER_SHARE * (payer.size_bytes + size_bytes) > self._bytes_max
@@ -426,6 +402,10 @@ class Pool:
                 for sequence, item in lane.items.items():
                     if item.is_gapped and sequence <= lane.reach:
                         self._release(item, lane)
+        self._extend(lane)
+
+    def _extend(self, lane: _Lane) -> None:
+        """What follows without a gap is within reach."""
         while (following := lane.items.get(lane.reach + 1)) is not None:
             lane.reach += 1
             if following.is_gapped:
