@@ -139,23 +139,33 @@ class Core:
         self._sources: dict[str, list[str]] = {}
         for path in sorted((ROOT / "services/consensus/src/icn_consensus/domain").glob("*.py")):
             place = f"{CORE}/{path.name}"
-            mutated = mutate_file_contents(place, path.read_text("utf-8"))
-            if (TREE / place).read_text("utf-8") != mutated.code:
-                (TREE / place).write_text(mutated.code, "utf-8")
-            lines = mutated.code.splitlines()
-            for name, span in mutated.line_span_by_function_name.items():
-                self._sources[f"icn_consensus.domain.{path.stem}.{name}"] = lines[span.start - 1 : span.end]
-            for name in mutated.mutant_names:
-                function = name.partition("__mutmut_")[0]
-                self.mutants[f"icn_consensus.domain.{path.stem}.{name}"] = mutated.hash_by_function_name[
-                    function
-                ]
+            mutated = _mutated(place, path.read_text("utf-8"))
+            if (TREE / place).read_text("utf-8") != mutated["code"]:
+                (TREE / place).write_text(mutated["code"], "utf-8")
+            module = f"icn_consensus.domain.{path.stem}"
+            lines = mutated["code"].splitlines()
+            for name, (start, end) in mutated["spans"].items():
+                self._sources[f"{module}.{name}"] = lines[start - 1 : end]
+            for name in mutated["mutants"]:
+                self.mutants[f"{module}.{name}"] = mutated["hashes"][name.partition("__mutmut_")[0]]
 
     def change(self, name: str) -> str:
         """The lines that the mutant removes and adds."""
         original = self._sources[name.partition("__mutmut_")[0] + "__mutmut_orig"]
         lines = difflib.unified_diff(original[1:], self._sources[name][1:], n=0, lineterm="")
         return "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
+
+
+def _mutated(place: str, source: str) -> dict[str, Any]:
+    """What mutmut makes of a module; kept, for it takes seconds."""
+    kept = TREE / "modules" / f"{hashlib.sha256((place + source).encode()).hexdigest()}.json"
+    if not kept.exists():
+        mutated = mutate_file_contents(place, source)
+        spans = {name: (span.start, span.end) for name, span in mutated.line_span_by_function_name.items()}
+        kept.parent.mkdir(exist_ok=True)
+        told = {"code": mutated.code, "mutants": list(mutated.mutant_names), "spans": spans}
+        kept.write_text(json.dumps({**told, "hashes": dict(mutated.hash_by_function_name)}), "utf-8")
+    return dict(json.loads(kept.read_text("utf-8")))
 
 
 class Verdicts:

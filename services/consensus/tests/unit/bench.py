@@ -15,7 +15,8 @@ from icn_chain.certificate import (
     vote_body,
 )
 from icn_chain.header import BlockHeader, build_header
-from icn_chain.recovery import finality_digest
+from icn_chain.recovery import RecoveryCertificate, build_body, finality_digest
+from icn_chain.recovery import build_certificate as build_recovery
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.block import (
     Proposal,
@@ -137,6 +138,20 @@ class Bench:
             block_hash=header.hash,
             signatures={seat: self.keys[seat].sign(VOTE_TAGS[kind], body) for seat in seats},
         )
+
+    def recovery(self, **changes: Any) -> RecoveryCertificate:
+        """One that nobody signed, to go on after the newest final block in epoch 4 with the same seats."""
+        final, validators = self.state.chain.final, self.config.validators
+        fields: dict[str, Any] = {
+            "protocol_version": 1,
+            "epoch": 4,
+            "height": max(1, final.height),
+            "block_hash": final.hash,
+            "state_root": self.state.executed.state_root,
+            "validator_set": validators.data,
+            "possessions": [bytes(64)] * validators.seats,
+        }
+        return build_recovery(build_body(**{**fields, **changes}), [])
 
     def propose(self, proposal: Proposal) -> list[act.Action]:
         """Have it arrive from who made it."""

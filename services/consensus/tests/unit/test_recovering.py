@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from icn_chain.malformed import MalformedMessage
-from icn_chain.recovery import RecoveryCertificate, parse_recovery
+from icn_chain.recovery import BLOCK_ROOM_BYTES, RecoveryCertificate, RecoveryInvalid, parse_recovery
+from icn_consensus.domain import actions as act
 from icn_consensus.domain.actions import MessageKind, ReportKind
 from icn_consensus.domain.block import ExecutedState
 from icn_consensus.domain.config import Recovered
-from icn_consensus.domain.events import RecoveryReceived, VoteReceived
-from icn_consensus.domain.records import RecordKind, decode_record
-from icn_consensus.domain.recovering import OFFERS_MAX, RecoveryRefused, consider, on_recovery
+from icn_consensus.domain.events import BlockExecuted, RecoveryReceived, TimerFired, VoteReceived
+from icn_consensus.domain.records import Record, RecordKind, decode_record
+from icn_consensus.domain.recovering import (
+    OFFERS_MAX,
+    RecoveryRefused,
+    check,
+    consider,
+    offer,
+    on_recovery,
+    take_recorded,
+)
 from icn_consensus.domain.replay import restore
 from icn_sim.ledger import LedgerApplication, founder, genesis_of
 from icn_sim.mutations import MUTATIONS
@@ -25,6 +36,8 @@ from icn_sim.restoring import certificate_of
 from icn_sim.traders import Traders
 from icn_sim.world import Conditions, Network
 from icn_sim.zone import renewed_key
+
+from .bench import Bench
 
 EPOCH_MS = 60_000
 
@@ -274,3 +287,143 @@ def test_certificates_that_wait_are_bounded(network: Federation) -> None:
 
 def genesis_state(network: Federation) -> ExecutedState:
     return network.application_of(network.nodes[0]).state()
+
+
+class TestOneReplica:
+    """What it makes of certificates, before anybody's signatures are looked at."""
+
+    def offered(self, bench: Bench, certificate: RecoveryCertificate, seat: int = 2) -> list[act.Action]:
+        return bench.step(RecoveryReceived(bench.peers[seat], certificate.data))
+
+    def final(self, *, is_executed: bool = True) -> Bench:
+        """At height 1."""
+        bench = Bench()
+        bench.finalize(bench.proposal(1))
+        if is_executed:
+            bench.step(BlockExecuted(replace(bench.state.executed, executed_height=1)))
+        return bench
+
+    def reports(self, actions: list[act.Action]) -> list[act.Report]:
+        return [item for item in actions if isinstance(item, act.Report)]
+
+    def test_what_cannot_be_read_counts_against_its_sender(self) -> None:
+        bench = Bench()
+        (report,) = self.reports(bench.step(RecoveryReceived(bench.peers[2], b"\xff")))
+        assert (report.kind, report.view, report.seat) == (ReportKind.DISHONEST_MESSAGE, 1, 2)
+        assert report.peer == bench.peers[2]
+        assert report.detail.startswith("recovery certificate: ")
+
+    def test_the_operator_is_told_and_not_blamed(self) -> None:
+        bench = Bench(seat=3)
+        (report,) = self.reports(bench.step(RecoveryReceived(bench.peers[3], b"\xff")))
+        assert (report.kind, report.view, report.seat) == (ReportKind.RECOVERY_REFUSED, 1, 3)
+        assert report.detail.startswith("recovery certificate: ")
+        assert not report.peer
+
+    def test_what_nobody_signed_counts_against_its_sender(self) -> None:
+        bench = self.final()
+        done = self.offered(bench, bench.recovery())
+        (report,) = self.reports(done)
+        assert (report.kind, report.seat) == (ReportKind.DISHONEST_MESSAGE, 2)
+        assert not bench.state.recoveries.offers
+        assert bench.state.epoch == 0
+
+    def test_the_one_that_began_the_epoch_says_nothing_new(self) -> None:
+        bench = self.final()
+        certificate = bench.recovery()
+        bench.state.recoveries.begun = certificate
+        assert not self.reports(self.offered(bench, certificate))
+        assert self.reports(self.offered(bench, bench.recovery(epoch=5)))
+
+    def test_a_certificate_waits_for_the_blocks_up_to_the_one_it_names(self) -> None:
+        bench = Bench()
+        certificate = bench.recovery(height=3)
+        done = self.offered(bench, certificate)
+        (fetch,) = [item for item in done if isinstance(item, act.Fetch)]
+        assert (fetch.peer, fetch.what) == (bench.peers[2], act.FetchFinalBlocks(1))
+        assert bench.state.recoveries.offers == {bench.peers[2]: certificate}
+        assert not self.reports(done)
+
+    def test_a_certificate_waits_for_the_execution_of_the_block_that_it_names(self) -> None:
+        bench = self.final(is_executed=False)
+        assert not self.reports(self.offered(bench, bench.recovery()))
+        assert bench.state.recoveries.offers
+        done = bench.step(BlockExecuted(replace(bench.state.executed, executed_height=1)))
+        assert self.reports(done)
+        assert not bench.state.recoveries.offers
+
+    def test_a_refusal_is_reported_once_and_blames_nobody(self) -> None:
+        bench = self.final()
+        done = self.offered(bench, bench.recovery(block_hash=bytes(32)))
+        (report,) = self.reports(done)
+        assert (report.kind, report.view, report.seat) == (ReportKind.RECOVERY_REFUSED, 2, 0)
+        assert report.detail.startswith("it goes on after block ")
+        assert not self.reports(bench.step(TimerFired()))
+
+    def test_one_that_waits_does_not_keep_others_from_being_judged(self) -> None:
+        bench = self.final()
+        self.offered(bench, bench.recovery(height=9), seat=1)
+        assert self.reports(self.offered(bench, bench.recovery(block_hash=bytes(32)), seat=2))
+        assert list(bench.state.recoveries.offers) == [bench.peers[1]]
+
+    def test_the_newest_of_each_peer_waits_and_of_too_many_peers_the_first_goes(self) -> None:
+        state = Bench().state
+        early, late = (Bench().recovery(height=height) for height in (8, 9))
+        for number in range(OFFERS_MAX):
+            offer(state, b"peer %d" % number, early)
+        offer(state, b"peer 0", late)
+        assert len(state.recoveries.offers) == OFFERS_MAX
+        assert state.recoveries.offers[b"peer 0"] == late
+        offer(state, b"another", early)
+        assert len(state.recoveries.offers) == OFFERS_MAX
+        assert b"peer 0" not in state.recoveries.offers
+
+    @pytest.mark.parametrize(
+        ("reason", "changes", "figures"),
+        [
+            ("RECOVERY_EPOCH_PASSED", {"epoch": 4}, {"epoch": 4, "epoch_now": 4}),
+            ("RECOVERY_OTHER_CHAIN", {"block_hash": bytes(32)}, {"height": 1, "final_height": 1}),
+            ("RECOVERY_OTHER_ROOT", {"state_root": bytes(32)}, {"height": 1}),
+        ],
+    )
+    def test_a_refusal_has_a_reason_and_the_numbers(
+        self, reason: str, changes: dict[str, Any], figures: dict[str, int]
+    ) -> None:
+        bench = self.final()
+        if "epoch" in changes:
+            bench.state.epoch = 4
+        with pytest.raises(RecoveryRefused) as refused:
+            check(bench.state, bench.recovery(**changes))
+        assert (refused.value.reason, refused.value.figures) == (reason, figures)
+
+    def test_a_certificate_that_no_block_holds_is_refused(self) -> None:
+        bench = Bench()
+        certificate = bench.recovery(height=9)
+        room = len(certificate.data) + BLOCK_ROOM_BYTES
+        bench.state.config = replace(bench.config, block_bytes_max=room)
+        check(bench.state, certificate)
+        bench.state.config = replace(bench.config, block_bytes_max=room - 1)
+        with pytest.raises(RecoveryRefused) as refused:
+            check(bench.state, certificate)
+        size = len(certificate.data)
+        assert refused.value.reason == "RECOVERY_TOO_LARGE"
+        assert refused.value.figures == {"size_bytes": size, "size_bytes_max": size - 1}
+
+    def test_another_root_is_no_reason_before_the_own_is_known(self) -> None:
+        bench = self.final(is_executed=False)
+        with pytest.raises(RecoveryInvalid):
+            check(bench.state, bench.recovery(state_root=bytes(32)))
+
+    def test_the_newest_of_the_recorded_ones_is_offered_at_a_start(self) -> None:
+        bench = Bench()
+        recorded = [bench.recovery(epoch=epoch, height=9) for epoch in (4, 6, 5)]
+        bench.state.later_records = [
+            Record(RecordKind.RECOVERY, item.epoch, 2, item.data) for item in recorded
+        ]
+        bench.state.later_records.append(Record(RecordKind.CERTIFICATE, 7, 2, b""))
+        take_recorded(bench.state)
+        assert bench.state.recoveries.offers == {bench.config.public_key: recorded[1]}
+        bench.state.recoveries.offers.clear()
+        bench.state.later_records = []
+        take_recorded(bench.state)
+        assert not bench.state.recoveries.offers

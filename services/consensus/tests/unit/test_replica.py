@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from icn_chain.certificate import VoteKind
 from icn_chain.validator_set import NO_SEAT
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.config import Recovered
 from icn_consensus.domain.events import CertificateReceived, PoolChanged, TimerFired, VoteReceived
+from icn_consensus.domain.recovering import RecoveryRefused
 from icn_consensus.domain.replica import CERTIFICATES_PAGE_MAX, Replica, Status
 
 from .bench import Bench
@@ -160,3 +163,30 @@ def test_transactions_in_the_pool_begin_the_time_of_the_view() -> None:
     (timer,) = bench.step(PoolChanged(True))
     assert timer == act.SetTimer(bench.now_ms + 250)
     assert bench.step(PoolChanged(False)) == [act.SetTimer(bench.now_ms + 30_000)], "the heartbeat"
+
+
+def test_whose_turn_it_is_and_how_long_it_may_take() -> None:
+    bench = Bench()
+    turn = bench.replica.turn()
+    assert (turn.leader, turn.timeout_ms, turn.is_timed, turn.silent_seats) == (1, 250, False, ())
+    bench.step(PoolChanged(True))
+    assert bench.replica.turn().is_timed
+    bench.state.attendance._penalty_left[2] = 1
+    bench.state.attendance.kept_turns[3] = 5
+    bench.state.attendance.lost_turns[1] = 2
+    turn = bench.replica.turn()
+    assert (turn.silent_seats, turn.kept_turns, turn.lost_turns) == ((2,), (0, 0, 0, 5), (0, 2, 0, 0))
+
+
+def test_the_epoch_of_a_recovery_certificate_is_known_by_its_seats() -> None:
+    bench = Bench()
+    assert bench.replica.is_begun_by(bench.recovery(height=9))
+    five = Bench(5).config.validators
+    assert not bench.replica.is_begun_by(replace(bench.recovery(), validators=five))
+
+
+def test_a_recovery_certificate_of_an_epoch_that_has_passed_is_refused() -> None:
+    bench = Bench()
+    with pytest.raises(RecoveryRefused):
+        bench.replica.check_recovery(replace(bench.recovery(height=9), epoch=0))
+    bench.replica.check_recovery(bench.recovery(height=9))

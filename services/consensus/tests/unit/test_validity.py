@@ -421,3 +421,48 @@ class TestEpochs:
         bench, edge = self.begun()
         later = bench.finalization(replace(edge.block.header, height=2, view=2, hash=OTHER_HASH))
         assert judged(bench.propose(self.first(bench, edge, finalization=later.data)))
+
+
+class TestRecoveries:
+    """The first block of an epoch that a recovery certificate began."""
+
+    def begun(self) -> tuple[Bench, Proposal]:
+        bench = Bench()
+        first = bench.proposal(1)
+        after(bench, first, is_final=True)
+        bench.step(BlockExecuted(replace(bench.state.executed, executed_height=1)))
+        certificate = bench.recovery()
+        bench.state.epoch = 4
+        bench.state.recoveries.begun = certificate
+        return bench, first
+
+    def first_of_epoch(self, bench: Bench, parent: Proposal, **changes: Any) -> Proposal:
+        fields: dict[str, Any] = {"certificate": b"", "epoch": 4, "executed_height": 1}
+        certificate = bench.state.recoveries.begun
+        assert certificate is not None
+        return bench.proposal(2, parent.block.header, **{**fields, "recovery": certificate.data, **changes})
+
+    def test_it_carries_the_certificate_and_nothing_else(self) -> None:
+        bench, parent = self.begun()
+        proposal = self.first_of_epoch(bench, parent)
+        (question,) = judged(bench.propose(proposal))
+        assert question.recovery == proposal.block.recovery
+        assert question.branch == act.Branch(1, ())
+
+    @pytest.mark.parametrize(
+        ("changes", "rule"),
+        [
+            ({"recovery": b"", "certificate": b"?"}, "the first block after a recovery names a parent "),
+            ({"parent_view": 0}, "the first block after a recovery names a parent certificate"),
+            ({"executed_height": 0}, "executed_height is not that of the block recovered from"),
+            ({"recovery": b""}, "the first block does not carry the recovery certificate that began"),
+            ({"recovery": b"\xff"}, "recovery certificate in the body: "),
+            ({"recovery": Bench().recovery(epoch=7).data}, "the first block does not carry the recovery"),
+        ],
+        ids=str,
+    )
+    def test_what_does_not_is_refused(self, changes: dict[str, Any], rule: str) -> None:
+        bench, parent = self.begun()
+        proposal = self.first_of_epoch(bench, parent, **changes)
+        bench.state.note_proposal(bench.state.current, proposal)
+        assert refusal(bench.step(TimerFired())).startswith(rule)
