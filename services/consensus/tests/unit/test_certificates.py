@@ -11,6 +11,7 @@ from icn_chain.evidence import parse
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.block import build_vote
 from icn_consensus.domain.certificates import (
+    accept,
     add_vote,
     forget_below_final,
     is_news,
@@ -390,3 +391,55 @@ def test_what_finality_has_passed_is_forgotten_up_to_the_border() -> None:
     assert list(state.finalizations) == [1], "the final block's executed_height is 0"
     assert list(state.executed_states) == [6]
     assert list(state.views) == [1]
+
+
+def test_a_notarization_is_told_with_the_time_since_its_proposal_came() -> None:
+    bench = Bench()
+    proposal = bench.proposal(1)
+    bench.propose(proposal)
+    bench.now_ms += 70
+    done = bench.receive_certificate(bench.notarization(proposal.block.header))
+    (told,) = [item for item in done if isinstance(item, act.Notarized)]
+    assert told == act.Notarized(proposal.block.hash, 1, 1, 70)
+
+
+def test_a_notarization_of_another_block_than_was_proposed_here_tells_no_time() -> None:
+    bench = Bench()
+    bench.propose(bench.proposal(1))
+    bench.now_ms += 5_000
+    done = bench.receive_certificate(bench.certificate(VoteKind.NOTARIZE, 1, [1, 2, 3]))
+    assert act.Notarized(BLOCK_HASH, 1, 1, None) in done
+    assert bench.state.pacemaker.timeout_ms(1) == 250
+
+
+def test_how_long_a_notarization_took_lengthens_the_time_outs() -> None:
+    bench = Bench()
+    proposal = bench.proposal(1)
+    bench.propose(proposal)
+    bench.now_ms += 5_000
+    bench.receive_certificate(bench.notarization(proposal.block.header))
+    assert 250 < bench.state.pacemaker.timeout_ms(1) < 1_000_000
+
+
+def test_the_highest_certificate_opens_the_next_view_a_notarization_before_a_nullification() -> None:
+    bench = Bench()
+    state = bench.state
+    state.view = 2
+    null, notarization, low = (
+        bench.certificate(kind, view, [1, 2, 3])
+        for kind, view in ((VoteKind.NULLIFY, 3), (VoteKind.NOTARIZE, 3), (VoteKind.NOTARIZE, 1))
+    )
+    accept(state, low)
+    assert state.opening is None, "that view has passed"
+    accept(state, null)
+    assert state.opening == null
+    accept(state, notarization)
+    assert state.opening == notarization
+    accept(state, null)
+    assert state.opening == notarization
+    current = bench.certificate(VoteKind.NOTARIZE, 2, [1, 2, 3])
+    accept(state, current)
+    assert state.opening == notarization, "a lower one opens a lower view"
+    higher = bench.certificate(VoteKind.NULLIFY, 4, [1, 2, 3])
+    accept(state, higher)
+    assert state.opening == higher

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from icn_chain.certificate import VoteKind
 from icn_chain.evidence import parse
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.events import CertificateReceived, PeerConnected, ProposalReceived, VoteReceived
+from icn_consensus.domain.receive import replay_later_messages
 from icn_consensus.domain.state import FUTURE_VIEWS_MAX, LATER_EPOCH_MESSAGES_MAX
 
 from .bench import Bench
@@ -139,6 +142,31 @@ class TestProposals:
         assert bench.view == 2
         assert [item.block_hash for item in done if isinstance(item, act.Notarized)] == [parent.hash]
 
+    @pytest.mark.parametrize("changes", [{"seat": 3}, {"protocol_version": 2}, {"epoch": 1}])
+    def test_an_early_one_that_turns_out_to_be_none_of_the_view_is_dropped(
+        self, changes: dict[str, int]
+    ) -> None:
+        """Who leads a view of a later epoch is known when that begins."""
+        bench = Bench()
+        early = bench.proposal(2, **changes)  # type: ignore[arg-type]
+        bench.state.future_proposals[bench.peers[2]] = early
+        if "epoch" in changes:
+            bench.state.epoch = 2
+        done = bench.receive_certificate(
+            bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3], epoch=bench.state.epoch)
+        )
+        assert bench.view == 2
+        assert not is_asked(done) and not bench.state.future_proposals
+        assert bench.state.current.proposal is None
+
+    def test_one_of_a_later_epoch_is_kept_with_the_recovery_that_begins_it(self) -> None:
+        bench = Bench()
+        certificate = bench.recovery(height=9)
+        early = bench.proposal(2, epoch=4, recovery=certificate.data)
+        bench.propose(early)
+        assert bench.state.future_proposals == {bench.peers[2]: early}
+        assert bench.state.recoveries.offers == {bench.peers[2]: certificate}
+
     def test_a_late_one_is_kept_where_the_others_notarized_it(self) -> None:
         bench = Bench()
         late, unknown = bench.proposal(1), bench.proposal(2)
@@ -204,6 +232,16 @@ class TestVotes:
         done = bench.receive(bench.vote(VoteKind.NULLIFY, 3, 1))
         assert (bench.peers[3], act.MessageKind.CERTIFICATE, finalization.data) in sent(done)
         assert bench.receive(bench.vote(VoteKind.FINALIZE, 2, 1, height=1)) == [], "it is not behind"
+        assert not bench.state.views, "of a final view nothing is counted"
+
+    def test_who_nullifies_a_view_of_an_epoch_that_is_over_is_sent_what_it_missed(self) -> None:
+        bench = Bench()
+        certificate = bench.certificate(VoteKind.FINALIZE, 1, [1, 2, 3])
+        bench.state.epoch, bench.state.highest_finalization = 1, certificate
+        bench.state.chain.final = replace(bench.genesis, epoch=1)
+        done = bench.receive(bench.vote(VoteKind.NULLIFY, 3, 9))
+        assert sent(done) == [(bench.peers[3], act.MessageKind.CERTIFICATE, certificate.data)]
+        assert not bench.state.views
 
     @pytest.mark.parametrize(("passed_ms", "is_helped"), [(249, False), (250, True)])
     def test_help_is_sent_once_per_shortest_time_out_to_each(self, passed_ms: int, is_helped: bool) -> None:
@@ -263,6 +301,19 @@ class TestCertificates:
         assert [len(kept[peer]) for peer in bench.peers[1:3]] == [LATER_EPOCH_MESSAGES_MAX, 1]
         newest = bench.vote(VoteKind.NULLIFY, 1, 1 + LATER_EPOCH_MESSAGES_MAX, epoch=1)
         assert kept[bench.peers[1]][-1] == (act.MessageKind.VOTE, newest.data)
+
+    def test_what_was_kept_for_an_epoch_is_looked_at_when_it_begins(self) -> None:
+        bench = Bench()
+        bench.receive(*(bench.vote(VoteKind.NULLIFY, seat, 2, epoch=1) for seat in (1, 2, 3)))
+        bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3], epoch=1), seat=2)
+        further = bench.vote(VoteKind.NULLIFY, 2, 5, epoch=2)
+        bench.receive(further)
+        bench.state.epoch = 1
+        replay_later_messages(bench.state)
+        views = bench.state.views
+        assert [number for number in views if VoteKind.NULLIFY in views[number].certificates] == [2, 1]
+        kept = {bench.peers[2]: [(act.MessageKind.VOTE, further.data)]}
+        assert {peer: list(items) for peer, items in bench.state.later_messages.items()} == kept
 
 
 class TestStreams:
