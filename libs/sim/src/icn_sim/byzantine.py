@@ -183,6 +183,35 @@ class Shunner(Node):
         return seat != self.shunned
 
 
+class Mute(Node):
+    """Takes part, but answers no question: its process hangs, or it wants others to wait."""
+
+    def answers(self, seat: int) -> bool:
+        """Whether a question of that seat is answered."""
+        return False
+
+
+class Pretender(Mute):
+    """Says with each vote that a later epoch has begun, and answers nobody who asks how this one ended."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Follow each vote by a certificate of an epoch that nobody else is in."""
+        super().perform_one(action)
+        if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.VOTE:
+            certificate = build_certificate(
+                VoteKind.NULLIFY,
+                protocol_version=1,
+                epoch=self.replica.status().epoch + self.network.random.between(1, 1_000),
+                view=self.replica.status().view,
+                height=0,
+                block_hash=b"",
+                signatures={0: bytes(64)},
+            )
+            for other in self.network.nodes:
+                if other is not self:
+                    self.transmit(other, act.MessageKind.CERTIFICATE, certificate.data)
+
+
 class Hoarder(Node):
     """Sends certificates of long ago again and again, as if they opened the view."""
 
@@ -363,6 +392,8 @@ LIARS: Final[Mapping[str, type[Node]]] = {
     "garbage": Babbler,
     "withhold": Withholder,
     "shun_a_seat": Shunner,
+    "mute": Mute,
+    "ahead": Pretender,
     "stale_certificate": Hoarder,
     "wrong_root": WrongRoot,
     "repeat": Repeater,

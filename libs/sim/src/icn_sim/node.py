@@ -17,10 +17,11 @@ from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.domain.replica import Replica
 from icn_consensus.usecases.driver import RETELL_SECONDS
 from icn_consensus.usecases.execution import final_block_of, stored_block_of
-from icn_consensus.usecases.fetching import page_of
+from icn_consensus.usecases.fetching import ANSWER_SECONDS_MAX, page_of
 from icn_consensus.usecases.judging import CANDIDATES_SHARE, with_ancestors
 from icn_consensus.usecases.pool import Admitted, Pool
 from icn_consensus.usecases.ports import AncestorUnknown, Choice, FetchRequest, Found, StateBehind
+from icn_consensus.usecases.state_sync import ANSWER_SECONDS_MAX as SYNC_ANSWER_SECONDS_MAX
 from icn_consensus.usecases.state_sync import fetch_body, restore
 
 from icn_sim.application import at_once
@@ -34,7 +35,8 @@ from icn_sim.zone import GENESIS_HASH, PromiseBroken, public_key_of
 if TYPE_CHECKING:
     from icn_sim.world import Network
 
-FETCH_TIMEOUT_MS: Final = 500
+ANSWER_MS_MAX: Final = int(1_000 * ANSWER_SECONDS_MAX)
+SYNC_ANSWER_MS_MAX: Final = int(1_000 * SYNC_ANSWER_SECONDS_MAX)
 RESTART_MS: Final = (50, 3_000)
 _RECEIVED: Final[Mapping[act.MessageKind, Callable[[bytes, bytes], events.Message]]] = {
     act.MessageKind.PROPOSAL: events.ProposalReceived,
@@ -177,7 +179,7 @@ class Node:
                 found = other.serve_snapshot(question.request)
                 self.network.deliver(other, self, lambda: take(found))
 
-        self.network.schedule(FETCH_TIMEOUT_MS, lambda: take(None))
+        self.network.schedule(SYNC_ANSWER_MS_MAX, lambda: take(None))
         self.network.deliver(self, other, serve)
 
     def serve_snapshot(self, request: FetchRequest) -> Found:
@@ -442,7 +444,7 @@ class Node:
                 answer = other.serve(action)
                 self.network.deliver(other, self, lambda: receive(answer))
 
-        self.network.schedule(FETCH_TIMEOUT_MS, self._if_alive(fail))
+        self.network.schedule(ANSWER_MS_MAX, self._if_alive(fail))
         self.network.deliver(self, other, serve)
 
     def answers(self, seat: int) -> bool:

@@ -33,8 +33,8 @@ CHANGES_SEATS_PERCENT: Final = 60
 """Of the seeds without the ledger."""
 SPARES: Final = 3
 """Nodes that may come to hold seats."""
-SYNCS_WITHIN_MS: Final = 10_000
-"""Some tens of questions, each of which may wait for a peer's time-out."""
+SYNCS_WITHIN_MS: Final = 30_000
+"""A question that was lost before the heal is given up after 10 s."""
 HANDS_IN_AGAIN_MS: Final = 500
 LOSES_LOGS_PERCENT: Final = 60
 """Of the seeds with the ledger and without faulty seats."""

@@ -10,7 +10,7 @@ from icn_consensus.domain.actions import Action, Fetch, FetchFinalBlocks, Persis
 from icn_consensus.domain.events import Event
 from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_sim import campaign
-from icn_sim.byzantine import LIARS, Equivocator, PageForger
+from icn_sim.byzantine import LIARS, Equivocator, Mute, PageForger, Pretender
 from icn_sim.campaign import run
 from icn_sim.disk import Disk, DiskFault
 from icn_sim.node import Node
@@ -105,6 +105,29 @@ def test_who_catches_up_does_not_believe_pages_that_nobody_signed() -> None:
     network.submit(b"late")
     assert network.run_for(10_000, until=lambda: b"late" in late.application.transactions)
     assert served and len(late.disk.blocks) > 20
+
+
+@pytest.mark.parametrize("liar", [Mute, Pretender])
+@pytest.mark.parametrize("seat", [0, 2])
+def test_who_catches_up_waits_for_no_peer_that_is_silent(liar: type[Node], seat: int) -> None:
+    """It was 3 s for each page; and for ever where the silent one spoke of a later epoch with each vote."""
+    network = Network(4, 1, Conditions(delay_ms=(5, 10)), node_classes={seat: liar})
+    network.start()
+    choose = random.Random(1)
+    away, others = network.nodes[1], [0, 2, 3]
+    network.run_for(100)
+    network.partition([away.seat], others)
+
+    def trade_for(milliseconds: int) -> None:
+        for _ in range(milliseconds // 20):
+            network.hand_in(choose, others)
+            network.run_for(20)
+
+    trade_for(10_000)
+    assert max(network.heights()) - away.disk.height > 300
+    network.heal()
+    trade_for(1_000)
+    assert max(network.heights()) - away.disk.height <= 2
 
 
 class Forgetful(Node):

@@ -322,7 +322,7 @@ def test_an_idle_federation_skips_epochs_and_goes_on_in_the_right_one() -> None:
 
 
 def test_an_edge_block_may_become_final_through_an_empty_block_after_it() -> None:
-    for seed in (3, 11, 12, 15):  # runs that come to this
+    for seed in (13, 14, 19, 20):  # runs that come to this
         handovers = 0
         network = started(4, seed, Conditions(delay_ms=(5, 60), loss_percent=12), epoch_ms=700)
         submit_every(network, 50)

@@ -146,7 +146,7 @@ class TestTimer:
         bench.state.need_block(bytes(32), bench.peers)
         (at_ms,) = timers(bench.step(TimerFired()))
         assert at_ms < bench.now_ms + TIMEOUT_MS_MIN
-        assert at_ms == bench.state.fetcher.next_retry_ms(bench.now_ms)
+        assert at_ms == bench.state.fetcher.next_question_ms(bench.now_ms)
 
     def test_it_is_put_off_when_the_reason_is_gone(self) -> None:
         bench = Bench()

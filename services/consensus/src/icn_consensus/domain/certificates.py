@@ -105,8 +105,13 @@ def is_news(state: State, epoch: int, view: int, kind: int) -> bool:
     return known is None or kind not in known.certificates
 
 
-def accept(state: State, certificate: Certificate, except_peer: bytes | None = None) -> None:
-    """Take in a valid certificate that `is_news`: keep it, log it, pass it on once, and act on it."""
+def accept(
+    state: State, certificate: Certificate, except_peer: bytes | None = None, *, is_fetched: bool = False
+) -> None:
+    """Take in a valid certificate that `is_news`: keep it, log it, pass it on once, and act on it.
+
+    One that was fetched others have: it is passed on only where it moves this replica to another view.
+    """
     final = state.chain.final
     if (certificate.epoch, certificate.view) == (final.epoch, final.view):
         if certificate.block_hash == final.hash:
@@ -118,7 +123,8 @@ def accept(state: State, certificate: Certificate, except_peer: bytes | None = N
     view = state.view_at(certificate.view)
     view.certificates[certificate.kind] = certificate
     state.persist_certificate(certificate)
-    _pass_on(state, certificate, except_peer)
+    if certificate.view >= state.view or not is_fetched:
+        _pass_on(state, certificate, except_peer)
     if certificate.kind == VoteKind.NOTARIZE:
         state.attendance.reset(state.leader(certificate.view))
         milliseconds = None

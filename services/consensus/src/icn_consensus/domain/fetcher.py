@@ -1,4 +1,7 @@
-"""Requests for what is missing: one at a time per thing, from one peer after the other, then a pause."""
+"""Questions for what is missing: who is asked what, who else when no answer comes, and who is asked last.
+
+Source: docs/spec/consensus.md, "Who is asked".
+"""
 
 from __future__ import annotations
 
@@ -10,91 +13,146 @@ from icn_consensus.domain.actions import Fetch, FetchBlock, FetchCertificates, F
 
 What = FetchBlock | FetchFinalBlocks | FetchCertificates
 
-IN_FLIGHT_MAX: Final = 8
-"""Answers hold up to 3 MiB each."""
-RETRY_MS: Final = 250
-"""Pause after every peer failed to answer; a round trip between continents fits."""
-WANTED_MAX: Final = 256
-"""Things waited for at once; older ones are forgotten and asked for anew when still needed."""
+PATIENCE_MS_MIN: Final = 250
+"""After which another is asked as well: a round trip between continents fits, and a pause of a collector."""
+PATIENCE_MS_MAX: Final = 2_000
+"""However slow the answers are: a page of 1 MiB over 5 Mbit/s."""
+PAUSE_MS: Final = 250
+"""After everybody was asked."""
+ASKED_LAST_MS: Final = 10_000
+"""How long who did not help is asked after all others: silence then costs one patience in that time."""
+PEERS_MAX: Final = 128
+"""Whose conduct is remembered: twice the seats that there can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked of whom."""
+
+    what: What
+    peer: bytes
+    asked_at_ms: int
 
 
 @dataclass(slots=True)
 class _Wanted:
-    not_before_ms: int
-    peers: list[bytes] = field(default_factory=list)
-    """Still to be asked, in this order."""
-    named: set[bytes] = field(default_factory=set)
-    """Those, and who was asked before them in this round."""
-    request: int | None = None
+    """Something missing, and the round of questions for it."""
+
+    next_at_ms: int
+    """When the next peer may be asked."""
+    named: dict[bytes, None] = field(default_factory=dict)
+    asked: set[bytes] = field(default_factory=set)
+    is_needed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Conduct:
+    """How a peer answered."""
+
+    last_request: int = 0
+    last_until_ms: int = 0
+    """Until when it is asked after the others."""
 
 
 class Fetcher:
-    """What is wanted, from whom, and when it may be asked for."""
+    """What is wanted, and who was asked for it. `need` is said again as long as something is missing."""
 
     def __init__(self, public_key: bytes) -> None:
         self._public_key = public_key
-        self._next_request = 1
+        self._last_request = 0
         self._wanted: dict[What, _Wanted] = {}
-        self._in_flight: dict[int, What] = {}
+        self._questions: dict[int, Question] = {}
+        self._conduct: dict[bytes, _Conduct] = {}
+        self._patience_ms = PATIENCE_MS_MIN
 
-    def need(self, what: What, peers: Iterable[bytes], now_ms: int, patience_ms: int = 0) -> Fetch | None:
-        """Say that this is missing; gives the request to send now, if any.
+    def need(self, what: What, peers: Iterable[bytes], now_ms: int, delay_ms: int = 0) -> Fetch | None:
+        """Say that this is missing and who may have it; gives the question to send now, if any.
 
-        Whoever is named while others are asked is asked after them: what one reason to fetch something names
-        may all be gone, and what another names have it.
-
-        ``patience_ms``: how long it may still arrive by itself before it is asked for.
+        ``delay_ms``: how long it may still arrive by itself before it is asked for.
         """
         wanted = self._wanted.get(what)
         if wanted is None:
-            if len(self._wanted) >= WANTED_MAX:
-                self._forget(next(iter(self._wanted)))
-            wanted = self._wanted[what] = _Wanted(now_ms + patience_ms)
-        if wanted.request is None and not wanted.peers:
-            wanted.named.clear()  # all were asked: from the beginning
-        fresh = [peer for peer in dict.fromkeys(peers) if peer not in wanted.named | {self._public_key}]
-        wanted.peers += fresh
-        wanted.named.update(fresh)
-        if wanted.request is not None or now_ms < wanted.not_before_ms:
+            wanted = self._wanted[what] = _Wanted(now_ms + delay_ms)
+        wanted.is_needed = True
+        wanted.named.update(dict.fromkeys(peers))
+        if now_ms < wanted.next_at_ms:
             return None
-        return self._ask(what, wanted)
-
-    def answered(self, request: int) -> What | None:
-        """What this request asked for; None when it was answered before or nobody asked."""
-        what = self._in_flight.pop(request, None)
-        if what is not None:
-            self._wanted[what].request = None
-        return what
-
-    def satisfied(self, what: What) -> None:
-        """It is here (or no longer needed)."""
-        self._forget(what)
-
-    def unsatisfied(self, what: What, now_ms: int) -> Fetch | None:
-        """The peer asked did not help; gives the request to the next one, or pauses when there is none."""
-        wanted = self._wanted.get(what)
-        if wanted is None or wanted.request is not None:
+        self._blame_silent(now_ms)
+        left = wanted.named.keys() - wanted.asked - {self._public_key}
+        if not left:
+            if wanted.asked:
+                self._wanted[what] = _Wanted(now_ms + PAUSE_MS)
             return None
-        if not wanted.peers:
-            wanted.not_before_ms = now_ms + RETRY_MS
+        busy = {question.peer for question in self._questions.values() if type(question.what) is type(what)}
+        free = [peer for peer in wanted.named if peer in left - busy]
+        if not free:
             return None
-        return self._ask(what, wanted)
+        peer = min(free, key=lambda peer: self._rank(peer, now_ms))
+        wanted.asked.add(peer)
+        wanted.next_at_ms = now_ms + self._patience_ms
+        return self._ask(what, peer, now_ms)
 
-    def next_retry_ms(self, now_ms: int) -> int | None:
-        """When something wanted may next be asked for."""
-        times = [wanted.not_before_ms for wanted in self._wanted.values() if wanted.request is None]
-        return min((time for time in times if time > now_ms), default=None) if times else None
+    def answered(self, request: int) -> Question | None:
+        """What this request was about, once it was answered or is given up; None when nothing is known of it.
 
-    def _ask(self, what: What, wanted: _Wanted) -> Fetch | None:
-        if not wanted.peers or len(self._in_flight) >= IN_FLIGHT_MAX:
+        Say then whether it `helped` or was `useless`.
+        """
+        return self._questions.pop(request, None)
+
+    def helped(self, question: Question, now_ms: int) -> None:
+        """What was asked for is here. Only the first answer counts for who gave it."""
+        if self._wanted.pop(question.what, None) is None:
+            return
+        conduct = self._conduct.get(question.peer, _Conduct())
+        self._note(question.peer, _Conduct(conduct.last_request))
+        taken_ms = 2 * (now_ms - question.asked_at_ms)
+        self._patience_ms = min(max(taken_ms, PATIENCE_MS_MIN), PATIENCE_MS_MAX)
+
+    def useless(self, question: Question, now_ms: int) -> None:
+        """The peer did not help: the next is asked at once, unless another's answer is out."""
+        self._blame(question.peer, now_ms)
+        wanted = self._wanted.get(question.what)
+        is_out = any(other.what == question.what for other in self._questions.values())
+        if wanted is not None and question.peer in wanted.asked and not is_out:
+            wanted.next_at_ms = now_ms
+
+    def forget_unneeded(self) -> None:
+        """Let go of what was not said to be missing since this was called last."""
+        self._wanted = {what: wanted for what, wanted in self._wanted.items() if wanted.is_needed}
+        for wanted in self._wanted.values():
+            wanted.is_needed = False
+
+    def next_question_ms(self, now_ms: int) -> int | None:
+        """When another may be asked for something wanted."""
+        if not self._wanted:
             return None
-        request = self._next_request
-        self._next_request += 1
-        wanted.request = request
-        self._in_flight[request] = what
-        return Fetch(request, wanted.peers.pop(0), what)
+        times = (wanted.next_at_ms for wanted in self._wanted.values())
+        return min((time for time in times if time > now_ms), default=None)
 
-    def _forget(self, what: What) -> None:
-        wanted = self._wanted.pop(what, None)
-        if wanted is not None and wanted.request is not None:
-            del self._in_flight[wanted.request]
+    def _ask(self, what: What, peer: bytes, now_ms: int) -> Fetch:
+        self._last_request += 1
+        self._questions[self._last_request] = Question(what, peer, now_ms)
+        conduct = self._conduct.get(peer, _Conduct())
+        self._note(peer, _Conduct(self._last_request, conduct.last_until_ms))
+        return Fetch(self._last_request, peer, what)
+
+    def _rank(self, peer: bytes, now_ms: int) -> tuple[bool, int]:
+        """The lowest is asked: not asked for the longest time; who did not help after all others."""
+        conduct = self._conduct.get(peer, _Conduct())
+        return conduct.last_until_ms > now_ms, conduct.last_request
+
+    def _blame_silent(self, now_ms: int) -> None:
+        for question in self._questions.values():
+            if now_ms >= question.asked_at_ms + self._patience_ms:
+                self._blame(question.peer, now_ms)
+
+    def _blame(self, peer: bytes, now_ms: int) -> None:
+        conduct = self._conduct.get(peer, _Conduct())
+        self._note(peer, _Conduct(conduct.last_request, now_ms + ASKED_LAST_MS))
+
+    def _note(self, peer: bytes, conduct: _Conduct) -> None:
+        """Remember it; who was not asked for the longest time is forgotten first."""
+        self._conduct.pop(peer, None)
+        self._conduct[peer] = conduct
+        if len(self._conduct) > PEERS_MAX:
+            del self._conduct[next(iter(self._conduct))]

@@ -17,7 +17,6 @@ from icn_consensus.domain.actions import (
     Committed,
     Execute,
     FetchBlock,
-    FetchCertificates,
     FetchFinalBlocks,
     ReportKind,
 )
@@ -25,7 +24,8 @@ from icn_consensus.domain.block import Block, ExecutedState, parse_block
 from icn_consensus.domain.chain import BLOCKS_MAX
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, FetchFailed
-from icn_consensus.domain.state import PAGE_PATIENCE_MS, Page, State
+from icn_consensus.domain.fetcher import Question
+from icn_consensus.domain.state import PAGE_DELAY_MS, Page, State
 
 PAGE_MAX: Final = 64
 """Blocks or certificates taken from one answer."""
@@ -63,14 +63,26 @@ def pursue(state: State) -> bool:
 
 
 def _pursue_highest(state: State) -> None:
-    """Ask for what lies between the final block and what others have seen final."""
+    """Ask for what lies between the final block and what others have seen final.
+
+    Who only says so is asked, too: its answer shows whether it is true.
+    """
     final = state.chain.final
-    ahead = [peer for peer, epoch in state.ahead.items() if epoch > state.epoch]
-    if ahead and not _is_execution_behind(state):
-        state.need(FetchFinalBlocks(final.height + 1), sorted(ahead))
+    signers = _signers_above(state)
+    if not signers and not state.ahead:
+        return
+    if final.height - state.executed.executed_height > EXECUTION_BACKLOG_MAX:
+        return
+    delay_ms = PAGE_DELAY_MS if signers and not state.is_catching_up else 0
+    state.need(FetchFinalBlocks(final.height + 1), (*signers, *sorted(state.ahead)), delay_ms)
+
+
+def _signers_above(state: State) -> tuple[bytes, ...]:
+    """Who finalized above the final block in this epoch, if anybody; what its block links to is asked for."""
+    final = state.chain.final
     highest = state.highest_finalization
     if highest is None or highest.epoch < state.epoch:
-        return
+        return ()
     if highest.height <= final.height:
         if (highest.epoch, highest.view) > (final.epoch, final.view):
             raise SafetyViolation(
@@ -78,7 +90,7 @@ def _pursue_highest(state: State) -> None:
                 f"at height {highest.height}, where {final.hash.hex()} of view {final.view} "
                 f"at height {final.height} is final"
             )
-        return
+        return ()
     path = state.chain.path_to(highest.block_hash)
     if path.leaves_final:
         raise SafetyViolation(
@@ -86,16 +98,9 @@ def _pursue_highest(state: State) -> None:
             f"final block {final.hash.hex()} at height {final.height}"
         )
     assert path.missing is not None, "what is linked has been settled"
-    if _is_execution_behind(state):
-        return
     signers = state.signers(highest)
     state.need_block(path.missing, signers)
-    patience_ms = 0 if state.is_catching_up else PAGE_PATIENCE_MS
-    state.need(FetchFinalBlocks(final.height + 1), signers, patience_ms)
-
-
-def _is_execution_behind(state: State) -> bool:
-    return state.chain.final.height - state.executed.executed_height > EXECUTION_BACKLOG_MAX
+    return signers
 
 
 def on_executed(state: State, executed: ExecutedState) -> None:
@@ -114,25 +119,22 @@ def on_executed(state: State, executed: ExecutedState) -> None:
 
 def on_blocks_fetched(state: State, event: BlocksFetched) -> None:
     """Take in an answer: one block by hash, or a page of final blocks with what made them final."""
-    what = state.fetcher.answered(event.request)
-    if what is None:
+    question = state.fetcher.answered(event.request)
+    if question is None:
         return
     blocks = _parse_blocks(state, event.blocks)
+    what = question.what
     if isinstance(what, FetchBlock):
         helped = any(block.hash == what.block_hash and state.chain.add(block) for block in blocks)
-    elif isinstance(what, FetchFinalBlocks):
-        helped = _take_page(state, blocks, event)
-        if not helped:
-            state.ahead.pop(event.peer, None)
     else:
-        helped = False
-    _conclude(state, what, helped=helped)
+        helped = isinstance(what, FetchFinalBlocks) and _take_page(state, blocks, event)
+    _conclude(state, question, helped=helped)
 
 
 def on_certificates_fetched(state: State, event: CertificatesFetched) -> None:
     """Take in notarizations and nullifications that were missing."""
-    what = state.fetcher.answered(event.request)
-    if what is None:
+    question = state.fetcher.answered(event.request)
+    if question is None:
         return
     helped = False
     for data in event.certificates[:PAGE_MAX]:
@@ -144,25 +146,26 @@ def on_certificates_fetched(state: State, event: CertificatesFetched) -> None:
             continue
         if not certificates.is_valid(state, certificate):
             break
-        certificates.accept(state, certificate)
+        certificates.accept(state, certificate, question.peer, is_fetched=True)
         helped = True
-    _conclude(state, what, helped=helped)
+    _conclude(state, question, helped=helped)
 
 
 def on_fetch_failed(state: State, event: FetchFailed) -> None:
-    """The peer asked did not answer; ask the next."""
-    what = state.fetcher.answered(event.request)
-    if what is not None:
-        _conclude(state, what, helped=False)
+    """The peer asked did not answer."""
+    question = state.fetcher.answered(event.request)
+    if question is not None:
+        _conclude(state, question, helped=False)
 
 
-def _conclude(state: State, what: FetchBlock | FetchFinalBlocks | FetchCertificates, *, helped: bool) -> None:
+def _conclude(state: State, question: Question, *, helped: bool) -> None:
+    """Whoever still needs what was asked for says so in the same step, and the next is asked."""
     if helped:
-        state.fetcher.satisfied(what)
+        state.fetcher.helped(question, state.now_ms)
         return
-    following = state.fetcher.unsatisfied(what, state.now_ms)
-    if following is not None:
-        state.emit(following)
+    state.fetcher.useless(question, state.now_ms)
+    if isinstance(question.what, FetchFinalBlocks):
+        state.ahead.pop(question.peer, None)
 
 
 def _take_page(state: State, blocks: list[Block], event: BlocksFetched) -> bool:

@@ -105,7 +105,7 @@ def on_certificate(state: State, peer: bytes, data: bytes) -> bool:
         epoch, view, kind = peek_certificate(data)
         if epoch > state.epoch:
             _keep_for_later(state, peer, MessageKind.CERTIFICATE, data)
-            state.ahead[peer] = max(epoch, state.ahead.get(peer, 0))
+            state.note_ahead(peer, epoch)
             return True
         if not certificates.is_news(state, epoch, view, kind):
             return False

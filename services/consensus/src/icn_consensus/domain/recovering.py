@@ -21,7 +21,7 @@ from icn_chain.recovery import (
 )
 
 from icn_consensus.domain import rounds
-from icn_consensus.domain.actions import Broadcast, FetchFinalBlocks, MessageKind, ReportKind
+from icn_consensus.domain.actions import Broadcast, MessageKind, ReportKind
 from icn_consensus.domain.records import Record, RecordKind
 from icn_consensus.domain.state import State
 
@@ -51,24 +51,25 @@ def on_recovery(state: State, peer: bytes, data: bytes) -> None:
 
 
 def offer(state: State, peer: bytes, certificate: RecoveryCertificate) -> None:
-    """Keep a certificate until this replica stands where it can be judged; the newest of each peer."""
+    """Keep a certificate until this replica stands where it can be judged; the newest of each peer.
+
+    Where the block that it names is missing, the peer is asked for it as one that speaks of a later epoch.
+    """
     offers = state.recoveries.offers
     if peer not in offers and len(offers) >= OFFERS_MAX:
         del offers[next(iter(offers))]
     offers[peer] = certificate
+    if certificate.epoch > state.epoch and certificate.height > state.chain.final.height:
+        state.note_ahead(peer, certificate.epoch)
 
 
 def consider(state: State) -> bool:
-    """Begin the epoch of a certificate that was offered, or ask for the blocks up to the one it names.
-
-    True when an epoch began.
-    """
+    """Begin the epoch of a certificate that was offered. True when one began."""
     offers = state.recoveries.offers
     for peer in sorted(offers):
         certificate = offers[peer]
         final = state.chain.final
         if certificate.epoch > state.epoch and certificate.height > final.height:
-            state.need(FetchFinalBlocks(final.height + 1), sorted(offers))
             continue
         if certificate.height == final.height > state.executed.executed_height:
             continue

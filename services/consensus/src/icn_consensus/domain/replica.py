@@ -244,6 +244,7 @@ class Replica:
         ):
             pass
         voting.judge_ahead(state)
+        state.fetcher.forget_unneeded()
         timing.set_timer(state)
         actions = state.actions
         state.actions = []

@@ -48,6 +48,7 @@ def enter_epoch(state: State, epoch: int, view: int, validators: ValidatorSet) -
             state.attendance.restart_window(view)
         state.attendance.restart_epoch(view)
     state.epoch = epoch
+    state.ahead = {peer: said for peer, said in state.ahead.items() if said > epoch}
     _begin(state, view, None)
 
 

@@ -43,11 +43,13 @@ LATER_EPOCH_MESSAGES_MAX: Final = 32
 """Messages per peer kept for the next epoch while the finality of the edge is on its way."""
 NEAR_HEIGHTS: Final = 4
 """A finalization this close is linked by fetching blocks by hash; a farther one by pages of final blocks."""
-PAGE_PATIENCE_MS: Final = 250
+PAGE_DELAY_MS: Final = 250
 """How long a block may be missing before the page of final blocks that it lies in is asked for, too: a block
 after an edge block is nowhere any more once the next epoch has begun."""
-BODY_PATIENCE_MS: Final = 30
+BODY_DELAY_MS: Final = 30
 """How long a body may still be on its way to us before its voters are asked for it."""
+AHEAD_MAX: Final = 64
+"""Peers that speak of a later epoch: all seats, and some who hold none and pass a recovery on."""
 FINALIZATIONS_MAX: Final = 64
 """Finalizations remembered above what the newest final header names."""
 
@@ -140,7 +142,7 @@ class State:
         self.page: Page | None = None
         """Fetched final blocks that are in `chain` and not final here yet."""
         self.ahead: dict[bytes, int] = {}
-        """Peers that spoke of a later epoch, and of which: they are asked how this one ended."""
+        """Peers that spoke of a later epoch, and of which: they are asked how this one ended, once."""
         self.judged: set[bytes] = set()
         """Blocks the application found valid since it started; asked, never iterated."""
         self.judging: bytes | None = None
@@ -284,16 +286,22 @@ class State:
         """Tell logs and metrics."""
         self.emit(Report(kind, self.epoch, view, seat, detail, evidence, milliseconds, peer))
 
-    def need(self, what: What, peers: Iterable[bytes], patience_ms: int = 0) -> None:
+    def note_ahead(self, peer: bytes, epoch: int) -> None:
+        """A peer speaks of a later epoch; whether it is there shows when it is asked."""
+        self.ahead[peer] = max(epoch, self.ahead.get(peer, 0))
+        if len(self.ahead) > AHEAD_MAX:
+            del self.ahead[next(iter(self.ahead))]
+
+    def need(self, what: What, peers: Iterable[bytes], delay_ms: int = 0) -> None:
         """Ask for something missing, unless it is asked for already or lately."""
-        fetch = self.fetcher.need(what, peers, self.now_ms, patience_ms)
+        fetch = self.fetcher.need(what, peers, self.now_ms, delay_ms)
         if fetch is not None:
             self.emit(fetch)
 
     def need_block(self, block_hash: bytes, signers: Iterable[bytes]) -> None:
         """Ask for a body, unless it comes with the pages of a catch-up."""
         if not self.is_catching_up:
-            self.need(FetchBlock(block_hash), signers, BODY_PATIENCE_MS)
+            self.need(FetchBlock(block_hash), signers, BODY_DELAY_MS)
 
     def note_proposal(self, view: View, proposal: Proposal) -> None:
         """Keep the first proposal of the current view. Its length counts from the start of the timer, except

@@ -83,9 +83,9 @@ def tick(state: State) -> bool:
 def set_timer(state: State) -> None:
     """Ask for the next firing, when it differs from the one asked for."""
     times: list[int] = []
-    retry_ms = state.fetcher.next_retry_ms(state.now_ms)
-    if retry_ms is not None:
-        times.append(retry_ms)
+    question_ms = state.fetcher.next_question_ms(state.now_ms)
+    if question_ms is not None:
+        times.append(question_ms)
     if state.armed_at_ms is not None:
         times.append(_deadline_ms(state))
         if state.leader(state.view) == state.seat and is_patient(state):

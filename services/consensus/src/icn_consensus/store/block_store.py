@@ -12,7 +12,7 @@ from icn_consensus.usecases.ports import StoredBlock
 
 SCHEMA: Final = "consensus"
 PAGE_BLOCKS_MAX: Final = 64
-PAGE_BYTES_MAX: Final = 3 * 1024 * 1024
+PAGE_BYTES_MAX: Final = 1024 * 1024
 """As peer.proto says of a FetchResponse; a first block alone may be larger."""
 
 _SELECT: Final = (
