@@ -132,7 +132,7 @@ async def test_bad_frames_of_every_kind_break_nothing_and_fill_no_queue_beyond_i
             driver.on_frame(PEER, frame)
         assert len(driver._inbox) <= 2 * PEER_EVENTS_MAX
         assert driver.admission._by_peer.get(PEER, admission._Load()).transactions <= 4_000
-        assert driver._answering._per_peer[PEER] <= fetching.WAITING_PER_PEER_MAX
+        assert len(driver._answering._waiting.get(PEER, ())) <= fetching.WAITING_PER_PEER_MAX
         assert len(driver._traces) <= traces.TRACES_MAX
         if number % 20 == 0:
             await asyncio.sleep(0)

@@ -169,10 +169,18 @@ class TestAnswering:
             answering.put(ANA, peer_pb2.FetchRequest(request=request))
         answering.put(BEN, peer_pb2.FetchRequest(request=99))
         await settle()
-        assert [request for _, request, _ in peers.responses] == [*range(8), 99]
+        assert [request for _, request, _ in peers.responses] == [0, 99, 1, 2, 3]
         answering.put(ANA, peer_pb2.FetchRequest(request=100))
         await settle()
         assert peers.responses[-1][1] == 100
+
+    async def test_whoever_asks_much_is_answered_in_turn_with_the_others(self, world: Any) -> None:
+        """Else a seat's question for a body waits behind all the pages that followers want."""
+        peers, _, answering = world
+        for request, peer in enumerate((ANA, ANA, ANA, BEN, BEN, b"key of cem")):
+            answering.put(peer, peer_pb2.FetchRequest(request=request))
+        await settle()
+        assert [request for _, request, _ in peers.responses] == [0, 3, 5, 1, 4, 2]
 
     async def test_a_store_that_is_away_gives_an_empty_answer(self, world: Any) -> None:
         peers, store, answering = world

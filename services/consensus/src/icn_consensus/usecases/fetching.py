@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,9 +21,9 @@ from icn_consensus.metrics import EVENTS_DROPPED
 from icn_consensus.usecases.ports import BlockStore, FetchRequest, Found, Peers, Snapshots, StoredBlock
 
 ANSWER_SECONDS_MAX: Final = 3.0
-"""For a page of 3 MiB over 10 Mbit/s."""
-WAITING_PER_PEER_MAX: Final = 8
-"""As many as the core has under way (`domain.fetcher.IN_FLIGHT_MAX`)."""
+"""For two pages of 1 MiB over 10 Mbit/s; whoever is silent is not waited for so long (`domain.fetcher`)."""
+WAITING_PER_PEER_MAX: Final = 4
+"""The core asks one question of each of three kinds, and may have given one up."""
 
 _log = structlog.get_logger(__name__)
 
@@ -96,7 +96,7 @@ class Asking:
 
 
 class Answering:
-    """Answers other validators' requests, one after the other; `run` keeps it going."""
+    """Answers other validators' requests, one of each peer in turn; `run` keeps it going."""
 
     def __init__(
         self,
@@ -112,27 +112,28 @@ class Answering:
         self._replica = replica
         self._find_unexecuted = find_unexecuted
         self._snapshots = snapshots
-        self._waiting: deque[tuple[bytes, Any]] = deque()
-        self._per_peer: Counter[bytes] = Counter()
+        self._waiting: dict[bytes, deque[Any]] = {}
+        """By peer; the first is answered next."""
         self._has_waiting = asyncio.Event()
 
     def put(self, peer: bytes, request: Any) -> None:
         """Take a FetchRequest, or drop it when the peer asks faster than it is answered."""
-        if self._per_peer[peer] >= WAITING_PER_PEER_MAX:
+        waiting = self._waiting.setdefault(peer, deque())
+        if len(waiting) >= WAITING_PER_PEER_MAX:
             EVENTS_DROPPED.labels("fetch").inc()
             return
-        self._per_peer[peer] += 1
-        self._waiting.append((peer, request))
+        waiting.append(request)
         self._has_waiting.set()
 
     async def run(self) -> None:
         """Answer, until cancelled."""
         while True:
             await self._has_waiting.wait()
-            peer, request = self._waiting.popleft()
-            self._per_peer[peer] -= 1
-            if not self._per_peer[peer]:
-                del self._per_peer[peer]
+            peer = next(iter(self._waiting))
+            waiting = self._waiting.pop(peer)
+            request = waiting.popleft()
+            if waiting:
+                self._waiting[peer] = waiting  # behind the others
             if not self._waiting:
                 self._has_waiting.clear()
             try:
