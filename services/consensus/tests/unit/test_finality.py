@@ -18,7 +18,7 @@ from icn_consensus.domain.events import (
     TimerFired,
 )
 from icn_consensus.domain.finality import EXECUTION_BACKLOG_MAX, PAGE_MAX, SafetyViolation, is_after_edge
-from icn_consensus.domain.state import BODY_PATIENCE_MS, PAGE_PATIENCE_MS
+from icn_consensus.domain.state import BODY_DELAY_MS, PAGE_DELAY_MS
 
 from .bench import Bench
 
@@ -267,7 +267,7 @@ class TestFinalizations:
         header = proposal.block.header
         done = bench.receive_certificate(bench.finalization(header, [0, 2, 3]))
         assert not asked(done)
-        bench.now_ms += BODY_PATIENCE_MS
+        bench.now_ms += BODY_DELAY_MS
         done = bench.step(TimerFired())
         assert asked(done) == [(bench.peers[2], FetchBlock(header.hash))]
         request = request_of(done)
@@ -281,7 +281,7 @@ class TestFinalizations:
     def test_a_page_is_asked_for_where_a_body_alone_did_not_help(self) -> None:
         bench = Bench()
         bench.receive_certificate(bench.finalization(chain(bench, 3)[-1].block.header))
-        bench.now_ms += PAGE_PATIENCE_MS
+        bench.now_ms += PAGE_DELAY_MS
         assert (bench.peers[1], FetchFinalBlocks(1)) in asked(bench.step(TimerFired()))
 
     def test_a_finalization_beside_the_final_chain_stops_the_node(self) -> None:

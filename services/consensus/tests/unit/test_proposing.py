@@ -13,7 +13,7 @@ from icn_consensus.domain.events import BlockExecuted, BlockPrepared, PoolChange
 from icn_consensus.domain.pacemaker import TIMEOUT_MS_MIN
 from icn_consensus.domain.proposing import PROPOSAL_TRANSACTIONS_MAX, TRANSACTION_OVERHEAD_BYTES
 from icn_consensus.domain.records import RecordKind, decode_record
-from icn_consensus.domain.state import BODY_PATIENCE_MS
+from icn_consensus.domain.state import BODY_DELAY_MS
 from icn_crypto import tags
 from icn_sim.zone import GENESIS_HASH
 
@@ -270,7 +270,7 @@ class TestWaiting:
         header = bench.proposal(1).block.header
         bench.receive_certificate(bench.notarization(header, [0, 1, 3]))
         bench.step(PoolChanged(True))
-        bench.now_ms += BODY_PATIENCE_MS
+        bench.now_ms += BODY_DELAY_MS
         done = bench.step(TimerFired())
         assert not prepares(done)
         assert asked(done) == [(bench.peers[0], FetchBlock(header.hash))]

@@ -11,7 +11,7 @@ from icn_consensus.domain import actions as act
 from icn_consensus.domain.actions import FetchBlock, FetchCertificates
 from icn_consensus.domain.events import PoolChanged
 from icn_consensus.domain.pacemaker import TIMEOUT_MS_MIN
-from icn_consensus.domain.state import BODY_PATIENCE_MS, NEAR_HEIGHTS
+from icn_consensus.domain.state import BODY_DELAY_MS, NEAR_HEIGHTS
 
 from .bench import Bench
 
@@ -55,7 +55,7 @@ def test_bodies_come_with_the_pages_of_a_catch_up(ahead: int, is_catching_up: bo
     assert bench.state.is_catching_up == is_catching_up
     bench.state.need_block(bytes(32), bench.peers)
     assert not fetched(bench)
-    bench.state.now_ms += BODY_PATIENCE_MS
+    bench.state.now_ms += BODY_DELAY_MS
     bench.state.need_block(bytes(32), bench.peers)
     assert fetched(bench) == ([] if is_catching_up else [(bench.peers[1], FetchBlock(bytes(32)))])
 

@@ -12,7 +12,7 @@ from icn_consensus.domain.actions import FetchBlock, FetchCertificates
 from icn_consensus.domain.block import Proposal
 from icn_consensus.domain.chain import RECENT_HEIGHTS
 from icn_consensus.domain.events import BlockExecuted, TimerFired
-from icn_consensus.domain.state import BODY_PATIENCE_MS
+from icn_consensus.domain.state import BODY_DELAY_MS
 from icn_consensus.domain.validity import judge
 
 from .bench import Bench
@@ -185,7 +185,7 @@ class TestOnABlock:
         bench.receive_certificate(bench.notarization(header, [0, 2, 3]))
         child = bench.proposal(2, header, certificate=bench.notarization(header, [0, 2, 3]).data)
         assert not judged(bench.propose(child))
-        bench.now_ms += BODY_PATIENCE_MS
+        bench.now_ms += BODY_DELAY_MS
         assert asked(bench.step(TimerFired())) == [(bench.peers[2], FetchBlock(header.hash))]
         assert judged(bench.propose(parent)), "now its ancestor is here"
 
