@@ -282,7 +282,8 @@ class TestFinalizations:
         bench = Bench()
         bench.receive_certificate(bench.finalization(chain(bench, 3)[-1].block.header))
         bench.now_ms += PAGE_DELAY_MS
-        assert (bench.peers[1], FetchFinalBlocks(1)) in asked(bench.step(TimerFired()))
+        questions = asked(bench.step(TimerFired()))
+        assert (bench.peers[2], FetchFinalBlocks(1)) in questions, "the body was asked of the first"
 
     def test_a_finalization_beside_the_final_chain_stops_the_node(self) -> None:
         bench = Bench()
@@ -381,8 +382,9 @@ class TestCertificates:
         self, certificates: tuple[bytes, ...]
     ) -> None:
         bench, request = asking_for_certificates()
-        done = bench.step(CertificatesFetched(request, bench.peers[1], certificates))
-        assert asked(done) == [(bench.peers[2], FetchCertificates(1))]
+        bench.step(CertificatesFetched(request, bench.peers[1], certificates))
+        bench.state.need(FetchCertificates(1), bench.peers)
+        assert asked(bench.step(TimerFired())) == [(bench.peers[2], FetchCertificates(1))]
 
     def test_no_more_than_a_page_is_looked_at(self) -> None:
         bench, request = asking_for_certificates()
@@ -393,7 +395,9 @@ class TestCertificates:
     def test_an_answer_nobody_asked_for_is_nothing(self) -> None:
         bench, request = asking_for_certificates()
         null = bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3]).data
-        assert bench.step(CertificatesFetched(request + 1, bench.peers[1], (null,))) == []
+        bench.step(CertificatesFetched(request + 1, bench.peers[1], (null,)))
+        assert bench.view == 1
+        assert not bench.state.views.get(1)
 
 
 def asking_for_certificates() -> tuple[Bench, int]:
