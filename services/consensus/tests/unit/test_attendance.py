@@ -126,3 +126,19 @@ def test_turns_are_counted_kept_or_lost_by_seat() -> None:
     book.end_turn(2, 9, was_skipped=True, has_proposed=False)
     assert book.kept_turns == [0, 2, 0, 0]
     assert book.lost_turns == [0, 0, 2, 0]
+
+
+def test_a_leader_whose_proposal_was_notarized_is_forgiven_and_skipped_for_one_turn_next() -> None:
+    book = attendance()
+    hear(book, [1, 2, 3], range(40))
+    for view in (3, 7, 11, 15):
+        book.end_turn(3, view, was_skipped=False, has_proposed=False)
+    assert book.is_silent(3, 19)
+    book.reset(3)
+    assert not book.is_silent(3, 19)
+    for view in (23, 27):
+        assert not book.is_silent(3, view)
+        book.end_turn(3, view, was_skipped=False, has_proposed=False)
+    assert book.is_silent(3, 31)
+    book.end_turn(3, 31, was_skipped=True, has_proposed=False)
+    assert not book.is_silent(3, 35), "one turn, as at first"

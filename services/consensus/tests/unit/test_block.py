@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from icn_chain.certificate import (
 )
 from icn_chain.header import HEADER_BYTES_MAX, INTEGER_MAX, NO_HASH, BlockHeader, build_header, parse_header
 from icn_chain.malformed import MalformedMessage
+from icn_chain.recovery import finality_digest
 from icn_consensus.domain.block import (
     VOTE_BYTES_MAX,
     Block,
@@ -298,3 +301,19 @@ def test_no_bytes_make_a_parser_raise_anything_else(data: bytes) -> None:
             parse(data)
         except Exception as error:  # noqa: BLE001 - any other kind is what this test is about
             assert isinstance(error, MalformedMessage)
+
+
+def test_a_block_is_read_back_with_the_recovery_certificate_that_begins_its_epoch() -> None:
+    digest = finality_digest(GENESIS, b"", b"recovery")
+    of_recovery = build_header(GENESIS, **{**fields_of(header()), "finalization_digest": digest})
+    original = build_block(of_recovery, (), b"", b"", b"recovery")
+    assert original.recovery == b"recovery"
+    assert parsed(original.data) == original
+    other = build_block(of_recovery, (), b"", b"", b"another")
+    with pytest.raises(MalformedMessage, match=r"^the body is not the one that the header names$"):
+        parsed(other.data)
+
+
+def fields_of(of: BlockHeader) -> dict[str, Any]:
+    """What a header is built from."""
+    return {item.name: getattr(of, item.name) for item in fields(of) if item.name not in ("data", "hash")}

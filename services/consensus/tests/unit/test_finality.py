@@ -218,6 +218,39 @@ class TestPages:
         done = bench.receive_certificate(later, seat=3)
         assert asked(done) == [(bench.peers[3], FetchFinalBlocks(1))]
 
+    def test_a_page_of_an_epoch_that_a_recovery_began_brings_the_certificate(self) -> None:
+        """Its finality can be checked when that epoch has begun here."""
+        bench = Bench()
+        certificate = bench.recovery(height=9)
+        block = bench.proposal(1, epoch=4, recovery=certificate.data)
+        request = request_of(
+            bench.receive_certificate(bench.finalization(chain(bench, FAR)[-1].block.header))
+        )
+        done = bench.step(page(request, bench.peers[1], [block], bench.finalization(block.block.header)))
+        assert bench.state.recoveries.offers == {bench.peers[1]: certificate}
+        assert not committed(done)
+        assert asked(done)[0] == (bench.peers[2], FetchFinalBlocks(1))
+
+    def test_a_certificate_in_a_block_of_the_current_epoch_is_no_offer(self) -> None:
+        bench = Bench()
+        bench.state.epoch = 4
+        block = bench.proposal(1, epoch=4, recovery=bench.recovery(height=9).data)
+        bench.state.need(FetchFinalBlocks(1), bench.peers)
+        request = request_of(bench.step(TimerFired()))
+        done = bench.step(page(request, bench.peers[1], [block], bench.finalization(block.block.header)))
+        assert not bench.state.recoveries.offers
+        assert [height for _, height, _, _ in committed(done)] == [1]
+
+    def test_a_recovery_is_over_when_a_block_of_its_epoch_is_final(self) -> None:
+        bench = Bench()
+        bench.state.epoch = 4
+        bench.state.recoveries.begun = bench.recovery(height=9)
+        block = bench.proposal(1, epoch=4)
+        bench.state.chain.add(block.block)
+        bench.receive_certificate(bench.finalization(block.block.header))
+        assert bench.replica.status().final_height == 1
+        assert bench.state.recovery is None
+
     def test_no_page_is_asked_for_while_execution_is_far_behind(self) -> None:
         bench = Bench()
         later = bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3], epoch=1)
@@ -456,3 +489,16 @@ class TestEpochs:
         notarization = bench.state.chain.final_notarization
         assert notarization is not None and notarization.block_hash == header.hash
         assert not bench.state.chain.blocks
+
+    def test_a_page_that_ends_after_the_edge_block_gives_the_notarization_that_its_child_carries(
+        self,
+    ) -> None:
+        bench, edge = self.at_edge()
+        header = edge.block.header
+        later = bench.proposal(2, header, certificate=bench.notarization(header, [0, 1, 2]).data)
+        bench.state.need(FetchFinalBlocks(1), bench.peers)
+        request = request_of(bench.step(TimerFired()))
+        finalization = bench.finalization(later.block.header)
+        done = bench.step(page(request, bench.peers[1], [edge, later], finalization))
+        assert [height for _, height, _, _ in committed(done)] == [1]
+        assert bench.state.chain.final_notarization == bench.notarization(header, [0, 1, 2])
