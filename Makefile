@@ -46,7 +46,7 @@ bench-consensus: setup-dev ## consensus and ledger beside CometBFT, interleaved 
 mutants: setup-dev ## plant known bugs one by one: tests or simulator must find each
 	@$(BIN)/python -m scripts.mutants
 
-mutation: setup-dev ## mutmut on the core of consensus: its tests must notice 85 % (hours)
+mutation: setup-dev ## mutmut on the core of consensus: its quick tests must notice 85 % (an hour or two)
 	@$(BIN)/python -m scripts.mutate_core
 
 model: setup-dev ## check the model of consensus by simulation (needs node 18 with npm)
