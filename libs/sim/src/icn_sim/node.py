@@ -58,7 +58,7 @@ class _Question:
         return answer
 
 
-async def _ask(peer: bytes, request: FetchRequest) -> Found | None:
+async def _ask(peer: bytes, request: FetchRequest, _seconds: float) -> Found | None:
     return await _Question(peer, request)
 
 

@@ -81,9 +81,20 @@ class World:
     chunks: dict[bytes, Sequence[bytes]]
     lies: set[bytes] = field(default_factory=set)
     asked: list[tuple[bytes, FetchRequest]] = field(default_factory=list)
+    slow: dict[bytes, float] = field(default_factory=dict)
+    """Seconds that a peer needs to answer."""
+    is_slow_at_once: bool = True
+    """And not only after it has told of its snapshot."""
+    waited_seconds: float = 0.0
 
-    async def ask(self, peer: bytes, request: FetchRequest) -> Found | None:
+    async def ask(self, peer: bytes, request: FetchRequest, seconds: float) -> Found | None:
         self.asked.append((peer, request))
+        if (self.is_slow_at_once or not request.snapshot) and self.slow.get(peer, 0.0) > seconds:
+            self.waited_seconds += seconds
+            return None
+        return self.answer(peer, request)
+
+    def answer(self, peer: bytes, request: FetchRequest) -> Found | None:
         if request.snapshot:
             snapshot = self.snapshots.get(peer)
             return None if snapshot is None else Found(snapshot=snapshot)
@@ -138,6 +149,25 @@ async def test_without_a_whole_snapshot_nothing_is_restored(
     assert not application.is_done
 
 
+async def test_who_offers_a_snapshot_and_then_says_nothing_is_waited_for_once_and_not_for_long() -> None:
+    application = Restores()
+    world = World(
+        {ANA: SNAPSHOT, BEN: SNAPSHOT}, {BEN: CHUNKS}, slow={ANA: float("inf")}, is_slow_at_once=False
+    )
+    assert await restore([ANA, BEN], application, world.ask) == RESTORED
+    assert (world.asked_for_chunks(ANA), world.asked_for_chunks(BEN)) == (1, 3)
+    assert world.waited_seconds == state_sync.PATIENCE_SECONDS
+
+
+async def test_peers_that_are_all_slow_have_the_longer_time_from_then_on() -> None:
+    application = Restores()
+    slow = dict.fromkeys((ANA, BEN, CAI), state_sync.ANSWER_SECONDS_MAX)
+    world = World({BEN: SNAPSHOT}, {BEN: CHUNKS}, slow=slow)
+    assert await restore([ANA, BEN, CAI], application, world.ask) == RESTORED
+    assert world.asked_for_chunks(BEN) == 3
+    assert world.waited_seconds == 3 * state_sync.PATIENCE_SECONDS
+
+
 async def test_an_application_that_is_away_is_no_liar() -> None:
     class Away(Restores):
         async def put_snapshot_chunk(self, chunk: bytes) -> None:
@@ -148,7 +178,7 @@ async def test_an_application_that_is_away_is_no_liar() -> None:
 
 
 async def test_the_block_of_the_state_is_taken_by_its_hash_and_with_what_the_application_has_judged() -> None:
-    async def ask(peer: bytes, request: FetchRequest) -> Found | None:
+    async def ask(peer: bytes, request: FetchRequest, _seconds: float) -> Found | None:
         assert request.block_hash == BLOCK.hash
         answers = {ANA: Found((b"no block",)), BEN: Found((block_at(8).data,)), CAI: Found((BLOCK.data,))}
         return answers[peer]
@@ -219,13 +249,10 @@ async def test_a_block_that_nobody_has_is_asked_for_again_and_then_stops_the_nod
     assert len(asked) == state_sync.BODY_TRIES_MAX
 
 
-async def test_silence_a_broken_stream_and_strangers_answers_are_no_answer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(state_sync, "ANSWER_SECONDS_MAX", 0.01)
+async def test_silence_a_broken_stream_and_strangers_answers_are_no_answer() -> None:
     sources = sources_of({ANA: 1}, lambda _request: None)
-    assert await sources.ask(ANA, FetchRequest(0, snapshot=True)) is None
-    assert await sources.ask(BEN, FetchRequest(0, snapshot=True)) is None
+    assert await sources.ask(ANA, FetchRequest(0, snapshot=True), 0.01) is None
+    assert await sources.ask(BEN, FetchRequest(0, snapshot=True), 0.01) is None
     frame = peer_pb2.PeerFrame(fetch_response=peer_pb2.FetchResponse(request=3, snapshot=b"another's"))
 
     class Breaks(FakePeers):
@@ -236,5 +263,5 @@ async def test_silence_a_broken_stream_and_strangers_answers_are_no_answer(
             return True
 
     sources.peers = Breaks()
-    assert await sources.ask(ANA, FetchRequest(0, snapshot=True)) is None
+    assert await sources.ask(ANA, FetchRequest(0, snapshot=True), 0.01) is None
     assert await sources.gather(1, seconds=0.01) == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import structlog
@@ -30,6 +31,8 @@ from icn_consensus.usecases.ports import (
 
 ANSWER_SECONDS_MAX: Final = 10.0
 """For a snapshot of 3 MiB over 4 Mbit/s with what its sender says meanwhile."""
+PATIENCE_SECONDS: Final = 1.0
+"""What a peer has at first: another may be quicker. When nobody was, all of them have the longer time."""
 GATHER_SECONDS_MAX: Final = 5.0
 """For streams to all others; who is up needs milliseconds."""
 BODY_TRIES_MAX: Final = 60
@@ -39,8 +42,8 @@ BODY_RETRY_SECONDS: Final = 1.0
 _CHUNK_INVALID: Final = "SNAPSHOT_CHUNK_INVALID"
 _SNAPSHOT_INVALID: Final = "SNAPSHOT_INVALID"
 
-Ask = Callable[[bytes, FetchRequest], Awaitable[Found | None]]
-"""Asks a peer; None when no answer came in time. The request's number is the asker's to choose."""
+Ask = Callable[[bytes, FetchRequest, float], Awaitable[Found | None]]
+"""Asks a peer; None when no answer came in so many seconds. The request's number is the asker's to choose."""
 
 _log = structlog.get_logger(__name__)
 
@@ -49,62 +52,103 @@ class SnapshotBlockMissing(Exception):
     """The state was restored, and nobody has the block that it is of: the node stops, and tries again."""
 
 
+class _Questions:
+    """Whom to ask next, and for how long: who does not answer comes after all others from then on."""
+
+    def __init__(self, peers: Sequence[bytes], ask: Ask) -> None:
+        self._ask = ask
+        self._seconds = PATIENCE_SECONDS
+        self.order = list(peers)
+
+    async def ask(self, peer: bytes, request: FetchRequest) -> Found | None:
+        """Ask a peer; None when it does not answer."""
+        found = await self._ask(peer, request, self._seconds)
+        if found is None:
+            self.order.remove(peer)
+            self.order.append(peer)
+        return found
+
+    def prefer(self, peer: bytes) -> None:
+        """Ask this peer first, while it answers."""
+        self.order.remove(peer)
+        self.order.insert(0, peer)
+
+    def drop(self, peer: bytes) -> None:
+        """Ask this peer for nothing more."""
+        self.order.remove(peer)
+
+    def wait_longer(self) -> bool:
+        """Nobody answered: give them more time from now on. False when they have had it."""
+        if self._seconds >= ANSWER_SECONDS_MAX:
+            return False
+        self._seconds = ANSWER_SECONDS_MAX
+        return True
+
+
 async def restore(peers: Sequence[bytes], application: Snapshots, ask: Ask) -> RestoredBlock | None:
     """Restore the application from the first peer whose snapshot holds.
 
     A chunk is asked of the snapshot's peer first, then of all others: it is known by its SHA-256. Who sent a
-    wrong one, or a snapshot that is none, is asked for nothing more.
+    wrong one, or a snapshot that is none, is asked for nothing more; who does not answer, after all others.
 
     Returns: the block whose state it is; None when no peer's snapshot could be restored.
 
     Raises:
         DomainError: the application is away.
     """
-    liars: set[bytes] = set()
-    for peer in peers:
-        found = await ask(peer, FetchRequest(0, snapshot=True))
-        if peer in liars or found is None or not found.snapshot:
+    questions = _Questions(peers, ask)
+    silent: list[bytes] = []
+    for peer in chain(peers, silent):  # who did not answer at first has its second turn behind all first ones
+        if peer in silent:
+            questions.wait_longer()
+        if peer not in questions.order:
             continue
-        others = [other for other in peers if other != peer]
+        found = await questions.ask(peer, FetchRequest(0, snapshot=True))
+        if found is None and peer not in silent:
+            silent.append(peer)
+        if found is None or not found.snapshot:
+            continue
+        questions.prefer(peer)
         try:
             _, missing = await application.offer_snapshot(found.snapshot)
-            is_whole = await _fetch_chunks(missing, [peer, *others], liars, application, ask)
-            if is_whole:
+            if await _fetch_chunks(missing, questions, application):
                 await application.restore_snapshot()
                 return await application.restored()
         except DomainError as error:
             if error.reason != _SNAPSHOT_INVALID:
                 raise
-            liars.add(peer)
+            if peer in questions.order:
+                questions.drop(peer)
         finally:
             STATE_SYNC_MISSING_CHUNKS.set(0)
     return None
 
 
-async def _fetch_chunks(
-    missing: Sequence[bytes], sources: Sequence[bytes], liars: set[bytes], application: Snapshots, ask: Ask
-) -> bool:
+async def _fetch_chunks(missing: Sequence[bytes], questions: _Questions, application: Snapshots) -> bool:
     """Hand the application every chunk; False when one is nowhere."""
     for position, digest in enumerate(missing):
         STATE_SYNC_MISSING_CHUNKS.set(len(missing) - position)
-        for source in sources:
-            if source in liars:
-                continue
-            found = await ask(source, FetchRequest(0, snapshot_chunk=digest))
-            if found is None or not found.snapshot:
-                continue
-            try:
-                await application.put_snapshot_chunk(found.snapshot)
-            except DomainError as error:
-                if error.reason != _CHUNK_INVALID:
-                    raise
-                liars.add(source)
-            else:
-                STATE_SYNC_CHUNKS.inc()
-                break
-        else:
-            return False
+        while not await _fetch_chunk(digest, questions, application):
+            if not questions.wait_longer():
+                return False
+        STATE_SYNC_CHUNKS.inc()
     return True
+
+
+async def _fetch_chunk(digest: bytes, questions: _Questions, application: Snapshots) -> bool:
+    for source in tuple(questions.order):
+        found = await questions.ask(source, FetchRequest(0, snapshot_chunk=digest))
+        if found is None or not found.snapshot:
+            continue
+        try:
+            await application.put_snapshot_chunk(found.snapshot)
+        except DomainError as error:
+            if error.reason != _CHUNK_INVALID:
+                raise
+            questions.drop(source)
+        else:
+            return True
+    return False
 
 
 async def fetch_body(
@@ -113,7 +157,7 @@ async def fetch_body(
     """The block whose state was restored, as the block store keeps it; None when no peer has it."""
     header = parse_header(config.genesis_hash, restored.header)
     for peer in peers:
-        found = await ask(peer, FetchRequest(0, block_hash=header.hash))
+        found = await ask(peer, FetchRequest(0, block_hash=header.hash), ANSWER_SECONDS_MAX)
         for data in () if found is None else found.blocks[:1]:
             block = _parse(config, data)
             if block is not None and block.hash == header.hash:
@@ -169,7 +213,7 @@ class Sources:
                     await self._has_come.wait()
         return sorted(self.heights, key=lambda peer: (-self.heights[peer], peer))
 
-    async def ask(self, peer: bytes, request: FetchRequest) -> Found | None:
+    async def ask(self, peer: bytes, request: FetchRequest, seconds: float) -> Found | None:
         """Ask a peer; None when it is not connected or does not answer in time."""
         self._numbers += 1
         number = self._numbers
@@ -178,7 +222,7 @@ class Sources:
         try:
             if not self.peers.send_fetch_request(peer, request._replace(request=number)):
                 return None
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            async with asyncio.timeout(seconds):
                 return await answer
         except TimeoutError:
             return None
