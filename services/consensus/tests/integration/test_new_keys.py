@@ -109,8 +109,10 @@ async def test_followers_are_bounded_and_only_their_questions_are_heard(
         call = dial(federation, 0)
         await shake_hands(call, Identity(genesis_hash, key.public_key, ConsensusCrypto(key, genesis_hash)))
         calls.append(call)
-    assert await reason_of_end(calls[2]) == (grpc.StatusCode.UNAVAILABLE, "FOLLOWERS_FULL")
-    for call in calls[:2]:
+    assert await reason_of_end(calls[0]) == (grpc.StatusCode.UNAVAILABLE, "FOLLOWERS_FULL")
+    for call in calls[1:]:
+        await call.write(frames.fetch_request_frame(FetchRequest(7, final_from_height=1)))
+        assert frames.parse_frames(await call.read())
         call.cancel()
 
 

@@ -10,7 +10,7 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from icn.ledger.v1 import service_pb2
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
 from icn_consensus.main import build
 from icn_consensus.store.block_store import BlockStore
+from icn_consensus.usecases.ports import StoredBlock
 from icn_kit.lifecycle import Stop
 from icn_ledger import main as ledger
 from icn_ledger.settings import LedgerSettings
@@ -164,8 +165,12 @@ async def test_who_stopped_between_state_and_block_fetches_the_block_and_goes_on
     await lost.stop()
     lost.lose_everything(databases[LOST], ledgers[SEATS])
 
-    async def die(*_: Any) -> None:
-        raise InterruptedError
+    add = BlockStore.add
+
+    async def die(store: BlockStore, blocks: Sequence[StoredBlock], sequence: int) -> None:
+        if sequence == 0:
+            raise InterruptedError
+        await add(store, blocks, sequence)  # of the others, who go on meanwhile
 
     with monkeypatch.context() as patch:
         patch.setattr(BlockStore, "add", die)

@@ -10,9 +10,10 @@ import pytest
 from icn.consensus.v1 import peer_pb2
 from icn_consensus.peers import frames
 from icn_consensus.peers.hello import Greeting, Identity
-from icn_consensus.peers.network import PeerNetwork
+from icn_consensus.peers.network import FOLLOWERS_MAX, PeerNetwork
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_crypto.suites import SigningKey, Suite
+from icn_kit.errors import Unavailable
 
 KEY = SigningKey.from_seed(Suite.ED25519, bytes(32))
 GENESIS = b"g" * 32
@@ -101,3 +102,56 @@ async def test_of_who_holds_no_seat_only_questions_answers_and_recoveries_are_he
     await network.serve(requests(), answers.put)
     kinds = [frame.WhichOneof("kind") for frame in words + questions]
     assert heard == kinds[0 if is_named else len(words) :]
+
+
+async def test_whoever_fills_all_places_of_followers_with_one_certificate_drives_out_only_itself() -> None:
+    """Eight strangers with a certificate of the zone once kept every validator with a new key out."""
+    connected: list[bytes] = []
+    has_come = asyncio.Event()
+
+    def on_connected(peer: bytes, _height: int) -> None:
+        connected.append(peer)
+        has_come.set()
+
+    listener: Any = SimpleNamespace(
+        on_frame=lambda _peer, _frame: None,
+        on_connected=on_connected,
+        on_disconnected=connected.remove,
+    )
+    identity = Identity(GENESIS, KEY.public_key, ConsensusCrypto(KEY, GENESIS))
+    network = PeerNetwork(
+        identity, [], SimpleNamespace(), listener, final_height=lambda: 0, is_named=lambda _peer: False
+    )
+    streams: list[asyncio.Task[None]] = []
+
+    async def follow(seed: int, *names: str) -> bytes:
+        key = SigningKey.from_seed(Suite.ED25519, bytes([seed] * 32))
+        greeting = Greeting(Identity(GENESIS, key.public_key, ConsensusCrypto(key, GENESIS)))
+        answers: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def requests() -> AsyncIterator[bytes]:
+            yield frames.request_bytes(greeting.say(0))
+            greeting.hear(frames.parse_frame(await answers.get()), must_answer=True)
+            yield frames.request_bytes(greeting.say(0))
+            await asyncio.Event().wait()
+
+        serving = network.serve(requests(), answers.put, frozenset(names))
+        streams.append(asyncio.create_task(serving))
+        async with asyncio.timeout(5):
+            await has_come.wait()
+        has_come.clear()
+        return key.public_key
+
+    crowd = [await follow(seed, "crowd") for seed in range(1, FOLLOWERS_MAX + 1)]
+    new = await follow(100, "new")
+    assert connected == [*crowd[1:], new]
+    last = await follow(101, "crowd")
+    assert connected == [*crowd[2:], new, last]
+    again = await follow(102, "new")
+    assert connected == [*crowd[2:], last, again]
+    with pytest.raises(Unavailable) as refused:
+        await streams[0]
+    assert refused.value.reason == "FOLLOWERS_FULL"
+    for stream in streams:
+        stream.cancel()
+    await asyncio.gather(*streams, return_exceptions=True)

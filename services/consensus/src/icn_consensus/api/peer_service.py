@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import grpc
 from icn.consensus.v1 import peer_pb2_grpc  # noqa: F401 - registers the descriptors for reflection
+from icn_kit.server import peer_names
 
 SERVICE: Final = "icn.consensus.v1.PeerService"
 CONNECT: Final = f"/{SERVICE}/Connect"
@@ -16,8 +17,13 @@ CONNECT: Final = f"/{SERVICE}/Connect"
 class Inbound(Protocol):
     """Whoever serves a stream; refusals are DomainErrors."""
 
-    async def serve(self, requests: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]) -> None:
-        """Serve one stream until it ends."""
+    async def serve(
+        self,
+        requests: AsyncIterator[bytes],
+        write: Callable[[bytes], Awaitable[None]],
+        names: frozenset[str],
+    ) -> None:
+        """Serve one stream, of a caller whose certificate has these names, until it ends."""
 
 
 class PeerServicer:
@@ -28,7 +34,7 @@ class PeerServicer:
 
     async def Connect(self, requests: AsyncIterator[bytes], context: Any) -> None:
         """One stream of a peer."""
-        await self._inbound.serve(requests, context.write)
+        await self._inbound.serve(requests, context.write, peer_names(context))
 
 
 def add_peer_service_to_server(servicer: PeerServicer, server: Any) -> None:

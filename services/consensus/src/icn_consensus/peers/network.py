@@ -37,7 +37,8 @@ RECONNECT_SECONDS_FIRST: Final = 0.1
 RECONNECT_SECONDS_MAX: Final = 2.0
 """A validator that starts again within 5 s is found within 2 s more, however long it was away."""
 FOLLOWERS_MAX: Final = 8
-"""Streams of callers that no set names: validators that wait for their seat."""
+"""Streams of callers that no set names: validators that wait for their seat. A newer one takes the place of
+the oldest of the same certificate's names, else of the oldest of the names with most streams."""
 FOLLOWERS_FRAMES: Final = ("fetch_request", "fetch_response", "recovery")
 """What is heard of them: their questions, their answers to ours, and what would give all of them seats."""
 
@@ -96,10 +97,11 @@ class _Link:
 class _Call:
     """A stream that a peer dialled."""
 
-    def __init__(self, task: asyncio.Task[Any], *, is_named: bool) -> None:
+    def __init__(self, task: asyncio.Task[Any], names: frozenset[str]) -> None:
         self.task = task
         self.outbox = Outbox()
-        self.is_named = is_named
+        self.names = names
+        """Of the caller's certificate."""
         self.ended_by: DomainError | None = None
         """Why we cancelled it."""
 
@@ -365,19 +367,26 @@ class PeerNetwork:
 
     # --- streams others dial
 
-    async def serve(self, requests: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]) -> None:
-        """Serve one stream that a peer dialled, until it ends.
+    async def serve(
+        self,
+        requests: AsyncIterator[bytes],
+        write: Callable[[bytes], Awaitable[None]],
+        names: frozenset[str] = frozenset(),
+    ) -> None:
+        """Serve one stream that a peer dialled, until it ends; ``names`` are those of its certificate.
 
         Raises:
             HelloRefused: the caller has not the key it says it has.
             InvalidArgument: MALFORMED_FRAME.
-            Unavailable: STREAM_REPLACED, the same peer dialled again; HELLO_LATE; FOLLOWERS_FULL;
-                PEER_BARRED, it sent too much that no honest validator sends.
+            Unavailable: STREAM_REPLACED, the same peer dialled again; HELLO_LATE; FOLLOWERS_FULL,
+                a newer follower took the place; PEER_BARRED, it sent too much that no honest validator sends.
         """
         peer = await self._shake_hands(requests, write)
         task = asyncio.current_task()
         assert task is not None, "gRPC runs every call in a task"
-        call = _Call(task, is_named=self._is_named(peer))
+        call = _Call(task, names)
+        if not self._is_named(peer) and peer not in self._calls:
+            self._make_room_for_follower(names)
         previous = self._calls.get(peer)
         if previous is not None:
             previous.end(Unavailable("STREAM_REPLACED", "the same peer has dialled again"))
@@ -401,6 +410,19 @@ class PeerNetwork:
                 del self._calls[peer]
                 self._choose_outbox(peer)
 
+    def _make_room_for_follower(self, names: frozenset[str]) -> None:
+        """End the stream of another follower when there are too many: whoever fills all places with one
+        certificate drives out only itself."""
+        followers = {peer: call for peer, call in self._calls.items() if not self._is_named(peer)}
+        if len(followers) < FOLLOWERS_MAX:
+            return
+        crowds = [call.names for call in followers.values()]
+        crowd = names if names in crowds else max(crowds, key=crowds.count)
+        oldest = next(peer for peer, call in followers.items() if call.names == crowd)
+        followers[oldest].end(Unavailable("FOLLOWERS_FULL", f"a newer one of {FOLLOWERS_MAX} followers came"))
+        del self._calls[oldest]
+        self._choose_outbox(oldest)
+
     async def _shake_hands(
         self, requests: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]
     ) -> bytes:
@@ -418,10 +440,6 @@ class PeerNetwork:
             raise Unavailable("HELLO_LATE", f"no Hello within {HELLO_SECONDS_MAX:g} s") from None
         except StopAsyncIteration:
             raise HelloRefused("the stream ended before the Hello") from None
-        if not self._is_named(greeting.peer) and greeting.peer not in self._calls:
-            followers = sum(not call.is_named for call in self._calls.values())
-            if followers >= FOLLOWERS_MAX:
-                raise Unavailable("FOLLOWERS_FULL", f"{followers} followers, at most {FOLLOWERS_MAX}")
         self.note_final_height(greeting.peer, greeting.final_height)
         return greeting.peer
 
