@@ -18,7 +18,7 @@ from icn_kit.channel import ChannelFactory
 from icn_kit.clock import Clock, SystemClock
 from icn_kit.database import Database
 from icn_kit.genesis import Genesis, load_genesis
-from icn_kit.lifecycle import Stop, run_service
+from icn_kit.lifecycle import Stop, cancel_all, run_service
 from icn_kit.probed import Probed
 from icn_kit.server import GrpcServer
 from icn_kit.telemetry import configure_logging
@@ -34,6 +34,7 @@ from icn_consensus.peers.network import PeerNetwork
 from icn_consensus.settings import ConsensusSettings
 from icn_consensus.store.block_store import SCHEMA, BlockStore
 from icn_consensus.store.evidence_store import EvidenceStore
+from icn_consensus.store.key_lease import KeyLease
 from icn_consensus.store.record_log import RecordLog
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_consensus.usecases.driver import Driver
@@ -75,6 +76,8 @@ class Service:
         self._crypto = ConsensusCrypto(key, genesis.hash)
         self._record_log: RecordLog | None = None
         self._database: Database | None = None
+        self._lease: KeyLease | None = None
+        self._lease_task: asyncio.Task[None] | None = None
         self._store: BlockStore | None = None
         self._application = application
         self._channels = ChannelFactory(settings.tls, long_lived_streams=(CONNECT,))
@@ -103,7 +106,7 @@ class Service:
         """Lock the key, recover from disk, begin to serve and to take part.
 
         Raises:
-            RecordLogInUse, RecordLogDamaged, RecordLogStale: see there; nothing was sent.
+            RecordLogInUse, RecordLogDamaged, RecordLogStale, KeyInUse: see there; nothing was sent.
             WrongApplication, ApplicationRefused: the application does not fit.
             UnsafeDatabase, Unavailable: see `icn_kit.database`.
         """
@@ -117,6 +120,8 @@ class Service:
         self._database = await Database.open(
             settings.database_url.get_secret_value(), SCHEMA, pool_size=DATABASE_POOL_SIZE
         )
+        lease = self._lease = await KeyLease.take(self._database, config.public_key, record_log.place)
+        self._lease_task = self._guard(lease.run(), "consensus.lease")
         store = self._store = await BlockStore.open(
             self._database, config.public_key, record_log.log_id, record_log.sequence
         )
@@ -130,6 +135,7 @@ class Service:
             self._application,
             store,
             record_log,
+            lease=lease,
             evidence=evidence,
             snapshots=self._application,
             pool=pool,
@@ -241,6 +247,9 @@ class Service:
             await self._driver.drain(DRAIN_SECONDS)
         await self._channels.close()
         await self._application.close()
+        if self._lease is not None and self._lease_task is not None:
+            await cancel_all([self._lease_task])
+            await self._lease.release()
         if self._store is not None:
             await self._store.close()
         if self._database is not None:

@@ -161,7 +161,10 @@ def databases(four_databases: list[str]) -> list[str]:
     """The same, emptied."""
     for dsn in four_databases:
         with psycopg.connect(dsn) as connection:
-            connection.execute("TRUNCATE consensus.final_blocks, consensus.record_log, consensus.evidence")
+            connection.execute(
+                "TRUNCATE consensus.final_blocks, consensus.record_log, consensus.evidence,"
+                " consensus.key_leases"
+            )
     return four_databases
 
 

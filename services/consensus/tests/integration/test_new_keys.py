@@ -36,7 +36,9 @@ async def lose_everything(validator: Validator, database: str, address: str) -> 
     await validator.stop()
     shutil.rmtree(validator.settings.record_directory)
     with psycopg.connect(database) as connection:
-        connection.execute("TRUNCATE consensus.final_blocks, consensus.record_log, consensus.evidence")
+        connection.execute(
+            "TRUNCATE consensus.final_blocks, consensus.record_log, consensus.evidence, consensus.key_leases"
+        )
     seed = secrets.token_bytes(32)
     key_file = validator.directory / "keys" / "new.json"
     key_file.write_text(json.dumps({"ed25519": seed.hex()}))

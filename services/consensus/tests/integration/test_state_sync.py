@@ -32,7 +32,7 @@ from .conftest import SEATS, WAIT_SECONDS, Federation, Validator, until
 
 EPOCH_MS = 60_000
 LOST = 3
-CONSENSUS_TABLES = "consensus.final_blocks, consensus.record_log, consensus.evidence"
+CONSENSUS_TABLES = "consensus.final_blocks, consensus.record_log, consensus.evidence, consensus.key_leases"
 
 
 @pytest.fixture

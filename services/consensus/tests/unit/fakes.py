@@ -211,6 +211,26 @@ class FakeRecordLog:
         self.pruned.append((epoch, view))
 
 
+@dataclass
+class FakeLease:
+    """Held, except while it is told not to be sure or who has taken it."""
+
+    is_sure: asyncio.Event = field(default_factory=asyncio.Event)
+    taken_by: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.is_sure.set()
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.is_sure.is_set()
+
+    async def hold(self) -> None:
+        await self.is_sure.wait()
+        if self.taken_by is not None:
+            raise self.taken_by
+
+
 async def settle(rounds: int = 30) -> None:
     """Let tasks run until nothing more happens without time passing."""
     for _ in range(rounds):

@@ -22,7 +22,7 @@ from icn_sim.mutations import MUTATIONS
 
 from services.consensus.tests.bad_messages import play
 
-from .fakes import FakePeers, FakeRecordLog, FakeSnapshots, FakeStore
+from .fakes import FakeLease, FakePeers, FakeRecordLog, FakeSnapshots, FakeStore
 from .test_recover import CONFIG, Application
 
 CASES = 1_500
@@ -106,6 +106,7 @@ async def test_bad_frames_of_every_kind_break_nothing_and_fill_no_queue_beyond_i
         Application(),
         FakeStore(),
         DeafRecordLog(),
+        lease=FakeLease(),
         evidence=SimpleNamespace(),  # type: ignore[arg-type]
         snapshots=FakeSnapshots(),
         pool=Pool(),

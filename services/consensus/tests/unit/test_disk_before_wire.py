@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +20,7 @@ from icn_consensus.domain.block import parse_vote
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.records import RecordKind, decode_record
 from icn_consensus.store import record_log
+from icn_consensus.store.key_lease import KeyInUse
 from icn_consensus.store.record_log import RecordLog
 from icn_consensus.usecases.driver import Driver
 from icn_consensus.usecases.pool import Pool
@@ -29,7 +30,7 @@ from icn_sim.application import Seats, SimulatedApplication
 from icn_sim.signatures import SimulatedCrypto
 from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS, public_key_of, validator_set_of
 
-from .fakes import FakeSnapshots, FakeStore
+from .fakes import FakeLease, FakeSnapshots, FakeStore
 from .power_loss import Power
 
 SEATS = range(4)
@@ -92,6 +93,7 @@ class Federation:
         self.logs: list[RecordLog] = []
         self._clock = Clock()
         self.stores = [FakeStore() for _ in SEATS]
+        self.leases = [FakeLease() for _ in SEATS]
         self.said: set[tuple[int, str]] = set()
         """Seat and kind of every own message."""
         self.failures: list[BaseException] = []
@@ -125,6 +127,7 @@ class Federation:
             application,
             self.stores[seat],
             log,
+            lease=self.leases[seat],
             evidence=SimpleNamespace(),  # type: ignore[arg-type]
             snapshots=FakeSnapshots(),
             pool=Pool(),
@@ -177,11 +180,24 @@ async def federation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     await federation.close()
 
 
-async def until_executed(federation: Federation, height: int) -> None:
+async def until(claim: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while min(driver.executor.executed_height for driver in federation.drivers.values()) < height:
-            assert not federation.failures, federation.failures
+        while not claim():  # noqa: ASYNC110 - drivers' state raises no event here
             await asyncio.sleep(0.005)
+
+
+async def until_executed(federation: Federation, height: int) -> None:
+    drivers = federation.drivers.values()
+    await until(
+        lambda: (
+            bool(federation.failures) or min(driver.executor.executed_height for driver in drivers) >= height
+        )
+    )
+    assert not federation.failures
+
+
+def speakers(federation: Federation) -> set[int]:
+    return {seat for seat, _ in federation.said}
 
 
 async def test_no_message_leaves_before_its_record_is_on_disk(federation: Federation) -> None:
@@ -198,7 +214,40 @@ async def test_a_vote_to_skip_a_leader_is_on_disk_before_it_leaves(federation: F
     leader.on_frame = lambda _peer, _frame: None  # type: ignore[method-assign]
     leader.admission.offer = lambda _peer, _transactions: None  # type: ignore[method-assign]
     federation.submit(b"transaction")
-    async with asyncio.timeout(30):
-        while not any(kind == "NULLIFY" for _, kind in federation.said):
-            assert not federation.failures, federation.failures
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(federation.failures) or any(kind == "NULLIFY" for _, kind in federation.said))
+    assert not federation.failures
+
+
+async def test_who_is_not_sure_to_hold_its_key_says_nothing_and_goes_on_when_it_is(
+    federation: Federation,
+) -> None:
+    federation.leases[2].is_sure.clear()
+    federation.submit(b"transaction")
+    await until(lambda: speakers(federation) == {0, 1, 3})
+    assert federation.logs[2].sequence == 0
+    federation.leases[2].is_sure.set()
+    await until(lambda: speakers(federation) == {0, 1, 2, 3})
+    assert not federation.failures
+
+
+async def test_who_stands_still_between_disk_and_wire_asks_again_before_it_sends(
+    federation: Federation,
+) -> None:
+    lease, log = federation.leases[2], federation.logs[2]
+
+    def stand_still() -> None:
+        if log.sequence > log.synced_sequence:
+            lease.is_sure.clear()
+
+    federation.power.on_sync = stand_still
+    federation.submit(b"transaction")
+    await until(lambda: not lease.is_fresh)
+    federation.power.on_sync = None
+    await asyncio.sleep(0.1)
+    assert log.synced_sequence > 0
+    assert 2 not in speakers(federation)
+    lease.taken_by = KeyInUse("another process")
+    lease.is_sure.set()
+    await until(lambda: bool(federation.failures))
+    assert federation.failures == [lease.taken_by]
+    assert 2 not in speakers(federation)

@@ -15,7 +15,7 @@ from icn_consensus.usecases.recover import recover
 from icn_kit.clock import Clock, SystemClock
 from icn_kit.errors import Unavailable
 
-from .fakes import FakePeers, FakeRecordLog, FakeSnapshots, FakeStore
+from .fakes import FakeLease, FakePeers, FakeRecordLog, FakeSnapshots, FakeStore
 from .test_recover import CONFIG, Application
 
 
@@ -43,6 +43,7 @@ async def make_driver(store: FakeStore, clock: Clock | None = None) -> Driver:
         Application(),
         store,
         FakeRecordLog(),
+        lease=FakeLease(),
         evidence=SimpleNamespace(),  # type: ignore[arg-type]
         snapshots=FakeSnapshots(),
         pool=Pool(),

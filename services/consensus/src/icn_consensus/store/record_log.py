@@ -8,7 +8,7 @@ import os
 import secrets
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ _HEADER = struct.Struct(">8s32s32s16sIQ28x")
 _SUFFIX: Final = ".log"
 KEY_NOTE_SUFFIX: Final = ".log-id"
 """Of the file beside the key that names the log it votes with."""
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _WRITE_PARTS_MAX: Final = 1024
 """Buffers of one writev (IOV_MAX on Linux)."""
 
@@ -157,6 +158,15 @@ class RecordLog:
         while len(self._segments) > 1 and self._segments[0].newest < (epoch, view):
             self._segments.pop(0).path.unlink()
             _sync_folder(self._folder)  # one by one: a crash must not leave an older one without a newer
+
+    @property
+    def place(self) -> str:
+        """Names the folder's lock on this machine since it was booted: who holds it knows that whoever held
+        it before is gone. Empty where the system does not say when it was booted."""
+        with suppress(OSError):
+            lock = os.fstat(self._locks[0])
+            return f"{_BOOT_ID.read_text('ascii').strip()}/{lock.st_dev}/{lock.st_ino}"
+        return ""
 
     @property
     def size_bytes(self) -> int:

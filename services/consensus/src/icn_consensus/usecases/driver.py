@@ -73,6 +73,7 @@ from icn_consensus.usecases.ports import (
     EvidenceStore,
     Execution,
     FinalBlock,
+    KeyLease,
     Peers,
     RecordLog,
     Snapshots,
@@ -119,6 +120,7 @@ class Driver:
         store: BlockStore,
         record_log: RecordLog,
         *,
+        lease: KeyLease,
         evidence: EvidenceStore,
         snapshots: Snapshots,
         pool: Pool,
@@ -130,6 +132,7 @@ class Driver:
         self._store = store
         self._snapshots = snapshots
         self._record_log = record_log
+        self._lease = lease
         self._clock = clock
         self._clock_watch = ClockWatch()
         self._clock_distance = CLOCK_DISTANCE_SECONDS.labels(config.label)
@@ -201,7 +204,7 @@ class Driver:
             others=self.replica.other_seats,
             next_leaders=self.replica.next_leaders,
         )
-        self._carry_out(self.replica.start(self._recovered, self._now_ms()))
+        self._carry_out(self._persist(self.replica.start(self._recovered, self._now_ms())))
         works = {
             "core": self._run(),
             "store": self.executor.run_storing(),
@@ -375,34 +378,39 @@ class Driver:
         """Let the core digest events, until cancelled."""
         while True:
             await self._inbox.wait()
+            await self._lease.hold()
             actions: list[Action] = []
             for event in self._inbox.take():
                 actions += self.replica.step(event, self._now_ms())
             if actions:
-                self._carry_out(actions)
+                others = self._persist(actions)
+                await self._lease.hold()  # this process may have stood still since
+                self._carry_out(others)
                 self._tell_pool()
             await asyncio.sleep(0)  # streams are read between rounds
 
-    def _carry_out(self, actions: Iterable[Action]) -> None:
-        """Records first, with one fdatasync for all; then everything else in its order.
+    def _persist(self, actions: Iterable[Action]) -> list[Action]:
+        """Put the records on disk, with one fdatasync for all; gives the other actions.
 
         What comes before a record in the list may come after it: nothing depends on a record being absent.
         """
-        actions = list(actions)
-        records = [action for action in actions if isinstance(action, Persist)]
-        if records:
-            self._persist(records)
+        others: list[Action] = []
+        is_synced, started = False, time.perf_counter()
         for action in actions:
-            if not isinstance(action, Persist):
-                self._carriers[type(action)](action)
-
-    def _persist(self, records: list[Persist]) -> None:
-        started = time.perf_counter()
-        for record in records:
-            self._record_log.append(record.record, record.epoch, record.view)
-        if any(record.is_synced for record in records):
+            if isinstance(action, Persist):
+                self._record_log.append(action.record, action.epoch, action.view)
+                is_synced = is_synced or action.is_synced
+            else:
+                others.append(action)
+        if is_synced:
             self._record_log.sync()
             SYNC_SECONDS.observe(time.perf_counter() - started)
+        return others
+
+    def _carry_out(self, actions: Iterable[Action]) -> None:
+        """What is left after `_persist`, in its order."""
+        for action in actions:
+            self._carriers[type(action)](action)
 
     def _carry_broadcast(self, action: Broadcast) -> None:
         self._peers.broadcast(action.kind, action.data, action.except_peers)

@@ -193,6 +193,17 @@ class RecordLog(Protocol):
         """Forget what is only about lower (epoch, view)."""
 
 
+class KeyLease(Protocol):
+    """The right to vote with this validator's key, which one process has at a time (docs/spec/wal.md)."""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nobody else can have taken the key yet. Asks nobody."""
+
+    async def hold(self) -> None:
+        """Return once this process is known to hold the key; raises where another has taken it."""
+
+
 class Peers(Protocol):
     """The other validators, by consensus key. Nothing here waits: what cannot be sent is dropped, and the
     core says it again."""
