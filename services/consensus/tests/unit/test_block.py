@@ -314,6 +314,31 @@ def test_a_block_is_read_back_with_the_recovery_certificate_that_begins_its_epoc
         parsed(other.data)
 
 
+@pytest.mark.parametrize(("certificate", "finalization"), [(b"certificate", b""), (b"", b"finalization")])
+def test_what_ended_an_epoch_otherwise_has_no_place_beside_a_recovery(
+    certificate: bytes, finalization: bytes
+) -> None:
+    digest = finality_digest(GENESIS, finalization, b"recovery")
+    both = build_header(GENESIS, **{**fields_of(header((), certificate)), "finalization_digest": digest})
+    data = build_block(both, (), certificate, finalization, b"recovery").data
+    with pytest.raises(MalformedMessage, match=r"^a certificate of the epoch before beside what ended it$"):
+        parsed(data)
+
+
+def test_refusals_say_what_is_too_large() -> None:
+    with pytest.raises(MalformedMessage, match=r"^2 transactions, at most 1$"):
+        parsed(block().data, transactions_max=1)
+    long = bytes(CERTIFICATE_BYTES_MAX + 1)
+    with pytest.raises(MalformedMessage, match=f"^a certificate of more than {CERTIFICATE_BYTES_MAX} bytes$"):
+        parsed(build_block(header((), long), (), long, b"").data)
+    proposal = build_proposal(block(), INTEGER_MAX, 2, bytes(63))
+    wrong = r"^a signature that is not of 64 bytes, or a parent view above 2\^63 - 1$"
+    with pytest.raises(MalformedMessage, match=wrong):
+        parse_proposal(GENESIS, proposal.data, bytes_max=1 << 20, transactions_max=100)
+    highest = build_proposal(block(), INTEGER_MAX, 2, bytes(64))
+    assert parse_proposal(GENESIS, highest.data, bytes_max=1 << 20, transactions_max=100) == highest
+
+
 def fields_of(of: BlockHeader) -> dict[str, Any]:
     """What a header is built from."""
     return {item.name: getattr(of, item.name) for item in fields(of) if item.name not in ("data", "hash")}

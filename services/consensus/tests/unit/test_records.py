@@ -21,17 +21,17 @@ def test_a_record_is_laid_out_as_the_spec_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload",
+    ("payload", "why"),
     [
-        b"",
-        bytes(20),
-        b"\0" + bytes(20),
-        b"\6" + bytes(20),
-        b"\x08" + bytes(20),
-        b"\3" + bytes(16) + b"\0\0\0\2a",
-        b"\3" + bytes(16) + b"\0\0\0\1ab",
+        (b"", "a record of 0 bytes"),
+        (bytes(20), "a record of 20 bytes"),
+        (b"\0" + bytes(20), "a record of kind 0 and 21 bytes"),
+        (b"\6" + bytes(20), "a record of kind 6 and 21 bytes"),
+        (b"\x08" + bytes(20), "a record of kind 8 and 21 bytes"),
+        (b"\3" + bytes(16) + b"\0\0\0\2a", "a record of kind 3 and 22 bytes"),
+        (b"\3" + bytes(16) + b"\0\0\0\1ab", "only a notarize record holds a block"),
     ],
 )
-def test_a_malformed_record_is_refused(payload: bytes) -> None:
-    with pytest.raises(MalformedMessage):
+def test_a_malformed_record_is_refused_with_what_is_wrong(payload: bytes, why: str) -> None:
+    with pytest.raises(MalformedMessage, match=f"^{why}$"):
         decode_record(payload)
