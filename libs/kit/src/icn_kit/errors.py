@@ -59,6 +59,8 @@ class DomainError(Exception):
 
     kind: ErrorKind = ErrorKind.INTERNAL
     reason: str = "INTERNAL"
+    retry_after_ms: int = 0
+    """When trying again makes sense, 0 where that cannot be said; on the wire google.rpc.RetryInfo."""
 
     def __init__(self, message: str, /, **metadata: object) -> None:
         super().__init__(message)
@@ -166,8 +168,7 @@ def make_error(kind: ErrorKind, reason: str, message: str, /, **metadata: object
 
 def status_details(error: DomainError) -> bytes:
     """The serialized ``google.rpc.Status`` of ``error``, cut to what fits into trailers."""
-    from google.protobuf.any_pb2 import Any as AnyMessage
-    from google.rpc.error_details_pb2 import ErrorInfo
+    from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
     from google.rpc.status_pb2 import Status
 
     entries = list(error.metadata.items())[:METADATA_ENTRIES_MAX]
@@ -178,12 +179,14 @@ def status_details(error: DomainError) -> bytes:
             name[:METADATA_CHARACTERS_MAX]: str(value)[:METADATA_CHARACTERS_MAX] for name, value in entries
         },
     )
-    detail = AnyMessage()
-    detail.Pack(information)
-    status: bytes = Status(
-        code=error.kind.value, message=error.message[:MESSAGE_CHARACTERS_MAX], details=[detail]
-    ).SerializeToString()
-    return status
+    status = Status(code=error.kind.value, message=error.message[:MESSAGE_CHARACTERS_MAX])
+    status.details.add().Pack(information)
+    if error.retry_after_ms:
+        delay = RetryInfo()
+        delay.retry_delay.FromMilliseconds(error.retry_after_ms)
+        status.details.add().Pack(delay)
+    serialized: bytes = status.SerializeToString()
+    return serialized
 
 
 def from_rpc_error(error: grpc.RpcError) -> DomainError:
@@ -201,22 +204,26 @@ def from_rpc_error(error: grpc.RpcError) -> DomainError:
         if name == STATUS_DETAILS_KEY:
             found = _read_details(value)
             if found is not None:
-                reason, metadata = found
-                return make_error(kind, reason, message, **metadata)
+                reason, metadata, retry_after_ms = found
+                refusal = make_error(kind, reason, message, **metadata)
+                refusal.retry_after_ms = retry_after_ms
+                return refusal
     return make_error(kind, kind.name, message)
 
 
-def _read_details(details: bytes) -> tuple[str, dict[str, str]] | None:
+def _read_details(details: bytes) -> tuple[str, dict[str, str], int] | None:
     from google.protobuf.message import DecodeError
-    from google.rpc.error_details_pb2 import ErrorInfo
+    from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
     from google.rpc.status_pb2 import Status
 
+    information, delay, is_ours = ErrorInfo(), RetryInfo(), False
     try:
-        status = Status.FromString(details)
-        for detail in status.details:
-            information = ErrorInfo()
-            if detail.Unpack(information) and information.domain == ERROR_DOMAIN:
-                return information.reason, dict(information.metadata)
+        for detail in Status.FromString(details).details:
+            if not is_ours and detail.Unpack(information):
+                is_ours = information.domain == ERROR_DOMAIN
+            detail.Unpack(delay)
     except DecodeError:
         return None
-    return None
+    if not is_ours:
+        return None
+    return information.reason, dict(information.metadata), max(0, delay.retry_delay.ToMilliseconds())

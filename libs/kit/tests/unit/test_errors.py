@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +15,7 @@ from icn_kit.errors import (
     InvalidArgument,
     NotFound,
     RemoteError,
+    ResourceExhausted,
     Unavailable,
     from_rpc_error,
     make_error,
@@ -71,6 +72,18 @@ def test_metadata_may_have_the_names_of_the_arguments() -> None:
     error = InvalidArgument("BAD", "bad", reason="inner", message="text", self="me")
     assert error.metadata == {"reason": "inner", "message": "text", "self": "me"}
     assert error.reason == "BAD"
+
+
+@pytest.mark.parametrize("retry_after_ms", [0, 1, 2_500])
+def test_when_to_try_again_arrives_as_retry_info(retry_after_ms: int) -> None:
+    sent = ResourceExhausted("POOL_FULL", "no room", held=7)
+    sent.retry_after_ms = retry_after_ms
+    arrived = carried(sent)
+    assert (arrived.retry_after_ms, arrived.reason) == (retry_after_ms, "POOL_FULL")
+    details = Status.FromString(status_details(sent)).details
+    assert any(detail.Is(RetryInfo.DESCRIPTOR) for detail in details) == (retry_after_ms > 0), (
+        "where nothing can be said nothing is"
+    )
 
 
 def test_nobody_at_the_address_is_unavailable() -> None:

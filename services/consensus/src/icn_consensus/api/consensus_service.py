@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from icn.consensus.v1 import service_pb2, service_pb2_grpc
 from icn_chain.validator_set import NO_SEAT
-from icn_kit.errors import InvalidArgument
+from icn_kit.errors import InvalidArgument, ResourceExhausted
 from icn_kit.pages import PageTokens, check_page_size
 
 from icn_consensus.api.sinks import CallSink, StreamSink
 from icn_consensus.domain.replica import Status
+from icn_consensus.usecases.admission import POOL_FULL
 from icn_consensus.usecases.ends import News
 from icn_consensus.usecases.get_node import NodeReader, PeerState
 from icn_consensus.usecases.get_status import StatusReader
@@ -72,6 +73,8 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
             news = await sink.wait(request.wait_ms / 1000)
         finally:
             sink.close()
+        if all(one.reason == POOL_FULL for one in news):
+            raise _pool_full(news)
         return service_pb2.SubmitTransactionsResponse(outcomes=[_outcome(one) for one in news])
 
     async def StreamTransactions(self, requests: AsyncIterator[Any], context: Any) -> None:
@@ -171,6 +174,13 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
             first_position = sink.expect(count)
             await self._submissions.submit(request.transactions, sink, first_position)
         sink.end()
+
+
+def _pool_full(news: Sequence[News]) -> ResourceExhausted:
+    """There was no room for any of a call."""
+    refusal = ResourceExhausted(POOL_FULL, news[0].message)
+    refusal.retry_after_ms = max(one.retry_after_ms for one in news)
+    return refusal
 
 
 def _check_count(count: int) -> None:

@@ -162,7 +162,11 @@ def _domain_problem(error: DomainError) -> HttpProblem:
         _log.error("call failed", kind=error.kind.name, reason=error.reason, message=error.message)
         return HttpProblem(status, error.reason, "a validator or service could not answer")
     return HttpProblem(
-        status, error.reason, error.message or HTTPStatus(status).phrase, figures=error.metadata
+        status,
+        error.reason,
+        error.message or HTTPStatus(status).phrase,
+        figures=error.metadata,
+        retry_after_seconds=error.retry_after_ms / 1_000,
     )
 
 

@@ -10,7 +10,14 @@ from icn.consensus.v1.service_pb2 import SubmitOutcome, SubmitState
 from icn.ledger.v1.transaction_pb2 import Transaction
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
-from icn_kit.errors import DeadlineExceeded, DomainError, ErrorKind, NotFound, Unavailable
+from icn_kit.errors import (
+    DeadlineExceeded,
+    DomainError,
+    ErrorKind,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
 
 from icn_gateway.domain.outcome import (
     BATCH_TRANSACTIONS_MAX,
@@ -25,6 +32,9 @@ from icn_gateway.usecases.ports import LedgerReader, TransactionPool
 
 LOOKUPS_AT_ONCE_MAX = 16
 """A whole batch sent again is looked up by id without crowding out other readers."""
+
+RETRY_AFTER_MS_DEFAULT = 1_000
+"""Where a validator that takes no more calls does not say when it does."""
 
 _STATES = {
     SubmitState.SUBMIT_STATE_PENDING: OutcomeState.PENDING,
@@ -77,6 +87,8 @@ async def submit_transactions(
             answers = await pool.submit([transactions[position] for position in sound], wait_ms)
         except (Unavailable, DeadlineExceeded) as cause:
             raise SubmissionFailed(cause, [identifiers[position] for position in sound]) from cause
+        except ResourceExhausted as full:
+            answers = [_refused_by(full, identifiers[position]) for position in sound]
         settled = await _settle([_outcome(answer) for answer in answers], ledger)
         for position, outcome in zip(sound, settled, strict=True):
             outcomes[position] = outcome
@@ -97,6 +109,17 @@ def transaction_id(transaction: bytes, genesis_hash: bytes) -> bytes:
     except DecodeError:
         return b""
     return domain_hash(tags.TRANSACTION_ID, genesis_hash, body) if body else b""
+
+
+def _refused_by(full: ResourceExhausted, identifier: bytes) -> SubmitOutcome:
+    """What a full pool says of a whole call, said of one of its transactions."""
+    return SubmitOutcome(
+        transaction_id=identifier,
+        state=SubmitState.SUBMIT_STATE_REFUSED,
+        reason=full.reason,
+        message=full.message,
+        retry_after_ms=full.retry_after_ms or RETRY_AFTER_MS_DEFAULT,
+    )
 
 
 def _outcome(answer: SubmitOutcome) -> Outcome:

@@ -9,7 +9,7 @@ from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_gateway.domain.outcome import TRANSACTION_BYTES_MAX, OutcomeState
 from icn_gateway.usecases.submit_transactions import SubmissionFailed, submit_transactions, transaction_id
-from icn_kit.errors import DeadlineExceeded, InvalidArgument, Unavailable
+from icn_kit.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
 
 
 async def submit(zone: Any, *transactions: bytes, wait_ms: int = 0) -> Any:
@@ -134,3 +134,22 @@ async def test_a_refusal_of_the_whole_request_is_passed_on(zone: Any, make: Any)
     zone.fault = InvalidArgument("TOO_MANY_TRANSACTIONS", "no")
     with pytest.raises(InvalidArgument):
         await submit(zone, make.signed(4))
+
+
+@pytest.mark.parametrize(("said_ms", "told_ms"), [(2_500, 2_500), (0, 1_000)])
+async def test_a_validator_without_room_for_any_is_a_refusal_of_each_that_says_when_to_come_back(
+    zone: Any, make: Any, monkeypatch: pytest.MonkeyPatch, said_ms: int, told_ms: int
+) -> None:
+    async def full(*_: Any) -> Any:
+        refusal = ResourceExhausted("POOL_FULL", "no room")
+        refusal.retry_after_ms = said_ms
+        raise refusal
+
+    monkeypatch.setattr(zone, "submit", full)
+    outcomes = await submit(zone, make.signed(1), b"garbage", make.signed(2))
+    assert [(one.state, one.reason, one.retry_after_ms) for one in outcomes] == [
+        (OutcomeState.REFUSED, "POOL_FULL", told_ms),
+        (OutcomeState.REFUSED, "MALFORMED_TRANSACTION", 0),
+        (OutcomeState.REFUSED, "POOL_FULL", told_ms),
+    ]
+    assert outcomes[0].transaction_id == transaction_id(make.signed(1), zone.genesis.hash)
