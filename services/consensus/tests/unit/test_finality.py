@@ -20,7 +20,7 @@ from icn_consensus.domain.events import (
 from icn_consensus.domain.finality import EXECUTION_BACKLOG_MAX, PAGE_MAX, SafetyViolation, is_after_edge
 from icn_consensus.domain.state import BODY_DELAY_MS, PAGE_DELAY_MS
 
-from .bench import Bench
+from .bench import Bench, passed_on
 
 FAR = 6
 """Heights: more than near ones, so that pages are asked for at once."""
@@ -424,6 +424,27 @@ class TestCertificates:
         null = [bench.certificate(VoteKind.NULLIFY, 1 + view, [1, 2, 3]).data for view in range(PAGE_MAX + 1)]
         bench.step(CertificatesFetched(request, bench.peers[1], tuple(null)))
         assert bench.view == PAGE_MAX + 1
+
+    def test_of_what_was_fetched_only_what_moves_others_on_is_passed_on(self) -> None:
+        bench, request = asking_for_certificates()
+        passed, current = (bench.certificate(VoteKind.NULLIFY, view, [1, 2, 3]) for view in (1, 3))
+        bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 2, [1, 2, 3]))
+        assert bench.view == 3
+        done = bench.step(CertificatesFetched(request, bench.peers[1], (passed.data, current.data)))
+        assert [(item.data, item.except_peers) for item in passed_on(done)] == [
+            (current.data, (bench.peers[1],))
+        ]
+        late = bench.notarization(bench.proposal(1).block.header)
+        assert passed_on(bench.receive_certificate(late)), "what was not asked for is passed on in any case"
+
+    def test_who_helped_is_not_asked_last(self) -> None:
+        for certificates, place in (
+            ((), True),
+            ((Bench().certificate(VoteKind.NULLIFY, 1, [1, 2, 3]).data,), False),
+        ):
+            bench, request = asking_for_certificates()
+            bench.step(CertificatesFetched(request, bench.peers[1], certificates))
+            assert bench.state.fetcher._rank(bench.peers[1], bench.now_ms)[0] == place
 
     def test_an_answer_nobody_asked_for_is_nothing(self) -> None:
         bench, request = asking_for_certificates()
