@@ -138,6 +138,7 @@ def parse_certificate(data: bytes) -> Certificate:
     )
 
 
+@lru_cache(CERTIFICATES_KEPT)
 def peek_certificate(data: bytes) -> tuple[int, int, int]:
     """(epoch, view, kind) as the bytes say, without any check: enough to drop what is held already.
 

@@ -7,7 +7,7 @@ from icn_chain.certificate import VoteKind
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.block import parse_vote
 from icn_consensus.domain.certificates import is_vote_valid
-from icn_consensus.domain.events import BlockJudged, BlockPrepared, PoolChanged, TimerFired
+from icn_consensus.domain.events import BlockJudged, BlockPrepared, PoolChanged, TimerFired, VoteReceived
 from icn_consensus.domain.records import Record, RecordKind, decode_record, encode_record
 from icn_consensus.domain.voting import can_nullify, cast, nullify
 
@@ -248,6 +248,22 @@ def test_more_than_f_nullifies_pull_in_the_own_one_and_fewer_do_not(seats: int, 
     done = bench.receive(bench.vote(VoteKind.NULLIFY, others, 1))
     assert votes(done) == [(VoteKind.NULLIFY, 1)]
     assert not votes(bench.receive(bench.vote(VoteKind.NULLIFY, others + 1, 1))), "one of a kind per view"
+
+
+def test_the_first_vote_of_a_view_starts_its_timer_and_one_that_comes_when_it_is_due_fires_it() -> None:
+    bench = Bench(7)
+
+    def hear(seat: int) -> list[act.Action]:
+        return bench.step(VoteReceived(bench.peers[seat], bench.vote(VoteKind.NOTARIZE, seat, 1).data))
+
+    bench.now_ms += 10
+    (timer,) = hear(1)
+    assert isinstance(timer, act.SetTimer)
+    assert timer.at_ms is not None
+    bench.now_ms = timer.at_ms - 1
+    assert not hear(2)
+    bench.now_ms = timer.at_ms
+    assert votes(hear(3)) == [(VoteKind.NULLIFY, 1)]
 
 
 def test_who_holds_no_seat_follows_certificates_and_says_nothing() -> None:

@@ -80,7 +80,7 @@ def take_future_proposal(state: State) -> bool:
 
 
 def on_vote(state: State, peer: bytes, data: bytes) -> bool:
-    """A vote of who holds its seat. False when it moves nothing: of another view, and completing nothing."""
+    """A vote of who holds its seat. False when it moves nothing on."""
     try:
         vote = parse_vote(data)
     except MalformedMessage as error:
@@ -154,7 +154,15 @@ def _count(state: State, peer: bytes, vote: Vote) -> bool:
         if VoteKind.NULLIFY not in view.certificates or seat in view.votes[VoteKind.NULLIFY]:
             _help(state, peer)
     state.attendance.hear(seat, min(vote.view, state.view))
-    return certificates.add_vote(state, vote) or vote.view == state.view
+    may_move = vote.view == state.view and _may_move(state, vote)
+    return certificates.add_vote(state, vote) or may_move
+
+
+def _may_move(state: State, vote: Vote) -> bool:
+    """Whether a vote of the current view may matter though it completes nothing: it is the first to stir the
+    view, others may be joined in nullifying it, or the timer is due anyway."""
+    is_due = state.timer_at_ms is None or state.now_ms >= state.timer_at_ms
+    return is_due or vote.kind == VoteKind.NULLIFY or not state.current.is_stirred
 
 
 def _take(state: State, proposal: Proposal) -> None:

@@ -66,6 +66,8 @@ def offer(state: State, peer: bytes, certificate: RecoveryCertificate) -> None:
 def consider(state: State) -> bool:
     """Begin the epoch of a certificate that was offered. True when one began."""
     offers = state.recoveries.offers
+    if not offers:
+        return False
     for peer in sorted(offers):
         certificate = offers[peer]
         final = state.chain.final

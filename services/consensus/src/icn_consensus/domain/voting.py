@@ -138,9 +138,11 @@ def nullify(state: State) -> None:
 def nullify_with_others(state: State) -> bool:
     """Add the own nullify once f + 1 seats, so at least one honest one, nullified the view."""
     view = state.views.get(state.view)
-    if view is None or not can_nullify(state):
+    if view is None:
         return False
     if len(view.votes[VoteKind.NULLIFY]) <= state.validators.faults_max:
+        return False
+    if not can_nullify(state):
         return False
     nullify(state)
     return True
