@@ -124,11 +124,22 @@ class InvalidProposal:
         Raises:
             EvidenceInvalid: it proves nothing.
         """
-        genesis_hash = grounds.zone.hash
-        body = _signed_body(genesis_hash, self.header, self.parent_view)
+        self.check_signed(grounds)
+        return self.check_shown(grounds)
+
+    def check_signed(self, grounds: Grounds) -> None:
+        """Accept the header as the seat's, whatever it shows.
+
+        Raises:
+            EvidenceInvalid: it is not.
+        """
+        body = _signed_body(grounds.zone.hash, self.header, self.parent_view)
         grounds.check_signed(self.seat, self.epoch, tags.PROPOSAL, body, self.signature)
+
+    def check_shown(self, grounds: Grounds) -> str:
+        """As `check`, of a header that the seat has signed."""
         try:
-            header = parse_header(genesis_hash, self.header)
+            header = parse_header(grounds.zone.hash, self.header)
         except MalformedMessage as error:
             if self.fault is ProposalFault.HEADER:
                 return str(error)
@@ -169,15 +180,21 @@ def find(grounds: Grounds, proposed: Proposed) -> InvalidProposal | None:
         grounds: of the epoch that the header names.
         proposed: by the seat, whose signature is verified here.
     """
+    is_signed = False
     for fault, exhibits in _candidates(proposed):
         shown = [proposed.header, *exhibits]
         try:
             made = _made(proposed.seat, fault, proposed.parent_view, proposed.signature, shown)
-            if len(made.encode()) <= INVALID_PROPOSAL_BYTES_MAX:
-                made.check(grounds)
-                return made
+            if not is_signed:
+                made.check_signed(grounds)
+                is_signed = True
+            made.check_shown(grounds)
         except EvidenceInvalid:
+            if not is_signed:
+                return None
             continue
+        if len(made.encode()) <= INVALID_PROPOSAL_BYTES_MAX:
+            return made
     return None
 
 
