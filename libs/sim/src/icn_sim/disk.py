@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -86,6 +87,10 @@ class Disk:
     def synced_payloads(self) -> tuple[bytes, ...]:
         """Records that would survive a crash now."""
         return tuple(place.payload for place in self._places if place.end <= self.synced_bytes)
+
+    def newest_synced_payloads(self) -> Iterator[bytes]:
+        """The same, the newest first."""
+        return (place.payload for place in reversed(self._places) if place.end <= self.synced_bytes)
 
     def prune(self, epoch: int, view: int) -> None:
         """Drop the records in front that are about what lies below a final block that is stored."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from icn_chain.header import BlockHeader
@@ -45,6 +45,13 @@ _RECEIVED: Final[Mapping[act.MessageKind, Callable[[bytes, bytes], events.Messag
     act.MessageKind.RECOVERY: events.RecoveryReceived,
 }
 """What a message is to who gets it."""
+MESSAGES_KEPT: Final = 1_024
+"""All who get one get the same object."""
+
+
+@lru_cache(MESSAGES_KEPT)
+def _received(kind: act.MessageKind, peer: bytes, data: bytes) -> events.Message:
+    return _RECEIVED[kind](peer, data)
 
 
 class _Question:
@@ -239,7 +246,9 @@ class Node:
         """Let the replica digest an event."""
         if self.is_up and not self.is_syncing:
             self.network.note(self.seat, event)
-            self.perform(self.replica.step(event, self.now_ms()))
+            todo = self.replica.step(event, self.now_ms())
+            if todo:
+                self.perform(todo)
 
     def perform(self, todo: Iterable[act.Action]) -> None:
         """Carry actions out in order, unless the node dies between two of them."""
@@ -271,6 +280,8 @@ class Node:
                 for other in self.network.nodes:
                     if other is not self and other.public_key not in action.except_peers:
                         self.transmit(other, action.kind, action.data)
+            case act.SetTimer():
+                self._set_timer(action.at_ms)
             case act.Send():
                 self.network.watch(self, action.kind, action.data)
                 self.transmit(self.network.node_of(action.peer), action.kind, action.data)
@@ -283,8 +294,6 @@ class Node:
                 self._execute(action)
             case act.Fetch():
                 self._fetch(action)
-            case act.SetTimer():
-                self._set_timer(action.at_ms)
             case act.Notarized() | act.Committed():
                 self.pool.note_notarized(action.block_hash)
                 self.tell_pool()
@@ -304,8 +313,7 @@ class Node:
     def transmit(self, other: Node, kind: act.MessageKind, data: bytes) -> None:
         """Send a message on its way."""
         self.sent[kind] += 1
-        received = _RECEIVED[kind](self.public_key, data)
-        self.network.deliver(self, other, partial(other.handle, received))
+        self.network.deliver(self, other, partial(other.handle, _received(kind, self.public_key, data)))
 
     def submit(self, transaction: bytes) -> None:
         """Offer a transaction to this node's pool."""
@@ -475,10 +483,10 @@ class Node:
         self.timer += 1
         if at_ms is None:
             return
-        timer = self.timer
+        timer, life = self.timer, self.life
 
         def fire() -> None:
-            if self.timer == timer:
+            if self.timer == timer and self.life == life:
                 self.handle(events.TimerFired())
 
-        self.network.schedule(max(0, at_ms - self.now_ms()), self._if_alive(fire))
+        self.network.schedule(max(0, at_ms - self.now_ms()), fire)

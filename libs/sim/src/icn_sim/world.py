@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from typing import Final
 
 from icn_chain import evidence
@@ -30,6 +29,7 @@ from icn_kit.clock import Clock
 
 from icn_sim.application import SEATS, Seats, Simulated, SimulatedApplication
 from icn_sim.disk import Disk
+from icn_sim.event_log import EventLog
 from icn_sim.node import Node
 from icn_sim.signatures import SimulatedCrypto
 from icn_sim.tally import Fault, Reached, Tally
@@ -144,7 +144,7 @@ class Network:
         self.acknowledged: set[bytes] = set()
         """Transactions that an honest node has executed: whoever waited there was told so."""
         self.tally = Tally()
-        self._events = blake2b(digest_size=32)
+        self._log = EventLog()
         self._opened: dict[tuple[int, int], set[int]] = {}
         """Kinds of the certificates that honest nodes passed on, by (epoch, view)."""
         self.accused: set[int] = set()
@@ -227,7 +227,7 @@ class Network:
         """Carry a message, or lose it; a link keeps order unless the conditions say otherwise."""
         self.messages += 1
         link = (sender.seat, receiver.seat)
-        if link in self._cut or not receiver.is_up:
+        if not receiver.is_up or link in self._cut:
             return
         if self.random.below(100) < self.conditions.loss_percent:
             self.tally.faults[Fault.LOSS] += 1
@@ -245,13 +245,14 @@ class Network:
         delay_ms = self.random.between(shortest_ms, longest_ms)
         if delay_ms > shortest_ms:
             self.tally.faults[Fault.DELAY] += 1
-        arrival_ms = self.now_ms + delay_ms
         newest_ms = self._last_arrival_ms.get(link, 0)
-        if arrival_ms < newest_ms and self._happens(self.conditions.reorder_percent):
+        if self.now_ms + delay_ms >= newest_ms:
+            self._last_arrival_ms[link] = self.now_ms + delay_ms
+        elif self._happens(self.conditions.reorder_percent):
             self.tally.faults[Fault.REORDER] += 1
         else:
-            arrival_ms = self._last_arrival_ms[link] = max(arrival_ms, newest_ms)
-        self.schedule(arrival_ms - self.now_ms, do)
+            delay_ms = newest_ms - self.now_ms
+        self.schedule(delay_ms, do)
 
     def partition(self, *groups: Sequence[int]) -> None:
         """Cut every link between different groups."""
@@ -282,15 +283,11 @@ class Network:
 
     def note(self, seat: int, event: events.Event) -> None:
         """Put an event into the log whose digest tells two runs apart."""
-        if isinstance(event, events.Message):
-            head = f"{self.now_ms} {seat} {type(event).__name__} {len(event.data)} "
-            self._events.update(head.encode() + event.peer + event.data)
-        else:
-            self._events.update(f"{self.now_ms} {seat} {event!r}\n".encode())
+        self._log.note(self.now_ms, seat, event)
 
     def digest(self) -> str:
         """Of every event so far, in hex."""
-        return self._events.hexdigest()
+        return self._log.digest()
 
     def connect(self, a: Node, b: Node) -> None:
         """Tell both ends of a stream that it is open; who takes the state from others says nothing yet."""
@@ -471,5 +468,5 @@ def _is_on_disk(disk: Disk, vote: Vote) -> bool:
     wanted = kinds[vote.kind]
     return any(
         record.kind == wanted and record.message == vote.data
-        for record in map(decode_record, reversed(disk.synced_payloads()))
+        for record in map(decode_record, disk.newest_synced_payloads())
     )
