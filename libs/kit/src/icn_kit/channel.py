@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 
 from icn_kit.server import MESSAGE_SIZE_BYTES_MAX
-from icn_kit.tls import TlsFiles, TlsWatch
+from icn_kit.tls import TlsFiles, TlsWatch, certificate_hash
 
 CALL_SECONDS_DEFAULT = 10.0
 """Deadline of a call whose caller gives none."""
@@ -57,7 +57,11 @@ class ChannelFactory:
         message_size_bytes_max: int = MESSAGE_SIZE_BYTES_MAX,
     ) -> None:
         self._watch = None if tls is None else TlsWatch(tls)
-        self._credentials = None if self._watch is None else _credentials(self._watch)
+        self._credentials: grpc.ChannelCredentials | None = None
+        self.certificate_hash = b""
+        """SHA-256 of the certificate that current channels show; empty in plain text."""
+        if self._watch is not None:
+            self._read(self._watch)
         self._channels: dict[tuple[str, str], grpc.aio.Channel] = {}
         self._stubs: dict[tuple[str, str, Any], Any] = {}
         self._retired: set[asyncio.Task[None]] = set()
@@ -91,7 +95,7 @@ class ChannelFactory:
         """
         assert not self._is_closed, "the factory is closed"
         if self._watch is not None and self._watch.has_changed():
-            self._credentials = _credentials(self._watch)
+            self._read(self._watch)
             self._retire_all()
         key = (address, server_name)
         channel = self._channels.get(key)
@@ -127,6 +131,13 @@ class ChannelFactory:
             channel = grpc.aio.secure_channel(address, self._credentials, options=[*self._options, *named])
         return _DeadlineChannel(channel, self._call_seconds, self._long_lived_streams)
 
+    def _read(self, watch: TlsWatch) -> None:
+        material = watch.read()
+        self._credentials = grpc.ssl_channel_credentials(
+            material.authority, material.key, material.certificate
+        )
+        self.certificate_hash = certificate_hash(material.certificate)
+
     def _retire_all(self) -> None:
         self._stubs.clear()
         while self._channels:
@@ -141,11 +152,6 @@ async def _retire(channel: grpc.aio.Channel) -> None:
         await channel.close(grace=RETIRED_SECONDS_MAX)
     finally:
         await channel.close()
-
-
-def _credentials(watch: TlsWatch) -> grpc.ChannelCredentials:
-    material = watch.read()
-    return grpc.ssl_channel_credentials(material.authority, material.key, material.certificate)
 
 
 class _DeadlineChannel(grpc.aio.Channel):  # type: ignore[misc]

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from icn_kit.errors import NotFound
 from icn_kit.interceptor import DeadlineRule, Handler, Interceptor
-from icn_kit.tls import TlsFiles, TlsWatch
+from icn_kit.tls import TlsFiles, TlsWatch, certificate_hash
 
 MESSAGE_SIZE_BYTES_MAX = 8 * 1024 * 1024
 """Of a request or an answer: the largest block with its certificates, twice over. gRPC refuses more with
@@ -223,3 +223,9 @@ def peer_names(context: Any) -> frozenset[str]:
     identity = context.auth_context()
     names = (*identity.get("x509_common_name", ()), *identity.get("x509_subject_alternative_name", ()))
     return frozenset(name.decode() for name in names)
+
+
+def peer_certificate_hash(context: Any) -> bytes:
+    """SHA-256 of the certificate that the caller of this RPC has shown; empty without TLS."""
+    shown = context.auth_context().get("x509_pem_cert", ())
+    return certificate_hash(shown[0]) if shown else b""

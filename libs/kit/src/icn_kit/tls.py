@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,13 @@ class TlsMaterial:
     certificate: bytes
     key: bytes
     authority: bytes
+
+
+def certificate_hash(chain: bytes) -> bytes:
+    """SHA-256 of the first certificate of a PEM chain: of the one that its process shows."""
+    end = "-----END CERTIFICATE-----"
+    first = chain.decode("ascii").partition(end)[0] + end
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(first.strip())).digest()
 
 
 class TlsWatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from typing import Any
 
@@ -16,7 +17,7 @@ from icn_chain.grounds import Grounds
 from icn_chain.validator_set import parse_validator_set
 from icn_consensus.domain.block import build_vote
 from icn_consensus.peers import frames, network, standing
-from icn_consensus.peers.hello import Greeting, Identity
+from icn_consensus.peers.hello import Greeting, HelloRefused, Identity
 from icn_consensus.usecases import inbox
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_crypto.suites import SigningKey, Suite
@@ -45,8 +46,8 @@ def identity_of(federation: Federation, seat: int, key: SigningKey | None = None
     return Identity(config.genesis_hash, federation.validators[seat].public_key, crypto)
 
 
-async def shake_hands(call: Any, identity: Identity) -> None:
-    greeting = Greeting(identity)
+async def shake_hands(federation: Federation, call: Any, identity: Identity) -> None:
+    greeting = Greeting(identity, federation.channels.certificate_hash)
     await call.write(frames.request_bytes(greeting.say(0)))
     greeting.hear(frames.parse_frame(await call.read()), must_answer=True)
     await call.write(frames.request_bytes(greeting.say(0)))
@@ -79,7 +80,7 @@ async def test_a_stream_that_begins_with_anything_but_a_hello_is_closed(
 
 async def test_a_stranger_without_a_seats_key_gets_no_further_than_hello(federation: Federation) -> None:
     call = dial(federation, 0)
-    await shake_hands(call, identity_of(federation, 1, SigningKey.generate(Suite.ED25519)))
+    await shake_hands(federation, call, identity_of(federation, 1, SigningKey.generate(Suite.ED25519)))
     assert await reason_of_end(call) == (grpc.StatusCode.PERMISSION_DENIED, "HELLO_REFUSED")
 
 
@@ -93,9 +94,9 @@ async def test_a_stream_without_a_hello_is_closed_after_a_while(
 async def test_a_second_stream_of_a_seat_replaces_the_first(federation: Federation) -> None:
     identity = identity_of(federation, 1)
     first, second = dial(federation, 0), dial(federation, 0)
-    await shake_hands(first, identity)
+    await shake_hands(federation, first, identity)
     await asyncio.sleep(0.2)
-    await shake_hands(second, identity)
+    await shake_hands(federation, second, identity)
     assert await reason_of_end(first) == (grpc.StatusCode.UNAVAILABLE, "STREAM_REPLACED")
     second.cancel()
 
@@ -103,7 +104,7 @@ async def test_a_second_stream_of_a_seat_replaces_the_first(federation: Federati
 async def test_a_faulty_seat_that_sends_nonsense_does_not_stop_the_others(federation: Federation) -> None:
     call = dial(federation, 0)
     await federation.validators[1].stop()
-    await shake_hands(call, identity_of(federation, 1))
+    await shake_hands(federation, call, identity_of(federation, 1))
     nonsense = [
         peer_pb2.PeerFrame(vote=b"\xff" * 50),
         peer_pb2.PeerFrame(proposal=b"\x0a\x00"),
@@ -142,7 +143,7 @@ async def test_a_seat_that_sends_malformed_frames_is_kept_out_for_a_while_and_th
     await federation.validators[1].stop()
     for bar_seconds in (0.5, 1.0):
         call = dial(federation, 0)
-        await shake_hands(call, identity_of(federation, 1))
+        await shake_hands(federation, call, identity_of(federation, 1))
         await call.write(b"\xff" * 100)
         assert await reason_of_end(call) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_FRAME")
         assert await hello_is_answered_with(federation, 1) == (grpc.StatusCode.UNAVAILABLE, "PEER_BARRED")
@@ -161,7 +162,7 @@ async def test_a_seat_that_sends_messages_no_honest_validator_sends_is_cut_off_a
     await federation.validators[1].stop()
     liar = identity_of(federation, 1)
     call = dial(federation, 0)
-    await shake_hands(call, liar)
+    await shake_hands(federation, call, liar)
     dishonest = [
         frame
         for number in range(4)
@@ -186,15 +187,16 @@ async def test_a_seat_that_sends_messages_no_honest_validator_sends_is_cut_off_a
 
 @pytest.mark.parametrize("kind", ["one vote", "certificates of later epochs"])
 async def test_a_seat_that_floods_with_what_counts_for_nothing_is_cut_off_and_slows_nobody_down(
-    federation: Federation, kind: str
+    federation: Federation, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(inbox, "USELESS_MAX", 2_048)  # what a small machine reads in a second or two
     await federation.validators[1].stop()
     liar = identity_of(federation, 1)
     call = dial(federation, 0)
-    await shake_hands(call, liar)
+    await shake_hands(federation, call, liar)
     sent = 0
     with pytest.raises(grpc.RpcError):  # who writes when a stream ends may see it broken, not why it ended
-        while sent < 4 * inbox.USELESS_MAX:
+        while sent < 100_000:
             if kind == "one vote":
                 message = [vote_frame(liar, 0, 1, b"a" * 32)] * frames.FRAMES_MAX
             else:
@@ -235,10 +237,10 @@ async def test_who_only_says_that_it_is_a_seat_cannot_get_the_seat_barred(federa
         await call.write(b"\xff" * 100)
         assert await reason_of_end(call) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_FRAME")
         call = dial(federation, 0)
-        await shake_hands(call, stranger)
+        await shake_hands(federation, call, stranger)
         assert await reason_of_end(call) == (grpc.StatusCode.PERMISSION_DENIED, "HELLO_REFUSED")
     call = dial(federation, 0)
-    await shake_hands(call, identity_of(federation, 1))
+    await shake_hands(federation, call, identity_of(federation, 1))
     # The seat's own validator, which dials again, is let in.
     assert await reason_of_end(call) == (grpc.StatusCode.UNAVAILABLE, "STREAM_REPLACED")
 
@@ -256,7 +258,7 @@ async def test_a_message_that_no_door_takes_is_refused_before_it_is_read(
         address, credentials, [("grpc.max_send_message_length", -1)]
     ) as channel:
         call = channel.stream_stream(CONNECT)(timeout=20)
-        await shake_hands(call, identity_of(federation, 1))
+        await shake_hands(federation, call, identity_of(federation, 1))
         with pytest.raises(grpc.RpcError) as ended:
             await call.write(bytes(size_bytes))
             await call.read()
@@ -267,7 +269,7 @@ async def test_a_seat_that_votes_for_two_blocks_is_proven_to_whoever_asks(federa
     await federation.validators[1].stop()
     liar = identity_of(federation, 1)
     call = dial(federation, 0)
-    await shake_hands(call, liar)
+    await shake_hands(federation, call, liar)
     told = federation.validators[0].stub()
     async with asyncio.timeout(WAIT_SECONDS):
         while not (listed := await told.ListEvidence(ListEvidenceRequest())).evidence:
@@ -299,3 +301,23 @@ def vote_frame(liar: Identity, epoch: int, view: int, block_hash: bytes) -> peer
         signature=liar.crypto.sign(VOTE_TAGS[VoteKind.NOTARIZE], body),
     )
     return peer_pb2.PeerFrame(vote=vote.data)
+
+
+async def test_somebody_in_the_middle_who_passes_both_hellos_on_gets_no_stream(
+    federation: Federation,
+) -> None:
+    """With a certificate of the zone, dialled by validator 1, and dialling validator 0."""
+    await federation.validators[1].stop()
+    call = dial(federation, 0)
+    hers = hashlib.sha256(b"certificate of validator 1").digest()
+    dialling = Greeting(identity_of(federation, 1), hers)
+    await call.write(frames.request_bytes(dialling.say(0)))
+    answer = frames.parse_frame(await call.read())
+    with pytest.raises(HelloRefused, match="signature"):
+        dialling.hear(answer, must_answer=True)
+    deceived = Greeting(identity_of(federation, 1), hers)
+    deceived._nonce = dialling._nonce
+    deceived.say(0)
+    deceived.peer, deceived._peer_nonce = answer.hello.public_key, answer.hello.nonce
+    await call.write(frames.request_bytes(deceived.say(0)))
+    assert await reason_of_end(call) == (grpc.StatusCode.PERMISSION_DENIED, "HELLO_REFUSED")

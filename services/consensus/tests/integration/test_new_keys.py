@@ -109,7 +109,9 @@ async def test_followers_are_bounded_and_only_their_questions_are_heard(
         key = SigningKey.generate(Suite.ED25519)
         genesis_hash = federation.network.genesis.hash
         call = dial(federation, 0)
-        await shake_hands(call, Identity(genesis_hash, key.public_key, ConsensusCrypto(key, genesis_hash)))
+        await shake_hands(
+            federation, call, Identity(genesis_hash, key.public_key, ConsensusCrypto(key, genesis_hash))
+        )
         calls.append(call)
     assert await reason_of_end(calls[0]) == (grpc.StatusCode.UNAVAILABLE, "FOLLOWERS_FULL")
     for call in calls[1:]:
@@ -127,7 +129,9 @@ async def test_a_recovery_certificate_is_heard_of_a_follower_and_one_that_is_non
     key = SigningKey.generate(Suite.ED25519)
     genesis_hash = federation.network.genesis.hash
     call = dial(federation, 0)
-    await shake_hands(call, Identity(genesis_hash, key.public_key, ConsensusCrypto(key, genesis_hash)))
+    await shake_hands(
+        federation, call, Identity(genesis_hash, key.public_key, ConsensusCrypto(key, genesis_hash))
+    )
     for _ in range(2 * FAULTS_MAX):
         await call.write(frames.message_frame(MessageKind.VOTE, b"no vote"))
     await call.write(frames.fetch_request_frame(FetchRequest(7, final_from_height=1)))

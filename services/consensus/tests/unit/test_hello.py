@@ -58,6 +58,30 @@ def test_an_answer_recorded_from_another_stream_is_refused() -> None:
         later.hear(recorded, must_answer=True)
 
 
+@pytest.mark.parametrize("hashes", [(b"a" * 32, b"m" * 32), (b"a" * 32, b""), (b"", b"m" * 32)])
+def test_two_sides_that_know_the_caller_by_different_certificates_refuse_each_other(
+    hashes: tuple[bytes, bytes],
+) -> None:
+    """Somebody is in the middle, and passes both Hellos on."""
+    caller, callee = Greeting(identity(1), hashes[0]), Greeting(identity(3), hashes[1])
+    callee.hear(caller.say(0), must_answer=False)
+    with pytest.raises(HelloRefused, match="signature"):
+        caller.hear(callee.say(0), must_answer=True)
+    caller.peer, caller._peer_nonce = KEYS[3].public_key, callee._nonce
+    with pytest.raises(HelloRefused, match="signature"):
+        callee.hear(caller.say(0), must_answer=True)
+    assert not (caller.is_proven or callee.is_proven)
+
+
+def test_two_sides_that_know_the_caller_by_one_certificate_are_proven() -> None:
+    caller, callee = Greeting(identity(1), b"a" * 32), Greeting(identity(3), b"a" * 32)
+    callee.hear(caller.say(0), must_answer=False)
+    caller.hear(callee.say(0), must_answer=True)
+    callee.hear(caller.say(0), must_answer=True)
+    assert caller.is_proven
+    assert callee.is_proven
+
+
 def test_another_zone_is_refused() -> None:
     with pytest.raises(HelloRefused, match="another zone"):
         Greeting(identity(3)).hear(Greeting(identity(1, genesis_hash=b"x" * 32)).say(0), must_answer=False)

@@ -44,7 +44,8 @@ class CallThatEatsACancellation:
 async def test_closing_ends_although_a_stream_that_begins_eats_the_cancellation() -> None:
     call = CallThatEatsACancellation()
     channels: Any = SimpleNamespace(
-        channel=lambda _address: SimpleNamespace(stream_stream=lambda _method: lambda: call)
+        channel=lambda _address: SimpleNamespace(stream_stream=lambda _method: lambda: call),
+        certificate_hash=b"",
     )
     identity = Identity(GENESIS, KEY.public_key, ConsensusCrypto(KEY, GENESIS))
     listener: Any = None

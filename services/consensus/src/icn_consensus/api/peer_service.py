@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import grpc
 from icn.consensus.v1 import peer_pb2_grpc  # noqa: F401 - registers the descriptors for reflection
-from icn_kit.server import peer_names
+from icn_kit.server import peer_certificate_hash, peer_names
 
 SERVICE: Final = "icn.consensus.v1.PeerService"
 CONNECT: Final = f"/{SERVICE}/Connect"
@@ -22,8 +22,9 @@ class Inbound(Protocol):
         requests: AsyncIterator[bytes],
         write: Callable[[bytes], Awaitable[None]],
         names: frozenset[str],
+        channel: bytes,
     ) -> None:
-        """Serve one stream, of a caller whose certificate has these names, until it ends."""
+        """Serve one stream, of a caller whose certificate has these names and this hash, until it ends."""
 
 
 class PeerServicer:
@@ -34,7 +35,8 @@ class PeerServicer:
 
     async def Connect(self, requests: AsyncIterator[bytes], context: Any) -> None:
         """One stream of a peer."""
-        await self._inbound.serve(requests, context.write, peer_names(context))
+        names, channel = peer_names(context), peer_certificate_hash(context)
+        await self._inbound.serve(requests, context.write, names, channel)
 
 
 def add_peer_service_to_server(servicer: PeerServicer, server: Any) -> None:

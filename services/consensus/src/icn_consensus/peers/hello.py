@@ -44,8 +44,11 @@ class Identity:
 class Greeting:
     """One side of one stream's handshake."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, channel: bytes = b"") -> None:
+        """``channel``: hash of the certificate that the caller shows on the connection, as this side knows
+        it; empty in plain text."""
         self._identity = identity
+        self._channel = channel
         self._nonce = secrets.token_bytes(NONCE_BYTES)
         self.peer = b""
         """Key of the other side, once a Hello was taken; its own only once `is_proven`."""
@@ -68,7 +71,11 @@ class Greeting:
         )
         if self._peer_nonce:
             body = hello_body(
-                identity.public_key, self.peer, self._peer_nonce, is_from_caller=self._is_caller
+                identity.public_key,
+                self.peer,
+                self._peer_nonce,
+                self._channel,
+                is_from_caller=self._is_caller,
             )
             hello.answered_nonce = self._peer_nonce
             hello.signature = identity.crypto.sign(tags.HELLO, body)
@@ -105,16 +112,20 @@ class Greeting:
         if hello.answered_nonce != self._nonce or len(hello.signature) != SIGNATURE_BYTES:
             raise HelloRefused("the Hello does not answer our nonce")
         own, peer = self._identity.public_key, hello.public_key
-        body = hello_body(peer, own, self._nonce, is_from_caller=not self._is_caller)
+        body = hello_body(peer, own, self._nonce, self._channel, is_from_caller=not self._is_caller)
         if not self._identity.crypto.verify([(peer, tags.HELLO, body, hello.signature)])[0]:
             raise HelloRefused(f"the signature is not that of key {peer.hex()}")
         self.is_proven = True
 
 
-def hello_body(speaker: bytes, receiver: bytes, nonce: bytes, *, is_from_caller: bool) -> bytes:
-    """What a Hello's preimage holds: u8 role ‖ speaker's key ‖ receiver's key ‖ answered nonce.
+def hello_body(
+    speaker: bytes, receiver: bytes, nonce: bytes, channel: bytes, *, is_from_caller: bool
+) -> bytes:
+    """What a Hello's preimage holds: u8 role ‖ speaker's key ‖ receiver's key ‖ answered nonce ‖ hash of the
+    caller's certificate, where the connection has one.
 
-    Role and receiver keep somebody in the middle from passing one validator's answer on to another.
+    Role, receiver and certificate keep somebody in the middle from passing one validator's answer on to
+    another: on its two connections the caller's certificates differ.
     """
     role = CALLER if is_from_caller else CALLEE
-    return bytes((role,)) + speaker + receiver + nonce
+    return bytes((role,)) + speaker + receiver + nonce + channel

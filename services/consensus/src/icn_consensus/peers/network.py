@@ -303,9 +303,9 @@ class PeerNetwork:
     async def _run_stream(self, link: _Link) -> None:
         """Connect, shake hands, write what is queued and read until the stream ends."""
         connect = self._channels.channel(link.address).stream_stream(CONNECT)
+        greeting = Greeting(self._identity, self._channels.certificate_hash)
         call = connect()
         try:
-            greeting = Greeting(self._identity)
             async with asyncio.timeout(HELLO_SECONDS_MAX):
                 await call.write(frames.request_bytes(greeting.say(self._final_height())))
                 answer = await call.read()
@@ -372,8 +372,10 @@ class PeerNetwork:
         requests: AsyncIterator[bytes],
         write: Callable[[bytes], Awaitable[None]],
         names: frozenset[str] = frozenset(),
+        channel: bytes = b"",
     ) -> None:
-        """Serve one stream that a peer dialled, until it ends; ``names`` are those of its certificate.
+        """Serve one stream that a peer dialled, until it ends. ``names`` and ``channel`` are of its
+        certificate, the latter its hash; both empty in plain text.
 
         Raises:
             HelloRefused: the caller has not the key it says it has.
@@ -381,7 +383,7 @@ class PeerNetwork:
             Unavailable: STREAM_REPLACED, the same peer dialled again; HELLO_LATE; FOLLOWERS_FULL,
                 a newer follower took the place; PEER_BARRED, it sent too much that no honest validator sends.
         """
-        peer = await self._shake_hands(requests, write)
+        peer = await self._shake_hands(requests, write, channel)
         task = asyncio.current_task()
         assert task is not None, "gRPC runs every call in a task"
         call = _Call(task, names)
@@ -424,9 +426,9 @@ class PeerNetwork:
         self._choose_outbox(oldest)
 
     async def _shake_hands(
-        self, requests: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]
+        self, requests: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]], channel: bytes
     ) -> bytes:
-        greeting = Greeting(self._identity)
+        greeting = Greeting(self._identity, channel)
         try:
             async with asyncio.timeout(HELLO_SECONDS_MAX):
                 greeting.hear(_parsed(await anext(requests)), must_answer=False)
