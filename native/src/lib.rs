@@ -12,6 +12,16 @@ use pyo3::prelude::*;
 /// The Python module.
 #[pymodule]
 mod icn_native {
+    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+
+    /// Raised whenever a function comes, goes or changes; `icn_crypto.native` uses no module with another.
+    const INTERFACE: u32 = 2;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("INTERFACE", INTERFACE)
+    }
+
     #[pymodule_export]
     use crate::merkle_log::merkle_log_root;
     #[pymodule_export]

@@ -180,7 +180,11 @@ fn apply_to_slot(
     Ok(Some(Slot {
         count: u8::try_from(leaves.len()).expect("at most four"),
         hash,
-        leaves: leaves.iter().map(|leaf| leaf.stored).collect::<Vec<_>>().concat(),
+        leaves: leaves
+            .iter()
+            .map(|leaf| leaf.stored)
+            .collect::<Vec<_>>()
+            .concat(),
     }))
 }
 

@@ -3,8 +3,12 @@
 Everything works without it, with the same results; a test compares both where it is importable.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
+
+INTERFACE: Final = 2
+"""Of the functions below; a module built from older or newer sources has another, and is not used."""
 
 
 class Accelerator(Protocol):
@@ -25,12 +29,20 @@ class Accelerator(Protocol):
         """Root (None: as before) and changed pages by prefix (None: goes), as ``StateTree.update``."""
 
 
-def _load() -> Accelerator | None:
+def load() -> Accelerator | None:
+    """The accelerator, None where it is not built or was built from other sources."""
     try:
         import icn_native  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         return None
+    found = getattr(icn_native, "INTERFACE", 1)
+    if found != INTERFACE:
+        warnings.warn(
+            f"icn_native has interface {found}, not {INTERFACE}, so it is not used: run `make native`",
+            stacklevel=2,
+        )
+        return None
     return cast(Accelerator, icn_native)
 
 
-accelerator: Accelerator | None = _load()
+accelerator: Accelerator | None = load()
