@@ -120,6 +120,28 @@ def test_the_chain_goes_on_at_the_same_root(network: Federation) -> None:
     assert min(network.heights()) > height + 2
 
 
+def test_what_begins_an_epoch_is_on_disk_before_others_are_told(network: Federation) -> None:
+    network.lose(1, 1, 1, 1)
+    first, second = network.nodes[:2]
+    certificate = network.certificate(first)
+    network.agree(first, certificate)
+    done = first.replica.step(RecoveryReceived(second.public_key, certificate.data), network.now_ms)
+    written, told, *_ = [
+        item
+        for item in done
+        if isinstance(item, act.Persist)
+        or (isinstance(item, act.Broadcast) and item.kind == MessageKind.RECOVERY)
+    ]
+    assert isinstance(written, act.Persist) and isinstance(told, act.Broadcast)
+    assert written.is_synced is True
+    assert decode_record(written.record).message == told.data == certificate.data
+    assert told.except_peers == (second.public_key,)
+    status = first.replica.status()
+    (report,) = [item for item in done if isinstance(item, act.Report)]
+    assert (report.kind, report.view, report.seat) == (ReportKind.RECOVERED, status.view, status.seat)
+    assert report.detail == f"epoch {certificate.epoch} begins after height {certificate.height}"
+
+
 def test_who_is_behind_fetches_first_and_who_is_ahead_takes_no_part(network: Federation) -> None:
     network.lose(0, 2, 3, 3)
     ahead, chosen = network.nodes[0], network.nodes[1]
