@@ -110,6 +110,8 @@ class SimulatedApplication:
     log: Log = field(default_factory=Log)
     receipts_root: bytes = EMPTY_ROOT
     has_changed_state: bool = False
+    roots: dict[int, tuple[bytes, bytes, bytes]] = field(default_factory=dict)
+    """State, receipts and log root after each height executed."""
     branches: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
     """Transactions of the blocks that were found valid since the start."""
 
@@ -209,6 +211,7 @@ class SimulatedApplication:
         if block.height != self.height + 1:
             raise PromiseBroken(f"height {block.height} executed after {self.height}")
         header = parse_header(GENESIS_HASH, block.header)
+        self._check_named_roots(header)
         before = self.state_root()
         if self.height == 0:
             self.log.append(leaf_hash(header.parent))
@@ -229,7 +232,19 @@ class SimulatedApplication:
                 self.seats.change([int(word) for word in words.split()])
         self.receipts_root = tree_root([leaf_hash(transaction) for transaction in block.transactions])
         self.has_changed_state = self.state_root() != before
-        return Execution(self.state(), outcomes)
+        state = self.state()
+        self.roots[self.height] = state.state_root, state.receipts_root, state.log_root
+        return Execution(state, outcomes)
+
+    def _check_named_roots(self, header: BlockHeader) -> None:
+        """As the ledger does: whose final blocks name other roots than its own has a state that is wrong."""
+        state = self.state()
+        self.roots.setdefault(self.height, (state.state_root, state.receipts_root, state.log_root))
+        named = header.state_root, header.receipts_root, header.log_root
+        if self.roots[header.executed_height] != named:
+            raise PromiseBroken(
+                f"final block {header.height} names other roots than ours after {header.executed_height}"
+            )
 
     def _used(self, branch: Branch) -> set[bytes]:
         """Transactions of the branch's unexecuted blocks."""

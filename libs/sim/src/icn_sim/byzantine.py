@@ -34,6 +34,7 @@ from icn_crypto.hashing import sha256
 
 from icn_sim.application import at_once
 from icn_sim.node import Node
+from icn_sim.signatures import cofactored
 from icn_sim.zone import GENESIS_HASH
 
 
@@ -210,6 +211,33 @@ class Pretender(Mute):
             for other in self.network.nodes:
                 if other is not self:
                     self.transmit(other, act.MessageKind.CERTIFICATE, certificate.data)
+
+
+class SlowSigner(Forger):
+    """Signs its votes so that they cost the most: valid only with the cofactor, or wrong at first."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Tell each seat another signature; the wrong ones are of half, which hear a right one afterwards."""
+        if not isinstance(action, act.Broadcast) or action.kind != act.MessageKind.VOTE:
+            super().perform_one(action)
+            return
+        vote = parse_vote(action.data)
+        dear = self._signed(vote, cofactored(vote.signature))
+        wrong = self._signed(vote, vote.signature[::-1])
+        self._halve(act.MessageKind.VOTE, dear.data, wrong.data)
+        self._halve(act.MessageKind.VOTE, vote.data, dear.data)
+
+    def _signed(self, vote: Vote, signature: bytes) -> Vote:
+        return build_vote(
+            vote.kind,
+            protocol_version=vote.protocol_version,
+            epoch=vote.epoch,
+            view=vote.view,
+            height=vote.height,
+            block_hash=vote.block_hash,
+            seat=vote.seat,
+            signature=signature,
+        )
 
 
 class Hoarder(Node):
@@ -394,6 +422,7 @@ LIARS: Final[Mapping[str, type[Node]]] = {
     "shun_a_seat": Shunner,
     "mute": Mute,
     "ahead": Pretender,
+    "slow_signatures": SlowSigner,
     "stale_certificate": Hoarder,
     "wrong_root": WrongRoot,
     "repeat": Repeater,

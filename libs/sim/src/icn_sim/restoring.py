@@ -37,17 +37,18 @@ HANDS_IN_AGAIN_MS: Final = 500
 
 
 def is_recoverable(network: Network) -> bool:
-    """Whether organizations with keys run the nodes, none lies, and there is something to go on from."""
+    """Whether organizations with keys run the nodes, and there is something to go on from."""
     return (
         isinstance(network.nodes[0].application, LedgerApplication)
-        and not network.faulty
         and network.bad_disk_seat is None
-        and min(network.heights()) > 0
+        and all(node.disk.blocks for node in network.nodes)
     )
 
 
 def lose_logs(network: Network, choose: random.Random) -> None:
     """Restore all nodes to somewhere below where they are, have it signed, go on from the highest.
+
+    An honest one has that: what only a liar has, nobody may get, or those who do then stand above it.
 
     Raises:
         PromiseBroken: a certificate that is none begins an epoch, or the real one does not everywhere.
@@ -56,13 +57,15 @@ def lose_logs(network: Network, choose: random.Random) -> None:
     network.heal()
     for node in network.nodes:
         node.crash()
-    for node in network.nodes:
-        height = len(node.disk.blocks)
-        height -= choose.randint(0, min(HEIGHTS_LOST_MAX, height - 1))
-        network.restore(node, height, renewed_key(node.seat, times).public_key)
+    network.drop_all()  # days may pass
+    heights = [len(node.disk.blocks) for node in network.nodes]
+    heights = [height - choose.randint(0, min(HEIGHTS_LOST_MAX, height - 1)) for height in heights]
+    top = max(heights[node.seat] for node in network.honest)
+    for node, height in zip(network.nodes, heights, strict=True):
+        network.restore(node, min(height, top), renewed_key(node.seat, times).public_key)
     for node in network.nodes:
         node.start_again()
-    highest = max(network.nodes, key=lambda node: len(node.disk.blocks))
+    highest = max(network.honest, key=lambda node: len(node.disk.blocks))
     header = highest.disk.blocks[-1].block.header
     certificate = certificate_of(network, highest, header, times)
     _hand_in_forgeries(network, highest, header, times)
@@ -71,7 +74,7 @@ def lose_logs(network: Network, choose: random.Random) -> None:
     network.run_for(PASSED_ON_WITHIN_MS)
 
     def behind() -> list[Node]:
-        return [node for node in network.nodes if node.replica.status().epoch < certificate.epoch]
+        return [node for node in network.honest if node.replica.status().epoch < certificate.epoch]
 
     for _ in range(BEGINS_WITHIN_MS // HANDS_IN_AGAIN_MS):
         if not (waiting := behind()):

@@ -37,7 +37,7 @@ SYNCS_WITHIN_MS: Final = 30_000
 """A question that was lost before the heal is given up after 10 s."""
 HANDS_IN_AGAIN_MS: Final = 500
 LOSES_LOGS_PERCENT: Final = 60
-"""Of the seeds with the ledger and without faulty seats."""
+"""Of the seeds with the ledger and without a bad disk."""
 LIARS_PERCENT: Final = 40
 BLOCK_TRANSACTIONS_MAX: Final = 5
 BAD_DISK_PERCENT: Final = 10

@@ -211,6 +211,11 @@ class Network:
         self._sequence += 1
         heapq.heappush(self._queue, (self.now_ms + delay_ms, self._sequence, do))
 
+    def drop_all(self) -> None:
+        """Lose whatever is on its way or due later: for when nobody is up."""
+        assert not any(node.is_up for node in self.nodes), "timers and answers are for who is down"
+        self._queue.clear()
+
     def run_for(self, duration_ms: int, until: Callable[[], bool] | None = None) -> bool:
         """Let time pass, at most until a condition holds; whether it came to hold."""
         end_ms = self.now_ms + duration_ms

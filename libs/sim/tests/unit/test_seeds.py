@@ -6,11 +6,13 @@ import os
 import random
 
 import pytest
+from icn_chain.certificate import parse_certificate
 from icn_consensus.domain.actions import Action, Fetch, FetchFinalBlocks, Persist, ReportKind
 from icn_consensus.domain.events import Event
 from icn_consensus.domain.record_frames import RecordLogDamaged
+from icn_crypto.hashing import sha256
 from icn_sim import campaign
-from icn_sim.byzantine import LIARS, Equivocator, Mute, PageForger, Pretender
+from icn_sim.byzantine import LIARS, Equivocator, Mute, PageForger, Pretender, SlowSigner
 from icn_sim.campaign import run
 from icn_sim.disk import Disk, DiskFault
 from icn_sim.node import Node
@@ -128,6 +130,35 @@ def test_who_catches_up_waits_for_no_peer_that_is_silent(liar: type[Node], seat:
     network.heal()
     trade_for(1_000)
     assert max(network.heights()) - away.disk.height <= 2
+
+
+def test_the_simulation_notices_a_state_that_is_not_the_others() -> None:
+    network = Network(4, 1)
+    network.start()
+    for number in range(5):
+        network.submit(b"transaction %d" % number)
+        network.run_for(100)
+    network.nodes[1].application.digest = bytes(32)  # type: ignore[attr-defined] - the small application's
+    with pytest.raises(PromiseBroken, match="names other roots than ours"):
+        for number in range(5, 20):
+            network.submit(b"transaction %d" % number)
+            network.run_for(100)
+
+
+def test_certificates_form_although_a_seat_signs_in_ways_that_cost_the_most() -> None:
+    network = Network(4, 3, Conditions(delay_ms=(1, 20)), node_classes={1: SlowSigner})
+    network.start()
+    for number in range(20):
+        network.submit(b"transaction %d" % number)
+        network.run_for(50)
+    assert min(network.heights()) > 10
+    dear = {
+        signature
+        for header, item in zip(network.headers(), network.nodes[0].disk.blocks, strict=False)
+        for seat, signature in parse_certificate(item.finalization).signatures
+        if seat == 1 and header.height > 1 and signature[32:] != sha256(signature[:32])
+    }
+    assert dear, "its second way of signing is valid for all"
 
 
 class Forgetful(Node):
