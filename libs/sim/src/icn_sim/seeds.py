@@ -42,7 +42,7 @@ LIARS_PERCENT: Final = 40
 BLOCK_TRANSACTIONS_MAX: Final = 5
 BAD_DISK_PERCENT: Final = 10
 LOSES_EVERYTHING_PERCENT: Final = 30
-"""Of the seeds with the ledger in which nobody lies and epochs are short."""
+"""Of the seeds with the ledger and short epochs in which fewer than f seats lie."""
 EPOCH_MS_MAX: Final = 3_000
 EPOCHS_UNTIL_SNAPSHOT: Final = 3
 """One that ends, one whose first state is named, and one more for those that were behind."""
@@ -94,7 +94,7 @@ def network_of(choose: random.Random, seed: int) -> Network:
     seats = choose.choice([4, 4, 4, 5, 7])
     liars = {}
     if choose.randrange(100) < LIARS_PERCENT:
-        for seat in choose.sample(range(seats), faults_of(seats)):
+        for seat in choose.sample(range(seats), choose.randint(1, faults_of(seats))):
             liars[seat] = choose.choice(sorted(LIARS))
     skew_ms = sometimes(50, (20, 100, 1_000))
     conditions = Conditions(
@@ -179,10 +179,10 @@ def _change_seats(network: Network, choose: random.Random) -> None:
 
 
 def _may_lose_everything(network: Network) -> bool:
-    """Whether a seat may be lost, since none lies, and epochs are so short that there are snapshots."""
+    """Whether a seat may be lost beside those that lie, and epochs are so short that there are snapshots."""
     return (
         isinstance(network.nodes[0].application, LedgerApplication)
-        and not network.faulty
+        and len(network.faulty) < faults_of(len(network.nodes))
         and network.bad_disk_seat is None
         and network.config(0).epoch_ms <= EPOCH_MS_MAX
     )
@@ -196,7 +196,7 @@ def _lose_everything(network: Network, choose: random.Random) -> None:
     for _ in range(2 * EPOCHS_UNTIL_SNAPSHOT):
         network.hand_in(choose)
         network.run_for(network.config(0).epoch_ms // 2)
-    lost = choose.choice(network.nodes)
+    lost = choose.choice(network.honest)
     if choose.randrange(2):
         network.forges_snapshots = choose.choice([node.seat for node in network.nodes if node is not lost])
     lost.crash()
