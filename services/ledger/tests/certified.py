@@ -15,6 +15,7 @@ from icn.consensus.v1.block_pb2 import (
 )
 from icn.ledger.v1 import snapshot_pb2
 from icn_chain.certificate import vote_body
+from icn_chain.epochs import EpochSet
 from icn_crypto import tags
 from icn_crypto.hashing import preimage
 from icn_crypto.suites import Suite
@@ -114,13 +115,17 @@ class Certified:
         assert None not in found
         return [chunk for chunk in found if chunk is not None]
 
-    def restorer(self) -> SnapshotRestorer:
-        return SnapshotRestorer(self.zone.genesis, self.snapshots, self.ledger.executor)
+    def restorer(self, checkpoint: EpochSet | None = None) -> SnapshotRestorer:
+        return SnapshotRestorer(
+            self.zone.genesis, self.snapshots, self.ledger.executor, checkpoint=checkpoint
+        )
 
 
-async def restore(empty: Certified, snapshot: bytes, chunks: Sequence[bytes]) -> None:
+async def restore(
+    empty: Certified, snapshot: bytes, chunks: Sequence[bytes], checkpoint: EpochSet | None = None
+) -> None:
     """Offer a snapshot, put its chunks and make it the state; raises what refuses it."""
-    restorer = empty.restorer()
+    restorer = empty.restorer(checkpoint)
     _, missing = await restorer.offer(snapshot)
     assert len(missing) == len(chunks)
     for chunk in chunks:

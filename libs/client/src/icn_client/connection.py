@@ -51,12 +51,12 @@ from icn.ledger.v1.service_pb2 import (
     QueryContractResponse,
 )
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
+from icn_chain.checkpoint import Checkpoint
 from icn_kit.channel import ChannelFactory
 from icn_kit.errors import DomainError, FailedPrecondition, NotFound, Unavailable, from_rpc_error
 from icn_kit.genesis import Genesis, GenesisInvalid, load_genesis
 from icn_kit.tls import TlsFiles
 
-from icn_client.light.checkpoint import Checkpoint
 from icn_client.light.proof_file import from_response
 from icn_client.light.verify import verify_proof
 from icn_client.platforms import GATEWAY_FILE, is_connected

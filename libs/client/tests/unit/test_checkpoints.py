@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from icn_chain.checkpoint import Checkpoint, CheckpointMalformed, parse_checkpoint
 from icn_chain.epochs import Handover, ProofInvalid
-from icn_client.light.checkpoint import Checkpoint, CheckpointMalformed, parse_checkpoint
 from icn_client.light.proof_file import ProofFile
 from icn_client.light.verify import TRUSTING_PERIOD_MS, checkpoint_of, verdict, verify_proof
 from icn_crypto.state_tree import state_key

@@ -9,6 +9,8 @@ import sys
 import structlog
 from icn.consensus.v1 import application_pb2_grpc
 from icn.ledger.v1 import service_pb2_grpc
+from icn_chain.checkpoint import CheckpointMalformed, parse_checkpoint
+from icn_chain.epochs import EpochSet
 from icn_kit.bus import Bus
 from icn_kit.clock import Clock, SystemClock
 from icn_kit.database import Database
@@ -139,7 +141,9 @@ class Service:
             executor,
             self._clock,
             snapshots=snapshots,
-            restorer=SnapshotRestorer(self._genesis, snapshots, executor),
+            restorer=SnapshotRestorer(
+                self._genesis, snapshots, executor, checkpoint=read_checkpoint(self._settings, self._genesis)
+            ),
         )
         ledger = LedgerServicer(
             queries,
@@ -227,6 +231,20 @@ async def build(settings: LedgerSettings, stop: Stop | None = None, clock: Clock
     """
     genesis = load_genesis(settings.genesis)
     return Service(genesis, settings, stop or Stop(), clock or SystemClock())
+
+
+def read_checkpoint(settings: LedgerSettings, genesis: Genesis) -> EpochSet | None:
+    """The seats of an epoch that the operator believes.
+
+    Raises:
+        CheckpointMalformed: the file is none of this zone.
+    """
+    if settings.checkpoint is None:
+        return None
+    found = parse_checkpoint(settings.checkpoint.read_bytes())
+    if found.genesis != genesis.hash:
+        raise CheckpointMalformed(f"genesis: of zone {found.genesis.hex()}, not of {genesis.hash.hex()}")
+    return EpochSet(found.epoch, found.validators)
 
 
 def main() -> None:

@@ -26,6 +26,11 @@ class LedgerSettings(ServiceSettings, service="ledger"):
     vm_address: str = ""
     """Where its vm listens: ``unix:/path``; empty: contract calls cannot be executed."""
 
+    checkpoint: Path | None = None
+    """A file that ``icn proof checkpoint`` wrote. Another validator's snapshot is taken only if its history
+    comes by it: keys that left their seats long ago may have been stolen, and could sign another history from
+    genesis on. Get one from somebody you trust; it matters only while this ledger has executed nothing."""
+
     nats_url: str = ""
     """``nats://host:port``; empty: events stay in the outbox."""
     nats_user: str = ""

@@ -13,9 +13,8 @@ from icn_client.cli.files import read_file
 from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_bytes, print_json, say
 
 if TYPE_CHECKING:
+    from icn_chain.checkpoint import Checkpoint
     from icn_kit.genesis import Genesis
-
-    from icn_client.light.checkpoint import Checkpoint
 
 DAY_MS: Final = 86_400_000
 
@@ -120,7 +119,8 @@ def verify(
     ] = 90,
 ) -> None:
     """Check a proof offline and print what it shows. Exit 0 when it holds, 1 when not."""
-    from icn_client.light.checkpoint import FILE_BYTES_MAX as CHECKPOINT_BYTES_MAX
+    from icn_chain.checkpoint import FILE_BYTES_MAX as CHECKPOINT_BYTES_MAX
+
     from icn_client.light.proof_file import FILE_BYTES_MAX
     from icn_client.light.verify import verdict
     from icn_client.statements import sentence
@@ -188,7 +188,7 @@ def _read_genesis(path: Path) -> Genesis:
 
 
 def _read_checkpoint(path: Path) -> Checkpoint:
-    from icn_client.light.checkpoint import FILE_BYTES_MAX, CheckpointMalformed, parse_checkpoint
+    from icn_chain.checkpoint import FILE_BYTES_MAX, CheckpointMalformed, parse_checkpoint
 
     try:
         return parse_checkpoint(read_file(path, FILE_BYTES_MAX))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from icn_chain.checkpoint import Checkpoint, CheckpointMalformed, parse_checkpoint
 from icn_chain.epochs import (
     EpochSet,
     Handover,
@@ -25,7 +26,6 @@ from icn_crypto.state_proof import verify_absence, verify_inclusion
 from icn_crypto.state_tree import state_key
 from icn_kit.genesis import Genesis
 
-from icn_client.light.checkpoint import Checkpoint, CheckpointMalformed, parse_checkpoint
 from icn_client.light.leaves import read_statement
 from icn_client.light.proof_file import ProofFile, ProofMalformed, parse_proof_file
 

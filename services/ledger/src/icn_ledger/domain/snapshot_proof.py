@@ -132,10 +132,14 @@ class Step:
 
 
 class Walk:
-    """From genesis to an epoch, step by step."""
+    """From genesis to an epoch, step by step, by the checkpoint where there is one."""
 
-    def __init__(self, genesis: Genesis, verify: Verifier = verify_batch) -> None:
+    def __init__(
+        self, genesis: Genesis, verify: Verifier = verify_batch, checkpoint: EpochSet | None = None
+    ) -> None:
+        """``checkpoint``: seats of an epoch that the operator believes."""
         self._genesis = genesis
+        self._checkpoint = checkpoint
         self.verify = verify
         """Gives verdicts on validators' signatures."""
         self.sets: list[EpochSet] = [first_set(genesis.validator_set)]
@@ -156,8 +160,17 @@ class Walk:
                 raise SnapshotInvalid(f"epoch step {len(self.steps)}: {error}") from error
             if self.steps and edge.height <= self.steps[-1].edge.height:
                 raise SnapshotInvalid(f"epoch step {len(self.steps)} goes back in height")
+            believed = self._checkpoint
+            if believed is not None and following.epoch == believed.epoch and following != believed:
+                raise SnapshotInvalid(f"epoch {following.epoch} has other seats than the checkpoint's")
             self.sets.append(following)
             self.steps.append(Step(edge, handover, following.validators))
+
+    def check_end(self) -> None:
+        """Raise SnapshotInvalid where the walk has not come by the checkpoint."""
+        believed = self._checkpoint
+        if believed is not None and believed not in self.sets:
+            raise SnapshotInvalid(f"its epochs do not come by the checkpoint's, {believed.epoch}")
 
 
 @dataclass(frozen=True, slots=True)

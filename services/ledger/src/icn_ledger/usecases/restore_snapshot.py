@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from icn.ledger.v1 import snapshot_pb2
-from icn_chain.epochs import Verifier
+from icn_chain.epochs import EpochSet, Verifier
 from icn_crypto import tags
 from icn_crypto.hashing import NO_GENESIS, domain_hash
 from icn_crypto.state_tree import StateTree
@@ -73,9 +73,11 @@ class SnapshotRestorer:
         store: SnapshotStore,
         executor: Executor,
         verify: Verifier = verify_batch,
+        checkpoint: EpochSet | None = None,
     ) -> None:
-        """``verify`` gives verdicts on validators' signatures."""
+        """``verify`` gives verdicts on validators' signatures; ``checkpoint``: seats that are believed."""
         self._genesis = genesis
+        self._checkpoint = checkpoint
         self._verify = verify
         self._store = store
         self._executor = executor
@@ -100,7 +102,9 @@ class SnapshotRestorer:
             digests = digests_of(snapshot)
             held = await self._store.held(digests)
             missing = {digest: None for digest in digests if digest not in held}
-            offer = _Offer(data, snapshot, subtrees, missing, Walk(self._genesis, self._verify))
+            offer = _Offer(
+                data, snapshot, subtrees, missing, Walk(self._genesis, self._verify, self._checkpoint)
+            )
             await self._prove(offer)
             self._offer = offer
             return snapshot.height, list(missing)
@@ -168,6 +172,7 @@ class SnapshotRestorer:
             chunk = await self._store.chunk(digest)
             assert chunk is not None, "it is held"
             await self._walk(offer, chunk)
+        offer.walk.check_end()
         offer.proven = await asyncio.to_thread(check_proof, offer.snapshot, offer.walk, self._genesis)
 
     async def _replace_state(self, offer: _Offer, proven: Proven | None) -> None:

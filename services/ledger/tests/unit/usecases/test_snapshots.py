@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE
 from icn.ledger.v1 import snapshot_pb2
+from icn_chain.checkpoint import Checkpoint, CheckpointMalformed
+from icn_chain.epochs import EpochSet
+from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_crypto.state_page import leaf_hash, subtree_hash
 from icn_crypto.state_tree import state_key
 from icn_kit.errors import DomainError, FailedPrecondition, NotFound
@@ -15,6 +21,7 @@ from icn_ledger.domain.duty import DutyCounts
 from icn_ledger.domain.records import Namespace
 from icn_ledger.domain.snapshot_chunks import ChunkInvalid, Cutter, Leaf, SnapshotInvalid
 from icn_ledger.domain.snapshot_proof import HEADERS_MAX
+from icn_ledger.main import read_checkpoint
 from icn_ledger.usecases.ports import HistoryMissing
 from icn_ledger.usecases.write_snapshot import digests_of, get_snapshot_chunk
 
@@ -49,6 +56,37 @@ def subtree_hash_of(leaves: Iterable[snapshot_pb2.SnapshotLeaf], depth: int) -> 
 
 def empty(zone: Zone) -> Certified:
     return Certified(memory_ledger(zone))
+
+
+async def test_a_snapshot_is_restored_only_where_its_history_comes_by_the_checkpoint(zone: Zone) -> None:
+    """Keys that left their seats long ago could sign another history from genesis on."""
+    source = await filled(zone)
+    snapshot = await source.write()
+    chunks = await source.chunks(snapshot)
+    validators = parse_validator_set(zone.genesis.validator_set)
+    others = ValidatorSet.of(validators.validators[::-1])
+    newest = source.state.newest.epoch
+    for epoch in (0, newest):
+        await restore(empty(zone), snapshot, chunks, EpochSet(epoch, validators))
+    with pytest.raises(SnapshotInvalid, match="other seats than the checkpoint's"):
+        await restore(empty(zone), snapshot, chunks, EpochSet(newest, others))
+    with pytest.raises(SnapshotInvalid, match="do not come by the checkpoint's"):
+        await restore(empty(zone), snapshot, chunks, EpochSet(newest + 1, validators))
+
+
+def test_a_checkpoint_of_another_zone_keeps_a_ledger_from_starting(zone: Zone, tmp_path: Path) -> None:
+    genesis, path = zone.genesis, tmp_path / "checkpoint.json"
+    settings: Any = SimpleNamespace(checkpoint=path)
+    for of_zone in (genesis.hash, bytes(32)):
+        checkpoint = Checkpoint(of_zone, 3, 7, bytes(32), 1, genesis.validator_set)
+        path.write_bytes(checkpoint.to_bytes())
+        if of_zone == genesis.hash:
+            assert read_checkpoint(settings, genesis) == EpochSet(3, checkpoint.validators)
+        else:
+            with pytest.raises(CheckpointMalformed, match="of zone"):
+                read_checkpoint(settings, genesis)
+    settings.checkpoint = None
+    assert read_checkpoint(settings, genesis) is None
 
 
 async def test_a_restored_state_goes_on_with_the_same_roots_and_duty(zone: Zone) -> None:

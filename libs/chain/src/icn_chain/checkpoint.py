@@ -1,4 +1,5 @@
-"""Where a light client may begin instead of at genesis: a final block that was checked before.
+"""A final block that was checked before: where a light client may begin instead of at genesis, and what a
+snapshot has to come by.
 
 Source: docs/spec/proof.md, "Checkpoints".
 """
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from icn_crypto import jcs
+
 from icn_chain.header import INTEGER_MAX
 from icn_chain.malformed import MalformedMessage
 from icn_chain.validator_set import VALIDATOR_SET_BYTES_MAX, ValidatorSet, parse_validator_set
-from icn_crypto import jcs
 
 FORMAT: Final = "icn/checkpoint/v1"
 FILE_BYTES_MAX: Final = 1_048_576
