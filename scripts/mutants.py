@@ -2,9 +2,10 @@
 
 `make mutants`, or ``python -m scripts.mutants [NAME ...]`` for some of them.
 
-The bugs are those of libs/sim/planted_bugs.toml. First the tests must pass without any. A bug is found when a
-test fails; one that breaks an import instead proves nothing and counts as missed. The last line is JSON;
-exit status 1 unless every bug was found.
+The bugs are those of libs/sim/planted_bugs.toml, each with the tests that are to find it. First these must
+pass without any bug. A bug is found when one of its tests fails, with the words that the entry says, if any;
+where the entry says that it hangs, also when they do not end. Whatever else happens proves nothing: the bug
+counts as missed. The last line is JSON; exit status 1 unless every bug was found.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 BUGS: Final = ROOT / "libs" / "sim" / "planted_bugs.toml"
 TESTS_SECONDS_MAX: Final = 600
-"""A bug may make a test wait for ever; that finds it too."""
+"""The simulator's seeds take a few minutes."""
 SEEDS: Final = "400"
 """Of the simulator, per bug: each of the bugs that only it finds is found by far fewer."""
 PYTEST_TESTS_FAILED: Final = 1
@@ -56,11 +57,16 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """One planted bug and the tests that are to find it."""
+    """One planted bug and what is to find it."""
 
     name: str
     edits: tuple[Edit, ...]
     tests: tuple[str, ...]
+    """Ids for pytest, each of one test."""
+    says: str = ""
+    """What the failing test says; empty where its failing says enough."""
+    hangs: bool = False
+    """Whether a test that does not end finds it."""
 
     def plant(self, tree: Path) -> dict[Path, str]:
         """Put it into a tree; gives what to write back afterwards.
@@ -87,8 +93,15 @@ def read_bugs() -> list[Bug]:
         for edit in entry["edit"]:
             place, _, file = edit["file"].partition("/")
             edits.append(Edit(f"{listed['paths'][place]}/{file}", edit["before"], edit["after"]))
-        bugs.append(Bug(entry["name"], tuple(edits), tuple(entry.get("tests", listed["tests"]))))
+        tests = tuple(_full_path(test, listed["tests"]) for test in entry["found_by"])
+        says, hangs = entry.get("says", ""), entry.get("hangs", False)
+        bugs.append(Bug(entry["name"], tuple(edits), tests, says, hangs))
     return bugs
+
+
+def _full_path(test: str, folders: dict[str, str]) -> str:
+    place, _, rest = test.partition("/")
+    return f"{folders[place]}/{rest}"
 
 
 def main() -> int:
@@ -103,10 +116,10 @@ def main() -> int:
         bugs = [bug for bug in bugs if bug.name in options.names]
     with tempfile.TemporaryDirectory(prefix="icn-mutants-") as folder:
         tree = copy_of_repository(Path(folder))
-        for tests in sorted({bug.tests for bug in bugs}):
-            if (found := failing(tree, tests)) is not None:
-                print(f"without any bug, {found}", file=sys.stderr)
-                return 1
+        tests = sorted({test for bug in bugs for test in bug.tests})
+        if (outcome := run_tests(tree, tests)) is not PASSED:
+            print(f"without any bug: {outcome.told}", file=sys.stderr)
+            return 1
         missed = [bug.name for bug in bugs if not is_found(bug, tree)]
     print(json.dumps({"bugs": len(bugs), "found": len(bugs) - len(missed), "missed": missed}))
     return 1 if missed else 0
@@ -117,22 +130,41 @@ def is_found(bug: Bug, tree: Path) -> bool:
     started = monotonic()
     originals = bug.plant(tree)
     try:
-        found = failing(tree, bug.tests)
+        outcome = run_tests(tree, bug.tests)
     finally:
         for path, text in originals.items():
             path.write_text(text, "utf-8")
-    is_failure = found is not None and found.startswith(FAILED)
-    verdict = "found" if is_failure else "MISSED"
-    print(f"{verdict:6} {bug.name}: {found or 'all passed'} ({monotonic() - started:.0f} s)", flush=True)
-    return is_failure
+    is_it = outcome.finds(bug)
+    verdict = "found" if is_it else "MISSED"
+    print(f"{verdict:6} {bug.name}: {outcome.told} ({monotonic() - started:.0f} s)", flush=True)
+    return is_it
 
 
-FAILED: Final = "failed: "
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a run of tests."""
+
+    told: str
+    """For who reads along."""
+    failed: tuple[str, ...] = ()
+    """Ids of tests that failed."""
+    output: str = ""
+    has_ended: bool = True
+
+    def finds(self, bug: Bug) -> bool:
+        """Whether it is what the bug's entry says."""
+        if not self.has_ended:
+            return bug.hangs
+        is_named = any(failed.partition("[")[0] in bug.tests for failed in self.failed)
+        return is_named and bug.says in self.output
 
 
-def failing(tree: Path, tests: Sequence[str]) -> str | None:
-    """The first test that fails in a tree, after FAILED; why pytest could not run; or None."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+PASSED: Final = Outcome("all passed")
+
+
+def run_tests(tree: Path, tests: Sequence[str]) -> Outcome:
+    """Run tests in a tree until one fails."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-vv", "-p", "no:cacheprovider", *tests]
     try:
         run = subprocess.run(
             command,
@@ -144,13 +176,15 @@ def failing(tree: Path, tests: Sequence[str]) -> str | None:
             timeout=TESTS_SECONDS_MAX,
         )
     except subprocess.TimeoutExpired:
-        return f"{FAILED}not done after {TESTS_SECONDS_MAX} s"
+        return Outcome(f"not done after {TESTS_SECONDS_MAX} s", has_ended=False)
     if run.returncode == 0:
-        return None
+        return PASSED
     if run.returncode != PYTEST_TESTS_FAILED:
-        return f"pytest ended with {run.returncode}: {run.stdout[-2_000:]}"
-    failed = re.findall(r"^FAILED \S*?([^/\s]+)(?: |$)", run.stdout, re.MULTILINE)
-    return FAILED + ", ".join(failed) if failed else f"no test failed: {run.stdout[-2_000:]}"
+        return Outcome(f"pytest ended with {run.returncode}: {run.stdout[-2_000:]}")
+    failed = tuple(re.findall(r"^FAILED (\S+)", run.stdout, re.MULTILINE))
+    if not failed:
+        return Outcome(f"no test failed: {run.stdout[-2_000:]}")
+    return Outcome(", ".join(name.rpartition("/")[2] for name in failed), failed, run.stdout)
 
 
 def environment(tree: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,10 @@ def test_a_planted_bug_still_fits(name: str) -> None:
         assert texts[edit.file] != before
     for text in texts.values():
         ast.parse(text)
-    assert all((mutants.ROOT / test).exists() for test in bug.tests)
+    assert bug.tests
+    for test in bug.tests:
+        file, *_, function = test.split("::")
+        assert f"def {function}(" in (mutants.ROOT / file).read_text("utf-8")
 
 
 def test_a_bug_that_does_not_fit_leaves_the_tree_as_it_was(tmp_path: Path) -> None:
@@ -53,3 +57,28 @@ def test_a_bug_that_does_not_fit_leaves_the_tree_as_it_was(tmp_path: Path) -> No
     right = mutants.Bug("right", (mutants.Edit("rule.py", "a = 1", "a = 2"),), ())
     assert right.plant(tmp_path) == {file: "a = 1\nb = 1\n"}
     assert file.read_text() == "a = 2\nb = 1\n"
+
+
+PLACE = "libs/some/tests/unit/test_some.py"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "bug", "is_it"),
+    [
+        ({"failed": [f"{PLACE}::test_it"]}, {}, True),
+        ({"failed": [f"{PLACE}::test_it[4-two"]}, {}, True),
+        ({"failed": [f"{PLACE}::test_another"]}, {}, False),
+        ({"failed": [f"{PLACE}::test_it"], "output": "two final blocks"}, {"says": "final"}, True),
+        ({"failed": [f"{PLACE}::test_it"], "output": "KeyError"}, {"says": "final"}, False),
+        ({"has_ended": False}, {}, False),
+        ({"has_ended": False}, {"hangs": True}, True),
+        ({"failed": []}, {"hangs": True}, False),
+        ({"failed": []}, {}, False),
+    ],
+)
+def test_a_bug_is_found_by_what_its_entry_names_and_by_nothing_else(
+    outcome: dict[str, Any], bug: dict[str, Any], is_it: bool
+) -> None:
+    failed = tuple(outcome.pop("failed", ()))
+    planted = mutants.Bug("a bug", (), (f"{PLACE}::test_it",), **bug)
+    assert mutants.Outcome("told", failed, **outcome).finds(planted) is is_it

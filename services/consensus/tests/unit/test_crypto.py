@@ -20,6 +20,12 @@ def test_what_was_signed_for_another_zone_kind_body_or_key_is_not_valid() -> Non
         (KEY.public_key, tags.FINALIZE, b"another", signature),
         (OTHER.public_key, tags.FINALIZE, b"body", signature),
         (KEY.public_key, tags.FINALIZE, b"body", signature[:-1] + b"\0"),
+        (
+            KEY.public_key,
+            tags.FINALIZE,
+            b"body",
+            ConsensusCrypto(KEY, bytes(32)).sign(tags.FINALIZE, b"body"),
+        ),
     ]
-    assert crypto.verify(items) == [True, False, False, False, False]
-    assert ConsensusCrypto(OTHER, ANOTHER).verify(items) == [False] * 5, "certificates of another genesis"
+    assert crypto.verify(items) == [True] + [False] * 5
+    assert ConsensusCrypto(OTHER, ANOTHER).verify(items) == [False] * 6, "certificates of another genesis"

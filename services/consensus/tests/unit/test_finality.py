@@ -523,3 +523,17 @@ class TestEpochs:
         done = bench.step(page(request, bench.peers[1], [edge, later], finalization))
         assert [height for _, height, _, _ in committed(done)] == [1]
         assert bench.state.chain.final_notarization == bench.notarization(header, [0, 1, 2])
+
+    def test_a_page_of_blocks_after_the_edge_is_none_to_who_has_passed_it(self) -> None:
+        """Also with a finalization that the epoch's seats have signed: it made the edge block final."""
+        bench, edge = self.at_edge()
+        later = bench.proposal(2, edge.block.header)
+        finalization = bench.finalization(later.block.header)
+        bench.finalize(edge)
+        assert bench.replica.status().epoch == 1
+        bench.state.need(FetchFinalBlocks(2), bench.peers)
+        request = request_of(bench.step(TimerFired()))
+        done = bench.step(page(request, bench.peers[1], [later], finalization))
+        assert not committed(done)
+        assert bench.state.page is None
+        assert bench.replica.status().final_height == 1
