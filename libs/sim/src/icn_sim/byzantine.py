@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
+from icn.ledger.v1 import transaction_pb2 as pb
 from icn_chain.certificate import (
     VOTE_TAGS,
     VoteKind,
@@ -29,12 +30,16 @@ from icn_consensus.domain.block import (
     parse_vote,
     transactions_root,
 )
+from icn_consensus.domain.evidence import vote_evidence
 from icn_crypto import tags
 from icn_crypto.hashing import sha256
 
 from icn_sim.application import at_once
+from icn_sim.ledger import LedgerApplication
 from icn_sim.node import Node
 from icn_sim.signatures import cofactored
+from icn_sim.tally import Reached
+from icn_sim.traders import Principal
 from icn_sim.zone import GENESIS_HASH
 
 
@@ -240,6 +245,40 @@ class SlowSigner(Forger):
         )
 
 
+class Accuser(Forger):
+    """Has its organization bring evidence against another seat to the ledger, with made-up signatures."""
+
+    accuser: Principal
+
+    def perform_one(self, action: act.Action) -> None:
+        """Hand evidence in everywhere now and then; only the ledger knows what that is."""
+        super().perform_one(action)
+        is_vote = isinstance(action, act.Broadcast) and action.kind == act.MessageKind.VOTE
+        if is_vote and isinstance(self.application, LedgerApplication) and not self.network.random.below(8):
+            self.accuser = getattr(self, "accuser", Principal(f"organization {self.seat}", sponsor=None))
+            message = pb.Message(record_equivocation=pb.RecordEquivocation(evidence=self._made_up()))
+            self.network.submit(self.accuser.sign(message, now_ms=self.network.now_ms))
+            self.network.tally.reached[Reached.FALSE_EVIDENCE] += 1
+
+    def _made_up(self) -> bytes:
+        status = self.replica.status()
+        seats = self.network.seats_in(status.epoch).seats
+        first, second = (
+            build_vote(
+                VoteKind.NOTARIZE,
+                protocol_version=1,
+                epoch=status.epoch,
+                view=status.view,
+                height=status.final_height + 1,
+                block_hash=sha256(bytes([number])),
+                seat=(self.claimed_seat + 1) % seats,
+                signature=sha256(bytes([number])) * 2,
+            )
+            for number in range(2)
+        )
+        return vote_evidence(first, second)
+
+
 class Hoarder(Node):
     """Sends certificates of long ago again and again, as if they opened the view."""
 
@@ -423,6 +462,7 @@ LIARS: Final[Mapping[str, type[Node]]] = {
     "mute": Mute,
     "ahead": Pretender,
     "slow_signatures": SlowSigner,
+    "fake_evidence": Accuser,
     "stale_certificate": Hoarder,
     "wrong_root": WrongRoot,
     "repeat": Repeater,

@@ -167,8 +167,11 @@ class LedgerApplication(ApplicationCalls):
         return leaves[key], json.dumps(StateTree(pages).prove(key).to_dict(), separators=(",", ":"))
 
     def check_promises(self) -> None:
-        """The balances of a unit add up to 0, and none with its holds is below its floor."""
+        """The balances of a unit add up to 0, and none with its holds is below its floor. No evidence is on
+        record: what validators sign in a simulation are no signatures to the ledger."""
         records = self._state.records[-1]
+        if records.equivocations:
+            raise PromiseBroken(f"evidence that proves nothing is on record: {records.equivocations}")
         held: Counter[bytes] = Counter()
         for hold in records.holds.values():
             if hold is not None:

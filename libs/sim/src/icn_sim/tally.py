@@ -41,6 +41,7 @@ class Reached(StrEnum):
     STATE_SYNC = "states_taken_from_others"
     FORGED_SNAPSHOT = "forged_snapshots_and_chunks_served"
     EVIDENCE = "evidence"
+    FALSE_EVIDENCE = "made_up_evidence_brought"
     INVALID_PROVEN = "invalid_proposals_proven"
     REFUSED_BLOCK = "blocks_refused_by_the_application"
     DISK_REFUSED = "logs_refused_as_damaged"
@@ -63,6 +64,7 @@ MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
     Reached.FORGED_SNAPSHOT: 10,
     Reached.REFUSED_BLOCK: 100,
     Reached.INVALID_PROVEN: 150,
+    Reached.FALSE_EVIDENCE: 30,
 }
 """A campaign that reaches less has tested less than it says."""
 SEEDS_MIN: Final = 200
