@@ -113,15 +113,19 @@ def score_of(counts: Counter[str]) -> float:
 
 
 def lay_out() -> None:
-    """Bring the tree up to date; what is as it was keeps its times."""
+    """Bring the tree up to date: what is as it was keeps its times, what is gone goes."""
+    left = {path for folder in ("src", "services", "libs") for path in (TREE / folder).rglob("*.py")}
     for source, target in COPIED.items():
         path = ROOT / source
         files = [path] if path.is_file() else [one for one in path.rglob("*") if is_copied(one)]
         for file in files:
             place = TREE / target if file == path else TREE / target / file.relative_to(path)
+            left.discard(place)
             place.parent.mkdir(parents=True, exist_ok=True)
             if not place.exists() or place.read_bytes() != file.read_bytes():
                 shutil.copyfile(file, place)
+    for place in left:
+        place.unlink()
     (TREE / "pyproject.toml").write_text(SETTINGS, "utf-8")
 
 
