@@ -147,7 +147,9 @@ class Executor:
         newest = self.state.newest
         block_hash = header_hash(self.genesis.hash, final.header)
         if header.height <= newest.height:
-            return await self._first_answer(header.height, block_hash)
+            first = await self._first_answer(header.height, block_hash)
+            check_transactions_root(header, final.transactions)
+            return first
         check_extends(header, newest)
         recovery = await find_recovery(final, header, self.genesis, self.state)
         check_position(header, newest, recovery, self.genesis)

@@ -76,6 +76,18 @@ async def test_other_transactions_than_the_header_names_are_refused(zone: Zone, 
     assert refusal.value.reason == "TRANSACTIONS_ROOT_MISMATCH"
 
 
+async def test_an_executed_block_is_answered_again_with_its_own_transactions_only(
+    zone: Zone, ledger: Ledger
+) -> None:
+    transactions = [zone.transaction(zone.organizations[0], create_unit(UNIT))]
+    final = FinalBlock(ledger.header(transactions), transactions, b"\x08\x03", ())
+    first = await ledger.executor.execute(final)
+    assert await ledger.executor.execute(final) == first
+    with pytest.raises(InvalidArgument) as refusal:
+        await ledger.executor.execute(final._replace(transactions=[]))
+    assert refusal.value.reason == "TRANSACTIONS_ROOT_MISMATCH"
+
+
 @pytest.mark.parametrize("header", [b"\xff", b"\x08\x00", bytes(2_000), b"\x10\x01\x10\x01"])
 async def test_garbage_is_no_header(ledger: Ledger, header: bytes) -> None:
     with pytest.raises(InvalidArgument) as refusal:
