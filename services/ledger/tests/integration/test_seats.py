@@ -75,7 +75,7 @@ def hash_of(validator_set: bytes) -> bytes:
 
 
 async def begin(running: Running) -> bytes:
-    """The newcomer gets an allowance, then, by the transaction that is returned, the seat of the third co-op."""
+    """The newcomer gets an allowance, then, by the returned transaction, the seat of the third co-op."""
     zone, shop = running.zone, running.zone.organizations[0]
     await block(
         running,
