@@ -47,7 +47,7 @@ def prepare(before: Callable[[], None], settings: Path, peers: Mapping[str, str]
     before()
     document = json.loads(settings.read_text("utf-8"))
     document["consensus"]["peers"] = list(peers.values())
-    files.write_private(settings, json.dumps(document, indent=1).encode())
+    files.write_private(settings, json.dumps(document, indent=1).encode(), may_replace=True)
 
 
 async def main(directory: Path, peers: Mapping[str, Mapping[str, str]]) -> None:

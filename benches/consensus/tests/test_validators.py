@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +47,20 @@ def test_its_validators_are_those_of_a_platform_with_the_same_settings_databases
             assert told[0] == told[1]
             assert spawned[-2] == spawned[-1]
     assert len(spawned) == 2 * SEATS
+
+
+def test_with_a_delay_only_the_peers_addresses_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = found_network(tmp_path / "zone", validators=SEATS)
+    monkeypatch.setattr(PostgresServer, "dsn", lambda server, role: f"{server.directory} as {role}")
+    settings = network.validator_directory(2) / "validator.json"
+    parts_of(validators_only(network, {}))["validator-2"].prepare()
+    plain = json.loads(settings.read_text("utf-8"))
+    parts_of(validators_only(network, {"2": {"0": "127.0.0.1:1", "1": "127.0.0.1:2"}}))[
+        "validator-2"
+    ].prepare()
+    delayed = json.loads(settings.read_text("utf-8"))
+    assert delayed["consensus"].pop("peers") == ["127.0.0.1:1", "127.0.0.1:2"]
+    assert len(plain["consensus"].pop("peers")) == SEATS - 1
+    assert delayed == plain
