@@ -104,9 +104,10 @@ def next_set(
     if step.recovery:
         check_finalization(step.finalization, chain[-1], current, zone.hash, verify=verify)
         return _recovered_set(step, edge, current, zone)
-    if edge.time_ms < zone.time_ms or (epoch := zone.epoch_of(edge.time_ms)) <= current.epoch:
+    if not closes_epoch(edge, zone):
         raise ProofInvalid("EPOCH_STEP_INVALID", f"header {edge.height} does not end epoch {current.epoch}")
     check_finalization(step.finalization, chain[-1], current, zone.hash, verify=verify)
+    epoch = zone.epoch_of(edge.time_ms)
     if not step.next_validator_set:
         if edge.next_validator_set_hash != own.hash:
             raise ProofInvalid(
@@ -162,7 +163,12 @@ def read_chain(
     return chain
 
 
-def certain_blocks(chain: Sequence[BlockHeader], zone: Calendar) -> list[BlockHeader]:
+def closes_epoch(header: BlockHeader, zone: GenesisFacts) -> bool:
+    """Whether the block's time lies past its own epoch: an edge block, or one after it."""
+    return header.time_ms >= zone.time_ms and zone.epoch_of(header.time_ms) > header.epoch
+
+
+def certain_blocks(chain: Sequence[BlockHeader], zone: GenesisFacts) -> list[BlockHeader]:
     """Which headers that follow one another, all final, are certainly blocks of the zone's chain.
 
     A header whose time lies past its epoch is the epoch's edge block, or was made after it to carry its
@@ -173,12 +179,10 @@ def certain_blocks(chain: Sequence[BlockHeader], zone: Calendar) -> list[BlockHe
     """
     certain = []
     for place, header in enumerate(chain):
-        if zone.epoch_of(header.time_ms) > header.epoch:
+        if closes_epoch(header, zone):
             parent = chain[place - 1] if place else None
             child = chain[place + 1] if place + 1 < len(chain) else None
-            follows = parent is not None and (
-                parent.epoch < header.epoch or zone.epoch_of(parent.time_ms) <= parent.epoch
-            )
+            follows = parent is not None and (parent.epoch < header.epoch or not closes_epoch(parent, zone))
             if not follows and (child is None or child.epoch == header.epoch):
                 continue
         certain.append(header)

@@ -29,7 +29,7 @@ from icn_chain.certificate import (
     vote_body,
 )
 from icn_chain.envelope import read_envelope
-from icn_chain.epochs import PROTOCOL_VERSION, GenesisFacts
+from icn_chain.epochs import PROTOCOL_VERSION, GenesisFacts, closes_epoch
 from icn_chain.grounds import Grounds
 from icn_chain.header import NO_HASH, BlockHeader, header_hash, parse_header, proposal_body
 from icn_chain.malformed import EvidenceInvalid, MalformedMessage
@@ -327,7 +327,7 @@ def _header(case: _Case) -> str | None:  # noqa: PLR0911 - one line per rule
         return f"time {header.time_ms} at height {header.height} is before every possible parent's"
     if header.executed_height >= header.height:
         return f"executed_height {header.executed_height} at height {header.height}"
-    if header.next_validator_set_hash != header.validator_set_hash and not _closes(zone, header):
+    if header.next_validator_set_hash != header.validator_set_hash and not closes_epoch(header, zone):
         return "it names another set before the epoch's edge"
     if header.height == 1:
         has_parent_view = case.parent_view or header.parent_certificate_digest != NO_HASH
@@ -361,7 +361,7 @@ def _parent(case: _Case, data: bytes) -> str | None:  # noqa: PLR0911 - one line
         )
     if header.validator_set_hash != parent.validator_set_hash:
         return "the validator set changes within an epoch"
-    if _closes(case.zone, parent):
+    if closes_epoch(parent, case.zone):
         if header.transactions_root != EMPTY_ROOT:
             return "a block after the edge block is not empty"
         if header.next_validator_set_hash != parent.next_validator_set_hash:
@@ -371,17 +371,13 @@ def _parent(case: _Case, data: bytes) -> str | None:  # noqa: PLR0911 - one line
 
 def _handover(zone: GenesisFacts, header: BlockHeader, edge: BlockHeader) -> str | None:
     """Rules of the first block of an epoch."""
-    if not _closes(zone, edge) or header.epoch != zone.epoch_of(edge.time_ms):
+    if not closes_epoch(edge, zone) or header.epoch != zone.epoch_of(edge.time_ms):
         return f"epoch {header.epoch} does not follow block {edge.height} of epoch {edge.epoch}"
     if header.validator_set_hash != edge.next_validator_set_hash:
         return "the validator set is not the one that the edge block names"
     if header.executed_height != edge.height or header.finalization_digest == NO_HASH:
         return f"executed_height {header.executed_height}, or no finalization, after edge block {edge.height}"
     return None
-
-
-def _closes(zone: GenesisFacts, header: BlockHeader) -> bool:
-    return header.time_ms >= zone.time_ms and zone.epoch_of(header.time_ms) > header.epoch
 
 
 def _parent_certificate(case: _Case, exhibit: bytes) -> str | None:
