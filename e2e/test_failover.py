@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-WAIT_SECONDS_MAX = 60.0
-TRIES_SECONDS = 0.5
+from e2e.waiting import until
 
 
 @pytest.fixture
@@ -31,15 +29,6 @@ def pay(answer: Any, account: str) -> Callable[[], str]:
         return str(answer("pay", other, "1", "--as", "farm", "--from", account)["transaction"])
 
     return run
-
-
-def until(ask: Callable[[], Any]) -> Any:
-    """Ask until the answer is true, which it has to become."""
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not (answer := ask()):
-        assert time.monotonic() < deadline, "it did not become true in time"
-        time.sleep(TRIES_SECONDS)
-    return answer
 
 
 @pytest.mark.parametrize("seat", range(4))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,23 +12,15 @@ import pytest
 from icn_client.keystore import Identity
 from icn_client.platforms import open_founders
 
+from e2e.waiting import until
+
 Answer = Callable[..., Any]
 JPEG = b"\xff\xd8\xff\xe0 a photo of a tractor"
-SOON_SECONDS = 60.0
-"""On a busy machine; the marketplace sees the ledger within a second."""
 
 
 @pytest.fixture
 def founders(federation: Any) -> dict[str, Identity]:
     return {identity.name: identity for identity in open_founders(federation.directory)}
-
-
-def until(read: Callable[[], Any], is_so: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + SOON_SECONDS
-    while not is_so(found := read()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
-    return found
 
 
 def hour(number: int) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
-SOON_SECONDS = 60.0
-"""On a busy machine; an event takes a second."""
+from e2e.waiting import until
 
 
 def test_founders_are_the_seeds_and_the_ledgers_integers_stand_beside_their_scores(
@@ -40,14 +37,6 @@ def test_somebody_nobody_knows_has_no_score_and_a_wrong_dimension_is_refused(
     wrong = icn("reputation", "show", "0" * 32, "--dimension", "fame", *data)
     assert (wrong.returncode, "DIMENSION_UNKNOWN" in wrong.stderr) == (1, True)
     assert icn("reputation", "show", "nobody", *data).returncode == 2
-
-
-def until(read: Callable[[], Any], is_so: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + SOON_SECONDS
-    while not is_so(found := read()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
-    return found
 
 
 def test_a_settled_sale_and_a_broken_word_become_evidence_although_reputation_is_killed(

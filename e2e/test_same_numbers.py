@@ -16,7 +16,8 @@ from icn_client.governance import plain_draft
 from icn_gateway.domain.money import format_amount
 
 from e2e.test_governance import Federation
-from e2e.test_marketplace import hour, trade, until
+from e2e.test_marketplace import hour, trade
+from e2e.waiting import until
 
 Answer = Callable[..., Any]
 OPEN_SECONDS = 15.0
