@@ -131,9 +131,9 @@ class IcnSide:
         except grpc.RpcError:
             return  # it was killed
 
-    async def final_height(self, seat: int) -> int | None:
+    async def newest_final(self, seat: int) -> tuple[int, float] | None:
         status = await self._connection.status(self._connection.network.validators[seat])
-        return status.final_height
+        return status.final_height, status.final_since_time_ms / 1_000
 
     def cpu_seconds(self) -> dict[str, float]:
         databases, validators, nats = (

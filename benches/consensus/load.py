@@ -32,8 +32,8 @@ BEFORE_KILL_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 0.5
 """Until those who watch are connected."""
 FINAL_SEAT: Final = 0
-FINAL_LOOK_SECONDS: Final = 0.005
-"""Finality is heard of so much later at most; asking oftener would cost the node more than it tells."""
+FINAL_LOOK_SECONDS: Final = 0.02
+"""A height that another one follows sooner is taken for final with that one."""
 
 
 class Watched:
@@ -139,10 +139,19 @@ async def steady(side: Side, rate: int, seconds: float) -> list[float]:
 
 
 async def look_for_finality(side: Side, final: Heights) -> None:
-    """Note when one validator knows heights to be final, until cancelled; returns where nobody can ask."""
-    while (height := await side.final_height(FINAL_SEAT)) is not None:
-        final.note(height, time.perf_counter())
+    """Note since when heights are final at one validator, until cancelled; returns where nobody can ask."""
+    while await note_finality(side, final):  # noqa: ASYNC110 - the side is other processes
         await asyncio.sleep(FINAL_LOOK_SECONDS)
+
+
+async def note_finality(side: Side, final: Heights) -> bool:
+    """Look once; False where nobody can ask."""
+    newest = await side.newest_final(FINAL_SEAT)
+    if newest is None:
+        return False
+    height, since_seconds = newest
+    final.note(height, since_seconds - (time.time() - time.perf_counter()))
+    return True
 
 
 async def steady_far_apart(side: Side, rate: int, seconds: float) -> dict[str, float]:
@@ -155,6 +164,7 @@ async def steady_far_apart(side: Side, rate: int, seconds: float) -> dict[str, f
         sent_at, heights = await _send(side, signed, expire_time_ms, rate)
         await watched.wait(max(heights.values()))
         await cancel_all([looking])
+        await note_finality(side, final)  # what was applied everywhere became final before
         wall_seconds = time.time() - time.perf_counter()
         filled = sorted(set(heights.values()))
         applied = {height: watched.applied_at(height) or 0.0 for height in filled}

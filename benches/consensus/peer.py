@@ -131,7 +131,7 @@ class PeerSide:
             async for height, _ in stream.frames():
                 yield Applied(height)
 
-    async def final_height(self, seat: int) -> int | None:
+    async def newest_final(self, seat: int) -> tuple[int, float] | None:
         return None  # it applies a block before it tells of it
 
     def cpu_seconds(self) -> dict[str, float]:

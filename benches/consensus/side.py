@@ -38,8 +38,9 @@ class Side(Protocol):
     def watch(self, seat: int) -> AsyncIterator[Applied]:
         """Blocks as this validator applies them, until it is gone."""
 
-    async def final_height(self, seat: int) -> int | None:
-        """Height of the newest block that this validator knows to be final; None where nobody can ask."""
+    async def newest_final(self, seat: int) -> tuple[int, float] | None:
+        """Height of the newest block that this validator knows to be final, and since when by its clock, in
+        unix seconds; None where nobody can ask."""
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time so far, of ``nodes`` (validators with their databases) and of others by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -19,19 +20,22 @@ FAR_AHEAD_MS = 2**50
 class Asked:
     """A side of which only finality is asked."""
 
-    def __init__(self, heights: list[int | None]) -> None:
-        self._heights = heights
+    def __init__(self, newest: list[tuple[int, float] | None]) -> None:
+        self._newest = newest
 
-    async def final_height(self, _seat: int) -> int | None:
-        return self._heights.pop(0) if len(self._heights) > 1 else self._heights[0]
+    async def newest_final(self, _seat: int) -> tuple[int, float] | None:
+        return self._newest.pop(0) if len(self._newest) > 1 else self._newest[0]
 
 
-async def test_a_height_is_final_when_the_validator_first_tells_of_it_or_of_a_later_one() -> None:
-    final = Heights()
-    looking = asyncio.create_task(look_for_finality(Asked([3, 3, 5]), final))  # type: ignore[arg-type]
+async def test_a_height_is_final_since_the_validator_says_so_of_it_or_of_a_later_one() -> None:
+    final, now = Heights(), time.time()
+    asked = Asked([(3, now - 9), (3, now - 9), (5, now - 2)])
+    before = time.perf_counter()
+    looking = asyncio.create_task(look_for_finality(asked, final))  # type: ignore[arg-type]
     await asyncio.sleep(10 * FINAL_LOOK_SECONDS)
     await cancel_all([looking])
     assert final.heights == [3, 5]
+    assert final.at_seconds == pytest.approx([before - 9, before - 2], abs=1)
     assert final.applied_at(4) == final.at_seconds[1]
 
 

@@ -156,6 +156,7 @@ class Service:
             config.public_key,
             config.genesis_hash,
             driver.status,
+            driver.final_since_ms,
             driver.replica.seats,
             lambda: len(pool),
             network.connection,

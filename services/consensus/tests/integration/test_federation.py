@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,14 @@ async def test_a_transaction_is_committed_by_all_four_and_answered_with_its_rece
     federation: Federation,
 ) -> None:
     data = make_transaction(b"ana", 1)
+    asked_ms = time.time_ns() // 1_000_000
     [outcome] = await federation.validators[0].submit([data])
+    status = await federation.validators[0].status()
     assert outcome.state == COMMITTED
     assert outcome.transaction_id == transaction_id(data)
     assert outcome.receipt == b"done at %d" % outcome.height
+    assert status.final_height >= outcome.height
+    assert asked_ms <= status.final_since_time_ms <= time.time_ns() // 1_000_000
     await all_have(federation, 1)
 
 

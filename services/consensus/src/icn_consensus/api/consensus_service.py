@@ -97,6 +97,7 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
             epoch=core.epoch,
             view=core.view,
             final_height=core.final_height,
+            final_since_time_ms=status.final_since_ms,
             executed_height=core.executed_height,
             state_root=core.state_root,
             block_time_ms=core.block_time_ms,

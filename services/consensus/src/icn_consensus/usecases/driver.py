@@ -141,6 +141,7 @@ class Driver:
         self._traces = TraceBook()
         self._executed_time_ms = 0
         """Block time of the block executed last by this process; 0 before."""
+        self._final_since_ms = 0
         self._inbox = Inbox(self._note_fault)
         self._timer: asyncio.TimerHandle | None = None
         self._told_pending = False
@@ -178,7 +179,7 @@ class Driver:
             Send: self._carry_send,
             Prepare: self._judging.put,
             Judge: self._judging.put,
-            Execute: self.executor.put,
+            Execute: self._carry_execute,
             Fetch: self._carry_fetch,
             SetTimer: self._carry_set_timer,
             Notarized: self._carry_notarized,
@@ -239,6 +240,10 @@ class Driver:
     def final_height(self) -> int:
         """Height of the newest final block."""
         return self.replica.status().final_height
+
+    def final_since_ms(self) -> int:
+        """When it became final here; 0 until one did in this process."""
+        return self._final_since_ms
 
     # --- events
 
@@ -417,6 +422,10 @@ class Driver:
 
     def _carry_send(self, action: Send) -> None:
         self._peers.send(action.peer, action.kind, action.data)
+
+    def _carry_execute(self, action: Execute) -> None:
+        self._final_since_ms = self._now_ms()
+        self.executor.put(action)
 
     def _carry_fetch(self, action: Fetch) -> None:
         self._asking.put(action)

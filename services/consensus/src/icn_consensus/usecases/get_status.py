@@ -14,6 +14,8 @@ class ValidatorStatus:
 
     core: Status
     genesis_hash: bytes
+    final_since_ms: int
+    """When the newest final block became final here; 0 until one did in this process."""
     pool_transactions: int
     peers: list[tuple[int, bool, int]]
     """Per other seat: whether a stream to or from it is open, and the highest final height it told of."""
@@ -26,6 +28,7 @@ class StatusReader:
     public_key: bytes
     genesis_hash: bytes
     core: Callable[[], Status]
+    final_since_ms: Callable[[], int]
     seats: Callable[[], Sequence[bytes]]
     """Keys in seat order."""
     pool_transactions: Callable[[], int]
@@ -36,4 +39,6 @@ class StatusReader:
         peers = [
             (seat, *self.connection(key)) for seat, key in enumerate(self.seats()) if key != self.public_key
         ]
-        return ValidatorStatus(self.core(), self.genesis_hash, self.pool_transactions(), peers)
+        return ValidatorStatus(
+            self.core(), self.genesis_hash, self.final_since_ms(), self.pool_transactions(), peers
+        )
