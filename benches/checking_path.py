@@ -30,13 +30,13 @@ from icn_crypto.suites import SignedItem, Suite
 from icn_kit.genesis import Genesis
 from icn_kit.lifecycle import collect_seldom
 from icn_ledger.api.application_service import ApplicationServicer
-from icn_ledger.domain.genesis_state import first_header, genesis_records
-from icn_ledger.domain.touched import RecordNames
-from icn_ledger.domain.validity import ValidityView
-from icn_ledger.usecases.block_commit import initial_commit
-from icn_ledger.usecases.execute_block import Executor
-from icn_ledger.usecases.run_block import read_transactions
-from icn_ledger.usecases.transaction_cache import TransactionCache
+from icn_machine.blocks.block_commit import initial_commit
+from icn_machine.blocks.execute_block import Executor
+from icn_machine.blocks.run_block import read_transactions
+from icn_machine.blocks.transaction_cache import TransactionCache
+from icn_machine.genesis_state import first_header, genesis_records
+from icn_machine.touched import RecordNames
+from icn_machine.validity import ValidityView
 from icn_sim.memory_state import MemoryState
 from ledger_block import SETUP_PER_BLOCK, Bench, Person, make_genesis, setup
 

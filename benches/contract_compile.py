@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import product
 
-from icn_ledger.domain.contract_limits import CODE_BYTES_MAX, store_fuel_limit
+from icn_machine.contract_limits import CODE_BYTES_MAX, store_fuel_limit
 from icn_wasm.admission import admit
 from icn_wasm.engine import Code, Engine
 from icn_wasm.refusals import CodeRefused

@@ -35,21 +35,21 @@ from icn_kit.genesis import Genesis, parse_genesis, public_keys_document
 from icn_kit.lifecycle import collect_seldom
 from icn_kit.migrate import upgrade, versions_folder_of
 from icn_kit.writer import Writer
-from icn_ledger.domain.genesis_state import first_header, genesis_records
-from icn_ledger.domain.touched import touched_by_validity
-from icn_ledger.domain.validity import Moment
 from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.store import state as state_module
 from icn_ledger.store.pruner import HEIGHTS_PER_WAKING, Pruner
 from icn_ledger.store.state import StateStore
-from icn_ledger.usecases import execute_block, final_block
-from icn_ledger.usecases.block_commit import initial_commit
-from icn_ledger.usecases.branches import Branch, BranchCache
-from icn_ledger.usecases.execute_block import Executor
-from icn_ledger.usecases.final_block import FinalBlock
-from icn_ledger.usecases.transaction_cache import TransactionCache
-from icn_ledger.usecases.validate_block import validate_block
 from icn_localnet.postgres import DATABASE, PostgresServer
+from icn_machine.blocks import execute_block, final_block
+from icn_machine.blocks.block_commit import initial_commit
+from icn_machine.blocks.branches import Branch, BranchCache
+from icn_machine.blocks.execute_block import Executor
+from icn_machine.blocks.final_block import FinalBlock
+from icn_machine.blocks.transaction_cache import TransactionCache
+from icn_machine.blocks.validate_block import validate_block
+from icn_machine.genesis_state import first_header, genesis_records
+from icn_machine.touched import touched_by_validity
+from icn_machine.validity import Moment
 from processes import usage
 
 GENESIS_TIME_MS = 1_700_000_000_000

@@ -11,7 +11,7 @@ AGREED = (
     "libs/kit/src/icn_kit/genesis.py",
     "libs/tally/src",
     "services/consensus/src/icn_consensus/domain",
-    "services/ledger/src/icn_ledger/domain",
+    "libs/machine/src/icn_machine",
 )
 
 EXCEPTIONS = {

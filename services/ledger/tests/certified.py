@@ -19,17 +19,17 @@ from icn_chain.epochs import EpochSet
 from icn_crypto import tags
 from icn_crypto.hashing import preimage
 from icn_crypto.suites import Suite
-from icn_ledger.domain.snapshot_proof import SnapshotProof
 from icn_ledger.store.snapshots import PostgresSnapshots
 from icn_ledger.store.state import StateStore
-from icn_ledger.usecases.execute_block import Execution
-from icn_ledger.usecases.final_block import FinalBlock
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
 from icn_ledger.usecases.write_snapshot import SnapshotWriter, digests_of
+from icn_machine.blocks.execute_block import Execution
+from icn_machine.blocks.final_block import FinalBlock
+from icn_machine.snapshot_proof import SnapshotProof
 from icn_sim.memory_snapshots import MemorySnapshots
 from icn_sim.memory_state import MemoryState
 
-from services.ledger.tests.conftest import EPOCH_MS, SUITES, Ledger, TestKey, Zone, block_hash
+from libs.machine.tests.zone import EPOCH_MS, SUITES, Ledger, TestKey, Zone, block_hash
 
 QUORUM = range(3)
 SMALL_CHUNKS = 2_000

@@ -9,7 +9,7 @@ from typing import Final
 from icn.ledger.v1 import snapshot_pb2
 from icn_crypto.state_page import leaf_hash, subtree_hash
 from icn_crypto.state_tree import state_key
-from icn_ledger.domain.records import Namespace
+from icn_machine.records import Namespace
 
 _LEAF = snapshot_pb2.SnapshotLeaf(namespace=int(Namespace.ANCHOR), identifier=bytes(32), value=b"\x0a\x00")
 FORGED_CHUNK: Final = snapshot_pb2.SnapshotLeaves(leaves=[_LEAF]).SerializeToString(deterministic=True)

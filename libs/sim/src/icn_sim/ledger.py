@@ -31,15 +31,15 @@ from icn_kit.genesis import (
     ZoneAuthority,
 )
 from icn_ledger.api.application_service import ApplicationServicer
-from icn_ledger.domain.genesis_state import first_header, genesis_records
-from icn_ledger.domain.leaves import encode_leaf
-from icn_ledger.domain.records import Namespace
-from icn_ledger.domain.snapshot_proof import SnapshotProof
-from icn_ledger.usecases.block_commit import initial_commit
-from icn_ledger.usecases.execute_block import Executor
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
-from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.write_snapshot import SnapshotWriter
+from icn_machine.blocks.block_commit import initial_commit
+from icn_machine.blocks.execute_block import Executor
+from icn_machine.blocks.transaction_cache import TransactionCache
+from icn_machine.genesis_state import first_header, genesis_records
+from icn_machine.leaves import encode_leaf
+from icn_machine.records import Namespace
+from icn_machine.snapshot_proof import SnapshotProof
 
 from icn_sim.application import at_once
 from icn_sim.inline_loop import InlineLoop

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 
 from icn_crypto.state_tree import state_key
-from icn_ledger.domain.leaves import encode_leaf
-from icn_ledger.domain.records import RecordTables
-from icn_ledger.domain.snapshot_chunks import Leaf
-from icn_ledger.usecases.ports import EpochEdge, RestoredChain, RestoredPiece
+from icn_ledger.usecases.ports import RestoredChain, RestoredPiece
+from icn_machine.blocks.ports import EpochEdge
+from icn_machine.leaves import encode_leaf
+from icn_machine.records import RecordTables
+from icn_machine.snapshot_chunks import Leaf
 
 from icn_sim.memory_state import MemoryState
 

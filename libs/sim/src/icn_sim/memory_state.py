@@ -6,24 +6,24 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from icn_crypto.merkle_log import Log
-from icn_ledger.domain.duty import DutyCounts
-from icn_ledger.domain.limits import HOLDS_RELEASED_PER_BLOCK_MAX, POLLS_CLOSED_PER_BLOCK_MAX
-from icn_ledger.domain.records import TABLES, ContractEntry, Due, RecordTables
-from icn_ledger.domain.touched import RecordNames
-from icn_ledger.domain.validity import ValidityView
-from icn_ledger.usecases.ports import (
+from icn_ledger.usecases.ports import RestoredChain
+from icn_machine.blocks.ports import (
     BlockCommit,
     EpochEdge,
     ExecutedBlock,
     RestoredBlock,
-    RestoredChain,
     StateBehind,
     StatePruned,
 )
+from icn_machine.duty import DutyCounts
+from icn_machine.limits import HOLDS_RELEASED_PER_BLOCK_MAX, POLLS_CLOSED_PER_BLOCK_MAX
+from icn_machine.records import TABLES, ContractEntry, Due, RecordTables
+from icn_machine.touched import RecordNames
+from icn_machine.validity import ValidityView
 
 
 class MemoryState:
-    """Implements `icn_ledger.usecases.ports.State`; what is not said here is said there."""
+    """Implements `icn_machine.blocks.ports.State`; what is not said here is said there."""
 
     def __init__(self, first: BlockCommit) -> None:
         self.blocks: list[ExecutedBlock] = []

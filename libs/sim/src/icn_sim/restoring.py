@@ -21,7 +21,7 @@ from icn_consensus.domain.actions import ReportKind
 from icn_consensus.domain.events import RecoveryReceived
 from icn_crypto.possession import prove_possession
 from icn_crypto.suites import Suite, key_id
-from icn_ledger.domain.records import Namespace
+from icn_machine.records import Namespace
 
 from icn_sim.ledger import LedgerApplication
 from icn_sim.node import Node

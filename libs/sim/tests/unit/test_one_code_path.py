@@ -11,20 +11,21 @@ from pathlib import Path
 import icn_chain
 import icn_client.light
 import icn_consensus.domain
-import icn_ledger.domain
+import icn_ledger
+import icn_machine
 
 LIST_MODULES = (
     "import {module}, sys;"
     "print(*sorted(name + ' ' + module.__file__ for name, module in sys.modules.items()"
-    " if name.startswith(('icn_chain.', 'icn_consensus.domain.', 'icn_ledger.domain.'))), sep='\\n')"
+    " if name.startswith(('icn_chain.', 'icn_consensus.domain.', 'icn_machine.'))), sep='\\n')"
 )
 USE_CASES = (
     "icn_consensus.usecases.pool",
     "icn_consensus.usecases.judging",
-    "icn_ledger.usecases.check_transactions",
-    "icn_ledger.usecases.prepare_block",
-    "icn_ledger.usecases.validate_block",
-    "icn_ledger.usecases.execute_block",
+    "icn_machine.blocks.check_transactions",
+    "icn_machine.blocks.prepare_block",
+    "icn_machine.blocks.validate_block",
+    "icn_machine.blocks.execute_block",
 )
 FILES = ("icn_chain.checkpoint",)
 """What a validator reads at its start from a file of its operator: a simulation has no files."""
@@ -63,7 +64,7 @@ def test_simulation_and_validators_load_the_same_rules() -> None:
 
 def test_what_a_simulation_asks_of_pool_and_ledger_is_the_production_code() -> None:
     source = "".join(path.read_text("utf-8") for path in SIMULATION.glob("*.py"))
-    service = Path(icn_ledger.domain.__file__).parents[1] / "api" / "application_service.py"
+    service = Path(icn_ledger.__file__).parent / "api" / "application_service.py"
     imported = source + service.read_text("utf-8")
     for module in USE_CASES:
         assert f"from {module} import" in imported, module
@@ -71,7 +72,7 @@ def test_what_a_simulation_asks_of_pool_and_ledger_is_the_production_code() -> N
 
 def test_no_rule_exists_twice() -> None:
     """Of what must be decided alike everywhere, and of what the simulation might do by itself."""
-    packages = (icn_chain, icn_consensus.domain, icn_ledger.domain, icn_client.light)
+    packages = (icn_chain, icn_consensus.domain, icn_machine, icn_client.light)
     simulation, chain, *users = (
         names_defined_in(folder)
         for folder in [SIMULATION, *(Path(package.__file__).parent for package in packages)]

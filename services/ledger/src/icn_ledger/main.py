@@ -20,11 +20,15 @@ from icn_kit.probed import Probed
 from icn_kit.relay import Relay
 from icn_kit.server import GrpcServer
 from icn_kit.telemetry import configure_logging
+from icn_machine.blocks.block_commit import initial_commit
+from icn_machine.blocks.contract_engine import ContractEngine, NoVm
+from icn_machine.blocks.execute_block import Execution, Executor
+from icn_machine.blocks.transaction_cache import TransactionCache
+from icn_machine.genesis_state import first_header, genesis_records
+from icn_machine.invariants import check_state
 
 from icn_ledger.api.application_service import ApplicationServicer
 from icn_ledger.api.ledger_service import WATCH_BLOCKS, LedgerServicer
-from icn_ledger.domain.genesis_state import first_header, genesis_records
-from icn_ledger.domain.invariants import check_state
 from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.metrics import DUTY, EXECUTED_HEIGHT, TRANSACTIONS
 from icn_ledger.peers.vm import VmClient
@@ -33,12 +37,8 @@ from icn_ledger.store.pruner import Pruner
 from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.snapshots import PostgresSnapshots
 from icn_ledger.store.state import StateStore
-from icn_ledger.usecases.block_commit import initial_commit
-from icn_ledger.usecases.contract_engine import ContractEngine, NoVm
-from icn_ledger.usecases.execute_block import Execution, Executor
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
-from icn_ledger.usecases.transaction_cache import TransactionCache
 from icn_ledger.usecases.watch_blocks import BlockFeed
 from icn_ledger.usecases.write_snapshot import SnapshotWriter
 

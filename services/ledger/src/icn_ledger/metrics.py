@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from icn_machine.duty import DutyCounts
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-
-from icn_ledger.domain.duty import DutyCounts
 
 EXECUTED_HEIGHT = Gauge("icn_ledger_executed_height", "Height of the block executed last.")
 TRANSACTIONS = Counter("icn_ledger_transactions_total", "Transactions executed, applied or refused.")

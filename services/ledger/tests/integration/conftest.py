@@ -25,14 +25,7 @@ from icn_ledger.main import Service, build
 from icn_ledger.settings import LedgerSettings
 from icn_localnet.pytest_plugin import DatabaseFor
 
-from services.ledger.tests.conftest import (
-    FixedClock,
-    Zone,
-    create_unit,
-    identifier,
-    open_account,
-    transfer,
-)
+from libs.machine.tests.zone import FixedClock, Zone, create_unit, identifier, open_account, transfer
 
 UNIT = identifier("unit")
 ANA, BEN = identifier("account of ana"), identifier("account of ben")

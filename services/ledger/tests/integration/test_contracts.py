@@ -17,22 +17,21 @@ import wasmtime
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED, RECEIPT_STATUS_REFUSED, Receipt
 from icn_kit.errors import Unavailable
-from icn_ledger.domain.posting import BlockContext
-from icn_ledger.domain.records import ContractEntry
 from icn_ledger.peers.vm import VmClient
 from icn_ledger.store.queries import LedgerQueries
-from icn_ledger.usecases.execute_block import Execution
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_localnet.hosted import HostedProcess
 from icn_localnet.pytest_plugin import DatabaseFor
+from icn_machine.blocks.execute_block import Execution
+from icn_machine.posting import BlockContext
+from icn_machine.records import ContractEntry
 from icn_wasm.assembly import assemble, contract
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.ledger.tests.conftest import (
+from libs.machine.tests.zone import (
     Ledger,
     Member,
-    OpenLedger,
     Zone,
     create_unit,
     execute,
@@ -45,6 +44,7 @@ from services.ledger.tests.conftest import (
     store_code,
     transfer,
 )
+from services.ledger.tests.conftest import OpenLedger
 
 UNIT = identifier("unit")
 ANA, BEN, CARA = (identifier(f"account of {name}") for name in ("ana", "ben", "cara"))
@@ -172,7 +172,7 @@ class Members:
 
 def balances(ledger: Ledger) -> Callable[[], Any]:
     async def read() -> dict[bytes, int]:
-        from icn_ledger.domain.touched import RecordNames
+        from icn_machine.touched import RecordNames
 
         accounts = (await ledger.state.load(RecordNames(accounts={ANA, BEN, FUND_ACCOUNT}))).accounts
         return {key: account.balance_minor for key, account in accounts.items() if account is not None}

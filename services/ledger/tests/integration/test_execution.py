@@ -12,17 +12,17 @@ from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED, Receipt
 from icn_crypto.state_tree import build, state_key
 from icn_kit.errors import FailedPrecondition, Unavailable
 from icn_kit.writer import Writer
-from icn_ledger.domain.records import Namespace
-from icn_ledger.domain.touched import RecordNames
 from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.state import StateStore, WrongGenesis
-from icn_ledger.usecases.execute_block import Execution, Halted
-from icn_ledger.usecases.final_block import FinalBlock
-from icn_ledger.usecases.ports import ExecutedBlock, PageNotLoaded
+from icn_machine.blocks.execute_block import Execution, Halted
+from icn_machine.blocks.final_block import FinalBlock
+from icn_machine.blocks.ports import ExecutedBlock, PageNotLoaded
+from icn_machine.records import Namespace
+from icn_machine.touched import RecordNames
 
-from services.ledger.tests.conftest import (
+from libs.machine.tests.workload import BLOCK_MS, Workload
+from libs.machine.tests.zone import (
     Ledger,
-    OpenLedger,
     Zone,
     create_unit,
     first_commit,
@@ -34,8 +34,8 @@ from services.ledger.tests.conftest import (
     place_hold,
     transfer,
 )
+from services.ledger.tests.conftest import OpenLedger
 from services.ledger.tests.integration.conftest import Query
-from services.ledger.tests.workload import BLOCK_MS, Workload
 
 UNIT = identifier("unit")
 ANA, BEN = identifier("account of ana"), identifier("account of ben")

@@ -22,9 +22,8 @@ from icn_crypto.state_tree import state_key
 from icn_kit.envelope import check_envelope
 from icn_kit.outbox import events_of_row
 
-from services.ledger.tests.conftest import EPOCH_MS, identifier, open_controller, parent_certificate
-from services.ledger.tests.equivocations import evidence, record
-from services.ledger.tests.institutions import (
+from libs.machine.tests.equivocations import evidence, record
+from libs.machine.tests.institutions import (
     FEDERATION,
     POLL,
     SUBJECT,
@@ -40,6 +39,7 @@ from services.ledger.tests.institutions import (
     open_poll,
     set_rules,
 )
+from libs.machine.tests.zone import EPOCH_MS, identifier, open_controller, parent_certificate
 from services.ledger.tests.integration.conftest import Query, Running, pages, refuse
 
 HEX = "ab" * 16

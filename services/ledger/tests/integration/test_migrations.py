@@ -7,9 +7,9 @@ from pathlib import Path
 
 from icn_kit.database import Database
 from icn_kit.migrate import upgrade, versions_folder_of
-from icn_ledger.domain.records import Namespace
 from icn_ledger.store.versions import fetch_leaf_bytes, fetch_leaf_bytes_at_edge, fetch_pages
 from icn_localnet.postgres import PostgresServer
+from icn_machine.records import Namespace
 
 ANCHOR = Namespace.ANCHOR
 

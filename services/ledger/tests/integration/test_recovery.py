@@ -13,12 +13,12 @@ from icn_chain.epochs import ProofInvalid
 from icn_chain.recovery import RecoveryCertificate, parse_recovery, recovery_digest
 from icn_client.light.proof_file import from_response, parse_proof_file
 from icn_client.light.verify import verify_proof
-from icn_ledger.usecases.ports import ExecutedBlock
+from icn_machine.blocks.ports import ExecutedBlock
 
-from services.ledger.tests.conftest import EPOCH_MS
+from libs.machine.tests.recoveries import Prove, new_keys, recovery
+from libs.machine.tests.zone import EPOCH_MS
 from services.ledger.tests.integration.conftest import Running, refuse
 from services.ledger.tests.integration.test_seats import GENESIS_KEYS, finalization
-from services.ledger.tests.recoveries import Prove, new_keys, recovery
 
 
 async def executed(running: Running) -> app.ExecutedState:

@@ -26,10 +26,10 @@ from icn_crypto.hashing import NO_GENESIS, domain_hash, preimage
 from icn_crypto.suites import Suite
 from icn_ledger.store.state import WrongGenesis
 
-from services.ledger.tests.conftest import EPOCH_MS, PLENTY, Zone, identifier, open_controller, set_allowance
-from services.ledger.tests.equivocations import evidence, notarize, record
+from libs.machine.tests.equivocations import evidence, notarize, record
+from libs.machine.tests.seats import change, ed25519, rekey, replace, seat_key
+from libs.machine.tests.zone import EPOCH_MS, PLENTY, Zone, identifier, open_controller, set_allowance
 from services.ledger.tests.integration.conftest import Query, Running, refuse
-from services.ledger.tests.seats import change, ed25519, rekey, replace, seat_key
 
 NEWCOMER = identifier("newcomer")
 GENESIS_KEYS = ["seat 0", "seat 1", "seat 2", "seat 3"]

@@ -23,7 +23,7 @@ from icn_ledger.store.state import PAGES_BEHIND_HEIGHTS
 from icn_localnet.nats import NatsServer
 from icn_localnet.pytest_plugin import Templates
 
-from services.ledger.tests.conftest import (
+from libs.machine.tests.zone import (
     TestKey,
     block_hash,
     cancel_recovery,

@@ -13,18 +13,19 @@ from icn.ledger.v1 import service_pb2 as pb
 from icn.ledger.v1 import snapshot_pb2
 from icn_crypto.state_tree import build, state_key
 from icn_kit.errors import FailedPrecondition
-from icn_ledger.domain.records import Namespace
 from icn_ledger.store import snapshots as snapshots_module
 from icn_ledger.store.pruner import Pruner
 from icn_ledger.store.queries import LAST_IDENTIFIER, LedgerQueries
 from icn_ledger.store.versions import fetch_leaf_bytes_at_edge
-from icn_ledger.usecases.ports import StatePruned
 from icn_localnet.pytest_plugin import DatabaseFor
+from icn_machine.blocks.ports import StatePruned
+from icn_machine.records import Namespace
 
+from libs.machine.tests.workload import ACCOUNTS, Workload
+from libs.machine.tests.zone import Zone, anchor, identifier, memory_ledger, set_floor
 from services.ledger.tests.certified import Certified, restore
-from services.ledger.tests.conftest import OpenLedger, Zone, anchor, identifier, memory_ledger, set_floor
+from services.ledger.tests.conftest import OpenLedger
 from services.ledger.tests.integration.conftest import Running, refuse
-from services.ledger.tests.workload import ACCOUNTS, Workload
 
 BLOCKS = 40
 LISTS = (

@@ -17,9 +17,6 @@ from icn_crypto.state_tree import (
 )
 from icn_kit.database import Database
 from icn_kit.errors import FailedPrecondition
-from icn_ledger.domain.limits import VERSIONED_HEIGHTS
-from icn_ledger.domain.records import Namespace, RecordTables
-from icn_ledger.domain.touched import RecordNames
 from icn_ledger.store import queries as queries_module
 from icn_ledger.store import statements
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
@@ -33,11 +30,14 @@ from icn_ledger.store.versions import (
     records_of,
 )
 from icn_ledger.usecases.get_proof import get_proof
-from icn_ledger.usecases.ports import StateBehind, StatePruned
+from icn_machine.blocks.ports import StateBehind, StatePruned
+from icn_machine.limits import VERSIONED_HEIGHTS
+from icn_machine.records import Namespace, RecordTables
+from icn_machine.touched import RecordNames
 
-from services.ledger.tests.conftest import (
+from libs.machine.tests.workload import BLOCK_MS, Workload
+from libs.machine.tests.zone import (
     Ledger,
-    OpenLedger,
     Zone,
     create_unit,
     identifier,
@@ -47,8 +47,8 @@ from services.ledger.tests.conftest import (
     transfer,
     void_hold,
 )
+from services.ledger.tests.conftest import OpenLedger
 from services.ledger.tests.integration.conftest import Query
-from services.ledger.tests.workload import BLOCK_MS, Workload
 
 UNIT = identifier("unit")
 ANA, BEN, HOLD = identifier("account of ana"), identifier("account of ben"), identifier("hold")
@@ -123,7 +123,7 @@ async def test_a_proof_shows_the_state_that_the_newest_final_header_names(
     zone: Zone, open_ledger: OpenLedger, dsn: str
 ) -> None:
     """Headers name a state up to two heights back, so the value proven is the one of then."""
-    from icn_ledger.domain.leaves import decode_leaf
+    from icn_machine.leaves import decode_leaf
 
     async with open_ledger(dsn) as ledger:
         with pytest.raises(FailedPrecondition) as refusal:

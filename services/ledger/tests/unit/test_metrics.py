@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from icn_ledger.domain.duty import DutyCounts
 from icn_ledger.metrics import DutyCollector
+from icn_machine.duty import DutyCounts
 
 
 def samples(collector: DutyCollector) -> dict[tuple[str, str], float]:

@@ -9,8 +9,8 @@ import pytest
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn.ledger.v1.state_pb2 import AuthorityLeaf, BallotLeaf, MembershipLeaf, PollLeaf
 from icn_client.steward import ProvenPoll, Shown, StewardRefuses, examine
-from icn_ledger.domain.leaves import encode_leaf
-from icn_ledger.domain.records import MembershipStatus, Namespace
+from icn_machine.leaves import encode_leaf
+from icn_machine.records import MembershipStatus, Namespace
 from icn_tally.plain_decision import CHOICES, PlainDecision, Share
 from icn_tally.polls.commitments import Opening, ballot_bytes
 from icn_tally.polls.decisions import decision_bytes, decision_of
@@ -18,8 +18,7 @@ from icn_tally.polls.documents import Draft, PollDocument
 from icn_tally.polls.results import count_poll
 from icn_tally.polls.rules import draft_shortfall
 
-from services.ledger.tests.conftest import Member, Zone, identifier
-from services.ledger.tests.institutions import (
+from libs.machine.tests.institutions import (
     FEDERATION,
     POLL,
     POLL_MS_MIN,
@@ -30,6 +29,7 @@ from services.ledger.tests.institutions import (
     open_poll,
     set_rules,
 )
+from libs.machine.tests.zone import Member, Zone, identifier
 
 ACCOUNT = identifier("an account of the attacker")
 ANY = Share("at-least", 0, 1)

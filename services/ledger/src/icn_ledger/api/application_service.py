@@ -9,19 +9,20 @@ from icn.consensus.v1 import application_pb2, application_pb2_grpc
 from icn_kit.clock import Clock
 from icn_kit.errors import InvalidArgument, NotFound
 from icn_kit.genesis import Genesis
+from icn_machine.blocks.branches import BLOCKS_MAX, Branch, BranchCache
+from icn_machine.blocks.check_recovery import check_recovery
+from icn_machine.blocks.check_transactions import check_transactions
+from icn_machine.blocks.execute_block import Executor
+from icn_machine.blocks.final_block import FinalBlock
+from icn_machine.blocks.ports import ExecutedBlock, State
+from icn_machine.blocks.prepare_block import prepare_block
+from icn_machine.blocks.transaction_cache import TransactionCache
+from icn_machine.blocks.validate_block import validate_block
+from icn_machine.limits import DIGEST_BYTES, QUANTITY_MAX
+from icn_machine.validity import Moment
 
-from icn_ledger.domain.limits import DIGEST_BYTES, QUANTITY_MAX
-from icn_ledger.domain.validity import Moment
-from icn_ledger.usecases.branches import BLOCKS_MAX, Branch, BranchCache
-from icn_ledger.usecases.check_recovery import check_recovery
-from icn_ledger.usecases.check_transactions import check_transactions
-from icn_ledger.usecases.execute_block import Executor
-from icn_ledger.usecases.final_block import FinalBlock
-from icn_ledger.usecases.ports import ExecutedBlock, SnapshotStore, State
-from icn_ledger.usecases.prepare_block import prepare_block
+from icn_ledger.usecases.ports import SnapshotStore
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
-from icn_ledger.usecases.transaction_cache import TransactionCache
-from icn_ledger.usecases.validate_block import validate_block
 from icn_ledger.usecases.write_snapshot import get_snapshot_chunk
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from icn.ledger.v1 import service_pb2, state_pb2
+from icn_machine.records import Namespace
 
 from icn_ledger.api.names import parse_identifier
-from icn_ledger.domain.records import Namespace
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.reads import Reader, get_leaf
 

@@ -10,10 +10,10 @@ from icn.ledger.v1 import service_pb2, state_pb2, transaction_pb2
 from icn_chain.validator_set import ValidatorSet
 from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
+from icn_machine.limits import DIGEST_BYTES, IDENTIFIER_BYTES
+from icn_machine.records import Namespace
 
 from icn_ledger.api.names import EPOCH_BYTES, SEAT_BYTES, parse_identifier, parse_pair
-from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES
-from icn_ledger.domain.records import Namespace
 from icn_ledger.usecases.reads import LeafAt, Reader, get_leaf, get_poll
 
 PAGE_SIZE_DEFAULT = 50

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 from icn.ledger.v1 import service_pb2, service_pb2_grpc, state_pb2
 from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
+from icn_machine.blocks.ports import ExecutedBlock
+from icn_machine.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
+from icn_machine.records import Namespace
 
 from icn_ledger.api.contracts import ContractReads
 from icn_ledger.api.institutions import InstitutionReads
 from icn_ledger.api.names import parse_height, parse_identifier, parse_provable
-from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
-from icn_ledger.domain.records import Namespace
 from icn_ledger.usecases.get_proof import ProofSource, get_proof
-from icn_ledger.usecases.ports import ExecutedBlock
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.reads import (
     BlockRow,

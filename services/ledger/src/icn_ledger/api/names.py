@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 from icn_kit.errors import InvalidArgument
-
-from icn_ledger.domain.contract_limits import KEY_BYTES_MAX
-from icn_ledger.domain.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
-from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, Namespace
+from icn_machine.contract_limits import KEY_BYTES_MAX
+from icn_machine.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
+from icn_machine.records import VALIDATORS_IDENTIFIER, Namespace
 
 _NAME_CHARACTERS_MAX = 80
 """The longest name is ``transactions/`` and 64 hex digits, or ``memberships/`` and twice 32."""

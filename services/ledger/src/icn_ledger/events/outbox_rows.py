@@ -9,9 +9,9 @@ from typing import Any
 from icn.ledger.v1 import events_pb2, state_pb2
 from icn_kit.envelope import ENVELOPE_BYTES_MAX, ledger_event_id
 from icn_kit.outbox import RUN_BYTES_MAX
-
-from icn_ledger.domain.contracts import event_message
-from icn_ledger.domain.events import (
+from icn_machine.blocks.ports import BlockCommit
+from icn_machine.contracts import event_message
+from icn_machine.events import (
     AccountOpened,
     AuthorityFounded,
     BallotCast,
@@ -34,11 +34,12 @@ from icn_ledger.domain.events import (
     RecoveryStarted,
     TransactionRefused,
 )
-from icn_ledger.domain.leaves import encode_leaf
-from icn_ledger.domain.receipts import encode_receipt
-from icn_ledger.domain.records import Namespace, Recovery
-from icn_ledger.domain.wire import unsigned
-from icn_ledger.usecases.ports import BlockCommit, EventRows, OutboxRow
+from icn_machine.leaves import encode_leaf
+from icn_machine.receipts import encode_receipt
+from icn_machine.records import Namespace, Recovery
+from icn_machine.wire import unsigned
+
+from icn_ledger.usecases.ports import EventRows, OutboxRow
 
 SCHEMA_VERSION = 1
 ZONE_BYTES = 16

@@ -22,14 +22,14 @@ from icn.vm.v1 import service_pb2
 from icn.vm.v1.service_pb2_grpc import VmServiceStub
 from icn_kit.channel import ChannelFactory
 from icn_kit.errors import DomainError, FailedPrecondition, from_rpc_error
+from icn_machine import contract_limits
+from icn_machine.blocks.contract_engine import Entry, VmAnswer, VmCall, VmQuery, VmUnavailable
+from icn_machine.contracts import CallDone, CallOutcome, Payment
+from icn_machine.events import ContractEvent
+from icn_machine.limits import IDENTIFIER_BYTES, QUANTITY_MAX
+from icn_machine.posting import BlockContext
 
-from icn_ledger.domain import contract_limits
-from icn_ledger.domain.contracts import CallDone, CallOutcome, Payment
-from icn_ledger.domain.events import ContractEvent
-from icn_ledger.domain.limits import IDENTIFIER_BYTES, QUANTITY_MAX
-from icn_ledger.domain.posting import BlockContext
 from icn_ledger.metrics import UNFINISHED_CALLS, UNFINISHED_HEIGHT
-from icn_ledger.usecases.contract_engine import Entry, VmAnswer, VmCall, VmQuery, VmUnavailable
 
 ANSWER_SECONDS_MAX: Final = 90.0
 """Longer than the vm's own watchdog (60 s): it is the vm that gives up first."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from icn_ledger.domain.records import Allowance, Controller, Namespace, Record, RecordTables
+from icn_machine.records import Allowance, Controller, Namespace, Record, RecordTables
 
 RECORDS_MAX = 20_000
 """Per namespace: about 30 MB in all, every account and controller of a federation of 20,000 members."""

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Sequence
 from struct import unpack
 
 from icn.ledger.v1 import service_pb2
-
-from icn_ledger.domain.wire import unsigned
-from icn_ledger.usecases.ports import BlockCommit
+from icn_machine.blocks.ports import BlockCommit
+from icn_machine.wire import unsigned
 
 ID_BYTES = 32
 """Of a transaction's id."""

@@ -7,8 +7,7 @@ import asyncio
 import structlog
 from icn_kit.database import Database
 from icn_kit.errors import Unavailable
-
-from icn_ledger.domain.limits import VERSIONED_HEIGHTS
+from icn_machine.limits import VERSIONED_HEIGHTS
 
 HEIGHTS_PER_TRANSACTION_MAX = 16
 """Keeps a transaction short: sixteen full blocks changed about 200,000 rows."""

@@ -12,11 +12,12 @@ from icn_chain.validator_set import parse_validator_set
 from icn_crypto.state_tree import state_key
 from icn_kit.database import Connection, Database
 from icn_kit.outbox import events_of_row
-
-from icn_ledger.domain.leaves import decode_leaf
-from icn_ledger.domain.limits import IDENTIFIER_BYTES, QUANTITY_MAX
-from icn_ledger.domain.posting import BlockContext
-from icn_ledger.domain.records import (
+from icn_machine.blocks.execute_block import Execution
+from icn_machine.blocks.ports import EpochEdge, ExecutedBlock
+from icn_machine.leaves import decode_leaf
+from icn_machine.limits import IDENTIFIER_BYTES, QUANTITY_MAX
+from icn_machine.posting import BlockContext
+from icn_machine.records import (
     VALIDATORS_IDENTIFIER,
     Account,
     Authority,
@@ -27,13 +28,12 @@ from icn_ledger.domain.records import (
     Namespace,
     Validators,
 )
+
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 from icn_ledger.store.history import SELECT_PLACES, id_heads, split_outcomes, unpack_entries
 from icn_ledger.store.state import SELECT_BLOCKS, SELECT_VALIDATOR_SETS, read_block
 from icn_ledger.store.versions import fetch_leaf_bytes, fetch_storage, fetch_tree
-from icn_ledger.usecases.execute_block import Execution
 from icn_ledger.usecases.get_proof import ProofMaterial
-from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
 from icn_ledger.usecases.query_contract import ContractAt
 from icn_ledger.usecases.reads import (
     BlockRow,

@@ -15,15 +15,16 @@ from icn_crypto.state_tree import state_key
 from icn_crypto.tags import STATE_KEY
 from icn_kit.database import Connection, Database
 from icn_kit.errors import FailedPrecondition
+from icn_machine.blocks.ports import EpochEdge, StatePruned
+from icn_machine.records import Namespace, RecordTables
+from icn_machine.snapshot_chunks import Leaf
 
-from icn_ledger.domain.records import Namespace, RecordTables
-from icn_ledger.domain.snapshot_chunks import Leaf
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 from icn_ledger.store.queries import read_edge
 from icn_ledger.store.state import SELECT_VALIDATOR_SETS
 from icn_ledger.store.statements import lists_statement
 from icn_ledger.store.versions import REPLACED
-from icn_ledger.usecases.ports import EpochEdge, RestoredChain, RestoredPiece, StatePruned
+from icn_ledger.usecases.ports import RestoredChain, RestoredPiece
 
 SNAPSHOTS_KEPT = 2
 """Who is in the middle of the older one can go on."""

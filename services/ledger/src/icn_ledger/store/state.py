@@ -12,16 +12,25 @@ from icn_crypto.merkle_log import Log
 from icn_crypto.state_tree import StateTree, missing_prefixes
 from icn_kit.database import Connection, Database
 from icn_kit.writer import Writer
-
-from icn_ledger.domain.duty import DutyCounts
-from icn_ledger.domain.limits import (
+from icn_machine.blocks.ports import (
+    AnotherExecuted,
+    BlockCommit,
+    ExecutedBlock,
+    PageNotLoaded,
+    RestoredBlock,
+    StateBehind,
+    StatePruned,
+)
+from icn_machine.duty import DutyCounts
+from icn_machine.limits import (
     HOLDS_RELEASED_PER_BLOCK_MAX,
     POLLS_CLOSED_PER_BLOCK_MAX,
     VERSIONED_HEIGHTS,
 )
-from icn_ledger.domain.records import ContractEntry, Due, Namespace, RecordTables
-from icn_ledger.domain.touched import RecordNames
-from icn_ledger.domain.validity import ValidityView
+from icn_machine.records import ContractEntry, Due, Namespace, RecordTables
+from icn_machine.touched import RecordNames
+from icn_machine.validity import ValidityView
+
 from icn_ledger.metrics import COMMIT_SECONDS
 from icn_ledger.store.arrays import BigintArray, ByteaArray
 from icn_ledger.store.cache import PAGES_MAX, LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
@@ -34,16 +43,7 @@ from icn_ledger.store.versions import (
     fetch_tree,
     records_of,
 )
-from icn_ledger.usecases.ports import (
-    AnotherExecuted,
-    BlockCommit,
-    EventRows,
-    ExecutedBlock,
-    PageNotLoaded,
-    RestoredBlock,
-    StateBehind,
-    StatePruned,
-)
+from icn_ledger.usecases.ports import EventRows
 
 SELECT_BLOCKS = """
     SELECT height, hash, header, time_ms, epoch, state_root, receipts_root, log_root, has_changed_state,

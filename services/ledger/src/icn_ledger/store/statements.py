@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from icn_ledger.domain.records import RecordTables
+from icn_machine.blocks.ports import BlockCommit
+from icn_machine.records import RecordTables
+
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 from icn_ledger.store.history import id_heads, pack_entries
-from icn_ledger.usecases.ports import BlockCommit, OutboxRow
+from icn_ledger.usecases.ports import OutboxRow
 
 INSERT_CHAIN = """
     INSERT INTO chain (genesis_hash, executed_height, log_frontier, descendant_headers)

@@ -10,12 +10,12 @@ from typing import Any, cast
 
 from icn_crypto.state_tree import missing_prefixes, state_key
 from icn_kit.database import Connection
+from icn_machine.blocks.ports import StatePruned
+from icn_machine.contract_limits import KEY_BYTES_MAX
+from icn_machine.leaves import decode_leaf
+from icn_machine.records import ContractEntry, Key, Namespace, RecordTables
 
-from icn_ledger.domain.contract_limits import KEY_BYTES_MAX
-from icn_ledger.domain.leaves import decode_leaf
-from icn_ledger.domain.records import ContractEntry, Key, Namespace, RecordTables
 from icn_ledger.store.arrays import ByteaArray, SmallintArray
-from icn_ledger.usecases.ports import StatePruned
 
 # The first block after a height that replaced a leaf has what it was then.
 REPLACED = """

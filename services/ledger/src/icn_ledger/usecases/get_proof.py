@@ -10,10 +10,9 @@ from typing import NamedTuple, Protocol
 from icn.consensus.v1 import block_pb2
 from icn_crypto.state_tree import StateTree, state_key
 from icn_kit.errors import FailedPrecondition
-
-from icn_ledger.domain.records import Namespace
-from icn_ledger.usecases.breath import LEAVES_ON_LOOP_MAX
-from icn_ledger.usecases.ports import EpochEdge, ExecutedBlock
+from icn_machine.blocks.breath import LEAVES_ON_LOOP_MAX
+from icn_machine.blocks.ports import EpochEdge, ExecutedBlock
+from icn_machine.records import Namespace
 
 EPOCH_STEPS_MAX = 4_096
 """As many as a proof may carry (docs/spec/proof.md)."""

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from icn_kit.errors import InvalidArgument, NotFound, ResourceExhausted
-
-from icn_ledger.domain.contract_limits import MESSAGE_BYTES_MAX
-from icn_ledger.domain.limits import IDENTIFIER_BYTES
-from icn_ledger.domain.posting import BlockContext
-from icn_ledger.domain.records import Contract, ContractEntry
-from icn_ledger.usecases.contract_engine import ContractEngine, Entry, VmQuery
+from icn_machine.blocks.contract_engine import ContractEngine, Entry, VmQuery
+from icn_machine.contract_limits import MESSAGE_BYTES_MAX
+from icn_machine.limits import IDENTIFIER_BYTES
+from icn_machine.posting import BlockContext
+from icn_machine.records import Contract, ContractEntry
 
 QUERY_FUEL_MAX: Final = 100_000_000
 """About a tenth of a second of one core: nobody pays for it."""

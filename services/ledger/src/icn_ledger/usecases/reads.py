@@ -8,9 +8,8 @@ from typing import NamedTuple, Protocol
 from icn.ledger.v1 import service_pb2
 from icn_chain.validator_set import ValidatorSet
 from icn_kit.errors import NotFound
-
-from icn_ledger.domain.records import Namespace, Validators
-from icn_ledger.usecases.ports import ExecutedBlock, HistoryMissing
+from icn_machine.blocks.ports import ExecutedBlock, HistoryMissing
+from icn_machine.records import Namespace, Validators
 
 _UNKNOWN: dict[Namespace, str] = {
     Namespace.CONTROLLER: "CONTROLLER_UNKNOWN",

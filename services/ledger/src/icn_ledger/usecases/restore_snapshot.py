@@ -20,10 +20,11 @@ from icn_crypto.state_tree import StateTree
 from icn_crypto.suites import verify_batch
 from icn_kit.errors import FailedPrecondition
 from icn_kit.genesis import Genesis
-
-from icn_ledger.domain.leaves import decode_leaf
-from icn_ledger.domain.records import VALIDATORS_IDENTIFIER, RecordTables, Validators
-from icn_ledger.domain.snapshot_chunks import (
+from icn_machine.blocks.execute_block import Executor, check_empty
+from icn_machine.blocks.ports import EpochEdge, ExecutedBlock
+from icn_machine.leaves import decode_leaf
+from icn_machine.records import VALIDATORS_IDENTIFIER, RecordTables, Validators
+from icn_machine.snapshot_chunks import (
     ChunkInvalid,
     Leaf,
     SnapshotInvalid,
@@ -31,15 +32,9 @@ from icn_ledger.domain.snapshot_chunks import (
     Subtree,
     read_leaves,
 )
-from icn_ledger.domain.snapshot_proof import Proven, Step, Walk, check_proof, read_snapshot, subtrees_of
-from icn_ledger.usecases.execute_block import Executor, check_empty
-from icn_ledger.usecases.ports import (
-    EpochEdge,
-    ExecutedBlock,
-    RestoredChain,
-    RestoredPiece,
-    SnapshotStore,
-)
+from icn_machine.snapshot_proof import Proven, Step, Walk, check_proof, read_snapshot, subtrees_of
+
+from icn_ledger.usecases.ports import RestoredChain, RestoredPiece, SnapshotStore
 from icn_ledger.usecases.write_snapshot import digests_of
 
 _BITS_PER_NIBBLE = 4

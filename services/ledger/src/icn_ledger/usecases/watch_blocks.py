@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from icn_ledger.usecases.execute_block import Execution
+from icn_machine.blocks.execute_block import Execution
 
 BLOCKS_KEPT = 64
 """Newest blocks in memory; a watcher that is behind by more reads them from the store."""

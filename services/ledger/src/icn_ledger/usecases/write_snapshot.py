@@ -13,14 +13,15 @@ from time import perf_counter
 import structlog
 from icn.ledger.v1 import service_pb2, snapshot_pb2
 from icn_kit.errors import InvalidArgument, NotFound, Unavailable
+from icn_machine.blocks.ports import EpochEdge
+from icn_machine.leaves import decode_leaf
+from icn_machine.limits import DIGEST_BYTES
+from icn_machine.records import Namespace, Validators
+from icn_machine.snapshot_chunks import CHUNK_BYTES_MAX, Cut, Cutter, Leaf, Subtree
+from icn_machine.snapshot_proof import SNAPSHOT_BYTES_MAX, SnapshotProof, subtrees_of
 
-from icn_ledger.domain.leaves import decode_leaf
-from icn_ledger.domain.limits import DIGEST_BYTES
-from icn_ledger.domain.records import Namespace, Validators
-from icn_ledger.domain.snapshot_chunks import CHUNK_BYTES_MAX, Cut, Cutter, Leaf, Subtree
-from icn_ledger.domain.snapshot_proof import SNAPSHOT_BYTES_MAX, SnapshotProof, subtrees_of
 from icn_ledger.metrics import SNAPSHOT_HEIGHT
-from icn_ledger.usecases.ports import EpochEdge, SnapshotStore, StateAt
+from icn_ledger.usecases.ports import SnapshotStore, StateAt
 
 PAUSE_FACTOR = 3
 """A quarter of a core at most, so that blocks go on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from icn_kit.errors import InvalidArgument
 from icn_ledger.api.names import parse_height, parse_identifier, parse_pair, parse_provable
-from icn_ledger.domain.records import Namespace
+from icn_machine.records import Namespace
 
 HEX = "0123456789abcdef" * 2
 

@@ -10,10 +10,10 @@ from icn.kit.v1.envelope_pb2 import EventEnvelope, EventRun
 from icn.ledger.v1 import events_pb2
 from icn_kit.envelope import check_envelope, ledger_event_id
 from icn_kit.outbox import RUN_BYTES_MAX, events_of_row
-from icn_ledger.domain.events import FloorChanged, Movement
 from icn_ledger.events.outbox_rows import make_event_rows
+from icn_machine.events import FloorChanged, Movement
 
-from services.ledger.tests.conftest import first_commit, make_zone
+from libs.machine.tests.zone import first_commit, make_zone
 
 GENESIS_HASH = bytes(range(32))
 ZONE = GENESIS_HASH[:16]

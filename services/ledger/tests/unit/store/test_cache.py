@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from icn_ledger.domain.records import Controller, Namespace, RecordTables, Unit
 from icn_ledger.store.cache import LeastRecentlyUsed, PageCache, RecentChanges, RecordCache
+from icn_machine.records import Controller, Namespace, RecordTables, Unit
 
 A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
 

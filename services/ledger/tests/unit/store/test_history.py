@@ -7,11 +7,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 from icn.ledger.v1 import service_pb2, state_pb2
-from icn_ledger.domain.events import Movement
-from icn_ledger.domain.receipts import encode_postings
 from icn_ledger.store.history import id_heads, pack_entries, split_outcomes, unpack_entries
+from icn_machine.events import Movement
+from icn_machine.receipts import encode_postings
 
-from services.ledger.tests.conftest import first_commit, make_zone
+from libs.machine.tests.zone import first_commit, make_zone
 
 GENESIS = first_commit(make_zone().genesis)
 NAMES = [bytes([number]) * 16 for number in range(4)]

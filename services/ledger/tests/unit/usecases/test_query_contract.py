@@ -8,12 +8,12 @@ from hashlib import sha256
 
 import pytest
 from icn_kit.errors import InvalidArgument, NotFound, ResourceExhausted
-from icn_ledger.domain.posting import BlockContext
-from icn_ledger.domain.records import Contract, ContractEntry
 from icn_ledger.usecases.query_contract import QUERIES_WAITING_MAX, ContractAt, ContractQueries
+from icn_machine.posting import BlockContext
+from icn_machine.records import Contract, ContractEntry
 
-from services.ledger.tests.conftest import identifier
-from services.ledger.tests.fake_vm import FakeVm
+from libs.machine.tests.fake_vm import FakeVm
+from libs.machine.tests.zone import identifier
 
 FUND, PAYER = identifier("fund"), identifier("payer")
 CODE = b"\0asm"

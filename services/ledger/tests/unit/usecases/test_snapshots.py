@@ -17,17 +17,17 @@ from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_crypto.state_page import leaf_hash, subtree_hash
 from icn_crypto.state_tree import state_key
 from icn_kit.errors import DomainError, FailedPrecondition, NotFound
-from icn_ledger.domain.duty import DutyCounts
-from icn_ledger.domain.records import Namespace
-from icn_ledger.domain.snapshot_chunks import ChunkInvalid, Cutter, Leaf, SnapshotInvalid
-from icn_ledger.domain.snapshot_proof import HEADERS_MAX
 from icn_ledger.main import read_checkpoint
-from icn_ledger.usecases.ports import HistoryMissing
 from icn_ledger.usecases.write_snapshot import digests_of, get_snapshot_chunk
+from icn_machine.blocks.ports import HistoryMissing
+from icn_machine.duty import DutyCounts
+from icn_machine.records import Namespace
+from icn_machine.snapshot_chunks import ChunkInvalid, Cutter, Leaf, SnapshotInvalid
+from icn_machine.snapshot_proof import HEADERS_MAX
 
+from libs.machine.tests.workload import Workload
+from libs.machine.tests.zone import Zone, make_zone, memory_ledger
 from services.ledger.tests.certified import Certified, certificate, flips, restore
-from services.ledger.tests.conftest import Zone, make_zone, memory_ledger
-from services.ledger.tests.workload import Workload
 
 BLOCKS = 12
 STRIDE = 97

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from icn_ledger.usecases.execute_block import Execution
 from icn_ledger.usecases.watch_blocks import BLOCKS_KEPT, BlockFeed
+from icn_machine.blocks.execute_block import Execution
 
-from services.ledger.tests.conftest import Ledger
+from libs.machine.tests.zone import Ledger
 
 
 class Shelf:

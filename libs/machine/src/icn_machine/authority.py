@@ -1,0 +1,101 @@
+"""Who signed, and whether that is enough: validity rules 6 and 7, asked again at execution.
+
+Source: docs/spec/transaction.md, "Validity".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from icn_machine.contract_messages import ExecuteContract, InstantiateContract
+from icn_machine.messages import KIND_NUMBERS, CaptureHold, Message, PlaceHold, Transaction, Transfer
+from icn_machine.records import Controller, KeyScope
+from icn_machine.refusals import KEY_SCOPE_EXCEEDED, KEY_UNKNOWN, THRESHOLD_NOT_MET, Figures
+
+
+class AuthorityFault(NamedTuple):
+    """Why the signing keys do not suffice."""
+
+    reason: str
+    message: str
+    figures: Figures
+
+
+def find_fault(transaction: Transaction, controller: Controller, time_ms: int) -> AuthorityFault | None:
+    """What is wrong with the signing keys in a block of this time; None when they suffice."""
+    found = signing_keys(transaction, controller, time_ms)
+    return found if isinstance(found, AuthorityFault) else None
+
+
+def signing_keys(
+    transaction: Transaction, controller: Controller, time_ms: int
+) -> tuple[bytes, ...] | AuthorityFault:
+    """The public key behind each signature, in their order, or why they do not suffice in a block of this
+    time.
+
+    It is asked up to four times of a transaction, while its controller's keys stay the same object: what does
+    not depend on the time is remembered.
+    """
+    if transaction.granted_by is controller.keys and transaction.granted_threshold == controller.threshold:
+        return transaction.public_keys
+    scope: KeyScope | None = None
+    public_keys = []
+    for suite, key_id, _ in transaction.signatures:
+        key = controller.find_key(key_id)
+        if key is None or (public_key := key.public_key(suite)) is None:
+            return AuthorityFault(
+                KEY_UNKNOWN, f"the controller has no key {key_id.hex()} of suite {suite}", ()
+            )
+        public_keys.append(public_key)
+        scope = scope or key.scope
+    signed = len(public_keys)
+    if scope is not None:
+        if signed > 1:
+            return AuthorityFault(KEY_SCOPE_EXCEEDED, "a scoped key signs alone", ())
+        if (excess := _find_excess(transaction, scope, time_ms)) is not None:
+            return excess
+    elif signed < controller.threshold:
+        return AuthorityFault(
+            THRESHOLD_NOT_MET,
+            f"{signed} keys signed, the threshold is {controller.threshold}",
+            (("signed", signed), ("threshold", controller.threshold)),
+        )
+    else:
+        transaction.granted_by = controller.keys
+        transaction.granted_threshold = controller.threshold
+        transaction.public_keys = tuple(public_keys)
+    return tuple(public_keys)
+
+
+def _find_excess(transaction: Transaction, scope: KeyScope, time_ms: int) -> AuthorityFault | None:
+    if scope.expire_time_ms and time_ms > scope.expire_time_ms:
+        return AuthorityFault(
+            KEY_SCOPE_EXCEEDED, f"the key ended at {scope.expire_time_ms}, block time is {time_ms}", ()
+        )
+    for message in transaction.messages:
+        if (excess := _excess(message, scope)) is not None:
+            return AuthorityFault(KEY_SCOPE_EXCEEDED, excess, ())
+    return None
+
+
+def _excess(message: Message, scope: KeyScope) -> str | None:
+    kind = KIND_NUMBERS[type(message)]
+    if kind not in scope.message_kinds:
+        return f"message kind {kind} is outside the key's scope"
+    if isinstance(message, InstantiateContract | ExecuteContract):
+        return next(
+            filter(None, (_excess_of_debit(transfer, scope) for transfer in message.call.funds)), None
+        )
+    return _excess_of_debit(message, scope)
+
+
+def _excess_of_debit(message: Message, scope: KeyScope) -> str | None:
+    if (
+        isinstance(message, Transfer | PlaceHold | CaptureHold)
+        and scope.amount_minor_max
+        and message.amount_minor > scope.amount_minor_max
+    ):
+        return f"amount {message.amount_minor}, the key may move {scope.amount_minor_max}"
+    if isinstance(message, Transfer | PlaceHold) and scope.accounts and message.source not in scope.accounts:
+        return f"account {message.source.hex()} is outside the key's scope"
+    return None

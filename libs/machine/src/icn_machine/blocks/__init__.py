@@ -1,0 +1,1 @@
+"""Judging and executing blocks over a state that somebody else keeps."""
