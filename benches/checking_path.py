@@ -18,8 +18,8 @@ from hashlib import sha256
 from typing import Any, cast
 
 from icn.ledger.v1 import transaction_pb2 as pb
+from icn_chain.block import transactions_root
 from icn_consensus.domain.actions import Branch
-from icn_consensus.domain.block import transactions_root
 from icn_consensus.peers.application import LocalApplication
 from icn_consensus.usecases.admission import Admission
 from icn_consensus.usecases.ends import Ends, News, SubmitState

@@ -76,6 +76,8 @@ READS: Mapping[str, Read] = {
     "consensus.v1.ConsensusService/GetStatus": Read({}, None),
     "consensus.v1.ConsensusService/GetNode": Read({}, None),
     "consensus.v1.ConsensusService/ListEvidence": Read({}, None),
+    "consensus.v1.ConsensusService/ListFinalBlocks": Read({"from_height": 1}, None),
+    "consensus.v1.ConsensusService/GetFinality": Read({"height": 2**62}, "BLOCK_UNKNOWN"),
     "consensus.v1.ConsensusService/SubmitRecovery": Read({"certificate": b"none"}, "MALFORMED_RECOVERY"),
     "ledger.v1.LedgerService/GetAccount": Read({"name": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/ListAccounts": Read({"owner": f"principals/{ID}"}, None),
@@ -162,8 +164,9 @@ TRANSACTIONS = {
     "/icn.consensus.v1.ConsensusService/SubmitTransactions",
     "/icn.consensus.v1.ConsensusService/StreamTransactions",
     "/icn.ledger.v1.LedgerService/WatchBlocks",
+    "/icn.ledger.v1.LedgerService/StreamLeaves",
 }
-"""Calls that take transactions, and the stream of blocks; each has a test of its own."""
+"""Calls that take transactions, and the streams of the ledger; each has a test of its own."""
 ELSEWHERE = {
     "/icn.consensus.v1.PeerService/Connect": "services/consensus/tests/integration/test_hostile_streams.py",
     "/icn.consensus.v1.ApplicationService/": "services/ledger/tests/integration/conftest.py",
@@ -624,11 +627,12 @@ def test_transactions_of_noise_are_told_apart_and_blocks_are_streamed_from_a_hei
         with pytest.raises(grpc.RpcError) as refusal:
             list(call(iter(requests), timeout=CALL_SECONDS_MAX))
         assert from_rpc_error(refusal.value).kind not in BUGS
-    watch = doors.channels["ledger"].unary_stream("/icn.ledger.v1.LedgerService/WatchBlocks")
-    for request in (b"\xff" * 40, b"\x08" + b"\xff" * 9 + b"\x01"):
-        with pytest.raises(grpc.RpcError) as refusal:
-            list(watch(request, timeout=CALL_SECONDS_MAX))
-        assert from_rpc_error(refusal.value).reason in {"MALFORMED_REQUEST", "HEIGHT_OUT_OF_RANGE"}
+    for name in ("WatchBlocks", "StreamLeaves"):
+        stream = doors.channels["ledger"].unary_stream(f"/icn.ledger.v1.LedgerService/{name}")
+        for request in (b"\xff" * 40, b"\x08" + b"\xff" * 9 + b"\x01"):
+            with pytest.raises(grpc.RpcError) as refusal:
+                list(stream(request, timeout=CALL_SECONDS_MAX))
+            assert from_rpc_error(refusal.value).reason in {"MALFORMED_REQUEST", "HEIGHT_OUT_OF_RANGE"}
 
 
 def test_after_all_this_nothing_has_changed(untouched: tuple[State, dict[str, str]], federation: Any) -> None:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
 from icn.consensus.v1.block_pb2 import (
     VOTE_KIND_FINALIZE,
     VOTE_KIND_NOTARIZE,
-    BlockHeader,
-    Certificate,
-    SeatSignature,
 )
 from icn.ledger.v1 import snapshot_pb2
-from icn_chain.certificate import vote_body
 from icn_chain.epochs import EpochSet
-from icn_crypto import tags
-from icn_crypto.hashing import preimage
-from icn_crypto.suites import Suite
 from icn_ledger.store.snapshots import PostgresSnapshots
 from icn_ledger.store.state import StateStore
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
@@ -29,35 +22,11 @@ from icn_machine.snapshot_proof import SnapshotProof
 from icn_sim.memory_snapshots import MemorySnapshots
 from icn_sim.memory_state import MemoryState
 
-from libs.machine.tests.zone import EPOCH_MS, SUITES, Ledger, TestKey, Zone, block_hash
+from libs.machine.tests.certificates import QUORUM, certificate
+from libs.machine.tests.zone import EPOCH_MS, Ledger
 
-QUORUM = range(3)
 SMALL_CHUNKS = 2_000
 """Bytes: a few leaves each, so that a small state has many."""
-
-
-def certificate(zone: Zone, kind: int, header: bytes, seats: Sequence[int] = QUORUM) -> bytes:
-    """What these seats have signed of a block; with seats' keys of genesis."""
-    fields = BlockHeader.FromString(header)
-    body = vote_body(1, fields.epoch, fields.view, fields.height, block_hash(zone, header))
-    tag = tags.FINALIZE if kind == VOTE_KIND_FINALIZE else tags.NOTARIZE
-    signed = preimage(tag, zone.genesis.hash, body)
-    return Certificate(
-        kind=kind,  # type: ignore[arg-type]
-        protocol_version=1,
-        epoch=fields.epoch,
-        view=fields.view,
-        height=fields.height,
-        block_hash=block_hash(zone, header),
-        scheme=1,
-        signatures=[
-            SeatSignature(
-                seat=seat,
-                signature=TestKey(f"seat {seat}", SUITES).signing[Suite.ED25519].sign(signed),
-            )
-            for seat in seats
-        ],
-    ).SerializeToString(deterministic=True)
 
 
 class Certified:
@@ -131,9 +100,3 @@ async def restore(
     for chunk in chunks:
         await restorer.put(chunk)
     await restorer.restore()
-
-
-def flips(data: bytes, *, every: int = 1, start: int = 0) -> Iterator[bytes]:
-    """The same with one byte changed, for every so many bytes."""
-    for at in range(start, len(data), every):
-        yield data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from icn_crypto.hashing import preimage
 from icn_crypto.suites import SignedItem, Suite, verify_batch
 
-from icn_chain.certificate import VOTE_TAGS, VoteKind, parse_certificate, vote_body
+from icn_chain.certificate import VOTE_TAGS, Certificate, VoteKind, parse_certificate, vote_body
 from icn_chain.header import BlockHeader, parse_header
 from icn_chain.malformed import MalformedMessage, NoMessage
 from icn_chain.recovery import Calendar, RecoveryInvalid, check_recovery, parse_recovery
@@ -163,7 +163,19 @@ def read_chain(
     return chain
 
 
-def closes_epoch(header: BlockHeader, zone: GenesisFacts) -> bool:
+class Timed(Protocol):
+    """A header, parsed or as the wire has it."""
+
+    @property
+    def time_ms(self) -> int:
+        """Block time."""
+
+    @property
+    def epoch(self) -> int:
+        """Whose validators decide on it."""
+
+
+def closes_epoch(header: Timed, zone: GenesisFacts) -> bool:
     """Whether the block's time lies past its own epoch: an edge block, or one after it."""
     return header.time_ms >= zone.time_ms and zone.epoch_of(header.time_ms) > header.epoch
 
@@ -219,6 +231,25 @@ def check_finalization(
     Raises:
         ProofInvalid: CERTIFICATE_INVALID or PROOF_MALFORMED.
     """
+    check_certificate(data, VoteKind.FINALIZE, header, deciding, genesis_hash, verify=verify)
+
+
+def check_certificate(
+    data: bytes,
+    kind: VoteKind,
+    header: BlockHeader,
+    deciding: EpochSet,
+    genesis_hash: bytes,
+    *,
+    verify: Verifier = verify_batch,
+) -> None:
+    """Accept that a quorum of the set voted so on the header, every signature given being valid.
+
+    ``verify`` gives verdicts on signatures.
+
+    Raises:
+        ProofInvalid: CERTIFICATE_INVALID or PROOF_MALFORMED.
+    """
     try:
         certificate = parse_certificate(data)
     except NoMessage as error:
@@ -226,7 +257,7 @@ def check_finalization(
     except MalformedMessage as error:
         raise ProofInvalid("CERTIFICATE_INVALID", str(error)) from error
     expected = {
-        "kind": VoteKind.FINALIZE,
+        "kind": kind,
         "protocol_version": PROTOCOL_VERSION,
         "epoch": deciding.epoch,
         "view": header.view,
@@ -235,9 +266,18 @@ def check_finalization(
     }
     for name, value in expected.items():
         if getattr(certificate, name) != value:
-            raise ProofInvalid(
-                "CERTIFICATE_INVALID", f"the certificate's {name} is not the finalized header's"
-            )
+            raise ProofInvalid("CERTIFICATE_INVALID", f"the certificate's {name} is not the header's")
+    check_quorum(certificate, deciding, genesis_hash, verify=verify)
+
+
+def check_quorum(
+    certificate: Certificate, deciding: EpochSet, genesis_hash: bytes, *, verify: Verifier = verify_batch
+) -> None:
+    """Accept that a quorum of the set signed what the certificate says, every signature given being valid.
+
+    Raises:
+        ProofInvalid: CERTIFICATE_INVALID.
+    """
     validators, signatures = deciding.validators, certificate.signatures
     if signatures and signatures[-1][0] >= validators.seats:
         raise ProofInvalid(
@@ -251,7 +291,13 @@ def check_finalization(
     signed = preimage(
         VOTE_TAGS[certificate.kind],
         genesis_hash,
-        vote_body(PROTOCOL_VERSION, certificate.epoch, certificate.view, certificate.height, header.hash),
+        vote_body(
+            certificate.protocol_version,
+            certificate.epoch,
+            certificate.view,
+            certificate.height,
+            certificate.block_hash,
+        ),
     )
     verdicts = verify(
         [

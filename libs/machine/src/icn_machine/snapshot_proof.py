@@ -22,6 +22,7 @@ from icn_chain.epochs import (
     ProofInvalid,
     Verifier,
     check_finalization,
+    closes_epoch,
     first_set,
     next_set,
     read_chain,
@@ -272,7 +273,7 @@ def check_proof(snapshot: snapshot_pb2.Snapshot, walk: Walk, genesis: Genesis) -
             f"header {naming.height} names the state after {naming.executed_height}, not {snapshot.height}"
         )
     blocks = chain[:count]
-    if any(genesis.epoch_of(one.time_ms) > deciding.epoch for one in blocks):
+    if any(closes_epoch(one, genesis) for one in blocks):
         raise SnapshotInvalid(f"height {snapshot.height} does not lie before the edge of its epoch")
     return Proven(
         header=blocks[-1],

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from icn.ledger.v1 import transaction_pb2 as pb
+from icn_chain.block import build_block, parse_block, transactions_root
 from icn_chain.certificate import (
     VOTE_TAGS,
     VoteKind,
@@ -22,13 +23,10 @@ from icn_consensus.domain.block import (
     Proposal,
     Vote,
     body_of_proposal,
-    build_block,
     build_proposal,
     build_vote,
-    parse_block,
     parse_proposal,
     parse_vote,
-    transactions_root,
 )
 from icn_consensus.domain.evidence import vote_evidence
 from icn_crypto import tags

@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
+from icn_chain.block import Block, parse_block
 from icn_chain.header import BlockHeader
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
-from icn_consensus.domain.block import Block, parse_block
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.domain.replica import Replica

@@ -177,7 +177,9 @@ class Service:
             [
                 (
                     service_pb2_grpc.add_ConsensusServiceServicer_to_server,
-                    ConsensusServicer(driver.admission, status, node, evidence, driver.submit_recovery),
+                    ConsensusServicer(
+                        driver.admission, status, node, evidence, store, driver.submit_recovery
+                    ),
                 ),
                 (add_peer_service_to_server, PeerServicer(network)),
             ],

@@ -103,7 +103,7 @@ async def test_who_asks_is_told_page_by_page(store: EvidenceStore) -> None:
         await store.add(proof(epoch, epoch % 4))
     unused: Any = None
     status = StatusReader(b"k" * 32, b"g" * 32, unused, unused, unused, unused, unused)
-    servicer = ConsensusServicer(unused, status, unused, store, unused)
+    servicer = ConsensusServicer(unused, status, unused, store, unused, unused)
     told, token = [], ""
     while True:
         answer = await servicer.ListEvidence(pb.ListEvidenceRequest(page_size=2, page_token=token), None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from icn_chain.block import build_block, transactions_root
 from icn_chain.certificate import (
     VOTE_TAGS,
     Certificate,
@@ -18,15 +19,7 @@ from icn_chain.header import BlockHeader, build_header
 from icn_chain.recovery import RecoveryCertificate, build_body, finality_digest
 from icn_chain.recovery import build_certificate as build_recovery
 from icn_consensus.domain import actions as act
-from icn_consensus.domain.block import (
-    Proposal,
-    Vote,
-    body_of_proposal,
-    build_block,
-    build_proposal,
-    build_vote,
-    transactions_root,
-)
+from icn_consensus.domain.block import Proposal, Vote, body_of_proposal, build_proposal, build_vote
 from icn_consensus.domain.config import Recovered
 from icn_consensus.domain.events import (
     BlockJudged,

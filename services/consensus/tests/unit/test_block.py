@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from icn.consensus.v1 import block_pb2
+from icn_chain.block import Block, build_block, parse_block, transactions_root
 from icn_chain.certificate import (
     CERTIFICATE_BYTES_MAX,
     VoteKind,
@@ -21,15 +22,11 @@ from icn_chain.malformed import MalformedMessage
 from icn_chain.recovery import finality_digest
 from icn_consensus.domain.block import (
     VOTE_BYTES_MAX,
-    Block,
     body_of_vote,
-    build_block,
     build_proposal,
     build_vote,
-    parse_block,
     parse_proposal,
     parse_vote,
-    transactions_root,
 )
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, sha256

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from icn_chain.block import Block, build_block
 from icn_chain.header import BlockHeader, build_header, genesis_header
 from icn_consensus.domain.actions import Branch
-from icn_consensus.domain.block import Block, build_block
 from icn_consensus.domain.chain import BLOCKS_MAX, RECENT_HEIGHTS, Chain
 from icn_crypto.hashing import sha256
 from icn_crypto.merkle_log import EMPTY_ROOT

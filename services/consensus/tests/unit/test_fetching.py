@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from icn.consensus.v1 import peer_pb2
+from icn_chain.block import Block
 from icn_consensus.domain.actions import Fetch, FetchBlock, FetchCertificates, FetchFinalBlocks
-from icn_consensus.domain.block import Block
 from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, Event, FetchFailed
 from icn_consensus.usecases import fetching
 from icn_consensus.usecases.fetching import Answering, Asking

@@ -28,7 +28,7 @@ class Pool:
 
 def servicer() -> ConsensusServicer:
     around: Any = SimpleNamespace(genesis_hash=bytes(32))
-    return ConsensusServicer(Pool(), around, around, around, around)
+    return ConsensusServicer(Pool(), around, around, around, around, around)
 
 
 async def test_a_call_without_room_for_any_is_exhausted_and_says_when_to_come_back() -> None:

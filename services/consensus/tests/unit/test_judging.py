@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from icn_chain.block import Block, build_block
 from icn_chain.header import build_header
 from icn_chain.validator_set import Validator, ValidatorSet
 from icn_consensus.domain.actions import Branch, Judge, Prepare
-from icn_consensus.domain.block import Block, build_block
 from icn_consensus.domain.events import BlockJudged, BlockPrepared, Event
 from icn_consensus.usecases import judging
 from icn_consensus.usecases.judging import Judging

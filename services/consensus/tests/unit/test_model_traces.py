@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from icn_chain.block import Block, build_block, transactions_root
 from icn_chain.certificate import (
     VOTE_TAGS,
     VoteKind,
@@ -27,15 +28,12 @@ from icn_chain.validator_set import ValidatorSet
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events, rounds, voting
 from icn_consensus.domain.block import (
-    Block,
     ExecutedState,
     body_of_proposal,
-    build_block,
     build_proposal,
     build_vote,
     parse_proposal,
     parse_vote,
-    transactions_root,
 )
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.replica import Replica

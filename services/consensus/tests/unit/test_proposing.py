@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from icn_chain.block import transactions_root
 from icn_chain.certificate import VoteKind, certificate_digest
 from icn_chain.header import HEADER_BYTES_MAX, BlockHeader
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.actions import FetchBlock, FetchCertificates
-from icn_consensus.domain.block import Proposal, body_of_proposal, parse_proposal, transactions_root
+from icn_consensus.domain.block import Proposal, body_of_proposal, parse_proposal
 from icn_consensus.domain.events import BlockExecuted, BlockPrepared, PoolChanged, TimerFired
 from icn_consensus.domain.pacemaker import TIMEOUT_MS_MIN
 from icn_consensus.domain.proposing import PROPOSAL_TRANSACTIONS_MAX, TRANSACTION_OVERHEAD_BYTES

@@ -6,16 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from icn_chain.block import Block
 from icn_chain.certificate import VoteKind, build_certificate, parse_certificate
 from icn_chain.evidence import parse
 from icn_chain.header import NO_HASH, BlockHeader
 from icn_chain.invalid_proposal import InvalidProposal, ProposalFault
 from icn_consensus.domain import actions as act
-from icn_consensus.domain.block import (
-    Block,
-    Proposal,
-    parse_proposal,
-)
+from icn_consensus.domain.block import Proposal, parse_proposal
 from icn_consensus.domain.events import BlockJudged, Event, ProposalReceived
 from icn_crypto.hashing import sha256
 from icn_sim.byzantine import Skipper, remade

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from icn.consensus.v1 import block_pb2, peer_pb2
+from icn_chain.block import Block, build_block
 from icn_chain.header import parse_header
-from icn_consensus.domain.block import Block, build_block
 from icn_consensus.usecases import state_sync
 from icn_consensus.usecases.ports import FetchRequest, Found, RestoredBlock
 from icn_consensus.usecases.state_sync import (

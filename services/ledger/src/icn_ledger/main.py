@@ -28,7 +28,7 @@ from icn_machine.genesis_state import first_header, genesis_records
 from icn_machine.invariants import check_state
 
 from icn_ledger.api.application_service import ApplicationServicer
-from icn_ledger.api.ledger_service import WATCH_BLOCKS, LedgerServicer
+from icn_ledger.api.ledger_service import STREAM_LEAVES, WATCH_BLOCKS, LedgerServicer
 from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.metrics import DUTY, EXECUTED_HEIGHT, TRANSACTIONS
 from icn_ledger.peers.vm import VmClient
@@ -39,6 +39,7 @@ from icn_ledger.store.snapshots import PostgresSnapshots
 from icn_ledger.store.state import StateStore
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
+from icn_ledger.usecases.stream_leaves import LeafReader
 from icn_ledger.usecases.watch_blocks import BlockFeed
 from icn_ledger.usecases.write_snapshot import SnapshotWriter
 
@@ -150,6 +151,7 @@ class Service:
             feed,
             self._genesis.hash,
             ContractQueries(queries, contracts),
+            LeafReader(snapshots),
         )
         settings = self._settings
         if settings.application_address:
@@ -160,7 +162,7 @@ class Service:
                 settings.address,
                 [(service_pb2_grpc.add_LedgerServiceServicer_to_server, ledger)],
                 settings.tls,
-                long_lived_streams=(WATCH_BLOCKS,),
+                long_lived_streams=(WATCH_BLOCKS, STREAM_LEAVES),
             )
         )
         for server in self._servers:

@@ -13,6 +13,7 @@ import typer
 
 from icn_client.cli import (
     accounts,
+    audits,
     ballots,
     connecting,
     contract_calls,
@@ -76,6 +77,7 @@ ballots.register(app)
 federations.register(app)
 stewards.register(app)
 proofs.register(app)
+audits.register(app)
 files.register(app)
 identities.register(app)
 marketplace.register(app)

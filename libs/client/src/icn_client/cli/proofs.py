@@ -127,7 +127,7 @@ def verify(
 
     found = verdict(
         read_file(file, FILE_BYTES_MAX),
-        _read_genesis(genesis),
+        read_genesis(genesis),
         time.time_ns() // 1_000_000,
         checkpoint=None if begin is None else read_file(begin, CHECKPOINT_BYTES_MAX),
         trusting_period_ms=trusting_days * DAY_MS,
@@ -157,7 +157,7 @@ def checkpoint(
     from icn_client.light.proof_file import FILE_BYTES_MAX, ProofMalformed, parse_proof_file
     from icn_client.light.verify import checkpoint_of, verify_proof
 
-    zone = _read_genesis(genesis)
+    zone = read_genesis(genesis)
     start = None if begin is None else _read_checkpoint(begin)
     try:
         shown = verify_proof(parse_proof_file(read_file(file, FILE_BYTES_MAX)), zone, start)
@@ -178,7 +178,8 @@ def _write(content: bytes, out: Path | None, what: str) -> None:
     say(f"{out}: {what}")
 
 
-def _read_genesis(path: Path) -> Genesis:
+def read_genesis(path: Path) -> Genesis:
+    """The zone that a genesis file describes. Raises Refused."""
     from icn_kit.genesis import GENESIS_BYTES_MAX, GenesisInvalid, parse_genesis
 
     try:

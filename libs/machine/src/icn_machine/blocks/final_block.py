@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from icn.consensus.v1 import block_pb2
+from icn_chain.epochs import closes_epoch
 from icn_chain.recovery import RecoveryCertificate
 from icn_crypto.merkle_log import root_of
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
@@ -107,10 +108,7 @@ def check_position(
         raise InvalidArgument(
             "MALFORMED_HEADER", "its validator set is not the one that its parent or its recovery names"
         )
-    if (
-        genesis.epoch_of(header.time_ms) <= header.epoch
-        and header.next_validator_set_hash != header.validator_set_hash
-    ):
+    if not closes_epoch(header, genesis) and header.next_validator_set_hash != header.validator_set_hash:
         raise InvalidArgument("MALFORMED_HEADER", "another validator set is named before the epoch's edge")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from icn.consensus.v1 import block_pb2
+from icn_chain.epochs import closes_epoch
 from icn_chain.recovery import RecoveryCertificate, RecoveryInvalid, recovery_digest
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_kit.errors import InvalidArgument
@@ -102,7 +103,7 @@ def find_edge(
     Raises:
         InvariantBroken: it names other validators for the next epoch than our state does.
     """
-    if genesis.epoch_of(header.time_ms) <= header.epoch:
+    if not closes_epoch(header, genesis):
         return None
     following = standing.validators.next_hash_at(header.executed_height)
     if header.next_validator_set_hash != following:

@@ -18,7 +18,8 @@ from icn_consensus.usecases.admission import POOL_FULL
 from icn_consensus.usecases.ends import News
 from icn_consensus.usecases.get_node import NodeReader, PeerState
 from icn_consensus.usecases.get_status import StatusReader
-from icn_consensus.usecases.ports import Evidence, EvidenceStore, Submissions
+from icn_consensus.usecases.ports import Evidence, EvidenceStore, StoredChain, Submissions
+from icn_consensus.usecases.read_final_blocks import get_finality, list_final_blocks
 
 STREAM_TRANSACTIONS: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
 TRANSACTIONS_MAX: Final = 1_000
@@ -40,12 +41,13 @@ FIRST_PLACE: Final = (2**63 - 1, 0)
 class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
     """The RPCs; errors become statuses in the interceptor."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - one part per kind of call
         self,
         submissions: Submissions,
         status: StatusReader,
         node: NodeReader,
         evidence: EvidenceStore,
+        blocks: StoredChain,
         submit_recovery: Callable[[bytes], Awaitable[tuple[bool, Status]]],
     ) -> None:
         self._submissions = submissions
@@ -53,6 +55,7 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
         self._status = status
         self._node = node
         self._evidence = evidence
+        self._blocks = blocks
         self._tokens = PageTokens(status.genesis_hash)
 
     async def SubmitTransactions(self, request: Any, _context: Any) -> service_pb2.SubmitTransactionsResponse:
@@ -165,6 +168,16 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
                 for row in rows
             ],
             next_page_token=token,
+        )
+
+    async def ListFinalBlocks(self, request: Any, _context: Any) -> service_pb2.ListFinalBlocksResponse:
+        blocks = await list_final_blocks(request.from_height, self._blocks)
+        return service_pb2.ListFinalBlocksResponse(blocks=blocks)
+
+    async def GetFinality(self, request: Any, _context: Any) -> service_pb2.GetFinalityResponse:
+        found = await get_finality(request.height, self._blocks)
+        return service_pb2.GetFinalityResponse(
+            finalization=found.finalization, descendant_headers=found.descendant_headers
         )
 
     async def _read(self, requests: AsyncIterator[Any], sink: StreamSink) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from icn_consensus.domain.block import Block
+from icn_chain.block import Block
 
 
 class MessageKind(StrEnum):

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from icn_chain.block import Block
 from icn_chain.certificate import Certificate
 from icn_chain.header import BlockHeader
 
 from icn_consensus.domain.actions import Branch
-from icn_consensus.domain.block import Block
 
 RECENT_HEIGHTS: Final = 256
 """Final heights whose hashes and roots are remembered; the ledger keeps as many."""

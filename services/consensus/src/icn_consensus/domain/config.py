@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icn_chain.epochs import closes_epoch
 from icn_chain.header import BlockHeader
 from icn_chain.validator_set import NO_SEAT, ValidatorSet
 
@@ -49,7 +50,7 @@ class Config:
 
     def closes_epoch(self, header: BlockHeader) -> bool:
         """Whether the block's time lies past its own epoch: an edge block, or one after it."""
-        return self.epoch_of(header.time_ms) > header.epoch
+        return closes_epoch(header, self)
 
 
 @dataclass(frozen=True, slots=True)

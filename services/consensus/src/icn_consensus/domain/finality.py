@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from icn_chain.block import Block, parse_block
 from icn_chain.certificate import Certificate, VoteKind, parse_certificate
 from icn_chain.header import BlockHeader, parse_header
 from icn_chain.malformed import MalformedMessage
@@ -20,7 +21,7 @@ from icn_consensus.domain.actions import (
     FetchFinalBlocks,
     ReportKind,
 )
-from icn_consensus.domain.block import Block, ExecutedState, parse_block
+from icn_consensus.domain.block import ExecutedState
 from icn_consensus.domain.chain import BLOCKS_MAX
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, FetchFailed

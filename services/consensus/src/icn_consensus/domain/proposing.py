@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from icn_chain.block import Block, build_block, transactions_root
 from icn_chain.certificate import CERTIFICATE_BYTES_MAX, Certificate, VoteKind, certificate_digest
 from icn_chain.header import HEADER_BYTES_MAX, BlockHeader, build_header
 from icn_chain.recovery import finality_digest
@@ -15,14 +16,7 @@ from icn_crypto import tags
 
 from icn_consensus.domain import timing
 from icn_consensus.domain.actions import FetchCertificates, Prepare
-from icn_consensus.domain.block import (
-    Block,
-    ExecutedState,
-    body_of_proposal,
-    build_block,
-    build_proposal,
-    transactions_root,
-)
+from icn_consensus.domain.block import ExecutedState, body_of_proposal, build_proposal
 from icn_consensus.domain.events import BlockPrepared
 from icn_consensus.domain.records import Record, RecordKind
 from icn_consensus.domain.state import Draft, State

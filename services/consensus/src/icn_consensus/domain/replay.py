@@ -5,10 +5,11 @@ Source: docs/spec/wal.md, "Replay".
 
 from __future__ import annotations
 
+from icn_chain.block import parse_block
 from icn_chain.certificate import Certificate, VoteKind, parse_certificate
 
 from icn_consensus.domain import certificates, finality, recovering, rounds, voting
-from icn_consensus.domain.block import parse_block, parse_proposal, parse_vote
+from icn_consensus.domain.block import parse_proposal, parse_vote
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.ports import Crypto
 from icn_consensus.domain.records import Record, RecordKind, decode_record

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from icn_chain.block import Block
 from icn_chain.certificate import Certificate, VoteKind, parse_certificate
 from icn_chain.header import BlockHeader
 from icn_chain.malformed import MalformedMessage
@@ -16,7 +17,7 @@ from icn_chain.validator_set import validator_set_hash
 
 from icn_consensus.domain import certificates
 from icn_consensus.domain.actions import FetchCertificates, Judge, ReportKind
-from icn_consensus.domain.block import Block, Proposal
+from icn_consensus.domain.block import Proposal
 from icn_consensus.domain.finality import is_after_edge
 from icn_consensus.domain.state import Candidate, State
 

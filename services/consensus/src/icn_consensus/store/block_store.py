@@ -122,6 +122,16 @@ class BlockStore:
         rows = await self._select("WHERE hash = %b", (block_hash,))
         return rows[0] if rows else None
 
+    async def at(self, height: int) -> StoredBlock | None:
+        """The final block of this height."""
+        rows = await self._select("WHERE height = %s", (height,))
+        return rows[0] if rows else None
+
+    async def oldest_height(self) -> int:
+        """Of the blocks that are here; 0 before the first."""
+        rows = await self._select("ORDER BY height LIMIT 1", ())
+        return rows[0].height if rows else 0
+
     async def page(self, from_height: int) -> list[StoredBlock]:
         """Final blocks from this height on, ascending: as many as a page holds, at least one if any."""
         return await self._select(

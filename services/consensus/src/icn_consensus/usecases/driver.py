@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from google.protobuf.message import DecodeError
 from icn.consensus.v1 import block_pb2
+from icn_chain.block import Block, parse_block
 from icn_chain.certificate import CERTIFICATE_BYTES_MAX
 from icn_chain.header import INTEGER_MAX
 from icn_kit.clock import Clock
@@ -32,7 +33,6 @@ from icn_consensus.domain.actions import (
     Send,
     SetTimer,
 )
-from icn_consensus.domain.block import Block, parse_block
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.events import (
     BlockExecuted,

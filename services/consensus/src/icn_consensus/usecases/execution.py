@@ -15,12 +15,12 @@ from typing import Final
 
 import structlog
 from icn.consensus.v1 import block_pb2
+from icn_chain.block import Block
 from icn_kit.errors import Unavailable
 from icn_kit.spans import log_span
 from icn_kit.trace import parse_traceparent
 
 from icn_consensus.domain.actions import Execute
-from icn_consensus.domain.block import Block
 from icn_consensus.metrics import BLOCKS, COMMITTED, EXECUTION_SECONDS
 from icn_consensus.usecases.ports import (
     Application,

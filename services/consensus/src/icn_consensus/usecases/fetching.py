@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
+from icn_chain.block import Block
 from icn_chain.header import INTEGER_MAX
 from icn_crypto.hashing import HASH_BYTES
 from icn_kit.errors import DomainError
 
 from icn_consensus.domain.actions import Fetch, FetchBlock, FetchCertificates, FetchFinalBlocks
-from icn_consensus.domain.block import Block
 from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, Event, FetchFailed
 from icn_consensus.domain.replica import Replica
 from icn_consensus.metrics import EVENTS_DROPPED

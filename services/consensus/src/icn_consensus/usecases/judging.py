@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import structlog
+from icn_chain.block import Block
 from icn_kit.errors import DomainError
 
 from icn_consensus.domain.actions import Branch, Judge, Prepare
-from icn_consensus.domain.block import Block
 from icn_consensus.domain.events import BlockJudged, BlockPrepared, Event
 from icn_consensus.metrics import EVENTS_DROPPED
 from icn_consensus.usecases.pool import Pool, PoolItem

@@ -148,6 +148,19 @@ class BlockStore(Protocol):
         """Blocks from this height on, ascending, as many as one answer to a peer holds."""
 
 
+class StoredChain(Protocol):
+    """Final blocks on disk, as others read them."""
+
+    async def page(self, from_height: int) -> list[StoredBlock]:
+        """Blocks from this height on, ascending, as many as one answer holds."""
+
+    async def at(self, height: int) -> StoredBlock | None:
+        """The final block of this height."""
+
+    async def oldest_height(self) -> int:
+        """Of the blocks that are here; 0 before the first."""
+
+
 class Evidence(NamedTuple):
     """That a seat broke the rules in an epoch."""
 

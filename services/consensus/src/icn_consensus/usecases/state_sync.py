@@ -13,11 +13,11 @@ from itertools import chain
 from typing import Any, Final
 
 import structlog
+from icn_chain.block import Block, parse_block
 from icn_chain.header import BlockHeader, parse_header
 from icn_chain.malformed import MalformedMessage
 from icn_kit.errors import DomainError
 
-from icn_consensus.domain.block import Block, parse_block
 from icn_consensus.domain.config import Config
 from icn_consensus.metrics import STATE_SYNC_CHUNKS, STATE_SYNC_MISSING_CHUNKS
 from icn_consensus.usecases.ports import (

@@ -31,6 +31,7 @@ from icn_ledger.usecases.reads import (
     list_blocks,
     list_entries,
 )
+from icn_ledger.usecases.stream_leaves import LeafReader
 from icn_ledger.usecases.watch_blocks import BlockFeed, ExecutionReader
 from icn_ledger.usecases.write_snapshot import epoch_step
 
@@ -42,7 +43,8 @@ BLOCKS_PAGE_SIZE_MAX = 200
 PLACE_NUMBER_BYTES = 8
 
 WATCH_BLOCKS = "/icn.ledger.v1.LedgerService/WatchBlocks"
-"""Full name of the stream that no deadline ends."""
+STREAM_LEAVES = "/icn.ledger.v1.LedgerService/StreamLeaves"
+"""Full names of the streams that no deadline ends."""
 
 
 class LedgerSource(Reader, ProofSource, ExecutionReader, Protocol):
@@ -58,10 +60,12 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         feed: BlockFeed,
         genesis_hash: bytes,
         contracts: ContractQueries,
+        leaves: LeafReader,
     ) -> None:
         self._source: LedgerSource = source
         self._feed = feed
         self._contracts = contracts
+        self._leaves = leaves
         self._tokens = PageTokens(genesis_hash)
         self._proving = asyncio.Lock()
         """Many proofs at once would keep the event loop from consensus."""
@@ -165,6 +169,18 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
             epochs=[epoch_step(edge) for edge in proven.edges],
             validator_set=proven.validator_set,
         )
+
+    async def StreamLeaves(
+        self, request: Any, _context: Any
+    ) -> AsyncIterator[service_pb2.StreamLeavesResponse]:
+        executed_height = (await get_events_end(self._source)).executed_height
+        async for leaves in self._leaves.read(request.height, executed_height):
+            yield service_pb2.StreamLeavesResponse(
+                leaves=[
+                    service_pb2.Leaf(namespace=one.namespace, identifier=one.identifier, value=one.value)
+                    for one in leaves
+                ]
+            )
 
     async def GetEventsEnd(self, _request: Any, _context: Any) -> service_pb2.GetEventsEndResponse:
         end = await get_events_end(self._source)

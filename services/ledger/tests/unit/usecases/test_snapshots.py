@@ -25,9 +25,10 @@ from icn_machine.records import Namespace
 from icn_machine.snapshot_chunks import ChunkInvalid, Cutter, Leaf, SnapshotInvalid
 from icn_machine.snapshot_proof import HEADERS_MAX
 
+from libs.machine.tests.certificates import certificate, flips
 from libs.machine.tests.workload import Workload
 from libs.machine.tests.zone import Zone, make_zone, memory_ledger
-from services.ledger.tests.certified import Certified, certificate, flips, restore
+from services.ledger.tests.certified import Certified, restore
 
 BLOCKS = 12
 STRIDE = 97

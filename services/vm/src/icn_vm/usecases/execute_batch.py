@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 
 from icn_kit.errors import FailedPrecondition, InvalidArgument
 from icn_wasm.engine import Code, Engine, EntryPoint, Outcome
+from icn_wasm.kept_storage import KeptStorage
 from icn_wasm.messages import Caller, Environment, Event
+from icn_wasm.payments import MessageRefused, Payment, read_payments
 from icn_wasm.refusals import CodeRefused, Stopped
 from icn_wasm.storage import Write
 
-from icn_vm.domain.payments import MessageRefused, Payment, read_payments
-from icn_vm.domain.storage import KeptStorage
 from icn_vm.usecases.ports import CodeStore
 from icn_vm.usecases.worker import Worker
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from icn_kit.errors import FailedPrecondition, InvalidArgument
 from icn_wasm.engine import Code, Engine, EntryPoint
+from icn_wasm.kept_storage import KeptStorage
 
-from icn_vm.domain.storage import KeptStorage
 from icn_vm.usecases.execute_batch import Block
 from icn_vm.usecases.ports import CodeStore
 from icn_vm.usecases.worker import Worker

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from icn_vm.domain.payments import MessageRefused, Payment, read_payments
+from icn_wasm.payments import MessageRefused, Payment, read_payments
 
 TO, UNIT = "a1" * 16, "d4" * 16
 

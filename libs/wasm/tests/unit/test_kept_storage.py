@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from icn_vm.domain.storage import KeptStorage
+from icn_wasm.kept_storage import KeptStorage
 from icn_wasm.storage import Write
 
 keys = st.binary(min_size=1, max_size=3)

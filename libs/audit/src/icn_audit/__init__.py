@@ -1,0 +1,1 @@
+"""Executes an archived chain again and names the first thing that is not as it says."""

@@ -1,0 +1,158 @@
+"""The archive's bytes: chunks with numbers and a chain of digests.
+
+Source: docs/spec/audit.md, "Archive".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from google.protobuf.message import Message
+from icn.audit.v1 import archive_pb2
+from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
+
+from icn_audit.divergence import Diverged
+
+FIRST_LINE: Final = b"icn/audit/v1\n"
+CONTENT_BYTES_MAX: Final = 16 * 1024 * 1024
+BLOCKS_PER_CHUNK_MAX: Final = 64
+LEAVES_PER_CHUNK_MAX: Final = 1_024
+BLOCKS_BYTES: Final = 1024 * 1024
+"""A chunk of blocks is closed when it holds so many; it may hold a larger block alone."""
+_HEAD_BYTES: Final = 9
+_DIGEST_BYTES: Final = 32
+
+
+class Kind(IntEnum):
+    """What a chunk holds; the numbers of the specification."""
+
+    HEAD = 1
+    BLOCKS = 2
+    LEAVES = 3
+    END = 4
+
+
+_MESSAGES: Final[dict[int, type[Message]]] = {
+    Kind.HEAD: archive_pb2.ArchiveHead,
+    Kind.BLOCKS: archive_pb2.ArchivedBlocks,
+    Kind.LEAVES: archive_pb2.ArchivedLeaves,
+    Kind.END: archive_pb2.ArchiveEnd,
+}
+
+
+class Chunk(NamedTuple):
+    """One chunk, its content read."""
+
+    number: int
+    kind: Kind
+    message: Any
+
+
+class ArchiveWriter:
+    """Makes the bytes of an archive, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._digest = sha256(FIRST_LINE).digest()
+        self._number = 0
+
+    def first_line(self) -> bytes:
+        """What the file begins with."""
+        return FIRST_LINE
+
+    def chunk(self, kind: Kind, message: Message) -> bytes:
+        """The next chunk."""
+        content = message.SerializeToString(deterministic=True)
+        assert len(content) <= CONTENT_BYTES_MAX, "who writes keeps the bound"
+        head = _head(self._number, kind, len(content))
+        self._digest = sha256(self._digest + head + content).digest()
+        self._number += 1
+        return head + content + self._digest
+
+
+class BlockChunks:
+    """Gathers blocks as chunks hold them."""
+
+    def __init__(self) -> None:
+        self._held: list[archive_pb2.ArchivedBlock] = []
+        self._size_bytes = 0
+
+    def add(self, block: archive_pb2.ArchivedBlock) -> Iterator[archive_pb2.ArchivedBlocks]:
+        """Take the next block; gives a chunk when one is full."""
+        self._held.append(block)
+        self._size_bytes += block.ByteSize()
+        if len(self._held) == BLOCKS_PER_CHUNK_MAX or self._size_bytes >= BLOCKS_BYTES:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[archive_pb2.ArchivedBlocks]:
+        """What is held, where there is any."""
+        if self._held:
+            yield archive_pb2.ArchivedBlocks(blocks=self._held)
+        self._held, self._size_bytes = [], 0
+
+
+def read_chunks(read: Callable[[int], bytes]) -> Iterator[Chunk]:
+    """The chunks of an archive in order; the last one is its end, and nothing follows it.
+
+    Args:
+        read: gives the next bytes of the file, as many as asked for unless it ends.
+
+    Raises:
+        Diverged: ``chunk/<number>``: missing, damaged, cut off, out of order or malformed.
+    """
+    if read(len(FIRST_LINE)) != FIRST_LINE:
+        raise Diverged(0, "chunk/0", "an archive", "another file")
+    digest = sha256(FIRST_LINE).digest()
+    kind, number = None, 0
+    while kind is not Kind.END:
+        head = _whole(read, _HEAD_BYTES, number)
+        found, size_bytes = int.from_bytes(head[:4], "big"), int.from_bytes(head[5:], "big")
+        if found != number:
+            raise _damaged(number, f"number {number}", f"number {found}")
+        if size_bytes > CONTENT_BYTES_MAX:
+            raise _damaged(number, f"at most {CONTENT_BYTES_MAX} bytes", f"{size_bytes} bytes")
+        content = _whole(read, size_bytes, number)
+        digest = sha256(digest + head + content).digest()
+        said = _whole(read, _DIGEST_BYTES, number)
+        if said != digest:
+            raise _damaged(number, digest.hex(), said.hex())
+        kind = _kind_after(kind, head[4], number)
+        yield Chunk(number, kind, _message(kind, content, number))
+        number += 1
+    if read(1):
+        raise _damaged(number, "the end of the file", "more bytes")
+
+
+def _head(number: int, kind: int, size_bytes: int) -> bytes:
+    return number.to_bytes(4, "big") + bytes([kind]) + size_bytes.to_bytes(4, "big")
+
+
+def _whole(read: Callable[[int], bytes], size_bytes: int, number: int) -> bytes:
+    data = read(size_bytes) if size_bytes else b""
+    if len(data) != size_bytes:
+        raise _damaged(number, f"{size_bytes} bytes", f"the file ends after {len(data)}")
+    return data
+
+
+def _kind_after(before: Kind | None, found: int, number: int) -> Kind:
+    """The kind of a chunk behind one of another: head, blocks, leaves, end, in this order."""
+    if found not in _MESSAGES:
+        raise _damaged(number, "a chunk of a known kind", f"kind {found}")
+    kind = Kind(found)
+    is_first = before is None
+    if is_first != (kind is Kind.HEAD) or (before is not None and kind < before):
+        raise _damaged(number, "head, blocks, leaves, end in this order", f"{kind.name.lower()} here")
+    return kind
+
+
+def _message(kind: Kind, content: bytes, number: int) -> Any:
+    try:
+        return parse_canonical(_MESSAGES[kind], content, CONTENT_BYTES_MAX)
+    except (MalformedBytes, NotCanonical) as error:
+        raise _damaged(number, f"canonical {kind.name.lower()}", str(error)) from error
+
+
+def _damaged(number: int, expected: str, found: str) -> Diverged:
+    return Diverged(0, f"chunk/{number}", expected, found)

@@ -1,0 +1,375 @@
+"""Executing an archive's blocks again, each by the rules of its time.
+
+Source: docs/spec/audit.md, "Verification".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from icn.audit.v1 import archive_pb2
+from icn_chain.block import Block, parse_block
+from icn_chain.certificate import Certificate, VoteKind, parse_certificate
+from icn_chain.epochs import (
+    PROTOCOL_VERSION,
+    EpochSet,
+    ProofInvalid,
+    check_certificate,
+    check_finalization,
+    check_quorum,
+    read_chain,
+)
+from icn_chain.header import BlockHeader, parse_header
+from icn_chain.malformed import MalformedMessage
+from icn_chain.validator_set import parse_validator_set
+from icn_crypto.ed25519 import Verdict
+from icn_crypto.state_tree import state_key
+from icn_crypto.suites import SignedItem, verify_batch
+from icn_kit.errors import DomainError
+from icn_kit.genesis import Genesis
+from icn_machine.blocks.block_commit import initial_commit
+from icn_machine.blocks.branches import Branch, BranchCache
+from icn_machine.blocks.contract_engine import ContractEngine
+from icn_machine.blocks.execute_block import Executor, Halted
+from icn_machine.blocks.final_block import FinalBlock
+from icn_machine.blocks.transaction_cache import TransactionCache
+from icn_machine.blocks.validate_block import validate_block
+from icn_machine.genesis_state import first_header, genesis_records
+from icn_machine.leaves import encode_leaf
+from icn_machine.records import Namespace
+from icn_machine.validity import Moment
+
+from icn_audit.archive import BLOCKS_PER_CHUNK_MAX, LEAVES_PER_CHUNK_MAX, Kind, read_chunks
+from icn_audit.contracts import InProcessContracts
+from icn_audit.divergence import Diverged
+from icn_audit.state import BLOCKS_KEPT, ReplayedState
+
+_UNSEEN: Final = b"\0"
+"""In place of a certificate that only whoever executes for consensus keeps."""
+
+
+class Report(NamedTuple):
+    """What an archive shows."""
+
+    heights: int
+    transfers: int
+    state_root: bytes
+
+
+async def verify_archive(
+    read: Callable[[int], bytes],
+    genesis: Genesis,
+    *,
+    contracts: ContractEngine | None = None,
+    on_block: Callable[[int, int], None] = lambda _height, _last: None,
+) -> Report:
+    """Execute an archive again.
+
+    Args:
+        read: gives the next bytes of the file, as many as asked for unless it ends.
+        genesis: the verifier's own.
+        contracts: runs contracts; in this process where left out.
+        on_block: told of every block that held: its height and that of the last one.
+
+    Raises:
+        Diverged: the first thing that is not as the archive says.
+    """
+    auditor = Auditor(genesis, contracts or InProcessContracts(genesis.hash))
+    for chunk in read_chunks(read):
+        match chunk.kind:
+            case Kind.HEAD:
+                auditor.begin(chunk.message)
+            case Kind.BLOCKS:
+                _check_count(len(chunk.message.blocks), BLOCKS_PER_CHUNK_MAX, "blocks", chunk.number)
+                for archived in chunk.message.blocks:
+                    await auditor.add(archived)
+                    on_block(auditor.height, auditor.height_last)
+            case Kind.LEAVES:
+                _check_count(len(chunk.message.leaves), LEAVES_PER_CHUNK_MAX, "leaves", chunk.number)
+                auditor.compare(chunk.message.leaves, f"chunk/{chunk.number}")
+            case Kind.END:
+                return auditor.finish(chunk.message)
+    raise AssertionError("the last chunk is an end")
+
+
+def _check_count(count: int, count_max: int, what: str, number: int) -> None:
+    if not 1 <= count <= count_max:
+        raise Diverged(0, f"chunk/{number}", f"1 to {count_max} {what}", f"{count}")
+
+
+def leaf_name(namespace: Namespace, identifier: bytes) -> str:
+    """What a leaf is called in a divergence."""
+    return f"{namespace.name.lower()}/{identifier.hex()}"
+
+
+async def _verify(items: Sequence[SignedItem]) -> list[Verdict]:
+    """In batches, which do not tell who is valid with the cofactor only."""
+    return [Verdict.VALID if is_valid else Verdict.INVALID for is_valid in verify_batch(items)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A block that was executed, with the finality that came with it."""
+
+    header: BlockHeader
+    archived: archive_pb2.ArchivedBlock
+
+
+class Auditor:
+    """Takes what an archive holds, in its order."""
+
+    def __init__(self, genesis: Genesis, contracts: ContractEngine) -> None:
+        self._genesis = genesis
+        self._state = ReplayedState(
+            initial_commit(genesis, genesis_records(genesis), lambda root: first_header(genesis, root))
+        )
+        self._cache = TransactionCache(genesis.hash, verify=_verify)
+        self._branches = BranchCache()
+        self._executor = Executor(
+            genesis, self._state, self._cache, lambda _done: None, lambda _why: None, contracts=contracts
+        )
+        header = parse_header(genesis.hash, self._state.newest.header)
+        self._recent: deque[BlockHeader] = deque([header], maxlen=BLOCKS_KEPT)
+        self._last = _Accepted(header, archive_pb2.ArchivedBlock())
+        self._compared: set[tuple[int, bytes]] = set()
+        self._compared_last = b""
+        self._is_final = False
+        self.height_last = 0
+        """Of the archive, as its head says."""
+
+    @property
+    def height(self) -> int:
+        """Of the block executed last."""
+        return self._last.header.height
+
+    def begin(self, head: Any) -> None:
+        """Take the head."""
+        if head.genesis_hash != self._genesis.hash:
+            raise Diverged(0, "genesis", self._genesis.hash.hex(), head.genesis_hash.hex())
+        self.height_last = head.height
+
+    async def add(self, archived: archive_pb2.ArchivedBlock) -> None:
+        """Judge and execute the next block."""
+        height = self.height + 1
+        block = self._read(archived, height)
+        self._check_certificates(block)
+        await self._check_transactions(block)
+        await self._execute(block, archived)
+        self._recent.append(block.header)
+        self._last = _Accepted(block.header, archived)
+
+    def compare(self, leaves: Sequence[archive_pb2.ArchivedLeaf], key: str) -> None:
+        """Compare claimed leaves with those that came of executing."""
+        self._check_end()
+        for leaf in leaves:
+            try:
+                namespace = Namespace(leaf.namespace)
+            except ValueError:
+                raise Diverged(self.height, key, "a known namespace", f"{leaf.namespace}") from None
+            name = leaf_name(namespace, leaf.identifier)
+            place = state_key(namespace, leaf.identifier)
+            if place <= self._compared_last:
+                raise Diverged(self.height, name, "leaves ascending by state key", "one out of place")
+            self._compared_last = place
+            record = self._state.records.table(namespace).get(leaf.identifier)
+            expected = b"" if record is None else encode_leaf(namespace, record)
+            if record is None or expected != leaf.value:
+                raise Diverged(
+                    self.height, name, expected.hex() or "no leaf", leaf.value.hex() or "an empty leaf"
+                )
+            self._compared.add((namespace, leaf.identifier))
+
+    def finish(self, end: Any) -> Report:
+        """Take the end."""
+        self._check_end()
+        if end.blocks != self.height:
+            raise Diverged(self.height, "end", f"{self.height} blocks", f"{end.blocks}")
+        for namespace, identifier, record in self._state.records:
+            if (namespace, identifier) not in self._compared:
+                assert record is not None, "what is absent has no record"
+                expected = encode_leaf(namespace, record).hex()
+                raise Diverged(self.height, leaf_name(namespace, identifier), expected, "no leaf")
+        if end.leaves != len(self._compared):
+            raise Diverged(self.height, "end", f"{len(self._compared)} leaves", f"{end.leaves}")
+        return Report(self.height, self._state.transfers, self._state.newest.state_root)
+
+    # --- a block
+
+    def _read(self, archived: archive_pb2.ArchivedBlock, height: int) -> Block:
+        limits, parent = self._genesis.limits, self._last.header
+        try:
+            block = parse_block(
+                self._genesis.hash,
+                archived.block,
+                bytes_max=limits.bytes_max,
+                transactions_max=limits.transactions_max,
+            )
+        except MalformedMessage as error:
+            raise Diverged(
+                height, "header", "a block with the body that its header names", str(error)
+            ) from error
+        header = block.header
+        for name, expected, found in (
+            ("height", f"{height}", f"{header.height}"),
+            ("protocol version", f"{PROTOCOL_VERSION}", f"{header.protocol_version}"),
+            ("parent", parent.hash.hex(), header.parent.hex()),
+        ):
+            if expected != found:
+                raise Diverged(height, "header", f"{name} {expected}", f"{name} {found}")
+        if header.view <= parent.view:
+            raise Diverged(height, "header", f"a view above {parent.view}", f"view {header.view}")
+        if height > self.height_last:
+            raise Diverged(height, "head", f"{self.height_last} blocks", "more")
+        return block
+
+    def _check_certificates(self, block: Block) -> None:
+        header, parent = block.header, self._last.header
+        has_ended = header.epoch != parent.epoch
+        if has_ended:
+            self._check_final()
+        elif self._last.archived.finalization or self._last.archived.descendant_headers:
+            raise Diverged(parent.height, "certificate", "one at the end of an epoch only", "one")
+        executed_height = parent.executed_height
+        if block.recovery:
+            executed_height = parent.height
+        elif parent.height == 0:
+            if block.parent_certificate:
+                raise Diverged(header.height, "parent_certificate", "none behind genesis", "one")
+        else:
+            try:
+                deciding = self._deciding(parent)
+                check_certificate(
+                    block.parent_certificate, VoteKind.NOTARIZE, parent, deciding, self._genesis.hash
+                )
+            except ProofInvalid as fault:
+                raise Diverged(
+                    header.height, "parent_certificate", "a quorum's notarization of the parent", str(fault)
+                ) from fault
+        if block.finalization:
+            executed_height = self._check_carried(block, has_ended=has_ended)
+        if header.executed_height != executed_height:
+            raise Diverged(
+                header.height,
+                "header",
+                f"executed height {executed_height}",
+                f"executed height {header.executed_height}",
+            )
+
+    def _check_carried(self, block: Block, *, has_ended: bool) -> int:
+        """The height that the finalization in a block makes executed."""
+        header, parent = block.header, self._last.header
+        key, wanted = "finalization", "a quorum's finalization of an ancestor"
+        try:
+            certificate = parse_certificate(block.finalization)
+        except MalformedMessage as error:
+            raise Diverged(header.height, key, wanted, str(error)) from error
+        final = next((one for one in self._recent if one.height == certificate.height), None)
+        try:
+            if has_ended and certificate.height > parent.height:
+                # Of a block behind the edge block, which only carried its finality and is not in the chain.
+                self._check_behind(certificate, parent)
+                return parent.height
+            if final is None or certificate.height <= parent.executed_height:
+                raise ProofInvalid("", f"it is of height {certificate.height}")
+            check_finalization(block.finalization, final, self._deciding(final), self._genesis.hash)
+        except ProofInvalid as fault:
+            raise Diverged(header.height, key, wanted, str(fault)) from fault
+        return certificate.height
+
+    def _check_behind(self, certificate: Certificate, edge: BlockHeader) -> None:
+        deciding = self._deciding(edge)
+        if (
+            certificate.kind is not VoteKind.FINALIZE
+            or certificate.epoch != edge.epoch
+            or certificate.protocol_version != PROTOCOL_VERSION
+        ):
+            raise ProofInvalid("", "it is no finalization of the epoch that ended")
+        check_quorum(certificate, deciding, self._genesis.hash)
+
+    async def _check_transactions(self, block: Block) -> None:
+        header = block.header
+        branch = Branch(
+            header.executed_height,
+            tuple(one.hash for one in self._recent if one.height > header.executed_height),
+        )
+        try:
+            judged = await validate_block(
+                block.hash,
+                branch,
+                Moment(header.epoch, header.time_ms),
+                block.transactions,
+                recovery=block.recovery,
+                genesis=self._genesis,
+                state=self._state,
+                cache=self._cache,
+                branches=self._branches,
+            )
+        except DomainError as fault:
+            raise Diverged(
+                header.height, "transactions", "a branch that can be judged", str(fault)
+            ) from fault
+        if judged.reason:
+            raise Diverged(
+                header.height, "transactions", "valid transactions", f"{judged.reason}: {judged.message}"
+            )
+
+    async def _execute(self, block: Block, archived: archive_pb2.ArchivedBlock) -> None:
+        header = block.header
+        named = await self._state.block_at(header.executed_height)
+        if named is None:
+            raise Diverged(
+                header.height,
+                "header",
+                "a recent executed height",
+                f"executed height {header.executed_height}",
+            )
+        for key in ("state_root", "receipts_root", "log_root"):
+            expected, found = getattr(named, key), getattr(header, key)
+            if expected != found:
+                raise Diverged(header.height, key, expected.hex(), found.hex())
+        final = FinalBlock(
+            header.data,
+            block.transactions,
+            archived.finalization or _UNSEEN,
+            tuple(archived.descendant_headers),
+            block.parent_certificate,
+            block.recovery,
+        )
+        try:
+            await self._executor.execute(final)
+        except Halted as fault:
+            raise Diverged(header.height, "invariant", "all hold", str(fault)) from fault
+        except DomainError as fault:
+            raise Diverged(header.height, "header", "a block that may follow", str(fault)) from fault
+
+    # --- finality
+
+    def _deciding(self, header: BlockHeader) -> EpochSet:
+        """Who validates in the epoch of a header that was executed."""
+        return EpochSet(
+            header.epoch, parse_validator_set(self._state.validator_set(header.validator_set_hash))
+        )
+
+    def _check_end(self) -> None:
+        """No block follows."""
+        if self.height != self.height_last:
+            raise Diverged(self.height, "head", f"{self.height_last} blocks", f"{self.height}")
+        if not self._is_final:
+            self._check_final()
+            self._is_final = True
+
+    def _check_final(self) -> None:
+        """The block executed last is final by its own epoch's quorum."""
+        header, archived = self._last.header, self._last.archived
+        if header.height == 0:
+            return  # genesis is final by definition
+        try:
+            chain = read_chain(self._genesis.hash, header.data, archived.descendant_headers, "")
+            check_finalization(archived.finalization, chain[-1], self._deciding(header), self._genesis.hash)
+        except ProofInvalid as fault:
+            raise Diverged(
+                header.height, "certificate", "a quorum's finalization of the block", str(fault)
+            ) from fault

@@ -1,0 +1,171 @@
+"""An archive that says what happened holds; one that says anything else is found out, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from icn.audit.v1 import archive_pb2 as pb
+from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE, VOTE_KIND_NOTARIZE, Block, BlockHeader
+from icn.ledger.v1.state_pb2 import AccountLeaf
+from icn_audit.divergence import Diverged
+from icn_chain.block import transactions_root
+from icn_chain.certificate import certificate_digest
+from icn_machine.records import Namespace
+
+from libs.audit.tests.chain import Chain, verify, write
+from libs.machine.tests.certificates import certificate
+from libs.machine.tests.zone import Zone, make_zone
+
+Edit = Callable[[Block, BlockHeader], None]
+
+
+async def found(archive: bytes, zone: Zone) -> tuple[int, str]:
+    """Height and key of the divergence."""
+    with pytest.raises(Diverged) as caught:
+        await verify(archive, zone)
+    assert caught.value.expected != caught.value.found
+    return caught.value.height, caught.value.key
+
+
+def edited(chain: Chain, height: int, edit: Edit) -> bytes:
+    """The archive with one block changed and its header made to name the changed body; nobody signed it."""
+    block = Block.FromString(chain.blocks[height - 1].block)
+    header = BlockHeader.FromString(block.header)
+    edit(block, header)
+    header.transactions_root = transactions_root(block.transactions)
+    header.parent_certificate_digest = certificate_digest(block.parent_certificate)
+    header.finalization_digest = certificate_digest(block.finalization)
+    block.header = header.SerializeToString(deterministic=True)
+    blocks = list(chain.blocks)
+    blocks[height - 1] = pb.ArchivedBlock(block=block.SerializeToString(deterministic=True))
+    return write(chain.zone.genesis, blocks, chain.leaves())
+
+
+async def test_what_happened_holds(chain: Chain, zone: Zone) -> None:
+    report = await verify(chain.archive(), zone)
+    newest = chain.ledger.state.newest
+    posted = sum(len(commit.posted) for commit in chain.ledger.state.commits)  # type: ignore[attr-defined]
+    assert (report.heights, report.transfers, report.state_root) == (newest.height, posted, newest.state_root)
+    assert report.transfers > 20
+
+
+async def test_an_archive_of_genesis_alone_holds(zone: Zone) -> None:
+    chain = Chain(zone)
+    report = await verify(write(zone.genesis, [], chain.leaves()), zone)
+    assert (report.heights, report.transfers) == (0, 0)
+
+
+async def test_another_zone_s_archive_is_refused(chain: Chain) -> None:
+    other = make_zone({"state_leaves": 7})
+    assert await found(chain.archive(), other) == (0, "genesis")
+
+
+@pytest.mark.parametrize(
+    ("edit", "key"),
+    [
+        (lambda block, _: block.transactions.append(b"no transaction"), "transactions"),
+        (lambda block, _: block.transactions.append(block.transactions[0]), "transactions"),
+        (lambda _, header: setattr(header, "state_root", bytes(32)), "state_root"),
+        (lambda _, header: setattr(header, "receipts_root", bytes(32)), "receipts_root"),
+        (lambda _, header: setattr(header, "log_root", bytes(32)), "log_root"),
+        (lambda _, header: setattr(header, "parent", bytes(32)), "header"),
+        (lambda _, header: setattr(header, "height", header.height + 1), "header"),
+        (lambda _, header: setattr(header, "view", header.view - 1), "header"),
+        (lambda _, header: setattr(header, "time_ms", header.time_ms - 5_000), "header"),
+        (lambda _, header: setattr(header, "protocol_version", 2), "header"),
+        (lambda _, header: setattr(header, "executed_height", header.executed_height - 1), "header"),
+        (lambda block, _: setattr(block, "parent_certificate", b""), "parent_certificate"),
+        (lambda block, _: setattr(block, "finalization", b"none"), "finalization"),
+    ],
+)
+async def test_a_block_that_breaks_a_rule_is_named(chain: Chain, zone: Zone, edit: Edit, key: str) -> None:
+    assert await found(edited(chain, 12, edit), zone) == (12, key)
+
+
+async def test_a_transaction_that_its_signer_never_signed_is_found(chain: Chain, zone: Zone) -> None:
+    """A quorum of validators may agree on what it likes, but cannot sign for a member."""
+
+    def forge(block: Block, _header: BlockHeader) -> None:
+        data = bytearray(block.transactions[0])
+        data[-1] ^= 1  # of the signature
+        block.transactions[0] = bytes(data)
+
+    height, key = await found(edited(chain, 2, forge), zone)
+    assert (height, key) == (2, "transactions")
+
+
+@pytest.mark.parametrize("seats", [range(2), [0, 0, 1]])
+async def test_less_than_a_quorum_makes_nothing_final(zone: Zone, seats: list[int]) -> None:
+    chain = Chain(zone)
+    await chain.add()
+    await chain.add()
+    chain.certify()
+    chain.blocks[-1].finalization = certificate(zone, VOTE_KIND_FINALIZE, chain.headers[-1], seats)
+    assert await found(write(zone.genesis, chain.blocks, chain.leaves()), zone) == (2, "certificate")
+
+
+async def test_less_than_a_quorum_notarizes_nothing(zone: Zone) -> None:
+    chain = Chain(zone)
+    await chain.add()
+    await chain.add(signers=range(2))
+    assert await found(chain.archive(), zone) == (2, "parent_certificate")
+
+
+async def test_a_notarization_is_no_finalization(zone: Zone) -> None:
+    chain = Chain(zone)
+    await chain.add()
+    chain.blocks[-1].finalization = certificate(zone, VOTE_KIND_NOTARIZE, chain.headers[-1])
+    assert await found(write(zone.genesis, chain.blocks, chain.leaves()), zone) == (1, "certificate")
+
+
+async def test_the_end_of_an_epoch_needs_its_own_finality(chain: Chain, zone: Zone) -> None:
+    edge = next(place for place, block in enumerate(chain.blocks) if block.finalization)
+    chain.blocks[edge].finalization = b""
+    assert await found(chain.archive(), zone) == (edge + 1, "certificate")
+
+
+async def test_finality_has_its_place_and_no_other(chain: Chain, zone: Zone) -> None:
+    """Otherwise there would be bytes that nobody looks at."""
+    chain.blocks[3].finalization = certificate(zone, VOTE_KIND_FINALIZE, chain.headers[3])
+    assert await found(chain.archive(), zone) == (4, "certificate")
+
+
+async def test_a_claimed_balance_is_named_with_what_it_should_be(chain: Chain, zone: Zone) -> None:
+    leaves = chain.leaves()
+    leaf = next(leaf for leaf in leaves if leaf.namespace == Namespace.ACCOUNT)
+    account = AccountLeaf.FromString(leaf.value)
+    before = leaf.value
+    account.balance_minor += 1
+    leaf.value = account.SerializeToString(deterministic=True)
+    chain.certify()
+    with pytest.raises(Diverged) as caught:
+        await verify(write(zone.genesis, chain.blocks, leaves), zone)
+    divergence = caught.value
+    assert (divergence.height, divergence.key) == (len(chain.blocks), f"account/{account.account.hex()}")
+    assert (divergence.expected, divergence.found) == (before.hex(), leaf.value.hex())
+
+
+async def test_leaves_that_are_missing_invented_or_out_of_order_are_named(chain: Chain, zone: Zone) -> None:
+    leaves = chain.leaves()
+    chain.certify()
+    last = leaves[-1]
+    name = f"{Namespace(last.namespace).name.lower()}/{last.identifier.hex()}"
+    height = len(chain.blocks)
+    assert await found(write(zone.genesis, chain.blocks, leaves[:-1]), zone) == (height, name)
+    assert await found(write(zone.genesis, chain.blocks, [*leaves, last]), zone) == (height, name)
+    invented = pb.ArchivedLeaf(namespace=3, identifier=bytes(16), value=b"")
+    _, key = await found(write(zone.genesis, chain.blocks, [invented, *leaves]), zone)
+    assert key == f"account/{bytes(16).hex()}"
+    unknown = pb.ArchivedLeaf(namespace=999)
+    _, key = await found(write(zone.genesis, chain.blocks, [unknown, *leaves]), zone)
+    assert key.startswith("chunk/")
+
+
+async def test_more_or_fewer_blocks_than_the_head_says_are_noticed(chain: Chain, zone: Zone) -> None:
+    chain.certify()
+    height = len(chain.blocks)
+    short = write(zone.genesis, chain.blocks, chain.leaves(), height=height + 1)
+    assert (await found(short, zone))[1] == "head"
+    long = write(zone.genesis, chain.blocks, chain.leaves(), height=height - 1)
+    assert (await found(long, zone))[1] == "head"

@@ -1,0 +1,107 @@
+"""`icn audit`: an archive of everything that was agreed, and its check with nothing but the genesis file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from icn_client.cli.common import DataOption, command_group, platform_directory, with_connection
+from icn_client.cli.output import EXIT_REFUSED, Progress, Refused, UsageError, print_json, progress, say
+from icn_client.cli.proofs import GenesisOption, read_genesis
+
+_EXAMPLES = """\b
+Examples:
+  icn audit export --out archive.icn
+  icn audit verify archive.icn --genesis genesis.json
+"""
+_EXPORT_EXAMPLES = """\b
+Examples:
+  icn audit export --out archive.icn
+"""
+_VERIFY_EXAMPLES = """\b
+Examples:
+  icn audit verify archive.icn --genesis genesis.json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("Archives of all blocks, and their check offline.", _EXAMPLES)
+    group.command("export", epilog=_EXPORT_EXAMPLES)(export)
+    group.command("verify", epilog=_VERIFY_EXAMPLES)(verify)
+    app.add_typer(group, name="audit")
+
+
+def export(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.", readable=False)],
+    data: DataOption = None,
+) -> None:
+    """Write everything that the zone has agreed on by now into one file."""
+    from icn_client.archiving import write_archive
+
+    directory = platform_directory(data)
+    if out.exists():
+        raise UsageError(f"{out} is there already")
+    try:
+        with out.open("xb+") as file, progress("blocks") as shown:
+            tell = _telling(shown)
+            made = with_connection(directory, lambda connection: write_archive(connection, file, tell))
+    except OSError as error:
+        raise Refused(f"{out}: {error.strerror}", "FILE_UNWRITABLE") from None
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+    say(f"{out}: {made.heights} blocks, {made.leaves} leaves, {made.size_bytes} bytes")
+    say(f"check it with: icn audit verify {out} --genesis GENESIS")
+
+
+def verify(
+    archive: Annotated[
+        Path, typer.Argument(metavar="ARCHIVE", help="As `icn audit export` writes it.", readable=False)
+    ],
+    genesis: GenesisOption,
+) -> None:
+    """Execute all blocks again, offline, and compare. Exit 0 when everything is as it says, 1 when not."""
+    import asyncio
+
+    from icn_audit.divergence import Diverged
+    from icn_audit.verify import verify_archive
+
+    zone = read_genesis(genesis)
+    found: dict[str, Any]
+    try:
+        with archive.open("rb") as file, progress("blocks") as shown:
+            report = asyncio.run(verify_archive(file.read, zone, on_block=_telling(shown)))
+    except OSError as error:
+        raise Refused(f"{archive}: {error.strerror}", "FILE_UNREADABLE") from None
+    except Diverged as divergence:
+        found = {
+            "valid": False,
+            "divergence": {
+                "height": divergence.height,
+                "key": divergence.key,
+                "expected": divergence.expected,
+                "found": divergence.found,
+            },
+        }
+        print_json(found)
+        say(f"icn: not valid: {divergence}")
+        raise SystemExit(EXIT_REFUSED) from None
+    found = {
+        "valid": True,
+        "heights": report.heights,
+        "transfers": report.transfers,
+        "state_root": report.state_root.hex(),
+    }
+    print_json(found)
+    say(f"icn: {report.heights} blocks and {report.transfers} transfers are as they say")
+
+
+def _telling(shown: Progress) -> Callable[[int, int], None]:
+    def tell(height: int, last: int) -> None:
+        shown.tell("blocks", height, last)
+
+    return tell

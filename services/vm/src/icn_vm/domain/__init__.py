@@ -1,1 +1,0 @@
-"""Values, rules and state transitions; pure."""
