@@ -422,8 +422,10 @@ class FakeZone:
                 counter_account=counter,
                 amount_minor=signed_amount,
                 balance_minor=leaf.balance_minor,
+                kind=state.POSTING_KIND_TRANSFER,
             )
             postings.append(posting)
+            leaf.entries += 1
             self.entries.setdefault(account, []).append(
                 ledger.Entry(
                     height=len(self.blocks),
@@ -431,6 +433,7 @@ class FakeZone:
                     transaction_id=name,
                     posting=posting,
                     block_time_ms=GENESIS_TIME_MS + 1_000 * len(self.blocks),
+                    number=leaf.entries,
                 )
             )
         receipt = state.Receipt(transaction_id=name, status=state.RECEIPT_STATUS_APPLIED, postings=postings)

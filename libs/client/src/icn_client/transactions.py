@@ -300,11 +300,18 @@ def set_floor(account: bytes, floor_minor: int) -> Message:
     return Message(set_floor=SetFloor(account=account, floor_minor=floor_minor))
 
 
-def transfer(source: bytes, destination: bytes, amount_minor: int, memo_hash: bytes = b"") -> Message:
-    """Moves credit; the acting principal owns the source."""
+def transfer(
+    source: bytes, destination: bytes, amount_minor: int, memo_hash: bytes = b"", reference: bytes = b""
+) -> Message:
+    """Moves credit; the acting principal owns the source. ``reference`` (at most 32 bytes) is the signer's
+    word, such as the id of a transaction that this one gives back."""
     return Message(
         transfer=Transfer(
-            source=source, destination=destination, amount_minor=amount_minor, memo_hash=memo_hash
+            source=source,
+            destination=destination,
+            amount_minor=amount_minor,
+            memo_hash=memo_hash,
+            reference=reference,
         )
     )
 

@@ -59,6 +59,8 @@ def test_a_balance_is_proven_from_genesis_over_two_epochs(handed_over: ProofFile
             "held_minor": "0",
             "floor_minor": "-50000",
             "given_minor": "0",
+            "entries": "0",
+            "entries_hash": "",
         },
         "height": 5,
         "trust": "genesis",

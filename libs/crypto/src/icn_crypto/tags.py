@@ -10,6 +10,8 @@ TRANSACTION: Final = "icn/transaction/v1"
 """Signing a transaction's body."""
 TRANSACTION_ID: Final = "icn/transaction-id/v1"
 """A transaction's id: hash of the body, signatures left out."""
+ENTRY: Final = "icn/entry/v1"
+"""Hash in the chain of an account's entries."""
 BLOCK: Final = "icn/block/v1"
 """Hash of a block header."""
 PROPOSAL: Final = "icn/proposal/v1"
@@ -72,6 +74,7 @@ MARKETPLACE_ID: Final = "icn/marketplace-id/v1"
 ALL: Final = (
     TRANSACTION,
     TRANSACTION_ID,
+    ENTRY,
     BLOCK,
     PROPOSAL,
     NOTARIZE,

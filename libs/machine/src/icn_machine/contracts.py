@@ -250,6 +250,7 @@ def _move_funds(
             destination=destination,
             amount_minor=transfer.amount_minor,
             memo_hash=transfer.memo_hash,
+            reference=transfer.reference,
         )
 
 

@@ -35,6 +35,9 @@ class Movement(NamedTuple):
     memo_hash: bytes
     hold: bytes
     """Empty for a transfer."""
+    kind: int
+    """`entries.PostingKind`."""
+    reference: bytes
 
 
 class ContractResult(NamedTuple):

@@ -25,6 +25,7 @@ from icn_machine.controllers import (
 )
 from icn_machine.decisions import enact_decision
 from icn_machine.duty import duty_identifier
+from icn_machine.entries import EntryChain
 from icn_machine.equivocations import record_equivocation
 from icn_machine.events import (
     AccountOpened,
@@ -220,6 +221,14 @@ class BlockExecution:
         """What the block left."""
         receipts = [receipt for receipt in self._receipts if receipt is not None]
         assert len(receipts) == len(self._receipts), "every contract transaction was settled"
+        context, working = self._context, self._working
+        EntryChain(context.zone.genesis_hash).link(
+            working.events,
+            working.now.accounts,
+            [receipt.transaction_id for receipt in receipts],
+            context.height,
+            context.time_ms,
+        )
         return BlockOutcome(self._context, receipts, self._working)
 
 
@@ -285,6 +294,7 @@ def _transfer(
         destination=destination,
         amount_minor=message.amount_minor,
         memo_hash=message.memo_hash,
+        reference=message.reference,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from icn_machine import refusals
+from icn_machine.entries import PostingKind
 from icn_machine.events import HoldCaptured, HoldPlaced, HoldReleased
 from icn_machine.limits import HOLD_AHEAD_MS_MAX, QUANTITY_MAX
 from icn_machine.messages import CaptureHold, PlaceHold, Transaction, VoidHold
@@ -91,6 +92,7 @@ def capture_hold(
         amount_minor=message.amount_minor,
         captured_minor=message.amount_minor,
         hold=hold.hold,
+        kind=PostingKind.CAPTURE,
     )
     working.events.append(HoldCaptured(index, hold, message.amount_minor))
 

@@ -24,22 +24,25 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     """Check that a block's changes keep every sum.
 
     Raises:
-        InvariantBroken: Σ balances of a unit moved, held is not the sum of the holds, a balance or what was
-            given changed by something else than its postings, receipts and transactions differ in number, a
-            recovery is not by the guardian of the controller, or as `check_institutions` and
-            `check_validators`.
+        InvariantBroken: Σ balances of a unit moved, held is not the sum of the holds, a balance, what was
+            given or the number of entries changed by something else than postings, receipts and transactions
+            differ in number, a recovery is not by the guardian of the controller, or as `check_institutions`
+            and `check_validators`.
     """
     if len(outcome.receipts) != transactions:
         raise InvariantBroken(f"{len(outcome.receipts)} receipts for {transactions} transactions")
     before = outcome.working.loaded
     posted: dict[bytes, int] = defaultdict(int)
     given: dict[bytes, int] = defaultdict(int)
+    sides: dict[bytes, int] = defaultdict(int)
     for event in outcome.working.events:
         if type(event) is Movement:
-            _, _, source, destination, _, amount_minor, _, _, _, _ = event
+            _, _, source, destination, _, amount_minor, *_ = event
             posted[source] -= amount_minor
             posted[destination] += amount_minor
             given[source] += amount_minor
+            sides[source] += 1
+            sides[destination] += 1
     held: dict[bytes, int] = defaultdict(int)
     for identifier, hold in changes.holds.items():
         previous = before.holds[identifier]
@@ -51,8 +54,10 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     for identifier, account in changes.accounts.items():
         if account is None:
             raise InvariantBroken(f"account {identifier.hex()} is gone")
-        _, _, _, balance_before, held_before, _, given_before = before.accounts[identifier] or _NO_ACCOUNT
-        _, _, unit, balance_minor, held_minor, _, given_minor = account
+        _, _, _, balance_before, held_before, _, given_before, entries_before, _ = (
+            before.accounts[identifier] or _NO_ACCOUNT
+        )
+        _, _, unit, balance_minor, held_minor, _, given_minor, entries, _ = account
         moved = balance_minor - balance_before
         sums[unit] += moved
         _check_account(account)
@@ -63,6 +68,7 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
             given_after = QUANTITY_MAX
         if given_minor != given_after:
             raise InvariantBroken(f"{identifier.hex()} has given {given_minor}, not its debits")
+        _check_entries(identifier, entries - entries_before, sides.get(identifier, 0))
         if held_minor - held_before != held.pop(identifier, 0):
             raise InvariantBroken(f"held of {identifier.hex()} is not the sum of its holds")
     _check_rest("postings", posted)
@@ -98,6 +104,11 @@ def check_state(
             raise InvariantBroken(f"held of {account.account.hex()} is not the sum of its holds")
     _check_rest("holds", held)
     _check_sums(sums)
+
+
+def _check_entries(identifier: bytes, made: int, posted: int) -> None:
+    if made != posted:
+        raise InvariantBroken(f"{identifier.hex()} has {made} entries more, and {posted} postings")
 
 
 def _check_account(account: Account) -> None:

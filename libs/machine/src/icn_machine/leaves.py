@@ -134,7 +134,7 @@ def _decode_unit(leaf: bytes) -> Unit:
 
 
 def _encode_account(account: Account) -> bytes:
-    identifier, owner, unit, balance_minor, held_minor, floor_minor, given_minor = account
+    identifier, owner, unit, balance_minor, held_minor, floor_minor, given_minor, entries, chain = account
     return b"".join(
         (
             b"\x0a\x10",
@@ -147,6 +147,7 @@ def _encode_account(account: Account) -> bytes:
             b"\x28" + unsigned(held_minor) if held_minor else b"",
             b"\x30" + signed(floor_minor) if floor_minor else b"",
             b"\x38" + unsigned(given_minor) if given_minor else b"",
+            b"\x40" + unsigned(entries) + b"\x4a\x20" + chain if entries else b"",
         )
     )
 
@@ -161,6 +162,8 @@ def _decode_account(leaf: bytes) -> Account:
         message.held_minor,
         message.floor_minor,
         message.given_minor,
+        message.entries,
+        message.entries_hash,
     )
 
 

@@ -71,6 +71,8 @@ class Transfer(NamedTuple):
     destination: bytes
     amount_minor: int
     memo_hash: bytes
+    reference: bytes = b""
+    """The signer's word; at most 32 bytes."""
 
 
 class PlaceHold(NamedTuple):

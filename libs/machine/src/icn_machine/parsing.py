@@ -21,6 +21,7 @@ from icn_crypto.suites import PUBLIC_KEY_BYTES, Suite, key_id
 
 from icn_machine import contract_messages, limits, parsing_institutions, parsing_seats
 from icn_machine.contract_parsing import contract_readers, lone_contract_message
+from icn_machine.entries import REFERENCE_BYTES_MAX
 from icn_machine.messages import (
     KIND_NUMBERS,
     LEAF_MAKERS,
@@ -215,11 +216,15 @@ def _message(message: transaction_pb2.Message, genesis_hash: bytes) -> Message:
 
 
 def _transfer(message: transaction_pb2.Transfer) -> Transfer:
-    value = Transfer(message.source, message.destination, message.amount_minor, message.memo_hash)
+    value = Transfer(
+        message.source, message.destination, message.amount_minor, message.memo_hash, message.reference
+    )
     check_two_accounts(value.source, value.destination)
     check_amount(value.amount_minor)
     if value.memo_hash and len(value.memo_hash) != limits.DIGEST_BYTES:
         raise Malformed(f"memo_hash has {len(value.memo_hash)} bytes, must have none or 32")
+    if len(value.reference) > REFERENCE_BYTES_MAX:
+        raise Malformed(f"reference has {len(value.reference)} bytes, at most {REFERENCE_BYTES_MAX}")
     return value
 
 

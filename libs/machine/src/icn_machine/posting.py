@@ -12,6 +12,7 @@ from icn_chain.epochs import GenesisFacts
 from icn_chain.validator_set import ValidatorSet
 
 from icn_machine import refusals
+from icn_machine.entries import PostingKind
 from icn_machine.events import Movement
 from icn_machine.limits import QUANTITY_MAX
 from icn_machine.messages import PlaceHold, Transaction, Transfer
@@ -106,10 +107,12 @@ def post(
     captured_minor: int = 0,
     memo_hash: bytes = b"",
     hold: bytes = b"",
+    kind: PostingKind = PostingKind.TRANSFER,
+    reference: bytes = b"",
 ) -> None:
     """Debit the source and credit the destination; of the debit ``captured_minor`` was held before."""
     accounts = working.now.accounts
-    debtor, debtor_owner, unit, balance_minor, held_minor, floor_minor, given_minor = source
+    debtor, debtor_owner, unit, balance_minor, held_minor, floor_minor, given_minor, *chain = source
     creditor, creditor_owner, _, credited_minor, *creditor_rest = destination
     source_balance_minor = balance_minor - amount_minor
     destination_balance_minor = credited_minor + amount_minor
@@ -118,9 +121,10 @@ def post(
     given_minor += amount_minor
     if given_minor > QUANTITY_MAX:  # noqa: PLR1730 - min costs twice as much
         given_minor = QUANTITY_MAX
-    debited = (debtor, debtor_owner, unit, source_balance_minor, held_minor, floor_minor, given_minor)
+    debited = (debtor, debtor_owner, unit, source_balance_minor, held_minor, floor_minor, given_minor, *chain)
     credited = (creditor, creditor_owner, unit, destination_balance_minor, *creditor_rest)
     working.put(accounts, debtor, new_tuple(Account, debited))
     working.put(accounts, creditor, new_tuple(Account, credited))
     moved = (debtor, creditor, unit, amount_minor, source_balance_minor, destination_balance_minor)
-    working.events.append(new_tuple(Movement, (index, transaction.payer, *moved, memo_hash, hold)))
+    said = (memo_hash, hold, kind, reference)
+    working.events.append(new_tuple(Movement, (index, transaction.payer, *moved, *said)))

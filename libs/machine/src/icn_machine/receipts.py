@@ -8,12 +8,14 @@ from typing import NamedTuple
 from icn.ledger.v1 import state_pb2
 from icn_crypto.merkle_log import root_of
 
+from icn_machine.entries import PostingKind
 from icn_machine.events import ContractResult, Event, Movement, Receipt
 from icn_machine.records import new_tuple
 from icn_machine.wire import signed
 
 _LENGTHS = tuple(bytes((length,)) for length in range(128))
 """No posting is longer."""
+_KINDS = {int(kind): bytes((0x28, kind)) for kind in PostingKind}
 
 
 class Posted(NamedTuple):
@@ -29,7 +31,7 @@ def encode_postings(events: Sequence[Event]) -> list[Posted]:
     posted = []
     for event in events:
         if type(event) is Movement:
-            _, _, source, destination, _, amount_minor, source_minor, destination_minor, _, _ = event
+            _, _, source, destination, _, amount_minor, source_minor, destination_minor, _, _, kind, _ = event
             debit: tuple[bytes, ...] = (
                 b"\x0a\x10",
                 source,
@@ -50,7 +52,8 @@ def encode_postings(events: Sequence[Event]) -> list[Posted]:
                 debit += (b"\x20", signed(source_minor))
             if destination_minor:
                 credit += (b"\x20", signed(destination_minor))
-            posted.append(new_tuple(Posted, (event, b"".join(debit), b"".join(credit))))
+            made = _KINDS[kind]
+            posted.append(new_tuple(Posted, (event, b"".join(debit) + made, b"".join(credit) + made)))
     return posted
 
 

@@ -166,6 +166,10 @@ class Account(NamedTuple):
     """Lowest balance − held a voluntary debit may leave."""
     given_minor: int = 0
     """Sum of everything ever debited, at most 2^62."""
+    entries: int = 0
+    """How many it has had."""
+    entries_hash: bytes = b""
+    """Chain over all of them (`entries`); empty while there is none."""
 
 
 class Hold(NamedTuple):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from icn_machine.entries import PostingKind
 from icn_machine.events import Movement
 from icn_machine.execution import BlockExecution, BlockOutcome
 from icn_machine.invariants import check_block, check_state
 from icn_machine.limits import QUANTITY_MAX
-from icn_machine.posting import BlockContext
+from icn_machine.posting import BlockContext, ZoneFacts
 from icn_machine.records import (
     Account,
     Contract,
@@ -20,13 +21,25 @@ from icn_machine.records import (
 )
 from icn_machine.refusals import InvariantBroken
 
-from libs.machine.tests.zone import identifier
+from libs.machine.tests.zone import identifier, make_zone
 
+CHAIN = bytes(32)
 UNIT, A, B, HOLD = (identifier(name) for name in ("unit", "a", "b", "hold"))
 
 
 def account(name: bytes, balance_minor: int = 0, held_minor: int = 0) -> Account:
-    return Account(name, identifier("owner"), UNIT, balance_minor, held_minor, -100, max(0, -balance_minor))
+    given_minor, entries = max(0, -balance_minor), int(balance_minor != 0)
+    return Account(
+        name,
+        identifier("owner"),
+        UNIT,
+        balance_minor,
+        held_minor,
+        -100,
+        given_minor,
+        entries,
+        CHAIN if entries else b"",
+    )
 
 
 def hold(remaining_minor: int) -> Hold:
@@ -34,11 +47,12 @@ def hold(remaining_minor: int) -> Hold:
 
 
 def movement(amount_minor: int) -> Movement:
-    return Movement(0, b"", A, B, UNIT, amount_minor, 0, 0, b"", b"")
+    return Movement(0, b"", A, B, UNIT, amount_minor, 0, 0, b"", b"", PostingKind.TRANSFER, b"")
 
 
 def outcome(loaded: RecordTables, changed: RecordTables, *movements: Movement) -> BlockOutcome:
-    made = BlockExecution(BlockContext(1, 0, 1), loaded).finish()
+    zone = ZoneFacts(make_zone().genesis, {})
+    made = BlockExecution(BlockContext(1, 0, 1, zone=zone), loaded).finish()
     for namespace, identifier_, record in changed:
         made.working.now.put(namespace, identifier_, record)
     made.working.events.extend(movements)
@@ -94,6 +108,13 @@ def test_balances_that_moved_together_without_a_posting_are_found() -> None:
     changed = RecordTables(accounts={A: account(A, -5), B: account(B, 5)})
     with pytest.raises(InvariantBroken, match="not by its postings"):
         check(two_accounts(), changed)
+
+
+@pytest.mark.parametrize("entries", [0, 2])
+def test_more_or_fewer_entries_than_postings_are_found(entries: int) -> None:
+    changed = RecordTables(accounts={A: account(A, -5)._replace(entries=entries), B: account(B, 5)})
+    with pytest.raises(InvariantBroken, match=f"{entries} entries more, and 1 postings"):
+        check(two_accounts(), changed, movement(5))
 
 
 def test_a_posting_without_a_change_is_found() -> None:

@@ -9,6 +9,7 @@ from icn.ledger.v1 import state_pb2, transaction_pb2
 from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash
 from icn_crypto.suites import Suite
 from icn_crypto.wire import parse_canonical
+from icn_machine.entries import PostingKind
 from icn_machine.events import ContractResult, Movement, Receipt
 from icn_machine.genesis_state import genesis_records
 from icn_machine.leaves import controller_head, decode_leaf, encode_leaf
@@ -84,7 +85,11 @@ records = st.one_of(
     ),
     st.tuples(
         st.just(Namespace.ACCOUNT),
-        st.builds(Account, ids, ids, ids, balances, quantities, balances, quantities),
+        st.builds(
+            lambda chain, *fields: Account(*fields, *chain),
+            st.just((0, b"")) | st.tuples(st.integers(1, 2**62), st.binary(min_size=32, max_size=32)),
+            *(ids, ids, ids, balances, quantities, balances, quantities),
+        ),
     ),
     st.tuples(st.just(Namespace.HOLD), st.builds(Hold, ids, ids, ids, quantities, quantities, ids)),
     st.tuples(
@@ -277,28 +282,35 @@ _BALANCES = st.integers(-(2**62), 2**62)
 
 @given(
     amounts=st.lists(
-        st.tuples(st.integers(0, 2), st.integers(1, 2**62), _BALANCES | st.just(0), _BALANCES | st.just(0))
+        st.tuples(
+            st.integers(0, 2),
+            st.integers(1, 2**62),
+            _BALANCES | st.just(0),
+            _BALANCES | st.just(0),
+            st.sampled_from(PostingKind),
+        )
     )
 )
 def test_receipts_hold_the_postings_of_their_transactions_in_order(
-    amounts: list[tuple[int, int, int, int]],
+    amounts: list[tuple[int, int, int, int, PostingKind]],
 ) -> None:
     movements = [
-        Movement(index, b"", b"a" * 16, b"b" * 16, b"", amount, ours, theirs, b"", b"")
-        for index, amount, ours, theirs in amounts
+        Movement(index, b"", b"a" * 16, b"b" * 16, b"", amount, ours, theirs, b"", b"", kind, b"")
+        for index, amount, ours, theirs, kind in amounts
     ]
     result = ContractResult(7)
     receipts = [Receipt(bytes([n]) * 32, "", 0, (), None if n < 2 else result) for n in range(3)]
     encoded = encode_receipts(receipts, encode_postings(movements))
     for n, receipt in enumerate(encoded):
         message = parse_canonical(state_pb2.Receipt, receipt, 100_000)
-        assert [(one.account, one.amount_minor, one.balance_minor) for one in message.postings] == [
+        found = [(one.account, one.amount_minor, one.balance_minor, one.kind) for one in message.postings]
+        assert found == [
             posting
             for movement in movements
             if movement.transaction_index == n
             for posting in (
-                (b"a" * 16, -movement.amount_minor, movement.source_balance_minor),
-                (b"b" * 16, movement.amount_minor, movement.destination_balance_minor),
+                (b"a" * 16, -movement.amount_minor, movement.source_balance_minor, movement.kind),
+                (b"b" * 16, movement.amount_minor, movement.destination_balance_minor, movement.kind),
             )
         ]
         assert message.contract.fuel_used == (7 if n == 2 else 0)

@@ -43,6 +43,7 @@ PrincipalArgument = Annotated[str, typer.Argument(metavar="PRINCIPAL", help="Id 
 ENTRIES_DEFAULT = 20
 ENTRIES_MAX = 500
 MEMO_SALT_BYTES = 16
+REFERENCE_BYTES_MAX = 32
 
 _EXAMPLES = """\b
 Examples:
@@ -312,14 +313,20 @@ def entries(
                     "balance_minor": str(entry.posting.balance_minor),
                     "memo_hash": entry.memo_hash.hex(),
                     "block_time_ms": str(entry.block_time_ms),
+                    "number": str(entry.number),
+                    "kind": _posting_kind(entry),
+                    "reference": entry.reference.hex(),
+                    "hold": entry.hold.hex(),
                 }
             )
         return
     table(
-        ("height", "amount", "balance", "with"),
+        ("number", "height", "kind", "amount", "balance", "with"),
         [
             (
+                str(entry.number),
                 str(entry.height),
+                _posting_kind(entry),
                 show_amount(entry.posting.amount_minor, unit.scale),
                 show_amount(entry.posting.balance_minor, unit.scale),
                 entry.posting.counter_account.hex(),
@@ -403,6 +410,14 @@ def pay(  # noqa: PLR0917 - one parameter per option
     memo: Annotated[
         str | None, typer.Option("--memo", help="Stays with you; only a salted hash goes on the chain.")
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            metavar="HEX",
+            help="Goes on the chain, at most 32 bytes: such as the transaction that this one gives back.",
+        ),
+    ] = None,
     keystore: KeystoreOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -416,6 +431,7 @@ def pay(  # noqa: PLR0917 - one parameter per option
     identity = open_identity(acting, keystore, directory)
     salt = secrets.token_bytes(MEMO_SALT_BYTES)
     memo_hash = b"" if memo is None else hashlib.sha256(salt + memo.encode()).digest()
+    word = b"" if reference is None else _reference(reference)
 
     async def work(connection: Connection) -> tuple[Any, Any, Any]:
         target = await connection.account(destination)
@@ -424,7 +440,7 @@ def pay(  # noqa: PLR0917 - one parameter per option
         if minor < 1:
             raise UsageError("AMOUNT: must be more than zero")
         paying = payer or await _only_account(connection, identity.principal, target.leaf.unit)
-        message = transactions.transfer(paying, destination, minor, memo_hash)
+        message = transactions.transfer(paying, destination, minor, memo_hash, word)
         outcome, receipt = await perform_as(connection, identity, [message])
         return unit, outcome, receipt
 
@@ -440,6 +456,22 @@ def pay(  # noqa: PLR0917 - one parameter per option
         shown["memo_salt"] = salt.hex()
     text = f"paid {show_amount(-posting.amount_minor, unit.scale)} {unit.code}, balance now "
     print_done(outcome, as_json, shown, text + show_amount(posting.balance_minor, unit.scale))
+
+
+def _posting_kind(entry: Any) -> str:
+    from icn.ledger.v1.state_pb2 import PostingKind
+
+    return PostingKind.Name(entry.posting.kind).removeprefix("POSTING_KIND_").lower()
+
+
+def _reference(text: str) -> bytes:
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        raise UsageError(f"--reference: {text[:80]!r} is not hexadecimal") from None
+    if not 1 <= len(found) <= REFERENCE_BYTES_MAX:
+        raise UsageError(f"--reference: {len(found)} bytes, allowed 1 to {REFERENCE_BYTES_MAX}")
+    return found
 
 
 async def _only_account(connection: Connection, owner: bytes, unit: bytes) -> bytes:

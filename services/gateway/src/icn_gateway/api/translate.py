@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from google.protobuf.message import DecodeError
 from icn.consensus.v1.block_pb2 import BlockHeader as HeaderMessage
@@ -22,6 +22,10 @@ from icn_gateway.domain.outcome import Outcome, OutcomeState
 
 PROOF_FORMAT: Final = "icn/proof/v1"
 MALFORMED_ANSWER = "MALFORMED_ANSWER"
+_POSTING_KINDS: Final[Mapping[int, Literal["transfer", "capture"]]] = {
+    state_pb2.POSTING_KIND_TRANSFER: "transfer",
+    state_pb2.POSTING_KIND_CAPTURE: "capture",
+}
 """Reason of 502: a validator answered with bytes that are not what its contract says."""
 
 
@@ -69,6 +73,10 @@ def entry(message: service_pb2.Entry) -> views.Entry:
         balance_minor=str(message.posting.balance_minor),
         memo_hash=message.memo_hash.hex() or None,
         block_time_ms=message.block_time_ms,
+        number=message.number,
+        kind=_POSTING_KINDS[message.posting.kind],
+        reference=message.reference.hex() or None,
+        hold=message.hold.hex() or None,
     )
 
 

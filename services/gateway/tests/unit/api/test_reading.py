@@ -66,6 +66,11 @@ async def test_entries_come_newest_first_with_the_balance_after_each(client: htt
         ("-12050", "-12050"),
     ]
     assert page["entries"][0]["memo_hash"] is None
+    assert [(entry["number"], entry["kind"]) for entry in page["entries"]] == [
+        (2, "transfer"),
+        (1, "transfer"),
+    ]
+    assert (page["entries"][0]["reference"], page["entries"][0]["hold"]) == (None, None)
 
 
 async def test_a_transaction_is_read_with_its_receipt(client: httpx.AsyncClient, zone: Any) -> None:

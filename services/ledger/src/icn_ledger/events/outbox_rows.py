@@ -82,7 +82,7 @@ def _encode_events(commit: BlockCommit) -> list[bytes]:
     encoded = []
     for index, event in enumerate(commit.events):
         if type(event) is Movement:
-            origin, payer, source, destination, unit, amount_minor, _, _, memo_hash, hold = event
+            origin, payer, source, destination, unit, amount_minor, _, _, memo_hash, hold, kind, word = event
             payload = b"".join(
                 (
                     b"\x0a\x20",
@@ -97,6 +97,9 @@ def _encode_events(commit: BlockCommit) -> list[bytes]:
                     unsigned(amount_minor),
                     b"\x42\x20" + memo_hash if memo_hash else b"",
                     b"\x4a\x10" + hold if hold else b"",
+                    b"\x50",
+                    unsigned(kind),
+                    b"\x5a" + unsigned(len(word)) + word if word else b"",
                 )
             )
             subject, tenant, aggregate = _TRANSFER_COMMITTED, payer, b"accounts/" + hexlify(source)

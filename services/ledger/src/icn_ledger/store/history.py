@@ -48,16 +48,26 @@ def split_outcomes(ids: bytes, receipts: Sequence[bytes]) -> list[tuple[bytes, b
 
 def pack_entries(commit: BlockCommit) -> dict[bytes, bytes]:
     """The block's entries by account, in order."""
-    ids, block = commit.transaction_ids, commit.block
+    ids, block, before = commit.transaction_ids, commit.block, commit.before.accounts
     head = b"\x08" + unsigned(block.height) + b"\x10"
-    tail = b"\x30" + unsigned(block.time_ms)
+    tail = b"\x30" + unsigned(block.time_ms) + b"\x38"
     packed: dict[bytes, bytes] = {}
+    numbers: dict[bytes, int] = {}
     index = 0
     for movement, debit, credit in commit.posted:
         middle = b"\x1a\x20" + ids[movement.transaction_index] + b"\x22"
         rest = b"\x2a\x20" + movement.memo_hash + tail if movement.memo_hash else tail
+        said = b"\x42\x10" + movement.hold if movement.hold else b""
+        if movement.reference:
+            said += b"\x4a" + _LENGTHS[len(movement.reference)] + movement.reference
         for account, posting in ((movement.source, debit), (movement.destination, credit)):
+            number = numbers.get(account)
+            if number is None:
+                record = before[account]
+                number = 0 if record is None else record.entries
+            numbers[account] = number = number + 1
             entry = head + unsigned(index) + middle + _LENGTHS[len(posting)] + posting + rest
+            entry += unsigned(number) + said
             field = b"\x0a" + unsigned(len(entry)) + entry
             packed[account] = packed[account] + field if account in packed else field
             index += 1

@@ -11,6 +11,7 @@ from icn.ledger.v1 import events_pb2
 from icn_kit.envelope import check_envelope, ledger_event_id
 from icn_kit.outbox import RUN_BYTES_MAX, events_of_row
 from icn_ledger.events.outbox_rows import make_event_rows
+from icn_machine.entries import PostingKind
 from icn_machine.events import FloorChanged, Movement
 
 from libs.machine.tests.zone import first_commit, make_zone
@@ -33,6 +34,8 @@ _movements = st.builds(
     destination_balance_minor=st.just(0),
     memo_hash=st.sampled_from([b"", b"m" * 32]),
     hold=st.sampled_from([b"", b"h" * 16]),
+    kind=st.sampled_from(PostingKind),
+    reference=st.binary(max_size=32),
 )
 
 
@@ -76,6 +79,8 @@ def test_an_envelope_of_a_transfer_is_as_protobuf_writes_it(
                 amount_minor=movement.amount_minor,
                 memo_hash=movement.memo_hash,
                 hold=movement.hold,
+                kind=movement.kind,  # type: ignore[arg-type]
+                reference=movement.reference,
             ).SerializeToString(deterministic=True),
         )
         for index, movement in enumerate(movements)

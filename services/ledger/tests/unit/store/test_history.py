@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 from icn.ledger.v1 import service_pb2, state_pb2
 from icn_ledger.store.history import id_heads, pack_entries, split_outcomes, unpack_entries
+from icn_machine.entries import PostingKind
 from icn_machine.events import Movement
 from icn_machine.receipts import encode_postings
+from icn_machine.records import Account, RecordTables
 
 from libs.machine.tests.zone import first_commit, make_zone
 
@@ -33,23 +36,37 @@ def _movements(draw: st.DrawFn) -> Movement:
         draw(_balances | st.just(0)),
         draw(_balances),
         draw(st.sampled_from([b"", b"m" * 32])),
-        b"",
+        draw(st.sampled_from([b"", b"h" * 16])),
+        draw(st.sampled_from(PostingKind)),
+        draw(st.binary(max_size=32)),
     )
 
 
 def _entry(
-    index: int, movement: Movement, account: bytes, other: bytes, amount: int, balance: int
+    index: int, number: int, movement: Movement, account: bytes, other: bytes, amount: int, balance: int
 ) -> service_pb2.Entry:
     return service_pb2.Entry(
         height=2**40,
         index=index,
         transaction_id=IDS[movement.transaction_index],
         posting=state_pb2.Posting(
-            account=account, counter_account=other, amount_minor=amount, balance_minor=balance
+            account=account,
+            counter_account=other,
+            amount_minor=amount,
+            balance_minor=balance,
+            kind=movement.kind,  # type: ignore[arg-type]
         ),
         memo_hash=movement.memo_hash,
         block_time_ms=2**61,
+        number=number,
+        hold=movement.hold,
+        reference=movement.reference,
     )
+
+
+def _account(name: bytes, entries: int) -> Account | None:
+    """One that is opened by the block itself has none before."""
+    return Account(name, b"", b"", 0, 0, 0, 0, entries, bytes(32)) if entries else None
 
 
 @given(movements=st.lists(_movements(), max_size=300))
@@ -57,15 +74,20 @@ def test_a_row_has_the_entries_of_its_account_and_all_rows_together_those_of_the
     movements: list[Movement],
 ) -> None:
     expected = []
+    numbers = Counter({name: old for old, name in enumerate(NAMES)})
+    before = RecordTables(accounts={name: _account(name, old) for name, old in numbers.items()})
     for number, one in enumerate(movements):
         source, destination, amount = one.source, one.destination, one.amount_minor
         ours, theirs = one.source_balance_minor, one.destination_balance_minor
-        expected.append(_entry(2 * number, one, source, destination, -amount, ours))
-        expected.append(_entry(2 * number + 1, one, destination, source, amount, theirs))
+        numbers.update([source, destination])
+        expected += [
+            _entry(2 * number, numbers[source], one, source, destination, -amount, ours),
+            _entry(2 * number + 1, numbers[destination], one, destination, source, amount, theirs),
+        ]
     expected.reverse()
     block = replace(GENESIS.block, height=2**40, time_ms=2**61)
     posted = encode_postings(movements)
-    rows = pack_entries(replace(GENESIS, block=block, transaction_ids=IDS, posted=posted))
+    rows = pack_entries(replace(GENESIS, block=block, transaction_ids=IDS, posted=posted, before=before))
     assert unpack_entries(rows.values()) == expected
     for account, row in rows.items():
         assert unpack_entries([row]) == [entry for entry in expected if entry.posting.account == account]

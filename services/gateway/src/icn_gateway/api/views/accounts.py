@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from icn_gateway.api.fields import (
     EXAMPLE_DIGEST,
     EXAMPLE_ID,
+    HEX,
     HEX_32,
     HEX_64,
     AccountId,
@@ -116,6 +117,23 @@ class Entry(View):
         | None
     )
     block_time_ms: TimeMs
+    number: Annotated[int, Meta(ge=1, description="Among the account's entries, from 1.", examples=[1])]
+    kind: Annotated[Literal["transfer", "capture"], Meta(description="What made it.")]
+    reference: (
+        Annotated[
+            str,
+            Meta(
+                pattern=HEX,
+                description="What the payer said of it, such as the id of a transaction that it gives back.",
+                examples=[EXAMPLE_DIGEST],
+            ),
+        ]
+        | None
+    )
+    hold: (
+        Annotated[str, Meta(pattern=HEX_32, description="The hold that was captured.", examples=[EXAMPLE_ID])]
+        | None
+    )
 
 
 class EntryPage(View):
