@@ -10,6 +10,8 @@ TRANSACTION: Final = "icn/transaction/v1"
 """Signing a transaction's body."""
 TRANSACTION_ID: Final = "icn/transaction-id/v1"
 """A transaction's id: hash of the body, signatures left out."""
+STATEMENT: Final = "icn/statement/v1"
+"""Signing a statement of an account."""
 ENTRY: Final = "icn/entry/v1"
 """Hash in the chain of an account's entries."""
 BLOCK: Final = "icn/block/v1"
@@ -75,6 +77,7 @@ ALL: Final = (
     TRANSACTION,
     TRANSACTION_ID,
     ENTRY,
+    STATEMENT,
     BLOCK,
     PROPOSAL,
     NOTARIZE,

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from icn_client.cli import (
+    account_statements,
     accounts,
     audits,
     ballots,
@@ -78,6 +79,7 @@ federations.register(app)
 stewards.register(app)
 proofs.register(app)
 audits.register(app)
+account_statements.register(app)
 files.register(app)
 identities.register(app)
 marketplace.register(app)

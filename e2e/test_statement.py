@@ -1,0 +1,60 @@
+"""A statement of an account, made on the running platform and checked with nothing but the genesis file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.xdist_group("platform")
+def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
+    answer: Any, icn: Any, federation: Any, tmp_path: Path
+) -> None:
+    unit = answer("unit", "create", "LOAF", "--floor", "-50", "--as", "bakery")["unit"]
+    bakery = answer("account", "open", "--unit", unit, "--as", "bakery")["account"]
+    farm = answer("account", "open", "--unit", unit, "--as", "farm")["account"]
+    paid = [answer("pay", bakery, f"{n}.50", "--as", "farm", "--from", farm) for n in (1, 2, 3)]
+    back = answer(
+        "pay", farm, "3.50", "--as", "bakery", "--from", bakery, "--reference", paid[2]["transaction"]
+    )
+    data = ("--data", str(federation.directory))
+    made = icn("statement", "export", bakery, "--out", "loaves.jsonl", "--as", "bakery", *data)
+    assert made.returncode == 0, made.stderr
+    again = icn("statement", "export", bakery, "--out", "loaves.jsonl", *data)
+    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+
+    genesis = shutil.copy(federation.directory / "genesis.json", tmp_path / "elsewhere.json")
+    checked = icn("statement", "verify", "loaves.jsonl", "--genesis", str(genesis))
+    assert checked.returncode == 0, checked.stderr
+    found = json.loads(checked.stdout)
+    assert (found["valid"], found["account"], found["entries"]) == (True, bakery, "4")
+    assert (found["opening_minor"], found["credited_minor"], found["debited_minor"]) == ("0", "750", "350")
+    assert found["closing_minor"] == "400"
+    assert found["signer"] == found["owner"]
+
+    shown = icn("statement", "convert", "loaves.jsonl", "--to", "csv")
+    rows = list(csv.DictReader(shown.stdout.splitlines()))
+    assert [row["amount"] for row in rows] == ["1.50", "2.50", "3.50", "-3.50"]
+    assert (rows[3]["reference"], rows[3]["transaction"]) == (paid[2]["transaction"], back["transaction"])
+    listed = icn("account", "entries", bakery, "--json", *data).stdout.splitlines()
+    assert [json.loads(one)["number"] for one in listed] == ["4", "3", "2", "1"]
+    for form in ("beancount", "hledger"):
+        assert icn("statement", "convert", "loaves.jsonl", "--to", form).stdout.count("3.50") >= 2
+    assert icn("statement", "convert", "loaves.jsonl", "--to", "pdf").returncode == 2
+
+    lines = (tmp_path / "loaves.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "short.jsonl").write_bytes(b"".join(lines[:3] + lines[4:]))
+    refused = icn("statement", "verify", "short.jsonl", "--genesis", str(genesis))
+    assert (refused.returncode, json.loads(refused.stdout)["reason"]) == (1, "ENTRY_MISSING")
+    unknown = icn("statement", "export", "0" * 32, "--out", "none.jsonl", *data)
+    assert unknown.returncode == 1
+    assert not (tmp_path / "none.jsonl").exists()
+    backwards = icn(
+        "statement", "export", bakery, "--from", "2026-02-01", "--until", "2026-01-01", "--out", "x", *data
+    )
+    assert backwards.returncode == 2

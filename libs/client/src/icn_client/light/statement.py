@@ -1,0 +1,431 @@
+"""A statement of an account: its entries without a gap, and what shows that they are all.
+
+Pure: no network, no files, no clock. Source: docs/spec/ledger.md, "Statements".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from icn.ledger.v1.state_pb2 import ControllerLeaf
+from icn_chain.epochs import ProofInvalid, read_chain
+from icn_crypto import jcs, tags
+from icn_crypto.hashing import preimage
+from icn_crypto.suites import Suite, verify
+from icn_kit.genesis import Genesis
+from icn_machine.entries import REFERENCE_BYTES_MAX, Entry, EntryChain, PostingKind
+
+from icn_client.light.proof_file import ProofMalformed, parse_proof_file
+from icn_client.light.verify import Shown, verify_proof
+
+FORMAT: Final = "icn/statement/v1"
+ENTRY_LINE_BYTES_MAX: Final = 4_096
+PROOF_LINE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""As for a proof file."""
+HEADERS_MAX: Final = 10_000
+"""Between the state that is shown and the header that names it; mostly none."""
+TIME_MS_MAX: Final = 2**53 - 1
+ACCOUNT, UNIT, CONTROLLER = 3, 2, 1
+_KINDS: Final = {kind.name.lower(): kind for kind in PostingKind}
+_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
+
+
+class StatementInvalid(Exception):
+    """What was to be shown is not; ``reason`` is stable, ``line`` counts from 1, 0 for the whole file."""
+
+    def __init__(self, reason: str, line: int, message: str) -> None:
+        super().__init__(f"line {line}: {message}" if line else message)
+        self.reason = reason
+        self.line = line
+
+
+class Head(NamedTuple):
+    """What a statement says it is of."""
+
+    genesis: bytes
+    account: bytes
+    from_ms: int
+    """First block time of the span, unix milliseconds."""
+    until_ms: int
+    """First block time behind it."""
+
+
+@dataclass(slots=True)
+class Sums:
+    """What the entries of the span add up to, minor units."""
+
+    opening_minor: int = 0
+    closing_minor: int = 0
+    debited_minor: int = 0
+    credited_minor: int = 0
+    entries: int = 0
+
+    def add(self, head: Head, entry: Entry) -> None:
+        """Take the next entry of the account."""
+        if entry.block_time_ms < head.from_ms:
+            self.opening_minor = self.closing_minor = entry.balance_minor
+        elif entry.block_time_ms < head.until_ms:
+            self.closing_minor = entry.balance_minor
+            self.entries += 1
+            if entry.amount_minor < 0:
+                self.debited_minor -= entry.amount_minor
+            else:
+                self.credited_minor += entry.amount_minor
+
+    def to_dict(self) -> dict[str, str]:
+        """Decimal strings."""
+        return {
+            "opening_minor": str(self.opening_minor),
+            "closing_minor": str(self.closing_minor),
+            "debited_minor": str(self.debited_minor),
+            "credited_minor": str(self.credited_minor),
+            "entries": str(self.entries),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a valid statement shows."""
+
+    head: Head
+    unit: Mapping[str, Any]
+    """Its leaf, as `read_statement` tells it."""
+    owner: str
+    sums: Sums
+    complete_until_ms: int
+    """No entry before this block time is missing: the end of the span, or what could be shown so far."""
+    height: int
+    """Of the state that the last balance is of."""
+    signer: str
+    """Principal, in hex; empty where nobody signed."""
+
+
+def head_line(head: Head) -> bytes:
+    """The first line."""
+    return line(
+        {
+            "format": FORMAT,
+            "genesis": head.genesis.hex(),
+            "account": head.account.hex(),
+            "from_ms": head.from_ms,
+            "until_ms": head.until_ms,
+        }
+    )
+
+
+def entry_line(entry: Entry) -> bytes:
+    """The line of an entry."""
+    return line(
+        {
+            "number": str(entry.number),
+            "height": str(entry.height),
+            "block_time_ms": str(entry.block_time_ms),
+            "transaction": entry.transaction_id.hex(),
+            "kind": PostingKind(entry.kind).name.lower(),
+            "amount_minor": str(entry.amount_minor),
+            "balance_minor": str(entry.balance_minor),
+            "counter_account": entry.counter_account.hex(),
+            "memo_hash": entry.memo_hash.hex(),
+            "reference": entry.reference.hex(),
+            "hold": entry.hold.hex(),
+        }
+    )
+
+
+def line(members: Mapping[str, Any]) -> bytes:
+    """A line of a statement: an object in the form of RFC 8785."""
+    return jcs.canonicalize(dict(members)) + b"\n"
+
+
+def signed_bytes(genesis_hash: bytes, digest: bytes) -> bytes:
+    """What who made a statement signs: ``digest`` is the SHA-256 of all lines before the last."""
+    return preimage(tags.STATEMENT, genesis_hash, digest)
+
+
+def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any], bytes]]:
+    """Number, members and bytes of each line.
+
+    Raises:
+        StatementInvalid: STATEMENT_MALFORMED.
+    """
+    for number, data in enumerate(lines, 1):
+        try:
+            members = json.loads(data)
+        except (ValueError, RecursionError):
+            members = None
+        if not isinstance(members, dict) or not data.endswith(b"\n"):
+            raise _malformed(number, "not a line of JSON")
+        if len(data) > (ENTRY_LINE_BYTES_MAX if "number" in members else PROOF_LINE_BYTES_MAX):
+            raise _malformed(number, f"{len(data)} bytes are too many")
+        yield number, members, data
+
+
+def read_head(number: int, members: Mapping[str, Any]) -> Head:
+    """The first line, read. Raises StatementInvalid."""
+    _check_members(number, members, "format", "genesis", "account", "from_ms", "until_ms")
+    if members["format"] != FORMAT:
+        raise _malformed(number, f"format: must be {FORMAT}")
+    from_ms, until_ms = members["from_ms"], members["until_ms"]
+    for value in (from_ms, until_ms):
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= TIME_MS_MAX:
+            raise _malformed(number, "from_ms and until_ms are milliseconds")
+    if from_ms >= until_ms:
+        raise _malformed(number, f"from_ms {from_ms} is not before until_ms {until_ms}")
+    return Head(_hex(number, members, "genesis", 32), _hex(number, members, "account", 16), from_ms, until_ms)
+
+
+def read_entry(number: int, members: Mapping[str, Any]) -> Entry:
+    """An entry's line, read. Raises StatementInvalid."""
+    _check_members(
+        number,
+        members,
+        *("number", "height", "block_time_ms", "transaction", "kind", "amount_minor", "balance_minor"),
+        *("counter_account", "memo_hash", "reference", "hold"),
+    )
+    kind = _KINDS.get(str(members["kind"]))
+    if kind is None:
+        raise _malformed(number, f"kind: {str(members['kind'])[:40]!r} is none")
+    return Entry(
+        _integer(number, members, "number"),
+        _integer(number, members, "height"),
+        _integer(number, members, "block_time_ms"),
+        _hex(number, members, "transaction", 32),
+        kind,
+        _integer(number, members, "amount_minor"),
+        _integer(number, members, "balance_minor"),
+        _hex(number, members, "counter_account", 16),
+        _hex(number, members, "memo_hash", 32, may_be_empty=True),
+        _hex(number, members, "reference", REFERENCE_BYTES_MAX, may_be_shorter=True),
+        _hex(number, members, "hold", 16, may_be_empty=True),
+    )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """How far a statement has been read."""
+
+    genesis: Genesis
+    chain: EntryChain
+    digest: Any = field(default_factory=sha256)
+    head: Head | None = None
+    unit: Mapping[str, Any] | None = None
+    sums: Sums = field(default_factory=Sums)
+    newest: Entry | None = None
+    end: bytes = b""
+    closing: Shown | None = None
+    owner: str = ""
+    next_time_ms: int = 0
+    """Block time of the first block that is not covered."""
+    signer: ControllerLeaf | None = None
+
+    def take_entry(self, number: int, members: Mapping[str, Any]) -> None:
+        if self.unit is None or self.closing is not None or self.head is None:
+            raise _malformed(number, "an entry is out of place")
+        entry, before = read_entry(number, members), self.newest
+        expected = 1 if before is None else before.number + 1
+        if entry.number != expected:
+            raise StatementInvalid("ENTRY_MISSING", number, f"entry {entry.number}, not {expected}")
+        balance_minor = 0 if before is None else before.balance_minor
+        if entry.balance_minor != balance_minor + entry.amount_minor:
+            raise StatementInvalid(
+                "BALANCE_WRONG",
+                number,
+                f"{balance_minor} and {entry.amount_minor} do not make {entry.balance_minor}",
+            )
+        self.end = self.chain.extend(self.end, entry)
+        self.sums.add(self.head, entry)
+        self.newest = entry
+
+    def take_unit(self, number: int, members: Mapping[str, Any]) -> None:
+        _check_members(number, members, "unit_proof")
+        if self.head is None or self.unit is not None:
+            raise _malformed(number, "the unit is out of place")
+        self.unit = _shown(number, members["unit_proof"], UNIT, self.genesis).statement
+
+    def take_closing(self, number: int, members: Mapping[str, Any]) -> None:
+        _check_members(number, members, "closing_proof", "headers")
+        if self.head is None or self.unit is None or self.closing is not None:
+            raise _malformed(number, "the closing is out of place")
+        shown = _shown(number, members["closing_proof"], ACCOUNT, self.genesis)
+        leaf, newest = shown.statement, self.newest
+        if leaf.get("account") != self.head.account.hex() or leaf["unit"] != self.unit.get("unit"):
+            raise StatementInvalid("OTHER_ACCOUNT", number, "the closing is of another account or unit")
+        entries, balance_minor = (0, 0) if newest is None else (newest.number, newest.balance_minor)
+        if (leaf["entries"], leaf["entries_hash"]) != (str(entries), self.end.hex()):
+            raise StatementInvalid(
+                "ENTRIES_INCOMPLETE",
+                number,
+                f"the account has {leaf['entries']} entries, these {entries} are not all, unchanged",
+            )
+        if leaf["balance_minor"] != str(balance_minor):
+            raise StatementInvalid(
+                "BALANCE_WRONG", number, f"it stands at {leaf['balance_minor']}, not at {balance_minor}"
+            )
+        self.closing, self.owner = shown, leaf["owner"]
+        self.next_time_ms = _time_behind(number, members, shown, self.genesis)
+
+    def take_signer(self, number: int, members: Mapping[str, Any]) -> None:
+        _check_members(number, members, "signer_proof")
+        if self.closing is None or self.signer is not None:
+            raise _malformed(number, "the signer is out of place")
+        proof = _proof(number, members["signer_proof"])
+        _shown(number, members["signer_proof"], CONTROLLER, self.genesis)
+        self.signer = ControllerLeaf.FromString(proof.value)
+
+    def finish(self, number: int, members: Mapping[str, Any]) -> Statement:
+        _check_members(number, members, *self.sums.to_dict(), "signature")
+        if self.head is None or self.unit is None or self.closing is None:
+            raise _malformed(number, "the end is out of place")
+        for name, value in self.sums.to_dict().items():
+            if members[name] != value:
+                raise StatementInvalid("SUMS_WRONG", number, f"{name} is {value}, not {members[name]}")
+        signer = self._signer(number, members["signature"])
+        is_passed = self.newest is not None and self.newest.block_time_ms >= self.head.until_ms
+        end_ms = self.head.until_ms if is_passed else min(self.head.until_ms, self.next_time_ms)
+        return Statement(self.head, self.unit, self.owner, self.sums, end_ms, self.closing.height, signer)
+
+    def _signer(self, number: int, signature: Any) -> str:
+        if signature is None and self.signer is None:
+            return ""
+        if not isinstance(signature, dict) or self.signer is None:
+            raise _malformed(number, "a signature comes with a proof of its signer's keys")
+        _check_members(number, signature, "key_id", "suite", "signature")
+        key_id, made = _hex(number, signature, "key_id", 16), _hex(number, signature, "signature", None)
+        signed = signed_bytes(self.genesis.hash, self.digest.digest())
+        for key in self.signer.keys:
+            for public in key.public_keys:
+                is_named = public.suite == signature["suite"]
+                if (
+                    is_named
+                    and _key_id(key) == key_id
+                    and verify(Suite(public.suite), public.public_key, signed, made)
+                ):
+                    return self.signer.principal.hex()
+        raise StatementInvalid("SIGNATURE_INVALID", number, "no key of the signer made this signature")
+
+
+def verify_statement(lines: Iterable[bytes], genesis: Genesis) -> Statement:
+    """Judge a statement, line by line, however long.
+
+    Args:
+        lines: of the file, each with its line feed.
+        genesis: the verifier's own.
+
+    Raises:
+        StatementInvalid: the first rule that fails.
+    """
+    reading = _Reading(genesis, EntryChain(genesis.hash))
+    done: Statement | None = None
+    for number, members, data in read_lines(lines):
+        if done is not None:
+            raise _malformed(number, "nothing follows the end")
+        if number == 1:
+            reading.head = read_head(number, members)
+            if reading.head.genesis != genesis.hash:
+                raise StatementInvalid(
+                    "WRONG_ZONE", number, f"it is of zone {reading.head.genesis.hex()}, not of this one"
+                )
+        elif "number" in members:
+            reading.take_entry(number, members)
+        elif "unit_proof" in members:
+            reading.take_unit(number, members)
+        elif "closing_proof" in members:
+            reading.take_closing(number, members)
+        elif "signer_proof" in members:
+            reading.take_signer(number, members)
+        else:
+            done = reading.finish(number, members)
+        reading.digest.update(data)
+    if done is None:
+        raise _malformed(0, "the file ends before the statement does")
+    return done
+
+
+def _time_behind(number: int, members: Mapping[str, Any], shown: Shown, genesis: Genesis) -> int:
+    """Block time of the first block behind the state that is shown."""
+    between = members["headers"]
+    if not isinstance(between, list) or len(between) > HEADERS_MAX:
+        raise _malformed(number, f"headers: a list of at most {HEADERS_MAX}")
+    headers = [_hex(number, {"headers": one}, "headers", None) for one in between]
+    naming = _proof(number, members["closing_proof"]).header
+    try:
+        chain = read_chain(genesis.hash, *_first(headers, naming), "HEADER_CHAIN_INVALID")
+    except ProofInvalid as fault:
+        raise StatementInvalid(fault.reason, number, str(fault)) from fault
+    if chain[0].height != shown.height + 1:
+        raise StatementInvalid(
+            "HEADER_CHAIN_INVALID",
+            number,
+            f"the headers begin at {chain[0].height}, the state is that after {shown.height}",
+        )
+    return chain[0].time_ms
+
+
+def _first(headers: Sequence[bytes], naming: bytes) -> tuple[bytes, Sequence[bytes]]:
+    chain = [*headers, naming]
+    return chain[0], chain[1:]
+
+
+def _proof(number: int, document: Any) -> Any:
+    try:
+        return parse_proof_file(jcs.canonicalize(document))
+    except (ProofMalformed, ValueError, TypeError) as error:
+        raise StatementInvalid("PROOF_MALFORMED", number, str(error)) from error
+
+
+def _shown(number: int, document: Any, namespace: int, genesis: Genesis) -> Shown:
+    proof = _proof(number, document)
+    if proof.namespace != namespace or not proof.value:
+        raise StatementInvalid("PROOF_MALFORMED", number, "the proof is of something else")
+    try:
+        return verify_proof(proof, genesis)
+    except ProofInvalid as fault:
+        raise StatementInvalid(fault.reason, number, str(fault)) from fault
+
+
+def _key_id(key: Any) -> bytes:
+    from icn_crypto.suites import key_id
+
+    return key_id({Suite(one.suite): one.public_key for one in key.public_keys})
+
+
+def _malformed(number: int, message: str) -> StatementInvalid:
+    return StatementInvalid("STATEMENT_MALFORMED", number, message)
+
+
+def _check_members(number: int, members: Mapping[str, Any], *names: str) -> None:
+    if members.keys() != set(names):
+        raise _malformed(number, f"its members must be {', '.join(sorted(names))}")
+
+
+def _integer(number: int, members: Mapping[str, Any], name: str) -> int:
+    value = members[name]
+    if not isinstance(value, str) or _NUMBER.fullmatch(value) is None or abs(int(value)) > 2**62:
+        raise _malformed(number, f"{name}: not a whole number within 2^62")
+    return int(value)
+
+
+def _hex(
+    number: int,
+    members: Mapping[str, Any],
+    name: str,
+    length: int | None,
+    *,
+    may_be_empty: bool = False,
+    may_be_shorter: bool = False,
+) -> bytes:
+    value = members[name]
+    if not isinstance(value, str) or _HEX.fullmatch(value) is None:
+        raise _malformed(number, f"{name}: not hexadecimal")
+    found = bytes.fromhex(value)
+    if length is None or len(found) == length or (may_be_empty and not found):
+        return found
+    if may_be_shorter and len(found) < length:
+        return found
+    raise _malformed(number, f"{name}: {len(found)} bytes, not {length}")

@@ -1,0 +1,154 @@
+"""A statement as other programs of bookkeeping read it: CSV, Beancount, hledger. Pure.
+
+Source: docs/spec/ledger.md, "Statements"; https://beancount.github.io/docs/beancount_language_syntax.html;
+https://hledger.org/hledger.html.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from icn_machine.entries import Entry, PostingKind
+
+from icn_client.light.statement import Head, read_entry, read_head, read_lines
+
+_NOT_IN_CURRENCY: Final = re.compile(r"[^A-Z0-9'._-]")
+_CSV_COLUMNS: Final = (
+    *("number", "time", "height", "transaction", "kind", "counter_account", "amount", "balance"),
+    *("currency", "reference", "memo_hash"),
+)
+
+
+class Money(NamedTuple):
+    """The unit of a statement."""
+
+    code: str
+    scale: int
+
+    def text(self, minor: int) -> str:
+        """An amount in whole units, with all decimals."""
+        return f"{Decimal(minor).scaleb(-self.scale):.{self.scale}f}"
+
+
+def convert(lines: Iterable[bytes], form: str) -> Iterator[str]:
+    """The statement's span as text, piece by piece.
+
+    Args:
+        lines: of a statement; whether it holds is for `verify_statement`.
+        form: a key of FORMS.
+
+    Raises:
+        StatementInvalid: STATEMENT_MALFORMED.
+    """
+    write = FORMS[form]
+    head: Head | None = None
+    money = Money("", 0)
+    has_begun = False
+    balance_minor = 0
+    for number, members, _ in read_lines(lines):
+        if number == 1:
+            head = read_head(number, members)
+        elif "unit_proof" in members:
+            money = _money(members["unit_proof"])
+        elif "number" in members and head is not None:
+            entry = read_entry(number, members)
+            if head.from_ms <= entry.block_time_ms < head.until_ms:
+                if not has_begun:
+                    yield write(head, money, None, balance_minor)
+                    has_begun = True
+                yield write(head, money, entry, entry.balance_minor)
+            balance_minor = balance_minor if entry.block_time_ms >= head.until_ms else entry.balance_minor
+    if head is not None and not has_begun:
+        yield write(head, money, None, balance_minor)
+
+
+def _money(document: Any) -> Money:
+    from icn.ledger.v1.state_pb2 import UnitLeaf
+
+    leaf = UnitLeaf.FromString(bytes.fromhex(document["value"]))
+    return Money(leaf.code, leaf.scale)
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _csv(_head: Head, money: Money, entry: Entry | None, _balance_minor: int) -> str:
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    if entry is None:
+        writer.writerow(_CSV_COLUMNS)
+        return written.getvalue()
+    writer.writerow(
+        (
+            entry.number,
+            _time(entry.block_time_ms).isoformat(timespec="milliseconds"),
+            entry.height,
+            entry.transaction_id.hex(),
+            PostingKind(entry.kind).name.lower(),
+            entry.counter_account.hex(),
+            money.text(entry.amount_minor),
+            money.text(entry.balance_minor),
+            money.code,
+            entry.reference.hex(),
+            entry.memo_hash.hex(),
+        )
+    )
+    return written.getvalue()
+
+
+def _currency(money: Money) -> str:
+    """As Beancount allows: begins with a letter, ends with a letter or a digit, at most 24 characters."""
+    return _NOT_IN_CURRENCY.sub("-", f"ICN-{money.code}".upper())[:24].rstrip("-'._")
+
+
+def _beancount(head: Head, money: Money, entry: Entry | None, balance_minor: int) -> str:
+    currency, own = _currency(money), f"Assets:ICN:A{head.account.hex().upper()}"
+    if entry is None:
+        opened = _time(head.from_ms).date().isoformat()
+        text = f"{opened} open {own} {currency}\n"
+        if balance_minor:
+            text += f"{opened} open Equity:ICN:Opening {currency}\n"
+            text += f'{opened} * "ICN" "Opening balance"\n'
+            text += f"  {own}  {money.text(balance_minor)} {currency}\n"
+            text += f"  Equity:ICN:Opening  {money.text(-balance_minor)} {currency}\n"
+        return text + "\n"
+    day = _time(entry.block_time_ms).date().isoformat()
+    other = f"Equity:ICN:A{entry.counter_account.hex().upper()}"
+    reference = f'  reference: "{entry.reference.hex()}"\n' if entry.reference else ""
+    return (
+        f'{day} * "ICN" "{PostingKind(entry.kind).name.lower()}"\n'
+        f'  transaction: "{entry.transaction_id.hex()}"\n{reference}'
+        f"  {own}  {money.text(entry.amount_minor)} {currency}\n"
+        f"  {other}  {money.text(-entry.amount_minor)} {currency}\n\n"
+    )
+
+
+def _hledger(head: Head, money: Money, entry: Entry | None, balance_minor: int) -> str:
+    own = f"assets:icn:{head.account.hex()}"
+    if entry is None:
+        if not balance_minor:
+            return ""
+        return (
+            f"{_time(head.from_ms).date().isoformat()} opening balance\n"
+            f'    {own}  {money.text(balance_minor)} "{money.code}"\n    equity:icn:opening\n\n'
+        )
+    reference = f", reference:{entry.reference.hex()}" if entry.reference else ""
+    return (
+        f"{_time(entry.block_time_ms).date().isoformat()} {PostingKind(entry.kind).name.lower()}"
+        f"  ; transaction:{entry.transaction_id.hex()}{reference}\n"
+        f'    {own}  {money.text(entry.amount_minor)} "{money.code}" = {money.text(entry.balance_minor)} '
+        f'"{money.code}"\n'
+        f"    equity:icn:{entry.counter_account.hex()}\n\n"
+    )
+
+
+Write = Callable[[Head, Money, "Entry | None", int], str]
+FORMS: Final[Mapping[str, Write]] = {"csv": _csv, "beancount": _beancount, "hledger": _hledger}
+"""What a statement can be converted to. Each is asked first without an entry, with the opening balance."""

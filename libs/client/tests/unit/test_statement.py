@@ -1,0 +1,274 @@
+"""A statement that holds is complete and unchanged; whatever is missing from one, or changed, is found."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE, BlockHeader
+from icn_client.light.proof_file import ProofFile
+from icn_client.light.statement import (
+    Head,
+    StatementInvalid,
+    Sums,
+    entry_line,
+    head_line,
+    line,
+    signed_bytes,
+    verify_statement,
+)
+from icn_client.statement_texts import FORMS, convert
+from icn_crypto.state_tree import StateTree, state_key
+from icn_crypto.suites import Suite
+from icn_machine.entries import Entry
+from icn_machine.leaves import encode_leaf
+from icn_machine.records import Namespace
+
+from libs.audit.tests.chain import Chain
+from libs.machine.tests.certificates import certificate
+from libs.machine.tests.workload import ACCOUNTS, UNIT, Workload
+from libs.machine.tests.zone import GENESIS_TIME_MS, Zone, make_zone
+
+ACCOUNT = ACCOUNTS[0]
+FROM_MS = GENESIS_TIME_MS + 20_000
+UNTIL_MS = GENESIS_TIME_MS + 40_000
+
+
+class Told:
+    """A chain, and statements of one account of it."""
+
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
+        self.chain = Chain(zone)
+
+    async def grow(self) -> None:
+        for transactions in Workload(self.zone, 3).blocks(60):
+            await self.chain.add(*transactions)
+        await self.chain.add()
+
+    @property
+    def height(self) -> int:
+        """Of the state that the newest block names."""
+        return BlockHeader.FromString(self.chain.headers[-1]).executed_height
+
+    def proof(self, namespace: Namespace, identifier: bytes) -> Any:
+        """Of a leaf in that state."""
+        records = self.chain.ledger.state.records_at(self.height)  # type: ignore[attr-defined]
+        leaves = {
+            state_key(kind, name): encode_leaf(kind, record)
+            for kind, name, record in records
+            if record is not None
+        }
+        key = state_key(namespace, identifier)
+        header = self.chain.headers[-1]
+        made = ProofFile(
+            genesis=self.zone.genesis.hash,
+            namespace=namespace,
+            identifier=identifier,
+            value=leaves[key],
+            state_proof=StateTree(StateTree({}).update(leaves).pages).prove(key),
+            header=header,
+            descendant_headers=(),
+            finalization=certificate(self.zone, VOTE_KIND_FINALIZE, header),
+            epochs=(),
+        )
+        return json.loads(made.to_bytes())
+
+    def entries(self, account: bytes) -> list[Entry]:
+        """All of an account, oldest first."""
+        found: list[Entry] = []
+        for commit in self.chain.ledger.state.commits[: self.height + 1]:  # type: ignore[attr-defined]
+            for posted in commit.posted:
+                one = posted.movement
+                for mine, other, amount, balance in (
+                    (one.source, one.destination, -one.amount_minor, one.source_balance_minor),
+                    (one.destination, one.source, one.amount_minor, one.destination_balance_minor),
+                ):
+                    if mine == account:
+                        found.append(
+                            Entry(
+                                len(found) + 1,
+                                commit.block.height,
+                                commit.block.time_ms,
+                                commit.transaction_ids[one.transaction_index],
+                                one.kind,
+                                amount,
+                                balance,
+                                other,
+                                one.memo_hash,
+                                one.reference,
+                                one.hold,
+                            )
+                        )
+        return found
+
+    def lines(
+        self,
+        account: bytes = ACCOUNT,
+        from_ms: int = FROM_MS,
+        until_ms: int = UNTIL_MS,
+        entries: Sequence[Entry] | None = None,
+        *,
+        is_signed: bool = False,
+    ) -> list[bytes]:
+        head = Head(self.zone.genesis.hash, account, from_ms, until_ms)
+        sums = Sums()
+        made = [head_line(head), line({"unit_proof": self.proof(Namespace.UNIT, UNIT)})]
+        for entry in self.entries(account) if entries is None else entries:
+            sums.add(head, entry)
+            made.append(entry_line(entry))
+        made.append(line({"closing_proof": self.proof(Namespace.ACCOUNT, account), "headers": []}))
+        signature = None
+        if is_signed:
+            signer = self.zone.organizations[1]
+            made.append(line({"signer_proof": self.proof(Namespace.CONTROLLER, signer.principal)}))
+            signed = signed_bytes(self.zone.genesis.hash, sha256(b"".join(made)).digest())
+            signature = {
+                "key_id": signer.keys[0].key_id.hex(),
+                "suite": 1,
+                "signature": signer.keys[0].signing[Suite.ED25519].sign(signed).hex(),
+            }
+        return [*made, line({**sums.to_dict(), "signature": signature})]
+
+
+@pytest.fixture
+async def told() -> Told:
+    made = Told(make_zone())
+    await made.grow()
+    return made
+
+
+def reason(lines: Sequence[bytes], zone: Zone) -> str:
+    with pytest.raises(StatementInvalid) as caught:
+        verify_statement(lines, zone.genesis)
+    return caught.value.reason
+
+
+async def test_opening_and_entries_make_the_closing_of_any_span(told: Told) -> None:
+    entries = told.entries(ACCOUNT)
+    assert len(entries) > 12
+    times = [GENESIS_TIME_MS, FROM_MS, UNTIL_MS, entries[3].block_time_ms, 2**52]
+    for from_ms in times:
+        for until_ms in times:
+            if from_ms >= until_ms:
+                continue
+            found = verify_statement(told.lines(from_ms=from_ms, until_ms=until_ms), told.zone.genesis)
+            inside = [one for one in entries if from_ms <= one.block_time_ms < until_ms]
+            before = [one for one in entries if one.block_time_ms < from_ms]
+            sums = found.sums
+            assert sums.opening_minor == (before[-1].balance_minor if before else 0)
+            assert sums.entries == len(inside)
+            assert sums.opening_minor + sums.credited_minor - sums.debited_minor == sums.closing_minor
+            assert sums.credited_minor - sums.debited_minor == sum(one.amount_minor for one in inside)
+            assert found.complete_until_ms <= until_ms
+    assert (found.unit["unit"], found.signer) == (UNIT.hex(), "")
+
+
+async def test_a_span_that_is_not_over_is_complete_until_the_first_block_not_covered(told: Told) -> None:
+    found = verify_statement(told.lines(until_ms=2**52), told.zone.genesis)
+    assert found.complete_until_ms == BlockHeader.FromString(told.chain.headers[-1]).time_ms
+    assert verify_statement(told.lines(), told.zone.genesis).complete_until_ms == UNTIL_MS
+
+
+async def test_an_account_without_entries_has_a_statement(told: Told) -> None:
+    untouched = Told(told.zone)
+    blocks = Workload(make_zone(), 3).blocks(2)
+    untouched.zone = make_zone()
+    untouched.chain = Chain(untouched.zone)
+    for transactions in blocks:
+        await untouched.chain.add(*transactions)
+    await untouched.chain.add()
+    found = verify_statement(untouched.lines(), untouched.zone.genesis)
+    assert (found.sums.entries, found.sums.closing_minor) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda entries: entries[:-1],
+        lambda entries: entries[1:],
+        lambda entries: [*entries[:4], *entries[5:]],
+        lambda entries: [one._replace(number=place) for place, one in enumerate(entries[1:], 1)],
+        lambda entries: [*entries, entries[-1]._replace(number=len(entries) + 1)],
+        lambda entries: [*entries[:3], entries[3]._replace(memo_hash=b"m" * 32), *entries[4:]],
+        lambda entries: [*entries[:3], entries[3]._replace(block_time_ms=7), *entries[4:]],
+        lambda entries: [*entries[:3], entries[3]._replace(counter_account=bytes(16)), *entries[4:]],
+        lambda entries: [*entries[:3], entries[3]._replace(transaction_id=bytes(32)), *entries[4:]],
+        lambda entries: [*entries[:3], entries[3]._replace(reference=b"r"), *entries[4:]],
+        lambda entries: [*entries[:3], entries[3]._replace(amount_minor=1), *entries[4:]],
+        lambda _entries: [],
+    ],
+)
+async def test_whatever_is_missing_added_or_changed_is_found(
+    told: Told, change: Callable[[list[Entry]], list[Entry]]
+) -> None:
+    found = reason(told.lines(entries=change(told.entries(ACCOUNT))), told.zone)
+    assert found in {"ENTRIES_INCOMPLETE", "ENTRY_MISSING", "BALANCE_WRONG"}
+
+
+async def test_the_closing_of_another_account_is_refused(told: Told) -> None:
+    lines, other = told.lines(), told.lines(account=ACCOUNTS[1])
+    assert reason([*lines[:-2], other[-2], lines[-1]], told.zone) == "OTHER_ACCOUNT"
+    assert reason(told.lines(), make_zone({"state_leaves": 7})) == "WRONG_ZONE"
+
+
+async def test_sums_that_are_not_those_of_the_entries_are_refused(told: Told) -> None:
+    lines = told.lines()
+    end = json.loads(lines[-1])
+    for name in ("opening_minor", "closing_minor", "debited_minor", "credited_minor", "entries"):
+        changed = line({**end, name: str(int(end[name]) + 1)})
+        assert reason([*lines[:-1], changed], told.zone) == "SUMS_WRONG"
+
+
+async def test_who_made_it_may_sign_it_and_nobody_else_in_that_name(told: Told) -> None:
+    lines = told.lines(is_signed=True)
+    found = verify_statement(lines, told.zone.genesis)
+    assert found.signer == told.zone.organizations[1].principal.hex()
+    end = json.loads(lines[-1])
+    made = bytes.fromhex(end["signature"]["signature"])
+    forged = {**end["signature"], "signature": bytes([made[0] ^ 1, *made[1:]]).hex()}
+    assert reason([*lines[:-1], line({**end, "signature": forged})], told.zone) == "SIGNATURE_INVALID"
+    head = json.loads(lines[0])
+    moved = [line({**head, "from_ms": head["from_ms"] - 1}), *lines[1:]]
+    assert reason(moved, told.zone) == "SIGNATURE_INVALID"
+    unsigned = line({**end, "signature": None})
+    assert reason([*lines[:-1], unsigned], told.zone) == "STATEMENT_MALFORMED"
+
+
+async def test_a_file_that_is_cut_off_mixed_up_or_no_statement_is_malformed(told: Told) -> None:
+    lines = told.lines()
+    for length in range(len(lines)):
+        assert reason(lines[:length], told.zone) == "STATEMENT_MALFORMED"
+    assert reason([*lines, lines[-1]], told.zone) == "STATEMENT_MALFORMED"
+    assert reason([lines[0], *lines[2:]], told.zone) == "STATEMENT_MALFORMED"
+    assert reason([lines[1], lines[0], *lines[2:]], told.zone) == "STATEMENT_MALFORMED"
+    for broken in (
+        b"",
+        b"{}",
+        b"[]\n",
+        b"\xff\n",
+        b'{"number":1}\n',
+        b'{"number":"' + b"1" * 5_000 + b'"}\n',
+    ):
+        assert reason([*lines[:2], broken, *lines[3:]], told.zone) == "STATEMENT_MALFORMED"
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+async def test_other_forms_have_every_entry_of_the_span(told: Told, form: str) -> None:
+    inside = [one for one in told.entries(ACCOUNT) if FROM_MS <= one.block_time_ms < UNTIL_MS]
+    text = "".join(convert(told.lines(), form))
+    assert text.count(inside[0].transaction_id.hex()) >= 1
+    if form == "csv":
+        rows = list(csv.DictReader(text.splitlines()))
+        assert [(int(row["number"]), row["amount"]) for row in rows] == [
+            (one.number, f"{one.amount_minor / 100:.2f}") for one in inside
+        ]
+        assert {row["currency"] for row in rows} == {"HOUR"}
+    elif form == "beancount":
+        assert text.count(' * "ICN" ') == len(inside) + 1
+    else:
+        assert text.count("equity:icn:") == len(inside) + 1
