@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import Any, Final
+from typing import Any
 
+from icn.consensus.v1.block_pb2 import BlockHeader
 from icn_crypto.merkle_log import Log
 from icn_machine.blocks.ports import (
     BlockCommit,
@@ -21,14 +22,10 @@ from icn_machine.limits import (
     HOLDS_RELEASED_PER_BLOCK_MAX,
     IDENTIFIER_BYTES,
     POLLS_CLOSED_PER_BLOCK_MAX,
-    VERSIONED_HEIGHTS,
 )
 from icn_machine.records import ContractEntry, Due, Namespace, RecordTables
 from icn_machine.touched import RecordNames
 from icn_machine.validity import ValidityView
-
-BLOCKS_KEPT: Final = 2 * VERSIONED_HEIGHTS
-"""As far back as a header names roots."""
 
 _Table = dict[bytes, Any]
 
@@ -66,9 +63,10 @@ class ReplayedState:
         self._pages: dict[bytes, bytes | None] = {}
         self._validator_sets: dict[bytes, bytes] = {}
         self._edges: list[EpochEdge] = []
-        self._blocks: deque[ExecutedBlock] = deque(maxlen=BLOCKS_KEPT)
-        self._replaced: deque[tuple[_Table, _Table]] = deque(maxlen=VERSIONED_HEIGHTS)
-        """Of the newest heights: controllers and allowances that the block changed, as they were before."""
+        self._blocks: deque[ExecutedBlock] = deque()
+        """From the height on that the newest of them names as executed: no later one names an earlier."""
+        self._replaced: deque[tuple[_Table, _Table]] = deque()
+        """Of the blocks behind the first of them: controllers and allowances, as they were before."""
         self.transfers = 0
         """Postings of all blocks so far."""
         self._holds, self._polls = _Falling(self._hold_due_ms), _Falling(self._poll_due_ms)
@@ -220,6 +218,10 @@ class ReplayedState:
         self._log, self._duty = commit.log, commit.duty
         self.transfers += len(commit.posted)
         self._blocks.append(commit.block)
+        executed_height = BlockHeader.FromString(commit.block.header).executed_height
+        while self._blocks[0].height < executed_height:
+            self._blocks.popleft()
+            self._replaced.popleft()
 
     def _put(self, changed: RecordTables) -> None:
         for namespace, changes in changed.filled():

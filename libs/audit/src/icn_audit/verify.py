@@ -5,6 +5,7 @@ Source: docs/spec/audit.md, "Verification".
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ from icn_machine.validity import Moment
 from icn_audit.archive import BLOCKS_PER_CHUNK_MAX, LEAVES_PER_CHUNK_MAX, Kind, read_chunks
 from icn_audit.contracts import InProcessContracts
 from icn_audit.divergence import Diverged
-from icn_audit.state import BLOCKS_KEPT, ReplayedState
+from icn_audit.state import ReplayedState
 
 _UNSEEN: Final = b"\0"
 """In place of a certificate that only whoever executes for consensus keeps."""
@@ -127,12 +128,13 @@ class Auditor:
             initial_commit(genesis, genesis_records(genesis), lambda root: first_header(genesis, root))
         )
         self._cache = TransactionCache(genesis.hash, verify=_verify)
-        self._branches = BranchCache()
+        self._branches = BranchCache(blocks_max=sys.maxsize, lanes_max=sys.maxsize)
         self._executor = Executor(
             genesis, self._state, self._cache, lambda _done: None, lambda _why: None, contracts=contracts
         )
         header = parse_header(genesis.hash, self._state.newest.header)
-        self._recent: deque[BlockHeader] = deque([header], maxlen=BLOCKS_KEPT)
+        self._recent: deque[BlockHeader] = deque([header])
+        """From the height on that the newest of them names as executed."""
         self._last = _Accepted(header, archive_pb2.ArchivedBlock())
         self._compared: set[tuple[int, bytes]] = set()
         self._compared_last = b""
@@ -159,6 +161,8 @@ class Auditor:
         await self._check_transactions(block)
         await self._execute(block, archived)
         self._recent.append(block.header)
+        while self._recent[0].height < block.header.executed_height:
+            self._branches.forget(self._recent.popleft().hash)
         self._last = _Accepted(block.header, archived)
 
     def compare(self, leaves: Sequence[archive_pb2.ArchivedLeaf], key: str) -> None:
@@ -250,6 +254,8 @@ class Auditor:
                 ) from fault
         if block.finalization:
             executed_height = self._check_carried(block, has_ended=has_ended)
+        elif has_ended and not block.recovery:
+            raise Diverged(header.height, "finalization", "one of the epoch that ended", "none")
         if header.executed_height != executed_height:
             raise Diverged(
                 header.height,
@@ -272,7 +278,8 @@ class Auditor:
                 # Of a block behind the edge block, which only carried its finality and is not in the chain.
                 self._check_behind(certificate, parent)
                 return parent.height
-            if final is None or certificate.height <= parent.executed_height:
+            least = parent.height if has_ended else parent.executed_height + 1
+            if final is None or certificate.height < least:
                 raise ProofInvalid("", f"it is of height {certificate.height}")
             check_finalization(block.finalization, final, self._deciding(final), self._genesis.hash)
         except ProofInvalid as fault:
@@ -285,6 +292,7 @@ class Auditor:
             certificate.kind is not VoteKind.FINALIZE
             or certificate.epoch != edge.epoch
             or certificate.protocol_version != PROTOCOL_VERSION
+            or certificate.view <= edge.view
         ):
             raise ProofInvalid("", "it is no finalization of the epoch that ended")
         check_quorum(certificate, deciding, self._genesis.hash)
@@ -368,7 +376,10 @@ class Auditor:
             return  # genesis is final by definition
         try:
             chain = read_chain(self._genesis.hash, header.data, archived.descendant_headers, "")
-            check_finalization(archived.finalization, chain[-1], self._deciding(header), self._genesis.hash)
+            deciding, last = self._deciding(header), chain[-1]
+            if (last.epoch, last.validator_set_hash) != (header.epoch, header.validator_set_hash):
+                raise ProofInvalid("", f"header {last.height} is of epoch {last.epoch} or another set")
+            check_finalization(archived.finalization, last, deciding, self._genesis.hash)
         except ProofInvalid as fault:
             raise Diverged(
                 header.height, "certificate", "a quorum's finalization of the block", str(fault)

@@ -15,7 +15,7 @@ from icn_machine.records import Namespace
 
 from libs.audit.tests.chain import Chain, verify, write
 from libs.machine.tests.certificates import certificate
-from libs.machine.tests.zone import Zone, make_zone
+from libs.machine.tests.zone import Zone, anchor, make_zone
 
 Edit = Callable[[Block, BlockHeader], None]
 
@@ -129,6 +129,28 @@ async def test_finality_has_its_place_and_no_other(chain: Chain, zone: Zone) -> 
     """Otherwise there would be bytes that nobody looks at."""
     chain.blocks[3].finalization = certificate(zone, VOTE_KIND_FINALIZE, chain.headers[3])
     assert await found(chain.archive(), zone) == (4, "certificate")
+
+
+async def test_however_far_execution_lags_behind_blocks_are_judged_on_the_state_they_name(zone: Zone) -> None:
+    chain = Chain(zone)
+    await chain.add()
+    await chain.add()
+    for number in range(300):
+        shop = zone.organizations[number % 4]
+        later_ms = chain.ledger.state.newest.time_ms + 1_000
+        digest = number.to_bytes(32, "big")
+        await chain.add(zone.transaction(shop, anchor(digest), time_ms=later_ms), is_lazy=True)
+    await chain.add()
+    assert (await verify(chain.archive(), zone)).heights == 303
+
+
+async def test_the_first_block_of_an_epoch_brings_the_finality_of_the_one_before(zone: Zone) -> None:
+    chain = Chain(zone)
+    await chain.add()
+    await chain.add()
+    await chain.pass_edge()
+    await chain.add(is_lazy=True)
+    assert await found(chain.archive(), zone) == (4, "finalization")
 
 
 async def test_a_claimed_balance_is_named_with_what_it_should_be(chain: Chain, zone: Zone) -> None:

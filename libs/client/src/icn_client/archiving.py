@@ -7,21 +7,23 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc
+from google.protobuf.message import DecodeError
 from icn.audit.v1 import archive_pb2
 from icn.consensus.v1 import block_pb2
 from icn.consensus.v1.service_pb2 import GetFinalityRequest, ListFinalBlocksRequest
 from icn.ledger.v1.service_pb2 import StreamLeavesRequest
 from icn_audit.archive import LEAVES_PER_CHUNK_MAX, ArchiveWriter, BlockChunks, Kind
-from icn_kit.errors import DomainError, Unavailable, from_rpc_error
+from icn_kit.errors import DomainError, FailedPrecondition, Unavailable, from_rpc_error
 
-from icn_client.connection import OPEN_SECONDS, ask
+from icn_client.connection import ask
 
 if TYPE_CHECKING:
     from icn_client.connection import Connection, ValidatorAddress
 
 STREAM_SECONDS_MAX: Final = 3_600.0
 """For all leaves; a million take a minute or two."""
-COPY_BYTES: Final = 1 << 20
+PAGE_SECONDS_MAX: Final = 30.0
+"""For a mebibyte of blocks, from a validator that has other things to do."""
 
 
 class Archived(NamedTuple):
@@ -32,8 +34,8 @@ class Archived(NamedTuple):
     size_bytes: int
 
 
-class NobodyHasAll(Unavailable):
-    """No validator that answers has every block from the first on."""
+class NobodyHasAll(FailedPrecondition):
+    """No validator has every block from the first on, or none answers."""
 
     def __init__(self, problems: str) -> None:
         super().__init__("HISTORY_MISSING", f"no validator gave all blocks and leaves: {problems}")
@@ -52,6 +54,10 @@ async def write_archive(
     Raises:
         NobodyHasAll: see there.
     """
+    if connection.network.is_remote:
+        raise FailedPrecondition(
+            "NO_GATEWAY", "an archive is made of what validators have: a gateway does not pass that on"
+        )
     problems = []
     for address in connection.network.validators:
         out.seek(0)
@@ -60,13 +66,20 @@ async def write_archive(
             return await _write_from(connection, address, out, on_block)
         except DomainError as error:
             problems.append(f"{address.consensus}: {error.reason}: {error.message}")
+        except DecodeError as error:
+            problems.append(f"{address.consensus}: it answers with what is no block: {error}")
     raise NobodyHasAll("; ".join(problems) or "the network file names none")
 
 
 async def _write_from(
     connection: Connection, address: ValidatorAddress, out: IO[bytes], on_block: Callable[[int, int], None]
 ) -> Archived:
-    height = (await connection.status(address)).executed_height
+    status = await connection.status(address)
+    if status.genesis_hash != connection.genesis.hash:
+        raise FailedPrecondition("WRONG_ZONE", f"it is of zone {status.genesis_hash.hex()}")
+    height = status.executed_height
+    # Whether it has all blocks shows with the first, and reading the leaves takes longest.
+    await _page(connection.consensus(address), 1)
     writer = ArchiveWriter()
     out.write(writer.first_line())
     head = archive_pb2.ArchiveHead(genesis_hash=connection.genesis.hash, height=height)
@@ -110,8 +123,7 @@ async def _blocks(
     last_epoch = 0
     at = 0
     while at < height:
-        request = ListFinalBlocksRequest(from_height=at + 1)
-        answer = await ask(stub.ListFinalBlocks(request, timeout=OPEN_SECONDS))
+        answer = await _page(stub, at + 1)
         if not answer.blocks:
             raise Unavailable("HISTORY_MISSING", f"it executed {height} and has no block {at + 1}")
         for data in answer.blocks[: height - at]:
@@ -131,7 +143,12 @@ async def _blocks(
         yield chunk
 
 
+async def _page(stub: Any, from_height: int) -> Any:
+    request = ListFinalBlocksRequest(from_height=from_height)
+    return await ask(stub.ListFinalBlocks(request, timeout=PAGE_SECONDS_MAX))
+
+
 async def _add_finality(stub: Any, height: int, block: archive_pb2.ArchivedBlock) -> None:
-    answer = await ask(stub.GetFinality(GetFinalityRequest(height=height), timeout=OPEN_SECONDS))
+    answer = await ask(stub.GetFinality(GetFinalityRequest(height=height), timeout=PAGE_SECONDS_MAX))
     block.finalization = answer.finalization
     block.descendant_headers.extend(answer.descendant_headers)

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from icn_machine.entries import Entry, PostingKind
 
-from icn_client.light.statement import Head, read_entry, read_head, read_lines
+from icn_client.light.statement import (
+    Head,
+    StatementInvalid,
+    read_entry,
+    read_head,
+    read_lines,
+    read_unit,
+)
 
-_NOT_IN_CURRENCY: Final = re.compile(r"[^A-Z0-9'._-]")
 _CSV_COLUMNS: Final = (
     *("number", "time", "height", "transaction", "kind", "counter_account", "amount", "balance"),
     *("currency", "reference", "memo_hash"),
@@ -48,15 +53,19 @@ def convert(lines: Iterable[bytes], form: str) -> Iterator[str]:
     """
     write = FORMS[form]
     head: Head | None = None
-    money = Money("", 0)
+    money: Money | None = None
+    is_whole = False
     has_begun = False
     balance_minor = 0
     for number, members, _ in read_lines(lines):
         if number == 1:
             head = read_head(number, members)
         elif "unit_proof" in members:
-            money = _money(members["unit_proof"])
-        elif "number" in members and head is not None:
+            leaf = read_unit(number, members)
+            money = Money(leaf["code"], leaf["scale"])
+        elif "number" in members:
+            if head is None or money is None:
+                raise StatementInvalid("STATEMENT_MALFORMED", number, "an entry is out of place")
             entry = read_entry(number, members)
             if head.from_ms <= entry.block_time_ms < head.until_ms:
                 if not has_begun:
@@ -64,15 +73,11 @@ def convert(lines: Iterable[bytes], form: str) -> Iterator[str]:
                     has_begun = True
                 yield write(head, money, entry, entry.balance_minor)
             balance_minor = balance_minor if entry.block_time_ms >= head.until_ms else entry.balance_minor
-    if head is not None and not has_begun:
+        is_whole = "signature" in members
+    if head is None or money is None or not is_whole:
+        raise StatementInvalid("STATEMENT_MALFORMED", 0, "the file ends before the statement does")
+    if not has_begun:
         yield write(head, money, None, balance_minor)
-
-
-def _money(document: Any) -> Money:
-    from icn.ledger.v1.state_pb2 import UnitLeaf
-
-    leaf = UnitLeaf.FromString(bytes.fromhex(document["value"]))
-    return Money(leaf.code, leaf.scale)
 
 
 def _time(milliseconds: int) -> datetime:
@@ -104,17 +109,16 @@ def _csv(_head: Head, money: Money, entry: Entry | None, _balance_minor: int) ->
 
 
 def _currency(money: Money) -> str:
-    """As Beancount allows: begins with a letter, ends with a letter or a digit, at most 24 characters."""
-    return _NOT_IN_CURRENCY.sub("-", f"ICN-{money.code}".upper())[:24].rstrip("-'._")
+    """As Beancount allows: it begins with a letter and ends with a letter or a digit."""
+    return f"ICN-{money.code}_X" if money.code.endswith("-") else f"ICN-{money.code}"
 
 
 def _beancount(head: Head, money: Money, entry: Entry | None, balance_minor: int) -> str:
     currency, own = _currency(money), f"Assets:ICN:A{head.account.hex().upper()}"
     if entry is None:
         opened = _time(head.from_ms).date().isoformat()
-        text = f"{opened} open {own} {currency}\n"
+        text = f'plugin "beancount.plugins.auto_accounts"\n\n{opened} open {own} {currency}\n'
         if balance_minor:
-            text += f"{opened} open Equity:ICN:Opening {currency}\n"
             text += f'{opened} * "ICN" "Opening balance"\n'
             text += f"  {own}  {money.text(balance_minor)} {currency}\n"
             text += f"  Equity:ICN:Opening  {money.text(-balance_minor)} {currency}\n"

@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from icn.ledger.v1.service_pb2 import Entry as ShownEntry
 from icn.ledger.v1.service_pb2 import GetBlockRequest, ListEntriesRequest
 from icn_crypto.suites import Suite
-from icn_machine.entries import Entry
+from icn_kit.errors import FailedPrecondition, Unavailable
+from icn_machine.entries import Entry, EntryChain
 
 from icn_client.light.proof_file import parse_proof_file
 from icn_client.light.statement import Head, Sums, entry_line, head_line, line, signed_bytes
@@ -42,7 +43,9 @@ async def write_statement(
         on_entry: told of every entry that was read.
 
     Raises:
-        DomainError: the account is unknown, or nobody answers.
+        DomainError: the account is unknown, or nobody answers; ENTRIES_INCOMPLETE: who told the entries is
+            behind; ENTRIES_UNCHAINED: some are from before entries were chained.
+        ProofInvalid, ProofMalformed: who answered shows what does not hold.
     """
     digest = sha256()
 
@@ -55,7 +58,7 @@ async def write_statement(
     shown = verify_proof(proof, connection.genesis)
     put(head_line(head))
     put(line({"unit_proof": await _document(connection, f"units/{shown.statement['unit']}")}))
-    sums = Sums()
+    sums, chain, end, count = Sums(), EntryChain(connection.genesis.hash), b"", 0
     with TemporaryFile() as spool:
         # They are told newest first, and written oldest first.
         places: list[tuple[int, int]] = []
@@ -67,9 +70,20 @@ async def write_statement(
                 on_entry(len(places))
         for start, length in reversed(places):
             spool.seek(start)
-            entry = read_told(ShownEntry.FromString(spool.read(length)))
+            told = ShownEntry.FromString(spool.read(length))
+            if not told.number:
+                raise FailedPrecondition(
+                    "ENTRIES_UNCHAINED", f"entries from before height {told.height + 1} are in no chain"
+                )
+            entry = read_told(told)
+            end, count = chain.extend(end, entry), entry.number
             sums.add(head, entry)
             put(entry_line(entry))
+    if (str(count), end.hex()) != (shown.statement["entries"], shown.statement["entries_hash"]):
+        raise Unavailable(
+            "ENTRIES_INCOMPLETE",
+            f"{count} entries were told, the account has {shown.statement['entries']}: try again",
+        )
     between = [
         await _header(connection, height)
         for height in range(shown.height + 1, _height_of(connection, proof.header))

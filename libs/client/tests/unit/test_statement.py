@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
 import pytest
 from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE, BlockHeader
+from icn.ledger.v1 import transaction_pb2 as pb
 from icn_client.light.proof_file import ProofFile
 from icn_client.light.statement import (
     Head,
@@ -31,11 +33,12 @@ from icn_machine.records import Namespace
 from libs.audit.tests.chain import Chain
 from libs.machine.tests.certificates import certificate
 from libs.machine.tests.workload import ACCOUNTS, UNIT, Workload
-from libs.machine.tests.zone import GENESIS_TIME_MS, Zone, make_zone
+from libs.machine.tests.zone import EPOCH_MS, GENESIS_TIME_MS, TestKey, Zone, make_zone, update_controller
 
 ACCOUNT = ACCOUNTS[0]
 FROM_MS = GENESIS_TIME_MS + 20_000
 UNTIL_MS = GENESIS_TIME_MS + 40_000
+LAST_MS = 253_402_300_799_999
 
 
 class Told:
@@ -151,7 +154,7 @@ def reason(lines: Sequence[bytes], zone: Zone) -> str:
 async def test_opening_and_entries_make_the_closing_of_any_span(told: Told) -> None:
     entries = told.entries(ACCOUNT)
     assert len(entries) > 12
-    times = [GENESIS_TIME_MS, FROM_MS, UNTIL_MS, entries[3].block_time_ms, 2**52]
+    times = [GENESIS_TIME_MS, FROM_MS, UNTIL_MS, entries[3].block_time_ms, LAST_MS]
     for from_ms in times:
         for until_ms in times:
             if from_ms >= until_ms:
@@ -169,7 +172,7 @@ async def test_opening_and_entries_make_the_closing_of_any_span(told: Told) -> N
 
 
 async def test_a_span_that_is_not_over_is_complete_until_the_first_block_not_covered(told: Told) -> None:
-    found = verify_statement(told.lines(until_ms=2**52), told.zone.genesis)
+    found = verify_statement(told.lines(until_ms=LAST_MS), told.zone.genesis)
     assert found.complete_until_ms == BlockHeader.FromString(told.chain.headers[-1]).time_ms
     assert verify_statement(told.lines(), told.zone.genesis).complete_until_ms == UNTIL_MS
 
@@ -208,6 +211,60 @@ async def test_whatever_is_missing_added_or_changed_is_found(
 ) -> None:
     found = reason(told.lines(entries=change(told.entries(ACCOUNT))), told.zone)
     assert found in {"ENTRIES_INCOMPLETE", "ENTRY_MISSING", "BALANCE_WRONG"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.replace(b'"amount_minor":"', b'"amount_minor":"9","amount_minor":"', 1),
+        lambda data: data.replace(b":", b": ", 1),
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: data.decode().encode("utf-16"),
+        lambda data: data.replace(b'"reference":""', b'"reference":"00"'),
+        lambda data: data.replace(b'"hold":""', b'"hold":"' + b"00" * 16 + b'"'),
+        lambda data: re.sub(rb'"height":"\d+"', b'"height":"-5"', data),
+        lambda data: re.sub(rb'"block_time_ms":"\d+"', b'"block_time_ms":"-1"', data),
+        lambda data: re.sub(rb'"block_time_ms":"\d+"', b'"block_time_ms":"253402300800000"', data),
+        lambda data: re.sub(rb'"number":"(\d+)"', rb'"number":\1', data),
+        lambda data: re.sub(rb'"number":"(\d+)"', rb'"number":"0\1"', data),
+        lambda data: re.sub(rb'"amount_minor":"(-?\d+)"', rb'"amount_minor":"\1.0"', data),
+        lambda data: data.replace(b'"kind":"transfer"', b'"kind":"TRANSFER"'),
+    ],
+)
+async def test_an_entry_has_one_form_only(told: Told, change: Callable[[bytes], bytes]) -> None:
+    lines = told.lines()
+    place = next(at for at, data in enumerate(lines) if b'"kind":"transfer"' in data)
+    changed = change(lines[place])
+    assert changed != lines[place]
+    assert reason([*lines[:place], changed, *lines[place + 1 :]], told.zone) == "STATEMENT_MALFORMED"
+
+
+async def test_a_key_with_a_scope_signs_no_statement(told: Told) -> None:
+    """Its owner gave it for something else."""
+    zone = told.zone
+    shop = zone.organizations[1]
+    till = TestKey("till")
+    scope = pb.KeyScope(message_kinds=[6])
+    await told.chain.add(
+        zone.transaction(
+            shop,
+            update_controller(1, shop.keys[0], (till, scope)),
+            time_ms=told.chain.ledger.state.newest.time_ms + 1_000,
+        )
+    )
+    await told.chain.add()
+    assert verify_statement(told.lines(is_signed=True), zone.genesis).signer
+    shop.keys = [till]
+    assert reason(told.lines(is_signed=True), zone) == "SIGNATURE_INVALID"
+
+
+async def test_behind_the_end_of_an_epoch_a_statement_is_complete_until_there(told: Told) -> None:
+    """The header behind the state may be of a block beside the chain, later than the one in it."""
+    end_ms = GENESIS_TIME_MS + EPOCH_MS
+    newest = told.chain.ledger.state.newest
+    await told.chain.add(after_ms=end_ms - newest.time_ms + 2_500)
+    found = verify_statement(told.lines(until_ms=LAST_MS), told.zone.genesis)
+    assert found.complete_until_ms == end_ms
 
 
 async def test_the_closing_of_another_account_is_refused(told: Told) -> None:
@@ -255,6 +312,17 @@ async def test_a_file_that_is_cut_off_mixed_up_or_no_statement_is_malformed(told
         b'{"number":"' + b"1" * 5_000 + b'"}\n',
     ):
         assert reason([*lines[:2], broken, *lines[3:]], told.zone) == "STATEMENT_MALFORMED"
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+async def test_what_is_no_whole_statement_is_not_converted(told: Told, form: str) -> None:
+    lines = told.lines()
+    broken = [b'{"unit_proof":5}\n', b'{"unit_proof":{}}\n']
+    for wrong in (*[lines[:length] for length in range(len(lines))], *[[lines[0], one] for one in broken]):
+        with pytest.raises(StatementInvalid):
+            list(convert(wrong, form))
+    with pytest.raises(StatementInvalid):
+        list(convert([lines[0], *lines[2:]], form))
 
 
 @pytest.mark.parametrize("form", sorted(FORMS))

@@ -6,7 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,7 +19,8 @@ from icn_client.cli.common import (
     platform_directory,
     with_connection,
 )
-from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, progress, say
+from icn_client.cli.files import write_new_file
+from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, say
 from icn_client.cli.proofs import GenesisOption, read_genesis
 
 FORM_NAMES = ("csv", "beancount", "hledger")
@@ -84,32 +85,31 @@ def export(  # noqa: PLR0917 - one parameter per option
         raise UsageError("--from: not before --until")
     directory = platform_directory(data)
     signer = None if acting is None else open_identity(acting, keystore, directory)
-    try:
-        with out.open("xb") as file, progress("entries") as shown:
-
-            async def work(connection: Any) -> Any:
-                head = Head(connection.genesis.hash, wanted, from_ms, until_ms)
-                return await write_statement(connection, head, file, signer=signer, on_entry=shown.update)
-
-            sums = with_connection(directory, work)
-    except FileExistsError:
-        raise UsageError(f"{out} is there already") from None
-    except OSError as error:
-        raise Refused(f"{out}: {error.strerror}", "FILE_UNWRITABLE") from None
-    except BaseException:
-        out.unlink(missing_ok=True)
-        raise
+    sums = write_new_file(
+        out,
+        lambda file, shown: with_connection(
+            directory,
+            lambda connection: write_statement(
+                connection,
+                Head(connection.genesis.hash, wanted, from_ms, until_ms),
+                file,
+                signer=signer,
+                on_entry=shown.update,
+            ),
+        ),
+        "entries",
+    )
     say(f"{out}: {sums.entries} entries; check it with: icn statement verify {out} --genesis GENESIS")
 
 
 def verify(file: StatementArgument, genesis: GenesisOption) -> None:
     """Check a statement offline and print its sums. Exit 0 when it holds, 1 when not."""
-    from icn_client.light.statement import StatementInvalid, verify_statement
+    from icn_client.light.statement import StatementInvalid, bounded_lines, verify_statement
 
     zone = read_genesis(genesis)
     try:
         with file.open("rb") as lines:
-            found = verify_statement(lines, zone)
+            found = verify_statement(bounded_lines(lines), zone)
     except OSError as error:
         raise Refused(f"{file}: {error.strerror}", "FILE_UNREADABLE") from None
     except StatementInvalid as fault:
@@ -125,12 +125,16 @@ def verify(file: StatementArgument, genesis: GenesisOption) -> None:
             "from_ms": str(found.head.from_ms),
             "until_ms": str(found.head.until_ms),
             "complete_until_ms": str(found.complete_until_ms),
+            "is_complete": found.complete_until_ms == found.head.until_ms,
             **found.sums.to_dict(),
             "height": str(found.height),
             "signer": found.signer or None,
         }
     )
-    say(f"icn: {found.sums.entries} entries, none missing and none changed")
+    until = datetime.fromtimestamp(found.complete_until_ms / 1000, UTC).isoformat(timespec="seconds")
+    say(f"icn: {found.sums.entries} entries, none changed and none missing before {until}")
+    if found.complete_until_ms < found.head.until_ms:
+        say("icn: the span goes on after that; what came then is not shown")
 
 
 def convert(
@@ -138,14 +142,14 @@ def convert(
     to: Annotated[str, typer.Option("--to", metavar="FORM", help="csv, beancount or hledger.")],
 ) -> None:
     """Print a statement's span in another form. It is not checked: see `icn statement verify`."""
-    from icn_client.light.statement import StatementInvalid
+    from icn_client.light.statement import StatementInvalid, bounded_lines
     from icn_client.statement_texts import convert as texts
 
     if to not in FORM_NAMES:
         raise UsageError(f"--to: {to[:40]!r} is none of {', '.join(FORM_NAMES)}")
     try:
         with file.open("rb") as lines:
-            for text in texts(lines, to):
+            for text in texts(bounded_lines(lines), to):
                 sys.stdout.write(text)
     except OSError as error:
         raise Refused(f"{file}: {error.strerror}", "FILE_UNREADABLE") from None

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from icn_client.cli.common import DataOption, command_group, platform_directory, with_connection
-from icn_client.cli.output import EXIT_REFUSED, Progress, Refused, UsageError, print_json, progress, say
+from icn_client.cli.files import write_new_file
+from icn_client.cli.output import EXIT_REFUSED, Progress, Refused, print_json, progress, say
 from icn_client.cli.proofs import GenesisOption, read_genesis
 
 _EXAMPLES = """\b
@@ -39,21 +40,20 @@ def export(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.", readable=False)],
     data: DataOption = None,
 ) -> None:
-    """Write everything that the zone has agreed on by now into one file."""
+    """Write every block that one validator has executed by now, and the state, into one file.
+
+    Validators are asked themselves, so this needs the platform's own directory and not a gateway.
+    """
     from icn_client.archiving import write_archive
 
     directory = platform_directory(data)
-    if out.exists():
-        raise UsageError(f"{out} is there already")
-    try:
-        with out.open("xb+") as file, progress("blocks") as shown:
-            tell = _telling(shown)
-            made = with_connection(directory, lambda connection: write_archive(connection, file, tell))
-    except OSError as error:
-        raise Refused(f"{out}: {error.strerror}", "FILE_UNWRITABLE") from None
-    except BaseException:
-        out.unlink(missing_ok=True)
-        raise
+    made = write_new_file(
+        out,
+        lambda file, shown: with_connection(
+            directory, lambda connection: write_archive(connection, file, _telling(shown))
+        ),
+        "blocks",
+    )
     say(f"{out}: {made.heights} blocks, {made.leaves} leaves, {made.size_bytes} bytes")
     say(f"check it with: icn audit verify {out} --genesis GENESIS")
 

@@ -6,19 +6,22 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any, TypeVar
 
 import typer
 
 from icn_client.cli.common import command_group
 from icn_client.cli.output import (
     EXIT_REFUSED,
+    Progress,
     Refused,
     UsageError,
     print_bytes,
     print_json,
     print_json_lines,
+    progress,
     say,
 )
 
@@ -33,6 +36,7 @@ FAULTS_SAID_MAX = 20
 CHUNK_LINES = 512
 """Lines answered together once one of a file cannot be; what is left of them is copied for each such line."""
 Answer = Callable[[Sequence[object]], Sequence[Any]]
+T = TypeVar("T")
 
 BatchOption = Annotated[
     Path,
@@ -78,6 +82,38 @@ def register(app: typer.Typer) -> None:
     ledger = command_group("Proofs of other ledgers and logs.", _LEDGER_EXAMPLES)
     ledger.command("verify-proof", epilog=_LEDGER_EXAMPLES)(verify_proof)
     app.add_typer(ledger, name="ledger")
+
+
+def write_new_file(path: Path, work: Callable[[IO[bytes], Progress], T], what: str) -> T:
+    """Have a file written that is not there yet; nothing is left of one that was not finished.
+
+    Args:
+        path: of the file.
+        work: writes it, and tells how far it is.
+        what: is written, for people.
+    """
+    from icn_chain.epochs import ProofInvalid
+
+    from icn_client.light.proof_file import ProofMalformed
+
+    try:
+        file = path.open("xb+")
+    except FileExistsError:
+        raise UsageError(f"{path} is there already") from None
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}", "FILE_UNWRITABLE") from None
+    try:
+        with file, progress(what) as shown:
+            return work(file, shown)
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, ProofInvalid | ProofMalformed):
+            raise Refused(
+                f"the platform answered with a proof that does not hold: {error}", "PROOF_INVALID"
+            ) from None
+        if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT, EFBIG, EIO):
+            raise Refused(f"{path}: {error.strerror}", "FILE_UNWRITABLE") from None
+        raise
 
 
 def read_file(path: Path, bytes_max: int) -> bytes:

@@ -10,16 +10,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from icn.ledger.v1.state_pb2 import ControllerLeaf
-from icn_chain.epochs import ProofInvalid, read_chain
+from icn_chain.epochs import ProofInvalid, closes_epoch, read_chain
 from icn_crypto import jcs, tags
 from icn_crypto.hashing import preimage
 from icn_crypto.suites import Suite, verify
 from icn_kit.genesis import Genesis
 from icn_machine.entries import REFERENCE_BYTES_MAX, Entry, EntryChain, PostingKind
 
+from icn_client.light.leaves import read_statement
 from icn_client.light.proof_file import ProofMalformed, parse_proof_file
 from icn_client.light.verify import Shown, verify_proof
 
@@ -29,7 +30,8 @@ PROOF_LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """As for a proof file."""
 HEADERS_MAX: Final = 10_000
 """Between the state that is shown and the header that names it; mostly none."""
-TIME_MS_MAX: Final = 2**53 - 1
+TIME_MS_MAX: Final = 253_402_300_799_999
+"""The end of the year 9999, behind which there are no dates."""
 ACCOUNT, UNIT, CONTROLLER = 3, 2, 1
 _KINDS: Final = {kind.name.lower(): kind for kind in PostingKind}
 _NUMBER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -119,8 +121,19 @@ def head_line(head: Head) -> bytes:
     )
 
 
+def normal(entry: Entry) -> Entry:
+    """The one form of an entry: what its hash covers as zeros is written as nothing."""
+    return entry._replace(
+        transaction_id=entry.transaction_id.rstrip(b"\0") and entry.transaction_id,
+        memo_hash=entry.memo_hash.rstrip(b"\0") and entry.memo_hash,
+        hold=entry.hold.rstrip(b"\0") and entry.hold,
+        reference=entry.reference.rstrip(b"\0"),
+    )
+
+
 def entry_line(entry: Entry) -> bytes:
     """The line of an entry."""
+    entry = normal(entry)
     return line(
         {
             "number": str(entry.number),
@@ -155,15 +168,23 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any], by
         StatementInvalid: STATEMENT_MALFORMED.
     """
     for number, data in enumerate(lines, 1):
+        if len(data) > PROOF_LINE_BYTES_MAX:
+            raise _malformed(number, f"more than {PROOF_LINE_BYTES_MAX} bytes")
         try:
             members = json.loads(data)
-        except (ValueError, RecursionError):
-            members = None
-        if not isinstance(members, dict) or not data.endswith(b"\n"):
-            raise _malformed(number, "not a line of JSON")
-        if len(data) > (ENTRY_LINE_BYTES_MAX if "number" in members else PROOF_LINE_BYTES_MAX):
+            is_canonical = isinstance(members, dict) and line(members) == data
+        except (ValueError, TypeError, RecursionError):
+            is_canonical = False
+        if not is_canonical:
+            raise _malformed(number, "not a line of JSON in the form of RFC 8785")
+        if "number" in members and len(data) > ENTRY_LINE_BYTES_MAX:
             raise _malformed(number, f"{len(data)} bytes are too many")
         yield number, members, data
+
+
+def bounded_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file, none read beyond the bound."""
+    return iter(lambda: file.readline(PROOF_LINE_BYTES_MAX + 1), b"")
 
 
 def read_head(number: int, members: Mapping[str, Any]) -> Head:
@@ -191,11 +212,11 @@ def read_entry(number: int, members: Mapping[str, Any]) -> Entry:
     kind = _KINDS.get(str(members["kind"]))
     if kind is None:
         raise _malformed(number, f"kind: {str(members['kind'])[:40]!r} is none")
-    return Entry(
-        _integer(number, members, "number"),
-        _integer(number, members, "height"),
-        _integer(number, members, "block_time_ms"),
-        _hex(number, members, "transaction", 32),
+    entry = Entry(
+        _integer(number, members, "number", 1),
+        _integer(number, members, "height", 1),
+        _integer(number, members, "block_time_ms", 0),
+        _hex(number, members, "transaction", 32, may_be_empty=True),
         kind,
         _integer(number, members, "amount_minor"),
         _integer(number, members, "balance_minor"),
@@ -204,6 +225,23 @@ def read_entry(number: int, members: Mapping[str, Any]) -> Entry:
         _hex(number, members, "reference", REFERENCE_BYTES_MAX, may_be_shorter=True),
         _hex(number, members, "hold", 16, may_be_empty=True),
     )
+    if entry != normal(entry):
+        raise _malformed(number, "zeros are written as nothing")
+    if entry.block_time_ms > TIME_MS_MAX:
+        raise _malformed(number, f"block_time_ms {entry.block_time_ms} is no date")
+    return entry
+
+
+def read_unit(number: int, members: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The unit's line, read and not proven. Raises StatementInvalid."""
+    _check_members(number, members, "unit_proof")
+    proof = _proof(number, members["unit_proof"])
+    if proof.namespace != UNIT or not proof.value:
+        raise _malformed(number, "the proof is of something else")
+    try:
+        return read_statement(proof.namespace, proof.identifier, proof.value)
+    except ProofInvalid as fault:
+        raise StatementInvalid(fault.reason, number, str(fault)) from fault
 
 
 @dataclass(slots=True)
@@ -275,7 +313,13 @@ class _Reading:
         if self.closing is None or self.signer is not None:
             raise _malformed(number, "the signer is out of place")
         proof = _proof(number, members["signer_proof"])
-        _shown(number, members["signer_proof"], CONTROLLER, self.genesis)
+        shown = _shown(number, members["signer_proof"], CONTROLLER, self.genesis)
+        if shown.height < self.closing.height and shown.state_root != self.closing.state_root:
+            raise StatementInvalid(
+                "SIGNER_OUTDATED",
+                number,
+                f"the keys are those after height {shown.height}, the closing is after {self.closing.height}",
+            )
         self.signer = ControllerLeaf.FromString(proof.value)
 
     def finish(self, number: int, members: Mapping[str, Any]) -> Statement:
@@ -298,16 +342,16 @@ class _Reading:
         _check_members(number, signature, "key_id", "suite", "signature")
         key_id, made = _hex(number, signature, "key_id", 16), _hex(number, signature, "signature", None)
         signed = signed_bytes(self.genesis.hash, self.digest.digest())
+        suite = signature["suite"]
         for key in self.signer.keys:
+            if key.HasField("scope") or _key_id(key) != key_id or type(suite) is not int:
+                continue
             for public in key.public_keys:
-                is_named = public.suite == signature["suite"]
-                if (
-                    is_named
-                    and _key_id(key) == key_id
-                    and verify(Suite(public.suite), public.public_key, signed, made)
-                ):
+                if public.suite == suite and verify(Suite(suite), public.public_key, signed, made):
                     return self.signer.principal.hex()
-        raise StatementInvalid("SIGNATURE_INVALID", number, "no key of the signer made this signature")
+        raise StatementInvalid(
+            "SIGNATURE_INVALID", number, "no key of the signer without a scope made this signature"
+        )
 
 
 def verify_statement(lines: Iterable[bytes], genesis: Genesis) -> Statement:
@@ -364,7 +408,12 @@ def _time_behind(number: int, members: Mapping[str, Any], shown: Shown, genesis:
             number,
             f"the headers begin at {chain[0].height}, the state is that after {shown.height}",
         )
-    return chain[0].time_ms
+    first = chain[0]
+    if closes_epoch(first, genesis):
+        # It may be a block beside the chain, which only carried the finality of the edge: then another block
+        # follows the state. Whichever does, its time lies past the epoch.
+        return min(first.time_ms, genesis.time_ms + (first.epoch + 1) * genesis.epoch_ms)
+    return first.time_ms
 
 
 def _first(headers: Sequence[bytes], naming: bytes) -> tuple[bytes, Sequence[bytes]]:
@@ -404,10 +453,10 @@ def _check_members(number: int, members: Mapping[str, Any], *names: str) -> None
         raise _malformed(number, f"its members must be {', '.join(sorted(names))}")
 
 
-def _integer(number: int, members: Mapping[str, Any], name: str) -> int:
+def _integer(number: int, members: Mapping[str, Any], name: str, least: int = -(2**62)) -> int:
     value = members[name]
-    if not isinstance(value, str) or _NUMBER.fullmatch(value) is None or abs(int(value)) > 2**62:
-        raise _malformed(number, f"{name}: not a whole number within 2^62")
+    if not isinstance(value, str) or _NUMBER.fullmatch(value) is None or not least <= int(value) <= 2**62:
+        raise _malformed(number, f"{name}: not a whole number from {least} to 2^62")
     return int(value)
 
 

@@ -78,6 +78,12 @@ class BranchCache:
         while len(self._uses) > 1 and (len(self._uses) > self.blocks_max or self._lanes > self.lanes_max):
             self._lanes -= len(self._uses.pop(next(iter(self._uses))).lanes)
 
+    def forget(self, block_hash: bytes) -> None:
+        """Forget a block that nobody extends any more."""
+        use = self._uses.pop(block_hash, None)
+        if use is not None:
+            self._lanes -= len(use.lanes)
+
     def ancestors(self, block_hashes: Sequence[bytes]) -> list[Use]:
         """What each of these blocks uses, in their order.
 
