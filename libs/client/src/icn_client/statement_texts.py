@@ -57,7 +57,7 @@ def convert(lines: Iterable[bytes], form: str) -> Iterator[str]:
     is_whole = False
     has_begun = False
     balance_minor = 0
-    for number, members, _ in read_lines(lines):
+    for number, members, data in read_lines(lines):
         if number == 1:
             head = read_head(number, members)
         elif "unit_proof" in members:
@@ -66,7 +66,7 @@ def convert(lines: Iterable[bytes], form: str) -> Iterator[str]:
         elif "number" in members:
             if head is None or money is None:
                 raise StatementInvalid("STATEMENT_MALFORMED", number, "an entry is out of place")
-            entry = read_entry(number, members)
+            entry = read_entry(number, members, data)
             if head.from_ms <= entry.block_time_ms < head.until_ms:
                 if not has_begun:
                     yield write(head, money, None, balance_minor)

@@ -33,8 +33,11 @@ HEADERS_MAX: Final = 10_000
 TIME_MS_MAX: Final = 253_402_300_799_999
 """The end of the year 9999, behind which there are no dates."""
 ACCOUNT, UNIT, CONTROLLER = 3, 2, 1
-_KINDS: Final = {kind.name.lower(): kind for kind in PostingKind}
-_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_KINDS: Final = {kind.name.lower(): int(kind) for kind in PostingKind}
+_NAMES: Final = {number: name for name, number in _KINDS.items()}
+_MOST: Final = 2**62
+_ZERO: Final = b"\0"
+_ZEROS: Final = bytes(32)
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 
 
@@ -121,34 +124,22 @@ def head_line(head: Head) -> bytes:
     )
 
 
-def normal(entry: Entry) -> Entry:
-    """The one form of an entry: what its hash covers as zeros is written as nothing."""
-    return entry._replace(
-        transaction_id=entry.transaction_id.rstrip(b"\0") and entry.transaction_id,
-        memo_hash=entry.memo_hash.rstrip(b"\0") and entry.memo_hash,
-        hold=entry.hold.rstrip(b"\0") and entry.hold,
-        reference=entry.reference.rstrip(b"\0"),
-    )
-
-
 def entry_line(entry: Entry) -> bytes:
-    """The line of an entry."""
-    entry = normal(entry)
-    return line(
-        {
-            "number": str(entry.number),
-            "height": str(entry.height),
-            "block_time_ms": str(entry.block_time_ms),
-            "transaction": entry.transaction_id.hex(),
-            "kind": PostingKind(entry.kind).name.lower(),
-            "amount_minor": str(entry.amount_minor),
-            "balance_minor": str(entry.balance_minor),
-            "counter_account": entry.counter_account.hex(),
-            "memo_hash": entry.memo_hash.hex(),
-            "reference": entry.reference.hex(),
-            "hold": entry.hold.hex(),
-        }
-    )
+    """The line of an entry, in its one form: what its hash covers as zeros is written as nothing.
+
+    Written out by hand, since a statement has thousands; all of it is ASCII without anything to escape.
+    """
+    number, height, time_ms, transaction, kind, amount, balance, other, memo, reference, hold = entry
+    return (
+        f'{{"amount_minor":"{amount}","balance_minor":"{balance}","block_time_ms":"{time_ms}",'
+        f'"counter_account":"{other.hex()}","height":"{height}","hold":"{_unless_zeros(hold)}",'
+        f'"kind":"{_NAMES[kind]}","memo_hash":"{_unless_zeros(memo)}","number":"{number}",'
+        f'"reference":"{reference.rstrip(_ZERO).hex()}","transaction":"{_unless_zeros(transaction)}"}}\n'
+    ).encode()
+
+
+def _unless_zeros(data: bytes) -> str:
+    return "" if data == _ZEROS[: len(data)] else data.hex()
 
 
 def line(members: Mapping[str, Any]) -> bytes:
@@ -172,13 +163,12 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any], by
             raise _malformed(number, f"more than {PROOF_LINE_BYTES_MAX} bytes")
         try:
             members = json.loads(data)
-            is_canonical = isinstance(members, dict) and line(members) == data
+            # An entry is compared with its own one form when it is read.
+            is_line = isinstance(members, dict) and ("number" in members or line(members) == data)
         except (ValueError, TypeError, RecursionError):
-            is_canonical = False
-        if not is_canonical:
+            is_line = False
+        if not is_line:
             raise _malformed(number, "not a line of JSON in the form of RFC 8785")
-        if "number" in members and len(data) > ENTRY_LINE_BYTES_MAX:
-            raise _malformed(number, f"{len(data)} bytes are too many")
         yield number, members, data
 
 
@@ -201,35 +191,43 @@ def read_head(number: int, members: Mapping[str, Any]) -> Head:
     return Head(_hex(number, members, "genesis", 32), _hex(number, members, "account", 16), from_ms, until_ms)
 
 
-def read_entry(number: int, members: Mapping[str, Any]) -> Entry:
+def read_entry(number: int, members: Mapping[str, Any], data: bytes) -> Entry:
     """An entry's line, read. Raises StatementInvalid."""
-    _check_members(
-        number,
-        members,
-        *("number", "height", "block_time_ms", "transaction", "kind", "amount_minor", "balance_minor"),
-        *("counter_account", "memo_hash", "reference", "hold"),
-    )
-    kind = _KINDS.get(str(members["kind"]))
-    if kind is None:
-        raise _malformed(number, f"kind: {str(members['kind'])[:40]!r} is none")
-    entry = Entry(
-        _integer(number, members, "number", 1),
-        _integer(number, members, "height", 1),
-        _integer(number, members, "block_time_ms", 0),
-        _hex(number, members, "transaction", 32, may_be_empty=True),
-        kind,
-        _integer(number, members, "amount_minor"),
-        _integer(number, members, "balance_minor"),
-        _hex(number, members, "counter_account", 16),
-        _hex(number, members, "memo_hash", 32, may_be_empty=True),
-        _hex(number, members, "reference", REFERENCE_BYTES_MAX, may_be_shorter=True),
-        _hex(number, members, "hold", 16, may_be_empty=True),
-    )
-    if entry != normal(entry):
-        raise _malformed(number, "zeros are written as nothing")
-    if entry.block_time_ms > TIME_MS_MAX:
-        raise _malformed(number, f"block_time_ms {entry.block_time_ms} is no date")
+    if len(data) > ENTRY_LINE_BYTES_MAX:
+        raise _malformed(number, f"{len(data)} bytes, at most {ENTRY_LINE_BYTES_MAX}")
+    try:
+        entry = Entry(
+            int(members["number"]),
+            int(members["height"]),
+            int(members["block_time_ms"]),
+            bytes.fromhex(members["transaction"]),
+            _KINDS[members["kind"]],
+            int(members["amount_minor"]),
+            int(members["balance_minor"]),
+            bytes.fromhex(members["counter_account"]),
+            bytes.fromhex(members["memo_hash"]),
+            bytes.fromhex(members["reference"]),
+            bytes.fromhex(members["hold"]),
+        )
+        is_one_form = entry_line(entry) == data
+    except (KeyError, TypeError, ValueError):
+        is_one_form = False
+    if not is_one_form:
+        raise _malformed(number, "not the line of an entry")
+    _check_entry(number, entry)
     return entry
+
+
+def _check_entry(number: int, entry: Entry) -> None:
+    at, height, time_ms, transaction, _, amount, balance, other, memo, reference, hold = entry
+    if not (0 < at <= _MOST and 0 < height <= _MOST and abs(amount) <= _MOST and abs(balance) <= _MOST):
+        raise _malformed(number, "a number is out of its range")
+    if not 0 <= time_ms <= TIME_MS_MAX:
+        raise _malformed(number, f"block_time_ms {time_ms} is no date")
+    if len(other) != 16 or len(reference) > REFERENCE_BYTES_MAX:
+        raise _malformed(number, "counter_account has 16 bytes, reference at most 32")
+    if len(transaction) not in (0, 32) or len(memo) not in (0, 32) or len(hold) not in (0, 16):
+        raise _malformed(number, "transaction and memo_hash have 32 bytes, hold 16, or none")
 
 
 def read_unit(number: int, members: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -262,10 +260,10 @@ class _Reading:
     """Block time of the first block that is not covered."""
     signer: ControllerLeaf | None = None
 
-    def take_entry(self, number: int, members: Mapping[str, Any]) -> None:
+    def take_entry(self, number: int, members: Mapping[str, Any], data: bytes) -> None:
         if self.unit is None or self.closing is not None or self.head is None:
             raise _malformed(number, "an entry is out of place")
-        entry, before = read_entry(number, members), self.newest
+        entry, before = read_entry(number, members, data), self.newest
         expected = 1 if before is None else before.number + 1
         if entry.number != expected:
             raise StatementInvalid("ENTRY_MISSING", number, f"entry {entry.number}, not {expected}")
@@ -376,7 +374,7 @@ def verify_statement(lines: Iterable[bytes], genesis: Genesis) -> Statement:
                     "WRONG_ZONE", number, f"it is of zone {reading.head.genesis.hex()}, not of this one"
                 )
         elif "number" in members:
-            reading.take_entry(number, members)
+            reading.take_entry(number, members, data)
         elif "unit_proof" in members:
             reading.take_unit(number, members)
         elif "closing_proof" in members:
@@ -453,28 +451,11 @@ def _check_members(number: int, members: Mapping[str, Any], *names: str) -> None
         raise _malformed(number, f"its members must be {', '.join(sorted(names))}")
 
 
-def _integer(number: int, members: Mapping[str, Any], name: str, least: int = -(2**62)) -> int:
-    value = members[name]
-    if not isinstance(value, str) or _NUMBER.fullmatch(value) is None or not least <= int(value) <= 2**62:
-        raise _malformed(number, f"{name}: not a whole number from {least} to 2^62")
-    return int(value)
-
-
-def _hex(
-    number: int,
-    members: Mapping[str, Any],
-    name: str,
-    length: int | None,
-    *,
-    may_be_empty: bool = False,
-    may_be_shorter: bool = False,
-) -> bytes:
+def _hex(number: int, members: Mapping[str, Any], name: str, length: int | None) -> bytes:
     value = members[name]
     if not isinstance(value, str) or _HEX.fullmatch(value) is None:
         raise _malformed(number, f"{name}: not hexadecimal")
     found = bytes.fromhex(value)
-    if length is None or len(found) == length or (may_be_empty and not found):
-        return found
-    if may_be_shorter and len(found) < length:
-        return found
-    raise _malformed(number, f"{name}: {len(found)} bytes, not {length}")
+    if length is not None and len(found) != length:
+        raise _malformed(number, f"{name}: {len(found)} bytes, not {length}")
+    return found
