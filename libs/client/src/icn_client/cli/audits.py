@@ -68,12 +68,12 @@ def verify(
     import asyncio
 
     from icn_audit.divergence import Diverged
-    from icn_audit.verify import verify_archive
+    from icn_audit.verify import seldom_collecting, verify_archive
 
     zone = read_genesis(genesis)
     found: dict[str, Any]
     try:
-        with archive.open("rb") as file, progress("blocks") as shown:
+        with archive.open("rb") as file, progress("blocks") as shown, seldom_collecting():
             report = asyncio.run(verify_archive(file.read, zone, on_block=_telling(shown)))
     except OSError as error:
         raise Refused(f"{archive}: {error.strerror}", "FILE_UNREADABLE") from None
