@@ -137,9 +137,10 @@ def _beancount(head: Head, money: Money, entry: Entry | None, balance_minor: int
 def _hledger(head: Head, money: Money, entry: Entry | None, balance_minor: int) -> str:
     own = f"assets:icn:{head.account.hex()}"
     if entry is None:
+        commodity = f'commodity 1000{money.text(0)[1:] if money.scale else "."} "{money.code}"\n\n'
         if not balance_minor:
-            return ""
-        return (
+            return commodity
+        return commodity + (
             f"{_time(head.from_ms).date().isoformat()} opening balance\n"
             f'    {own}  {money.text(balance_minor)} "{money.code}"\n    equity:icn:opening\n\n'
         )
