@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
@@ -13,31 +13,39 @@ from icn_audit.archive import ArchiveWriter, BlockChunks, Kind
 from icn_audit.verify import Report, verify_archive
 from icn_crypto.state_tree import state_key
 from icn_kit.genesis import Genesis
+from icn_machine.blocks.contract_engine import ContractEngine
 from icn_machine.blocks.final_block import FinalBlock
 from icn_machine.leaves import encode_leaf
 
-from libs.machine.tests.certificates import QUORUM, certificate
+from libs.machine.tests.certificates import GENESIS_KEYS, QUORUM, certificate
 from libs.machine.tests.zone import EPOCH_MS, Zone, memory_ledger
 
 
 class Chain:
     """A chain that grows block by block, each with the finality of the one before."""
 
-    def __init__(self, zone: Zone) -> None:
+    def __init__(self, zone: Zone, contracts: ContractEngine | None = None) -> None:
         self.zone = zone
-        self.ledger = memory_ledger(zone)
+        self.ledger = memory_ledger(zone, contracts)
+        self.signers: Sequence[int] = QUORUM
+        self.keys: dict[int, Mapping[int, str]] = {}
+        """Keys other than those of genesis, by seat, from the epoch on."""
         self.blocks: list[pb.ArchivedBlock] = []
         self.headers: list[bytes] = []
 
     async def add(
-        self, *transactions: bytes, signers: Sequence[int] = QUORUM, is_lazy: bool = False, **changes: Any
+        self,
+        *transactions: bytes,
+        signers: Sequence[int] | None = None,
+        is_lazy: bool = False,
+        **changes: Any,
     ) -> None:
         """Execute the next block; a lazy one carries no finalization."""
         newest = self.ledger.state.newest
-        parent = certificate(self.zone, VOTE_KIND_NOTARIZE, newest.header, signers) if newest.height else b""
+        parent = self.signed(VOTE_KIND_NOTARIZE, newest.header, signers) if newest.height else b""
         final = b""
         if newest.height and not is_lazy:
-            final = certificate(self.zone, VOTE_KIND_FINALIZE, newest.header)
+            final = self.signed(VOTE_KIND_FINALIZE, newest.header)
         if is_lazy:
             changes["named"] = await self.ledger.state.block_at(
                 BlockHeader.FromString(newest.header).executed_height
@@ -61,9 +69,15 @@ class Chain:
         """An edge block, after which another epoch has begun."""
         await self.add(after_ms=EPOCH_MS)
 
+    def signed(self, kind: int, header: bytes, signers: Sequence[int] | None = None) -> bytes:
+        """What the seats of the block's epoch have signed of it."""
+        since = max((epoch for epoch in self.keys if epoch <= _epoch(header)), default=None)
+        keys = GENESIS_KEYS if since is None else self.keys[since]
+        return certificate(self.zone, kind, header, self.signers if signers is None else signers, keys)
+
     def certify(self) -> None:
         """Put the finality of the newest block into the archive."""
-        self.blocks[-1].finalization = certificate(self.zone, VOTE_KIND_FINALIZE, self.headers[-1])
+        self.blocks[-1].finalization = self.signed(VOTE_KIND_FINALIZE, self.headers[-1])
 
     def leaves(self) -> list[pb.ArchivedLeaf]:
         """Of the newest state, ascending by state key."""

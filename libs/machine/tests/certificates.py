@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE, BlockHeader, Certificate, SeatSignature
 from icn_chain.certificate import vote_body
@@ -13,10 +15,17 @@ from icn_crypto.suites import Suite
 from libs.machine.tests.zone import SUITES, TestKey, Zone, block_hash
 
 QUORUM = range(3)
+GENESIS_KEYS: Final[Mapping[int, str]] = MappingProxyType({})
 
 
-def certificate(zone: Zone, kind: int, header: bytes, seats: Sequence[int] = QUORUM) -> bytes:
-    """What these seats have signed of a block; with seats' keys of genesis."""
+def certificate(
+    zone: Zone,
+    kind: int,
+    header: bytes,
+    seats: Sequence[int] = QUORUM,
+    keys: Mapping[int, str] = GENESIS_KEYS,
+) -> bytes:
+    """What these seats have signed of a block; with the keys of genesis, but for ``keys``, by name."""
     fields = BlockHeader.FromString(header)
     body = vote_body(1, fields.epoch, fields.view, fields.height, block_hash(zone, header))
     tag = tags.FINALIZE if kind == VOTE_KIND_FINALIZE else tags.NOTARIZE
@@ -32,7 +41,7 @@ def certificate(zone: Zone, kind: int, header: bytes, seats: Sequence[int] = QUO
         signatures=[
             SeatSignature(
                 seat=seat,
-                signature=TestKey(f"seat {seat}", SUITES).signing[Suite.ED25519].sign(signed),
+                signature=TestKey(keys.get(seat, f"seat {seat}"), SUITES).signing[Suite.ED25519].sign(signed),
             )
             for seat in seats
         ],

@@ -15,6 +15,7 @@ from icn_machine.records import Namespace
 
 from libs.audit.tests.chain import Chain, verify, write
 from libs.machine.tests.certificates import certificate
+from libs.machine.tests.seats import next_hash, rekey
 from libs.machine.tests.zone import Zone, anchor, make_zone
 
 Edit = Callable[[Block, BlockHeader], None]
@@ -142,6 +143,40 @@ async def test_however_far_execution_lags_behind_blocks_are_judged_on_the_state_
         await chain.add(zone.transaction(shop, anchor(digest), time_ms=later_ms), is_lazy=True)
     await chain.add()
     assert (await verify(chain.archive(), zone)).heights == 303
+
+
+async def changed_seats(zone: Zone) -> Chain:
+    """A chain of seven seats, of which the third signs with another key from the second epoch on."""
+    chain = Chain(zone)
+    chain.signers = range(5)
+    await chain.add()
+    third = zone.organizations[2]
+    time_ms = chain.ledger.state.newest.time_ms + 1_000
+    await chain.add(zone.transaction(third, rekey(zone, third.principal, "another key"), time_ms=time_ms))
+    assert next_hash(chain.ledger) != zone.genesis.validator_set_hash
+    await chain.pass_edge()
+    chain.keys[1] = {2: "another key"}
+    await chain.add()
+    await chain.add()
+    return chain
+
+
+async def test_a_changed_validator_set_signs_from_the_next_epoch_on() -> None:
+    zone = make_zone(seats=7)
+    chain = await changed_seats(zone)
+    report = await verify(chain.archive(), zone)
+    assert (report.heights, report.state_root) == (5, chain.ledger.state.newest.state_root)
+
+
+@pytest.mark.parametrize(("epoch", "height"), [(0, 2), (1, 5)])
+async def test_keys_of_another_epoch_sign_nothing(epoch: int, height: int) -> None:
+    """The set before the change and the one after it are no quorum together, either."""
+    zone = make_zone(seats=7)
+    chain = await changed_seats(zone)
+    chain.keys = {0: {2: "another key"}} if epoch == 0 else {}
+    wrong = chain.signed(VOTE_KIND_NOTARIZE, chain.headers[height - 2])
+    archive = edited(chain, height, lambda block, _: setattr(block, "parent_certificate", wrong))
+    assert await found(archive, zone) == (height, "parent_certificate")
 
 
 async def test_the_first_block_of_an_epoch_brings_the_finality_of_the_one_before(zone: Zone) -> None:
