@@ -95,7 +95,7 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class AccountStatement:
     """What a valid statement shows."""
 
     head: Head
@@ -320,7 +320,7 @@ class _Reading:
             )
         self.signer = ControllerLeaf.FromString(proof.value)
 
-    def finish(self, number: int, members: Mapping[str, Any]) -> Statement:
+    def finish(self, number: int, members: Mapping[str, Any]) -> AccountStatement:
         _check_members(number, members, *self.sums.to_dict(), "signature")
         if self.head is None or self.unit is None or self.closing is None:
             raise _malformed(number, "the end is out of place")
@@ -330,7 +330,9 @@ class _Reading:
         signer = self._signer(number, members["signature"])
         is_passed = self.newest is not None and self.newest.block_time_ms >= self.head.until_ms
         end_ms = self.head.until_ms if is_passed else min(self.head.until_ms, self.next_time_ms)
-        return Statement(self.head, self.unit, self.owner, self.sums, end_ms, self.closing.height, signer)
+        return AccountStatement(
+            self.head, self.unit, self.owner, self.sums, end_ms, self.closing.height, signer
+        )
 
     def _signer(self, number: int, signature: Any) -> str:
         if signature is None and self.signer is None:
@@ -352,7 +354,7 @@ class _Reading:
         )
 
 
-def verify_statement(lines: Iterable[bytes], genesis: Genesis) -> Statement:
+def verify_statement(lines: Iterable[bytes], genesis: Genesis) -> AccountStatement:
     """Judge a statement, line by line, however long.
 
     Args:
@@ -363,7 +365,7 @@ def verify_statement(lines: Iterable[bytes], genesis: Genesis) -> Statement:
         StatementInvalid: the first rule that fails.
     """
     reading = _Reading(genesis, EntryChain(genesis.hash))
-    done: Statement | None = None
+    done: AccountStatement | None = None
     for number, members, data in read_lines(lines):
         if done is not None:
             raise _malformed(number, "nothing follows the end")
