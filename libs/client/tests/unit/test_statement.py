@@ -38,6 +38,7 @@ from icn_machine.records import Namespace
 
 from libs.audit.tests.chain import Chain
 from libs.machine.tests.certificates import certificate
+from libs.machine.tests.posted import entries_of
 from libs.machine.tests.workload import ACCOUNTS, UNIT, Workload
 from libs.machine.tests.zone import EPOCH_MS, GENESIS_TIME_MS, TestKey, Zone, make_zone, update_controller
 
@@ -89,31 +90,13 @@ class Told:
 
     def entries(self, account: bytes) -> list[Entry]:
         """All of an account, oldest first."""
-        found: list[Entry] = []
-        for commit in self.chain.ledger.state.commits[: self.height + 1]:  # type: ignore[attr-defined]
-            for posted in commit.posted:
-                one = posted.movement
-                for mine, other, amount, balance in (
-                    (one.source, one.destination, -one.amount_minor, one.source_balance_minor),
-                    (one.destination, one.source, one.amount_minor, one.destination_balance_minor),
-                ):
-                    if mine == account:
-                        found.append(
-                            Entry(
-                                len(found) + 1,
-                                commit.block.height,
-                                commit.block.time_ms,
-                                commit.transaction_ids[one.transaction_index],
-                                one.kind,
-                                amount,
-                                balance,
-                                other,
-                                one.memo_hash,
-                                one.reference,
-                                one.hold,
-                            )
-                        )
-        return found
+        counts: dict[bytes, int] = {}
+        return [
+            entry
+            for commit in self.chain.ledger.state.commits[: self.height + 1]  # type: ignore[attr-defined]
+            for of, entry in entries_of(commit, counts)
+            if of == account
+        ]
 
     def lines(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +11,7 @@ from icn_machine.entries import Entry, EntryChain, PostingKind
 from icn_machine.records import Account
 from icn_machine.refusals import Malformed
 
+from libs.machine.tests.posted import entries_of
 from libs.machine.tests.scene import ANA, BEN, Scene
 from libs.machine.tests.workload import Workload
 from libs.machine.tests.zone import Zone, capture_hold, identifier, memory_ledger, place_hold, transfer
@@ -79,31 +79,13 @@ async def test_accounts_carry_the_chain_of_everything_that_was_posted(zone: Zone
     """Worked out again from what each block posted, over a workload of every kind of message."""
     ledger = memory_ledger(zone)
     chain = EntryChain(zone.genesis.hash)
+    counts: dict[bytes, int] = {}
     ends: dict[bytes, tuple[int, bytes]] = {}
     for transactions in Workload(zone, 5).blocks(60):
         await ledger.execute(*transactions)
-        commit: Any = ledger.state.commits[-1]  # type: ignore[attr-defined]
-        for posted in commit.posted:
-            one = posted.movement
-            for account, other, amount, balance in (
-                (one.source, one.destination, -one.amount_minor, one.source_balance_minor),
-                (one.destination, one.source, one.amount_minor, one.destination_balance_minor),
-            ):
-                number, before = ends.get(account, (0, b""))
-                entry = Entry(
-                    number + 1,
-                    commit.block.height,
-                    commit.block.time_ms,
-                    commit.transaction_ids[one.transaction_index],
-                    one.kind,
-                    amount,
-                    balance,
-                    other,
-                    one.memo_hash,
-                    one.reference,
-                    one.hold,
-                )
-                ends[account] = number + 1, chain.extend(before, entry)
+        for account, entry in entries_of(ledger.state.commits[-1], counts):  # type: ignore[attr-defined]
+            _, before = ends.get(account, (0, b""))
+            ends[account] = entry.number, chain.extend(before, entry)
     records = ledger.state.records[-1]  # type: ignore[attr-defined]
     found = {name: (one.entries, one.entries_hash) for name, one in records.accounts.items()}
     assert {name: end for name, end in found.items() if end[0]} == ends

@@ -19,6 +19,7 @@ from icn_crypto.hashing import preimage
 from icn_crypto.suites import Suite, verify
 from icn_kit.genesis import Genesis
 from icn_machine.entries import REFERENCE_BYTES_MAX, Entry, EntryChain, PostingKind
+from icn_machine.records import Namespace
 
 from icn_client.light.leaves import read_statement
 from icn_client.light.proof_file import ProofMalformed, parse_proof_file
@@ -32,7 +33,6 @@ HEADERS_MAX: Final = 10_000
 """Between the state that is shown and the header that names it; mostly none."""
 TIME_MS_MAX: Final = 253_402_300_799_999
 """The end of the year 9999, behind which there are no dates."""
-ACCOUNT, UNIT, CONTROLLER = 3, 2, 1
 _KINDS: Final = {kind.name.lower(): int(kind) for kind in PostingKind}
 _NAMES: Final = {number: name for name, number in _KINDS.items()}
 _MOST: Final = 2**62
@@ -234,7 +234,7 @@ def read_unit(number: int, members: Mapping[str, Any]) -> Mapping[str, Any]:
     """The unit's line, read and not proven. Raises StatementInvalid."""
     _check_members(number, members, "unit_proof")
     proof = _proof(number, members["unit_proof"])
-    if proof.namespace != UNIT or not proof.value:
+    if proof.namespace != Namespace.UNIT or not proof.value:
         raise _malformed(number, "the proof is of something else")
     try:
         return read_statement(proof.namespace, proof.identifier, proof.value)
@@ -282,13 +282,13 @@ class _Reading:
         _check_members(number, members, "unit_proof")
         if self.head is None or self.unit is not None:
             raise _malformed(number, "the unit is out of place")
-        self.unit = _shown(number, members["unit_proof"], UNIT, self.genesis).statement
+        self.unit = _shown(number, members["unit_proof"], Namespace.UNIT, self.genesis).statement
 
     def take_closing(self, number: int, members: Mapping[str, Any]) -> None:
         _check_members(number, members, "closing_proof", "headers")
         if self.head is None or self.unit is None or self.closing is not None:
             raise _malformed(number, "the closing is out of place")
-        shown = _shown(number, members["closing_proof"], ACCOUNT, self.genesis)
+        shown = _shown(number, members["closing_proof"], Namespace.ACCOUNT, self.genesis)
         leaf, newest = shown.statement, self.newest
         if leaf.get("account") != self.head.account.hex() or leaf["unit"] != self.unit.get("unit"):
             raise StatementInvalid("OTHER_ACCOUNT", number, "the closing is of another account or unit")
@@ -311,7 +311,7 @@ class _Reading:
         if self.closing is None or self.signer is not None:
             raise _malformed(number, "the signer is out of place")
         proof = _proof(number, members["signer_proof"])
-        shown = _shown(number, members["signer_proof"], CONTROLLER, self.genesis)
+        shown = _shown(number, members["signer_proof"], Namespace.CONTROLLER, self.genesis)
         if shown.height < self.closing.height and shown.state_root != self.closing.state_root:
             raise StatementInvalid(
                 "SIGNER_OUTDATED",
