@@ -6,6 +6,7 @@ from typing import Any
 
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED, RECEIPT_STATUS_REFUSED, Receipt
+from icn_machine.events import Event
 from icn_machine.records import TABLES, Account
 
 from libs.machine.tests.zone import (
@@ -75,6 +76,17 @@ class Scene:
             now = {key: value for key, value in getattr(after, table).items() if value is not None}
             assert now == {key: value for key, value in getattr(before, table).items() if value is not None}
         return {figure.name: figure.value for figure in receipt.figures}
+
+    async def block(self, *transactions: tuple[Member, list[pb.Message]], after_ms: int = 1_000) -> list[str]:
+        """A block of several transactions, and the reason of each, empty where it took effect."""
+        time_ms = self.ledger.state.newest.time_ms + after_ms
+        signed = [self.zone.transaction(actor, *sent, time_ms=time_ms) for actor, sent in transactions]
+        execution = await self.ledger.execute(*signed, after_ms=after_ms)
+        return [Receipt.FromString(receipt).reason for _, receipt in execution.outcomes]
+
+    def events(self) -> list[Event]:
+        """What the newest block did."""
+        return list(self.ledger.state.commits[-1].events)
 
     def account(self, account: bytes) -> Account:
         return self.ledger.state.records[-1].accounts[account]

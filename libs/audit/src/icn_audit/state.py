@@ -21,6 +21,7 @@ from icn_machine.duty import DutyCounts
 from icn_machine.limits import (
     HOLDS_RELEASED_PER_BLOCK_MAX,
     IDENTIFIER_BYTES,
+    ORDERS_PER_BLOCK_MAX,
     POLLS_CLOSED_PER_BLOCK_MAX,
 )
 from icn_machine.records import ContractEntry, Due, Namespace, RecordTables
@@ -45,7 +46,7 @@ class _Falling:
             heappush(self._heap, (time_ms, identifier))
 
     def take(self, time_ms: int, count_max: int) -> list[bytes]:
-        """What is due by then; the block under way ends all of it."""
+        """What is due by then; the block under way ends all of it, or has it wait for another time."""
         taken: list[bytes] = []
         while self._heap and self._heap[0][0] <= time_ms and len(taken) < count_max:
             at_ms, identifier = heappop(self._heap)
@@ -70,6 +71,7 @@ class ReplayedState:
         self.transfers = 0
         """Postings of all blocks so far."""
         self._holds, self._polls = _Falling(self._hold_due_ms), _Falling(self._poll_due_ms)
+        self._orders = _Falling(self._order_due_ms)
         self._add(first)
 
     def _hold_due_ms(self, identifier: bytes) -> int:
@@ -79,6 +81,10 @@ class ReplayedState:
     def _poll_due_ms(self, identifier: bytes) -> int:
         poll = self._records.polls.get(identifier)
         return 0 if poll is None or poll.is_closed else poll.close_time_ms
+
+    def _order_due_ms(self, identifier: bytes) -> int:
+        order = self._records.orders.get(identifier)
+        return 0 if order is None else order.next_time_ms
 
     # --- what the auditor looks at
 
@@ -177,6 +183,7 @@ class ReplayedState:
         return Due(
             self._holds.take(time_ms, HOLDS_RELEASED_PER_BLOCK_MAX),
             self._polls.take(time_ms, POLLS_CLOSED_PER_BLOCK_MAX),
+            self._orders.take(time_ms, ORDERS_PER_BLOCK_MAX),
         )
 
     async def commit(self, commit: BlockCommit) -> ExecutedBlock:
@@ -235,6 +242,8 @@ class ReplayedState:
             self._holds.add(identifier)
         for identifier in changed.polls:
             self._polls.add(identifier)
+        for identifier in changed.orders:
+            self._orders.add(identifier)
         for identifier, entry in changed.contract_entries.items():
             storage = self._storages.setdefault(identifier[:IDENTIFIER_BYTES], {})
             if entry is None:

@@ -14,6 +14,10 @@ STATEMENT: Final = "icn/statement/v1"
 """Signing a statement of an account."""
 ENTRY: Final = "icn/entry/v1"
 """Hash in the chain of an account's entries."""
+SUB_ACCOUNTS: Final = "icn/sub-accounts/v1"
+"""Hash in the chain of an account's sub-accounts."""
+TRIAL_BALANCE: Final = "icn/trial-balance/v1"
+"""Digest of a unit's balances at the end of a period."""
 BLOCK: Final = "icn/block/v1"
 """Hash of a block header."""
 PROPOSAL: Final = "icn/proposal/v1"
@@ -77,6 +81,8 @@ ALL: Final = (
     TRANSACTION,
     TRANSACTION_ID,
     ENTRY,
+    SUB_ACCOUNTS,
+    TRIAL_BALANCE,
     STATEMENT,
     BLOCK,
     PROPOSAL,

@@ -5,10 +5,23 @@ Source: docs/spec/transaction.md, "Validity".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from icn_machine.contract_messages import ExecuteContract, InstantiateContract
+from icn_machine.credit_messages import (
+    CloseAccount,
+    OfferExchange,
+    OrderTransfers,
+    PledgeAccount,
+    ReleaseOrder,
+    TakeExchange,
+    TransferLegs,
+    WriteOff,
+)
+from icn_machine.limits import QUANTITY_MAX
 from icn_machine.messages import KIND_NUMBERS, CaptureHold, Message, PlaceHold, Transaction, Transfer
+from icn_machine.order_times import time_of
 from icn_machine.records import Controller, KeyScope
 from icn_machine.refusals import KEY_SCOPE_EXCEEDED, KEY_UNKNOWN, THRESHOLD_NOT_MET, Figures
 
@@ -90,12 +103,38 @@ def _excess(message: Message, scope: KeyScope) -> str | None:
 
 
 def _excess_of_debit(message: Message, scope: KeyScope) -> str | None:
-    if (
-        isinstance(message, Transfer | PlaceHold | CaptureHold)
-        and scope.amount_minor_max
-        and message.amount_minor > scope.amount_minor_max
-    ):
-        return f"amount {message.amount_minor}, the key may move {scope.amount_minor_max}"
-    if isinstance(message, Transfer | PlaceHold) and scope.accounts and message.source not in scope.accounts:
-        return f"account {message.source.hex()} is outside the key's scope"
+    for account, amount_minor in _debits(message):
+        if scope.amount_minor_max and amount_minor > scope.amount_minor_max:
+            return f"amount {amount_minor}, the key may move {scope.amount_minor_max}"
+        if account and scope.accounts and account not in scope.accounts:
+            return f"account {account.hex()} is outside the key's scope"
+    if isinstance(message, OrderTransfers) and scope.expire_time_ms:
+        last_ms = time_of(message, message.times - 1)
+        if last_ms is None or last_ms > scope.expire_time_ms:
+            return f"the order lasts longer than the key, which ends at {scope.expire_time_ms}"
     return None
+
+
+def _debits(message: Message) -> Iterator[tuple[bytes, int]]:
+    """What the message takes, or has taken later, from accounts of who signs; no account where the leaf says
+    which. What is passed on of an account that is closed is bounded by nothing the message says."""
+    match message:
+        case Transfer() | PlaceHold() | ReleaseOrder():
+            yield message.source, message.amount_minor
+        case CaptureHold():
+            yield b"", message.amount_minor
+        case TransferLegs():
+            for leg in message.legs:
+                yield leg.source, leg.amount_minor
+        case OfferExchange():
+            yield message.give_account, message.give_minor
+        case TakeExchange():
+            yield message.source, message.pay_minor
+        case OrderTransfers():
+            yield message.source, message.amount_minor * message.times
+        case PledgeAccount():
+            yield message.account, message.amount_minor
+        case WriteOff():
+            yield b"", message.amount_minor
+        case CloseAccount():
+            yield message.account, QUANTITY_MAX if message.remainder_to else 0

@@ -17,12 +17,15 @@ from icn_crypto.hashing import domain_hash
 
 from icn_machine import contract_limits as limits
 from icn_machine import refusals
+from icn_machine.accounts import put_new
 from icn_machine.contract_limits import ledger_fuel
 from icn_machine.contract_messages import ContractCall, ExecuteContract, InstantiateContract, StoreCode
-from icn_machine.events import AccountOpened, ContractCalled, ContractEvent
+from icn_machine.demurrage import settle
+from icn_machine.events import ContractCalled, ContractEvent
 from icn_machine.governed import is_taken
 from icn_machine.messages import Transaction, Transfer
-from icn_machine.posting import check_credit, check_debit, check_debit_by, occupy, post
+from icn_machine.payments import free_to_spend, known, pay
+from icn_machine.posting import Cause, occupy
 from icn_machine.records import Account, Code, Contract, ContractEntry, Namespace
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet
@@ -97,7 +100,10 @@ def store_code(working: WorkingSet, transaction: Transaction, message: StoreCode
 
 
 def prepare_call(
-    working: WorkingSet, transaction: Transaction, message: InstantiateContract | ExecuteContract, index: int
+    working: WorkingSet,
+    transaction: Transaction,
+    message: InstantiateContract | ExecuteContract,
+    cause: Cause,
 ) -> PreparedCall:
     """Open accounts and move funds; after it the contract may run."""
     now = working.now
@@ -110,7 +116,7 @@ def prepare_call(
         if code is None:
             raise Refused(refusals.CODE_UNKNOWN)
         contract = Contract(message.contract, message.code, transaction.principal, 0, 0, len(code.code))
-        _open_accounts(working, transaction, message)
+        _open_accounts(working, message, cause)
         opened = tuple(account.account for account in message.accounts)
     elif contract is None:
         raise Refused(refusals.CONTRACT_UNKNOWN)
@@ -118,28 +124,27 @@ def prepare_call(
     accounts = _accounts_of_call(
         working, (*call.declared, *(transfer.destination for transfer in call.funds), *opened)
     )
-    _move_funds(working, transaction, contract, call.funds, index)
+    _move_funds(working, transaction, contract, call.funds, cause)
+    for identifier in accounts.values():
+        settle(working, cause, known(working, identifier))
     own_fuel = ledger_fuel(contract.storage_entries, contract.storage_bytes, contract.code_bytes)
     if own_fuel >= call.fuel_limit:
         raise FuelExhausted
     return PreparedCall(contract, isinstance(message, InstantiateContract), call, accounts, own_fuel)
 
 
-def spendable(working: WorkingSet, prepared: PreparedCall) -> list[tuple[bytes, bytes, int]]:
+def spendable(working: WorkingSet, prepared: PreparedCall, time_ms: int) -> list[tuple[bytes, bytes, int]]:
     """Owner, unit and what the owner could spend, of every account that the contract may see, in order."""
-    found = []
-    for (owner, unit), identifier in sorted(prepared.accounts.items()):
-        account = _known(working, identifier)
-        free = account.balance_minor - account.held_minor - account.floor_minor
-        found.append((owner, unit, max(free, 0)))
-    return found
+    return [
+        (owner, unit, free_to_spend(working, known(working, identifier), time_ms))
+        for (owner, unit), identifier in sorted(prepared.accounts.items())
+    ]
 
 
 def funds(working: WorkingSet, prepared: PreparedCall) -> list[tuple[bytes, int]]:
     """Unit and amount of what came along, ascending by unit."""
     return sorted(
-        (_known(working, transfer.destination).unit, transfer.amount_minor)
-        for transfer in prepared.call.funds
+        (known(working, transfer.destination).unit, transfer.amount_minor) for transfer in prepared.call.funds
     )
 
 
@@ -148,9 +153,9 @@ def finish_call(
     transaction: Transaction,
     prepared: PreparedCall,
     done: CallDone,
+    cause: Cause,
     *,
     fuel_used: int,
-    index: int,
 ) -> None:
     """Apply what a call that went well asks for.
 
@@ -159,8 +164,8 @@ def finish_call(
         transaction: the call's.
         prepared: by `prepare_call`.
         done: the vm's answer.
+        cause: the transaction, in its block.
         fuel_used: the ledger's part included.
-        index: of the transaction in its block.
     """
     if len(done.data) > limits.DATA_BYTES_MAX:
         raise Refused(
@@ -173,14 +178,19 @@ def finish_call(
         )
     contract = _write(working, transaction, prepared, done.writes)
     for payment in done.payments:
-        _pay(working, transaction, prepared, payment, index)
+        _pay_out(working, cause, prepared, payment)
     if prepared.is_new:
         occupy(working, transaction.payer, 1)
     if prepared.is_new or contract != prepared.contract:
         working.put(working.now.contracts, contract.contract, contract)
     working.events.append(
         ContractCalled(
-            index, transaction.payer, contract.contract, transaction.principal, fuel_used, done.events
+            cause.position,
+            transaction.payer,
+            contract.contract,
+            transaction.principal,
+            fuel_used,
+            done.events,
         )
     )
 
@@ -205,7 +215,7 @@ def event_message(event: ContractEvent) -> events_pb2.ContractEvent:
     )
 
 
-def _open_accounts(working: WorkingSet, transaction: Transaction, message: InstantiateContract) -> None:
+def _open_accounts(working: WorkingSet, message: InstantiateContract, cause: Cause) -> None:
     """With floor 0 whatever the unit's default: a contract owes nobody."""
     accounts = working.now.accounts
     for wanted in message.accounts:
@@ -213,10 +223,8 @@ def _open_accounts(working: WorkingSet, transaction: Transaction, message: Insta
             raise Refused(refusals.ACCOUNT_EXISTS)
         if working.now.units[wanted.unit] is None:
             raise Refused(refusals.UNIT_UNKNOWN)
-        account = Account(wanted.account, message.contract, wanted.unit, 0, 0, 0)
-        working.put(accounts, wanted.account, account)
-        occupy(working, transaction.payer, 1)
-        working.events.append(AccountOpened(transaction.payer, account))
+        account = Account(wanted.account, message.contract, wanted.unit, 0, 0, 0, payer=cause.payer)
+        put_new(working, cause.context, account)
 
 
 def _accounts_of_call(working: WorkingSet, identifiers: Iterable[bytes]) -> dict[tuple[bytes, bytes], bytes]:
@@ -235,23 +243,12 @@ def _move_funds(
     transaction: Transaction,
     contract: Contract,
     transfers: Iterable[Transfer],
-    index: int,
+    cause: Cause,
 ) -> None:
     for transfer in transfers:
-        if _known(working, transfer.destination).owner != contract.contract:
+        if known(working, transfer.destination).owner != contract.contract:
             raise Refused(refusals.FUNDS_ELSEWHERE)
-        source, destination = check_debit(working, transaction, transfer)
-        check_credit(destination, transfer.amount_minor)
-        post(
-            working,
-            transaction,
-            index,
-            source=source,
-            destination=destination,
-            amount_minor=transfer.amount_minor,
-            memo_hash=transfer.memo_hash,
-            reference=transfer.reference,
-        )
+        pay(working, cause, transaction.principal, transfer)
 
 
 def _write(
@@ -306,9 +303,7 @@ def _within_bounds(contract: Contract, entries: int, storage_bytes: int, added: 
     return contract._replace(storage_entries=entries, storage_bytes=storage_bytes)
 
 
-def _pay(
-    working: WorkingSet, transaction: Transaction, prepared: PreparedCall, payment: Payment, index: int
-) -> None:
+def _pay_out(working: WorkingSet, cause: Cause, prepared: PreparedCall, payment: Payment) -> None:
     contract = prepared.contract.contract
     source = prepared.accounts.get((contract, payment.unit))
     destination = prepared.accounts.get((payment.recipient, payment.unit))
@@ -316,20 +311,4 @@ def _pay(
         raise Refused(refusals.ACCOUNT_UNDECLARED)
     if source == destination:
         return  # to itself: nothing moves
-    transfer = Transfer(source, destination, payment.amount_minor, b"")
-    debited, credited = check_debit_by(contract, working, transfer)
-    check_credit(credited, payment.amount_minor)
-    post(
-        working,
-        transaction,
-        index,
-        source=debited,
-        destination=credited,
-        amount_minor=payment.amount_minor,
-    )
-
-
-def _known(working: WorkingSet, identifier: bytes) -> Account:
-    account = working.now.accounts[identifier]
-    assert account is not None, "prepare_call has looked, and accounts never go"
-    return account
+    pay(working, cause, contract, Transfer(source, destination, payment.amount_minor, b""))

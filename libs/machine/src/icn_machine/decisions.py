@@ -11,8 +11,17 @@ from typing import Any, NamedTuple
 from icn_crypto.suites import verify_strictly
 
 from icn_machine import refusals
+from icn_machine.accounts import close_account
+from icn_machine.credit_messages import (
+    CloseAccount,
+    ClosePeriod,
+    ConfirmOpenings,
+    FreezeAccount,
+    SetUnitPolicy,
+    WriteOff,
+)
 from icn_machine.events import AuthorityFounded, DecisionEnacted
-from icn_machine.governed import is_taken, set_allowance, set_floor
+from icn_machine.governed import is_taken, set_allowance
 from icn_machine.memberships import admit, end, find_application, is_member, put_membership
 from icn_machine.messages import (
     KIND_NUMBERS,
@@ -28,7 +37,7 @@ from icn_machine.messages import (
     SetRules,
     Transaction,
 )
-from icn_machine.posting import BlockContext, occupy
+from icn_machine.posting import BlockContext, Cause, occupy
 from icn_machine.records import (
     Authority,
     Controller,
@@ -39,6 +48,14 @@ from icn_machine.records import (
 )
 from icn_machine.refusals import Refused
 from icn_machine.seats import change_validators
+from icn_machine.unit_governance import (
+    close_period,
+    confirm_openings,
+    freeze_account,
+    set_floor,
+    set_unit_policy,
+    write_off,
+)
 from icn_machine.working_set import WorkingSet
 
 _KIND = KIND_NUMBERS[EnactDecision]
@@ -48,9 +65,18 @@ class _Enactment(NamedTuple):
     """A decision while it takes effect."""
 
     working: WorkingSet
-    payer: bytes
     authority: bytes
-    context: BlockContext
+    cause: Cause
+
+    @property
+    def context(self) -> BlockContext:
+        """The block."""
+        return self.cause.context
+
+    @property
+    def payer(self) -> bytes:
+        """Organization whose allowance pays."""
+        return self.cause.payer
 
 
 def enact_decision(
@@ -58,7 +84,7 @@ def enact_decision(
     transaction: Transaction,
     message: EnactDecision,
     context: BlockContext,
-    _index: int,
+    index: int,
 ) -> None:
     """Carry a decision out; whoever brings it only pays for it."""
     if context.time_ms > message.expire_time_ms:
@@ -73,7 +99,7 @@ def enact_decision(
     members = _check_signers(working, message)
     poll = _find_poll(working, message, context) if message.poll else None
     _check_countersignatures(working, message, context)
-    enactment = _Enactment(working, transaction.payer, message.authority, context)
+    enactment = _Enactment(working, message.authority, Cause(transaction.payer, index, context))
     for position, action in enumerate(message.actions):
         try:
             _APPLY[type(action)](enactment, action)
@@ -217,16 +243,15 @@ def _end(enactment: _Enactment, action: EndMembershipOfAuthority) -> None:
     end(enactment.working, enactment.authority, action.member, enactment.context)
 
 
-def _set_floor(enactment: _Enactment, action: SetFloor) -> None:
-    set_floor(enactment.working, enactment.payer, enactment.authority, action)
+def _as_authority(
+    act: Callable[[WorkingSet, bytes, Any, Cause], None],
+) -> Callable[[_Enactment, Any], None]:
+    """What an authority does as a principal does it by a transaction: by its id alone."""
 
+    def apply(enactment: _Enactment, action: Any) -> None:
+        act(enactment.working, enactment.authority, action, enactment.cause)
 
-def _set_allowance(enactment: _Enactment, action: SetAllowance) -> None:
-    set_allowance(enactment.working, enactment.payer, enactment.authority, action, enactment.context)
-
-
-def _change_validators(enactment: _Enactment, action: ChangeValidators) -> None:
-    change_validators(enactment.working, enactment.payer, enactment.authority, action, enactment.context)
+    return apply
 
 
 def _set_rules(enactment: _Enactment, action: SetRules) -> None:
@@ -244,8 +269,14 @@ _APPLY: dict[type[DecisionAction], Callable[[_Enactment, Any], None]] = {
     FoundAuthority: _found_authority,
     AdmitToAuthority: _admit,
     EndMembershipOfAuthority: _end,
-    SetFloor: _set_floor,
-    SetAllowance: _set_allowance,
+    SetFloor: _as_authority(set_floor),
+    SetAllowance: _as_authority(set_allowance),
     SetRules: _set_rules,
-    ChangeValidators: _change_validators,
+    ChangeValidators: _as_authority(change_validators),
+    SetUnitPolicy: _as_authority(set_unit_policy),
+    FreezeAccount: _as_authority(freeze_account),
+    WriteOff: _as_authority(write_off),
+    CloseAccount: _as_authority(close_account),
+    ConfirmOpenings: _as_authority(confirm_openings),
+    ClosePeriod: _as_authority(close_period),
 }

@@ -17,12 +17,13 @@ from typing import Final, NamedTuple
 from icn_crypto import tags
 from icn_crypto.hashing import HASH_BYTES, preimage
 
-from icn_machine.events import Event, Movement
+from icn_machine.events import NO_TRANSACTION, Event, Movement
 from icn_machine.records import Account, new_tuple
 
-REFERENCE_BYTES_MAX: Final = 32
 NO_ENTRIES: Final = bytes(HASH_BYTES)
 """What the first entry's hash covers in place of one before it."""
+_BEFORE_ENTRIES: Final = Account._fields.index("entries")
+_BEHIND_ENTRIES: Final = Account._fields.index("entries_hash") + 1
 _BODY: Final = Struct(">32sQQQ32sQqq16s32s32s16s")
 
 
@@ -31,6 +32,17 @@ class PostingKind(IntEnum):
 
     TRANSFER = 1
     CAPTURE = 2
+    STANDING = 3
+    EXCHANGE = 4
+    FEE = 5
+    DEMURRAGE = 6
+    WRITE_OFF = 7
+    OPENING = 8
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the unit's rules or its authority made it, and not who is debited."""
+        return self >= PostingKind.FEE
 
 
 class Entry(NamedTuple):
@@ -53,7 +65,7 @@ class Entry(NamedTuple):
     reference: bytes
     """At most 32 bytes."""
     hold: bytes
-    """16 bytes, or empty."""
+    """Or order; 16 bytes, or empty."""
 
 
 class EntryChain:
@@ -82,7 +94,7 @@ class EntryChain:
             if type(event) is not Movement:
                 continue
             index, _, source, destination, _, amount, debited, credited, memo, hold, kind, reference = event
-            identifier = transaction_ids[index]
+            identifier = b"" if index == NO_TRANSACTION else transaction_ids[index]
             for account, other, moved, balance in (
                 (source, destination, -amount, debited),
                 (destination, source, amount, credited),
@@ -111,4 +123,5 @@ class EntryChain:
         for account, end in ends.items():
             record = accounts[account]
             assert record is not None, "accounts never go"
-            accounts[account] = new_tuple(Account, (*record[:-2], *end))
+            linked = (*record[:_BEFORE_ENTRIES], *end, *record[_BEHIND_ENTRIES:])
+            accounts[account] = new_tuple(Account, linked)

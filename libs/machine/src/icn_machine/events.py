@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from icn_machine.credit_messages import UnitPolicy
 from icn_machine.records import (
     Account,
     Authority,
@@ -11,18 +12,23 @@ from icn_machine.records import (
     Decision,
     Hold,
     Membership,
+    Period,
     Poll,
     RecordedEquivocation,
     Recovery,
+    StandingOrder,
 )
 from icn_machine.refusals import Figures
 
+NO_TRANSACTION: Final = -1
+"""Position of the transaction of what happens by itself, such as a hold that ends."""
+
 
 class Movement(NamedTuple):
-    """Credit that moved, by a transfer or a captured hold: two postings."""
+    """Credit that moved: two postings."""
 
     transaction_index: int
-    """Position of its transaction in the block."""
+    """Position of its transaction in the block, or NO_TRANSACTION."""
     payer: bytes
     source: bytes
     destination: bytes
@@ -34,7 +40,7 @@ class Movement(NamedTuple):
     """After it."""
     memo_hash: bytes
     hold: bytes
-    """Empty for a transfer."""
+    """Or order; empty for a transfer."""
     kind: int
     """`entries.PostingKind`."""
     reference: bytes
@@ -108,6 +114,8 @@ class HoldCaptured(NamedTuple):
     """Position of its transaction in the block."""
     hold: Hold
     """As it stood before."""
+    destination: bytes
+    """Account that got it."""
     amount_minor: int
 
 
@@ -214,6 +222,76 @@ class EquivocationRecorded(NamedTuple):
     equivocation: RecordedEquivocation
 
 
+class UnitPolicySet(NamedTuple):
+    """A unit has another policy from the next block on."""
+
+    payer: bytes
+    unit: bytes
+    previous: UnitPolicy | None
+    policy: UnitPolicy
+
+
+class SoftLimitPassed(NamedTuple):
+    """A debit took an account past the soft limit; it was not refused."""
+
+    payer: bytes
+    account: bytes
+    balance_minor: int
+    """After the debit."""
+    held_minor: int
+    """After the debit."""
+    limit_minor: int
+    soft_limit_minor: int
+
+
+class AccountFrozen(NamedTuple):
+    """An account is kept from voluntary debits, or no longer."""
+
+    payer: bytes
+    account: bytes
+    previous_until_ms: int
+    until_ms: int
+    frozen_by: bytes
+
+
+class AccountClosed(NamedTuple):
+    """An account that takes no posting any more."""
+
+    payer: bytes
+    account: Account
+
+
+class OrderPlaced(NamedTuple):
+    """A new order."""
+
+    order: StandingOrder
+
+
+class StandingOrderMissed(NamedTuple):
+    """A time of an order passed without a posting."""
+
+    order: StandingOrder
+    """As it stands then."""
+    reason: str
+    figures: Figures
+
+
+class StandingOrderEnded(NamedTuple):
+    """An order that is gone."""
+
+    order: StandingOrder
+    """As it last stood."""
+    reason: str
+
+
+class PeriodClosed(NamedTuple):
+    """A unit's authority looked at its books."""
+
+    payer: bytes
+    unit: bytes
+    period: Period
+
+
 Event = (
     Movement
     | TransactionRefused
@@ -235,4 +313,12 @@ Event = (
     | DecisionEnacted
     | EquivocationRecorded
     | ContractCalled
+    | UnitPolicySet
+    | SoftLimitPassed
+    | AccountFrozen
+    | AccountClosed
+    | OrderPlaced
+    | StandingOrderMissed
+    | StandingOrderEnded
+    | PeriodClosed
 )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from icn_chain.validator_set import ValidatorSet
 
 from icn_machine import polls, refusals
+from icn_machine.accounts import close_account, open_account, pledge_account
 from icn_machine.authority import find_fault
 from icn_machine.controllers import (
     cancel_recovery,
@@ -23,22 +24,31 @@ from icn_machine.controllers import (
     start_sponsorship,
     update_controller,
 )
+from icn_machine.credit_messages import (
+    CancelOrder,
+    ChargeDemurrage,
+    CloseAccount,
+    ClosePeriod,
+    ConfirmOpenings,
+    FreezeAccount,
+    OfferExchange,
+    OrderTransfers,
+    PledgeAccount,
+    ReleaseOrder,
+    SetUnitPolicy,
+    TakeExchange,
+    TransferLegs,
+    VoidExchange,
+    WriteOff,
+)
 from icn_machine.decisions import enact_decision
+from icn_machine.demurrage import charge_demurrage
 from icn_machine.duty import duty_identifier
 from icn_machine.entries import EntryChain
 from icn_machine.equivocations import record_equivocation
-from icn_machine.events import (
-    AccountOpened,
-    Receipt,
-    TransactionRefused,
-)
-from icn_machine.governed import (
-    find_zone,
-    is_organization,
-    set_allowance,
-    set_floor,
-    set_zone_authority,
-)
+from icn_machine.events import Receipt, TransactionRefused
+from icn_machine.exchanges import offer_exchange, take_exchange, void_exchange
+from icn_machine.governed import find_zone, is_organization, set_allowance, set_zone_authority
 from icn_machine.holds import capture_hold, place_hold, release, void_hold
 from icn_machine.memberships import (
     admit_member,
@@ -78,11 +88,12 @@ from icn_machine.messages import (
     VoidHold,
     VouchForApplicant,
 )
-from icn_machine.posting import BlockContext, check_credit, check_debit, occupy, post
+from icn_machine.orders import cancel_order, carry_out, order_transfers, release_order
+from icn_machine.payments import transfer, transfer_legs
+from icn_machine.posting import BlockContext, Cause, occupy
 from icn_machine.records import (
     VALIDATORS_IDENTIFIER,
     ZONE_IDENTIFIER,
-    Account,
     Anchor,
     ConsensusKey,
     Controller,
@@ -94,6 +105,14 @@ from icn_machine.records import (
 )
 from icn_machine.refusals import Refused
 from icn_machine.seats import change_validators, find_validators, rekey_seat
+from icn_machine.unit_governance import (
+    close_period,
+    confirm_openings,
+    freeze_account,
+    set_floor,
+    set_unit_policy,
+    write_off,
+)
 from icn_machine.working_set import WorkingSet
 
 
@@ -170,14 +189,18 @@ class BlockExecution:
             named = ConsensusKey(seat.organization, context.height, context.epoch)
             working.put(working.now.consensus_keys, seat.public_key, named)
 
-    def release_due(self, due: Due) -> None:
-        """Release the holds and close the polls that are due, in the order given."""
+    def settle_due(self, due: Due) -> None:
+        """Release the holds, carry out the orders and close the polls that are due, in the order given."""
         working, time_ms = self._working, self._context.time_ms
         for identifier in due.holds:
             hold = working.now.holds[identifier]
             assert hold is not None and hold.expire_time_ms <= time_ms, "the caller chose due holds"
             working.begin()
             release(working, hold, is_expired=True)
+        for identifier in due.orders:
+            order = working.now.orders[identifier]
+            assert order is not None and order.next_time_ms <= time_ms, "the caller chose due orders"
+            carry_out(working, order, self._context)
         for identifier in due.polls:
             poll = working.now.polls[identifier]
             assert poll is not None and not poll.is_closed and poll.close_time_ms <= time_ms, (
@@ -260,44 +283,6 @@ def _create_unit(
     occupy(working, transaction.payer, 1)
 
 
-def _open_account(
-    working: WorkingSet, transaction: Transaction, message: OpenAccount, _context: BlockContext, _index: int
-) -> None:
-    accounts = working.now.accounts
-    if accounts[message.account] is not None:
-        raise Refused(refusals.ACCOUNT_EXISTS)
-    unit = working.now.units[message.unit]
-    if unit is None:
-        raise Refused(refusals.UNIT_UNKNOWN)
-    account = Account(message.account, transaction.principal, message.unit, 0, 0, unit.default_floor_minor)
-    working.put(accounts, message.account, account)
-    occupy(working, transaction.payer, 1)
-    working.events.append(AccountOpened(transaction.payer, account))
-
-
-def _set_floor(
-    working: WorkingSet, transaction: Transaction, message: SetFloor, _context: BlockContext, _index: int
-) -> None:
-    set_floor(working, transaction.payer, transaction.principal, message)
-
-
-def _transfer(
-    working: WorkingSet, transaction: Transaction, message: Transfer, _context: BlockContext, index: int
-) -> None:
-    source, destination = check_debit(working, transaction, message)
-    check_credit(destination, message.amount_minor)
-    post(
-        working,
-        transaction,
-        index,
-        source=source,
-        destination=destination,
-        amount_minor=message.amount_minor,
-        memo_hash=message.memo_hash,
-        reference=message.reference,
-    )
-
-
 def _anchor(
     working: WorkingSet, transaction: Transaction, message: AnchorDigest, context: BlockContext, _index: int
 ) -> None:
@@ -309,35 +294,47 @@ def _anchor(
     occupy(working, transaction.payer, 1)
 
 
-def _set_allowance(
-    working: WorkingSet, transaction: Transaction, message: SetAllowance, context: BlockContext, _index: int
-) -> None:
-    set_allowance(working, transaction.payer, transaction.principal, message, context)
+def _by_transaction(
+    act: Callable[[WorkingSet, bytes, Any, Cause], None],
+) -> Callable[[WorkingSet, Transaction, Any, BlockContext, int], None]:
+    """What a principal does as an authority does it by a decision: by its id alone."""
 
+    def apply(
+        working: WorkingSet, transaction: Transaction, message: Any, context: BlockContext, index: int
+    ) -> None:
+        act(working, transaction.principal, message, Cause(transaction.payer, index, context))
 
-def _change_validators(
-    working: WorkingSet,
-    transaction: Transaction,
-    message: ChangeValidators,
-    context: BlockContext,
-    _index: int,
-) -> None:
-    change_validators(working, transaction.payer, transaction.principal, message, context)
+    return apply
 
 
 _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext, int], None]] = {
     OpenController: open_controller,
     UpdateController: update_controller,
     CreateUnit: _create_unit,
-    OpenAccount: _open_account,
-    SetFloor: _set_floor,
-    Transfer: _transfer,
+    OpenAccount: open_account,
+    SetFloor: _by_transaction(set_floor),
+    Transfer: transfer,
+    TransferLegs: transfer_legs,
     PlaceHold: place_hold,
     CaptureHold: capture_hold,
     VoidHold: void_hold,
+    OfferExchange: offer_exchange,
+    TakeExchange: take_exchange,
+    VoidExchange: void_exchange,
+    OrderTransfers: order_transfers,
+    CancelOrder: cancel_order,
+    ReleaseOrder: release_order,
+    SetUnitPolicy: _by_transaction(set_unit_policy),
+    FreezeAccount: _by_transaction(freeze_account),
+    PledgeAccount: _by_transaction(pledge_account),
+    WriteOff: _by_transaction(write_off),
+    CloseAccount: _by_transaction(close_account),
+    ConfirmOpenings: _by_transaction(confirm_openings),
+    ClosePeriod: _by_transaction(close_period),
+    ChargeDemurrage: _by_transaction(charge_demurrage),
     AnchorDigest: _anchor,
     RecordEquivocation: record_equivocation,
-    SetAllowance: _set_allowance,
+    SetAllowance: _by_transaction(set_allowance),
     StartRecovery: start_recovery,
     CancelRecovery: cancel_recovery,
     CompleteRecovery: complete_recovery,
@@ -351,7 +348,7 @@ _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext
     EndMembership: end_membership,
     OpenPoll: polls.open_poll,
     CastBallot: polls.cast_ballot,
-    SetZoneAuthority: set_zone_authority,
-    ChangeValidators: _change_validators,
+    SetZoneAuthority: _by_transaction(set_zone_authority),
+    ChangeValidators: _by_transaction(change_validators),
     RekeySeat: rekey_seat,
 }

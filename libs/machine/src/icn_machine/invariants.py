@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from icn_machine.credit_invariants import check_credit_lines
 from icn_machine.events import Movement
 from icn_machine.execution import BlockOutcome
 from icn_machine.institution_invariants import check_institutions, check_members
@@ -54,10 +55,10 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     for identifier, account in changes.accounts.items():
         if account is None:
             raise InvariantBroken(f"account {identifier.hex()} is gone")
-        _, _, _, balance_before, held_before, _, given_before, entries_before, _ = (
+        _, _, _, balance_before, held_before, _, given_before, entries_before, *_ = (
             before.accounts[identifier] or _NO_ACCOUNT
         )
-        _, _, unit, balance_minor, held_minor, _, given_minor, entries, _ = account
+        _, _, unit, balance_minor, held_minor, _, given_minor, entries, *_ = account
         moved = balance_minor - balance_before
         sums[unit] += moved
         _check_account(account)
@@ -78,6 +79,7 @@ def check_block(outcome: BlockOutcome, changes: RecordTables, transactions: int)
     check_institutions(before, changes, outcome.working.now)
     check_validators(before, changes, outcome.working.now, outcome.working.validator_sets)
     _check_contracts(before, changes)
+    check_credit_lines(before, changes)
 
 
 def check_state(

@@ -7,11 +7,13 @@ from typing import Any, cast
 
 from icn.ledger.v1 import state_pb2, transaction_pb2
 
+from icn_machine import leaves_credit
 from icn_machine.parsing import controller_keys, recovery_policy
 from icn_machine.parsing_institutions import authority_rules
 from icn_machine.records import (
     AUTHORITY_SHARES,
     Account,
+    AccountTerms,
     Allowance,
     AllowanceLimits,
     Anchor,
@@ -26,6 +28,7 @@ from icn_machine.records import (
     Decision,
     Duty,
     Electorate,
+    ExchangePrice,
     Hold,
     Membership,
     MembershipStatus,
@@ -134,7 +137,8 @@ def _decode_unit(leaf: bytes) -> Unit:
 
 
 def _encode_account(account: Account) -> bytes:
-    identifier, owner, unit, balance_minor, held_minor, floor_minor, given_minor, entries, chain = account
+    identifier, owner, unit, balance_minor, held_minor, floor_minor, given_minor, *last = account
+    entries, chain, payer, terms = cast(tuple[int, bytes, bytes, AccountTerms | None], tuple(last))
     return b"".join(
         (
             b"\x0a\x10",
@@ -148,7 +152,30 @@ def _encode_account(account: Account) -> bytes:
             b"\x30" + signed(floor_minor) if floor_minor else b"",
             b"\x38" + unsigned(given_minor) if given_minor else b"",
             b"\x40" + unsigned(entries) + b"\x4a\x20" + chain if entries else b"",
+            b"\x52\x10" + payer if payer else b"",
+            _terms_field(terms) if terms is not None else b"",
         )
+    )
+
+
+def _terms_field(terms: AccountTerms) -> bytes:
+    message = state_pb2.AccountTerms(**terms._asdict())
+    return state_pb2.AccountLeaf(terms=message).SerializeToString(deterministic=True)
+
+
+def _account_terms(message: state_pb2.AccountTerms) -> AccountTerms:
+    return AccountTerms(
+        message.parent,
+        message.sub_accounts,
+        message.sub_accounts_hash,
+        message.is_opening,
+        message.opening_minor,
+        message.pledged_minor,
+        message.frozen_until_ms,
+        message.has_own_floor,
+        message.demurrage_until_ms,
+        message.bonds,
+        message.is_closed,
     )
 
 
@@ -164,22 +191,33 @@ def _decode_account(leaf: bytes) -> Account:
         message.given_minor,
         message.entries,
         message.entries_hash,
+        message.payer,
+        _account_terms(message.terms) if message.HasField("terms") else None,
     )
 
 
 def _encode_hold(hold: Hold) -> bytes:
-    return state_pb2.HoldLeaf(
+    message = state_pb2.HoldLeaf(
         hold=hold.hold,
         source=hold.source,
         destination=hold.destination,
         remaining_minor=hold.remaining_minor,
         expire_time_ms=hold.expire_time_ms,
         payer=hold.payer,
-    ).SerializeToString(deterministic=True)
+    )
+    if (price := hold.price) is not None:
+        message.take_account = price.take_account
+        message.offered_give_minor = price.give_minor
+        message.offered_take_minor = price.take_minor
+        message.taker = price.taker
+    return message.SerializeToString(deterministic=True)
 
 
 def _decode_hold(leaf: bytes) -> Hold:
     message = state_pb2.HoldLeaf.FromString(leaf)
+    price = ExchangePrice(
+        message.take_account, message.offered_give_minor, message.offered_take_minor, message.taker
+    )
     return Hold(
         message.hold,
         message.source,
@@ -187,6 +225,7 @@ def _decode_hold(leaf: bytes) -> Hold:
         message.remaining_minor,
         message.expire_time_ms,
         message.payer,
+        price if message.take_account else None,
     )
 
 
@@ -545,6 +584,7 @@ _ENCODERS = cast(
         Namespace.CODE: _encode_code,
         Namespace.CONTRACT: _encode_contract,
         Namespace.CONTRACT_ENTRY: _encode_contract_entry,
+        **leaves_credit.ENCODERS,
     },
 )
 
@@ -569,4 +609,5 @@ _DECODERS: dict[Namespace, Callable[[bytes], Record]] = {
     Namespace.CODE: _decode_code,
     Namespace.CONTRACT: _decode_contract,
     Namespace.CONTRACT_ENTRY: _decode_contract_entry,
+    **leaves_credit.DECODERS,
 }

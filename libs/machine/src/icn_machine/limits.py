@@ -23,6 +23,44 @@ QUANTITY_MAX: Final = 2**62
 NO_FLOOR: Final = -QUANTITY_MAX
 """The floor that no balance can pass."""
 ALLOWANCE_MAX: Final = 2**40
+REFERENCE_BYTES_MAX: Final = 32
+
+LEGS_MAX: Final = 64
+"""As many as fit twice into a transaction with a memo each."""
+ORDER_AHEAD_MS_MAX: Final = 31_622_400_000
+"""How far ahead of block time an order's first time may lie: 366 days."""
+ORDER_DAYS_MAX: Final = 366
+ORDER_MONTHS_MAX: Final = 12
+ORDER_TIMES_MAX: Final = 1_200
+"""A hundred years of months."""
+ORDER_MISSED_MAX: Final = 3
+"""So many missed in a row end an order: it would only use up its payer's allowance."""
+ORDER_BYTES_CHARGED: Final = 256
+"""What a transfer of an order costs its payer's allowance: a signed one of its size."""
+FREEZE_AHEAD_MS_MAX: Final = 2_592_000_000
+"""How far ahead of block time an account may be frozen: 30 days, then it takes another decision."""
+OPENINGS_MAX: Final = 512
+"""Members of a large cooperative; more begin in groups that each add up to 0."""
+OPENING_MINOR_MAX: Final = 2**53
+"""So that all of them together stay inside 2^62."""
+DEMURRAGE_ACCOUNTS_MAX: Final = 64
+DEMURRAGE_EDGES_MAX: Final = 2**20
+"""Edges that are taken at once: more than any balance outlasts, and the product stays inside 128 bits."""
+PPM: Final = 1_000_000
+DAY_MS: Final = 86_400_000
+POLICY_HIGHEST: Final = {
+    "growth_ppm": PPM,
+    "growth_max_minor": QUANTITY_MAX,
+    "counterparty_max_minor": QUANTITY_MAX,
+    "soft_ppm": PPM - 1,
+    "fee_fixed_minor": QUANTITY_MAX,
+    "fee_ppm": 100_000,
+    "fee_max_minor": QUANTITY_MAX,
+    "demurrage_ppm": 100_000,
+    "demurrage_days": 366,
+    "demurrage_free_minor": QUANTITY_MAX,
+}
+"""Of a unit's policy."""
 
 DECISION_BYTES_MAX: Final = 16_384
 """Every member's program reads it in full; with all countersignatures it fits a transaction."""
@@ -50,6 +88,8 @@ HOLDS_RELEASED_PER_BLOCK_MAX: Final = 1_000
 """Due holds that one block releases; the rest follow in the next, so that a block stays short."""
 POLLS_CLOSED_PER_BLOCK_MAX: Final = 100
 """Due polls that one block closes; the rest follow in the next."""
+ORDERS_PER_BLOCK_MAX: Final = 500
+"""Due orders that one block carries out; the rest follow in the next."""
 SEQUENCE_AHEAD_MAX: Final = 10_000
 """How far ahead of its lane a transaction may wait in a pool."""
 VERSIONED_HEIGHTS: Final = 256

@@ -10,6 +10,23 @@ from icn_crypto import tags
 from icn_crypto.hashing import preimage
 
 from icn_machine.contract_messages import ExecuteContract, InstantiateContract, StoreCode
+from icn_machine.credit_messages import (
+    CancelOrder,
+    ChargeDemurrage,
+    CloseAccount,
+    ClosePeriod,
+    ConfirmOpenings,
+    FreezeAccount,
+    OfferExchange,
+    OrderTransfers,
+    PledgeAccount,
+    ReleaseOrder,
+    SetUnitPolicy,
+    TakeExchange,
+    TransferLegs,
+    VoidExchange,
+    WriteOff,
+)
 from icn_machine.records import (
     AllowanceLimits,
     AuthorityRules,
@@ -55,6 +72,12 @@ class OpenAccount(NamedTuple):
 
     account: bytes
     unit: bytes
+    parent: bytes = b""
+    """Empty: it becomes no sub-account."""
+    is_opening: bool = False
+    """Waits for the unit's authority to confirm what the owner brings."""
+    opening_minor: int = 0
+    """What that is; a debt below 0."""
 
 
 class SetFloor(NamedTuple):
@@ -302,6 +325,12 @@ DecisionAction = (
     | SetAllowance
     | SetRules
     | ChangeValidators
+    | SetUnitPolicy
+    | FreezeAccount
+    | WriteOff
+    | CloseAccount
+    | ConfirmOpenings
+    | ClosePeriod
 )
 
 
@@ -341,10 +370,11 @@ class EnactDecision(NamedTuple):
     @property
     def leaves_made_max(self) -> int:
         """Leaves it may create, those of allowances left out: the decision's; an authority's and its
-        memberships'; those of consensus keys.
+        memberships'; those of consensus keys; of units the first policy and the first period.
         """
         founding = 0 if self.founded is None else 1 + len(self.founded.members)
-        return 1 + founding + len(self.offers)
+        first_of_units = sum(isinstance(action, SetUnitPolicy | ClosePeriod) for action in self.actions)
+        return 1 + founding + len(self.offers) + first_of_units
 
     @property
     def offers(self) -> tuple[SeatOffer, ...]:
@@ -385,6 +415,21 @@ Message = (
     | RecordEquivocation
     | ChangeValidators
     | RekeySeat
+    | TransferLegs
+    | OfferExchange
+    | TakeExchange
+    | VoidExchange
+    | OrderTransfers
+    | CancelOrder
+    | ReleaseOrder
+    | SetUnitPolicy
+    | FreezeAccount
+    | PledgeAccount
+    | WriteOff
+    | CloseAccount
+    | ConfirmOpenings
+    | ClosePeriod
+    | ChargeDemurrage
 )
 
 KIND_NUMBERS: dict[type[Message], int] = {
@@ -419,25 +464,42 @@ KIND_NUMBERS: dict[type[Message], int] = {
     RecordEquivocation: 29,
     ChangeValidators: 30,
     RekeySeat: 31,
+    TransferLegs: 32,
+    OfferExchange: 33,
+    TakeExchange: 34,
+    VoidExchange: 35,
+    OrderTransfers: 36,
+    CancelOrder: 37,
+    ReleaseOrder: 38,
+    SetUnitPolicy: 39,
+    FreezeAccount: 40,
+    PledgeAccount: 41,
+    WriteOff: 42,
+    CloseAccount: 43,
+    ConfirmOpenings: 44,
+    ClosePeriod: 45,
+    ChargeDemurrage: 46,
 }
 """Field numbers of ``Message.kind``, as key scopes name them."""
 
-LEAF_MAKERS: frozenset[type[Message]] = frozenset(
-    {
-        OpenController,
-        CreateUnit,
-        OpenAccount,
-        PlaceHold,
-        AnchorDigest,
-        RecordEquivocation,
-        RekeySeat,
-        StartRecovery,
-        ApplyForMembership,
-        OpenPoll,
-        CastBallot,
-    }
-)
-"""Kinds that may each create one leaf in any state; SetAllowance does so only for a new organization,
+LEAVES_MADE: dict[type[Message], int] = {
+    OpenController: 1,
+    CreateUnit: 1,
+    OpenAccount: 2,  # its own, and the owner's credit line
+    PlaceHold: 1,
+    OfferExchange: 1,
+    OrderTransfers: 1,
+    SetUnitPolicy: 1,
+    ClosePeriod: 1,
+    AnchorDigest: 1,
+    RecordEquivocation: 1,
+    RekeySeat: 1,
+    StartRecovery: 1,
+    ApplyForMembership: 1,
+    OpenPoll: 1,
+    CastBallot: 1,
+}
+"""Kinds that may create leaves in any state, and how many; SetAllowance does so only for a new organization,
 EnactDecision and ChangeValidators create as many as they say themselves."""
 
 THRESHOLD_KINDS: frozenset[type[Message]] = frozenset(

@@ -19,12 +19,11 @@ from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_crypto.suites import PUBLIC_KEY_BYTES, Suite, key_id
 
-from icn_machine import contract_messages, limits, parsing_institutions, parsing_seats
+from icn_machine import contract_messages, limits, parsing_credit, parsing_institutions, parsing_seats
 from icn_machine.contract_parsing import contract_readers, lone_contract_message
-from icn_machine.entries import REFERENCE_BYTES_MAX
 from icn_machine.messages import (
     KIND_NUMBERS,
-    LEAF_MAKERS,
+    LEAVES_MADE,
     THRESHOLD_KINDS,
     AnchorDigest,
     ApplyForMembership,
@@ -37,7 +36,6 @@ from icn_machine.messages import (
     EnactDecision,
     EndSponsorship,
     Message,
-    OpenAccount,
     OpenController,
     PlaceHold,
     RecordEquivocation,
@@ -62,6 +60,8 @@ from icn_machine.static_rules import (
     check_digest,
     check_floor,
     check_identifier,
+    check_memo_hash,
+    check_reference,
     check_signature,
     check_time,
     check_two_accounts,
@@ -107,7 +107,7 @@ def parse_any(data: bytes, genesis_hash: bytes) -> Transaction:
     messages = tuple([_message(message, genesis_hash) for message in body.messages])
     principal = check_identifier(body.principal, "principal")
     signatures = _signatures(envelope.signatures)
-    leaves_made_max = sum([type(message) in LEAF_MAKERS for message in messages])
+    leaves_made_max = sum([LEAVES_MADE.get(type(message), 0) for message in messages])
     signatures_charged = len(signatures)
     decision: EnactDecision | None = None
     for message in messages:
@@ -221,10 +221,8 @@ def _transfer(message: transaction_pb2.Transfer) -> Transfer:
     )
     check_two_accounts(value.source, value.destination)
     check_amount(value.amount_minor)
-    if value.memo_hash and len(value.memo_hash) != limits.DIGEST_BYTES:
-        raise Malformed(f"memo_hash has {len(value.memo_hash)} bytes, must have none or 32")
-    if len(value.reference) > REFERENCE_BYTES_MAX:
-        raise Malformed(f"reference has {len(value.reference)} bytes, at most {REFERENCE_BYTES_MAX}")
+    check_memo_hash(value.memo_hash)
+    check_reference(value.reference)
     return value
 
 
@@ -252,10 +250,6 @@ def _create_unit(message: transaction_pb2.CreateUnit) -> CreateUnit:
     if message.authority:
         check_identifier(message.authority, "authority")
     return CreateUnit(message.unit, message.code, message.scale, floor_minor, message.authority)
-
-
-def _open_account(message: transaction_pb2.OpenAccount) -> OpenAccount:
-    return OpenAccount(check_identifier(message.account, "account"), check_identifier(message.unit, "unit"))
 
 
 def _set_floor(message: transaction_pb2.SetFloor) -> SetFloor:
@@ -426,13 +420,14 @@ _ACTION_READERS: ActionReaders = {
     "set_floor": _set_floor,
     "set_allowance": _set_allowance,
     "change_validators": parsing_seats.read_change_validators,
+    **parsing_credit.ACTION_READERS,
 }
 
 _READERS: dict[str, Callable[[Any], Message]] = {
     "open_controller": _open_controller,
     "update_controller": _update_controller,
     "create_unit": _create_unit,
-    "open_account": _open_account,
+    "open_account": parsing_credit.read_open_account,
     "set_floor": _set_floor,
     "transfer": _transfer,
     "place_hold": _place_hold,
@@ -449,5 +444,6 @@ _READERS: dict[str, Callable[[Any], Message]] = {
     "end_sponsorship": _end_sponsorship,
     **parsing_institutions.READERS,
     **parsing_seats.READERS,
+    **parsing_credit.credit_readers(_transfer),
     **contract_readers(_transfer),
 }

@@ -1,6 +1,6 @@
-"""What moves credit: the checks of a voluntary debit, two postings, and the leaves a payer occupies.
+"""What moves credit: two postings, what a unit's policy does with a payment, and the leaves a payer occupies.
 
-Source: docs/spec/transaction.md, "Execution".
+Source: docs/spec/ledger.md, "Postings" and "Policy of a unit".
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from icn_chain.epochs import GenesisFacts
 from icn_chain.validator_set import ValidatorSet
 
 from icn_machine import refusals
+from icn_machine.credit import count_trade
 from icn_machine.entries import PostingKind
 from icn_machine.events import Movement
-from icn_machine.limits import QUANTITY_MAX
-from icn_machine.messages import PlaceHold, Transaction, Transfer
+from icn_machine.limits import PPM, QUANTITY_MAX
 from icn_machine.records import Account, new_tuple
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet
@@ -48,42 +48,22 @@ class BlockContext(NamedTuple):
     """Empty where nothing but a contract is asked."""
 
 
+class Cause(NamedTuple):
+    """What makes the ledger change something."""
+
+    payer: bytes
+    """Organization whose allowance pays."""
+    position: int
+    """Of the transaction in the block, or NO_TRANSACTION."""
+    context: BlockContext
+
+
 def occupy(working: WorkingSet, payer: bytes, leaves: int) -> None:
     """Count ``leaves`` more (or fewer) leaves against the payer's allowance."""
     allowances = working.now.allowances
     allowance = allowances[payer]
     assert allowance is not None, "a leaf's payer has an allowance, which never goes"
     working.put(allowances, payer, allowance.occupy(leaves))
-
-
-def check_debit(
-    working: WorkingSet, transaction: Transaction, message: Transfer | PlaceHold
-) -> tuple[Account, Account]:
-    """Source and destination of a voluntary debit that the limit allows."""
-    return check_debit_by(transaction.principal, working, message)
-
-
-def check_debit_by(
-    owner: bytes, working: WorkingSet, message: Transfer | PlaceHold
-) -> tuple[Account, Account]:
-    """The same where ``owner`` acts, a contract for instance."""
-    accounts = working.now.accounts
-    source, destination = accounts[message.source], accounts[message.destination]
-    if source is None or destination is None:
-        raise Refused(refusals.ACCOUNT_UNKNOWN)
-    if source.owner != owner:
-        raise Refused(refusals.NOT_ACCOUNT_OWNER)
-    if source.unit != destination.unit:
-        raise Refused(refusals.UNIT_MISMATCH)
-    if source.balance_minor - source.held_minor - message.amount_minor < source.floor_minor:
-        raise Refused(
-            refusals.CREDIT_LIMIT_EXCEEDED,
-            ("balance_minor", source.balance_minor),
-            ("held_minor", source.held_minor),
-            ("amount_minor", message.amount_minor),
-            ("floor_minor", source.floor_minor),
-        )
-    return source, destination
 
 
 def check_credit(destination: Account, amount_minor: int) -> None:
@@ -98,8 +78,7 @@ def check_credit(destination: Account, amount_minor: int) -> None:
 
 def post(
     working: WorkingSet,
-    transaction: Transaction,
-    index: int,
+    cause: Cause,
     *,
     source: Account,
     destination: Account,
@@ -112,19 +91,48 @@ def post(
 ) -> None:
     """Debit the source and credit the destination; of the debit ``captured_minor`` was held before."""
     accounts = working.now.accounts
-    debtor, debtor_owner, unit, balance_minor, held_minor, floor_minor, given_minor, *chain = source
+    debtor, debtor_owner, unit, balance_minor, held_minor, floor_minor, given_minor, *rest = source
     creditor, creditor_owner, _, credited_minor, *creditor_rest = destination
     source_balance_minor = balance_minor - amount_minor
     destination_balance_minor = credited_minor + amount_minor
-    assert source_balance_minor >= -QUANTITY_MAX, "no floor is below that, nor was it at the hold's placing"
+    assert source_balance_minor >= -QUANTITY_MAX, "no limit is below that, nor was it at the hold's placing"
     held_minor -= captured_minor
     given_minor += amount_minor
     if given_minor > QUANTITY_MAX:  # noqa: PLR1730 - min costs twice as much
         given_minor = QUANTITY_MAX
-    debited = (debtor, debtor_owner, unit, source_balance_minor, held_minor, floor_minor, given_minor, *chain)
+    debited = (debtor, debtor_owner, unit, source_balance_minor, held_minor, floor_minor, given_minor, *rest)
     credited = (creditor, creditor_owner, unit, destination_balance_minor, *creditor_rest)
     working.put(accounts, debtor, new_tuple(Account, debited))
     working.put(accounts, creditor, new_tuple(Account, credited))
     moved = (debtor, creditor, unit, amount_minor, source_balance_minor, destination_balance_minor)
     said = (memo_hash, hold, kind, reference)
-    working.events.append(new_tuple(Movement, (index, transaction.payer, *moved, *said)))
+    working.events.append(new_tuple(Movement, (cause.position, cause.payer, *moved, *said)))
+    if working.loaded.unit_policies[unit] is not None and not kind.is_marked:
+        count_trade(working, cause.payer, source, destination, amount_minor)
+        _take_fee(working, cause, source, destination, amount_minor)
+
+
+def _take_fee(
+    working: WorkingSet, cause: Cause, source: Account, destination: Account, amount_minor: int
+) -> None:
+    """Take from what arrived what the policy asks for a payment, so that nobody needs credit for it.
+
+    A contract gets what was sent to it: it counts on that.
+    """
+    in_force = working.loaded.unit_policies[source.unit]
+    if in_force is None or not in_force.policy.has_fee:
+        return
+    policy = in_force.policy
+    if policy.fund in (source.account, destination.account):
+        return
+    if working.now.credit_lines[destination.unit + destination.owner] is None:
+        return
+    accounts = working.now.accounts
+    fund, credited = accounts[policy.fund], accounts[destination.account]
+    assert fund is not None and credited is not None, "accounts never go"
+    asked_minor = policy.fee_fixed_minor + -(-amount_minor * policy.fee_ppm // PPM)
+    fee_minor = min(amount_minor // 2, asked_minor, QUANTITY_MAX - fund.balance_minor)
+    if policy.fee_max_minor:
+        fee_minor = min(fee_minor, policy.fee_max_minor)
+    if fee_minor > 0:
+        post(working, cause, source=credited, destination=fund, amount_minor=fee_minor, kind=PostingKind.FEE)

@@ -9,7 +9,7 @@ from icn.ledger.v1 import state_pb2
 from icn_crypto.merkle_log import root_of
 
 from icn_machine.entries import PostingKind
-from icn_machine.events import ContractResult, Event, Movement, Receipt
+from icn_machine.events import NO_TRANSACTION, ContractResult, Event, Movement, Receipt
 from icn_machine.records import new_tuple
 from icn_machine.wire import signed
 
@@ -61,6 +61,8 @@ def encode_receipts(receipts: Sequence[Receipt], posted: Sequence[Posted]) -> li
     """Canonical bytes of a block's receipts, in order, with what its transactions posted."""
     postings = [b""] * len(receipts)
     for movement, debit, credit in posted:
+        if movement.transaction_index == NO_TRANSACTION:
+            continue
         postings[movement.transaction_index] += b"".join(
             (b"\x32", _LENGTHS[len(debit)], debit, b"\x32", _LENGTHS[len(credit)], credit)
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
+from icn_machine.credit_messages import OrderTransfers, UnitPolicy
 from icn_machine.limits import POLL_MS_MIN_DEFAULT, RECOVERY_LAPSE_MS
 
 
@@ -38,6 +39,11 @@ class Namespace(IntEnum):
     CODE = 14
     CONTRACT = 15
     CONTRACT_ENTRY = 16
+    UNIT_POLICY = 21
+    CREDIT_LINE = 22
+    TRADE = 23
+    ORDER = 24
+    PERIOD = 25
 
     __hash__ = int.__hash__  # an enum's own is a call into Python, and each state key looks one up
 
@@ -152,6 +158,35 @@ class Unit(NamedTuple):
     default_floor_minor: int
 
 
+class AccountTerms(NamedTuple):
+    """What few accounts have."""
+
+    parent: bytes = b""
+    """Empty: it is no sub-account."""
+    sub_accounts: int = 0
+    """How many it ever had."""
+    sub_accounts_hash: bytes = b""
+    """Chain over them; empty while there is none."""
+    is_opening: bool = False
+    """Waits for the unit's authority to confirm what the owner brings."""
+    opening_minor: int = 0
+    """What that is; a debt below 0."""
+    pledged_minor: int = 0
+    """What write-offs may still take."""
+    frozen_until_ms: int = 0
+    """Voluntary debits are refused before that block time."""
+    has_own_floor: bool = False
+    """Growth does not count for it."""
+    demurrage_until_ms: int = 0
+    """Block time up to which demurrage was taken."""
+    bonds: int = 0
+    """Orders that debit it, open sub-accounts, policies that name it as fund."""
+    is_closed: bool = False
+
+
+NO_TERMS = AccountTerms()
+
+
 class Account(NamedTuple):
     """What one owner has or owes in one unit; minor units."""
 
@@ -170,19 +205,107 @@ class Account(NamedTuple):
     """How many it has had."""
     entries_hash: bytes = b""
     """Chain over all of them (`entries`); empty while there is none."""
+    payer: bytes = b""
+    """Organization whose allowance the leaf occupies; empty once it is closed."""
+    terms: AccountTerms | None = None
+    """None: all at their defaults."""
+
+    @property
+    def known_terms(self) -> AccountTerms:
+        """Its terms, whether it has any."""
+        return self.terms or NO_TERMS
+
+    def with_terms(self, **changed: Any) -> Account:
+        """The same with some of its terms changed."""
+        terms = self.known_terms._replace(**changed)
+        return self._replace(terms=None if terms == NO_TERMS else terms)
+
+
+class ExchangePrice(NamedTuple):
+    """What makes a hold an offer of exchange."""
+
+    take_account: bytes
+    """Account that is paid."""
+    give_minor: int
+    """What was offered at first."""
+    take_minor: int
+    """What all of that costs, in the other unit."""
+    taker: bytes
+    """Principal; empty: anybody may take it."""
+
+    def of(self, give_minor: int) -> int:
+        """What a part of it costs, rounded up."""
+        return -(-give_minor * self.take_minor // self.give_minor)
 
 
 class Hold(NamedTuple):
-    """Credit reserved for a payee."""
+    """Credit reserved for a payee, or for whoever takes an exchange."""
 
     hold: bytes
     source: bytes
     destination: bytes
+    """Empty for an exchange."""
     remaining_minor: int
     expire_time_ms: int
     """First block time at which what is left is released."""
     payer: bytes
     """Organization whose allowance the leaf occupies."""
+    price: ExchangePrice | None = None
+    """None: it is no exchange."""
+
+
+class PolicyInForce(NamedTuple):
+    """A unit's policy, in force from the block after the one that set it."""
+
+    policy: UnitPolicy
+    set_time_ms: int
+    """Edges of demurrage are counted from it."""
+
+
+class CreditLine(NamedTuple):
+    """What an owner's limit in a unit grows by."""
+
+    main_account: bytes
+    """Its first there."""
+    earned_minor: int
+    """Trade that counts, as it was paid; at most 2^62."""
+    spent_minor: int
+    """As it paid, likewise."""
+
+
+class Trade(NamedTuple):
+    """What counts of the trade of two owners in a unit."""
+
+    lower_paid_minor: int
+    """What the lower of both ids paid the higher."""
+    higher_paid_minor: int
+    payer: bytes
+    """Organization whose allowance the leaf occupies."""
+
+
+class StandingOrder(NamedTuple):
+    """Transfers that fall due in block time, or one that waits for its release."""
+
+    ordered: OrderTransfers
+    times_passed: int
+    next_time_ms: int
+    """When it falls due next; where it needs its release, when it ends."""
+    missed: int
+    """One after the other, up to now."""
+    key_ids: tuple[bytes, ...]
+    """That signed it, ascending; only where it needs its release."""
+    payer: bytes
+    """Organization whose allowance the leaf occupies, and what its transfers are charged to."""
+
+
+class Period(NamedTuple):
+    """The newest period of a unit that was closed."""
+
+    end_time_ms: int
+    digest: bytes
+    height: int
+    block_time_ms: int
+    closed_by: bytes
 
 
 class Anchor(NamedTuple):
@@ -378,6 +501,7 @@ class Due(NamedTuple):
     """Open ones that expire."""
     polls: list[bytes]
     """Open ones that close."""
+    orders: list[bytes]
 
 
 class Ballot(NamedTuple):
@@ -554,6 +678,11 @@ Record = (
     | Code
     | Contract
     | ContractEntry
+    | PolicyInForce
+    | CreditLine
+    | Trade
+    | StandingOrder
+    | Period
 )
 
 Key = tuple[Namespace, bytes]
@@ -583,6 +712,11 @@ TABLES: dict[Namespace, str] = {
     Namespace.CODE: "codes",
     Namespace.CONTRACT: "contracts",
     Namespace.CONTRACT_ENTRY: "contract_entries",
+    Namespace.UNIT_POLICY: "unit_policies",
+    Namespace.CREDIT_LINE: "credit_lines",
+    Namespace.TRADE: "trades",
+    Namespace.ORDER: "orders",
+    Namespace.PERIOD: "periods",
 }
 """What the table of a namespace is called in `RecordTables` and in `touched.RecordNames`."""
 
@@ -619,6 +753,14 @@ class RecordTables:
     codes: dict[bytes, Code | None] = field(default_factory=dict)
     contracts: dict[bytes, Contract | None] = field(default_factory=dict)
     contract_entries: dict[bytes, ContractEntry | None] = field(default_factory=dict)
+    unit_policies: dict[bytes, PolicyInForce | None] = field(default_factory=dict)
+    credit_lines: dict[bytes, CreditLine | None] = field(default_factory=dict)
+    """By unit ‖ owner."""
+    trades: dict[bytes, Trade | None] = field(default_factory=dict)
+    """By unit ‖ lower owner ‖ higher owner."""
+    orders: dict[bytes, StandingOrder | None] = field(default_factory=dict)
+    periods: dict[bytes, Period | None] = field(default_factory=dict)
+    """By unit."""
 
     def table(self, namespace: Namespace) -> dict[bytes, Any]:
         """The table of one namespace."""

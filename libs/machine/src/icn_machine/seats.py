@@ -26,7 +26,7 @@ from icn_machine.messages import (
     SeatOffer,
     Transaction,
 )
-from icn_machine.posting import BlockContext, occupy
+from icn_machine.posting import BlockContext, Cause, occupy
 from icn_machine.records import (
     VALIDATORS_IDENTIFIER,
     ZONE_IDENTIFIER,
@@ -43,9 +43,7 @@ _TOLD_BYTES = 6
 """Of a hash in a figure: the number is exact in every JSON reader."""
 
 
-def change_validators(
-    working: WorkingSet, payer: bytes, acting: bytes, message: ChangeValidators, context: BlockContext
-) -> None:
+def change_validators(working: WorkingSet, acting: bytes, message: ChangeValidators, cause: Cause) -> None:
     """Change the next set, where the acting principal or authority governs the zone.
 
     Raises:
@@ -56,7 +54,7 @@ def change_validators(
     draft = _Draft(working, message.set_hash)
     for position, change in enumerate(message.changes):
         draft.change(change, (("change", position),))
-    draft.put(context, payer)
+    draft.put(cause.context, cause.payer)
 
 
 def rekey_seat(

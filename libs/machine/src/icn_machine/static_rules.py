@@ -43,10 +43,31 @@ def check_time(value: int, name: str) -> int:
     return value
 
 
-def check_amount(value: int) -> int:
+def check_quantity(value: int, name: str) -> int:
+    """What may be nothing is 0 to 2^62."""
+    if not 0 <= value <= limits.QUANTITY_MAX:
+        raise Malformed(f"{name} {value}, allowed 0 to 2^62")
+    return value
+
+
+def check_amount(value: int, name: str = "amount_minor") -> int:
     """An amount is 1 to 2^62."""
     if not 1 <= value <= limits.QUANTITY_MAX:
-        raise Malformed(f"amount_minor {value}, allowed 1 to 2^62")
+        raise Malformed(f"{name} {value}, allowed 1 to 2^62")
+    return value
+
+
+def check_memo_hash(value: bytes) -> bytes:
+    """A memo's hash is none or a digest."""
+    if value and len(value) != limits.DIGEST_BYTES:
+        raise Malformed(f"memo_hash has {len(value)} bytes, must have none or 32")
+    return value
+
+
+def check_reference(value: bytes) -> bytes:
+    """A reference has at most 32 bytes."""
+    if len(value) > limits.REFERENCE_BYTES_MAX:
+        raise Malformed(f"reference has {len(value)} bytes, at most {limits.REFERENCE_BYTES_MAX}")
     return value
 
 
@@ -57,9 +78,11 @@ def check_floor(value: int, name: str) -> int:
     return value
 
 
-def check_two_accounts(source: bytes, destination: bytes) -> None:
+def check_two_accounts(
+    source: bytes, destination: bytes, names: tuple[str, str] = ("source", "destination")
+) -> None:
     """A debit has two accounts."""
-    check_identifier(source, "source")
-    check_identifier(destination, "destination")
+    check_identifier(source, names[0])
+    check_identifier(destination, names[1])
     if source == destination:
-        raise Malformed("source and destination are the same account")
+        raise Malformed(f"{names[0]} and {names[1]} are the same account")

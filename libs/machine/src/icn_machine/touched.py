@@ -1,8 +1,8 @@
-"""Which records a block may read or write, so that they are loaded in one round before it is executed."""
+"""Which records a block may read or write, so that they are loaded before it is executed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from icn_machine.contract_messages import (
@@ -10,6 +10,24 @@ from icn_machine.contract_messages import (
     ExecuteContract,
     InstantiateContract,
     StoreCode,
+)
+from icn_machine.credit import trade_identifier
+from icn_machine.credit_messages import (
+    CancelOrder,
+    ChargeDemurrage,
+    CloseAccount,
+    ClosePeriod,
+    ConfirmOpenings,
+    FreezeAccount,
+    OfferExchange,
+    OrderTransfers,
+    PledgeAccount,
+    ReleaseOrder,
+    SetUnitPolicy,
+    TakeExchange,
+    TransferLegs,
+    VoidExchange,
+    WriteOff,
 )
 from icn_machine.equivocations import equivocation_identifier
 from icn_machine.messages import (
@@ -58,6 +76,9 @@ from icn_machine.records import (
 )
 from icn_machine.seats import keys_named
 
+_OfUnit = SetFloor | SetUnitPolicy | FreezeAccount | WriteOff | CloseAccount | ConfirmOpenings | ClosePeriod
+"""What a unit's authority does, or may."""
+
 
 @dataclass(slots=True)
 class RecordNames:
@@ -83,6 +104,11 @@ class RecordNames:
     codes: set[bytes] = field(default_factory=set)
     contracts: set[bytes] = field(default_factory=set)
     contract_entries: set[bytes] = field(default_factory=set)
+    unit_policies: set[bytes] = field(default_factory=set)
+    credit_lines: set[bytes] = field(default_factory=set)
+    trades: set[bytes] = field(default_factory=set)
+    orders: set[bytes] = field(default_factory=set)
+    periods: set[bytes] = field(default_factory=set)
 
     def filled(self) -> list[tuple[Namespace, set[bytes]]]:
         """The sets that name something, by ascending namespace."""
@@ -106,7 +132,12 @@ def touched_by_validity(transactions: Iterable[Transaction]) -> RecordNames:
 
 def touched_directly(transactions: Iterable[Transaction], due: Due) -> RecordNames:
     """What the transactions and what is due name, and who validates."""
-    names = RecordNames(holds=set(due.holds), polls=set(due.polls), validators={VALIDATORS_IDENTIFIER})
+    names = RecordNames(
+        holds=set(due.holds),
+        polls=set(due.polls),
+        orders=set(due.orders),
+        validators={VALIDATORS_IDENTIFIER},
+    )
     accounts = names.accounts
     for transaction in transactions:
         names.controllers.add(transaction.principal)
@@ -116,18 +147,39 @@ def touched_directly(transactions: Iterable[Transaction], due: Due) -> RecordNam
                 case Transfer():
                     accounts.add(message.source)
                     accounts.add(message.destination)
-                case PlaceHold():
-                    accounts.add(message.source)
-                    accounts.add(message.destination)
-                    names.holds.add(message.hold)
-                case CaptureHold() | VoidHold():
-                    names.holds.add(message.hold)
                 case OpenAccount():
                     accounts.add(message.account)
                     names.units.add(message.unit)
+                    names.credit_lines.add(message.unit + transaction.principal)
+                    if message.parent:
+                        accounts.add(message.parent)
+                case (
+                    PlaceHold()
+                    | CaptureHold()
+                    | VoidHold()
+                    | TransferLegs()
+                    | OfferExchange()
+                    | TakeExchange()
+                    | VoidExchange()
+                    | OrderTransfers()
+                    | CancelOrder()
+                    | ReleaseOrder()
+                    | PledgeAccount()
+                    | ChargeDemurrage()
+                ):
+                    _add_of_credit(names, message)
                 case (
                     SetFloor()
-                    | CreateUnit()
+                    | SetUnitPolicy()
+                    | FreezeAccount()
+                    | WriteOff()
+                    | CloseAccount()
+                    | ConfirmOpenings()
+                    | ClosePeriod()
+                ):
+                    _add_of_unit(names, message)
+                case (
+                    CreateUnit()
                     | AnchorDigest()
                     | RecordEquivocation()
                     | SetAllowance()
@@ -157,8 +209,7 @@ def touched_directly(transactions: Iterable[Transaction], due: Due) -> RecordNam
 def _add_of_single_records(
     names: RecordNames,
     acting: bytes,
-    message: SetFloor
-    | CreateUnit
+    message: CreateUnit
     | AnchorDigest
     | RecordEquivocation
     | SetAllowance
@@ -168,8 +219,6 @@ def _add_of_single_records(
 ) -> None:
     """Add what a message names that sets or makes one record."""
     match message:
-        case SetFloor():
-            names.accounts.add(message.account)
         case CreateUnit():
             names.units.add(message.unit)
             if message.authority:
@@ -189,6 +238,72 @@ def _add_of_single_records(
             names.zones.add(ZONE_IDENTIFIER)
             names.consensus_keys.update(keys_named([message]))
             names.allowances.add(acting)
+
+
+def _add_of_credit(
+    names: RecordNames,
+    message: PlaceHold
+    | CaptureHold
+    | VoidHold
+    | TransferLegs
+    | OfferExchange
+    | TakeExchange
+    | VoidExchange
+    | OrderTransfers
+    | CancelOrder
+    | ReleaseOrder
+    | PledgeAccount
+    | ChargeDemurrage,
+) -> None:
+    """Add what a message names that moves credit, or will."""
+    match message:
+        case TransferLegs():
+            for leg in message.legs:
+                names.accounts.update((leg.source, leg.destination))
+        case OfferExchange():
+            names.holds.add(message.hold)
+            names.accounts.update((message.give_account, message.take_account))
+        case TakeExchange():
+            names.holds.add(message.hold)
+            names.accounts.update((message.source, message.take_account))
+            names.accounts.update((message.destination, message.give_account))
+        case PlaceHold():
+            names.holds.add(message.hold)
+            names.accounts.update((message.source, message.destination))
+        case CaptureHold() | VoidHold() | VoidExchange():
+            names.holds.add(message.hold)
+        case OrderTransfers() | ReleaseOrder():
+            names.orders.add(message.order)
+            names.accounts.update((message.source, message.destination))
+        case CancelOrder():
+            names.orders.add(message.order)
+        case PledgeAccount():
+            names.accounts.add(message.account)
+        case ChargeDemurrage():
+            names.accounts.update(message.accounts)
+
+
+def _add_of_unit(names: RecordNames, message: _OfUnit) -> None:
+    """Add what a unit's authority names, by its transaction or a decision."""
+    match message:
+        case SetUnitPolicy():
+            names.units.add(message.unit)
+            if message.policy.fund:
+                names.accounts.add(message.policy.fund)
+            if message.policy.freezer:
+                _add_organization(names, message.policy.freezer)
+        case ConfirmOpenings():
+            names.units.add(message.unit)
+            names.accounts.update(message.accounts)
+        case ClosePeriod():
+            names.units.add(message.unit)
+            names.periods.add(message.unit)
+        case CloseAccount():
+            names.accounts.add(message.account)
+            if message.remainder_to:
+                names.accounts.add(message.remainder_to)
+        case SetFloor() | FreezeAccount() | WriteOff():
+            names.accounts.add(message.account)
 
 
 def _add_of_controllers(
@@ -284,14 +399,14 @@ def _add_of_decision(names: RecordNames, message: EnactDecision) -> None:
                 concerned += action.members
             case AdmitToAuthority() | EndMembershipOfAuthority():
                 concerned.append(action.member)
-            case SetFloor():
-                names.accounts.add(action.account)
             case SetAllowance():
                 _add_of_allowance(names, action)
             case SetRules():
                 pass
             case ChangeValidators():
                 _add_of_seats(names, action)
+            case _:
+                _add_of_unit(names, action)
     names.memberships.update([authority + member for member in concerned])
 
 
@@ -326,33 +441,108 @@ def _add_of_contracts(names: RecordNames, message: ContractMessage) -> None:
 
 
 def touched_behind(
-    transactions: Iterable[Transaction], names: RecordNames, loaded: RecordTables
+    transactions: Sequence[Transaction], names: RecordNames, loaded: RecordTables
 ) -> RecordNames:
-    """What only the records of `touched_directly` lead to: a hold's accounts and payer, an account's unit, a
-    recovery's payer, the memberships that a ballot needs.
+    """What the records loaded so far lead to, and is not among them: accounts and payers of holds, orders and
+    recoveries, what accounts stand under, the memberships that a ballot needs.
+
+    Asked again until it names nothing.
     """
     behind = RecordNames()
     for hold in loaded.holds.values():
         if hold is not None:
-            behind.accounts.update((hold.source, hold.destination))
+            behind.accounts.add(hold.source)
+            behind.accounts.add(hold.destination if hold.price is None else hold.price.take_account)
             behind.allowances.add(hold.payer)
+    for order in loaded.orders.values():
+        if order is not None:
+            behind.accounts.update((order.ordered.source, order.ordered.destination))
+            behind.allowances.add(order.payer)
     behind.allowances.update(
         recovery.payer for recovery in loaded.recoveries.values() if recovery is not None
     )
-    if any(_sets_floor(message) for transaction in transactions for message in transaction.messages):
-        behind.units.update(account.unit for account in loaded.accounts.values() if account is not None)
     if names.ballots:
         behind.memberships.update(_memberships_of_voters(transactions, loaded))
+    _add_of_accounts(behind, transactions, loaded)
     for namespace, found in behind.filled():
         found.difference_update(names.names(namespace))
     return behind
 
 
-def _sets_floor(message: Message) -> bool:
-    kind = type(message)
-    return kind is SetFloor or (
-        isinstance(message, EnactDecision) and any(type(action) is SetFloor for action in message.actions)
+def _add_of_accounts(behind: RecordNames, transactions: Sequence[Transaction], loaded: RecordTables) -> None:
+    """Add what accounts stand under: the policies of their units; where there are any, funds, the owners'
+    credit lines and, where limits grow, what counts of the trade of two owners."""
+    accounts = loaded.accounts
+    behind.unit_policies.update({account.unit for account in accounts.values() if account is not None})
+    behind.unit_policies.update(loaded.units)
+    if any(_asks_of_accounts(message) for transaction in transactions for message in transaction.messages):
+        for account in accounts.values():
+            if account is not None:
+                behind.units.add(account.unit)
+                behind.allowances.update({account.payer} - {b""})
+                behind.accounts.update({account.known_terms.parent} - {b""})
+    policies = {unit: found.policy for unit, found in loaded.unit_policies.items() if found is not None}
+    behind.accounts.update(policy.fund for policy in policies.values() if policy.fund)
+    if not policies:
+        return
+    owners = _owners(transactions, loaded)
+    for found in owners.values():
+        behind.credit_lines.update(unit + owner for unit, owner in found if unit in policies)
+    growing = {unit for unit, policy in policies.items() if policy.growth_ppm}
+    for source, destination in _payments(transactions, loaded):
+        for unit, spender in owners.get(source, ()):
+            for other_unit, earner in owners.get(destination, ()):
+                if unit == other_unit and unit in growing and spender != earner:
+                    behind.trades.add(trade_identifier(unit, spender, earner))
+
+
+def _asks_of_accounts(message: Message) -> bool:
+    """Whether the message needs the unit, the payer or the parent of accounts that it names."""
+    return isinstance(message, _OfUnit) or (
+        isinstance(message, EnactDecision) and any(isinstance(action, _OfUnit) for action in message.actions)
     )
+
+
+def _owners(
+    transactions: Iterable[Transaction], loaded: RecordTables
+) -> dict[bytes, set[tuple[bytes, bytes]]]:
+    """(Unit, owner) of each account; of one that the block opens, those of every try."""
+    owners = {
+        identifier: {(account.unit, account.owner)}
+        for identifier, account in loaded.accounts.items()
+        if account is not None
+    }
+    for transaction in transactions:
+        for message in transaction.messages:
+            if isinstance(message, OpenAccount):
+                owners.setdefault(message.account, set()).add((message.unit, transaction.principal))
+            elif isinstance(message, InstantiateContract):
+                for opened in message.accounts:
+                    owners.setdefault(opened.account, set()).add((opened.unit, message.contract))
+    return owners
+
+
+def _payments(transactions: Iterable[Transaction], loaded: RecordTables) -> Iterator[tuple[bytes, bytes]]:
+    """Source and destination of whatever may be paid between members."""
+    for order in loaded.orders.values():
+        if order is not None:
+            yield order.ordered.source, order.ordered.destination
+    for hold in loaded.holds.values():
+        if hold is not None and hold.price is None:
+            yield hold.source, hold.destination
+    for transaction in transactions:
+        for message in transaction.messages:
+            match message:
+                case Transfer() | PlaceHold() | OrderTransfers():
+                    yield message.source, message.destination
+                case TransferLegs():
+                    for leg in message.legs:
+                        yield leg.source, leg.destination
+                case TakeExchange():
+                    yield message.source, message.take_account
+                    yield message.give_account, message.destination
+                case CloseAccount():
+                    yield message.account, message.remainder_to
 
 
 def _memberships_of_voters(transactions: Iterable[Transaction], loaded: RecordTables) -> Iterator[bytes]:

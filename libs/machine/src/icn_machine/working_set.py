@@ -7,11 +7,8 @@ from typing import Any
 
 from icn_chain.validator_set import ValidatorSet
 
-from icn_machine.events import Event
+from icn_machine.events import NO_TRANSACTION, Event
 from icn_machine.records import Namespace, RecordTables
-
-NO_TRANSACTION = -1
-"""What happens by itself, such as a hold that ends."""
 
 
 class WorkingSet:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn.ledger.v1.state_pb2 import Receipt
+from icn_machine.events import NO_TRANSACTION
 from icn_machine.limits import HOLD_AHEAD_MS_MAX, NO_FLOOR, QUANTITY_MAX
 from icn_machine.records import Anchor, Hold, RecordTables, Unit
-from icn_machine.working_set import NO_TRANSACTION, WorkingSet
+from icn_machine.working_set import WorkingSet
 
 from libs.machine.tests.scene import ANA, BEN, HOLD, OUT, UNIT, Scene
 from libs.machine.tests.zone import (
@@ -77,6 +78,7 @@ async def test_a_balance_may_reach_the_largest_number_and_not_pass_it(scene: Sce
     assert scene.balances() == (-QUANTITY_MAX, QUANTITY_MAX)
     third = identifier("third")
     await scene.applied(scene.ana, open_account(third, UNIT))
+    await scene.applied(scene.shop, set_floor(third, -1))
     figures = await scene.refused("BALANCE_OUT_OF_RANGE", scene.ana, transfer(third, BEN, 1))
     assert figures == {"balance_minor": QUANTITY_MAX, "amount_minor": 1}
 
@@ -108,9 +110,9 @@ async def test_messages_apply_all_or_nothing(scene: Scene) -> None:
 async def test_a_later_message_sees_what_an_earlier_one_did(scene: Scene) -> None:
     new = identifier("new account")
     receipt = await scene.applied(
-        scene.ana, open_account(new, UNIT), transfer(ANA, new, 10), transfer(new, BEN, 60)
+        scene.ana, open_account(new, UNIT), transfer(ANA, new, 60), transfer(new, BEN, 50)
     )
-    assert [posting.balance_minor for posting in receipt.postings] == [-10, 10, -50, 60]
+    assert [posting.balance_minor for posting in receipt.postings] == [-60, 60, 10, 50]
 
 
 async def test_a_refused_transaction_still_uses_its_sequence_and_is_charged(scene: Scene) -> None:
@@ -273,9 +275,9 @@ async def test_held_may_reach_the_largest_number_and_not_pass_it(scene: Scene) -
 
 async def test_a_capture_cannot_lift_a_balance_past_the_largest_number(scene: Scene) -> None:
     third = identifier("third")
-    await scene.applied(scene.shop, set_floor(ANA, NO_FLOOR))
     await scene.applied(scene.ben, open_account(third, UNIT))
     await scene.applied(scene.ana, open_account(identifier("fourth"), UNIT))
+    await scene.applied(scene.shop, set_floor(ANA, NO_FLOOR), set_floor(identifier("fourth"), -1))
     await scene.applied(scene.ana, place_hold(HOLD, identifier("fourth"), third, 1, scene.now_ms + 60_000))
     await scene.applied(scene.ana, transfer(ANA, third, QUANTITY_MAX))
     figures = await scene.refused("BALANCE_OUT_OF_RANGE", scene.ben, capture_hold(HOLD, 1))

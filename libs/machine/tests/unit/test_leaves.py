@@ -9,6 +9,7 @@ from icn.ledger.v1 import state_pb2, transaction_pb2
 from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash
 from icn_crypto.suites import Suite
 from icn_crypto.wire import parse_canonical
+from icn_machine.credit_messages import OrderTransfers, UnitPolicy
 from icn_machine.entries import PostingKind
 from icn_machine.events import ContractResult, Movement, Receipt
 from icn_machine.genesis_state import genesis_records
@@ -17,7 +18,9 @@ from icn_machine.limits import QUANTITY_MAX, RECOVERY_DELAY_MS_MAX
 from icn_machine.parsing import controller_keys
 from icn_machine.receipts import encode_postings, encode_receipt, encode_receipts, receipts_root
 from icn_machine.records import (
+    NO_TERMS,
     Account,
+    AccountTerms,
     Allowance,
     AllowanceLimits,
     Anchor,
@@ -29,20 +32,26 @@ from icn_machine.records import (
     Contract,
     ContractEntry,
     Controller,
+    CreditLine,
     Decision,
     Duty,
     Electorate,
+    ExchangePrice,
     Hold,
     Membership,
     MembershipStatus,
     Namespace,
     PendingSeats,
+    Period,
+    PolicyInForce,
     Poll,
     Record,
     RecordedEquivocation,
     Recovery,
     RecoveryPolicy,
     Share,
+    StandingOrder,
+    Trade,
     Unit,
     Validators,
     Zone,
@@ -71,6 +80,11 @@ MESSAGES = {
     Namespace.CODE: state_pb2.CodeLeaf,
     Namespace.CONTRACT: state_pb2.ContractLeaf,
     Namespace.CONTRACT_ENTRY: state_pb2.ContractEntryLeaf,
+    Namespace.UNIT_POLICY: state_pb2.UnitPolicyLeaf,
+    Namespace.CREDIT_LINE: state_pb2.CreditLineLeaf,
+    Namespace.TRADE: state_pb2.TradeLeaf,
+    Namespace.ORDER: state_pb2.StandingOrderLeaf,
+    Namespace.PERIOD: state_pb2.PeriodLeaf,
 }
 ids = st.binary(min_size=16, max_size=16)
 quantities = st.integers(0, QUANTITY_MAX)
@@ -79,6 +93,22 @@ digests = st.binary(min_size=32, max_size=32)
 counts = st.integers(0, 2**32 - 1)
 shares = st.none() | st.builds(Share, counts, counts)
 sets_of_ids = st.lists(ids, max_size=16, unique=True).map(lambda found: tuple(sorted(found)))
+maybe_ids = ids | st.just(b"")
+millionths = st.integers(0, 1_000_000)
+chains = st.just((0, b"")) | st.tuples(st.integers(1, 2**62), digests)
+terms = st.builds(
+    lambda subs, *fields: AccountTerms(fields[0], *subs, *fields[1:]),
+    chains,
+    maybe_ids,
+    st.booleans(),
+    balances,
+    quantities,
+    quantities,
+    st.booleans(),
+    quantities,
+    quantities,
+    st.booleans(),
+)
 records = st.one_of(
     st.tuples(
         st.just(Namespace.UNIT), st.builds(Unit, ids, st.just("HOUR"), st.integers(0, 9), ids, ids, balances)
@@ -86,12 +116,28 @@ records = st.one_of(
     st.tuples(
         st.just(Namespace.ACCOUNT),
         st.builds(
-            lambda chain, *fields: Account(*fields, *chain),
-            st.just((0, b"")) | st.tuples(st.integers(1, 2**62), st.binary(min_size=32, max_size=32)),
+            lambda chain, payer, terms, *fields: Account(
+                *fields, *chain, payer, None if terms == NO_TERMS else terms
+            ),
+            chains,
+            maybe_ids,
+            terms,
             *(ids, ids, ids, balances, quantities, balances, quantities),
         ),
     ),
-    st.tuples(st.just(Namespace.HOLD), st.builds(Hold, ids, ids, ids, quantities, quantities, ids)),
+    st.tuples(
+        st.just(Namespace.HOLD),
+        st.builds(
+            Hold,
+            ids,
+            ids,
+            maybe_ids,
+            quantities,
+            quantities,
+            ids,
+            st.none() | st.builds(ExchangePrice, ids, quantities, quantities, maybe_ids),
+        ),
+    ),
     st.tuples(
         st.just(Namespace.ANCHOR),
         st.builds(Anchor, st.binary(min_size=32, max_size=32), st.just("a"), ids, quantities, quantities),
@@ -201,6 +247,56 @@ records = st.one_of(
         ),
     ),
     st.tuples(st.just(Namespace.CONSENSUS_KEY), st.builds(ConsensusKey, ids, quantities, quantities)),
+    st.tuples(
+        st.just(Namespace.UNIT_POLICY),
+        st.builds(
+            PolicyInForce,
+            st.builds(
+                UnitPolicy,
+                growth_ppm=millionths,
+                growth_max_minor=quantities,
+                counterparty_max_minor=quantities,
+                soft_ppm=millionths,
+                fee_fixed_minor=quantities,
+                fee_ppm=millionths,
+                fee_max_minor=quantities,
+                demurrage_ppm=millionths,
+                demurrage_days=st.integers(0, 366),
+                demurrage_free_minor=quantities,
+                fund=maybe_ids,
+                freezer=maybe_ids,
+            ),
+            quantities,
+        ),
+    ),
+    st.tuples(st.just(Namespace.CREDIT_LINE), st.builds(CreditLine, ids, quantities, quantities)),
+    st.tuples(st.just(Namespace.TRADE), st.builds(Trade, quantities, quantities, ids)),
+    st.tuples(
+        st.just(Namespace.ORDER),
+        st.builds(
+            StandingOrder,
+            st.builds(
+                OrderTransfers,
+                ids,
+                ids,
+                ids,
+                quantities,
+                st.sampled_from([b"", bytes(32)]),
+                st.binary(max_size=32),
+                quantities,
+                st.integers(0, 366),
+                st.integers(0, 12),
+                st.integers(1, 1_200),
+                st.booleans(),
+            ),
+            st.integers(0, 1_200),
+            quantities,
+            st.integers(0, 3),
+            st.lists(ids, max_size=16).map(tuple),
+            ids,
+        ),
+    ),
+    st.tuples(st.just(Namespace.PERIOD), st.builds(Period, quantities, digests, quantities, quantities, ids)),
 )
 
 

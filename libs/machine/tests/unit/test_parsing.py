@@ -18,6 +18,23 @@ from icn_machine.messages import KIND_NUMBERS, Transfer
 from icn_machine.parsing import parse_transaction
 from icn_machine.refusals import MALFORMED_TRANSACTION, Malformed
 
+from libs.machine.tests.credit_messages import (
+    cancel_order,
+    charge_demurrage,
+    close_account,
+    close_period,
+    confirm_openings,
+    freeze_account,
+    legs,
+    offer_exchange,
+    order_transfers,
+    pledge_account,
+    release_order,
+    set_unit_policy,
+    take_exchange,
+    void_exchange,
+    write_off,
+)
 from libs.machine.tests.equivocations import evidence, record
 from libs.machine.tests.institutions import (
     admit_member,
@@ -138,6 +155,21 @@ EVERY_KIND = [
     record(evidence(ZONE)),
     change(ZONE, add(ZONE, A, "key"), remove(B), replace(ZONE, B, C, "other key")),
     rekey(ZONE, A, "key"),
+    legs((A, B, 1), (B, C, 1)),
+    offer_exchange(C, (A, 5), (B, 7), 1, taker=A),
+    take_exchange(C, (A, B, 5), (B, A, 7)),
+    void_exchange(C),
+    order_transfers(C, A, B, 5, 1, every_months=1, times=12),
+    cancel_order(C),
+    release_order(C, A, B, 5),
+    set_unit_policy(A, growth_ppm=1, growth_max_minor=1, counterparty_max_minor=1, fund=B, freezer=C),
+    freeze_account(A, 1),
+    pledge_account(A, 5),
+    write_off(A, 5, bytes(32)),
+    close_account(A, B),
+    confirm_openings(A, B, C),
+    close_period(A, 1),
+    charge_demurrage(A, B),
 ]
 
 

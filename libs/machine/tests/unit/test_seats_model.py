@@ -12,7 +12,7 @@ from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_machine.genesis_state import genesis_records
 from icn_machine.messages import ChangeValidators, RekeySeat
 from icn_machine.parsing import parse_transaction
-from icn_machine.posting import BlockContext, ZoneFacts
+from icn_machine.posting import BlockContext, Cause, ZoneFacts
 from icn_machine.records import RecordTables, Validators
 from icn_machine.refusals import Refused
 from icn_machine.seats import change_validators, rekey_seat
@@ -111,7 +111,7 @@ class Model:
         transaction: Any = Acting(acting, ORGANIZATIONS[0])
         try:
             if isinstance(read, ChangeValidators):
-                change_validators(working, ORGANIZATIONS[0], acting, read, context)
+                change_validators(working, acting, read, Cause(ORGANIZATIONS[0], 0, context))
             else:
                 assert isinstance(read, RekeySeat)
                 rekey_seat(working, transaction, read, context, 0)

@@ -27,6 +27,15 @@ from icn_machine.validity import (
     judge,
 )
 
+from libs.machine.tests.credit_messages import (
+    close_account,
+    close_period,
+    legs,
+    offer_exchange,
+    order_transfers,
+    pledge_account,
+    set_unit_policy,
+)
 from libs.machine.tests.zone import (
     GENESIS_TIME_MS,
     Member,
@@ -382,7 +391,7 @@ def test_what_was_used_in_this_epoch_counts_and_in_an_earlier_one_does_not() -> 
 
 def test_what_ancestors_use_counts_in_their_epoch_and_leaves_in_every_epoch() -> None:
     ana = member()
-    data = ZONE.transaction(ana, open_account(A, B), sequence=1)
+    data = ZONE.transaction(ana, create_unit(A), sequence=1)
     state = view(registered(ana), shop=allowance(AllowanceLimits(len(data), 1, 1)))
     charged = {SHOP.principal: Charge(1, 0, 0)}
     assert verdict(data, state, use=Use.after([Use(0, {}, charged)], 0)) == "ALLOWANCE_EXCEEDED"
@@ -402,7 +411,14 @@ def test_what_ancestors_use_counts_in_their_epoch_and_leaves_in_every_epoch() ->
         ([update_controller(1, TestKey("new"))], 0),
         ([open_controller(ZONE.member("ben", SHOP))], 1),
         ([create_unit(A)], 1),
-        ([open_account(A, B)], 1),
+        ([open_account(A, B)], 2),
+        ([offer_exchange(C, (A, 1), (B, 1), 1)], 1),
+        ([order_transfers(C, A, B, 1, 1)], 1),
+        ([set_unit_policy(A)], 1),
+        ([close_period(A, 1)], 1),
+        ([legs((A, B, 1), (B, A, 1))], 0),
+        ([pledge_account(A, 1)], 0),
+        ([close_account(A)], 0),
         ([place_hold(C, A, B, 1, 1)], 1),
         ([anchor(bytes(32))], 1),
         ([start_recovery(A, 1, TestKey("new"))], 1),
@@ -411,7 +427,7 @@ def test_what_ancestors_use_counts_in_their_epoch_and_leaves_in_every_epoch() ->
         ([set_allowance(A, state_leaves=1)], 1),
         ([set_allowance(SHOP.principal, state_leaves=1)], 0),
         ([set_allowance(A), set_allowance(A)], 1),
-        ([create_unit(A), open_account(A, B), open_account(B, B)], 3),
+        ([create_unit(A), open_account(A, B), open_account(B, B)], 5),
     ],
 )
 def test_leaves_that_messages_may_create_are_covered_or_refused(

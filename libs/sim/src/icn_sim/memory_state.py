@@ -16,7 +16,11 @@ from icn_machine.blocks.ports import (
     StatePruned,
 )
 from icn_machine.duty import DutyCounts
-from icn_machine.limits import HOLDS_RELEASED_PER_BLOCK_MAX, POLLS_CLOSED_PER_BLOCK_MAX
+from icn_machine.limits import (
+    HOLDS_RELEASED_PER_BLOCK_MAX,
+    ORDERS_PER_BLOCK_MAX,
+    POLLS_CLOSED_PER_BLOCK_MAX,
+)
 from icn_machine.records import TABLES, ContractEntry, Due, RecordTables
 from icn_machine.touched import RecordNames
 from icn_machine.validity import ValidityView
@@ -86,6 +90,7 @@ class MemoryState:
         expiries += [
             poll.close_time_ms for poll in records.polls.values() if poll is not None and not poll.is_closed
         ]
+        expiries += [order.next_time_ms for order in records.orders.values() if order is not None]
         self.blocks.append(replace(commit.block, next_expiry_time_ms=min(expiries, default=0)))
         self.receipts.append(list(zip(commit.transaction_ids, commit.receipts, strict=True)))
         self.commits.append(commit)
@@ -176,9 +181,15 @@ class MemoryState:
             for poll in self.records[-1].polls.values()
             if poll is not None and not poll.is_closed and poll.close_time_ms <= time_ms
         )
+        orders = sorted(
+            (order.next_time_ms, order.ordered.order)
+            for order in self.records[-1].orders.values()
+            if order is not None and order.next_time_ms <= time_ms
+        )
         return Due(
             [hold for _, hold in holds[:HOLDS_RELEASED_PER_BLOCK_MAX]],
             [poll for _, poll in polls[:POLLS_CLOSED_PER_BLOCK_MAX]],
+            [order for _, order in orders[:ORDERS_PER_BLOCK_MAX]],
         )
 
     async def commit(self, commit: BlockCommit) -> ExecutedBlock:

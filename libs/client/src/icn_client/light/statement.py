@@ -18,7 +18,8 @@ from icn_crypto import jcs, tags
 from icn_crypto.hashing import preimage
 from icn_crypto.suites import Suite, verify
 from icn_kit.genesis import Genesis
-from icn_machine.entries import REFERENCE_BYTES_MAX, Entry, EntryChain, PostingKind
+from icn_machine.entries import Entry, EntryChain, PostingKind
+from icn_machine.limits import REFERENCE_BYTES_MAX
 from icn_machine.records import Namespace
 
 from icn_client.light.leaves import read_statement

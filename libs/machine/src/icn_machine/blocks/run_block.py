@@ -22,6 +22,9 @@ from icn_machine.records import ZONE_IDENTIFIER, Due, Duty, RecordTables
 from icn_machine.refusals import InvariantBroken, Malformed
 from icn_machine.touched import touched_behind, touched_directly
 
+ROUNDS_BEHIND_MAX = 6
+"""Holds and orders name accounts, those units, their policies funds and credit lines, those trades."""
+
 
 async def read_transactions(transactions: Sequence[bytes], cache: TransactionCache) -> list[Transaction]:
     """Parse what the block holds, most of which the cache knows.
@@ -69,7 +72,7 @@ async def run_block(
         execution.put_in_force(standing.validators.set_hash)
     else:
         execution.begin_again(standing.recovery.validators)
-    execution.release_due(due)
+    execution.settle_due(due)
     async for some in breaths(transactions):
         for transaction in some:
             execution.execute(transaction)
@@ -96,7 +99,7 @@ async def _load_zone_facts(
 async def _load_touched(
     transactions: Sequence[Transaction], due: Due, duties: Sequence[Duty], standing: Standing, state: State
 ) -> RecordTables:
-    """The records that the block may read or change, in two rounds: some name others."""
+    """The records that the block may read or change, in rounds: some name others."""
     names = touched_directly(transactions, due)
     names.duties.update(duty_identifier(one.organization, one.epoch) for one in duties)
     if any(type(message) is RekeySeat for one in transactions for message in one.messages):
@@ -105,7 +108,12 @@ async def _load_touched(
         names.consensus_keys.update(standing.recovery.validators.public_keys)
         names.zones.add(ZONE_IDENTIFIER)
     loaded = await state.load(names)
-    behind = await state.load(touched_behind(transactions, names, loaded))
-    for namespace, records in behind.filled():
-        loaded.table(namespace).update(records)
-    return loaded
+    for _ in range(ROUNDS_BEHIND_MAX):
+        behind = touched_behind(transactions, names, loaded)
+        found = await state.load(behind)
+        for namespace, records in found.filled():
+            loaded.table(namespace).update(records)
+            names.names(namespace).update(records)
+        if not found:
+            return loaded
+    raise AssertionError("what records lead to ends after as many rounds")

@@ -27,6 +27,7 @@ from icn_machine.events import ContractResult, Receipt, TransactionRefused
 from icn_machine.execution import BlockExecution, check_authority
 from icn_machine.limits import IDENTIFIER_BYTES
 from icn_machine.messages import Transaction
+from icn_machine.posting import Cause
 from icn_machine.records import Namespace, RecordTables
 from icn_machine.refusals import Refused
 from icn_machine.touched import RecordNames
@@ -105,7 +106,8 @@ class _Run:
         self, transaction: Transaction, message: InstantiateContract | ExecuteContract, index: int
     ) -> tuple[bytes, bytes]:
         working = self.execution.working
-        prepared = prepare_call(working, transaction, message, index)
+        cause = Cause(transaction.payer, index, self.execution.context)
+        prepared = prepare_call(working, transaction, message, cause)
         await self._load(prepared)
         outcome = await self._run(prepared, transaction, index)
         self._fuel_used = prepared.ledger_fuel + outcome.fuel_used
@@ -115,7 +117,7 @@ class _Run:
             self._text = outcome.text
             raise Refused(outcome.stopped)
         try:
-            finish_call(working, transaction, prepared, done, fuel_used=self._fuel_used, index=index)
+            finish_call(working, transaction, prepared, done, cause, fuel_used=self._fuel_used)
         except Refused:
             self.stream.settle(is_applied=False)
             raise
@@ -152,7 +154,7 @@ class _Run:
                 fuel_limit=prepared.engine_fuel,
                 transaction_index=index,
                 storage=storage,
-                balances=spendable(self.execution.working, prepared),
+                balances=spendable(self.execution.working, prepared, self.execution.context.time_ms),
             ),
             lambda: self._code(contract.code),
         )

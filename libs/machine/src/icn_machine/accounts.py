@@ -1,0 +1,156 @@
+"""Accounts: opened, pledged, closed. Source: docs/spec/ledger.md, "Accounts" and "Messages"."""
+
+from __future__ import annotations
+
+from icn_crypto import tags
+from icn_crypto.hashing import HASH_BYTES, domain_hash
+
+from icn_machine import refusals
+from icn_machine.credit_messages import CloseAccount, PledgeAccount
+from icn_machine.demurrage import settle
+from icn_machine.events import AccountClosed, AccountOpened
+from icn_machine.messages import OpenAccount, Transaction
+from icn_machine.payments import check_free, check_open, known
+from icn_machine.posting import BlockContext, Cause, check_credit, occupy, post
+from icn_machine.records import Account, AccountTerms, CreditLine
+from icn_machine.refusals import Refused
+from icn_machine.working_set import WorkingSet
+
+
+def open_account(
+    working: WorkingSet, transaction: Transaction, message: OpenAccount, context: BlockContext, _index: int
+) -> None:
+    """Open an account: the owner's main one in the unit, or a further one, which has no credit."""
+    accounts, owner = working.now.accounts, transaction.principal
+    if accounts[message.account] is not None:
+        raise Refused(refusals.ACCOUNT_EXISTS)
+    unit = working.now.units[message.unit]
+    if unit is None:
+        raise Refused(refusals.UNIT_UNKNOWN)
+    parent = _parent(working, owner, message) if message.parent else None
+    line_identifier = message.unit + owner
+    is_main = working.now.credit_lines[line_identifier] is None
+    account = Account(
+        message.account,
+        owner,
+        message.unit,
+        0,
+        0,
+        unit.default_floor_minor if is_main else 0,
+        payer=transaction.payer,
+    ).with_terms(parent=message.parent, is_opening=message.is_opening, opening_minor=message.opening_minor)
+    put_new(working, context, account)
+    if is_main:
+        working.put(working.now.credit_lines, line_identifier, CreditLine(message.account, 0, 0))
+        occupy(working, transaction.payer, 1)
+    if parent is not None:
+        _add_sub_account(working, context, parent, account)
+
+
+def put_new(working: WorkingSet, context: BlockContext, account: Account) -> None:
+    """Open an account whose id is free, in a unit that is there, and tell of it."""
+    in_force = working.loaded.unit_policies[account.unit]
+    if in_force is not None and in_force.policy.demurrage_ppm:
+        account = account.with_terms(demurrage_until_ms=context.time_ms)
+    working.put(working.now.accounts, account.account, account)
+    occupy(working, account.payer, 1)
+    working.events.append(AccountOpened(account.payer, account))
+
+
+def _parent(working: WorkingSet, owner: bytes, message: OpenAccount) -> Account:
+    parent = working.now.accounts[message.parent]
+    if (
+        parent is None
+        or (parent.owner, parent.unit) != (owner, message.unit)
+        or parent.known_terms.parent
+        or parent.known_terms.is_closed
+    ):
+        raise Refused(refusals.PARENT_UNKNOWN)
+    return parent
+
+
+def _add_sub_account(working: WorkingSet, context: BlockContext, parent: Account, account: Account) -> None:
+    terms = parent.known_terms
+    before = terms.sub_accounts_hash or bytes(HASH_BYTES)
+    chained = domain_hash(tags.SUB_ACCOUNTS, context.zone.genesis_hash, before + account.account)
+    changed = parent.with_terms(
+        sub_accounts=terms.sub_accounts + 1, sub_accounts_hash=chained, bonds=terms.bonds + 1
+    )
+    working.put(working.now.accounts, parent.account, changed)
+
+
+def bind(working: WorkingSet, identifier: bytes, bonds: int) -> None:
+    """Count ``bonds`` more (or fewer) of what keeps an account from being closed."""
+    account = known(working, identifier)
+    changed = account.with_terms(bonds=account.known_terms.bonds + bonds)
+    working.put(working.now.accounts, identifier, changed)
+
+
+def pledge_account(working: WorkingSet, acting: bytes, message: PledgeAccount, _cause: Cause) -> None:
+    """Say how much of an account write-offs may take from now on."""
+    account = working.now.accounts[message.account]
+    if account is None:
+        raise Refused(refusals.ACCOUNT_UNKNOWN)
+    if account.owner != acting:
+        raise Refused(refusals.NOT_ACCOUNT_OWNER)
+    check_open(account)
+    changed = account.with_terms(pledged_minor=message.amount_minor)
+    working.put(working.now.accounts, message.account, changed)
+
+
+def close_account(working: WorkingSet, acting: bytes, message: CloseAccount, cause: Cause) -> None:
+    """Close an account for ever: its owner, or, where nothing is left on it, the unit's authority."""
+    account = working.now.accounts[message.account]
+    if account is None:
+        raise Refused(refusals.ACCOUNT_UNKNOWN)
+    unit = working.now.units[account.unit]
+    assert unit is not None, "an account's unit never goes"
+    if acting != account.owner and (message.remainder_to or acting != unit.authority):
+        raise Refused(refusals.NOT_ACCOUNT_OWNER)
+    if account.known_terms.is_closed:
+        raise Refused(refusals.ACCOUNT_CLOSED)
+    account = settle(working, cause, account)
+    is_passed_on = bool(message.remainder_to) and account.balance_minor > 0
+    if account.held_minor or account.known_terms.bonds or (account.balance_minor and not is_passed_on):
+        raise Refused(
+            refusals.ACCOUNT_IN_USE,
+            ("balance_minor", account.balance_minor),
+            ("held_minor", account.held_minor),
+            ("bonds", account.known_terms.bonds),
+        )
+    if is_passed_on:
+        _pass_on(working, cause, account, message.remainder_to)
+    _end(working, cause, known(working, message.account))
+
+
+def _pass_on(working: WorkingSet, cause: Cause, account: Account, remainder_to: bytes) -> None:
+    heir = working.now.accounts[remainder_to]
+    if heir is None:
+        raise Refused(refusals.ACCOUNT_UNKNOWN)
+    if heir.unit != account.unit:
+        raise Refused(refusals.UNIT_MISMATCH)
+    check_open(heir)
+    check_free(account, cause.context.time_ms)
+    heir = settle(working, cause, heir)
+    check_credit(heir, account.balance_minor)
+    account = known(working, account.account)
+    post(working, cause, source=account, destination=heir, amount_minor=account.balance_minor)
+
+
+def _end(working: WorkingSet, cause: Cause, account: Account) -> None:
+    """Leave the leaf, so that nobody can open the id again, and free its place."""
+    terms = account.known_terms
+    kept = AccountTerms(
+        parent=terms.parent,
+        sub_accounts=terms.sub_accounts,
+        sub_accounts_hash=terms.sub_accounts_hash,
+        has_own_floor=terms.has_own_floor,
+        is_closed=True,
+    )
+    closed = account._replace(payer=b"", terms=kept)
+    working.put(working.now.accounts, account.account, closed)
+    if account.payer:
+        occupy(working, account.payer, -1)
+    if terms.parent:
+        bind(working, terms.parent, -1)
+    working.events.append(AccountClosed(cause.payer, closed))

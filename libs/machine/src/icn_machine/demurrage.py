@@ -1,0 +1,94 @@
+"""Demurrage: what a unit's policy takes of idle balances. Source: docs/spec/ledger.md, "Demurrage"."""
+
+from __future__ import annotations
+
+from icn_machine import refusals
+from icn_machine.credit_messages import ChargeDemurrage
+from icn_machine.entries import PostingKind
+from icn_machine.limits import DAY_MS, DEMURRAGE_EDGES_MAX, PPM, QUANTITY_MAX
+from icn_machine.posting import Cause, post
+from icn_machine.records import Account, PolicyInForce
+from icn_machine.refusals import Refused
+from icn_machine.working_set import WorkingSet
+
+
+def settle(working: WorkingSet, cause: Cause, account: Account) -> Account:
+    """Take what is due of an account up to this block; the account as it stands then."""
+    in_force = working.loaded.unit_policies[account.unit]
+    if in_force is None or not in_force.policy.demurrage_ppm or account.account == in_force.policy.fund:
+        return account
+    time_ms = cause.context.time_ms
+    edges = edges_between(in_force, account.known_terms.demurrage_until_ms, time_ms)
+    if edges == 0:
+        return account
+    accounts = working.now.accounts
+    account = account.with_terms(demurrage_until_ms=time_ms)
+    working.put(accounts, account.account, account)
+    fund = accounts[in_force.policy.fund]
+    assert fund is not None, "a fund is never closed while a policy names it"
+    policy = in_force.policy
+    base_minor = account.balance_minor - _free_minor(working, account, policy.demurrage_free_minor)
+    taken_minor = min(
+        base_minor, base_minor * policy.demurrage_ppm * edges // PPM, QUANTITY_MAX - fund.balance_minor
+    )
+    if taken_minor <= 0:
+        return account
+    post(
+        working,
+        cause,
+        source=account,
+        destination=fund,
+        amount_minor=taken_minor,
+        kind=PostingKind.DEMURRAGE,
+    )
+    settled = accounts[account.account]
+    assert settled is not None, "accounts never go"
+    return settled
+
+
+def settle_both(working: WorkingSet, cause: Cause, one: Account, other: Account) -> tuple[Account, Account]:
+    """The same of two accounts of one unit; either may be the fund that the other pays to."""
+    if working.loaded.unit_policies[one.unit] is None:
+        return one, other
+    accounts = working.now.accounts
+    settle(working, cause, one)
+    found = accounts[other.account]
+    assert found is not None, "accounts never go"
+    other = settle(working, cause, found)
+    settled = accounts[one.account]
+    assert settled is not None, "accounts never go"
+    return settled, other
+
+
+def edges_between(in_force: PolicyInForce, since_ms: int, until_ms: int) -> int:
+    """How many edges of the policy lie behind the one time and not behind the other."""
+    period_ms = in_force.policy.demurrage_days * DAY_MS
+    passed = max(until_ms - in_force.set_time_ms, 0) // period_ms
+    return min(passed - max(since_ms - in_force.set_time_ms, 0) // period_ms, DEMURRAGE_EDGES_MAX)
+
+
+def charge_demurrage(working: WorkingSet, _acting: bytes, message: ChargeDemurrage, cause: Cause) -> None:
+    """Take what is due of accounts that somebody names."""
+    accounts = working.now.accounts
+    named: list[Account] = []
+    for identifier in message.accounts:
+        account = accounts[identifier]
+        if account is None:
+            raise Refused(refusals.ACCOUNT_UNKNOWN)
+        named.append(account)
+    unit = named[0].unit
+    if any(account.unit != unit for account in named):
+        raise Refused(refusals.UNIT_MISMATCH)
+    in_force = working.loaded.unit_policies[unit]
+    if in_force is None or not in_force.policy.demurrage_ppm:
+        raise Refused(refusals.POLICY_UNKNOWN)
+    for account in named:
+        current = accounts[account.account]
+        assert current is not None, "accounts never go"
+        settle(working, cause, current)
+
+
+def _free_minor(working: WorkingSet, account: Account, free_minor: int) -> int:
+    """What stays free of it: on an owner's main account only, so that opening accounts saves nothing."""
+    line = working.now.credit_lines[account.unit + account.owner]
+    return free_minor if line is not None and line.main_account == account.account else 0
