@@ -20,11 +20,12 @@ from icn_machine import refusals
 from icn_machine.accounts import put_new
 from icn_machine.contract_limits import ledger_fuel
 from icn_machine.contract_messages import ContractCall, ExecuteContract, InstantiateContract, StoreCode
+from icn_machine.credit import limit_of, spendable_under
 from icn_machine.demurrage import settle
 from icn_machine.events import ContractCalled, ContractEvent
 from icn_machine.governed import is_taken
 from icn_machine.messages import Transaction, Transfer
-from icn_machine.payments import free_to_spend, known, pay
+from icn_machine.payments import known, pay
 from icn_machine.posting import Cause, occupy
 from icn_machine.records import Account, Code, Contract, ContractEntry, Namespace
 from icn_machine.refusals import Refused
@@ -135,10 +136,11 @@ def prepare_call(
 
 def spendable(working: WorkingSet, prepared: PreparedCall, time_ms: int) -> list[tuple[bytes, bytes, int]]:
     """Owner, unit and what the owner could spend, of every account that the contract may see, in order."""
-    return [
-        (owner, unit, free_to_spend(working, known(working, identifier), time_ms))
-        for (owner, unit), identifier in sorted(prepared.accounts.items())
-    ]
+    found = []
+    for (owner, unit), identifier in sorted(prepared.accounts.items()):
+        account = known(working, identifier)
+        found.append((owner, unit, spendable_under(account, limit_of(working, account), time_ms)))
+    return found
 
 
 def funds(working: WorkingSet, prepared: PreparedCall) -> list[tuple[bytes, int]]:

@@ -17,18 +17,35 @@ from icn_machine.working_set import WorkingSet
 def limit_of(working: WorkingSet, account: Account) -> int:
     """Lowest balance − held that a voluntary debit of the account may leave now, minor units."""
     in_force = working.loaded.unit_policies[account.unit]
-    if in_force is None or not in_force.policy.growth_ppm or account.known_terms.has_own_floor:
+    if in_force is None or not in_force.policy.growth_ppm:
         return account.floor_minor
-    line = working.now.credit_lines[account.unit + account.owner]
-    if line is None or line.main_account != account.account:
-        return account.floor_minor
-    return max(account.floor_minor - growth(in_force.policy, line), NO_FLOOR)
+    return limit_under(in_force.policy, account, working.now.credit_lines[account.unit + account.owner])
 
 
-def growth(policy: UnitPolicy, line: CreditLine) -> int:
-    """By how much the limit of a main account has grown, minor units."""
+def limit_under(policy: UnitPolicy, account: Account, line: CreditLine | None) -> int:
+    """The same under a policy, where the owner's credit line is this."""
+    return max(account.floor_minor - growth(policy, account, line), NO_FLOOR)
+
+
+def spendable_under(account: Account, limit_minor: int, time_ms: int) -> int:
+    """What a voluntary debit may take in a block of this time, demurrage left out, minor units."""
+    terms = account.known_terms
+    if terms.is_closed or terms.is_opening or time_ms < terms.frozen_until_ms:
+        return 0
+    return max(account.balance_minor - account.held_minor - limit_minor, 0)
+
+
+def growth(policy: UnitPolicy, account: Account, line: CreditLine | None) -> int:
+    """By how much trade lowers the account's limit below its floor, minor units; ``line`` is its owner's."""
+    if line is None or line.main_account != account.account or account.known_terms.has_own_floor:
+        return 0
     grown_minor = policy.growth_ppm * min(line.earned_minor, line.spent_minor) // PPM
     return min(policy.growth_max_minor, grown_minor)
+
+
+def soft_limit(policy: UnitPolicy, limit_minor: int) -> int:
+    """Below which it is told that the limit is near, minor units."""
+    return -(-limit_minor * policy.soft_ppm // PPM)
 
 
 def check_limit(source: Account, amount_minor: int, limit_minor: int) -> None:
@@ -50,7 +67,7 @@ def note_soft_limit(
     in_force = working.loaded.unit_policies[before.unit]
     if in_force is None or not in_force.policy.soft_ppm:
         return
-    soft_limit_minor = -(-limit_minor * in_force.policy.soft_ppm // PPM)
+    soft_limit_minor = soft_limit(in_force.policy, limit_minor)
     free_before = before.balance_minor - before.held_minor
     free_after = after.balance_minor - after.held_minor
     if free_after < soft_limit_minor <= free_before:

@@ -132,8 +132,13 @@ class FloorChanged(NamedTuple):
 
     payer: bytes
     account: bytes
+    unit: bytes
     previous_floor_minor: int
     floor_minor: int
+    set_by: bytes
+    """Principal or authority."""
+    transaction_index: int
+    """Position of its transaction in the block."""
 
 
 class RecoveryStarted(NamedTuple):
@@ -229,6 +234,10 @@ class UnitPolicySet(NamedTuple):
     unit: bytes
     previous: UnitPolicy | None
     policy: UnitPolicy
+    set_by: bytes
+    """Principal or authority."""
+    transaction_index: int
+    """Position of its transaction in the block."""
 
 
 class SoftLimitPassed(NamedTuple):

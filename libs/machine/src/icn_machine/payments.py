@@ -98,14 +98,6 @@ def check_free(account: Account, time_ms: int) -> None:
         raise Refused(refusals.ACCOUNT_FROZEN, ("frozen_until_ms", until_ms), ("block_time_ms", time_ms))
 
 
-def free_to_spend(working: WorkingSet, account: Account, time_ms: int) -> int:
-    """What a voluntary debit of the account may take now, minor units."""
-    terms = account.known_terms
-    if terms.is_closed or terms.is_opening or time_ms < terms.frozen_until_ms:
-        return 0
-    return max(account.balance_minor - account.held_minor - limit_of(working, account), 0)
-
-
 def transfer_legs(
     working: WorkingSet,
     transaction: Transaction,

@@ -33,7 +33,7 @@ from icn_machine.working_set import WorkingSet
 def set_floor(working: WorkingSet, acting: bytes, message: SetFloor, cause: Cause) -> None:
     """Set a floor of its own for an account."""
     account = _governed(working, acting, message.account)
-    _put_floor(working, cause, account, message.floor_minor)
+    _put_floor(working, acting, cause, account, message.floor_minor)
 
 
 def set_unit_policy(working: WorkingSet, acting: bytes, message: SetUnitPolicy, cause: Cause) -> None:
@@ -54,7 +54,7 @@ def set_unit_policy(working: WorkingSet, acting: bytes, message: SetUnitPolicy, 
         bind(working, policy.fund, 1)
     working.put(policies, message.unit, PolicyInForce(policy, cause.context.time_ms))
     previous = None if before is None else before.policy
-    working.events.append(UnitPolicySet(cause.payer, message.unit, previous, policy))
+    working.events.append(UnitPolicySet(cause.payer, message.unit, previous, policy, acting, cause.position))
 
 
 def _check_fund(working: WorkingSet, acting: bytes, message: SetUnitPolicy) -> None:
@@ -119,7 +119,7 @@ def write_off(working: WorkingSet, acting: bytes, message: WriteOff, cause: Caus
         kind=PostingKind.WRITE_OFF,
         memo_hash=message.memo_hash,
     )
-    _put_floor(working, cause, known(working, message.account), 0)
+    _put_floor(working, acting, cause, known(working, message.account), 0)
 
 
 def confirm_openings(working: WorkingSet, acting: bytes, message: ConfirmOpenings, cause: Cause) -> None:
@@ -196,10 +196,20 @@ def close_period(working: WorkingSet, acting: bytes, message: ClosePeriod, cause
     working.events.append(PeriodClosed(cause.payer, message.unit, period))
 
 
-def _put_floor(working: WorkingSet, cause: Cause, account: Account, floor_minor: int) -> None:
+def _put_floor(working: WorkingSet, acting: bytes, cause: Cause, account: Account, floor_minor: int) -> None:
     changed = account.with_terms(has_own_floor=True)._replace(floor_minor=floor_minor)
     working.put(working.now.accounts, account.account, changed)
-    working.events.append(FloorChanged(cause.payer, account.account, account.floor_minor, floor_minor))
+    working.events.append(
+        FloorChanged(
+            cause.payer,
+            account.account,
+            account.unit,
+            account.floor_minor,
+            floor_minor,
+            acting,
+            cause.position,
+        )
+    )
 
 
 def _governed(working: WorkingSet, acting: bytes, identifier: bytes) -> Account:

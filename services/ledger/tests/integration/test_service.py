@@ -102,7 +102,7 @@ async def test_records_are_read_by_name(running: Running) -> None:
     controller = await running.ledger.GetController(pb.GetControllerRequest(name=f"principals/{shop}"))
     assert controller.controller.lanes[0].last_sequence == 6
     allowance = await running.ledger.GetAllowance(pb.GetAllowanceRequest(organization=f"principals/{shop}"))
-    assert allowance.allowance.used_state_leaves == 3
+    assert allowance.allowance.used_state_leaves == 4, "a unit, a controller, an account, its credit line"
     expiry = running.zone.genesis.time_ms + 60_000
     await running.execute(
         running.zone.transaction(running.zone.organizations[0], place_hold(HOLD, ANA, BEN, 5, expiry))

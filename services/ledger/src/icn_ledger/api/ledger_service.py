@@ -11,6 +11,9 @@ from icn.ledger.v1 import service_pb2, service_pb2_grpc, state_pb2
 from icn_kit.errors import InvalidArgument
 from icn_kit.pages import PageTokens, check_page_size
 from icn_machine.blocks.ports import ExecutedBlock
+from icn_machine.credit import growth, limit_under, soft_limit, spendable_under
+from icn_machine.credit_messages import UnitPolicy
+from icn_machine.leaves import encode_leaf
 from icn_machine.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_machine.records import Namespace
 
@@ -21,15 +24,19 @@ from icn_ledger.usecases.get_proof import ProofSource, get_proof
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.reads import (
     BlockRow,
+    CreditAt,
     LeafAt,
     Reader,
     check_history,
     get_block,
+    get_credit,
     get_events_end,
     get_leaf,
     get_transaction,
+    get_unit,
     list_blocks,
     list_entries,
+    list_limit_changes,
 )
 from icn_ledger.usecases.stream_leaves import LeafReader
 from icn_ledger.usecases.watch_blocks import BlockFeed, ExecutionReader
@@ -71,9 +78,9 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         """Many proofs at once would keep the event loop from consensus."""
 
     async def GetAccount(self, request: Any, _context: Any) -> service_pb2.GetAccountResponse:
-        identifier = parse_identifier(request.name, "accounts")
-        leaf = await get_leaf(Namespace.ACCOUNT, identifier, self._source)
-        return service_pb2.GetAccountResponse(account=_account(leaf))
+        found = await get_credit(parse_identifier(request.name, "accounts"), self._source)
+        leaf = LeafAt(encode_leaf(Namespace.ACCOUNT, found.account), found.height)
+        return service_pb2.GetAccountResponse(account=_account(leaf), credit=_credit(found))
 
     async def ListAccounts(self, request: Any, _context: Any) -> service_pb2.ListAccountsResponse:
         owner = parse_identifier(request.owner, "principals") if request.owner else b""
@@ -100,8 +107,38 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         return service_pb2.ListEntriesResponse(entries=rows, next_page_token=token)
 
     async def GetUnit(self, request: Any, _context: Any) -> service_pb2.GetUnitResponse:
-        leaf = await get_leaf(Namespace.UNIT, parse_identifier(request.name, "units"), self._source)
-        return service_pb2.GetUnitResponse(unit=state_pb2.UnitLeaf.FromString(leaf.value))
+        found = await get_unit(parse_identifier(request.name, "units"), self._source)
+        return service_pb2.GetUnitResponse(
+            unit=state_pb2.UnitLeaf.FromString(found.unit),
+            policy=state_pb2.UnitPolicyLeaf.FromString(found.policy) if found.policy else None,
+            period=state_pb2.PeriodLeaf.FromString(found.period) if found.period else None,
+        )
+
+    async def ListOrders(self, request: Any, _context: Any) -> service_pb2.ListOrdersResponse:
+        account = parse_identifier(request.account, "accounts")
+        size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        listing = f"orders of {account.hex()}"
+        after = self._tokens.read(listing, request.page_token, IDENTIFIER_BYTES)
+        rows = await self._source.orders(account, after or b"", size + 1)
+        if not rows:
+            await get_leaf(Namespace.ACCOUNT, account, self._source)  # none, or no such account
+        orders = [state_pb2.StandingOrderLeaf.FromString(row.value) for row in rows[:size]]
+        token = self._tokens.write(listing, orders[-1].ordered.order) if len(rows) > size else ""
+        return service_pb2.ListOrdersResponse(orders=orders, next_page_token=token)
+
+    async def ListLimitChanges(self, request: Any, _context: Any) -> service_pb2.ListLimitChangesResponse:
+        of_unit = request.name.startswith("units/")
+        namespace = Namespace.UNIT if of_unit else Namespace.ACCOUNT
+        identifier = parse_identifier(request.name, "units" if of_unit else "accounts")
+        size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        listing = f"limit changes of {request.name}"
+        place = self._tokens.read(listing, request.page_token, 2 * PLACE_NUMBER_BYTES)
+        before = None if place is None else _numbers(place)
+        rows, has_more = await list_limit_changes(namespace, identifier, before, size, self._source)
+        token = ""
+        if has_more:
+            token = self._tokens.write(listing, _place(rows[-1].height) + _place(rows[-1].index))
+        return service_pb2.ListLimitChangesResponse(changes=rows, next_page_token=token)
 
     async def ListUnits(self, request: Any, _context: Any) -> service_pb2.ListUnitsResponse:
         size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
@@ -212,6 +249,21 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
 def _account(leaf: LeafAt) -> service_pb2.Account:
     account = state_pb2.AccountLeaf.FromString(leaf.value)
     return service_pb2.Account(name=f"accounts/{account.account.hex()}", leaf=account, height=leaf.height)
+
+
+def _credit(found: CreditAt) -> service_pb2.Credit:
+    account, line = found.account, found.line
+    policy = found.in_force.policy if found.in_force is not None else UnitPolicy()
+    limit_minor = limit_under(policy, account, line)
+    return service_pb2.Credit(
+        limit_minor=limit_minor,
+        growth_minor=growth(policy, account, line),
+        soft_limit_minor=soft_limit(policy, limit_minor) if policy.soft_ppm else limit_minor,
+        earned_minor=0 if line is None else line.earned_minor,
+        spent_minor=0 if line is None else line.spent_minor,
+        is_main=line is not None and line.main_account == account.account,
+        spendable_minor=spendable_under(account, limit_minor, found.block_time_ms),
+    )
 
 
 def _summary(row: BlockRow) -> service_pb2.BlockSummary:

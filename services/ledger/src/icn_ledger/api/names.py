@@ -14,7 +14,7 @@ _NAME_CHARACTERS_MAX = 80
 EPOCH_BYTES = 8
 SEAT_BYTES = 8
 _PARTS = re.compile(r"([a-z-]{1,16})/([0-9a-f]{1,64})\Z")
-_PAIR = re.compile(r"([a-z]{1,16})/([0-9a-f]{32})/([0-9a-f]{32})\Z")
+_PAIR = re.compile(r"([a-z-]{1,16})/([0-9a-f]{32})/([0-9a-f]{32})\Z")
 _DUTY = re.compile(r"duties/([0-9a-f]{32})/(0|[1-9][0-9]{0,18})\Z")
 _EQUIVOCATION = re.compile(r"equivocations/(0|[1-9][0-9]{0,18})/(0|[1-9][0-9]?)\Z")
 _ENTRY = re.compile(rf"contracts/([0-9a-f]{{32}})/((?:[0-9a-f]{{2}}){{1,{KEY_BYTES_MAX}}})\Z")
@@ -37,8 +37,15 @@ _PROVABLE: dict[str, tuple[Namespace, int]] = {
     "codes": (Namespace.CODE, DIGEST_BYTES),
     "contracts": (Namespace.CONTRACT, IDENTIFIER_BYTES),
     "consensus-keys": (Namespace.CONSENSUS_KEY, DIGEST_BYTES),
+    "unit-policies": (Namespace.UNIT_POLICY, IDENTIFIER_BYTES),
+    "orders": (Namespace.ORDER, IDENTIFIER_BYTES),
+    "periods": (Namespace.PERIOD, IDENTIFIER_BYTES),
 }
-_PAIRED: dict[str, Namespace] = {"memberships": Namespace.MEMBERSHIP, "ballots": Namespace.BALLOT}
+_PAIRED: dict[str, Namespace] = {
+    "memberships": Namespace.MEMBERSHIP,
+    "ballots": Namespace.BALLOT,
+    "credit-lines": Namespace.CREDIT_LINE,
+}
 
 
 def _malformed(name: str, expected: str) -> InvalidArgument:

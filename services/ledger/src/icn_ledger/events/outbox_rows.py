@@ -12,6 +12,9 @@ from icn_kit.outbox import RUN_BYTES_MAX
 from icn_machine.blocks.ports import BlockCommit
 from icn_machine.contracts import event_message
 from icn_machine.events import (
+    NO_TRANSACTION,
+    AccountClosed,
+    AccountFrozen,
     AccountOpened,
     AuthorityFounded,
     BallotCast,
@@ -27,16 +30,23 @@ from icn_machine.events import (
     HoldReleased,
     MembershipChanged,
     Movement,
+    OrderPlaced,
+    PeriodClosed,
     PollClosed,
     PollOpened,
     RecoveryCancelled,
     RecoveryCompleted,
     RecoveryStarted,
+    SoftLimitPassed,
+    StandingOrderEnded,
+    StandingOrderMissed,
     TransactionRefused,
+    UnitPolicySet,
 )
 from icn_machine.leaves import encode_leaf
+from icn_machine.leaves_credit import unit_policy_message
 from icn_machine.receipts import encode_receipt
-from icn_machine.records import Namespace, Recovery
+from icn_machine.records import Namespace, Recovery, StandingOrder
 from icn_machine.wire import unsigned
 
 from icn_ledger.usecases.ports import EventRows, OutboxRow
@@ -85,8 +95,7 @@ def _encode_events(commit: BlockCommit) -> list[bytes]:
             origin, payer, source, destination, unit, amount_minor, _, _, memo_hash, hold, kind, word = event
             payload = b"".join(
                 (
-                    b"\x0a\x20",
-                    ids[origin],
+                    b"" if origin == NO_TRANSACTION else b"\x0a\x20" + ids[origin],
                     moment,
                     source,
                     b"\x2a\x10",
@@ -178,7 +187,7 @@ def _hold_captured(event: HoldCaptured, commit: BlockCommit) -> _Written:
         transaction_id=commit.transaction_ids[event.transaction_index],
         hold=hold.hold,
         source=hold.source,
-        destination=hold.destination,
+        destination=event.destination,
         amount_minor=event.amount_minor,
         remaining_minor=hold.remaining_minor - event.amount_minor,
     )
@@ -202,6 +211,7 @@ def _floor_changed(event: FloorChanged, commit: BlockCommit) -> _Written:
         account=event.account,
         previous_floor_minor=event.previous_floor_minor,
         floor_minor=event.floor_minor,
+        set_by=event.set_by,
     )
     aggregate = _name(b"accounts", event.account)
     return b"icn.ledger.v1.floor_changed", event.payer, aggregate, message.SerializeToString()
@@ -350,6 +360,93 @@ def _contract_called(event: ContractCalled, commit: BlockCommit) -> _Written:
     return b"icn.ledger.v1.contract_called", event.payer, aggregate, message.SerializeToString()
 
 
+def _unit_policy_set(event: UnitPolicySet, commit: BlockCommit) -> _Written:
+    message = events_pb2.UnitPolicySet(
+        height=commit.block.height,
+        unit=event.unit,
+        previous=event.previous and unit_policy_message(event.previous),
+        policy=unit_policy_message(event.policy),
+        set_by=event.set_by,
+    )
+    aggregate = _name(b"units", event.unit)
+    return b"icn.ledger.v1.unit_policy_set", event.payer, aggregate, message.SerializeToString()
+
+
+def _soft_limit_passed(event: SoftLimitPassed, commit: BlockCommit) -> _Written:
+    message = events_pb2.SoftLimitPassed(
+        height=commit.block.height,
+        account=event.account,
+        balance_minor=event.balance_minor,
+        held_minor=event.held_minor,
+        limit_minor=event.limit_minor,
+        soft_limit_minor=event.soft_limit_minor,
+    )
+    aggregate = _name(b"accounts", event.account)
+    return b"icn.ledger.v1.soft_limit_passed", event.payer, aggregate, message.SerializeToString()
+
+
+def _account_frozen(event: AccountFrozen, commit: BlockCommit) -> _Written:
+    message = events_pb2.AccountFrozen(
+        height=commit.block.height,
+        account=event.account,
+        previous_until_ms=event.previous_until_ms,
+        until_ms=event.until_ms,
+        frozen_by=event.frozen_by,
+    )
+    aggregate = _name(b"accounts", event.account)
+    return b"icn.ledger.v1.account_frozen", event.payer, aggregate, message.SerializeToString()
+
+
+def _account_closed(event: AccountClosed, commit: BlockCommit) -> _Written:
+    message = events_pb2.AccountClosed(
+        height=commit.block.height,
+        account=state_pb2.AccountLeaf.FromString(encode_leaf(Namespace.ACCOUNT, event.account)),
+    )
+    aggregate = _name(b"accounts", event.account.account)
+    return b"icn.ledger.v1.account_closed", event.payer, aggregate, message.SerializeToString()
+
+
+def _order_placed(event: OrderPlaced, commit: BlockCommit) -> _Written:
+    message = events_pb2.OrderPlaced(height=commit.block.height, order=_order_leaf(event.order))
+    return b"icn.ledger.v1.order_placed", *_of_order(event.order), message.SerializeToString()
+
+
+def _standing_order_missed(event: StandingOrderMissed, commit: BlockCommit) -> _Written:
+    message = events_pb2.StandingOrderMissed(
+        height=commit.block.height,
+        order=_order_leaf(event.order),
+        reason=event.reason,
+        figures=[state_pb2.Figure(name=name, value=value) for name, value in event.figures],
+    )
+    return b"icn.ledger.v1.standing_order_missed", *_of_order(event.order), message.SerializeToString()
+
+
+def _standing_order_ended(event: StandingOrderEnded, commit: BlockCommit) -> _Written:
+    message = events_pb2.StandingOrderEnded(
+        height=commit.block.height, order=_order_leaf(event.order), reason=event.reason
+    )
+    return b"icn.ledger.v1.standing_order_ended", *_of_order(event.order), message.SerializeToString()
+
+
+def _period_closed(event: PeriodClosed, commit: BlockCommit) -> _Written:
+    message = events_pb2.PeriodClosed(
+        height=commit.block.height,
+        unit=event.unit,
+        period=state_pb2.PeriodLeaf.FromString(encode_leaf(Namespace.PERIOD, event.period)),
+    )
+    aggregate = _name(b"units", event.unit)
+    return b"icn.ledger.v1.period_closed", event.payer, aggregate, message.SerializeToString()
+
+
+def _of_order(order: StandingOrder) -> tuple[bytes, bytes]:
+    """Tenant and aggregate of what is told of an order."""
+    return order.payer, _name(b"orders", order.ordered.order)
+
+
+def _order_leaf(order: StandingOrder) -> state_pb2.StandingOrderLeaf:
+    return state_pb2.StandingOrderLeaf.FromString(encode_leaf(Namespace.ORDER, order))
+
+
 def _recovery_leaf(recovery: Recovery) -> state_pb2.RecoveryLeaf:
     return state_pb2.RecoveryLeaf.FromString(encode_leaf(Namespace.RECOVERY, recovery))
 
@@ -374,4 +471,12 @@ _WRITERS: dict[type[Event], Callable[[Any, BlockCommit], _Written]] = {
     DecisionEnacted: _decision_enacted,
     EquivocationRecorded: _equivocation_recorded,
     ContractCalled: _contract_called,
+    UnitPolicySet: _unit_policy_set,
+    SoftLimitPassed: _soft_limit_passed,
+    AccountFrozen: _account_frozen,
+    AccountClosed: _account_closed,
+    OrderPlaced: _order_placed,
+    StandingOrderMissed: _standing_order_missed,
+    StandingOrderEnded: _standing_order_ended,
+    PeriodClosed: _period_closed,
 }

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from struct import unpack
+from typing import Any
 
 from icn.ledger.v1 import service_pb2
 from icn_machine.blocks.ports import BlockCommit
+from icn_machine.events import NO_TRANSACTION, FloorChanged, UnitPolicySet
+from icn_machine.leaves_credit import unit_policy_message
 from icn_machine.wire import unsigned
 
 ID_BYTES = 32
@@ -55,7 +58,8 @@ def pack_entries(commit: BlockCommit) -> dict[bytes, bytes]:
     numbers: dict[bytes, int] = {}
     index = 0
     for movement, debit, credit in commit.posted:
-        middle = b"\x1a\x20" + ids[movement.transaction_index] + b"\x22"
+        origin = movement.transaction_index
+        middle = b"\x22" if origin == NO_TRANSACTION else b"\x1a\x20" + ids[origin] + b"\x22"
         rest = b"\x2a\x20" + movement.memo_hash + tail if movement.memo_hash else tail
         said = b"\x42\x10" + movement.hold if movement.hold else b""
         if movement.reference:
@@ -72,6 +76,41 @@ def pack_entries(commit: BlockCommit) -> dict[bytes, bytes]:
             packed[account] = packed[account] + field if account in packed else field
             index += 1
     return packed
+
+
+def limit_changes(commit: BlockCommit) -> list[service_pb2.LimitChange]:
+    """What the block changed of floors and policies, in order."""
+    changes: list[service_pb2.LimitChange] = []
+    for event in commit.events:
+        if isinstance(event, FloorChanged):
+            kind: dict[str, Any] = {
+                "floor": service_pb2.FloorChange(
+                    account=event.account,
+                    previous_floor_minor=event.previous_floor_minor,
+                    floor_minor=event.floor_minor,
+                )
+            }
+        elif isinstance(event, UnitPolicySet):
+            kind = {
+                "policy": service_pb2.PolicyChange(
+                    previous=event.previous and unit_policy_message(event.previous),
+                    policy=unit_policy_message(event.policy),
+                )
+            }
+        else:
+            continue
+        changes.append(
+            service_pb2.LimitChange(
+                height=commit.block.height,
+                index=len(changes),
+                block_time_ms=commit.block.time_ms,
+                transaction_id=commit.transaction_ids[event.transaction_index],
+                set_by=event.set_by,
+                unit=event.unit,
+                **kind,
+            )
+        )
+    return changes
 
 
 def unpack_entries(rows: Iterable[bytes]) -> list[service_pb2.Entry]:

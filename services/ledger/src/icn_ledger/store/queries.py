@@ -23,9 +23,11 @@ from icn_machine.records import (
     Authority,
     Code,
     Contract,
+    CreditLine,
     Hold,
     Membership,
     Namespace,
+    PolicyInForce,
     Validators,
 )
 
@@ -37,11 +39,13 @@ from icn_ledger.usecases.get_proof import ProofMaterial
 from icn_ledger.usecases.query_contract import ContractAt
 from icn_ledger.usecases.reads import (
     BlockRow,
+    CreditAt,
     EventsEnd,
     LeafAt,
     Place,
     PollAt,
     TransactionRow,
+    UnitAt,
     ValidatorsAt,
 )
 
@@ -71,6 +75,56 @@ _LISTED = """
 _ACCOUNTS = _LISTED.format(table="accounts", key="account")
 _ACCOUNTS_OF_OWNER = _ACCOUNTS.replace("WHERE account >", "WHERE owner = %(owner)s AND account >")
 _UNITS = _LISTED.format(table="units", key="unit")
+
+# The leaf of an account begins with account, owner and unit, each behind a tag and a length.
+_CREDIT = """
+    SELECT account.value, policy.value, line.value, chain.executed_height, blocks.time_ms
+    FROM chain JOIN blocks ON blocks.height = chain.executed_height
+    CROSS JOIN LATERAL (
+        SELECT value, substring(value FROM 21 FOR 16) AS owner, substring(value FROM 39 FOR 16) AS unit
+        FROM leaves WHERE namespace = %(account_namespace)s AND identifier = %(account)s LIMIT 1
+    ) AS account
+    LEFT JOIN LATERAL (
+        SELECT value FROM leaves
+        WHERE namespace = %(policy_namespace)s AND identifier = account.unit LIMIT 1
+    ) AS policy ON true
+    LEFT JOIN LATERAL (
+        SELECT value FROM leaves
+        WHERE namespace = %(line_namespace)s AND identifier = account.unit || account.owner LIMIT 1
+    ) AS line ON true
+"""
+
+_UNIT = """
+    SELECT unit.value, policy.value, period.value
+    FROM leaves AS unit
+    LEFT JOIN leaves AS policy ON policy.namespace = %(policy_namespace)s AND policy.identifier = %(unit)s
+    LEFT JOIN leaves AS period ON period.namespace = %(period_namespace)s AND period.identifier = %(unit)s
+    WHERE unit.namespace = %(unit_namespace)s AND unit.identifier = %(unit)s
+"""
+
+# Each half is a range of its index; an order whose two accounts are the same does not exist.
+_ORDERS = """
+    SELECT leaf.value, chain.executed_height
+    FROM chain, (
+        (SELECT standing_order FROM orders WHERE source = %(account)s AND standing_order > %(after)s
+            ORDER BY standing_order LIMIT %(count)s)
+        UNION ALL
+        (SELECT standing_order FROM orders WHERE destination = %(account)s AND standing_order > %(after)s
+            ORDER BY standing_order LIMIT %(count)s)
+        ORDER BY standing_order LIMIT %(count)s
+    ) AS listed, LATERAL (
+        SELECT value FROM leaves
+        WHERE namespace = %(namespace)s AND identifier = listed.standing_order LIMIT 1
+    ) AS leaf
+    ORDER BY listed.standing_order
+"""
+
+_LIMIT_CHANGES_OF_UNIT = """
+    SELECT change FROM limit_changes
+    WHERE unit = %(identifier)s AND (height, index) < (%(height)s, %(index)s)
+    ORDER BY height DESC, index DESC LIMIT %(count)s
+"""
+_LIMIT_CHANGES_OF_ACCOUNT = _LIMIT_CHANGES_OF_UNIT.replace("WHERE unit =", "WHERE account =")
 
 # Also the list of what has a prefix: identifiers of pairs begin with the first of them.
 _PREFIXED = """
@@ -199,6 +253,62 @@ class LedgerQueries:
         """The newest version of a leaf, None when absent."""
         rows = await self._all(_LEAF, {"namespace": int(namespace), "identifier": identifier})
         return LeafAt(*rows[0]) if rows else None
+
+    async def credit(self, account: bytes) -> CreditAt | None:
+        """An account with what its owner's credit follows from, all of one height; None when absent."""
+        rows = await self._all(
+            _CREDIT,
+            {
+                "account": account,
+                "account_namespace": int(Namespace.ACCOUNT),
+                "policy_namespace": int(Namespace.UNIT_POLICY),
+                "line_namespace": int(Namespace.CREDIT_LINE),
+            },
+        )
+        if not rows:
+            return None
+        leaf, policy, line, height, time_ms = rows[0]
+        record = decode_leaf(Namespace.ACCOUNT, leaf)
+        in_force = decode_leaf(Namespace.UNIT_POLICY, policy) if policy else None
+        credit_line = decode_leaf(Namespace.CREDIT_LINE, line) if line else None
+        assert (
+            isinstance(record, Account)
+            and isinstance(in_force, PolicyInForce | None)
+            and isinstance(credit_line, CreditLine | None)
+        ), "the namespaces say so"
+        return CreditAt(record, height, time_ms, in_force, credit_line)
+
+    async def unit(self, identifier: bytes) -> UnitAt | None:
+        """A unit, its policy and its newest closed period, all of one height; None when absent."""
+        rows = await self._all(
+            _UNIT,
+            {
+                "unit": identifier,
+                "unit_namespace": int(Namespace.UNIT),
+                "policy_namespace": int(Namespace.UNIT_POLICY),
+                "period_namespace": int(Namespace.PERIOD),
+            },
+        )
+        return UnitAt(*rows[0]) if rows else None
+
+    async def orders(self, account: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
+        """Orders above an id that debit or credit the account, ascending."""
+        rows = await self._all(
+            _ORDERS,
+            {"namespace": int(Namespace.ORDER), "account": account, "after": after, "count": count},
+        )
+        return [LeafAt(*row) for row in rows]
+
+    async def limit_changes(
+        self, namespace: Namespace, identifier: bytes, before: Place | None, count: int
+    ) -> Sequence[service_pb2.LimitChange]:
+        """Changes of the limits of an account, or of a unit, below a place, descending."""
+        height, index = before or (QUANTITY_MAX, 0)
+        rows = await self._all(
+            _LIMIT_CHANGES_OF_ACCOUNT if namespace is Namespace.ACCOUNT else _LIMIT_CHANGES_OF_UNIT,
+            {"identifier": identifier, "height": height, "index": index, "count": count},
+        )
+        return [service_pb2.LimitChange.FromString(row[0]) for row in rows]
 
     async def accounts(self, owner: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
         """Accounts above an id, ascending; all or (``owner`` not empty) of one owner."""

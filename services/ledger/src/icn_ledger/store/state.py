@@ -24,6 +24,7 @@ from icn_machine.blocks.ports import (
 from icn_machine.duty import DutyCounts
 from icn_machine.limits import (
     HOLDS_RELEASED_PER_BLOCK_MAX,
+    ORDERS_PER_BLOCK_MAX,
     POLLS_CLOSED_PER_BLOCK_MAX,
     VERSIONED_HEIGHTS,
 )
@@ -83,10 +84,15 @@ _RESTORED = """
 
 _DUE_HOLDS = "SELECT hold FROM holds WHERE expire_time_ms <= %s ORDER BY expire_time_ms, hold LIMIT %s"
 _DUE_POLLS = "SELECT poll FROM open_polls WHERE close_time_ms <= %s ORDER BY close_time_ms, poll LIMIT %s"
+_DUE_ORDERS = """
+    SELECT standing_order FROM orders WHERE next_time_ms <= %s ORDER BY next_time_ms, standing_order LIMIT %s
+"""
 _EARLIEST_UNTOUCHED = """
     (SELECT expire_time_ms FROM holds WHERE hold <> ALL(%s) ORDER BY expire_time_ms LIMIT 1)
     UNION ALL
     (SELECT close_time_ms FROM open_polls WHERE poll <> ALL(%s) ORDER BY close_time_ms LIMIT 1)
+    UNION ALL
+    (SELECT next_time_ms FROM orders WHERE standing_order <> ALL(%s) ORDER BY next_time_ms LIMIT 1)
 """
 
 
@@ -289,12 +295,14 @@ class StateStore:
         """What falls due at or before the time, as much as one block settles."""
         next_expiry = self.newest.next_expiry_time_ms
         if next_expiry == 0 or next_expiry > time_ms:
-            return Due([], [])
+            return Due([], [], [])
         async with self._database.connection() as connection:
             holds = await connection.execute(_DUE_HOLDS, (time_ms, HOLDS_RELEASED_PER_BLOCK_MAX))
             due_holds = [hold for (hold,) in await holds.fetchall()]
             polls = await connection.execute(_DUE_POLLS, (time_ms, POLLS_CLOSED_PER_BLOCK_MAX))
-            return Due(due_holds, [poll for (poll,) in await polls.fetchall()])
+            due_polls = [poll for (poll,) in await polls.fetchall()]
+            orders = await connection.execute(_DUE_ORDERS, (time_ms, ORDERS_PER_BLOCK_MAX))
+            return Due(due_holds, due_polls, [order for (order,) in await orders.fetchall()])
 
     async def commit(self, commit: BlockCommit) -> ExecutedBlock:
         """Write a block durably, all or nothing, in one round trip."""
@@ -363,18 +371,19 @@ class StateStore:
             return {identifier: height for identifier, height, _ in await cursor.fetchall()}
 
     async def _next_expiry(self, commit: BlockCommit) -> int:
-        """Earliest time among the holds and polls that the block leaves open, 0 when there is none."""
-        holds, polls = commit.changes.holds, commit.changes.polls
-        if not holds and not polls:
+        """Earliest time among the holds, polls and orders that the block leaves, 0 when there is none."""
+        holds, polls, orders = commit.changes.holds, commit.changes.polls, commit.changes.orders
+        if not (holds or polls or orders):
             return self.newest.next_expiry_time_ms
         async with self._database.connection() as connection:
             cursor = await connection.execute(
-                _EARLIEST_UNTOUCHED, (ByteaArray(list(holds)), ByteaArray(list(polls)))
+                _EARLIEST_UNTOUCHED, [ByteaArray(list(changed)) for changed in (holds, polls, orders)]
             )
             untouched = [row[0] for row in await cursor.fetchall()]
         expiries = [hold.expire_time_ms for hold in holds.values() if hold is not None]
         closes = [poll.close_time_ms for poll in polls.values() if poll is not None and not poll.is_closed]
-        return min([*untouched, *expiries, *closes], default=0)
+        times = [order.next_time_ms for order in orders.values() if order is not None]
+        return min([*untouched, *expiries, *closes, *times], default=0)
 
     def _check_height(self, height: int) -> None:
         newest_height = self.newest.height

@@ -12,7 +12,7 @@ from icn_machine.blocks.ports import BlockCommit
 from icn_machine.records import RecordTables
 
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
-from icn_ledger.store.history import id_heads, pack_entries
+from icn_ledger.store.history import id_heads, limit_changes, pack_entries
 from icn_ledger.usecases.ports import OutboxRow
 
 INSERT_CHAIN = """
@@ -144,6 +144,28 @@ _POLLS = """
     )
 """
 
+_ORDERS = """
+    orders_ended AS (
+        DELETE FROM orders WHERE standing_order = ANY(%(ended_orders)s)
+    ), orders_waiting AS (
+        INSERT INTO orders (standing_order, next_time_ms, source, destination)
+        SELECT standing_order, next_time_ms, source, destination
+        FROM unnest(%(orders)s, %(order_times)s, %(order_sources)s, %(order_destinations)s)
+            AS given (standing_order, next_time_ms, source, destination)
+        ON CONFLICT (standing_order) DO UPDATE SET next_time_ms = excluded.next_time_ms,
+            source = excluded.source, destination = excluded.destination
+    )
+"""
+
+_LIMIT_CHANGES = """
+    limit_changes_written AS (
+        INSERT INTO limit_changes (height, index, unit, account, change)
+        SELECT %(height)s, ordinality - 1, unit, account, change
+        FROM unnest(%(changed_units)s, %(changed_accounts)s, %(limit_changes)s)
+            WITH ORDINALITY AS given (unit, account, change, ordinality)
+    )
+"""
+
 _EDGE = """
     edge_passed AS (
         INSERT INTO epoch_edges
@@ -211,6 +233,7 @@ def lists_statement(changed: Changed) -> tuple[str, Mapping[str, Any]] | None:
         (_UNITS, _units(changed)),
         (_HOLDS, _holds(changed)),
         (_POLLS, _polls(changed)),
+        (_ORDERS, _orders(changed)),
         (_MEMBERSHIPS, _memberships(changed)),
     ):
         if values:
@@ -242,6 +265,8 @@ def block_statement(
         (_UNITS, _units(commit)),
         (_HOLDS, _holds(commit)),
         (_POLLS, _polls(commit)),
+        (_ORDERS, _orders(commit)),
+        (_LIMIT_CHANGES, _limit_changes(commit)),
         (_MEMBERSHIPS, _memberships(commit)),
         (_DUTIES, _duties(commit)),
         (_EDGE, _edge(commit)),
@@ -401,6 +426,31 @@ def _polls(commit: Changed) -> dict[str, Any]:
         "closed_polls": ByteaArray([poll.poll for poll in closed]),
         "opened_polls": ByteaArray([poll.poll for poll in opened]),
         "closes": BigintArray([poll.close_time_ms for poll in opened]),
+    }
+
+
+def _orders(commit: Changed) -> dict[str, Any]:
+    changed = commit.changes.orders
+    if not changed:
+        return {}
+    waiting = [order for order in changed.values() if order is not None]
+    return {
+        "ended_orders": ByteaArray([identifier for identifier, order in changed.items() if order is None]),
+        "orders": ByteaArray([order.ordered.order for order in waiting]),
+        "order_times": BigintArray([order.next_time_ms for order in waiting]),
+        "order_sources": ByteaArray([order.ordered.source for order in waiting]),
+        "order_destinations": ByteaArray([order.ordered.destination for order in waiting]),
+    }
+
+
+def _limit_changes(commit: BlockCommit) -> dict[str, Any]:
+    changes = limit_changes(commit)
+    if not changes:
+        return {}
+    return {
+        "changed_units": ByteaArray([change.unit for change in changes]),
+        "changed_accounts": ByteaArray([change.floor.account for change in changes]),
+        "limit_changes": ByteaArray([change.SerializeToString() for change in changes]),
     }
 
 

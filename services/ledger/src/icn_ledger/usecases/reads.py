@@ -9,7 +9,7 @@ from icn.ledger.v1 import service_pb2
 from icn_chain.validator_set import ValidatorSet
 from icn_kit.errors import NotFound
 from icn_machine.blocks.ports import ExecutedBlock, HistoryMissing
-from icn_machine.records import Namespace, Validators
+from icn_machine.records import Account, CreditLine, Namespace, PolicyInForce, Validators
 
 _UNKNOWN: dict[Namespace, str] = {
     Namespace.CONTROLLER: "CONTROLLER_UNKNOWN",
@@ -70,6 +70,28 @@ class EventsEnd(NamedTuple):
     """0 while there is none."""
 
 
+class CreditAt(NamedTuple):
+    """An account with what its owner's credit follows from."""
+
+    account: Account
+    height: int
+    """The answer was read at."""
+    block_time_ms: int
+    """Of that height."""
+    in_force: PolicyInForce | None
+    """Policy of its unit."""
+    line: CreditLine | None
+    """Of its owner in the unit; None for a contract."""
+
+
+class UnitAt(NamedTuple):
+    """A unit with what hangs on it, canonical bytes; None for what there is not."""
+
+    unit: bytes
+    policy: bytes | None
+    period: bytes | None
+
+
 class ValidatorsAt(NamedTuple):
     """Who validates, and who will."""
 
@@ -94,6 +116,20 @@ class Reader(Protocol):
 
     async def leaf(self, namespace: Namespace, identifier: bytes) -> LeafAt | None:
         """The newest version of a leaf, None when absent."""
+
+    async def credit(self, account: bytes) -> CreditAt | None:
+        """An account with what its owner's credit follows from, all of one height; None when absent."""
+
+    async def unit(self, identifier: bytes) -> UnitAt | None:
+        """A unit, its policy and its newest closed period, all of one height; None when absent."""
+
+    async def orders(self, account: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
+        """Orders above an id that debit or credit the account, ascending."""
+
+    async def limit_changes(
+        self, namespace: Namespace, identifier: bytes, before: Place | None, count: int
+    ) -> Sequence[service_pb2.LimitChange]:
+        """Changes of the limits of an account, or of a unit, below a place, descending."""
 
     async def accounts(self, owner: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
         """Accounts above an id, ascending; all or (``owner`` not empty) of one owner."""
@@ -138,7 +174,7 @@ class Reader(Protocol):
 
 
 async def get_leaf(namespace: Namespace, identifier: bytes, reader: Reader) -> LeafAt:
-    """GetAccount, GetUnit, GetController, GetHold, GetAllowance, GetRecovery, GetAuthority, GetMembership,
+    """GetController, GetHold, GetAllowance, GetRecovery, GetAuthority, GetMembership,
     GetDecision.
 
     Raises:
@@ -146,8 +182,55 @@ async def get_leaf(namespace: Namespace, identifier: bytes, reader: Reader) -> L
     """
     leaf = await reader.leaf(namespace, identifier)
     if leaf is None:
-        raise NotFound(_UNKNOWN[namespace], f"there is no {namespace.name.lower()} {identifier.hex()}")
+        raise _unknown(namespace, identifier)
     return leaf
+
+
+def _unknown(namespace: Namespace, identifier: bytes) -> NotFound:
+    return NotFound(_UNKNOWN[namespace], f"there is no {namespace.name.lower()} {identifier.hex()}")
+
+
+async def get_credit(account: bytes, reader: Reader) -> CreditAt:
+    """GetAccount.
+
+    Raises:
+        NotFound: ACCOUNT_UNKNOWN.
+    """
+    found = await reader.credit(account)
+    if found is None:
+        raise _unknown(Namespace.ACCOUNT, account)
+    return found
+
+
+async def get_unit(identifier: bytes, reader: Reader) -> UnitAt:
+    """GetUnit.
+
+    Raises:
+        NotFound: UNIT_UNKNOWN.
+    """
+    found = await reader.unit(identifier)
+    if found is None:
+        raise _unknown(Namespace.UNIT, identifier)
+    return found
+
+
+async def list_limit_changes(
+    namespace: Namespace, identifier: bytes, before: Place | None, count: int, reader: Reader
+) -> tuple[Sequence[service_pb2.LimitChange], bool]:
+    """ListLimitChanges: a page, and whether there may be changes below it.
+
+    Raises:
+        NotFound: ACCOUNT_UNKNOWN, UNIT_UNKNOWN.
+        HistoryMissing: all below are older than what this ledger has.
+    """
+    rows = await reader.limit_changes(namespace, identifier, before, count + 1)
+    if len(rows) > count:
+        return rows[:count], True
+    if rows:
+        return rows, await reader.snapshot_height() > 0
+    await get_leaf(namespace, identifier, reader)  # nothing yet, or no such account or unit
+    await check_history("older changes of limits", 1, reader)
+    return rows, False
 
 
 async def get_poll(identifier: bytes, reader: Reader) -> PollAt:

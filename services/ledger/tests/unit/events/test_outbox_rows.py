@@ -90,7 +90,10 @@ def test_an_envelope_of_a_transfer_is_as_protobuf_writes_it(
 
 
 def test_a_block_of_many_bytes_of_events_takes_several_rows() -> None:
-    floors = [FloorChanged(b"", bytes(12) + number.to_bytes(4, "big"), 0, -5) for number in range(20_000)]
+    floors = [
+        FloorChanged(b"", bytes(12) + number.to_bytes(4, "big"), b"u" * 16, 0, -5, b"s" * 16, 0)
+        for number in range(20_000)
+    ]
     commit = replace(COMMIT, block=replace(COMMIT.block, height=3), events=floors)
     rows = make_event_rows(GENESIS_HASH)(commit)
     assert len(rows) > 1
@@ -104,7 +107,9 @@ def test_a_block_of_many_bytes_of_events_takes_several_rows() -> None:
 
 def test_an_envelope_of_any_other_event_keeps_the_rules() -> None:
     commit = replace(
-        COMMIT, block=replace(COMMIT.block, height=3), events=[FloorChanged(b"", b"a" * 16, 0, -5)]
+        COMMIT,
+        block=replace(COMMIT.block, height=3),
+        events=[FloorChanged(b"", b"a" * 16, b"u" * 16, 0, -5, b"s" * 16, 0)],
     )
     (written,) = make_event_rows(GENESIS_HASH)(commit)
     assert EventRun.FromString(written.run).SerializeToString(deterministic=True) == written.run
