@@ -220,7 +220,10 @@ class BlockExecution:
         # The charge and the sequence stay whatever the messages do, so they come before `begin`.
         now.controllers[transaction.principal] = controller.consume(transaction.lane, transaction.sequence)
         now.allowances[transaction.payer] = allowance.charge(
-            context.epoch, transaction.size_bytes, transaction.signatures_charged, transaction.fuel_limit
+            context.epoch,
+            transaction.size_bytes,
+            transaction.signatures_charged,
+            transaction.fuel_limit,
         )
         if transaction.is_of_contracts:
             self._receipts.append(None)

@@ -252,12 +252,14 @@ def _encode_allowance(allowance: Allowance) -> bytes:
             signatures_per_epoch=allowance.limits.signatures_per_epoch,
             state_leaves=allowance.limits.state_leaves,
             fuel_per_epoch=allowance.limits.fuel_per_epoch,
+            new_leaves_per_epoch=allowance.limits.new_leaves_per_epoch,
         ),
         epoch=allowance.epoch,
         used_bytes=allowance.used_bytes,
         used_signatures=allowance.used_signatures,
         used_state_leaves=allowance.used_state_leaves,
         used_fuel=allowance.used_fuel,
+        used_new_leaves=allowance.used_new_leaves,
     ).SerializeToString(deterministic=True)
 
 
@@ -270,12 +272,14 @@ def _decode_allowance(leaf: bytes) -> Allowance:
             message.limits.signatures_per_epoch,
             message.limits.state_leaves,
             message.limits.fuel_per_epoch,
+            message.limits.new_leaves_per_epoch,
         ),
         message.epoch,
         message.used_bytes,
         message.used_signatures,
         message.used_state_leaves,
         message.used_fuel,
+        message.used_new_leaves,
     )
 
 

@@ -304,9 +304,11 @@ def _set_allowance(message: transaction_pb2.SetAllowance) -> SetAllowance:
         message.limits.signatures_per_epoch,
         message.limits.state_leaves,
         message.limits.fuel_per_epoch,
+        message.limits.new_leaves_per_epoch,
     )
-    if max(bounds[:3]) > limits.ALLOWANCE_MAX:
-        raise Malformed(f"a limit of {max(bounds[:3])}, the highest is 2^40")
+    highest = max(*bounds[:3], bounds.new_leaves_per_epoch)
+    if highest > limits.ALLOWANCE_MAX:
+        raise Malformed(f"a limit of {highest}, the highest is 2^40")
     if bounds.fuel_per_epoch > limits.FUEL_ALLOWANCE_MAX:
         raise Malformed(f"fuel_per_epoch {bounds.fuel_per_epoch}, the highest is 2^50")
     return SetAllowance(message.organization, bounds)

@@ -325,6 +325,13 @@ class AllowanceLimits(NamedTuple):
     signatures_per_epoch: int
     state_leaves: int
     fuel_per_epoch: int = 0
+    new_leaves_per_epoch: int = 0
+    """0: as many as ``state_leaves``."""
+
+    @property
+    def new_leaves_max(self) -> int:
+        """Leaves that transactions of one epoch may make."""
+        return self.new_leaves_per_epoch or self.state_leaves
 
 
 class Allowance(NamedTuple):
@@ -333,28 +340,29 @@ class Allowance(NamedTuple):
     organization: bytes
     limits: AllowanceLimits
     epoch: int
-    """Epoch of the counts of bytes, signatures and fuel; in a later one they start at 0."""
+    """Epoch of the counts of bytes, signatures, fuel and new leaves; in a later one they start at 0."""
     used_bytes: int
     used_signatures: int
     used_state_leaves: int
     """Leaves occupied now."""
     used_fuel: int = 0
+    used_new_leaves: int = 0
+    """Made in the epoch, whether they are still there or not."""
 
     def charge(self, epoch: int, size_bytes: int, signatures: int, fuel: int = 0) -> Allowance:
         """The allowance after a transaction was included in a block of ``epoch``."""
-        organization, limits, counted, used_bytes, used_signatures, used_state_leaves, used_fuel = self
+        organization, limits, counted, used_bytes, used_signatures, used_state_leaves, used_fuel, made = self
         if epoch != counted:
-            used_bytes = used_signatures = used_fuel = 0
-        used_bytes, used_signatures = used_bytes + size_bytes, used_signatures + signatures
-        used_fuel += fuel
-        return new_tuple(
-            Allowance,
-            (organization, limits, epoch, used_bytes, used_signatures, used_state_leaves, used_fuel),
-        )
+            used_bytes = used_signatures = used_fuel = made = 0
+        used = (used_bytes + size_bytes, used_signatures + signatures, used_state_leaves)
+        return new_tuple(Allowance, (organization, limits, epoch, *used, used_fuel + fuel, made))
 
     def occupy(self, leaves: int) -> Allowance:
-        """The allowance after ``leaves`` more (or fewer) leaves are in the state on its account."""
-        return self._replace(used_state_leaves=self.used_state_leaves + leaves)
+        """The allowance, charged in this epoch, after ``leaves`` more (or fewer) are in the state for it."""
+        return self._replace(
+            used_state_leaves=self.used_state_leaves + leaves,
+            used_new_leaves=self.used_new_leaves + max(leaves, 0),
+        )
 
 
 class Zone(NamedTuple):

@@ -247,11 +247,14 @@ def _check_allowance(charge: Charge, allowance: Allowance, use: Use, payer: byte
     used_bytes = own.size_bytes + before.size_bytes
     used_signatures = own.signatures + before.signatures
     used_fuel = own.fuel + before.fuel
+    leaves_under_way = own.leaves + before.leaves
+    made_leaves = leaves_under_way
     if allowance.epoch == use.epoch:
         used_bytes += allowance.used_bytes
         used_signatures += allowance.used_signatures
         used_fuel += allowance.used_fuel
-    used_leaves = allowance.used_state_leaves + own.leaves + before.leaves
+        made_leaves += allowance.used_new_leaves
+    used_leaves = allowance.used_state_leaves + leaves_under_way
     bounds = allowance.limits
     if used_bytes + charge.size_bytes > bounds.bytes_per_epoch:
         raise _exceeded("bytes", used_bytes, charge.size_bytes, bounds.bytes_per_epoch)
@@ -262,6 +265,8 @@ def _check_allowance(charge: Charge, allowance: Allowance, use: Use, payer: byte
     # A transaction that makes no leaf is not stopped by a limit that was lowered below what is occupied.
     if charge.leaves and used_leaves + charge.leaves > bounds.state_leaves:
         raise _exceeded("state leaves", used_leaves, charge.leaves, bounds.state_leaves)
+    if charge.leaves and made_leaves + charge.leaves > bounds.new_leaves_max:
+        raise _exceeded("new leaves", made_leaves, charge.leaves, bounds.new_leaves_max)
 
 
 def _exceeded(name: str, used: int, more: int, limit: int) -> NotValid:

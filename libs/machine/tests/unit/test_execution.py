@@ -12,6 +12,7 @@ from icn_machine.working_set import WorkingSet
 
 from libs.machine.tests.scene import ANA, BEN, HOLD, OUT, UNIT, Scene
 from libs.machine.tests.zone import (
+    EPOCH_MS,
     TestKey,
     Zone,
     anchor,
@@ -364,7 +365,23 @@ async def test_only_the_zones_authority_sets_allowances(scene: Scene) -> None:
     await scene.refused("CONTROLLER_UNKNOWN", scene.zone.authority, set_allowance(identifier("nobody")))
     await scene.applied(scene.zone.authority, set_allowance(scene.ana.principal, state_leaves=5))
     made = scene.ledger.state.records[-1].allowances[scene.ana.principal]
-    assert (made.limits, made.used_state_leaves) == ((0, 0, 5, 0), 0)
+    assert (made.limits, made.used_state_leaves) == ((0, 0, 5, 0, 0), 0)
+
+
+async def test_leaves_that_are_made_count_in_their_epoch_also_when_they_went(scene: Scene) -> None:
+    def made() -> tuple[int, int]:
+        allowance = scene.ledger.state.records[-1].allowances[scene.shop.principal]
+        return allowance.used_state_leaves, allowance.used_new_leaves
+
+    kept, new = made()
+    await scene.applied(scene.ana, place_hold(HOLD, ANA, BEN, 1, scene.now_ms + 60_000))
+    assert made() == (kept + 1, new + 1)
+    await scene.applied(scene.ben, void_hold(HOLD))
+    assert made() == (kept, new + 1)
+    await scene.applied(
+        scene.ana, place_hold(HOLD, ANA, BEN, 1, scene.now_ms + 2 * EPOCH_MS), after_ms=EPOCH_MS
+    )
+    assert made() == (kept + 1, 1), "another epoch"
 
 
 async def test_setting_an_allowance_again_keeps_what_is_used(scene: Scene) -> None:
@@ -372,7 +389,7 @@ async def test_setting_an_allowance_again_keeps_what_is_used(scene: Scene) -> No
     before = scene.ledger.state.records[-1].allowances[shop]
     await scene.applied(scene.zone.authority, set_allowance(shop, bytes_per_epoch=1, state_leaves=2))
     after = scene.ledger.state.records[-1].allowances[shop]
-    assert after.limits == (1, 0, 2, 0)
+    assert after.limits == (1, 0, 2, 0, 0)
     assert after[2:] == before[2:]
 
 

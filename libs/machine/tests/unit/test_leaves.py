@@ -161,7 +161,8 @@ records = st.one_of(
         st.builds(
             Allowance,
             ids,
-            st.builds(AllowanceLimits, quantities, quantities, quantities, quantities),
+            st.builds(AllowanceLimits, quantities, quantities, quantities, quantities, quantities),
+            quantities,
             quantities,
             quantities,
             quantities,

@@ -401,6 +401,29 @@ def test_what_ancestors_use_counts_in_their_epoch_and_leaves_in_every_epoch() ->
     assert verdict(data, state, use=Use.after([Use(0, {}, made)], 1), moment=tomorrow) == "ALLOWANCE_EXCEEDED"
 
 
+def test_leaves_made_in_an_epoch_are_bounded_apart_from_those_that_are_kept() -> None:
+    ana = member()
+    data = ZONE.transaction(ana, create_unit(A), sequence=1)
+    limits = AllowanceLimits(2**40, 2**40, 2**40, new_leaves_per_epoch=3)
+    for made, under_way, reason in ((2, 0, ""), (3, 0, "ALLOWANCE_EXCEEDED"), (1, 2, "ALLOWANCE_EXCEEDED")):
+        state = view(registered(ana), shop=allowance(limits, used_new_leaves=made))
+        use = Use.after([Use(0, {}, {SHOP.principal: Charge(0, 0, under_way)})], 0)
+        assert verdict(data, state, use=use) == reason
+        assert verdict(data, state, use=use, moment=Moment(1, NOW.time_ms)) in ("", reason)
+    later = view(registered(ana), shop=allowance(limits, used_new_leaves=3))
+    assert verdict(data, later, use=Use(1), moment=Moment(1, NOW.time_ms)) == ""
+
+
+def test_without_a_bound_of_its_own_an_epoch_makes_as_many_leaves_as_may_be_kept() -> None:
+    ana = member()
+    data = ZONE.transaction(ana, create_unit(A), sequence=1)
+    for used, reason in ((4, ""), (5, "ALLOWANCE_EXCEEDED")):
+        state = view(registered(ana), shop=allowance(AllowanceLimits(2**40, 2**40, 5), used_new_leaves=used))
+        assert verdict(data, state) == reason
+    idle = view(registered(ana), shop=allowance(AllowanceLimits(2**40, 2**40, 5), used_new_leaves=9))
+    assert verdict(ZONE.transaction(ana, transfer(A, B, 5), sequence=1), idle) == ""
+
+
 @pytest.mark.parametrize(
     ("messages", "leaves"),
     [
