@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -36,7 +36,7 @@ from icn_kit.genesis import Genesis
 from icn_machine.blocks.block_commit import initial_commit
 from icn_machine.blocks.branches import Branch, BranchCache
 from icn_machine.blocks.contract_engine import ContractEngine
-from icn_machine.blocks.execute_block import Executor, Halted
+from icn_machine.blocks.execute_block import Execution, Executor, Halted
 from icn_machine.blocks.final_block import FinalBlock
 from icn_machine.blocks.transaction_cache import TransactionCache
 from icn_machine.blocks.validate_block import validate_block
@@ -56,6 +56,9 @@ _UNSEEN: Final = b"\0"
 """In place of a certificate that only whoever executes for consensus keeps."""
 
 
+OnExecuted = Callable[[FinalBlock, Execution, TransactionCache], Awaitable[None]]
+
+
 class Report(NamedTuple):
     """What an archive shows."""
 
@@ -70,6 +73,7 @@ async def verify_archive(
     *,
     contracts: ContractEngine | None = None,
     on_block: Callable[[int, int], None] = lambda _height, _last: None,
+    on_executed: OnExecuted | None = None,
 ) -> Report:
     """Execute an archive again.
 
@@ -78,11 +82,12 @@ async def verify_archive(
         genesis: the verifier's own.
         contracts: runs contracts; in this process where left out.
         on_block: told of every block that held: its height and that of the last one.
+        on_executed: told of every block that held, with what it left and who has read its transactions.
 
     Raises:
         Diverged: the first thing that is not as the archive says.
     """
-    auditor = Auditor(genesis, contracts or InProcessContracts(genesis.hash))
+    auditor = Auditor(genesis, contracts or InProcessContracts(genesis.hash), on_executed)
     for chunk in read_chunks(read):
         match chunk.kind:
             case Kind.HEAD:
@@ -138,8 +143,11 @@ class _Accepted:
 class Auditor:
     """Takes what an archive holds, in its order."""
 
-    def __init__(self, genesis: Genesis, contracts: ContractEngine) -> None:
+    def __init__(
+        self, genesis: Genesis, contracts: ContractEngine, on_executed: OnExecuted | None = None
+    ) -> None:
         self._genesis = genesis
+        self._on_executed = on_executed
         self._state = ReplayedState(
             initial_commit(genesis, genesis_records(genesis), lambda root: first_header(genesis, root))
         )
@@ -363,11 +371,13 @@ class Auditor:
             block.recovery,
         )
         try:
-            await self._executor.execute(final)
+            execution = await self._executor.execute(final)
         except Halted as fault:
             raise Diverged(header.height, "invariant", "all hold", str(fault)) from fault
         except DomainError as fault:
             raise Diverged(header.height, "header", "a block that may follow", str(fault)) from fault
+        if self._on_executed is not None:
+            await self._on_executed(final, execution, self._cache)
 
     # --- finality
 

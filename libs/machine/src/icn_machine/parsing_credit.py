@@ -79,6 +79,31 @@ def read_unit_policy(message: transaction_pb2.UnitPolicy) -> UnitPolicy:
     )
 
 
+def read_set_unit_policy(message: transaction_pb2.SetUnitPolicy) -> SetUnitPolicy:
+    """A unit's policy as a message sets it.
+
+    Raises:
+        Malformed: a static rule is broken.
+    """
+    if not message.HasField("policy"):
+        raise Malformed("policy is missing")
+    policy = read_unit_policy(message.policy)
+    for name, highest in limits.POLICY_HIGHEST.items():
+        if getattr(policy, name) > highest:
+            raise Malformed(f"{name} {getattr(policy, name)}, the highest is {highest}")
+    if policy.growth_ppm and not (policy.growth_max_minor and policy.counterparty_max_minor):
+        raise Malformed("growth without growth_max_minor and counterparty_max_minor")
+    if bool(policy.demurrage_ppm) != bool(policy.demurrage_days):
+        raise Malformed("demurrage_ppm and demurrage_days go together")
+    if policy.fund:
+        check_identifier(policy.fund, "fund")
+    elif policy.has_fee or policy.demurrage_ppm:
+        raise Malformed("fee and demurrage need a fund")
+    if policy.freezer:
+        check_identifier(policy.freezer, "freezer")
+    return SetUnitPolicy(check_identifier(message.unit, "unit"), policy)
+
+
 def read_ordered(message: transaction_pb2.OrderTransfers) -> OrderTransfers:
     """An order as a value; no rule is checked."""
     return OrderTransfers(
@@ -187,26 +212,6 @@ def _release_order(message: transaction_pb2.ReleaseOrder) -> ReleaseOrder:
     )
 
 
-def _set_unit_policy(message: transaction_pb2.SetUnitPolicy) -> SetUnitPolicy:
-    if not message.HasField("policy"):
-        raise Malformed("policy is missing")
-    policy = read_unit_policy(message.policy)
-    for name, highest in limits.POLICY_HIGHEST.items():
-        if getattr(policy, name) > highest:
-            raise Malformed(f"{name} {getattr(policy, name)}, the highest is {highest}")
-    if policy.growth_ppm and not (policy.growth_max_minor and policy.counterparty_max_minor):
-        raise Malformed("growth without growth_max_minor and counterparty_max_minor")
-    if bool(policy.demurrage_ppm) != bool(policy.demurrage_days):
-        raise Malformed("demurrage_ppm and demurrage_days go together")
-    if policy.fund:
-        check_identifier(policy.fund, "fund")
-    elif policy.has_fee or policy.demurrage_ppm:
-        raise Malformed("fee and demurrage need a fund")
-    if policy.freezer:
-        check_identifier(policy.freezer, "freezer")
-    return SetUnitPolicy(check_identifier(message.unit, "unit"), policy)
-
-
 def _freeze_account(message: transaction_pb2.FreezeAccount) -> FreezeAccount:
     return FreezeAccount(
         check_identifier(message.account, "account"), check_time(message.until_time_ms, "until_time_ms")
@@ -264,7 +269,7 @@ def _ascending_accounts(accounts: Sequence[bytes], least: int, most: int) -> tup
 
 
 ACTION_READERS: Readers = {
-    "set_unit_policy": _set_unit_policy,
+    "set_unit_policy": read_set_unit_policy,
     "freeze_account": _freeze_account,
     "write_off": _write_off,
     "close_account": _close_account,

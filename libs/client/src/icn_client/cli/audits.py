@@ -50,7 +50,7 @@ def export(
     made = write_new_file(
         out,
         lambda file, shown: with_connection(
-            directory, lambda connection: write_archive(connection, file, _telling(shown))
+            directory, lambda connection: write_archive(connection, file, telling(shown))
         ),
         "blocks",
     )
@@ -74,7 +74,7 @@ def verify(
     found: dict[str, Any]
     try:
         with archive.open("rb") as file, progress("blocks") as shown, seldom_collecting():
-            report = asyncio.run(verify_archive(file.read, zone, on_block=_telling(shown)))
+            report = asyncio.run(verify_archive(file.read, zone, on_block=telling(shown)))
     except OSError as error:
         raise Refused(f"{archive}: {error.strerror}", "FILE_UNREADABLE") from None
     except Diverged as divergence:
@@ -100,7 +100,9 @@ def verify(
     say(f"icn: {report.heights} blocks and {report.transfers} transfers are as they say")
 
 
-def _telling(shown: Progress) -> Callable[[int, int], None]:
+def telling(shown: Progress) -> Callable[[int, int], None]:
+    """What tells the progress of the blocks that are verified."""
+
     def tell(height: int, last: int) -> None:
         shown.tell("blocks", height, last)
 

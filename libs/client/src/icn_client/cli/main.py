@@ -19,6 +19,7 @@ from icn_client.cli import (
     connecting,
     contract_calls,
     contracts,
+    credit_simulation,
     evidence,
     federations,
     files,
@@ -79,6 +80,7 @@ federations.register(app)
 stewards.register(app)
 proofs.register(app)
 audits.register(app)
+credit_simulation.register(app)
 account_statements.register(app)
 files.register(app)
 identities.register(app)

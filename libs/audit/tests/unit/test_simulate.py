@@ -1,0 +1,143 @@
+"""History under another policy: what would have been refused, and what would not."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+from icn.ledger.v1 import transaction_pb2 as pb
+from icn_audit.divergence import Diverged
+from icn_audit.simulate import Difference, Simulation, Supposition, simulate_archive
+from icn_machine.credit_messages import UnitPolicy
+
+from libs.audit.tests.chain import Chain
+from libs.machine.tests.credit_messages import pledge_account, set_unit_policy
+from libs.machine.tests.zone import (
+    Member,
+    Zone,
+    capture_hold,
+    create_unit,
+    identifier,
+    make_zone,
+    open_account,
+    open_controller,
+    place_hold,
+    transfer,
+)
+
+UNIT, FUND = identifier("unit"), identifier("fund")
+ANA, BEN = identifier("account of ana"), identifier("account of ben")
+HOLD = identifier("hold")
+
+
+class History:
+    """A shop with a fund, and two members who trade."""
+
+    def __init__(self, zone: Zone) -> None:
+        self.zone, self.chain = zone, Chain(zone)
+        self.shop = zone.organizations[0]
+        self.ana, self.ben = (zone.member(name, self.shop) for name in ("ana", "ben"))
+
+    async def add(self, actor: Member, *messages: pb.Message) -> None:
+        time_ms = self.chain.ledger.state.newest.time_ms + 1_000
+        await self.chain.add(self.zone.transaction(actor, *messages, time_ms=time_ms))
+
+    async def begin(self) -> History:
+        await self.add(self.shop, create_unit(UNIT, floor_minor=-100), open_account(FUND, UNIT))
+        await self.add(self.shop, open_controller(self.ana), open_controller(self.ben))
+        await self.add(self.ana, open_account(ANA, UNIT))
+        await self.add(self.ben, open_account(BEN, UNIT))
+        return self
+
+    async def simulate(self, **supposed: Any) -> tuple[Simulation, list[Difference]]:
+        differences: list[Difference] = []
+        floor = supposed.pop("default_floor_minor", None)
+        simulation = await simulate_archive(
+            BytesIO(self.chain.archive()).read,
+            self.zone.genesis,
+            Supposition(UNIT, UnitPolicy(**supposed), floor),
+            on_difference=differences.append,
+        )
+        return simulation, differences
+
+
+@pytest.fixture
+async def history() -> History:
+    return await History(make_zone()).begin()
+
+
+async def test_the_policy_of_history_changes_nothing(history: History) -> None:
+    await history.add(history.ana, transfer(ANA, BEN, 60))
+    await history.add(history.ana, transfer(ANA, BEN, 60))
+    simulation, differences = await history.simulate()
+    assert differences == []
+    assert (simulation.transactions, simulation.refused, simulation.would_be_refused) == (6, 1, 1)
+
+
+async def test_a_lower_credit_refuses_and_what_follows_fails_with_it(history: History) -> None:
+    await history.add(history.ana, transfer(ANA, BEN, 60))
+    await history.add(history.ben, transfer(BEN, ANA, 70))
+    simulation, differences = await history.simulate(default_floor_minor=-20)
+    assert [(one.principal, one.was, one.would_be) for one in differences] == [
+        (history.ana.principal, "", "CREDIT_LIMIT_EXCEEDED"),
+        (history.ben.principal, "", "CREDIT_LIMIT_EXCEEDED"),
+    ]
+    assert differences[1].figures == (
+        ("balance_minor", 0),
+        ("held_minor", 0),
+        ("amount_minor", 70),
+        ("floor_minor", -20),
+    ), "what was refused to ana never came to ben"
+    assert (simulation.refused, simulation.would_be_refused) == (0, 2)
+
+
+async def test_captures_of_holds_that_would_not_be_there_are_counted(history: History) -> None:
+    expire_ms = history.chain.ledger.state.newest.time_ms + 60_000
+    await history.add(history.ana, place_hold(HOLD, ANA, BEN, 60, expire_ms))
+    await history.add(history.ben, capture_hold(HOLD, 50))
+    _, differences = await history.simulate(default_floor_minor=-20)
+    assert [one.would_be for one in differences] == ["CREDIT_LIMIT_EXCEEDED", "HOLD_UNKNOWN"]
+
+
+async def test_growth_accepts_what_was_refused(history: History) -> None:
+    await history.add(history.ana, transfer(ANA, BEN, 80))
+    await history.add(history.ben, transfer(BEN, ANA, 80))
+    await history.add(history.ana, transfer(ANA, BEN, 120))
+    growth = {"growth_ppm": 500_000, "growth_max_minor": 100, "counterparty_max_minor": 100}
+    simulation, differences = await history.simulate(**growth)
+    assert [(one.was, one.would_be) for one in differences] == [("CREDIT_LIMIT_EXCEEDED", "")]
+    assert dict(differences[0].figures)["floor_minor"] == -100, "as it was compared in history"
+    assert simulation.since_height == 2
+
+
+async def test_what_the_authority_set_in_history_gives_way(history: History) -> None:
+    await history.add(
+        history.shop, pledge_account(FUND, 10), set_unit_policy(UNIT, fee_ppm=100_000, fund=FUND)
+    )
+    await history.add(history.ana, transfer(ANA, BEN, 100))
+    await history.add(history.ben, transfer(BEN, ANA, 195))
+    _, differences = await history.simulate()
+    assert [(one.was, one.would_be) for one in differences] == [("CREDIT_LIMIT_EXCEEDED", "")]
+
+
+async def test_a_policy_with_a_fund_acts_once_the_fund_is_there(history: History) -> None:
+    await history.add(history.ana, transfer(ANA, BEN, 100))
+    await history.add(history.ben, transfer(BEN, ANA, 195))
+    simulation, differences = await history.simulate(fee_ppm=100_000, fund=FUND)
+    assert [(one.was, one.would_be) for one in differences] == [("", "CREDIT_LIMIT_EXCEEDED")]
+    assert simulation.since_height == 2
+    nowhere, none = await history.simulate(fee_ppm=100_000, fund=identifier("no fund"))
+    assert (nowhere.since_height, none) == (0, [])
+
+
+async def test_an_archive_that_was_tampered_with_is_not_simulated(history: History) -> None:
+    archive = bytearray(history.chain.archive())
+    archive[len(archive) // 2] ^= 1
+    with pytest.raises(Diverged):
+        await simulate_archive(
+            BytesIO(bytes(archive)).read,
+            history.zone.genesis,
+            Supposition(UNIT, UnitPolicy()),
+            on_difference=lambda _difference: None,
+        )

@@ -1,0 +1,167 @@
+"""`icn credit simulate`: history under another policy of a unit, offline, from an archive."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icn_client.cli.audits import telling
+from icn_client.cli.common import command_group, identifier
+from icn_client.cli.files import read_file
+from icn_client.cli.output import Refused, print_json, progress, say
+from icn_client.cli.proofs import GenesisOption, read_genesis
+
+if TYPE_CHECKING:
+    from icn_audit.simulate import Difference, Supposition
+
+POLICY_BYTES_MAX = 65_536
+MEMBERS_SHOWN = 1_000
+"""Those with the most differences; all of them are in the file of --out."""
+
+_EXAMPLES = """\b
+Examples:
+  icn credit simulate archive.icn --genesis genesis.json --unit UNIT --policy policy.json
+"""
+_SIMULATE_EXAMPLES = """\b
+Examples:
+  icn credit simulate archive.icn --genesis genesis.json --unit UNIT --policy policy.json
+  icn credit simulate archive.icn --genesis genesis.json --unit UNIT --policy policy.json --out changed.jsonl
+
+policy.json, amounts in minor units as decimal strings, what is left out is 0 or none:
+  {"growth_ppm": 250000, "growth_max_minor": "50000", "counterparty_max_minor": "10000",
+   "default_floor_minor": "-20000"}
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("Limits of credit, tried on history.", _EXAMPLES)
+    group.command("simulate", epilog=_SIMULATE_EXAMPLES)(simulate)
+    app.add_typer(group, name="credit")
+
+
+def simulate(
+    archive: Annotated[
+        Path, typer.Argument(metavar="ARCHIVE", help="As `icn audit export` writes it.", readable=False)
+    ],
+    genesis: GenesisOption,
+    unit: Annotated[str, typer.Option("--unit", metavar="UNIT", help="Id of the unit.")],
+    policy: Annotated[
+        Path, typer.Option("--policy", metavar="FILE", help="The policy to try, JSON.", readable=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Every difference, one JSON object per line."),
+    ] = None,
+) -> None:
+    """Execute an archive again under another policy, and say who would have been refused, and who not.
+
+    The archive is verified on the way. Later payments are those of the simulation: who was refused a loan
+    cannot spend it.
+    """
+    import asyncio
+
+    from icn_audit.divergence import Diverged
+    from icn_audit.simulate import simulate_archive
+    from icn_audit.verify import seldom_collecting
+
+    zone = read_genesis(genesis)
+    supposed = _read_supposition(identifier(unit, "--unit", "units"), policy)
+    members: dict[bytes, dict[str, Any]] = {}
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(archive.open("rb"))
+            lines = None if out is None else stack.enter_context(out.open("x", encoding="utf-8"))
+        except OSError as error:
+            raise Refused(f"{error.filename}: {error.strerror}", "FILE_UNREADABLE") from None
+
+        def note(difference: Difference) -> None:
+            _count(members, difference)
+            if lines is not None:
+                lines.write(json.dumps(_document(difference)) + "\n")
+
+        try:
+            with progress("blocks") as shown, seldom_collecting():
+                simulation = asyncio.run(
+                    simulate_archive(file.read, zone, supposed, on_difference=note, on_block=telling(shown))
+                )
+        except Diverged as divergence:
+            raise Refused(f"{archive} is not what it says: {divergence}", "ARCHIVE_DIVERGED") from None
+    ranked = sorted(members.values(), key=lambda one: (-one["would_be_refused"], one["principal"]))
+    print_json(
+        {
+            "unit": supposed.unit.hex(),
+            "since_height": simulation.since_height,
+            "transactions": simulation.transactions,
+            "refused": simulation.refused,
+            "would_be_refused": simulation.would_be_refused,
+            "members": ranked[:MEMBERS_SHOWN],
+            "members_not_shown": max(len(ranked) - MEMBERS_SHOWN, 0),
+        }
+    )
+    say(
+        f"icn: {simulation.refused} of {simulation.transactions} transactions were refused, "
+        f"{simulation.would_be_refused} would have been"
+    )
+
+
+def _read_supposition(unit: bytes, file: Path) -> Supposition:
+    from icn.ledger.v1.transaction_pb2 import SetUnitPolicy
+    from icn_audit.simulate import Supposition
+    from icn_machine.parsing_credit import read_set_unit_policy
+    from icn_machine.refusals import Malformed
+
+    try:
+        document = json.loads(read_file(file, POLICY_BYTES_MAX))
+    except ValueError as error:
+        raise Refused(f"{file}: not JSON: {error}", "POLICY_MALFORMED") from None
+    if not isinstance(document, dict):
+        raise Refused(f"{file}: not a JSON object", "POLICY_MALFORMED")
+    floor = document.pop("default_floor_minor", None)
+    message = SetUnitPolicy(unit=unit)
+    message.policy.SetInParent()
+    try:
+        for name, value in document.items():
+            is_id = name in ("fund", "freezer")
+            setattr(message.policy, name, bytes.fromhex(value) if is_id else int(value))
+        floor_minor = None if floor is None else int(floor)
+        policy = read_set_unit_policy(message).policy
+    except (AttributeError, TypeError, ValueError, Malformed) as error:
+        raise Refused(f"{file}: {error}", "POLICY_MALFORMED") from None
+    if floor_minor is not None and not -(2**62) <= floor_minor <= 0:
+        raise Refused(f"{file}: default_floor_minor {floor_minor}, allowed -2^62 to 0", "POLICY_MALFORMED")
+    return Supposition(unit, policy, floor_minor)
+
+
+def _count(members: dict[bytes, dict[str, Any]], difference: Difference) -> None:
+    member = members.setdefault(
+        difference.principal,
+        {
+            "principal": difference.principal.hex(),
+            "would_be_refused": 0,
+            "would_be_accepted": 0,
+            "first_height": difference.height,
+            "reasons": {},
+        },
+    )
+    if difference.would_be:
+        member["would_be_refused"] += 1
+        reasons = member["reasons"]
+        reasons[difference.would_be] = reasons.get(difference.would_be, 0) + 1
+    else:
+        member["would_be_accepted"] += 1
+
+
+def _document(difference: Difference) -> dict[str, Any]:
+    return {
+        "height": difference.height,
+        "transaction": difference.transaction_id.hex(),
+        "principal": difference.principal.hex(),
+        "was": difference.was,
+        "would_be": difference.would_be,
+        "figures": {name: str(value) for name, value in difference.figures},
+    }
