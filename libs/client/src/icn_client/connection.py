@@ -35,6 +35,8 @@ from icn.ledger.v1.service_pb2 import (
     BlockSummary,
     GetAccountRequest,
     GetAllowanceRequest,
+    GetBalanceRequest,
+    GetBalanceResponse,
     GetBlockRequest,
     GetContractRequest,
     GetContractResponse,
@@ -350,6 +352,13 @@ class Connection:
         answer = await self.read(lambda stub: stub.GetAccount(request))
         account_found: Account = answer.account
         return account_found
+
+    async def balance(
+        self, account: bytes, *, height: int | None = None, time_ms: int | None = None
+    ) -> GetBalanceResponse:
+        """What an account had after a height, or at a time. Raises DomainError (ACCOUNT_UNKNOWN and others)."""
+        request = GetBalanceRequest(name=f"accounts/{account.hex()}", height=height, time_ms=time_ms)
+        return await self.read(lambda stub: stub.GetBalance(request))
 
     async def unit(self, unit: bytes) -> Any:
         """A unit's leaf. Raises DomainError (UNIT_UNKNOWN)."""
