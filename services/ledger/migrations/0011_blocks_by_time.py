@@ -1,4 +1,4 @@
-"""Blocks by their time, for balances and proofs of an instant. Source: docs/spec/ledger-store.md, "Tables"."""
+"""Blocks by their time, for what is asked of an instant. Source: docs/spec/ledger-store.md, "Tables"."""
 
 from alembic import op
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import subprocess
@@ -16,6 +17,8 @@ from typing import Any
 import beancount.core.data
 import beancount.loader
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE, BlockHeader
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn_client.light.proof_file import ProofFile
@@ -26,10 +29,12 @@ from icn_client.light.statement import (
     entry_line,
     head_line,
     line,
+    read_entry,
     signed_bytes,
     verify_statement,
 )
-from icn_client.statement_texts import FORMS, convert
+from icn_client.statement_check import Difference, TextUnreadable, find_difference, read_csv_entry
+from icn_client.statement_texts import CSV_COLUMNS, FORMS, Money, convert
 from icn_crypto.state_tree import StateTree, state_key
 from icn_crypto.suites import Suite
 from icn_machine.entries import Entry
@@ -65,16 +70,17 @@ class Told:
         """Of the state that the newest block names."""
         return BlockHeader.FromString(self.chain.headers[-1]).executed_height
 
-    def proof(self, namespace: Namespace, identifier: bytes) -> Any:
-        """Of a leaf in that state."""
-        records = self.chain.ledger.state.records_at(self.height)  # type: ignore[attr-defined]
+    def proof(self, namespace: Namespace, identifier: bytes, height: int | None = None) -> Any:
+        """Of a leaf in that state, or in that after another height, which the block behind it names."""
+        header = self.chain.headers[-1 if height is None else height]
+        at = BlockHeader.FromString(header).executed_height
+        records = self.chain.ledger.state.records_at(at)  # type: ignore[attr-defined]
         leaves = {
             state_key(kind, name): encode_leaf(kind, record)
             for kind, name, record in records
             if record is not None
         }
         key = state_key(namespace, identifier)
-        header = self.chain.headers[-1]
         made = ProofFile(
             genesis=self.zone.genesis.hash,
             namespace=namespace,
@@ -87,6 +93,11 @@ class Told:
             epochs=(),
         )
         return json.loads(made.to_bytes())
+
+    def opening(self, height: int, account: bytes = ACCOUNT) -> bytes:
+        """The line of an opening after a height."""
+        proof = self.proof(Namespace.ACCOUNT, account, height)
+        return line({"opening_proof": proof, "headers": [self.chain.headers[height - 1].hex()]})
 
     def entries(self, account: bytes) -> list[Entry]:
         """All of an account, oldest first."""
@@ -106,13 +117,19 @@ class Told:
         entries: Sequence[Entry] | None = None,
         *,
         is_signed: bool = False,
+        opened_height: int = 0,
     ) -> list[bytes]:
         head = Head(self.zone.genesis.hash, account, from_ms, until_ms)
         sums = Sums()
         made = [head_line(head), line({"unit_proof": self.proof(Namespace.UNIT, UNIT)})]
+        if opened_height:
+            made.append(self.opening(opened_height, account))
+            before = [one for one in self.entries(account) if one.height <= opened_height]
+            sums.opening_minor = sums.closing_minor = before[-1].balance_minor
         for entry in self.entries(account) if entries is None else entries:
-            sums.add(head, entry)
-            made.append(entry_line(entry))
+            if entry.height > opened_height:
+                sums.add(head, entry)
+                made.append(entry_line(entry))
         made.append(line({"closing_proof": self.proof(Namespace.ACCOUNT, account), "headers": []}))
         signature = None
         if is_signed:
@@ -226,6 +243,88 @@ async def test_an_entry_has_one_form_only(told: Told, change: Callable[[bytes], 
     changed = change(lines[place])
     assert changed != lines[place]
     assert reason([*lines[:place], changed, *lines[place + 1 :]], told.zone) == "STATEMENT_MALFORMED"
+
+
+OPENED = 5
+"""Height of an opening that has entries before and behind it, both before the span."""
+
+
+async def test_a_statement_that_begins_at_an_older_proof_says_the_same(told: Told) -> None:
+    whole = verify_statement(told.lines(is_signed=True), told.zone.genesis)
+    last = max(one.height for one in told.entries(ACCOUNT) if one.block_time_ms < FROM_MS)
+    assert any(OPENED < one.height <= last for one in told.entries(ACCOUNT))
+    for height in (OPENED, last, last + 1):
+        lines = told.lines(is_signed=True, opened_height=height)
+        assert verify_statement(lines, told.zone.genesis) == whole
+        assert len(lines) < len(told.lines(is_signed=True))
+        for form in FORMS:
+            assert list(convert(lines, form)) == list(convert(told.lines(), form))
+
+
+async def test_an_opening_lies_before_the_span_to_the_millisecond(told: Told) -> None:
+    time_ms = BlockHeader.FromString(told.chain.headers[OPENED - 1]).time_ms
+    assert verify_statement(told.lines(from_ms=time_ms + 1, opened_height=OPENED), told.zone.genesis)
+    assert reason(told.lines(from_ms=time_ms, opened_height=OPENED), told.zone) == "OPENING_LATE"
+
+
+async def test_an_opening_that_is_newer_than_the_closing_is_refused(told: Told) -> None:
+    """Though it may have the same entries, it would show a span that the closing does not reach."""
+    early = told.lines(from_ms=LAST_MS - 1, until_ms=LAST_MS)
+    newest = told.height
+    for _ in range(3):
+        await told.chain.add()
+    opened = [*early[:2], told.opening(newest + 2), *early[-2:]]
+    assert told.entries(ACCOUNT)[-1].height <= newest
+    assert reason(opened, told.zone) == "OPENING_LATE"
+
+
+async def test_whatever_is_changed_behind_an_opening_is_found(told: Told) -> None:
+    zone, lines = told.zone, told.lines(opened_height=OPENED)
+    opening, entries = json.loads(lines[2]), lines[3:-2]
+    assert reason([*lines[:3], *lines[4:]], zone) == "ENTRY_MISSING"
+    assert reason([*lines[:-3], *lines[-2:]], zone) == "ENTRIES_INCOMPLETE"
+    assert reason([*lines[:2], *lines[3:]], zone) == "ENTRY_MISSING"
+    assert reason([*lines[:2], told.opening(OPENED - 2), *lines[3:]], zone) == "ENTRY_MISSING"
+    other = told.opening(OPENED, ACCOUNTS[1])
+    assert reason([*lines[:2], other, *lines[3:]], zone) == "OTHER_ACCOUNT"
+    for headers in ([], [told.chain.headers[OPENED].hex()], told.chain.headers[OPENED - 2 : OPENED]):
+        shown = [one if isinstance(one, str) else one.hex() for one in headers]
+        moved = line({**opening, "headers": shown})
+        assert reason([*lines[:2], moved, *lines[3:]], zone) == "HEADER_CHAIN_INVALID"
+    for place in (0, 1, 4, len(lines) - 1, len(lines)):  # twice, and where it does not belong
+        found = reason([*lines[:place], lines[2], *lines[place:]], zone)
+        assert found == "STATEMENT_MALFORMED"
+    first = json.loads(entries[0])
+    forged = line({**first, "block_time_ms": "0", "number": "1"})
+    assert reason([*lines[:2], forged, *lines[2:]], zone) in {"BALANCE_WRONG", "STATEMENT_MALFORMED"}
+    for name in ("opening_minor", "closing_minor"):
+        end = json.loads(lines[-1])
+        changed = line({**end, name: str(int(end[name]) - 1)})
+        assert reason([*lines[:-1], changed], zone) == "SUMS_WRONG"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+async def test_a_flipped_bit_of_the_opening_is_found(told: Told, data: st.DataObject) -> None:
+    lines = told.lines(opened_height=OPENED)
+    place = data.draw(st.integers(0, len(lines[2]) - 2))
+    flipped = bytes([lines[2][place] ^ 1 << data.draw(st.integers(0, 7))])
+    changed = lines[2][:place] + flipped + lines[2][place + 1 :]
+    assert reason([*lines[:2], changed, *lines[3:]], told.zone)
+
+
+async def test_a_posting_of_a_kind_without_a_name_is_shown_by_its_number(told: Told) -> None:
+    """A chain may go on with kinds that who reads its statement does not know."""
+    entry = told.entries(ACCOUNT)[0]._replace(kind=77)
+    data = entry_line(entry)
+    assert b'"kind":"77"' in data
+    assert read_entry(1, json.loads(data), data)._replace(memo_hash=entry.memo_hash) == entry
+    by_number = entry_line(entry._replace(kind=1)).replace(b'"transfer"', b'"1"')
+    assert read_entry(1, json.loads(by_number), by_number).kind == 1
+    for wrong in (b'"077"', b'"0"', b'"-1"', b'"kind"', b'""', b'"99999999999"', b"77", '"٧"'.encode()):
+        changed = data.replace(b'"77"', wrong)
+        with pytest.raises(StatementInvalid):
+            read_entry(1, json.loads(changed), changed)
 
 
 async def test_a_key_with_a_scope_signs_no_statement(told: Told) -> None:
@@ -370,3 +469,90 @@ async def test_hledger_reads_it_and_has_the_same_balance(
     found = hledger(journal, "balance", "--output-format", "csv", f"assets:icn:{ACCOUNT.hex()}")
     rows = list(csv.DictReader(found.splitlines()))
     assert rows[-1] == {"account": "total", "balance": f"{closing(told, span[1])} HOUR"}
+
+
+def check(lines: Sequence[bytes], text: str, form: str) -> tuple[int, Difference | None]:
+    return find_difference(lines, io.StringIO(text, newline=""), form)
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+@pytest.mark.parametrize("span", SPANS)
+async def test_what_was_converted_is_found_equal_when_it_comes_back(
+    told: Told, form: str, span: tuple[int, int]
+) -> None:
+    inside = [one for one in told.entries(ACCOUNT) if span[0] <= one.block_time_ms < span[1]]
+    lines = told.lines(ACCOUNT, *span)
+    text = "".join(convert(lines, form))
+    assert check(lines, text, form) == (len(inside), None)
+    assert check(lines, text.replace("\n", "\r\n"), form) == (len(inside), None)
+
+
+async def test_a_csv_is_read_back_into_the_very_entries(told: Told) -> None:
+    lines = told.lines(from_ms=0, until_ms=LAST_MS)
+    money = Money("HOUR", 2)
+    rows = csv.DictReader("".join(convert(lines, "csv")).splitlines())
+    for row, entry in zip(rows, told.entries(ACCOUNT), strict=True):
+        found = read_csv_entry(row, money)
+        assert entry_line(found) == entry_line(entry)
+
+
+async def test_a_spreadsheet_may_quote_shorten_and_add_columns(told: Told) -> None:
+    lines = told.lines()
+    rows = list(csv.DictReader("".join(convert(lines, "csv")).splitlines()))
+    written = io.StringIO(newline="")
+    columns = [*reversed(rows[0]), "remark"]
+    writer = csv.DictWriter(written, columns, quoting=csv.QUOTE_ALL)
+    writer.writeheader()
+    for row in rows:
+        amount = row["amount"].rstrip("0").rstrip(".")
+        writer.writerow({**row, "amount": amount, "remark": "Bäckerei, zwei\nBrote"})
+    assert check(lines, written.getvalue(), "csv") == (len(rows), None)
+
+
+@pytest.mark.parametrize("column", CSV_COLUMNS)
+async def test_a_csv_with_another_value_names_the_entry_and_the_column(told: Told, column: str) -> None:
+    lines = told.lines()
+    rows = list(csv.DictReader("".join(convert(lines, "csv")).splitlines()))
+    for wrong in ({"time": "2026-01-01T00:00:00"}.get(column, "7"), "no", "1E5", "12.505", ""):
+        written = io.StringIO(newline="")
+        writer = csv.DictWriter(written, CSV_COLUMNS)
+        writer.writeheader()
+        writer.writerows([rows[0], {**rows[1], column: wrong}, *rows[2:]])
+        if wrong == rows[1][column]:
+            continue
+        same, found = check(lines, written.getvalue(), "csv")
+        assert (same, found) == (1, Difference(rows[1]["number"], column, wrong, rows[1][column]))
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+async def test_an_entry_that_went_came_twice_or_changed_is_named(told: Told, form: str) -> None:
+    lines = told.lines()
+    opening, *pieces = convert(lines, form)
+    numbers = [str(one.number) for one in told.entries(ACCOUNT) if FROM_MS <= one.block_time_ms < UNTIL_MS]
+    for place, number in enumerate(numbers):
+        same, found = check(lines, "".join([opening, *pieces[:place], *pieces[place + 1 :]]), form)
+        assert found is not None and (same, found.entry) == (place, number)
+        changed = pieces[place].replace(".", ".1", 1)
+        same, found = check(lines, "".join([opening, *pieces[:place], changed, *pieces[place + 1 :]]), form)
+        assert found is not None and (same, found.entry) == (place, number)
+    same, found = check(lines, "".join([opening, *pieces, pieces[-1]]), form)
+    assert found is not None and (same, found.entry, found.expected) == (len(pieces), "", "")
+    same, found = check(lines, opening, form)
+    assert found is not None and (same, found.entry, found.found) == (0, numbers[0], "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "number,time\n",
+        "\x00",
+        '"',
+        ",".join([*CSV_COLUMNS, "number"]) + "\n",
+        ",".join(CSV_COLUMNS) + '\n"' + "x" * 200_000,
+        ",".join(CSV_COLUMNS) + '\n"' + "x\n" * 200_000,
+    ],
+)
+async def test_what_is_no_csv_of_ours_is_refused(told: Told, text: str) -> None:
+    with pytest.raises(TextUnreadable):
+        check(told.lines(), text, "csv")

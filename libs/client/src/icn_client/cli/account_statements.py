@@ -16,8 +16,8 @@ from icn_client.cli.common import (
     command_group,
     identifier,
     open_identity,
-    platform_directory,
     parse_time_ms,
+    platform_directory,
     with_connection,
 )
 from icn_client.cli.files import write_new_file

@@ -19,9 +19,9 @@ from icn_client.cli.common import (
     identifier,
     open_identity,
     organization_identifier,
+    parse_time_ms,
     platform_directory,
     show_amount,
-    parse_time_ms,
     with_connection,
 )
 from icn_client.cli.output import UsageError, print_json, print_text, say, table
@@ -272,7 +272,7 @@ def balance(
     """Show what an account had at a past time or height: the balance after its newest entry until then."""
     wanted = identifier(account, "ACCOUNT", "accounts")
     if (at is None) == (at_height is None):
-        raise UsageError("give either --at TIME or --at-height N; `icn account show` tells the newest balance")
+        raise UsageError("give either --at TIME or --at-height N; `icn account show` tells what it has now")
     at_ms = None if at is None else parse_time_ms(at, "--at")
 
     async def read(connection: Connection) -> tuple[Any, Any]:
@@ -299,7 +299,7 @@ def balance(
     else:
         print_text(f"{show_amount(found.balance_minor, unit.scale)} {unit.code}")
     if not is_final:
-        say(f"icn: no block after that time is known yet, the newest is {found.executed_height}: it may change")
+        say(f"icn: block {found.executed_height} is the newest known and before that time: it may change")
 
 
 def list_accounts(

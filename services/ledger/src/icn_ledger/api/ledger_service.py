@@ -178,9 +178,7 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         if before_time_ms > QUANTITY_MAX:
             raise InvalidArgument("INSTANT_OUT_OF_RANGE", f"before_time_ms {before_time_ms} is above 2^62")
         async with self._proving:
-            proven = await get_proof(
-                namespace, identifier, request.from_epoch, self._source, before_time_ms
-            )
+            proven = await get_proof(namespace, identifier, request.from_epoch, self._source, before_time_ms)
         return service_pb2.GetProofResponse(
             namespace=int(namespace),
             identifier=identifier,

@@ -18,7 +18,9 @@ from icn_ledger.store.state import SELECT_BLOCKS, read_block
 DESCENDANTS_LOOKED_UP_MAX = 1_000
 """Headers that a certificate covers beside its block's: two under load, more only after an outage."""
 
-_POSITION = "SELECT chain.descendant_headers, horizon.provable_from, chain.snapshot_height FROM chain, horizon"
+_POSITION = (
+    "SELECT chain.descendant_headers, horizon.provable_from, chain.snapshot_height FROM chain, horizon"
+)
 
 _BEFORE = "SELECT height FROM blocks WHERE time_ms < %s ORDER BY time_ms DESC LIMIT 1"
 
@@ -31,16 +33,13 @@ SELECT_EDGES = """
 """
 
 # Of what a recovery took up, and of what is forgotten, nothing is shown.
-_EDGE = (
-    SELECT_EDGES
-    + """
+_EDGE = f"""{SELECT_EDGES}
     WHERE executed_height <= %(height)s AND executed_height >= %(snapshot_height)s AND recovery = ''
         AND epoch > coalesce(
             (SELECT max(epoch) FROM epoch_edges WHERE executed_height < %(provable_from)s), 0
         ) - %(edges)s
     ORDER BY epoch DESC LIMIT 1
-"""
-)
+"""  # noqa: S608 - of constants
 
 
 class NamedState(NamedTuple):

@@ -67,9 +67,7 @@ async def get_proof(
         FailedPrecondition: PROOF_NOT_READY: no block after genesis is final yet, or the newest final header
             names a state that is no longer kept; a later block will do, where no time was given.
     """
-    material = await source.proof_material(
-        namespace, identifier, from_epoch, EPOCH_STEPS_MAX, before_time_ms
-    )
+    material = await source.proof_material(namespace, identifier, from_epoch, EPOCH_STEPS_MAX, before_time_ms)
     if material is None and before_time_ms:
         raise FailedPrecondition("PROOF_NOT_READY", "no state before that time can be proven here")
     if material is None:
