@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pypdf import PdfReader
 
 
 @pytest.mark.xdist_group("platform")
@@ -34,7 +36,10 @@ def test_a_bookkeeper_asks_for_past_balances_and_begins_where_the_last_span_ende
         found = balance(*when)
         assert (found["balance_minor"], found["entry"], found["is_final"]) == ("300", "2", True)
     assert balance("--at-height", str(int(height) - 1))["balance_minor"] == "100"
-    assert (balance("--at", "2020-01-01")["balance_minor"], balance("--at", "2020-01-01")["entry"]) == ("0", None)
+    assert (balance("--at", "2020-01-01")["balance_minor"], balance("--at", "2020-01-01")["entry"]) == (
+        "0",
+        None,
+    )
     assert balance("--at", "2090-01-01")["is_final"] is False
     text = icn("account", "balance", bakery, "--at", "2090-01-01", *data)
     assert (text.stdout, "may change" in text.stderr) == ("10.00 EGG\n", True)
@@ -96,10 +101,34 @@ def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
         assert icn("statement", "convert", "loaves.jsonl", "--to", form).stdout.count("3.50") >= 2
     assert icn("statement", "convert", "loaves.jsonl", "--to", "pdf").returncode == 2
 
+    (tmp_path / "names.csv").write_text(f"account,name\n{farm},Höfe\n", "utf-8")
+    to_pdf = ("statement", "convert", "loaves.jsonl", "--to", "pdf", "--genesis", str(genesis))
+    printed = icn(*to_pdf, "--names", "names.csv", "--out", "loaves.pdf")
+    assert printed.returncode == 0, printed.stderr
+    text = "".join(page.extract_text() for page in PdfReader(tmp_path / "loaves.pdf").pages)
+    assert all(said in text for said in (bakery, farm, "Höfe", found["signer"], "7.50", "4.00"))
+    assert hashlib.sha256((tmp_path / "loaves.jsonl").read_bytes()).hexdigest() in text
+    assert icn(*to_pdf, "--out", "loaves.pdf").returncode == 2
+
+    (tmp_path / "loaves.csv").write_text(shown.stdout)
+    compared = icn("statement", "check-text", "loaves.csv", "--against", "loaves.jsonl")
+    assert json.loads(compared.stdout) == {"equal": True, "form": "csv", "entries": "4"}
+    (tmp_path / "loaves.csv").write_text(shown.stdout.replace(",2.50,", ",2.05,"))
+    compared = icn("statement", "check-text", "loaves.csv", "--against", "loaves.jsonl")
+    assert compared.returncode == 1
+    assert json.loads(compared.stdout) == {
+        **{"equal": False, "form": "csv", "entries": "1"},
+        **{"entry": "2", "field": "amount", "found": "2.05", "expected": "2.50"},
+    }
+
     lines = (tmp_path / "loaves.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "short.jsonl").write_bytes(b"".join(lines[:3] + lines[4:]))
     refused = icn("statement", "verify", "short.jsonl", "--genesis", str(genesis))
     assert (refused.returncode, json.loads(refused.stdout)["reason"]) == (1, "ENTRY_MISSING")
+    unprinted = icn(
+        "statement", "convert", "short.jsonl", "--to", "pdf", "--genesis", str(genesis), "--out", "no"
+    )
+    assert (unprinted.returncode, (tmp_path / "no").exists()) == (1, False)
     unknown = icn("statement", "export", "0" * 32, "--out", "none.jsonl", *data)
     assert unknown.returncode == 1
     assert not (tmp_path / "none.jsonl").exists()

@@ -3,152 +3,42 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from shutil import which
-from typing import Any
 
 import beancount.core.data
 import beancount.loader
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE, BlockHeader
+from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.ledger.v1 import transaction_pb2 as pb
-from icn_client.light.proof_file import ProofFile
 from icn_client.light.statement import (
-    Head,
     StatementInvalid,
-    Sums,
     entry_line,
-    head_line,
     line,
     read_entry,
-    signed_bytes,
     verify_statement,
 )
-from icn_client.statement_check import Difference, TextUnreadable, find_difference, read_csv_entry
-from icn_client.statement_texts import CSV_COLUMNS, FORMS, Money, convert
-from icn_crypto.state_tree import StateTree, state_key
-from icn_crypto.suites import Suite
+from icn_client.statement_texts import FORMS, convert
 from icn_machine.entries import Entry
-from icn_machine.leaves import encode_leaf
-from icn_machine.records import Namespace
 
 from libs.audit.tests.chain import Chain
-from libs.machine.tests.certificates import certificate
-from libs.machine.tests.posted import entries_of
+from libs.client.tests.unit.told import ACCOUNT, FROM_MS, LAST_MS, SPANS, UNTIL_MS, Told, grown
 from libs.machine.tests.workload import ACCOUNTS, UNIT, Workload
 from libs.machine.tests.zone import EPOCH_MS, GENESIS_TIME_MS, TestKey, Zone, make_zone, update_controller
-
-ACCOUNT = ACCOUNTS[0]
-FROM_MS = GENESIS_TIME_MS + 20_000
-UNTIL_MS = GENESIS_TIME_MS + 40_000
-LAST_MS = 253_402_300_799_999
-
-
-class Told:
-    """A chain, and statements of one account of it."""
-
-    def __init__(self, zone: Zone) -> None:
-        self.zone = zone
-        self.chain = Chain(zone)
-
-    async def grow(self) -> None:
-        for transactions in Workload(self.zone, 3).blocks(60):
-            await self.chain.add(*transactions)
-        await self.chain.add()
-
-    @property
-    def height(self) -> int:
-        """Of the state that the newest block names."""
-        return BlockHeader.FromString(self.chain.headers[-1]).executed_height
-
-    def proof(self, namespace: Namespace, identifier: bytes, height: int | None = None) -> Any:
-        """Of a leaf in that state, or in that after another height, which the block behind it names."""
-        header = self.chain.headers[-1 if height is None else height]
-        at = BlockHeader.FromString(header).executed_height
-        records = self.chain.ledger.state.records_at(at)  # type: ignore[attr-defined]
-        leaves = {
-            state_key(kind, name): encode_leaf(kind, record)
-            for kind, name, record in records
-            if record is not None
-        }
-        key = state_key(namespace, identifier)
-        made = ProofFile(
-            genesis=self.zone.genesis.hash,
-            namespace=namespace,
-            identifier=identifier,
-            value=leaves[key],
-            state_proof=StateTree(StateTree({}).update(leaves).pages).prove(key),
-            header=header,
-            descendant_headers=(),
-            finalization=certificate(self.zone, VOTE_KIND_FINALIZE, header),
-            epochs=(),
-        )
-        return json.loads(made.to_bytes())
-
-    def opening(self, height: int, account: bytes = ACCOUNT) -> bytes:
-        """The line of an opening after a height."""
-        proof = self.proof(Namespace.ACCOUNT, account, height)
-        return line({"opening_proof": proof, "headers": [self.chain.headers[height - 1].hex()]})
-
-    def entries(self, account: bytes) -> list[Entry]:
-        """All of an account, oldest first."""
-        counts: dict[bytes, int] = {}
-        return [
-            entry
-            for commit in self.chain.ledger.state.commits[: self.height + 1]  # type: ignore[attr-defined]
-            for of, entry in entries_of(commit, counts)
-            if of == account
-        ]
-
-    def lines(
-        self,
-        account: bytes = ACCOUNT,
-        from_ms: int = FROM_MS,
-        until_ms: int = UNTIL_MS,
-        entries: Sequence[Entry] | None = None,
-        *,
-        is_signed: bool = False,
-        opened_height: int = 0,
-    ) -> list[bytes]:
-        head = Head(self.zone.genesis.hash, account, from_ms, until_ms)
-        sums = Sums()
-        made = [head_line(head), line({"unit_proof": self.proof(Namespace.UNIT, UNIT)})]
-        if opened_height:
-            made.append(self.opening(opened_height, account))
-            before = [one for one in self.entries(account) if one.height <= opened_height]
-            sums.opening_minor = sums.closing_minor = before[-1].balance_minor
-        for entry in self.entries(account) if entries is None else entries:
-            if entry.height > opened_height:
-                sums.add(head, entry)
-                made.append(entry_line(entry))
-        made.append(line({"closing_proof": self.proof(Namespace.ACCOUNT, account), "headers": []}))
-        signature = None
-        if is_signed:
-            signer = self.zone.organizations[1]
-            made.append(line({"signer_proof": self.proof(Namespace.CONTROLLER, signer.principal)}))
-            signed = signed_bytes(self.zone.genesis.hash, sha256(b"".join(made)).digest())
-            signature = {
-                "key_id": signer.keys[0].key_id.hex(),
-                "suite": 1,
-                "signature": signer.keys[0].signing[Suite.ED25519].sign(signed).hex(),
-            }
-        return [*made, line({**sums.to_dict(), "signature": signature})]
 
 
 @pytest.fixture
 async def told() -> Told:
-    made = Told(make_zone())
-    await made.grow()
-    return made
+    return await grown()
 
 
 def reason(lines: Sequence[bytes], zone: Zone) -> str:
@@ -255,7 +145,9 @@ async def test_a_statement_that_begins_at_an_older_proof_says_the_same(told: Tol
     assert any(OPENED < one.height <= last for one in told.entries(ACCOUNT))
     for height in (OPENED, last, last + 1):
         lines = told.lines(is_signed=True, opened_height=height)
-        assert verify_statement(lines, told.zone.genesis) == whole
+        found = verify_statement(lines, told.zone.genesis)
+        assert found.digest == sha256(b"".join(lines)).digest()
+        assert replace(found, digest=whole.digest) == whole
         assert len(lines) < len(told.lines(is_signed=True))
         for form in FORMS:
             assert list(convert(lines, form)) == list(convert(told.lines(), form))
@@ -431,9 +323,6 @@ def closing(told: Told, until_ms: int) -> Decimal:
     )
 
 
-SPANS = ((FROM_MS, UNTIL_MS), (0, LAST_MS), (UNTIL_MS - 1, UNTIL_MS))
-
-
 @pytest.mark.parametrize("span", SPANS)
 async def test_beancount_reads_it_and_has_the_same_balance(told: Told, span: tuple[int, int]) -> None:
     text = "".join(convert(told.lines(ACCOUNT, *span), "beancount"))
@@ -469,90 +358,3 @@ async def test_hledger_reads_it_and_has_the_same_balance(
     found = hledger(journal, "balance", "--output-format", "csv", f"assets:icn:{ACCOUNT.hex()}")
     rows = list(csv.DictReader(found.splitlines()))
     assert rows[-1] == {"account": "total", "balance": f"{closing(told, span[1])} HOUR"}
-
-
-def check(lines: Sequence[bytes], text: str, form: str) -> tuple[int, Difference | None]:
-    return find_difference(lines, io.StringIO(text, newline=""), form)
-
-
-@pytest.mark.parametrize("form", sorted(FORMS))
-@pytest.mark.parametrize("span", SPANS)
-async def test_what_was_converted_is_found_equal_when_it_comes_back(
-    told: Told, form: str, span: tuple[int, int]
-) -> None:
-    inside = [one for one in told.entries(ACCOUNT) if span[0] <= one.block_time_ms < span[1]]
-    lines = told.lines(ACCOUNT, *span)
-    text = "".join(convert(lines, form))
-    assert check(lines, text, form) == (len(inside), None)
-    assert check(lines, text.replace("\n", "\r\n"), form) == (len(inside), None)
-
-
-async def test_a_csv_is_read_back_into_the_very_entries(told: Told) -> None:
-    lines = told.lines(from_ms=0, until_ms=LAST_MS)
-    money = Money("HOUR", 2)
-    rows = csv.DictReader("".join(convert(lines, "csv")).splitlines())
-    for row, entry in zip(rows, told.entries(ACCOUNT), strict=True):
-        found = read_csv_entry(row, money)
-        assert entry_line(found) == entry_line(entry)
-
-
-async def test_a_spreadsheet_may_quote_shorten_and_add_columns(told: Told) -> None:
-    lines = told.lines()
-    rows = list(csv.DictReader("".join(convert(lines, "csv")).splitlines()))
-    written = io.StringIO(newline="")
-    columns = [*reversed(rows[0]), "remark"]
-    writer = csv.DictWriter(written, columns, quoting=csv.QUOTE_ALL)
-    writer.writeheader()
-    for row in rows:
-        amount = row["amount"].rstrip("0").rstrip(".")
-        writer.writerow({**row, "amount": amount, "remark": "Bäckerei, zwei\nBrote"})
-    assert check(lines, written.getvalue(), "csv") == (len(rows), None)
-
-
-@pytest.mark.parametrize("column", CSV_COLUMNS)
-async def test_a_csv_with_another_value_names_the_entry_and_the_column(told: Told, column: str) -> None:
-    lines = told.lines()
-    rows = list(csv.DictReader("".join(convert(lines, "csv")).splitlines()))
-    for wrong in ({"time": "2026-01-01T00:00:00"}.get(column, "7"), "no", "1E5", "12.505", ""):
-        written = io.StringIO(newline="")
-        writer = csv.DictWriter(written, CSV_COLUMNS)
-        writer.writeheader()
-        writer.writerows([rows[0], {**rows[1], column: wrong}, *rows[2:]])
-        if wrong == rows[1][column]:
-            continue
-        same, found = check(lines, written.getvalue(), "csv")
-        assert (same, found) == (1, Difference(rows[1]["number"], column, wrong, rows[1][column]))
-
-
-@pytest.mark.parametrize("form", sorted(FORMS))
-async def test_an_entry_that_went_came_twice_or_changed_is_named(told: Told, form: str) -> None:
-    lines = told.lines()
-    opening, *pieces = convert(lines, form)
-    numbers = [str(one.number) for one in told.entries(ACCOUNT) if FROM_MS <= one.block_time_ms < UNTIL_MS]
-    for place, number in enumerate(numbers):
-        same, found = check(lines, "".join([opening, *pieces[:place], *pieces[place + 1 :]]), form)
-        assert found is not None and (same, found.entry) == (place, number)
-        changed = pieces[place].replace(".", ".1", 1)
-        same, found = check(lines, "".join([opening, *pieces[:place], changed, *pieces[place + 1 :]]), form)
-        assert found is not None and (same, found.entry) == (place, number)
-    same, found = check(lines, "".join([opening, *pieces, pieces[-1]]), form)
-    assert found is not None and (same, found.entry, found.expected) == (len(pieces), "", "")
-    same, found = check(lines, opening, form)
-    assert found is not None and (same, found.entry, found.found) == (0, numbers[0], "")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "number,time\n",
-        "\x00",
-        '"',
-        ",".join([*CSV_COLUMNS, "number"]) + "\n",
-        ",".join(CSV_COLUMNS) + '\n"' + "x" * 200_000,
-        ",".join(CSV_COLUMNS) + '\n"' + "x\n" * 200_000,
-    ],
-)
-async def test_what_is_no_csv_of_ours_is_refused(told: Told, text: str) -> None:
-    with pytest.raises(TextUnreadable):
-        check(told.lines(), text, "csv")

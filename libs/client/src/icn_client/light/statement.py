@@ -113,6 +113,8 @@ class AccountStatement:
     """Principal, in hex; empty where nobody signed."""
     key_id: str
     """Of the key that signed, in hex; empty where nobody did."""
+    digest: bytes
+    """SHA-256 of the whole file."""
 
 
 def head_line(head: Head) -> bytes:
@@ -389,7 +391,7 @@ class _Reading:
             )
         self.signer = ControllerLeaf.FromString(proof.value)
 
-    def finish(self, number: int, members: Mapping[str, Any]) -> AccountStatement:
+    def finish(self, number: int, members: Mapping[str, Any], data: bytes) -> AccountStatement:
         _check_members(number, members, *self.sums.to_dict(), "signature")
         if self.head is None or self.unit is None or self.closing is None:
             raise _malformed(number, "the end is out of place")
@@ -400,8 +402,18 @@ class _Reading:
         signer = self.signer.principal.hex() if self.signer else ""
         is_passed = self.newest_time_ms >= self.head.until_ms
         end_ms = self.head.until_ms if is_passed else min(self.head.until_ms, self.next_time_ms)
+        whole = self.digest.copy()
+        whole.update(data)
         return AccountStatement(
-            self.head, self.unit, self.owner, self.sums, end_ms, self.closing.height, signer, key_id
+            self.head,
+            self.unit,
+            self.owner,
+            self.sums,
+            end_ms,
+            self.closing.height,
+            signer,
+            key_id,
+            whole.digest(),
         )
 
     def _key(self, number: int, signature: Any) -> str:
@@ -457,7 +469,7 @@ def verify_statement(lines: Iterable[bytes], genesis: Genesis) -> AccountStateme
         elif "signer_proof" in members:
             reading.take_signer(number, members)
         else:
-            done = reading.finish(number, members)
+            done = reading.finish(number, members, data)
         reading.digest.update(data)
     if done is None:
         raise _malformed(0, "the file ends before the statement does")
