@@ -125,10 +125,8 @@ def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
     (tmp_path / "short.jsonl").write_bytes(b"".join(lines[:3] + lines[4:]))
     refused = icn("statement", "verify", "short.jsonl", "--genesis", str(genesis))
     assert (refused.returncode, json.loads(refused.stdout)["reason"]) == (1, "ENTRY_MISSING")
-    unprinted = icn(
-        "statement", "convert", "short.jsonl", "--to", "pdf", "--genesis", str(genesis), "--out", "no"
-    )
-    assert (unprinted.returncode, (tmp_path / "no").exists()) == (1, False)
+    unprinted = icn("statement", "convert", "short.jsonl", *to_pdf[3:], "--out", "short.pdf")
+    assert (unprinted.returncode, (tmp_path / "short.pdf").exists()) == (1, False)
     unknown = icn("statement", "export", "0" * 32, "--out", "none.jsonl", *data)
     assert unknown.returncode == 1
     assert not (tmp_path / "none.jsonl").exists()

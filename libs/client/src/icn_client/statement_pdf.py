@@ -201,7 +201,7 @@ class _Font:
         return "\n".join(lines).encode()
 
 
-class _Spooled(pydyf.Object):
+class _Spooled(pydyf.Object):  # type: ignore[misc]
     """A stream that waits on the disk."""
 
     def __init__(self, spool: IO[bytes], data: bytes) -> None:

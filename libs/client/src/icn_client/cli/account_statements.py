@@ -120,14 +120,11 @@ def export(  # noqa: PLR0917 - one parameter per option
 
 def verify(file: StatementArgument, genesis: GenesisOption) -> None:
     """Check a statement offline and print its sums. Exit 0 when it holds, 1 when not."""
-    from icn_client.light.statement import StatementInvalid, bounded_lines, verify_statement
+    from icn_client.light.statement import StatementInvalid, verify_statement
 
     zone = read_genesis(genesis)
     try:
-        with file.open("rb") as lines:
-            found = verify_statement(bounded_lines(lines), zone)
-    except OSError as error:
-        raise Refused(f"{file}: {error.strerror}", "FILE_UNREADABLE") from None
+        found = verify_statement(_lines(file), zone)
     except StatementInvalid as fault:
         print_json({"valid": False, "reason": fault.reason, "line": fault.line, "message": str(fault)})
         say(f"icn: not valid: {fault.reason}: {fault}")
@@ -225,16 +222,23 @@ def check_text(
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Iterator[bytes]]:
-    """The lines of a statement; what cannot be read is refused."""
-    from icn_client.light.statement import StatementInvalid, bounded_lines
+    """The lines of a statement; what is none is refused."""
+    from icn_client.light.statement import StatementInvalid
+
+    try:
+        yield _lines(file)
+    except StatementInvalid as fault:
+        raise Refused(f"{file}: {fault}", fault.reason) from None
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    from icn_client.light.statement import bounded_lines
 
     try:
         with file.open("rb") as lines:
-            yield bounded_lines(lines)
+            yield from bounded_lines(lines)
     except OSError as error:
         raise Refused(f"{file}: {error.strerror}", "FILE_UNREADABLE") from None
-    except StatementInvalid as fault:
-        raise Refused(f"{file}: {fault}", fault.reason) from None
 
 
 def _write_pdf(file: Path, out: Path, genesis: Path, names: dict[bytes, str]) -> None:
