@@ -60,6 +60,21 @@ async def test_pages_are_made_of_a_statement_that_holds_and_of_no_other(told: To
     assert out.read_bytes().startswith(b"%PDF-1.7\n")
 
 
+async def test_an_equal_text_is_said_to_be_equal_by_its_ending(
+    told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "told.jsonl"
+    lines = told.lines()
+    file.write_bytes(b"".join(lines))
+    for ending, form in ((".csv", "csv"), (".beancount", "beancount"), (".journal", "hledger")):
+        text = tmp_path / f"told{ending}"
+        text.write_text("".join(texts(lines, form)))
+        check_text(text, file)
+        inside = [one for one in told.entries(ACCOUNT) if FROM_MS <= one.block_time_ms < UNTIL_MS]
+        found = json.loads(capsys.readouterr().out)
+        assert found == {"equal": True, "form": form, "entries": str(len(inside))}
+
+
 async def test_a_text_that_is_no_text_and_a_statement_that_is_none_are_refused(
     told: Told, tmp_path: Path
 ) -> None:

@@ -76,7 +76,8 @@ _STORAGE = """
 """
 
 LEAVES_CHANGED_MAX = 10_000
-"""Since an epoch's edge that is proven: putting them back into the tree takes about a second."""
+"""Since an epoch's edge that is proven: putting 9,000 back into the tree of 18,000 took 0.13 CPU-seconds, and
+1.4 s with Postgres on a busy machine."""
 LeafBytes = list[tuple[Namespace, bytes, bytes]]
 """Namespace, identifier, canonical bytes; in any order."""
 
