@@ -80,6 +80,7 @@ READS: Mapping[str, Read] = {
     "consensus.v1.ConsensusService/GetFinality": Read({"height": 2**62}, "BLOCK_UNKNOWN"),
     "consensus.v1.ConsensusService/SubmitRecovery": Read({"certificate": b"none"}, "MALFORMED_RECOVERY"),
     "ledger.v1.LedgerService/GetAccount": Read({"name": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
+    "ledger.v1.LedgerService/GetBalance": Read({"name": f"accounts/{ID}", "height": 0}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/ListAccounts": Read({"owner": f"principals/{ID}"}, None),
     "ledger.v1.LedgerService/ListEntries": Read({"account": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/GetUnit": Read({"name": f"units/{ID}"}, "UNIT_UNKNOWN"),

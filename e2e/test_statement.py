@@ -3,12 +3,66 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pypdf import PdfReader
+
+
+@pytest.mark.xdist_group("platform")
+def test_a_bookkeeper_asks_for_past_balances_and_begins_where_the_last_span_ended(
+    answer: Any, icn: Any, federation: Any, tmp_path: Path
+) -> None:
+    unit = answer("unit", "create", "EGG", "--floor", "-50", "--as", "bakery")["unit"]
+    bakery = answer("account", "open", "--unit", unit, "--as", "bakery")["account"]
+    farm = answer("account", "open", "--unit", unit, "--as", "farm")["account"]
+    paid = [answer("pay", bakery, f"{n}", "--as", "farm", "--from", farm) for n in (1, 2, 3, 4)]
+    data = ("--data", str(federation.directory))
+    told = [json.loads(one) for one in icn("account", "entries", bakery, "--json", *data).stdout.splitlines()]
+    times = [int(one["block_time_ms"]) for one in reversed(told)]
+
+    def balance(*when: str) -> Any:
+        found = icn("account", "balance", bakery, *when, "--json", *data)
+        assert found.returncode == 0, found.stderr
+        return json.loads(found.stdout)
+
+    height = str(paid[1]["height"])
+    for when in (("--at-height", height), ("--at", instant(times[1])), ("--at", instant(times[2] - 1))):
+        found = balance(*when)
+        assert (found["balance_minor"], found["entry"], found["is_final"]) == ("300", "2", True)
+    assert balance("--at-height", str(int(height) - 1))["balance_minor"] == "100"
+    assert (balance("--at", "2020-01-01")["balance_minor"], balance("--at", "2020-01-01")["entry"]) == (
+        "0",
+        None,
+    )
+    assert balance("--at", "2090-01-01")["is_final"] is False
+    text = icn("account", "balance", bakery, "--at", "2090-01-01", *data)
+    assert (text.stdout, "may change" in text.stderr) == ("10.00 EGG\n", True)
+    assert icn("account", "balance", bakery, "--at-height", str(2**40), *data).returncode == 3
+    for wrong in ((), ("--at", "2026-01-01", "--at-height", "5"), ("--at", "soon")):
+        assert icn("account", "balance", bakery, *wrong, *data).returncode == 2
+
+    made = icn("statement", "export", bakery, "--from", instant(times[2]), "--out", "second.jsonl", *data)
+    assert made.returncode == 0, made.stderr
+    lines = (tmp_path / "second.jsonl").read_bytes().splitlines()
+    assert b'"opening_proof":' in lines[2]
+    assert [json.loads(one)["number"] for one in lines if b'"number":' in one][-2:] == ["3", "4"]
+    assert sum(b'"number":' in one for one in lines) < 4
+    genesis = str(federation.directory / "genesis.json")
+    checked = icn("statement", "verify", "second.jsonl", "--genesis", genesis)
+    assert checked.returncode == 0, checked.stderr
+    found = json.loads(checked.stdout)
+    assert (found["opening_minor"], found["closing_minor"], found["entries"]) == ("300", "1000", "2")
+
+
+def instant(time_ms: int) -> str:
+    """To the millisecond, as the option takes it."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 @pytest.mark.xdist_group("platform")
@@ -46,6 +100,22 @@ def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
     for form in ("beancount", "hledger"):
         assert icn("statement", "convert", "loaves.jsonl", "--to", form).stdout.count("3.50") >= 2
     assert icn("statement", "convert", "loaves.jsonl", "--to", "pdf").returncode == 2
+
+    (tmp_path / "names.csv").write_text(f"account,name\n{farm},Höfe\n", "utf-8")
+    to_pdf = ("statement", "convert", "loaves.jsonl", "--to", "pdf", "--genesis", str(genesis))
+    printed = icn(*to_pdf, "--names", "names.csv", "--out", "loaves.pdf")
+    assert printed.returncode == 0, printed.stderr
+    text = "".join(page.extract_text() for page in PdfReader(tmp_path / "loaves.pdf").pages)
+    assert all(said in text for said in (bakery, farm, "Höfe", found["signer"], "7.50", "4.00"))
+    assert hashlib.sha256((tmp_path / "loaves.jsonl").read_bytes()).hexdigest() in text
+
+    (tmp_path / "loaves.csv").write_text(shown.stdout.replace(",2.50,", ",2.05,"))
+    compared = icn("statement", "check-text", "loaves.csv", "--against", "loaves.jsonl")
+    assert compared.returncode == 1
+    assert json.loads(compared.stdout) == {
+        **{"equal": False, "form": "csv", "entries": "1"},
+        **{"entry": "2", "field": "amount", "found": "2.05", "expected": "2.50"},
+    }
 
     lines = (tmp_path / "loaves.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "short.jsonl").write_bytes(b"".join(lines[:3] + lines[4:]))

@@ -35,6 +35,8 @@ from icn.ledger.v1.service_pb2 import (
     BlockSummary,
     GetAccountRequest,
     GetAllowanceRequest,
+    GetBalanceRequest,
+    GetBalanceResponse,
     GetBlockRequest,
     GetContractRequest,
     GetContractResponse,
@@ -351,6 +353,13 @@ class Connection:
         account_found: Account = answer.account
         return account_found
 
+    async def balance(
+        self, account: bytes, *, height: int | None = None, time_ms: int | None = None
+    ) -> GetBalanceResponse:
+        """What an account had after a height, or at a time. Raises DomainError."""
+        request = GetBalanceRequest(name=f"accounts/{account.hex()}", height=height, time_ms=time_ms)
+        return await self.read(lambda stub: stub.GetBalance(request))
+
     async def unit(self, unit: bytes) -> Any:
         """A unit's leaf. Raises DomainError (UNIT_UNKNOWN)."""
         request = GetUnitRequest(name=f"units/{unit.hex()}")
@@ -431,9 +440,10 @@ class Connection:
         found: BlockSummary = answer.block
         return found
 
-    async def proof(self, name: str, from_epoch: int = 0) -> GetProofResponse:
-        """A proof of ``accounts/…`` and so on, from genesis or a later epoch. Raises DomainError."""
-        request = GetProofRequest(name=name, from_epoch=from_epoch)
+    async def proof(self, name: str, from_epoch: int = 0, before_time_ms: int = 0) -> GetProofResponse:
+        """A proof of ``accounts/…`` and so on, from genesis or a later epoch, of the newest state or of that
+        before a time. Raises DomainError."""
+        request = GetProofRequest(name=name, from_epoch=from_epoch, before_time_ms=before_time_ms)
         return await self.read(lambda stub: stub.GetProof(request))
 
     async def proof_file(self, name: str, checkpoint: Checkpoint | None = None) -> bytes:

@@ -9,24 +9,27 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from icn_machine.entries import Entry, PostingKind
+from icn_machine.entries import Entry
 
 from icn_client.light.statement import (
     Head,
     StatementInvalid,
+    kind_name,
     read_entry,
     read_head,
     read_lines,
+    read_opening,
     read_unit,
 )
 
-_CSV_COLUMNS: Final = (
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+CSV_COLUMNS: Final = (
     *("number", "time", "height", "transaction", "kind", "counter_account", "amount", "balance"),
-    *("currency", "reference", "memo_hash"),
+    *("currency", "reference", "memo_hash", "hold"),
 )
 
 
@@ -42,7 +45,7 @@ class Money(NamedTuple):
 
 
 def convert(lines: Iterable[bytes], form: str) -> Iterator[str]:
-    """The statement's span as text, piece by piece.
+    """The statement's span as text, a piece for what it opens with and one for each entry.
 
     Args:
         lines: of a statement; whether it holds is for `verify_statement`.
@@ -52,6 +55,16 @@ def convert(lines: Iterable[bytes], form: str) -> Iterator[str]:
         StatementInvalid: STATEMENT_MALFORMED.
     """
     write = FORMS[form]
+    for head, money, entry, balance_minor in read_span(lines):
+        yield write(head, money, entry, balance_minor)
+
+
+def read_span(lines: Iterable[bytes]) -> Iterator[tuple[Head, Money, Entry | None, int]]:
+    """The statement's span: first no entry and what it opens with, then each entry and the balance after it.
+
+    Raises:
+        StatementInvalid: STATEMENT_MALFORMED.
+    """
     head: Head | None = None
     money: Money | None = None
     is_whole = False
@@ -63,48 +76,50 @@ def convert(lines: Iterable[bytes], form: str) -> Iterator[str]:
         elif "unit_proof" in members:
             leaf = read_unit(number, members)
             money = Money(leaf["code"], leaf["scale"])
+        elif "opening_proof" in members:
+            balance_minor = int(read_opening(number, members)["balance_minor"])
         elif "number" in members:
             if head is None or money is None:
                 raise StatementInvalid("STATEMENT_MALFORMED", number, "an entry is out of place")
             entry = read_entry(number, members, data)
             if head.from_ms <= entry.block_time_ms < head.until_ms:
                 if not has_begun:
-                    yield write(head, money, None, balance_minor)
+                    yield head, money, None, balance_minor
                     has_begun = True
-                yield write(head, money, entry, entry.balance_minor)
+                yield head, money, entry, entry.balance_minor
             balance_minor = balance_minor if entry.block_time_ms >= head.until_ms else entry.balance_minor
         is_whole = "signature" in members
     if head is None or money is None or not is_whole:
         raise StatementInvalid("STATEMENT_MALFORMED", 0, "the file ends before the statement does")
     if not has_begun:
-        yield write(head, money, None, balance_minor)
+        yield head, money, None, balance_minor
 
 
 def _time(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def csv_row(money: Money, entry: Entry) -> tuple[str, ...]:
+    """All that a statement's line has of an entry, in the order of CSV_COLUMNS."""
+    return (
+        str(entry.number),
+        _time(entry.block_time_ms).isoformat(timespec="milliseconds"),
+        str(entry.height),
+        entry.transaction_id.hex(),
+        kind_name(entry.kind),
+        entry.counter_account.hex(),
+        money.text(entry.amount_minor),
+        money.text(entry.balance_minor),
+        money.code,
+        entry.reference.hex(),
+        entry.memo_hash.hex(),
+        entry.hold.hex(),
+    )
 
 
 def _csv(_head: Head, money: Money, entry: Entry | None, _balance_minor: int) -> str:
     written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    if entry is None:
-        writer.writerow(_CSV_COLUMNS)
-        return written.getvalue()
-    writer.writerow(
-        (
-            entry.number,
-            _time(entry.block_time_ms).isoformat(timespec="milliseconds"),
-            entry.height,
-            entry.transaction_id.hex(),
-            PostingKind(entry.kind).name.lower(),
-            entry.counter_account.hex(),
-            money.text(entry.amount_minor),
-            money.text(entry.balance_minor),
-            money.code,
-            entry.reference.hex(),
-            entry.memo_hash.hex(),
-        )
-    )
+    csv.writer(written, lineterminator="\n").writerow(CSV_COLUMNS if entry is None else csv_row(money, entry))
     return written.getvalue()
 
 
@@ -127,8 +142,8 @@ def _beancount(head: Head, money: Money, entry: Entry | None, balance_minor: int
     other = f"Equity:ICN:A{entry.counter_account.hex().upper()}"
     reference = f'  reference: "{entry.reference.hex()}"\n' if entry.reference else ""
     return (
-        f'{day} * "ICN" "{PostingKind(entry.kind).name.lower()}"\n'
-        f'  transaction: "{entry.transaction_id.hex()}"\n{reference}'
+        f'{day} * "ICN" "{kind_name(entry.kind)}"\n'
+        f'  number: {entry.number}\n  transaction: "{entry.transaction_id.hex()}"\n{reference}'
         f"  {own}  {money.text(entry.amount_minor)} {currency}\n"
         f"  {other}  {money.text(-entry.amount_minor)} {currency}\n\n"
     )
@@ -146,8 +161,8 @@ def _hledger(head: Head, money: Money, entry: Entry | None, balance_minor: int) 
         )
     reference = f", reference:{entry.reference.hex()}" if entry.reference else ""
     return (
-        f"{_time(entry.block_time_ms).date().isoformat()} {PostingKind(entry.kind).name.lower()}"
-        f"  ; transaction:{entry.transaction_id.hex()}{reference}\n"
+        f"{_time(entry.block_time_ms).date().isoformat()} {kind_name(entry.kind)}"
+        f"  ; number:{entry.number}, transaction:{entry.transaction_id.hex()}{reference}\n"
         f'    {own}  {money.text(entry.amount_minor)} "{money.code}" = {money.text(entry.balance_minor)} '
         f'"{money.code}"\n'
         f"    equity:icn:{entry.counter_account.hex()}\n\n"

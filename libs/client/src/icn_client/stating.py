@@ -10,13 +10,14 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from icn.ledger.v1.service_pb2 import Entry as ShownEntry
 from icn.ledger.v1.service_pb2 import GetBlockRequest, ListEntriesRequest
+from icn_chain.header import parse_header
 from icn_crypto.suites import Suite
-from icn_kit.errors import FailedPrecondition, Unavailable
+from icn_kit.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from icn_machine.entries import Entry, EntryChain
 
-from icn_client.light.proof_file import parse_proof_file
+from icn_client.light.proof_file import ProofFile, from_response, parse_proof_file
 from icn_client.light.statement import Head, Sums, entry_line, head_line, line, signed_bytes
-from icn_client.light.verify import verify_proof
+from icn_client.light.verify import Shown, verify_proof
 
 if TYPE_CHECKING:
     from icn_client.connection import Connection
@@ -59,10 +60,19 @@ async def write_statement(
     put(head_line(head))
     put(line({"unit_proof": await _document(connection, f"units/{shown.statement['unit']}")}))
     sums, chain, end, count = Sums(), EntryChain(connection.genesis.hash), b"", 0
+    opened_height = 0
+    document, opened = await _opening(connection, head)
+    if opened is not None and opened.height <= shown.height:
+        put(line(document))
+        opened_height, leaf = opened.height, opened.statement
+        end, count = bytes.fromhex(leaf["entries_hash"]), int(leaf["entries"])
+        sums.opening_minor = sums.closing_minor = int(leaf["balance_minor"])
     with TemporaryFile() as spool:
         # They are told newest first, and written oldest first.
         places: list[tuple[int, int]] = []
         async for told in _entries(connection, head.account):
+            if told.height <= opened_height:
+                break
             if told.height <= shown.height:
                 data = told.SerializeToString()
                 places.append((spool.tell(), len(data)))
@@ -84,11 +94,8 @@ async def write_statement(
             "ENTRIES_INCOMPLETE",
             f"{count} entries were told, the account has {shown.statement['entries']}: try again",
         )
-    between = [
-        await _header(connection, height)
-        for height in range(shown.height + 1, _height_of(connection, proof.header))
-    ]
-    put(line({"closing_proof": json.loads(closing), "headers": [one.hex() for one in between]}))
+    between = await _headers(connection, shown.height + 1, proof)
+    put(line({"closing_proof": json.loads(closing), "headers": between}))
     signature: Mapping[str, Any] | None = None
     if signer is not None:
         put(line({"signer_proof": await _document(connection, f"principals/{signer.principal.hex()}")}))
@@ -114,6 +121,26 @@ def read_told(told: ShownEntry) -> Entry:
         told.reference,
         told.hold,
     )
+
+
+async def _opening(connection: Connection, head: Head) -> tuple[Mapping[str, Any], Shown | None]:
+    """The opening's line and what it shows, of the newest state before the span that can be proven; None
+    where none can, or where nothing had happened then."""
+    if not head.from_ms:
+        return {}, None
+    try:
+        told = await connection.proof(f"accounts/{head.account.hex()}", before_time_ms=head.from_ms)
+    except (FailedPrecondition, ResourceExhausted):
+        return {}, None
+    proof = from_response(told, connection.genesis.hash, connection.genesis.validator_set)
+    shown = verify_proof(proof, connection.genesis)
+    leaf = shown.statement
+    if "entries" not in leaf or (leaf["entries"], leaf["balance_minor"]) == ("0", "0"):
+        return {}, None
+    headers = await _headers(connection, shown.height, proof)
+    if parse_header(connection.genesis.hash, bytes.fromhex(headers[0])).time_ms >= head.from_ms:
+        return {}, None  # who answered knows of no other state than the newest
+    return {"opening_proof": json.loads(proof.to_bytes()), "headers": headers}, shown
 
 
 async def _entries(connection: Connection, account: bytes) -> AsyncIterator[ShownEntry]:
@@ -145,10 +172,10 @@ async def _document(connection: Connection, name: str) -> Any:
     return json.loads(await connection.proof_file(name))
 
 
-def _height_of(connection: Connection, header: bytes) -> int:
-    from icn_chain.header import parse_header
-
-    return parse_header(connection.genesis.hash, header).height
+async def _headers(connection: Connection, first: int, proof: ProofFile) -> list[str]:
+    """From a height on, in hex, up to the one before the header of a proof."""
+    end = parse_header(connection.genesis.hash, proof.header).height
+    return [(await _header(connection, height)).hex() for height in range(first, end)]
 
 
 async def _header(connection: Connection, height: int) -> bytes:

@@ -7,131 +7,38 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from shutil import which
-from typing import Any
 
 import beancount.core.data
 import beancount.loader
 import pytest
-from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE, BlockHeader
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.ledger.v1 import transaction_pb2 as pb
-from icn_client.light.proof_file import ProofFile
 from icn_client.light.statement import (
-    Head,
     StatementInvalid,
-    Sums,
     entry_line,
-    head_line,
     line,
-    signed_bytes,
+    read_entry,
     verify_statement,
 )
 from icn_client.statement_texts import FORMS, convert
-from icn_crypto.state_tree import StateTree, state_key
-from icn_crypto.suites import Suite
 from icn_machine.entries import Entry
-from icn_machine.leaves import encode_leaf
-from icn_machine.records import Namespace
 
 from libs.audit.tests.chain import Chain
-from libs.machine.tests.certificates import certificate
-from libs.machine.tests.posted import entries_of
+from libs.client.tests.unit.told import ACCOUNT, FROM_MS, LAST_MS, SPANS, UNTIL_MS, Told, grown
 from libs.machine.tests.workload import ACCOUNTS, UNIT, Workload
 from libs.machine.tests.zone import EPOCH_MS, GENESIS_TIME_MS, TestKey, Zone, make_zone, update_controller
-
-ACCOUNT = ACCOUNTS[0]
-FROM_MS = GENESIS_TIME_MS + 20_000
-UNTIL_MS = GENESIS_TIME_MS + 40_000
-LAST_MS = 253_402_300_799_999
-
-
-class Told:
-    """A chain, and statements of one account of it."""
-
-    def __init__(self, zone: Zone) -> None:
-        self.zone = zone
-        self.chain = Chain(zone)
-
-    async def grow(self) -> None:
-        for transactions in Workload(self.zone, 3).blocks(60):
-            await self.chain.add(*transactions)
-        await self.chain.add()
-
-    @property
-    def height(self) -> int:
-        """Of the state that the newest block names."""
-        return BlockHeader.FromString(self.chain.headers[-1]).executed_height
-
-    def proof(self, namespace: Namespace, identifier: bytes) -> Any:
-        """Of a leaf in that state."""
-        records = self.chain.ledger.state.records_at(self.height)  # type: ignore[attr-defined]
-        leaves = {
-            state_key(kind, name): encode_leaf(kind, record)
-            for kind, name, record in records
-            if record is not None
-        }
-        key = state_key(namespace, identifier)
-        header = self.chain.headers[-1]
-        made = ProofFile(
-            genesis=self.zone.genesis.hash,
-            namespace=namespace,
-            identifier=identifier,
-            value=leaves[key],
-            state_proof=StateTree(StateTree({}).update(leaves).pages).prove(key),
-            header=header,
-            descendant_headers=(),
-            finalization=certificate(self.zone, VOTE_KIND_FINALIZE, header),
-            epochs=(),
-        )
-        return json.loads(made.to_bytes())
-
-    def entries(self, account: bytes) -> list[Entry]:
-        """All of an account, oldest first."""
-        counts: dict[bytes, int] = {}
-        return [
-            entry
-            for commit in self.chain.ledger.state.commits[: self.height + 1]  # type: ignore[attr-defined]
-            for of, entry in entries_of(commit, counts)
-            if of == account
-        ]
-
-    def lines(
-        self,
-        account: bytes = ACCOUNT,
-        from_ms: int = FROM_MS,
-        until_ms: int = UNTIL_MS,
-        entries: Sequence[Entry] | None = None,
-        *,
-        is_signed: bool = False,
-    ) -> list[bytes]:
-        head = Head(self.zone.genesis.hash, account, from_ms, until_ms)
-        sums = Sums()
-        made = [head_line(head), line({"unit_proof": self.proof(Namespace.UNIT, UNIT)})]
-        for entry in self.entries(account) if entries is None else entries:
-            sums.add(head, entry)
-            made.append(entry_line(entry))
-        made.append(line({"closing_proof": self.proof(Namespace.ACCOUNT, account), "headers": []}))
-        signature = None
-        if is_signed:
-            signer = self.zone.organizations[1]
-            made.append(line({"signer_proof": self.proof(Namespace.CONTROLLER, signer.principal)}))
-            signed = signed_bytes(self.zone.genesis.hash, sha256(b"".join(made)).digest())
-            signature = {
-                "key_id": signer.keys[0].key_id.hex(),
-                "suite": 1,
-                "signature": signer.keys[0].signing[Suite.ED25519].sign(signed).hex(),
-            }
-        return [*made, line({**sums.to_dict(), "signature": signature})]
 
 
 @pytest.fixture
 async def told() -> Told:
-    made = Told(make_zone())
-    await made.grow()
-    return made
+    return await grown()
 
 
 def reason(lines: Sequence[bytes], zone: Zone) -> str:
@@ -226,6 +133,90 @@ async def test_an_entry_has_one_form_only(told: Told, change: Callable[[bytes], 
     changed = change(lines[place])
     assert changed != lines[place]
     assert reason([*lines[:place], changed, *lines[place + 1 :]], told.zone) == "STATEMENT_MALFORMED"
+
+
+OPENED = 5
+"""Height of an opening that has entries before and behind it, both before the span."""
+
+
+async def test_a_statement_that_begins_at_an_older_proof_says_the_same(told: Told) -> None:
+    whole = verify_statement(told.lines(is_signed=True), told.zone.genesis)
+    last = max(one.height for one in told.entries(ACCOUNT) if one.block_time_ms < FROM_MS)
+    assert any(OPENED < one.height <= last for one in told.entries(ACCOUNT))
+    for height in (OPENED, last, last + 1):
+        lines = told.lines(is_signed=True, opened_height=height)
+        found = verify_statement(lines, told.zone.genesis)
+        assert found.digest == sha256(b"".join(lines)).digest()
+        assert replace(found, digest=whole.digest) == whole
+        assert len(lines) < len(told.lines(is_signed=True))
+        for form in FORMS:
+            assert list(convert(lines, form)) == list(convert(told.lines(), form))
+
+
+async def test_an_opening_lies_before_the_span_to_the_millisecond(told: Told) -> None:
+    time_ms = BlockHeader.FromString(told.chain.headers[OPENED - 1]).time_ms
+    assert verify_statement(told.lines(from_ms=time_ms + 1, opened_height=OPENED), told.zone.genesis)
+    assert reason(told.lines(from_ms=time_ms, opened_height=OPENED), told.zone) == "OPENING_LATE"
+
+
+async def test_an_opening_that_is_newer_than_the_closing_is_refused(told: Told) -> None:
+    """Though it may have the same entries, it would show a span that the closing does not reach."""
+    early = told.lines(from_ms=LAST_MS - 1, until_ms=LAST_MS)
+    newest = told.height
+    for _ in range(3):
+        await told.chain.add()
+    opened = [*early[:2], told.opening(newest + 2), *early[-2:]]
+    assert told.entries(ACCOUNT)[-1].height <= newest
+    assert reason(opened, told.zone) == "OPENING_LATE"
+
+
+async def test_whatever_is_changed_behind_an_opening_is_found(told: Told) -> None:
+    zone, lines = told.zone, told.lines(opened_height=OPENED)
+    opening, entries = json.loads(lines[2]), lines[3:-2]
+    assert reason([*lines[:3], *lines[4:]], zone) == "ENTRY_MISSING"
+    assert reason([*lines[:-3], *lines[-2:]], zone) == "ENTRIES_INCOMPLETE"
+    assert reason([*lines[:2], *lines[3:]], zone) == "ENTRY_MISSING"
+    assert reason([*lines[:2], told.opening(OPENED - 2), *lines[3:]], zone) == "ENTRY_MISSING"
+    other = told.opening(OPENED, ACCOUNTS[1])
+    assert reason([*lines[:2], other, *lines[3:]], zone) == "OTHER_ACCOUNT"
+    for headers in ([], [told.chain.headers[OPENED].hex()], told.chain.headers[OPENED - 2 : OPENED]):
+        shown = [one if isinstance(one, str) else one.hex() for one in headers]
+        moved = line({**opening, "headers": shown})
+        assert reason([*lines[:2], moved, *lines[3:]], zone) == "HEADER_CHAIN_INVALID"
+    for place in (0, 1, 4, len(lines) - 1, len(lines)):  # twice, and where it does not belong
+        found = reason([*lines[:place], lines[2], *lines[place:]], zone)
+        assert found == "STATEMENT_MALFORMED"
+    first = json.loads(entries[0])
+    forged = line({**first, "block_time_ms": "0", "number": "1"})
+    assert reason([*lines[:2], forged, *lines[2:]], zone) in {"BALANCE_WRONG", "STATEMENT_MALFORMED"}
+    for name in ("opening_minor", "closing_minor"):
+        end = json.loads(lines[-1])
+        changed = line({**end, name: str(int(end[name]) - 1)})
+        assert reason([*lines[:-1], changed], zone) == "SUMS_WRONG"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+async def test_a_flipped_bit_of_the_opening_is_found(told: Told, data: st.DataObject) -> None:
+    lines = told.lines(opened_height=OPENED)
+    place = data.draw(st.integers(0, len(lines[2]) - 2))
+    flipped = bytes([lines[2][place] ^ 1 << data.draw(st.integers(0, 7))])
+    changed = lines[2][:place] + flipped + lines[2][place + 1 :]
+    assert reason([*lines[:2], changed, *lines[3:]], told.zone)
+
+
+async def test_a_posting_of_a_kind_without_a_name_is_shown_by_its_number(told: Told) -> None:
+    """A chain may go on with kinds that who reads its statement does not know."""
+    entry = told.entries(ACCOUNT)[0]._replace(kind=77)
+    data = entry_line(entry)
+    assert b'"kind":"77"' in data
+    assert read_entry(1, json.loads(data), data)._replace(memo_hash=entry.memo_hash) == entry
+    by_number = entry_line(entry._replace(kind=1)).replace(b'"transfer"', b'"1"')
+    assert read_entry(1, json.loads(by_number), by_number).kind == 1
+    for wrong in (b'"077"', b'"0"', b'"-1"', b'"kind"', b'""', b'"99999999999"', b"77", '"٧"'.encode()):
+        changed = data.replace(b'"77"', wrong)
+        with pytest.raises(StatementInvalid):
+            read_entry(1, json.loads(changed), changed)
 
 
 async def test_a_key_with_a_scope_signs_no_statement(told: Told) -> None:
@@ -330,9 +321,6 @@ def closing(told: Told, until_ms: int) -> Decimal:
         Decimal([one for one in told.entries(ACCOUNT) if one.block_time_ms < until_ms][-1].balance_minor)
         / 100
     )
-
-
-SPANS = ((FROM_MS, UNTIL_MS), (0, LAST_MS), (UNTIL_MS - 1, UNTIL_MS))
 
 
 @pytest.mark.parametrize("span", SPANS)

@@ -111,6 +111,38 @@ async def test_records_are_read_by_name(running: Running) -> None:
     assert (hold.remaining_minor, hold.expire_time_ms) == (5, expiry)
 
 
+async def test_a_past_balance_is_that_after_the_newest_entry_until_then(running: Running) -> None:
+    await running.fill()
+    genesis = running.zone.genesis
+
+    async def balance(**at: int) -> tuple[int, int, int]:
+        found = await running.ledger.GetBalance(pb.GetBalanceRequest(name=f"accounts/{ANA.hex()}", **at))
+        assert (found.executed_height, found.executed_time_ms) == (6, genesis.time_ms + 6_000)
+        return found.balance_minor, found.entry.number if found.HasField("entry") else 0, found.height
+
+    after = [(0, 0), (0, 0), (-1, 1), (-3, 2), (-6, 3), (-10, 4), (-15, 5)]
+    for height, (balance_minor, number) in enumerate(after):
+        assert await balance(height=height) == (balance_minor, number, height)
+        time_ms = genesis.time_ms + 1_000 * height
+        assert await balance(time_ms=time_ms) == (balance_minor, number, height)
+        assert await balance(time_ms=time_ms + 999) == (balance_minor, number, height)
+        assert await balance(time_ms=time_ms - 1) == (*after[max(height - 1, 0)], max(height - 1, 0))
+    assert await balance(time_ms=0) == (0, 0, 0)
+    assert await balance(time_ms=2**62) == (-15, 5, 6)
+    call = running.ledger.GetBalance(pb.GetBalanceRequest(name=f"accounts/{ANA.hex()}", height=7))
+    assert await refuse(call, grpc.StatusCode.UNAVAILABLE) == "STATE_BEHIND"
+
+
+async def test_of_several_entries_of_one_block_the_last_is_the_balance(running: Running) -> None:
+    await running.fill()
+    shop = running.zone.organizations[0]
+    await running.execute(
+        *[running.zone.transaction(shop, transfer(ANA, BEN, amount)) for amount in (7, 20, 1)]
+    )
+    found = await running.ledger.GetBalance(pb.GetBalanceRequest(name=f"accounts/{ANA.hex()}", height=7))
+    assert (found.balance_minor, found.entry.number) == (-43, 8)
+
+
 async def test_a_recovery_is_read_by_its_principal_and_proven_until_it_ends(running: Running) -> None:
     zone = running.zone
     shop = zone.organizations[0]
@@ -140,6 +172,7 @@ async def test_a_recovery_is_read_by_its_principal_and_proven_until_it_ends(runn
 ABSENT = [
     ("GetAccount", pb.GetAccountRequest(name=f"accounts/{HEX}"), "ACCOUNT_UNKNOWN"),
     ("ListEntries", pb.ListEntriesRequest(account=f"accounts/{HEX}"), "ACCOUNT_UNKNOWN"),
+    ("GetBalance", pb.GetBalanceRequest(name=f"accounts/{HEX}", height=0), "ACCOUNT_UNKNOWN"),
     ("GetUnit", pb.GetUnitRequest(name=f"units/{HEX}"), "UNIT_UNKNOWN"),
     ("GetController", pb.GetControllerRequest(name=f"principals/{HEX}"), "CONTROLLER_UNKNOWN"),
     ("GetHold", pb.GetHoldRequest(name=f"holds/{HEX}"), "HOLD_UNKNOWN"),
@@ -173,6 +206,7 @@ async def test_a_wrong_name_is_an_invalid_argument_everywhere(running: Running) 
     for name in BAD_NAMES:
         calls = [
             ledger.GetAccount(pb.GetAccountRequest(name=name)),
+            ledger.GetBalance(pb.GetBalanceRequest(name=name, height=0)),
             ledger.GetUnit(pb.GetUnitRequest(name=name)),
             ledger.GetController(pb.GetControllerRequest(name=name)),
             ledger.GetHold(pb.GetHoldRequest(name=name)),
@@ -199,6 +233,14 @@ WRONG_PAGES = [
     ("ListBlocks", pb.ListBlocksRequest(page_size=201), "PAGE_SIZE_OUT_OF_RANGE"),
     ("ListBlocks", pb.ListBlocksRequest(page_token="0"), "INVALID_PAGE_TOKEN"),
     ("GetProof", pb.GetProofRequest(name=f"accounts/{HEX}", from_epoch=2**64 - 1), "EPOCH_OUT_OF_RANGE"),
+    (
+        "GetProof",
+        pb.GetProofRequest(name=f"accounts/{HEX}", before_time_ms=2**62 + 1),
+        "INSTANT_OUT_OF_RANGE",
+    ),
+    ("GetBalance", pb.GetBalanceRequest(name=f"accounts/{HEX}"), "INSTANT_MISSING"),
+    ("GetBalance", pb.GetBalanceRequest(name=f"accounts/{HEX}", height=2**62 + 1), "INSTANT_OUT_OF_RANGE"),
+    ("GetBalance", pb.GetBalanceRequest(name=f"accounts/{HEX}", time_ms=2**64 - 1), "INSTANT_OUT_OF_RANGE"),
 ]
 
 

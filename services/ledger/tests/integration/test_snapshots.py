@@ -230,9 +230,13 @@ async def test_what_lies_before_the_snapshot_is_refused_and_not_answered_as_if_i
         await ledger.GetBlock(pb.GetBlockRequest(name="blocks/3"))
     assert f"from height {height + 1} on" in str(refusal.value.details())
     old = source.ledger.executed[5].outcomes
+    of_account = f"accounts/{ACCOUNTS[0].hex()}"
+    account = source.state.records_at(height).accounts[ACCOUNTS[0]]  # type: ignore[union-attr]
     calls: list[Callable[[], Awaitable[Any]]] = [
         lambda: ledger.GetBlock(pb.GetBlockRequest(name=f"blocks/{height}")),
         lambda: ledger.ListBlocks(pb.ListBlocksRequest()),
+        lambda: ledger.GetBalance(pb.GetBalanceRequest(name=of_account, height=height - 1)),
+        lambda: ledger.GetBalance(pb.GetBalanceRequest(name=of_account, time_ms=info.state.time_ms - 1)),
         lambda: ledger.ListEntries(pb.ListEntriesRequest()),
         lambda: ledger.ListEntries(pb.ListEntriesRequest(account=f"accounts/{ACCOUNTS[0].hex()}")),
         lambda: ledger.GetTransaction(pb.GetTransactionRequest(name=f"transactions/{old[0][0].hex()}")),
@@ -260,7 +264,10 @@ async def test_what_lies_before_the_snapshot_is_refused_and_not_answered_as_if_i
         finalization=block.finalization,
         parent_certificate=block.parent_certificate,
     )
+    at_snapshot = pb.GetBalanceRequest(name=of_account, height=height)
+    assert (await ledger.GetBalance(at_snapshot)).balance_minor == account.balance_minor
     await running.application.ExecuteBlock(request)
+    assert (await ledger.GetBalance(at_snapshot)).balance_minor == account.balance_minor
     page = await ledger.ListBlocks(pb.ListBlocksRequest())
     assert [one.height for one in page.blocks] == [height + 1]
     assert (

@@ -186,6 +186,7 @@ PLANS = {
     "_UNITS": {"namespace": 2, "after": b"", "count": 51},
     "_ENTRIES": {"height": 2**62, "index": 0, "count": 51},
     "_ENTRIES_OF_ACCOUNT": {"account": ANA, "height": 2**62, "index": 0, "count": 51},
+    "_BALANCE": {"namespace": 3, "account": ANA, "height": None, "time_ms": 2**62},
     "_LEAF": {"namespace": 3, "identifier": ANA},
     "_TRANSACTION": {"ids": ByteaArray([bytes(32)]), "id_heads": BigintArray([0])},
 }

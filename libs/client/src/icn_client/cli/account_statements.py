@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -16,20 +18,27 @@ from icn_client.cli.common import (
     command_group,
     identifier,
     open_identity,
+    parse_time_ms,
     platform_directory,
     with_connection,
 )
-from icn_client.cli.files import write_new_file
-from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, say
+from icn_client.cli.files import read_file, write_new_file
+from icn_client.cli.output import EXIT_REFUSED, Progress, Refused, UsageError, print_json, say
 from icn_client.cli.proofs import GenesisOption, read_genesis
 
-FORM_NAMES = ("csv", "beancount", "hledger")
+TEXT_FORMS = ("csv", "beancount", "hledger")
+PDF = "pdf"
+FORMS_BY_ENDING = {**{f".{form}": form for form in TEXT_FORMS}, ".journal": "hledger"}
+SHOWN_CHARACTERS_MAX = 200
+NAMES_BYTES_MAX = 16 * 1024 * 1024
+"""Some 200,000 accounts with their names."""
 
 _EXAMPLES = """\b
 Examples:
   icn statement export ACCOUNT --from 2026-01-01 --until 2026-04-01 --out quarter.jsonl --as bakery
   icn statement verify quarter.jsonl --genesis genesis.json
   icn statement convert quarter.jsonl --to csv > quarter.csv
+  icn statement check-text quarter.csv --against quarter.jsonl
 """
 _EXPORT_EXAMPLES = """\b
 Examples:
@@ -44,6 +53,12 @@ _CONVERT_EXAMPLES = """\b
 Examples:
   icn statement convert quarter.jsonl --to csv > quarter.csv
   icn statement convert quarter.jsonl --to beancount > quarter.beancount
+  icn statement convert quarter.jsonl --to pdf --out quarter.pdf --genesis genesis.json --names names.csv
+"""
+_CHECK_EXAMPLES = """\b
+Examples:
+  icn statement check-text quarter.csv --against quarter.jsonl
+  icn statement check-text books.txt --form hledger --against quarter.jsonl
 """
 StatementArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="As `icn statement export` writes it.", readable=False)
@@ -56,6 +71,7 @@ def register(app: typer.Typer) -> None:
     group.command("export", epilog=_EXPORT_EXAMPLES)(export)
     group.command("verify", epilog=_VERIFY_EXAMPLES)(verify)
     group.command("convert", epilog=_CONVERT_EXAMPLES)(convert)
+    group.command("check-text", epilog=_CHECK_EXAMPLES)(check_text)
     app.add_typer(group, name="statement")
 
 
@@ -79,8 +95,8 @@ def export(  # noqa: PLR0917 - one parameter per option
     from icn_client.stating import write_statement
 
     wanted = identifier(account, "ACCOUNT", "accounts")
-    from_ms = 0 if begin is None else _time_ms(begin, "--from")
-    until_ms = time.time_ns() // 1_000_000 if until is None else _time_ms(until, "--until")
+    from_ms = 0 if begin is None else parse_time_ms(begin, "--from")
+    until_ms = time.time_ns() // 1_000_000 if until is None else parse_time_ms(until, "--until")
     if from_ms >= until_ms:
         raise UsageError("--from: not before --until")
     directory = platform_directory(data)
@@ -104,14 +120,11 @@ def export(  # noqa: PLR0917 - one parameter per option
 
 def verify(file: StatementArgument, genesis: GenesisOption) -> None:
     """Check a statement offline and print its sums. Exit 0 when it holds, 1 when not."""
-    from icn_client.light.statement import StatementInvalid, bounded_lines, verify_statement
+    from icn_client.light.statement import StatementInvalid, verify_statement
 
     zone = read_genesis(genesis)
     try:
-        with file.open("rb") as lines:
-            found = verify_statement(bounded_lines(lines), zone)
-    except OSError as error:
-        raise Refused(f"{file}: {error.strerror}", "FILE_UNREADABLE") from None
+        found = verify_statement(_lines(file), zone)
     except StatementInvalid as fault:
         print_json({"valid": False, "reason": fault.reason, "line": fault.line, "message": str(fault)})
         say(f"icn: not valid: {fault.reason}: {fault}")
@@ -139,32 +152,130 @@ def verify(file: StatementArgument, genesis: GenesisOption) -> None:
 
 def convert(
     file: StatementArgument,
-    to: Annotated[str, typer.Option("--to", metavar="FORM", help="csv, beancount or hledger.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORM", help="csv, beancount, hledger or pdf.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.pdf", help="Where to write a PDF.", readable=False)
+    ] = None,
+    genesis: Annotated[
+        Path | None,
+        typer.Option("--genesis", metavar="GENESIS", help="The zone's genesis, for a PDF.", readable=False),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option("--names", metavar="CSV", help="account,name: beside ids in a PDF.", readable=False),
+    ] = None,
 ) -> None:
-    """Print a statement's span in another form. It is not checked: see `icn statement verify`."""
-    from icn_client.light.statement import StatementInvalid, bounded_lines
+    """Print a statement's span in another form, or write its pages. Only a PDF is made of what was checked:
+    for the others see `icn statement verify`.
+    """
     from icn_client.statement_texts import convert as texts
 
-    if to not in FORM_NAMES:
-        raise UsageError(f"--to: {to[:40]!r} is none of {', '.join(FORM_NAMES)}")
+    if to == PDF:
+        if out is None or genesis is None:
+            raise UsageError("--to pdf: give --out FILE.pdf and --genesis GENESIS")
+        _write_pdf(file, out, genesis, {} if names is None else _read_names(names))
+        return
+    if to not in TEXT_FORMS:
+        raise UsageError(f"--to: {to[:40]!r} is none of {', '.join(TEXT_FORMS)}, {PDF}")
+    if (out, genesis, names) != (None, None, None):
+        raise UsageError("--out, --genesis and --names are for --to pdf")
+    with _opened(file) as lines:
+        for text in texts(lines, to):
+            sys.stdout.write(text)
+
+
+def check_text(
+    text: Annotated[Path, typer.Argument(metavar="TEXT", help="As `convert` printed it.", readable=False)],
+    against: Annotated[
+        Path, typer.Option("--against", metavar="FILE", help="The statement it was made of.", readable=False)
+    ],
+    form: Annotated[
+        str | None,
+        typer.Option("--form", metavar="FORM", help="csv, beancount or hledger; by default by its ending."),
+    ] = None,
+) -> None:
+    """Say whether a text still has the entries of a statement's span, or where it first differs. Exit 0 when
+    they are equal, 1 when not. The statement is not checked: see `icn statement verify`.
+    """
+    from icn_client.statement_check import TextUnreadable, find_difference
+
+    named = form or FORMS_BY_ENDING.get(text.suffix.lower(), "")
+    if named not in TEXT_FORMS:
+        raise UsageError(f"--form: {named[:40]!r} is none of {', '.join(TEXT_FORMS)}")
     try:
-        with file.open("rb") as lines:
-            for text in texts(bounded_lines(lines), to):
-                sys.stdout.write(text)
+        with _opened(against) as lines, text.open(encoding="utf-8-sig", newline="") as told:
+            same, found = find_difference(lines, told, named)
     except OSError as error:
-        raise Refused(f"{file}: {error.strerror}", "FILE_UNREADABLE") from None
+        raise Refused(f"{text}: {error.strerror}", "FILE_UNREADABLE") from None
+    except TextUnreadable as error:
+        raise Refused(f"{text}: {error}", "TEXT_UNREADABLE") from None
+    answer = {"equal": found is None, "form": named, "entries": str(same)}
+    if found is None:
+        print_json(answer)
+        say(f"icn: {same} entries, as in the statement")
+        return
+    print_json({**answer, **{name: value[:SHOWN_CHARACTERS_MAX] for name, value in found._asdict().items()}})
+    of = f"entry {found.entry}" if found.entry else "the statement has none there"
+    say(f"icn: after {same} equal entries: {of}, {found.field}")
+    raise SystemExit(EXIT_REFUSED)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Iterator[bytes]]:
+    """The lines of a statement; what is none is refused."""
+    from icn_client.light.statement import StatementInvalid
+
+    try:
+        yield _lines(file)
     except StatementInvalid as fault:
         raise Refused(f"{file}: {fault}", fault.reason) from None
 
 
-def _time_ms(text: str, option: str) -> int:
+def _lines(file: Path) -> Iterator[bytes]:
+    from icn_client.light.statement import bounded_lines
+
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option}: {text[:40]!r} is no day or time, such as 2026-04-01") from None
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=UTC)
-    milliseconds = int(found.timestamp() * 1000)
-    if milliseconds < 0:
-        raise UsageError(f"{option}: before 1970")
-    return milliseconds
+        with file.open("rb") as lines:
+            yield from bounded_lines(lines)
+    except OSError as error:
+        raise Refused(f"{file}: {error.strerror}", "FILE_UNREADABLE") from None
+
+
+def _write_pdf(file: Path, out: Path, genesis: Path, names: dict[bytes, str]) -> None:
+    from icn_client.light.statement import verify_statement
+    from icn_client.statement_pdf import write_pdf
+
+    zone = read_genesis(genesis)
+    with _opened(file) as lines:
+        found = verify_statement(lines, zone)
+
+    def write(to: IO[bytes], shown: Progress) -> None:
+        with _opened(file) as lines:
+            write_pdf(lines, found, names, to, shown.update)
+
+    write_new_file(out, write, "entries")
+    say(f"icn: {out}: {found.sums.entries} entries of a statement that holds")
+
+
+def _read_names(path: Path) -> dict[bytes, str]:
+    """Names by account, of a CSV with the columns account and name."""
+    import csv
+    import io
+
+    try:
+        text = read_file(path, NAMES_BYTES_MAX).decode("utf-8-sig")
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        if not {"account", "name"} <= set(rows.fieldnames or ()):
+            raise Refused(f"{path}: line 1: the columns must be account,name", "NAMES_INVALID")
+        found: dict[bytes, str] = {}
+        for row in rows:
+            try:
+                account = identifier(row["account"] or "", "account", "accounts")
+            except UsageError as error:
+                raise Refused(f"{path}: line {rows.line_num}: {error}", "NAMES_INVALID") from None
+            found[account] = row["name"] or ""
+        return found
+    except UnicodeDecodeError:
+        raise Refused(f"{path}: not UTF-8", "NAMES_INVALID") from None
+    except csv.Error as error:
+        raise Refused(f"{path}: line {rows.line_num}: {error}", "NAMES_INVALID") from None

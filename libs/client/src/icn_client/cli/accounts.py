@@ -19,11 +19,12 @@ from icn_client.cli.common import (
     identifier,
     open_identity,
     organization_identifier,
+    parse_time_ms,
     platform_directory,
     show_amount,
     with_connection,
 )
-from icn_client.cli.output import UsageError, print_json, print_text, table
+from icn_client.cli.output import UsageError, print_json, print_text, say, table
 from icn_client.cli.signing import (
     DELAY_DEFAULT,
     NO_GUARDIAN,
@@ -44,6 +45,7 @@ ENTRIES_DEFAULT = 20
 ENTRIES_MAX = 500
 MEMO_SALT_BYTES = 16
 REFERENCE_BYTES_MAX = 32
+HEIGHT_MAX = 2**62
 
 _EXAMPLES = """\b
 Examples:
@@ -80,6 +82,12 @@ Examples:
   icn account list
   icn account list --owner PRINCIPAL --json
 """
+_BALANCE_EXAMPLES = """\b
+Examples:
+  icn account balance ACCOUNT --at 2026-04-01
+  icn account balance ACCOUNT --at 2026-03-31T23:59:59.999+02:00 --json
+  icn account balance ACCOUNT --at-height 1200
+"""
 _ENTRIES_EXAMPLES = """\b
 Examples:
   icn account entries ACCOUNT
@@ -111,6 +119,7 @@ def register(app: typer.Typer) -> None:
     accounts.command("release", epilog=_RELEASE_EXAMPLES)(release)
     accounts.command("open", epilog=_OPEN_EXAMPLES)(open_account)
     accounts.command("show", epilog=_SHOW_EXAMPLES)(show)
+    accounts.command("balance", epilog=_BALANCE_EXAMPLES)(balance)
     accounts.command("list", epilog=_LIST_EXAMPLES)(list_accounts)
     accounts.command("entries", epilog=_ENTRIES_EXAMPLES)(entries)
     app.add_typer(accounts, name="account")
@@ -249,6 +258,50 @@ def show(
     print_text(f"height   {found.height}")
 
 
+def balance(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Id of the account.")],
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="A day's beginning or a time (UTC).")
+    ] = None,
+    at_height: Annotated[
+        int | None, typer.Option("--at-height", metavar="N", min=0, max=HEIGHT_MAX, help="After block N.")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what an account had at a past time or height: the balance after its newest entry until then."""
+    wanted = identifier(account, "ACCOUNT", "accounts")
+    if (at is None) == (at_height is None):
+        raise UsageError("give either --at TIME or --at-height N; `icn account show` tells what it has now")
+    at_ms = None if at is None else parse_time_ms(at, "--at")
+
+    async def read(connection: Connection) -> tuple[Any, Any]:
+        leaf = (await connection.account(wanted)).leaf
+        unit = await connection.unit(leaf.unit)
+        return unit, await connection.balance(wanted, height=at_height, time_ms=at_ms)
+
+    unit, found = with_connection(platform_directory(data), read)
+    is_final = at_ms is None or at_ms <= found.executed_time_ms
+    entry = found.entry if found.HasField("entry") else None
+    if as_json:
+        print_json(
+            {
+                "account": wanted.hex(),
+                "code": unit.code,
+                "scale": unit.scale,
+                "balance_minor": str(found.balance_minor),
+                "height": found.height,
+                "entry": None if entry is None else str(entry.number),
+                "entry_time_ms": None if entry is None else str(entry.block_time_ms),
+                "is_final": is_final,
+            }
+        )
+    else:
+        print_text(f"{show_amount(found.balance_minor, unit.scale)} {unit.code}")
+    if not is_final:
+        say(f"icn: block {found.executed_height} is the newest known and before that time: it may change")
+
+
 def list_accounts(
     owner: Annotated[
         str | None, typer.Option("--owner", metavar="PRINCIPAL", help="Only those of one principal.")
@@ -293,6 +346,8 @@ def entries(
     as_json: JsonOption = False,
 ) -> None:
     """Show an account's entries, newest first; with --json one object per line."""
+    from icn_client.light.statement import kind_name
+
     wanted = identifier(account, "ACCOUNT", "accounts")
 
     async def read(connection: Connection) -> tuple[Any, Any]:
@@ -314,7 +369,7 @@ def entries(
                     "memo_hash": entry.memo_hash.hex(),
                     "block_time_ms": str(entry.block_time_ms),
                     "number": str(entry.number),
-                    "kind": _posting_kind(entry),
+                    "kind": kind_name(entry.posting.kind),
                     "reference": entry.reference.hex(),
                     "hold": entry.hold.hex(),
                 }
@@ -326,7 +381,7 @@ def entries(
             (
                 str(entry.number),
                 str(entry.height),
-                _posting_kind(entry),
+                kind_name(entry.posting.kind),
                 show_amount(entry.posting.amount_minor, unit.scale),
                 show_amount(entry.posting.balance_minor, unit.scale),
                 entry.posting.counter_account.hex(),
@@ -456,12 +511,6 @@ def pay(  # noqa: PLR0917 - one parameter per option
         shown["memo_salt"] = salt.hex()
     text = f"paid {show_amount(-posting.amount_minor, unit.scale)} {unit.code}, balance now "
     print_done(outcome, as_json, shown, text + show_amount(posting.balance_minor, unit.scale))
-
-
-def _posting_kind(entry: Any) -> str:
-    from icn.ledger.v1.state_pb2 import PostingKind
-
-    return PostingKind.Name(entry.posting.kind).removeprefix("POSTING_KIND_").lower()
 
 
 def _reference(text: str) -> bytes:

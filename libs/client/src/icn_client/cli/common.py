@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -27,6 +27,7 @@ _AMOUNT: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 
 _DURATION: Final = re.compile(r"([0-9]{1,10})([dhms])")
 _UNITS_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 DURATION_MS_MAX: Final = 366 * 86_400_000
 
 DataOption = Annotated[
@@ -243,3 +244,17 @@ def show_time(time_ms: int) -> str:
 def show_amount(minor: int, scale: int) -> str:
     """Minor units as people write them."""
     return f"{Decimal(minor).scaleb(-scale):,.{scale}f}"
+
+
+def parse_time_ms(text: str, option: str) -> int:
+    """Unix milliseconds of a day or a time, UTC where it names no zone. Raises UsageError."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option}: {text[:40]!r} is no day or time, such as 2026-04-01") from None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=UTC)
+    milliseconds = (found - _EPOCH) // timedelta(milliseconds=1)
+    if milliseconds < 0:
+        raise UsageError(f"{option}: before 1970")
+    return milliseconds

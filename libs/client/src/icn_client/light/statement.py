@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import IO, Any, Final, NamedTuple
 
 from icn.ledger.v1.state_pb2 import ControllerLeaf
 from icn_chain.epochs import ProofInvalid, closes_epoch, read_chain
+from icn_chain.header import BlockHeader
 from icn_crypto import jcs, tags
 from icn_crypto.hashing import preimage
 from icn_crypto.suites import Suite, verify
@@ -36,6 +37,7 @@ TIME_MS_MAX: Final = 253_402_300_799_999
 """The end of the year 9999, behind which there are no dates."""
 _KINDS: Final = {kind.name.lower(): int(kind) for kind in PostingKind}
 _NAMES: Final = {number: name for name, number in _KINDS.items()}
+_KIND_NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}")
 _MOST: Final = 2**62
 _ZERO: Final = b"\0"
 _ZEROS: Final = bytes(32)
@@ -110,6 +112,10 @@ class AccountStatement:
     """Of the state that the last balance is of."""
     signer: str
     """Principal, in hex; empty where nobody signed."""
+    key_id: str
+    """Of the key that signed, in hex; empty where nobody did."""
+    digest: bytes
+    """SHA-256 of the whole file."""
 
 
 def head_line(head: Head) -> bytes:
@@ -125,16 +131,32 @@ def head_line(head: Head) -> bytes:
     )
 
 
-def entry_line(entry: Entry) -> bytes:
+def kind_name(kind: int) -> str:
+    """Of a posting; its number where it is of a kind that is not known here."""
+    return _NAMES.get(kind) or str(kind)
+
+
+def kind_number(name: str) -> int:
+    """Of a kind by its name, or by the number that who did not know its name wrote. Raises ValueError."""
+    known = _KINDS.get(name)
+    if known is not None:
+        return known
+    if _KIND_NUMBER.fullmatch(name) is None:
+        raise ValueError("no kind of posting")
+    return int(name)
+
+
+def entry_line(entry: Entry, kind: str = "") -> bytes:
     """The line of an entry, in its one form: what its hash covers as zeros is written as nothing.
 
-    Written out by hand, since a statement has thousands; all of it is ASCII without anything to escape.
+    ``kind`` is what its kind is called, where it is not to be by our name. Written out by hand, since a
+    statement has thousands; all of it is ASCII without anything to escape.
     """
-    number, height, time_ms, transaction, kind, amount, balance, other, memo, reference, hold = entry
+    number, height, time_ms, transaction, of_kind, amount, balance, other, memo, reference, hold = entry
     return (
         f'{{"amount_minor":"{amount}","balance_minor":"{balance}","block_time_ms":"{time_ms}",'
         f'"counter_account":"{other.hex()}","height":"{height}","hold":"{_unless_zeros(hold)}",'
-        f'"kind":"{_NAMES[kind]}","memo_hash":"{_unless_zeros(memo)}","number":"{number}",'
+        f'"kind":"{kind or kind_name(of_kind)}","memo_hash":"{_unless_zeros(memo)}","number":"{number}",'
         f'"reference":"{reference.rstrip(_ZERO).hex()}","transaction":"{_unless_zeros(transaction)}"}}\n'
     ).encode()
 
@@ -202,7 +224,7 @@ def read_entry(number: int, members: Mapping[str, Any], data: bytes) -> Entry:
             int(members["height"]),
             int(members["block_time_ms"]),
             bytes.fromhex(members["transaction"]),
-            _KINDS[members["kind"]],
+            kind_number(members["kind"]),
             int(members["amount_minor"]),
             int(members["balance_minor"]),
             bytes.fromhex(members["counter_account"]),
@@ -210,7 +232,7 @@ def read_entry(number: int, members: Mapping[str, Any], data: bytes) -> Entry:
             bytes.fromhex(members["reference"]),
             bytes.fromhex(members["hold"]),
         )
-        is_one_form = entry_line(entry) == data
+        is_one_form = entry_line(entry, members["kind"]) == data
     except (KeyError, TypeError, ValueError):
         is_one_form = False
     if not is_one_form:
@@ -234,8 +256,18 @@ def _check_entry(number: int, entry: Entry) -> None:
 def read_unit(number: int, members: Mapping[str, Any]) -> Mapping[str, Any]:
     """The unit's line, read and not proven. Raises StatementInvalid."""
     _check_members(number, members, "unit_proof")
-    proof = _proof(number, members["unit_proof"])
-    if proof.namespace != Namespace.UNIT or not proof.value:
+    return _read_leaf(number, members["unit_proof"], Namespace.UNIT)
+
+
+def read_opening(number: int, members: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The account's leaf of the opening's line, read and not proven. Raises StatementInvalid."""
+    _check_members(number, members, "opening_proof", "headers")
+    return _read_leaf(number, members["opening_proof"], Namespace.ACCOUNT)
+
+
+def _read_leaf(number: int, document: Any, namespace: Namespace) -> Mapping[str, Any]:
+    proof = _proof(number, document)
+    if proof.namespace != namespace or not proof.value:
         raise _malformed(number, "the proof is of something else")
     try:
         return read_statement(proof.namespace, proof.identifier, proof.value)
@@ -253,7 +285,12 @@ class _Reading:
     head: Head | None = None
     unit: Mapping[str, Any] | None = None
     sums: Sums = field(default_factory=Sums)
-    newest: Entry | None = None
+    opening: Shown | None = None
+    entries: int = 0
+    """Number of the newest."""
+    balance_minor: int = 0
+    newest_time_ms: int = 0
+    """Of the newest entry that was read."""
     end: bytes = b""
     closing: Shown | None = None
     owner: str = ""
@@ -261,23 +298,55 @@ class _Reading:
     """Block time of the first block that is not covered."""
     signer: ControllerLeaf | None = None
 
+    def take_opening(self, number: int, members: Mapping[str, Any]) -> None:
+        _check_members(number, members, "opening_proof", "headers")
+        if self.unit is None or self.opening is not None or self.entries or self.closing is not None:
+            raise _malformed(number, "the opening is out of place")
+        shown, leaf = self._account(number, members["opening_proof"])
+        first = _chain(number, members, "opening_proof", self.genesis)[0]
+        if first.height != shown.height:
+            raise StatementInvalid(
+                "HEADER_CHAIN_INVALID",
+                number,
+                f"the headers begin at {first.height}, the state is that after {shown.height}",
+            )
+        assert self.head is not None, "the unit comes behind it"
+        if first.time_ms >= self.head.from_ms:
+            raise StatementInvalid(
+                "OPENING_LATE",
+                number,
+                f"the opening is after a block of {first.time_ms}, the span begins at {self.head.from_ms}",
+            )
+        self.opening = shown
+        self.entries, self.end = int(leaf["entries"]), bytes.fromhex(leaf["entries_hash"])
+        self.balance_minor = int(leaf["balance_minor"])
+        self.sums = Sums(opening_minor=self.balance_minor, closing_minor=self.balance_minor)
+
+    def _account(self, number: int, document: Any) -> tuple[Shown, Mapping[str, Any]]:
+        """What a proof shows of the account."""
+        assert self.head is not None and self.unit is not None, "who asks has looked"
+        shown = _shown(number, document, Namespace.ACCOUNT, self.genesis)
+        leaf = shown.statement
+        if leaf.get("account") != self.head.account.hex() or leaf["unit"] != self.unit.get("unit"):
+            raise StatementInvalid("OTHER_ACCOUNT", number, "the proof is of another account or unit")
+        return shown, leaf
+
     def take_entry(self, number: int, members: Mapping[str, Any], data: bytes) -> None:
         if self.unit is None or self.closing is not None or self.head is None:
             raise _malformed(number, "an entry is out of place")
-        entry, before = read_entry(number, members, data), self.newest
-        expected = 1 if before is None else before.number + 1
+        entry, expected = read_entry(number, members, data), self.entries + 1
         if entry.number != expected:
             raise StatementInvalid("ENTRY_MISSING", number, f"entry {entry.number}, not {expected}")
-        balance_minor = 0 if before is None else before.balance_minor
-        if entry.balance_minor != balance_minor + entry.amount_minor:
+        if entry.balance_minor != self.balance_minor + entry.amount_minor:
             raise StatementInvalid(
                 "BALANCE_WRONG",
                 number,
-                f"{balance_minor} and {entry.amount_minor} do not make {entry.balance_minor}",
+                f"{self.balance_minor} and {entry.amount_minor} do not make {entry.balance_minor}",
             )
         self.end = self.chain.extend(self.end, entry)
         self.sums.add(self.head, entry)
-        self.newest = entry
+        self.entries, self.balance_minor = entry.number, entry.balance_minor
+        self.newest_time_ms = entry.block_time_ms
 
     def take_unit(self, number: int, members: Mapping[str, Any]) -> None:
         _check_members(number, members, "unit_proof")
@@ -289,20 +358,22 @@ class _Reading:
         _check_members(number, members, "closing_proof", "headers")
         if self.head is None or self.unit is None or self.closing is not None:
             raise _malformed(number, "the closing is out of place")
-        shown = _shown(number, members["closing_proof"], Namespace.ACCOUNT, self.genesis)
-        leaf, newest = shown.statement, self.newest
-        if leaf.get("account") != self.head.account.hex() or leaf["unit"] != self.unit.get("unit"):
-            raise StatementInvalid("OTHER_ACCOUNT", number, "the closing is of another account or unit")
-        entries, balance_minor = (0, 0) if newest is None else (newest.number, newest.balance_minor)
-        if (leaf["entries"], leaf["entries_hash"]) != (str(entries), self.end.hex()):
+        shown, leaf = self._account(number, members["closing_proof"])
+        if self.opening is not None and self.opening.height > shown.height:
+            raise StatementInvalid(
+                "OPENING_LATE",
+                number,
+                f"the opening is after height {self.opening.height}, the closing after {shown.height}",
+            )
+        if (leaf["entries"], leaf["entries_hash"]) != (str(self.entries), self.end.hex()):
             raise StatementInvalid(
                 "ENTRIES_INCOMPLETE",
                 number,
-                f"the account has {leaf['entries']} entries, these {entries} are not all, unchanged",
+                f"the account has {leaf['entries']} entries, these to {self.entries} are not all, unchanged",
             )
-        if leaf["balance_minor"] != str(balance_minor):
+        if leaf["balance_minor"] != str(self.balance_minor):
             raise StatementInvalid(
-                "BALANCE_WRONG", number, f"it stands at {leaf['balance_minor']}, not at {balance_minor}"
+                "BALANCE_WRONG", number, f"it stands at {leaf['balance_minor']}, not at {self.balance_minor}"
             )
         self.closing, self.owner = shown, leaf["owner"]
         self.next_time_ms = _time_behind(number, members, shown, self.genesis)
@@ -321,21 +392,33 @@ class _Reading:
             )
         self.signer = ControllerLeaf.FromString(proof.value)
 
-    def finish(self, number: int, members: Mapping[str, Any]) -> AccountStatement:
+    def finish(self, number: int, members: Mapping[str, Any], data: bytes) -> AccountStatement:
         _check_members(number, members, *self.sums.to_dict(), "signature")
         if self.head is None or self.unit is None or self.closing is None:
             raise _malformed(number, "the end is out of place")
         for name, value in self.sums.to_dict().items():
             if members[name] != value:
                 raise StatementInvalid("SUMS_WRONG", number, f"{name} is {value}, not {members[name]}")
-        signer = self._signer(number, members["signature"])
-        is_passed = self.newest is not None and self.newest.block_time_ms >= self.head.until_ms
+        key_id = self._key(number, members["signature"])
+        signer = self.signer.principal.hex() if self.signer else ""
+        is_passed = self.newest_time_ms >= self.head.until_ms
         end_ms = self.head.until_ms if is_passed else min(self.head.until_ms, self.next_time_ms)
+        whole = self.digest.copy()
+        whole.update(data)
         return AccountStatement(
-            self.head, self.unit, self.owner, self.sums, end_ms, self.closing.height, signer
+            self.head,
+            self.unit,
+            self.owner,
+            self.sums,
+            end_ms,
+            self.closing.height,
+            signer,
+            key_id,
+            whole.digest(),
         )
 
-    def _signer(self, number: int, signature: Any) -> str:
+    def _key(self, number: int, signature: Any) -> str:
+        """Id of the key that signed."""
         if signature is None and self.signer is None:
             return ""
         if not isinstance(signature, dict) or self.signer is None:
@@ -349,7 +432,7 @@ class _Reading:
                 continue
             for public in key.public_keys:
                 if public.suite == suite and verify(Suite(suite), public.public_key, signed, made):
-                    return self.signer.principal.hex()
+                    return key_id.hex()
         raise StatementInvalid(
             "SIGNATURE_INVALID", number, "no key of the signer without a scope made this signature"
         )
@@ -380,12 +463,14 @@ def verify_statement(lines: Iterable[bytes], genesis: Genesis) -> AccountStateme
             reading.take_entry(number, members, data)
         elif "unit_proof" in members:
             reading.take_unit(number, members)
+        elif "opening_proof" in members:
+            reading.take_opening(number, members)
         elif "closing_proof" in members:
             reading.take_closing(number, members)
         elif "signer_proof" in members:
             reading.take_signer(number, members)
         else:
-            done = reading.finish(number, members)
+            done = reading.finish(number, members, data)
         reading.digest.update(data)
     if done is None:
         raise _malformed(0, "the file ends before the statement does")
@@ -394,15 +479,7 @@ def verify_statement(lines: Iterable[bytes], genesis: Genesis) -> AccountStateme
 
 def _time_behind(number: int, members: Mapping[str, Any], shown: Shown, genesis: Genesis) -> int:
     """Block time of the first block behind the state that is shown."""
-    between = members["headers"]
-    if not isinstance(between, list) or len(between) > HEADERS_MAX:
-        raise _malformed(number, f"headers: a list of at most {HEADERS_MAX}")
-    headers = [_hex(number, {"headers": one}, "headers", None) for one in between]
-    naming = _proof(number, members["closing_proof"]).header
-    try:
-        chain = read_chain(genesis.hash, *_first(headers, naming), "HEADER_CHAIN_INVALID")
-    except ProofInvalid as fault:
-        raise StatementInvalid(fault.reason, number, str(fault)) from fault
+    chain = _chain(number, members, "closing_proof", genesis)
     if chain[0].height != shown.height + 1:
         raise StatementInvalid(
             "HEADER_CHAIN_INVALID",
@@ -417,9 +494,17 @@ def _time_behind(number: int, members: Mapping[str, Any], shown: Shown, genesis:
     return first.time_ms
 
 
-def _first(headers: Sequence[bytes], naming: bytes) -> tuple[bytes, Sequence[bytes]]:
-    chain = [*headers, naming]
-    return chain[0], chain[1:]
+def _chain(number: int, members: Mapping[str, Any], proof: str, genesis: Genesis) -> list[BlockHeader]:
+    """The headers of a line, and behind them the one that names the state that its proof shows."""
+    between = members["headers"]
+    if not isinstance(between, list) or len(between) > HEADERS_MAX:
+        raise _malformed(number, f"headers: a list of at most {HEADERS_MAX}")
+    headers = [_hex(number, {"headers": one}, "headers", None) for one in between]
+    first, *others = [*headers, _proof(number, members[proof]).header]
+    try:
+        return read_chain(genesis.hash, first, others, "HEADER_CHAIN_INVALID")
+    except ProofInvalid as fault:
+        raise StatementInvalid(fault.reason, number, str(fault)) from fault
 
 
 def _proof(number: int, document: Any) -> Any:

@@ -28,6 +28,7 @@ from icn_ledger.usecases.reads import (
     LeafAt,
     Reader,
     check_history,
+    get_balance,
     get_block,
     get_credit,
     get_events_end,
@@ -81,6 +82,23 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         found = await get_credit(parse_identifier(request.name, "accounts"), self._source)
         leaf = LeafAt(encode_leaf(Namespace.ACCOUNT, found.account), found.height)
         return service_pb2.GetAccountResponse(account=_account(leaf), credit=_credit(found))
+
+    async def GetBalance(self, request: Any, _context: Any) -> service_pb2.GetBalanceResponse:
+        account = parse_identifier(request.name, "accounts")
+        asked = request.WhichOneof("at")
+        if asked is None:
+            raise InvalidArgument("INSTANT_MISSING", "height or time_ms: one of them says when")
+        if getattr(request, asked) > QUANTITY_MAX:
+            raise InvalidArgument("INSTANT_OUT_OF_RANGE", f"{asked} {getattr(request, asked)} is above 2^62")
+        height = request.height if asked == "height" else None
+        balance_minor, row = await get_balance(account, height, request.time_ms, self._source)
+        return service_pb2.GetBalanceResponse(
+            balance_minor=balance_minor,
+            entry=row.before,
+            height=row.height,
+            executed_height=row.executed_height,
+            executed_time_ms=row.executed_time_ms,
+        )
 
     async def ListAccounts(self, request: Any, _context: Any) -> service_pb2.ListAccountsResponse:
         owner = parse_identifier(request.owner, "principals") if request.owner else b""
@@ -193,8 +211,11 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         namespace, identifier = parse_provable(request.name)
         if request.from_epoch > QUANTITY_MAX:
             raise InvalidArgument("EPOCH_OUT_OF_RANGE", f"from_epoch {request.from_epoch} is above 2^62")
+        before_time_ms = request.before_time_ms
+        if before_time_ms > QUANTITY_MAX:
+            raise InvalidArgument("INSTANT_OUT_OF_RANGE", f"before_time_ms {before_time_ms} is above 2^62")
         async with self._proving:
-            proven = await get_proof(namespace, identifier, request.from_epoch, self._source)
+            proven = await get_proof(namespace, identifier, request.from_epoch, self._source, before_time_ms)
         return service_pb2.GetProofResponse(
             namespace=int(namespace),
             identifier=identifier,

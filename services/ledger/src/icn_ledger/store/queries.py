@@ -13,7 +13,7 @@ from icn_crypto.state_tree import state_key
 from icn_kit.database import Connection, Database
 from icn_kit.outbox import events_of_row
 from icn_machine.blocks.execute_block import Execution
-from icn_machine.blocks.ports import EpochEdge, ExecutedBlock
+from icn_machine.blocks.ports import ExecutedBlock
 from icn_machine.leaves import decode_leaf
 from icn_machine.limits import IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_machine.posting import BlockContext
@@ -33,11 +33,19 @@ from icn_machine.records import (
 
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 from icn_ledger.store.history import SELECT_PLACES, id_heads, split_outcomes, unpack_entries
+from icn_ledger.store.named_states import SELECT_EDGES, newest_state, read_edge, state_before
 from icn_ledger.store.state import SELECT_BLOCKS, SELECT_VALIDATOR_SETS, read_block
-from icn_ledger.store.versions import fetch_leaf_bytes, fetch_storage, fetch_tree
+from icn_ledger.store.versions import (
+    fetch_leaf_bytes,
+    fetch_leaf_bytes_at_edge,
+    fetch_storage,
+    fetch_tree,
+    fetch_tree_at_edge,
+)
 from icn_ledger.usecases.get_proof import ProofMaterial
 from icn_ledger.usecases.query_contract import ContractAt
 from icn_ledger.usecases.reads import (
+    BalanceRow,
     BlockRow,
     CreditAt,
     EventsEnd,
@@ -196,6 +204,30 @@ _ENTRIES = """
     WHERE entries_above < %(count)s
 """
 
+# What there is on both sides of a height; who asks decides which of it says the balance.
+_BALANCE = """
+    SELECT leaf.value, asked.height, before.entries, after.entries,
+        chain.executed_height, newest.time_ms, chain.snapshot_height
+    FROM chain CROSS JOIN LATERAL (
+        SELECT time_ms FROM blocks WHERE blocks.height = chain.executed_height LIMIT 1
+    ) AS newest CROSS JOIN LATERAL (
+        SELECT coalesce(%(height)s::bigint, (
+            SELECT height FROM blocks WHERE time_ms <= %(time_ms)s ORDER BY time_ms DESC LIMIT 1
+        ), 0) AS height
+    ) AS asked
+    LEFT JOIN LATERAL (
+        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = %(account)s LIMIT 1
+    ) AS leaf ON true
+    LEFT JOIN LATERAL (
+        SELECT entries FROM entries WHERE account = %(account)s AND entries.height <= asked.height
+        ORDER BY entries.height DESC LIMIT 1
+    ) AS before ON true
+    LEFT JOIN LATERAL (
+        SELECT entries FROM entries WHERE account = %(account)s AND entries.height > asked.height
+        ORDER BY entries.height LIMIT 1
+    ) AS after ON true
+"""
+
 _WHOLE = "SELECT namespace, value FROM leaves WHERE namespace = ANY(%(namespaces)s)"
 
 _CONTRACT = """
@@ -231,11 +263,7 @@ _TRANSACTIONS = """
     SELECT height, ids, receipts FROM transactions WHERE height >= %(first)s AND height <= %(last)s
 """
 
-_EDGES = """
-    SELECT epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set,
-        recovery
-    FROM epoch_edges WHERE epoch >= %(first)s AND epoch < %(end)s ORDER BY epoch LIMIT %(count)s
-"""
+_EDGES = SELECT_EDGES + "WHERE epoch >= %(first)s AND epoch < %(end)s ORDER BY epoch LIMIT %(count)s"
 
 
 class LedgerQueries:
@@ -392,6 +420,21 @@ class LedgerQueries:
         listed = unpack_entries(row[0] for row in rows)
         return [entry for entry in listed if (entry.height, entry.index) < before][:count]
 
+    async def balance(self, account: bytes, height: int | None, time_ms: int) -> BalanceRow:
+        """What there is around an account's balance after a height, or (None) at a time."""
+        ((leaf, asked, before, after, *executed),) = await self._all(
+            _BALANCE,
+            {
+                "namespace": int(Namespace.ACCOUNT),
+                "account": account,
+                "height": height,
+                "time_ms": time_ms,
+            },
+        )
+        newest = None if before is None else unpack_entries([before])[0]
+        oldest = None if after is None else unpack_entries([after])[-1]
+        return BalanceRow(leaf, asked, newest, oldest, *executed)
+
     async def transaction(self, transaction_id: bytes) -> TransactionRow | None:
         """A transaction by id."""
         named = [transaction_id]
@@ -443,33 +486,32 @@ class LedgerQueries:
         )
 
     async def proof_material(
-        self, namespace: Namespace, identifier: bytes, from_epoch: int, steps_max: int
+        self, namespace: Namespace, identifier: bytes, from_epoch: int, steps_max: int, before_time_ms: int
     ) -> ProofMaterial | None:
         """Material for a proof; None when no final header names a state that is still kept."""
         async with self._database.connection() as connection:
             # One snapshot: what it says is kept cannot be pruned under its eyes.
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            cursor = connection.cursor(binary=True)
-            await cursor.execute(SELECT_BLOCKS + "ORDER BY height DESC LIMIT 1")
-            row = await cursor.fetchone()
-            assert row is not None, "genesis is there"
-            block = read_block(row)
-            await cursor.execute("SELECT chain.descendant_headers, horizon.provable_from FROM chain, horizon")
-            position = await cursor.fetchone()
-            assert position is not None, "both tables have their row"
-            descendants, provable_from = position
-            header = block_pb2.BlockHeader.FromString(block.header)
-            height = header.executed_height
-            if block.height == 0 or height < provable_from:
+            named = await (
+                state_before(connection, before_time_ms) if before_time_ms else newest_state(connection)
+            )
+            if named is None:
                 return None
-            leaves = await fetch_leaf_bytes(connection, [(namespace, identifier)], height)
-            pages, changes = await fetch_tree(connection, height, [state_key(namespace, identifier)])
+            wanted, keys = [(namespace, identifier)], [state_key(namespace, identifier)]
+            if named.edge is None:
+                leaves = await fetch_leaf_bytes(connection, wanted, named.height)
+                pages, changes = await fetch_tree(connection, named.height, keys)
+            else:
+                leaves = await fetch_leaf_bytes_at_edge(connection, wanted, named.edge)
+                pages, changes = await fetch_tree_at_edge(connection, named.edge, keys)
+            block, header = named.block, block_pb2.BlockHeader.FromString(named.block.header)
+            cursor = connection.cursor(binary=True)
             await cursor.execute(_EDGES, {"first": from_epoch, "end": block.epoch, "count": steps_max})
             edges = tuple(read_edge(edge) for edge in await cursor.fetchall())
             await cursor.execute(SELECT_VALIDATOR_SETS, (ByteaArray([header.validator_set_hash]),))
             ((_, validator_set),) = await cursor.fetchall()
         value = leaves[0][2] if leaves else b""
-        return ProofMaterial(block, tuple(descendants), value, pages, changes, edges, validator_set)
+        return ProofMaterial(block, named.descendant_headers, value, pages, changes, edges, validator_set)
 
     async def contract_at_newest(self, contract: bytes) -> ContractAt | None:
         """A contract with its whole storage in the newest state, None where there is none."""
@@ -528,10 +570,3 @@ async def _fetch(
     cursor = connection.cursor(binary=True)
     await cursor.execute(text, parameters)
     return await cursor.fetchall()
-
-
-def read_edge(row: Any) -> EpochEdge:
-    """A row of `epoch_edges`, in the order of its columns."""
-    epoch, height, executed_height, header, descendant_headers, finalization, next_set, recovery = row
-    descendants = tuple(descendant_headers)
-    return EpochEdge(epoch, height, executed_height, header, descendants, finalization, next_set, recovery)

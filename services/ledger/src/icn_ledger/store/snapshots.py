@@ -20,7 +20,7 @@ from icn_machine.records import Namespace, RecordTables
 from icn_machine.snapshot_chunks import Leaf
 
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
-from icn_ledger.store.queries import read_edge
+from icn_ledger.store.named_states import read_edge
 from icn_ledger.store.state import SELECT_VALIDATOR_SETS
 from icn_ledger.store.statements import lists_statement
 from icn_ledger.store.versions import REPLACED

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from icn_crypto.state_tree import missing_prefixes, state_key
 from icn_kit.database import Connection
+from icn_kit.errors import ResourceExhausted
 from icn_machine.blocks.ports import StatePruned
 from icn_machine.contract_limits import KEY_BYTES_MAX
 from icn_machine.leaves import decode_leaf
@@ -32,6 +33,11 @@ _REPLACED_NAMES = """
     FROM replaced, unnest(replaced.namespaces, replaced.identifiers) AS version (namespace, identifier)
     WHERE replaced.height > %(height)s
 """
+
+_CHANGED_SINCE_EDGE = """
+    SELECT namespace, identifier FROM leaves_at_edges WHERE epoch >= %(epoch)s
+    UNION (_REPLACED_NAMES) LIMIT %(count)s
+""".replace("_REPLACED_NAMES", _REPLACED_NAMES)
 
 _LEAVES = """
     SELECT wanted.namespace, wanted.identifier,
@@ -69,6 +75,9 @@ _STORAGE = """
     ORDER BY identifier
 """
 
+LEAVES_CHANGED_MAX = 10_000
+"""Since an epoch's edge that is proven: putting 9,000 back into the tree of 18,000 took 0.13 CPU-seconds, and
+1.4 s with Postgres on a busy machine."""
 LeafBytes = list[tuple[Namespace, bytes, bytes]]
 """Namespace, identifier, canonical bytes; in any order."""
 
@@ -130,8 +139,41 @@ async def fetch_tree(
     assert row is not None, "the chain has its row"
     await cursor.execute(_REPLACED_NAMES, {"height": min(height, row[0])})
     differing: list[Any] = await cursor.fetchall()
+    leaves = await fetch_leaf_bytes(connection, differing, height)
+    return await _changed_tree(connection, differing, leaves, keys)
+
+
+async def fetch_tree_at_edge(
+    connection: Connection, epoch: int, keys: Sequence[bytes]
+) -> tuple[dict[bytes, bytes | None], dict[bytes, bytes | None]]:
+    """The same of the state that the edge of a kept epoch names.
+
+    Raises:
+        StatePruned: the edge is older than the snapshot that this ledger began with.
+        ResourceExhausted: TOO_MANY_CHANGED: more than LEAVES_CHANGED_MAX leaves changed since.
+    """
+    cursor = connection.cursor(binary=True)
+    await cursor.execute("SELECT least(pages_height, provable_from) FROM chain, horizon")
+    row = await cursor.fetchone()
+    assert row is not None, "both tables have their row"
+    wanted = {"epoch": epoch, "height": row[0], "count": LEAVES_CHANGED_MAX + 1}
+    await cursor.execute(_CHANGED_SINCE_EDGE, wanted)
+    differing: list[Any] = await cursor.fetchall()
+    if len(differing) > LEAVES_CHANGED_MAX:
+        raise ResourceExhausted(
+            "TOO_MANY_CHANGED",
+            f"more than {LEAVES_CHANGED_MAX} leaves changed since the edge of epoch {epoch}",
+            epoch=epoch,
+        )
+    leaves = await fetch_leaf_bytes_at_edge(connection, differing, epoch)
+    return await _changed_tree(connection, differing, leaves, keys)
+
+
+async def _changed_tree(
+    connection: Connection, differing: Sequence[Any], leaves: LeafBytes, keys: Sequence[bytes]
+) -> tuple[dict[bytes, bytes | None], dict[bytes, bytes | None]]:
     changes: dict[bytes, bytes | None] = {state_key(*leaf): None for leaf in differing}
-    for namespace, identifier, value in await fetch_leaf_bytes(connection, differing, height):
+    for namespace, identifier, value in leaves:
         changes[state_key(namespace, identifier)] = value
     pages: dict[bytes, bytes | None] = {}
     while missing := missing_prefixes(pages, [*keys, *changes]):

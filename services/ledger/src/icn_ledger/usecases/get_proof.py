@@ -1,4 +1,4 @@
-"""GetProof: a leaf, or its absence, in the newest state that a final header names."""
+"""GetProof: a leaf, or its absence, in a state that a final header names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ProofMaterial(NamedTuple):
     """What one snapshot of the store has for a proof."""
 
     block: ExecutedBlock
-    """Newest final block; its header names the root."""
+    """Its header names the root; with the finalization that covers the last descendant."""
     descendant_headers: tuple[bytes, ...]
     """From its child to the block that its finalization names."""
     value: bytes
@@ -41,9 +41,10 @@ class ProofSource(Protocol):
     """Where proofs are read."""
 
     async def proof_material(
-        self, namespace: Namespace, identifier: bytes, from_epoch: int, steps_max: int
+        self, namespace: Namespace, identifier: bytes, from_epoch: int, steps_max: int, before_time_ms: int
     ) -> ProofMaterial | None:
-        """Material for a proof; None when no final header names a state that is still kept."""
+        """Material for a proof of the newest state, or (``before_time_ms`` not 0) of the newest after a block
+        before that time; None when no final header names one that is still kept."""
 
 
 class ProvenLeaf(NamedTuple):
@@ -58,15 +59,17 @@ class ProvenLeaf(NamedTuple):
 
 
 async def get_proof(
-    namespace: Namespace, identifier: bytes, from_epoch: int, source: ProofSource
+    namespace: Namespace, identifier: bytes, from_epoch: int, source: ProofSource, before_time_ms: int = 0
 ) -> ProvenLeaf:
-    """Prove a leaf or its absence.
+    """Prove a leaf or its absence, in the newest state or (``before_time_ms`` not 0) before that time.
 
     Raises:
         FailedPrecondition: PROOF_NOT_READY: no block after genesis is final yet, or the newest final header
-            names a state that is no longer kept; a later block will do.
+            names a state that is no longer kept; a later block will do, where no time was given.
     """
-    material = await source.proof_material(namespace, identifier, from_epoch, EPOCH_STEPS_MAX)
+    material = await source.proof_material(namespace, identifier, from_epoch, EPOCH_STEPS_MAX, before_time_ms)
+    if material is None and before_time_ms:
+        raise FailedPrecondition("PROOF_NOT_READY", "no state before that time can be proven here")
     if material is None:
         raise FailedPrecondition("PROOF_NOT_READY", "no final header names a state that is kept; try later")
     if len(material.changes) > LEAVES_ON_LOOP_MAX:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from icn.ledger.v1 import service_pb2
+from icn.ledger.v1 import service_pb2, state_pb2
 from icn_chain.validator_set import ValidatorSet
 from icn_kit.errors import NotFound
-from icn_machine.blocks.ports import ExecutedBlock, HistoryMissing
+from icn_machine.blocks.ports import ExecutedBlock, HistoryMissing, StateBehind
 from icn_machine.records import Account, CreditLine, Namespace, PolicyInForce, Validators
 
 _UNKNOWN: dict[Namespace, str] = {
@@ -92,6 +92,22 @@ class UnitAt(NamedTuple):
     period: bytes | None
 
 
+class BalanceRow(NamedTuple):
+    """What the history has around an account's balance at a past height."""
+
+    leaf: bytes | None
+    """Canonical bytes in the newest state, None when there is no such account."""
+    height: int
+    """That was asked for, or of the newest block at or before the time that was."""
+    before: service_pb2.Entry | None
+    """The newest entry at or below the height."""
+    after: service_pb2.Entry | None
+    """The oldest above it."""
+    executed_height: int
+    executed_time_ms: int
+    snapshot_height: int
+
+
 class ValidatorsAt(NamedTuple):
     """Who validates, and who will."""
 
@@ -159,6 +175,9 @@ class Reader(Protocol):
 
     async def entries(self, account: bytes, before: Place | None, count: int) -> Sequence[service_pb2.Entry]:
         """Entries below a place, descending; all or (``account`` not empty) of one account."""
+
+    async def balance(self, account: bytes, height: int | None, time_ms: int) -> BalanceRow:
+        """Around a height, or (None) around the newest block at or before a time."""
 
     async def transaction(self, transaction_id: bytes) -> TransactionRow | None:
         """A transaction by id."""
@@ -231,6 +250,32 @@ async def list_limit_changes(
     await get_leaf(namespace, identifier, reader)  # nothing yet, or no such account or unit
     await check_history("older changes of limits", 1, reader)
     return rows, False
+
+
+async def get_balance(
+    account: bytes, height: int | None, time_ms: int, reader: Reader
+) -> tuple[int, BalanceRow]:
+    """GetBalance: minor units, and where they were found.
+
+    Raises:
+        NotFound: ACCOUNT_UNKNOWN.
+        StateBehind: the height is not executed here.
+        HistoryMissing: it is below the snapshot that this ledger began with.
+    """
+    row = await reader.balance(account, height, time_ms)
+    if row.height > row.executed_height:
+        raise StateBehind(row.height, row.executed_height)
+    if row.leaf is None:
+        raise _unknown(Namespace.ACCOUNT, account)
+    if row.before is not None:
+        return row.before.posting.balance_minor, row
+    if not row.snapshot_height:
+        return 0, row
+    if row.height < row.snapshot_height:
+        raise HistoryMissing(f"the balance after height {row.height}", row.snapshot_height + 1)
+    if row.after is not None:
+        return row.after.posting.balance_minor - row.after.posting.amount_minor, row
+    return state_pb2.AccountLeaf.FromString(row.leaf).balance_minor, row
 
 
 async def get_poll(identifier: bytes, reader: Reader) -> PollAt:

@@ -1,0 +1,198 @@
+"""Whether a text still has the entries of a statement, and where it first differs. Pure.
+
+Source: docs/spec/ledger.md, "Statements".
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import zip_longest
+from typing import IO, Any, Final, NamedTuple
+
+from icn_machine.entries import Entry
+
+from icn_client.light.statement import kind_number
+from icn_client.statement_texts import CSV_COLUMNS, FORMS, Money, csv_row, read_span
+
+LINE_CHARACTERS_MAX: Final = 65_536
+"""Of a text; one of ours has some 400, and there may be columns of somebody's own."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_INTEGER: Final = re.compile(r"[0-9]{1,19}")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,18})?")
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
+
+
+class Difference(NamedTuple):
+    """Where a text first differs from the statement."""
+
+    entry: str
+    """Number of the entry of the statement; empty where that has none left, or before its first."""
+    field: str
+    """Column, or ``line N`` of the text."""
+    found: str
+    """As it stands there; empty where nothing does."""
+    expected: str
+
+
+class TextUnreadable(ValueError):
+    """The text is none of this form at all."""
+
+
+def find_difference(lines: Iterable[bytes], text: IO[str], form: str) -> tuple[int, Difference | None]:
+    """How many entries are the same from the first on, and where it differs then.
+
+    Args:
+        lines: of a statement; whether it holds is for `verify_statement`.
+        text: what is compared with its span, opened with ``newline=""``.
+        form: a key of `statement_texts.FORMS`.
+
+    Raises:
+        StatementInvalid: STATEMENT_MALFORMED.
+        TextUnreadable: the text has no lines, or not the columns, of its form.
+    """
+    compared = _compare_csv(lines, text) if form == "csv" else _compare_lines(lines, text, form)
+    same = 0
+    for difference in compared:
+        if difference is not None:
+            return same, difference
+        same += 1
+    return same, None
+
+
+def read_csv_entry(row: Mapping[str, str | None], money: Money) -> Entry:
+    """The entry of a row of our CSV.
+
+    Raises:
+        ValueError: its message is the column that cannot be read.
+    """
+    values: dict[str, Any] = {}
+    for column, read in _COLUMNS.items():
+        try:
+            values[column] = read(row.get(column) or "", money)
+        except (ValueError, ArithmeticError):
+            raise ValueError(column) from None
+    del values["currency"]
+    return Entry(*values.values())
+
+
+def _compare_csv(lines: Iterable[bytes], text: IO[str]) -> Iterator[Difference | None]:
+    rows = csv.DictReader(_bounded(text), strict=True)
+    try:
+        columns = rows.fieldnames or ()
+        missing = [one for one in CSV_COLUMNS if columns.count(one) != 1]
+        if missing:
+            raise TextUnreadable(f"the first line must name each of {', '.join(missing)} once")
+        span = (told for told in read_span(lines) if told[2] is not None)
+        for told, row in zip_longest(span, rows):
+            yield _compare_row(told, row)
+    except csv.Error as error:
+        raise TextUnreadable(f"line {rows.line_num}: {error}") from None
+
+
+def _compare_row(told: Any, row: Mapping[str, str | None] | None) -> Difference | None:
+    if told is None:
+        assert row is not None, "one of both is there"
+        return Difference("", "number", row["number"] or "", "")
+    _head, money, entry, _balance = told
+    expected = dict(zip(CSV_COLUMNS, csv_row(money, entry), strict=True))
+    if row is None:
+        return Difference(expected["number"], "number", "", expected["number"])
+    try:
+        found = read_csv_entry(row, money)
+    except ValueError as fault:
+        column = str(fault)
+        return Difference(expected["number"], column, row.get(column) or "", expected[column])
+    for column, one, other in zip(_COLUMNS, found, entry, strict=False):
+        if one != other:
+            return Difference(expected["number"], column, row[column] or "", expected[column])
+    return None
+
+
+def _compare_lines(lines: Iterable[bytes], text: IO[str], form: str) -> Iterator[Difference | None]:
+    told = _words(enumerate(_bounded(text), 1))
+    for head, money, entry, balance_minor in read_span(lines):
+        piece = FORMS[form](head, money, entry, balance_minor)
+        for _, expected in _words(enumerate(piece.splitlines())):
+            at, found = next(told, (0, ""))
+            if found != expected:
+                number = "" if entry is None else str(entry.number)
+                yield Difference(number, f"line {at}" if at else "end", found, expected)
+        if entry is not None:
+            yield None
+    for at, found in told:
+        yield Difference("", f"line {at}", found, "")
+
+
+def _words(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Lines that are not empty, with one space between words."""
+    for number, one in lines:
+        if words := one.split():
+            yield number, " ".join(words)
+
+
+def _bounded(text: IO[str]) -> Iterator[str]:
+    for number in range(1, 2**62):
+        try:
+            one = text.readline(LINE_CHARACTERS_MAX + 1)
+        except UnicodeDecodeError:
+            raise TextUnreadable(f"line {number}: not UTF-8") from None
+        if len(one) > LINE_CHARACTERS_MAX:
+            raise TextUnreadable(f"line {number}: more than {LINE_CHARACTERS_MAX} characters")
+        if not one:
+            return
+        yield one
+
+
+def _integer(text: str, _money: Money) -> int:
+    if _INTEGER.fullmatch(text) is None:
+        raise ValueError(text)
+    return int(text)
+
+
+def _minor(text: str, money: Money) -> int:
+    if _DECIMAL.fullmatch(text) is None:
+        raise ValueError(text)
+    minor = Decimal(text).scaleb(money.scale)
+    if minor != minor.to_integral_value():
+        raise ValueError(text)
+    return int(minor)
+
+
+def _bytes(text: str, _money: Money) -> bytes:
+    if _HEX.fullmatch(text) is None:
+        raise ValueError(text)
+    return bytes.fromhex(text)
+
+
+def _milliseconds(text: str, _money: Money) -> int:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(text)
+    return (found - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _code(text: str, money: Money) -> str:
+    if text != money.code:
+        raise ValueError(text)
+    return text
+
+
+_COLUMNS: Final[Mapping[str, Callable[[str, Money], Any]]] = {
+    "number": _integer,
+    "height": _integer,
+    "time": _milliseconds,
+    "transaction": _bytes,
+    "kind": lambda text, _money: kind_number(text),
+    "amount": _minor,
+    "balance": _minor,
+    "counter_account": _bytes,
+    "memo_hash": _bytes,
+    "reference": _bytes,
+    "hold": _bytes,
+    "currency": _code,
+}
+"""In the order of an entry's fields, and the unit behind them."""
