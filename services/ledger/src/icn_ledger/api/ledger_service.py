@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from icn.ledger.v1 import service_pb2, service_pb2_grpc, state_pb2
-from icn_kit.errors import InvalidArgument
+from icn_kit.errors import InvalidArgument, ResourceExhausted
 from icn_kit.pages import PageTokens, check_page_size
 from icn_machine.blocks.ports import ExecutedBlock
 from icn_machine.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
@@ -18,11 +18,11 @@ from icn_ledger.api.contracts import ContractReads
 from icn_ledger.api.institutions import InstitutionReads
 from icn_ledger.api.names import parse_height, parse_identifier, parse_provable
 from icn_ledger.usecases.get_proof import ProofSource, get_proof
+from icn_ledger.usecases.get_receipt_proof import ReceiptSource, get_receipt_proof
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.reads import (
     BlockRow,
     LeafAt,
-    Reader,
     check_history,
     get_block,
     get_events_end,
@@ -47,7 +47,7 @@ STREAM_LEAVES = "/icn.ledger.v1.LedgerService/StreamLeaves"
 """Full names of the streams that no deadline ends."""
 
 
-class LedgerSource(Reader, ProofSource, ExecutionReader, Protocol):
+class LedgerSource(ReceiptSource, ProofSource, ExecutionReader, Protocol):
     """Everything the service reads from."""
 
 
@@ -69,6 +69,8 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         self._tokens = PageTokens(genesis_hash)
         self._proving = asyncio.Lock()
         """Many proofs at once would keep the event loop from consensus."""
+        self._searching = asyncio.Lock()
+        """Who looks for neighbours reads every leaf, and others need not wait for that."""
 
     async def GetAccount(self, request: Any, _context: Any) -> service_pb2.GetAccountResponse:
         identifier = parse_identifier(request.name, "accounts")
@@ -156,8 +158,16 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         namespace, identifier = parse_provable(request.name)
         if request.from_epoch > QUANTITY_MAX:
             raise InvalidArgument("EPOCH_OUT_OF_RANGE", f"from_epoch {request.from_epoch} is above 2^62")
-        async with self._proving:
-            proven = await get_proof(namespace, identifier, request.from_epoch, self._source)
+        if request.with_neighbours and self._searching.locked():
+            raise ResourceExhausted("NEIGHBOURS_BUSY", "another call looks for neighbours; try again")
+        async with self._searching if request.with_neighbours else self._proving:
+            proven = await get_proof(
+                namespace,
+                identifier,
+                request.from_epoch,
+                self._source,
+                with_neighbours=request.with_neighbours,
+            )
         return service_pb2.GetProofResponse(
             namespace=int(namespace),
             identifier=identifier,
@@ -168,6 +178,33 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
             finalization=proven.block.finalization,
             epochs=[epoch_step(edge) for edge in proven.edges],
             validator_set=proven.validator_set,
+            neighbours=[
+                service_pb2.NeighbourLeaf(
+                    namespace=int(one.namespace),
+                    identifier=one.identifier,
+                    value=one.value,
+                    state_proof=one.state_proof,
+                )
+                for one in proven.neighbours
+            ],
+        )
+
+    async def GetReceiptProof(self, request: Any, _context: Any) -> service_pb2.GetReceiptProofResponse:
+        identifier = parse_identifier(request.name, "transactions", DIGEST_BYTES)
+        if request.from_epoch > QUANTITY_MAX:
+            raise InvalidArgument("EPOCH_OUT_OF_RANGE", f"from_epoch {request.from_epoch} is above 2^62")
+        async with self._proving:
+            proven = await get_receipt_proof(identifier, request.from_epoch, self._source)
+        return service_pb2.GetReceiptProofResponse(
+            receipt=proven.receipt,
+            index=proven.position,
+            size=proven.size,
+            path=proven.path,
+            header=proven.naming.header,
+            descendant_headers=proven.naming.descendant_headers,
+            finalization=proven.naming.finalization,
+            epochs=[epoch_step(edge) for edge in proven.naming.edges],
+            validator_set=proven.naming.validator_set,
         )
 
     async def StreamLeaves(

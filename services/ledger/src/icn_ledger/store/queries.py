@@ -13,7 +13,7 @@ from icn_crypto.state_tree import state_key
 from icn_kit.database import Connection, Database
 from icn_kit.outbox import events_of_row
 from icn_machine.blocks.execute_block import Execution
-from icn_machine.blocks.ports import EpochEdge, ExecutedBlock
+from icn_machine.blocks.ports import ExecutedBlock
 from icn_machine.leaves import decode_leaf
 from icn_machine.limits import IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_machine.posting import BlockContext
@@ -31,9 +31,17 @@ from icn_machine.records import (
 
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 from icn_ledger.store.history import SELECT_PLACES, id_heads, split_outcomes, unpack_entries
+from icn_ledger.store.naming import SELECT_EDGES, fetch_naming, read_edge
 from icn_ledger.store.state import SELECT_BLOCKS, SELECT_VALIDATOR_SETS, read_block
-from icn_ledger.store.versions import fetch_leaf_bytes, fetch_storage, fetch_tree
+from icn_ledger.store.versions import (
+    LeafBytes,
+    fetch_leaf_bytes,
+    fetch_neighbours,
+    fetch_storage,
+    fetch_tree,
+)
 from icn_ledger.usecases.get_proof import ProofMaterial
+from icn_ledger.usecases.get_receipt_proof import ReceiptMaterial
 from icn_ledger.usecases.query_contract import ContractAt
 from icn_ledger.usecases.reads import (
     BlockRow,
@@ -175,12 +183,6 @@ _EVENTS_END = """
 
 _TRANSACTIONS = """
     SELECT height, ids, receipts FROM transactions WHERE height >= %(first)s AND height <= %(last)s
-"""
-
-_EDGES = """
-    SELECT epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set,
-        recovery
-    FROM epoch_edges WHERE epoch >= %(first)s AND epoch < %(end)s ORDER BY epoch LIMIT %(count)s
 """
 
 
@@ -333,7 +335,13 @@ class LedgerQueries:
         )
 
     async def proof_material(
-        self, namespace: Namespace, identifier: bytes, from_epoch: int, steps_max: int
+        self,
+        namespace: Namespace,
+        identifier: bytes,
+        from_epoch: int,
+        steps_max: int,
+        *,
+        with_neighbours: bool,
     ) -> ProofMaterial | None:
         """Material for a proof; None when no final header names a state that is still kept."""
         async with self._database.connection() as connection:
@@ -353,13 +361,27 @@ class LedgerQueries:
             if block.height == 0 or height < provable_from:
                 return None
             leaves = await fetch_leaf_bytes(connection, [(namespace, identifier)], height)
-            pages, changes = await fetch_tree(connection, height, [state_key(namespace, identifier)])
-            await cursor.execute(_EDGES, {"first": from_epoch, "end": block.epoch, "count": steps_max})
+            key = state_key(namespace, identifier)
+            beside: LeafBytes = []
+            if with_neighbours and not leaves:
+                beside = await fetch_neighbours(connection, key, height)
+            keys = [key, *(state_key(kind, name) for kind, name, _ in beside)]
+            pages, changes = await fetch_tree(connection, height, keys)
+            await cursor.execute(SELECT_EDGES, {"first": from_epoch, "end": block.epoch, "count": steps_max})
             edges = tuple(read_edge(edge) for edge in await cursor.fetchall())
             await cursor.execute(SELECT_VALIDATOR_SETS, (ByteaArray([header.validator_set_hash]),))
             ((_, validator_set),) = await cursor.fetchall()
         value = leaves[0][2] if leaves else b""
-        return ProofMaterial(block, tuple(descendants), value, pages, changes, edges, validator_set)
+        return ProofMaterial(block, tuple(descendants), value, pages, changes, edges, validator_set, beside)
+
+    async def receipt_material(self, height: int, from_epoch: int, steps_max: int) -> ReceiptMaterial:
+        """Material for a proof of what an executed block's transactions came to."""
+        async with self._database.connection() as connection:
+            # One snapshot: the newest block and its descendants belong together.
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            naming = await fetch_naming(connection, height, from_epoch, steps_max)
+            rows = await _fetch(connection, _TRANSACTIONS, {"first": height, "last": height})
+        return ReceiptMaterial(rows[0][2] if rows else (), naming)
 
     async def contract_at_newest(self, contract: bytes) -> ContractAt | None:
         """A contract with its whole storage in the newest state, None where there is none."""
@@ -418,10 +440,3 @@ async def _fetch(
     cursor = connection.cursor(binary=True)
     await cursor.execute(text, parameters)
     return await cursor.fetchall()
-
-
-def read_edge(row: Any) -> EpochEdge:
-    """A row of `epoch_edges`, in the order of its columns."""
-    epoch, height, executed_height, header, descendant_headers, finalization, next_set, recovery = row
-    descendants = tuple(descendant_headers)
-    return EpochEdge(epoch, height, executed_height, header, descendants, finalization, next_set, recovery)
