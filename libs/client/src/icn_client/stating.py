@@ -59,26 +59,10 @@ async def write_statement(
     put(head_line(head))
     put(line({"unit_proof": await _document(connection, f"units/{shown.statement['unit']}")}))
     sums, chain, end, count = Sums(), EntryChain(connection.genesis.hash), b"", 0
-    with TemporaryFile() as spool:
-        # They are told newest first, and written oldest first.
-        places: list[tuple[int, int]] = []
-        async for told in _entries(connection, head.account):
-            if told.height <= shown.height:
-                data = told.SerializeToString()
-                places.append((spool.tell(), len(data)))
-                spool.write(data)
-                on_entry(len(places))
-        for start, length in reversed(places):
-            spool.seek(start)
-            told = ShownEntry.FromString(spool.read(length))
-            if not told.number:
-                raise FailedPrecondition(
-                    "ENTRIES_UNCHAINED", f"entries from before height {told.height + 1} are in no chain"
-                )
-            entry = read_told(told)
-            end, count = chain.extend(end, entry), entry.number
-            sums.add(head, entry)
-            put(entry_line(entry))
+    async for entry in entries_until(connection, head.account, shown.height, on_entry):
+        end, count = chain.extend(end, entry), entry.number
+        sums.add(head, entry)
+        put(entry_line(entry))
     if (str(count), end.hex()) != (shown.statement["entries"], shown.statement["entries_hash"]):
         raise Unavailable(
             "ENTRIES_INCOMPLETE",
@@ -114,6 +98,43 @@ def read_told(told: ShownEntry) -> Entry:
         told.reference,
         told.hold,
     )
+
+
+async def entries_until(
+    connection: Connection,
+    account: bytes,
+    height: int,
+    on_entry: Callable[[int], None] = lambda _number: None,
+) -> AsyncIterator[Entry]:
+    """An account's entries up to a height, oldest first, however many.
+
+    Args:
+        connection: to the platform.
+        account: whose they are.
+        height: of the last block that counts.
+        on_entry: told of every entry that was read.
+
+    Raises:
+        DomainError: the account is unknown, or nobody answers; ENTRIES_UNCHAINED: some are from before
+            entries were chained.
+    """
+    with TemporaryFile() as spool:
+        # They are told newest first.
+        places: list[tuple[int, int]] = []
+        async for told in _entries(connection, account):
+            if told.height <= height:
+                data = told.SerializeToString()
+                places.append((spool.tell(), len(data)))
+                spool.write(data)
+                on_entry(len(places))
+        for start, length in reversed(places):
+            spool.seek(start)
+            told = ShownEntry.FromString(spool.read(length))
+            if not told.number:
+                raise FailedPrecondition(
+                    "ENTRIES_UNCHAINED", f"entries from before height {told.height + 1} are in no chain"
+                )
+            yield read_told(told)
 
 
 async def _entries(connection: Connection, account: bytes) -> AsyncIterator[ShownEntry]:

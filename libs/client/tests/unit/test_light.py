@@ -26,13 +26,9 @@ from icn_chain.epochs import Handover, ProofInvalid
 from icn_chain.equivocation import make
 from icn_chain.malformed import EvidenceInvalid
 from icn_client.evidence import check
+from icn_client.light.final_header import ProofMalformed
 from icn_client.light.leaves import read_statement
-from icn_client.light.proof_file import (
-    ProofFile,
-    ProofMalformed,
-    from_response,
-    parse_proof_file,
-)
+from icn_client.light.proof_file import ProofFile, from_response, parse_proof_file
 from icn_client.light.verify import verdict, verify_proof
 from icn_crypto.suites import Suite
 from icn_sim.lies import notarize
