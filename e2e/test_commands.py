@@ -107,6 +107,9 @@ READS: Mapping[str, Read] = {
     "ledger.v1.LedgerService/ListBlocks": Read({}, None),
     "ledger.v1.LedgerService/GetEventsEnd": Read({}, None),
     "ledger.v1.LedgerService/GetProof": Read({"name": f"accounts/{ID}"}, None),
+    "ledger.v1.LedgerService/GetReceiptProof": Read(
+        {"name": f"transactions/{DIGEST}"}, "TRANSACTION_UNKNOWN"
+    ),
     "reputation.v1.ReputationService/GetScore": Read(
         {"principal": f"principals/{ID}", "dimension": "delivery"}, "SCORE_UNKNOWN"
     ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -141,13 +142,23 @@ class Pages(dict[bytes, bytes]):
     """A state tree's pages in memory."""
 
 
-def make_keys(count: int) -> list[dict[Suite, SigningKey]]:
-    return [{suite: SigningKey.generate(suite) for suite in SUITES} for _ in range(count)]
+def make_keys(count: int, name: str = "") -> list[dict[Suite, SigningKey]]:
+    """New keys; those of a name are always the same."""
+    return [
+        {
+            suite: SigningKey(suite, sha256(f"{name} {number}".encode()).digest())
+            if name
+            else SigningKey.generate(suite)
+            for suite in SUITES
+        }
+        for number in range(count)
+    ]
 
 
-def make_zone() -> Zone:
-    organization_keys = make_keys(4)
-    consensus_keys = make_keys(4)
+def make_zone(name: str = "") -> Zone:
+    """A zone; one with a name always has the same keys."""
+    organization_keys = make_keys(4, name and f"{name} organization")
+    consensus_keys = make_keys(4, name and f"{name} seat")
     allowance = {
         "bytes_per_epoch": 10**9,
         "signatures_per_epoch": 10**6,
@@ -243,7 +254,8 @@ def proof_of(zone: Zone) -> Callable[[bytes], ProofFile]:
     return lambda account: make_proof(zone, account)
 
 
-def make_proof(zone: Zone, account: bytes) -> ProofFile:
+def make_proof(zone: Zone, account: bytes, name: str = "") -> ProofFile:
+    """Over two epoch steps, the second to another set, whose new key is of the name."""
     root, tree = make_tree()
     key = state_key(ACCOUNT_NAMESPACE, account)
     number = account[0]
@@ -257,7 +269,7 @@ def make_proof(zone: Zone, account: bytes) -> ProofFile:
     chain.next_epoch(chain.current_set)
     chain.add()
     # Epoch 1 hands over to a set in which seat 0 has a new key, after an outage of two epochs.
-    new_keys = [make_keys(1)[0], *zone.consensus_keys[1:]]
+    new_keys = [make_keys(1, name)[0], *zone.consensus_keys[1:]]
     new_set = ValidatorSet(
         validators=[
             Validator(

@@ -37,7 +37,8 @@ from icn_kit.errors import DomainError, FailedPrecondition, Unavailable
 from icn_kit.genesis import Genesis
 
 from icn_client.connection import ask
-from icn_client.light.proof_file import ProofFile, ProofMalformed, from_response, parse_proof_file
+from icn_client.light.final_header import ProofMalformed
+from icn_client.light.proof_file import ProofFile, from_response, parse_proof_file
 from icn_client.light.verify import verify_proof
 
 if TYPE_CHECKING:

@@ -43,6 +43,7 @@ from icn.ledger.v1.service_pb2 import (
     GetControllerRequest,
     GetProofRequest,
     GetProofResponse,
+    GetReceiptProofRequest,
     GetRecoveryRequest,
     GetTransactionRequest,
     GetUnitRequest,
@@ -60,6 +61,7 @@ from icn_kit.genesis import Genesis, GenesisInvalid, load_genesis
 from icn_kit.tls import TlsFiles
 
 from icn_client.light.proof_file import from_response
+from icn_client.light.receipt_proof import receipt_proof_of
 from icn_client.light.verify import verify_proof
 from icn_client.platforms import GATEWAY_FILE, is_connected
 from icn_client.submitter import Door, DoorClosed, News, NewsState, TransactionMalformed
@@ -440,14 +442,46 @@ class Connection:
         found: BlockSummary = answer.block
         return found
 
-    async def proof(self, name: str, from_epoch: int = 0, before_time_ms: int = 0) -> GetProofResponse:
+    async def proof(
+        self, name: str, from_epoch: int = 0, *, before_time_ms: int = 0, with_neighbours: bool = False
+    ) -> GetProofResponse:
         """A proof of ``accounts/…`` and so on, from genesis or a later epoch, of the newest state or of that
         before a time. Raises DomainError."""
-        request = GetProofRequest(name=name, from_epoch=from_epoch, before_time_ms=before_time_ms)
+        request = GetProofRequest(
+            name=name,
+            from_epoch=from_epoch,
+            before_time_ms=before_time_ms,
+            with_neighbours=with_neighbours,
+        )
         return await self.read(lambda stub: stub.GetProof(request))
 
-    async def proof_file(self, name: str, checkpoint: Checkpoint | None = None) -> bytes:
-        """A proof from genesis, or from a checkpoint, as a file, checked before it is handed out.
+    async def receipt_proof_file(self, name: str, checkpoint: Checkpoint | None = None) -> bytes:
+        """A proof of what became of ``transactions/…`` as a file, checked before it is handed out.
+
+        Raises:
+            DomainError: TRANSACTION_UNKNOWN, RECEIPT_UNNAMED; PROOF_NOT_READY after PROOF_SECONDS.
+            ProofInvalid, ProofMalformed: the validator that answered shows something that does not hold.
+        """
+        request = GetReceiptProofRequest(name=name, from_epoch=checkpoint.epoch if checkpoint else 0)
+        deadline = time.monotonic() + PROOF_SECONDS
+        while True:
+            try:
+                response = await self.read(lambda stub: stub.GetReceiptProof(request))
+            except FailedPrecondition as error:
+                if error.reason != "PROOF_NOT_READY" or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(PROOF_POLL_SECONDS)
+                continue
+            first_set = (checkpoint or self.genesis).validator_set
+            proof = receipt_proof_of(response, self.genesis.hash, first_set)
+            verify_proof(proof, self.genesis, checkpoint)
+            return proof.to_bytes()
+
+    async def proof_file(
+        self, name: str, checkpoint: Checkpoint | None = None, *, with_neighbours: bool = False
+    ) -> bytes:
+        """A proof from genesis, or from a checkpoint, as a file, checked before it is handed out; that of an
+        absent leaf with those beside it, if wanted.
 
         It is of the state that was the newest when asked for, if a final header names that within
         PROOF_SECONDS (an idle chain makes one at once), else of the newest that one names.
@@ -461,7 +495,8 @@ class Connection:
         while True:
             is_last = time.monotonic() > deadline
             try:
-                response = await self.proof(name, checkpoint.epoch if checkpoint else 0)
+                from_epoch = checkpoint.epoch if checkpoint else 0
+                response = await self.proof(name, from_epoch, with_neighbours=with_neighbours)
             except FailedPrecondition:
                 if is_last:
                     raise

@@ -21,9 +21,11 @@ from icn.ledger.v1.state_pb2 import AuthorityLeaf, BallotLeaf, MembershipLeaf, P
 from icn.ledger.v1.transaction_pb2 import ELECTORATE_MEMBERS_OF_MEMBERS
 from icn_chain.epochs import ProofInvalid
 from icn_kit.errors import FailedPrecondition, Unavailable
+from icn_machine.records import Namespace
 
 from icn_client.connection import Connection, ValidatorAddress, ask
-from icn_client.light.proof_file import ProofMalformed, from_response
+from icn_client.light.final_header import ProofMalformed
+from icn_client.light.proof_file import from_response
 from icn_client.light.verify import verify_proof
 from icn_client.seats import proven_sets
 from icn_client.steward import ProvenPoll, StewardRefuses
@@ -38,7 +40,12 @@ POLL_SECONDS: Final = 0.5
 """Under load a header names the state of two blocks before it."""
 PROOFS_AT_ONCE: Final = 8
 """A validator makes one at a time; this only hides the way there and back."""
-NAMESPACES: Final = {"authorities": 9, "memberships": 10, "polls": 11, "ballots": 12}
+NAMESPACES: Final = {
+    "authorities": Namespace.AUTHORITY,
+    "memberships": Namespace.MEMBERSHIP,
+    "polls": Namespace.POLL,
+    "ballots": Namespace.BALLOT,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from icn_crypto.possession import is_possessed, prove_possession
 from icn_crypto.suites import SUITE_NAMES, InvalidPublicKey, SigningKey, Suite, check_public_key
 from icn_kit.errors import FailedPrecondition
 
-from icn_client.light.proof_file import ProofMalformed, from_response
+from icn_client.light.final_header import ProofMalformed
+from icn_client.light.proof_file import from_response
 from icn_client.light.verify import verify_proof
 
 if TYPE_CHECKING:

@@ -78,6 +78,21 @@ def _duty(said: Mapping[str, Any]) -> str:
     )
 
 
+def _receipt(said: Mapping[str, Any]) -> str:
+    transaction = f"transaction {said['transaction_id']}"
+    if said["status"] == "applied":
+        return f"{transaction} was applied, and posted {len(said['postings'])} entries"
+    figures = ", ".join(f"{figure['name']} {figure['value']}" for figure in said["figures"])
+    return f"{transaction} was refused: {said['reason']}" + (f" ({figures})" if figures else "")
+
+
+def _entry(said: Mapping[str, Any]) -> str:
+    return (
+        f"entry {said['number']} of account {said['account']}, a {said['posting']} at "
+        f"{_time(said['block_time_ms'])}: {said['amount_minor']} minor units, then {said['balance_minor']}"
+    )
+
+
 def _time(time_ms: str) -> str:
     return datetime.fromtimestamp(int(time_ms) // 1000, UTC).isoformat(" ", "seconds")
 
@@ -93,4 +108,6 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "equivocation": _equivocation,
     "validators": _validators,
     "consensus_key": _consensus_key,
+    "receipt": _receipt,
+    "entry": _entry,
 }

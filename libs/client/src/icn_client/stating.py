@@ -67,28 +67,11 @@ async def write_statement(
         opened_height, leaf = opened.height, opened.statement
         end, count = bytes.fromhex(leaf["entries_hash"]), int(leaf["entries"])
         sums.opening_minor = sums.closing_minor = int(leaf["balance_minor"])
-    with TemporaryFile() as spool:
-        # They are told newest first, and written oldest first.
-        places: list[tuple[int, int]] = []
-        async for told in _entries(connection, head.account):
-            if told.height <= opened_height:
-                break
-            if told.height <= shown.height:
-                data = told.SerializeToString()
-                places.append((spool.tell(), len(data)))
-                spool.write(data)
-                on_entry(len(places))
-        for start, length in reversed(places):
-            spool.seek(start)
-            told = ShownEntry.FromString(spool.read(length))
-            if not told.number:
-                raise FailedPrecondition(
-                    "ENTRIES_UNCHAINED", f"entries from before height {told.height + 1} are in no chain"
-                )
-            entry = read_told(told)
-            end, count = chain.extend(end, entry), entry.number
-            sums.add(head, entry)
-            put(entry_line(entry))
+    told = entries_between(connection, head.account, opened_height, shown.height, on_entry)
+    async for entry in told:
+        end, count = chain.extend(end, entry), entry.number
+        sums.add(head, entry)
+        put(entry_line(entry))
     if (str(count), end.hex()) != (shown.statement["entries"], shown.statement["entries_hash"]):
         raise Unavailable(
             "ENTRIES_INCOMPLETE",
@@ -141,6 +124,47 @@ async def _opening(connection: Connection, head: Head) -> tuple[Mapping[str, Any
     if parse_header(connection.genesis.hash, bytes.fromhex(headers[0])).time_ms >= head.from_ms:
         return {}, None  # who answered knows of no other state than the newest
     return {"opening_proof": json.loads(proof.to_bytes()), "headers": headers}, shown
+
+
+async def entries_between(
+    connection: Connection,
+    account: bytes,
+    opened_height: int,
+    height: int,
+    on_entry: Callable[[int], None] = lambda _number: None,
+) -> AsyncIterator[Entry]:
+    """An account's entries above one height, up to another, oldest first, however many.
+
+    Args:
+        connection: to the platform.
+        account: whose they are.
+        opened_height: of the last block that does not count.
+        height: of the last block that counts.
+        on_entry: told of every entry that was read.
+
+    Raises:
+        DomainError: the account is unknown, or nobody answers; ENTRIES_UNCHAINED: some are from before
+            entries were chained.
+    """
+    with TemporaryFile() as spool:
+        # They are told newest first.
+        places: list[tuple[int, int]] = []
+        async for told in _entries(connection, account):
+            if told.height <= opened_height:
+                break
+            if told.height <= height:
+                data = told.SerializeToString()
+                places.append((spool.tell(), len(data)))
+                spool.write(data)
+                on_entry(len(places))
+        for start, length in reversed(places):
+            spool.seek(start)
+            told = ShownEntry.FromString(spool.read(length))
+            if not told.number:
+                raise FailedPrecondition(
+                    "ENTRIES_UNCHAINED", f"entries from before height {told.height + 1} are in no chain"
+                )
+            yield read_told(told)
 
 
 async def _entries(connection: Connection, account: bytes) -> AsyncIterator[ShownEntry]:

@@ -26,13 +26,9 @@ from icn_chain.epochs import Handover, ProofInvalid
 from icn_chain.equivocation import make
 from icn_chain.malformed import EvidenceInvalid
 from icn_client.evidence import check
+from icn_client.light.final_header import ProofMalformed
 from icn_client.light.leaves import read_statement
-from icn_client.light.proof_file import (
-    ProofFile,
-    ProofMalformed,
-    from_response,
-    parse_proof_file,
-)
+from icn_client.light.proof_file import ProofFile, from_response, parse_proof_file
 from icn_client.light.verify import verdict, verify_proof
 from icn_crypto.suites import Suite
 from icn_sim.lies import notarize
@@ -61,6 +57,8 @@ def test_a_balance_is_proven_from_genesis_over_two_epochs(handed_over: ProofFile
             "given_minor": "0",
             "entries": "0",
             "entries_hash": "",
+            "payer": "",
+            "terms": None,
         },
         "height": 5,
         "trust": "genesis",
@@ -268,7 +266,7 @@ def test_garbage_is_malformed_and_never_raises(content: bytes) -> None:
     ("member", "value"),
     [
         ("format", "icn/proof/v2"),
-        ("namespace", 21),
+        ("namespace", 26),
         ("namespace", True),
         ("namespace", "3"),
         ("genesis", "00"),

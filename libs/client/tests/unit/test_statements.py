@@ -9,6 +9,7 @@ from icn.ledger.v1 import state_pb2 as state
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn_client.light.leaves import NAMESPACES, describe, read_statement
 from icn_client.statements import sentence
+from icn_machine.records import Namespace
 
 A, B, DIGEST = b"a" * 16, b"b" * 16, b"d" * 32
 HEX_A, HEX_B, HEX_D = A.hex(), B.hex(), DIGEST.hex()
@@ -124,7 +125,7 @@ def test_a_statement_is_said_in_a_sentence(
 @pytest.mark.parametrize("namespace", sorted(NAMESPACES))
 def test_absence_is_said_of_every_kind(namespace: int) -> None:
     statement = read_statement(namespace, A, b"")
-    assert sentence(statement) == f"there is no {NAMESPACES[namespace].kind} {HEX_A}"
+    assert sentence(statement) == f"there is no {Namespace(namespace).name.lower()} {HEX_A}"
 
 
 def test_enumerations_are_named_and_unknown_ones_stay_numbers() -> None:

@@ -1,4 +1,5 @@
-"""ICS-23: proofs of membership and absence in other chains' stores (IAVL, Tendermint, sparse Merkle).
+"""ICS-23: proofs of membership and absence in other chains' stores (IAVL, Tendermint, sparse Merkle), and in
+our own state tree as those see it.
 
 A proof says itself how it is hashed; what makes it sound is the specification of the store it is checked
 against.
@@ -8,7 +9,7 @@ Source: ICS-23 (Vector Commitments).
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from icn_crypto.ics23_message import (
@@ -18,6 +19,7 @@ from icn_crypto.ics23_message import (
     MalformedProof,
     NonExistenceProof,
     read_proof,
+    varint,
 )
 
 NO_HASH: Final = 0
@@ -89,7 +91,9 @@ SMT: Final = ProofSpec(
     max_depth=256,
     prehash_key_before_comparison=True,
 )
-SPECS: Final = {"iavl": IAVL, "tendermint": TENDERMINT, "smt": SMT}
+ICN: Final = replace(SMT, inner_prefix=b"\x01")
+"""The platform's own state tree (docs/spec/state-tree.md): a sparse one whose inner nodes all start alike."""
+SPECS: Final = {"iavl": IAVL, "tendermint": TENDERMINT, "smt": SMT, "icn": ICN}
 
 
 def verify(root: bytes, proof: bytes, key: bytes, value: bytes | None, spec: ProofSpec) -> tuple[bool, str]:
@@ -346,12 +350,7 @@ def _with_length(operation: int, data: bytes) -> bytes:
     if operation == 0:
         return data
     if operation == VAR_PROTO:
-        encoded = bytearray()
-        while length >= 128:
-            encoded.append(length & 127 | 128)
-            length >>= 7
-        encoded.append(length)
-        return bytes(encoded) + data
+        return varint(length) + data
     if operation in (3, 4, 5, 6):
         size = 4 if operation < 5 else 8
         return length.to_bytes(size, "big" if operation % 2 else "little") + data

@@ -1,7 +1,7 @@
-"""ICS-23 proofs as they travel: the messages and a reader for their protobuf encoding.
+"""ICS-23 proofs as they travel: the messages, a reader and a writer for their protobuf encoding.
 
-The messages belong to another project, so they are read here field by field and are not among the platform's
-protos.
+The messages belong to another project, so they are read and written here field by field and are not among the
+platform's protos.
 
 Source: ICS-23 (Vector Commitments), messages CommitmentProof, ExistenceProof, NonExistenceProof, BatchProof,
 CompressedBatchProof; Protocol Buffers encoding.
@@ -84,6 +84,46 @@ def read_proof(data: bytes) -> list[Entry]:
     if number == 2:
         return [_non_existence(content)]
     return _batch(content) if number == 3 else _compressed_batch(content)
+
+
+def write_proof(entry: Entry) -> bytes:
+    """A serialized CommitmentProof with this one proof; ``read_proof`` is the inverse."""
+    if isinstance(entry, ExistenceProof):
+        return _field(1, _existence_bytes(entry))
+    sides = ((2, entry.left), (3, entry.right))
+    return _field(
+        2, b"".join(_field(number, _existence_bytes(side)) for number, side in sides if side is not None)
+    )
+
+
+def _existence_bytes(proof: ExistenceProof) -> bytes:
+    parts = [_field(1, proof.key), _field(2, proof.value)]
+    if (leaf := proof.leaf) is not None:
+        numbers = (leaf.hash, leaf.prehash_key, leaf.prehash_value, leaf.length)
+        operation = [_field(number, value) for number, value in enumerate(numbers, 1) if value]
+        parts.append(_field(3, b"".join((*operation, _field(5, leaf.prefix)))))
+    parts += [
+        _field(4, _field(1, step.hash) + _field(2, step.prefix) + _field(3, step.suffix))
+        for step in proof.path
+    ]
+    return b"".join(parts)
+
+
+def _field(number: int, value: _Value) -> bytes:
+    """A field of a message; its tag takes one byte, since no number here is above 15."""
+    if isinstance(value, int):
+        return bytes((number << 3,)) + varint(value)
+    return bytes((number << 3 | 2,)) + varint(len(value)) + value
+
+
+def varint(number: int) -> bytes:
+    """A number that is not negative, in its shortest form."""
+    encoded = bytearray()
+    while number >= 128:
+        encoded.append(number & 127 | 128)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def _batch(data: bytes) -> list[Entry]:

@@ -29,7 +29,7 @@ from icn_ledger.store.versions import (
     fetch_tree,
     records_of,
 )
-from icn_ledger.usecases.get_proof import get_proof
+from icn_ledger.usecases.get_proof import Wanted, get_proof
 from icn_machine.blocks.ports import StateBehind, StatePruned
 from icn_machine.limits import VERSIONED_HEIGHTS
 from icn_machine.records import Namespace, RecordTables
@@ -106,7 +106,7 @@ async def test_validity_records_are_those_of_the_height_from_memory_and_from_the
 
 async def prove(ledger: Ledger, namespace: Namespace, name: bytes) -> tuple[bytes, BlockHeader]:
     """A leaf's proven value, checked against the root that a final header names."""
-    proven = await get_proof(namespace, name, 0, LedgerQueries(ledger.state._database))
+    proven = await get_proof(Wanted(namespace, name), 0, LedgerQueries(ledger.state._database))
     header = BlockHeader.FromString(proven.block.header)
     proof = Proof.from_dict(json.loads(proven.state_proof))
     key = state_key(int(namespace), name)
@@ -158,7 +158,7 @@ async def test_a_proof_brings_the_headers_up_to_the_finalized_one(
         queries = LedgerQueries(ledger.state._database)
         for descendants in ((b"child", b"grandchild"), (b"child",), ()):
             await ledger.execute(descendants=descendants)
-            proven = await get_proof(Namespace.ACCOUNT, ANA, 0, queries)
+            proven = await get_proof(Wanted(Namespace.ACCOUNT, ANA), 0, queries)
             assert proven.descendant_headers == descendants
 
 
@@ -267,9 +267,9 @@ async def test_epoch_steps_are_given_from_the_epoch_that_is_asked_for(
         await ledger.execute()
         assert ledger.state.newest.epoch == 3
         for first in range(5):
-            proven = await get_proof(Namespace.ACCOUNT, ANA, first, queries)
+            proven = await get_proof(Wanted(Namespace.ACCOUNT, ANA), first, queries)
             assert [edge.epoch for edge in proven.edges] == list(range(first, 3))
-        for edge in (await get_proof(Namespace.ACCOUNT, ANA, 0, queries)).edges:
+        for edge in (await get_proof(Wanted(Namespace.ACCOUNT, ANA), 0, queries)).edges:
             header = BlockHeader.FromString(edge.header)
             assert (header.epoch, header.height) == (edge.epoch, edge.height)
             assert zone.genesis.epoch_of(header.time_ms) == edge.epoch + 1

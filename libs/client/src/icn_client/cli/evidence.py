@@ -133,7 +133,8 @@ def _sets_in(path: Path, genesis: Genesis) -> Sequence[EpochSet]:
     """The validators of every epoch that a valid proof walks. Raises Refused."""
     from icn_chain.epochs import ProofInvalid
 
-    from icn_client.light.proof_file import FILE_BYTES_MAX, ProofMalformed, parse_proof_file
+    from icn_client.light.final_header import FILE_BYTES_MAX, ProofMalformed
+    from icn_client.light.proof_file import parse_proof_file
     from icn_client.light.verify import verify_proof
 
     try:

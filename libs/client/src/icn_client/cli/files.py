@@ -94,7 +94,7 @@ def write_new_file(path: Path, work: Callable[[IO[bytes], Progress], T], what: s
     """
     from icn_chain.epochs import ProofInvalid
 
-    from icn_client.light.proof_file import ProofMalformed
+    from icn_client.light.final_header import ProofMalformed
 
     try:
         file = path.open("xb+")

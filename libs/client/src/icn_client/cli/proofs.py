@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -28,6 +29,8 @@ Examples:
   icn proof fetch accounts/6d6f… --out balance.json
   icn proof fetch units/91c2… > unit.json
   icn proof fetch polls/5e07… --out result.json
+  icn proof fetch transactions/c01d… --out receipt.json
+  icn proof fetch accounts/6d6f…/entries/12 --out entry.json
 """
 _VERIFY_EXAMPLES = """\b
 Examples:
@@ -39,6 +42,12 @@ Examples:
   icn proof checkpoint balance.json --genesis genesis.json --out checkpoint.json
   icn proof fetch accounts/6d6f… --checkpoint checkpoint.json --out newer.json
   icn proof verify newer.json --genesis genesis.json --checkpoint checkpoint.json
+"""
+_EXPORT_EXAMPLES = """\b
+Examples:
+  icn proof export balance.json --format ics23 --out balance.ics23.json
+  icn ledger verify-proof --kind ics23 --in balance.ics23.json
+  icn proof fetch accounts/0000… --neighbours --out nobody.json
 """
 GenesisOption = Annotated[
     Path, typer.Option("--genesis", metavar="GENESIS", help="The zone's genesis file.", readable=False)
@@ -55,16 +64,17 @@ CheckpointOption = Annotated[
 NAMES = (
     *("accounts", "units", "principals", "holds", "anchors", "allowances", "recoveries", "authorities"),
     *("memberships", "polls", "ballots", "decisions", "codes", "contracts", "duties", "equivocations"),
-    *("validators", "consensus-keys"),
+    *("validators", "consensus-keys", "transactions"),
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = command_group("Proofs of balances, units, keys and holds.", _EXAMPLES)
+    group = command_group("Proofs of balances, entries, receipts, units, keys and holds.", _EXAMPLES)
     group.command("fetch", epilog=_FETCH_EXAMPLES)(fetch)
     group.command("verify", epilog=_VERIFY_EXAMPLES)(verify)
     group.command("checkpoint", epilog=_CHECKPOINT_EXAMPLES)(checkpoint)
+    group.command("export", epilog=_EXPORT_EXAMPLES)(export)
     app.add_typer(group, name="proof")
 
 
@@ -73,7 +83,8 @@ def fetch(
         str,
         typer.Argument(
             metavar="NAME",
-            help="accounts/ID, units/ID, principals/ID, memberships/ORG/MEMBER, polls/ID, decisions/ID …",
+            help="accounts/ID, accounts/ID/entries/NUMBER, transactions/ID, units/ID, principals/ID, "
+            "memberships/ORG/MEMBER, polls/ID, decisions/ID …",
         ),
     ],
     out: Annotated[
@@ -81,19 +92,29 @@ def fetch(
         typer.Option("--out", metavar="FILE", help="Where to write it; stdout without.", readable=False),
     ] = None,
     begin: CheckpointOption = None,
+    neighbours: Annotated[
+        bool,
+        typer.Option("--neighbours", help="Of what is not there also the leaves beside it, for an export."),
+    ] = False,
     data: DataOption = None,
 ) -> None:
-    """Fetch a proof that a leaf is, or is not, in the newest state that a final header names."""
+    """Fetch a proof that a leaf is, or is not, in the newest state that a final header names; of what became
+    of a transaction; or of one entry of an account.
+    """
     if name.partition("/")[0] not in NAMES:
         raise UsageError(f"{name!r}: a proof is of {', '.join(f'{folder}/…' for folder in NAMES)}")
     from icn_chain.epochs import ProofInvalid
 
-    from icn_client.light.proof_file import ProofMalformed
+    from icn_client.light.final_header import ProofMalformed
+    from icn_client.proving import fetch_proof
 
     directory = platform_directory(data)
     try:
         start = None if begin is None else _read_checkpoint(begin)
-        content = with_connection(directory, lambda connection: connection.proof_file(name, start))
+        content = with_connection(
+            directory,
+            lambda connection: fetch_proof(connection, name, start, with_neighbours=neighbours),
+        )
     except (ProofInvalid, ProofMalformed) as error:
         raise Refused(
             f"the platform answered with a proof that does not hold: {error}", "PROOF_INVALID"
@@ -121,7 +142,7 @@ def verify(
     """Check a proof offline and print what it shows. Exit 0 when it holds, 1 when not."""
     from icn_chain.checkpoint import FILE_BYTES_MAX as CHECKPOINT_BYTES_MAX
 
-    from icn_client.light.proof_file import FILE_BYTES_MAX
+    from icn_client.light.final_header import FILE_BYTES_MAX
     from icn_client.light.verify import verdict
     from icn_client.statements import sentence
 
@@ -154,17 +175,57 @@ def checkpoint(
     """Check a proof and write down its final block, for later proofs to begin with."""
     from icn_chain.epochs import ProofInvalid
 
-    from icn_client.light.proof_file import FILE_BYTES_MAX, ProofMalformed, parse_proof_file
+    from icn_client.light.final_header import FILE_BYTES_MAX, ProofMalformed
+    from icn_client.light.proofs import parse_proof
     from icn_client.light.verify import checkpoint_of, verify_proof
 
     zone = read_genesis(genesis)
     start = None if begin is None else _read_checkpoint(begin)
     try:
-        shown = verify_proof(parse_proof_file(read_file(file, FILE_BYTES_MAX)), zone, start)
+        shown = verify_proof(parse_proof(read_file(file, FILE_BYTES_MAX)), zone, start)
         made = checkpoint_of(shown, zone)
     except (ProofInvalid, ProofMalformed) as error:
         raise Refused(f"{file}: {error}", error.reason) from None
     _write(made.to_bytes(), out, f"block {made.height} of epoch {made.epoch}, {made.block_hash.hex()}")
+
+
+class ExportFormat(StrEnum):
+    """Who is to check it."""
+
+    ICS23 = "ics23"
+
+
+def export(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A proof of a leaf; of one that is not there, fetched with --neighbours.",
+            readable=False,
+        ),
+    ],
+    form: Annotated[ExportFormat, typer.Option("--format", help="What others read.")] = ExportFormat.ICS23,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write it; stdout without.", readable=False),
+    ] = None,
+) -> None:
+    """Write a proof's path to the state root for verifiers of another form.
+
+    Why that root is final is not in it: check FILE with `icn proof verify`.
+    """
+    from icn_client.light.exporting import NotExportable, to_ics23
+    from icn_client.light.final_header import FILE_BYTES_MAX, ProofMalformed
+    from icn_client.light.proofs import parse_proof
+
+    assert form is ExportFormat.ICS23, "there is no other"
+    try:
+        content = to_ics23(parse_proof(read_file(file, FILE_BYTES_MAX)))
+    except (NotExportable, ProofMalformed) as error:
+        raise Refused(f"{file}: {error}", error.reason) from None
+    _write(
+        content, out, f"{len(content)} bytes; check it with: icn ledger verify-proof --kind ics23 --in {out}"
+    )
 
 
 def _write(content: bytes, out: Path | None, what: str) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import Message as ProtobufMessage
 from icn.ledger.v1.state_pb2 import (
@@ -22,52 +21,68 @@ from icn.ledger.v1.state_pb2 import (
     ContractEntryLeaf,
     ContractLeaf,
     ControllerLeaf,
+    CreditLineLeaf,
     DecisionLeaf,
     DutyLeaf,
     EquivocationLeaf,
     HoldLeaf,
     MembershipLeaf,
+    PeriodLeaf,
     PollLeaf,
     RecoveryLeaf,
+    StandingOrderLeaf,
+    TradeLeaf,
     UnitLeaf,
+    UnitPolicyLeaf,
     ValidatorsLeaf,
     ZoneLeaf,
 )
 from icn_chain.epochs import ProofInvalid
 from icn_chain.malformed import MalformedMessage, parse
+from icn_machine.records import Namespace
 
-from icn_client.light.proof_file import VALUE_BYTES_MAX
+VALUE_BYTES_MAX: Final = 66_560
+"""The largest is an entry of a contract's storage: 65,536 bytes and who pays for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Namespace:
-    kind: str
-    leaf: type[ProtobufMessage]
-    identifier_fields: tuple[str, ...]
+class _Leaf(NamedTuple):
+    """How the leaves of a namespace are read."""
+
+    message: type[ProtobufMessage]
+    identifier_bytes: tuple[int, int]
+    """Fewest and most."""
+    identifier_fields: tuple[str, ...] = ()
     """Which together are the identifier; none where the leaf does not repeat it."""
 
 
-NAMESPACES: Final[Mapping[int, _Namespace]] = {
-    1: _Namespace("controller", ControllerLeaf, ("principal",)),
-    2: _Namespace("unit", UnitLeaf, ("unit",)),
-    3: _Namespace("account", AccountLeaf, ("account",)),
-    4: _Namespace("hold", HoldLeaf, ("hold",)),
-    5: _Namespace("anchor", AnchorLeaf, ("digest",)),
-    6: _Namespace("allowance", AllowanceLeaf, ("organization",)),
-    7: _Namespace("zone", ZoneLeaf, ()),
-    8: _Namespace("recovery", RecoveryLeaf, ("principal",)),
-    9: _Namespace("authority", AuthorityLeaf, ("authority",)),
-    10: _Namespace("membership", MembershipLeaf, ("organization", "member")),
-    11: _Namespace("poll", PollLeaf, ("poll",)),
-    12: _Namespace("ballot", BallotLeaf, ("poll", "voter")),
-    13: _Namespace("decision", DecisionLeaf, ()),
-    14: _Namespace("code", CodeLeaf, ()),
-    15: _Namespace("contract", ContractLeaf, ("contract",)),
-    16: _Namespace("contract_entry", ContractEntryLeaf, ()),
-    17: _Namespace("duty", DutyLeaf, ("organization", "epoch")),
-    18: _Namespace("equivocation", EquivocationLeaf, ("epoch", "seat")),
-    19: _Namespace("validators", ValidatorsLeaf, ()),
-    20: _Namespace("consensus_key", ConsensusKeyLeaf, ()),
+_BYTES_0, _BYTES_16, _BYTES_32 = (0, 0), (16, 16), (32, 32)
+
+NAMESPACES: Final[Mapping[int, _Leaf]] = {
+    Namespace.CONTROLLER: _Leaf(ControllerLeaf, _BYTES_16, ("principal",)),
+    Namespace.UNIT: _Leaf(UnitLeaf, _BYTES_16, ("unit",)),
+    Namespace.ACCOUNT: _Leaf(AccountLeaf, _BYTES_16, ("account",)),
+    Namespace.HOLD: _Leaf(HoldLeaf, _BYTES_16, ("hold",)),
+    Namespace.ANCHOR: _Leaf(AnchorLeaf, _BYTES_32, ("digest",)),
+    Namespace.ALLOWANCE: _Leaf(AllowanceLeaf, _BYTES_16, ("organization",)),
+    Namespace.ZONE: _Leaf(ZoneLeaf, _BYTES_0),
+    Namespace.RECOVERY: _Leaf(RecoveryLeaf, _BYTES_16, ("principal",)),
+    Namespace.AUTHORITY: _Leaf(AuthorityLeaf, _BYTES_16, ("authority",)),
+    Namespace.MEMBERSHIP: _Leaf(MembershipLeaf, _BYTES_32, ("organization", "member")),
+    Namespace.POLL: _Leaf(PollLeaf, _BYTES_16, ("poll",)),
+    Namespace.BALLOT: _Leaf(BallotLeaf, _BYTES_32, ("poll", "voter")),
+    Namespace.DECISION: _Leaf(DecisionLeaf, _BYTES_32),
+    Namespace.CODE: _Leaf(CodeLeaf, _BYTES_32),
+    Namespace.CONTRACT: _Leaf(ContractLeaf, _BYTES_16, ("contract",)),
+    Namespace.CONTRACT_ENTRY: _Leaf(ContractEntryLeaf, (17, 1_040)),
+    Namespace.DUTY: _Leaf(DutyLeaf, (24, 24), ("organization", "epoch")),
+    Namespace.EQUIVOCATION: _Leaf(EquivocationLeaf, _BYTES_16, ("epoch", "seat")),
+    Namespace.VALIDATORS: _Leaf(ValidatorsLeaf, _BYTES_0),
+    Namespace.CONSENSUS_KEY: _Leaf(ConsensusKeyLeaf, _BYTES_32),
+    Namespace.UNIT_POLICY: _Leaf(UnitPolicyLeaf, _BYTES_16),
+    Namespace.CREDIT_LINE: _Leaf(CreditLineLeaf, _BYTES_32),
+    Namespace.TRADE: _Leaf(TradeLeaf, (48, 48)),
+    Namespace.ORDER: _Leaf(StandingOrderLeaf, _BYTES_16),
+    Namespace.PERIOD: _Leaf(PeriodLeaf, _BYTES_16),
 }
 """Leaves by namespace (docs/spec/transaction.md, "Leaves and namespaces")."""
 
@@ -78,19 +93,17 @@ def read_statement(namespace: int, identifier: bytes, value: bytes) -> dict[str,
     Raises:
         ProofInvalid: LEAF_MISMATCH or PROOF_MALFORMED.
     """
-    rule = NAMESPACES[namespace]
+    rule, kind = NAMESPACES[namespace], Namespace(namespace).name.lower()
     if not value:
-        return {"kind": rule.kind, "id": identifier.hex(), "is_absent": True}
+        return {"kind": kind, "id": identifier.hex(), "is_absent": True}
     try:
-        leaf = parse(rule.leaf, value, VALUE_BYTES_MAX)
+        leaf = parse(rule.message, value, VALUE_BYTES_MAX)
     except MalformedMessage as error:
         raise ProofInvalid("PROOF_MALFORMED", str(error)) from error
     if rule.identifier_fields and _identifier(leaf, rule.identifier_fields) != identifier:
-        raise ProofInvalid(
-            "LEAF_MISMATCH", f"the {rule.kind} in the proof is another than its identifier says"
-        )
+        raise ProofInvalid("LEAF_MISMATCH", f"the {kind} in the proof is another than its identifier says")
     named = {"id": identifier.hex()} if identifier and not rule.identifier_fields else {}
-    return {"kind": rule.kind, **named, **describe(leaf)}
+    return {"kind": kind, **named, **describe(leaf)}
 
 
 def _identifier(leaf: ProtobufMessage, fields: Sequence[str]) -> bytes:

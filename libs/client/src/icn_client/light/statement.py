@@ -23,8 +23,9 @@ from icn_machine.entries import Entry, EntryChain, PostingKind
 from icn_machine.limits import REFERENCE_BYTES_MAX
 from icn_machine.records import Namespace
 
+from icn_client.light.final_header import ProofMalformed
 from icn_client.light.leaves import read_statement
-from icn_client.light.proof_file import ProofMalformed, parse_proof_file
+from icn_client.light.proof_file import parse_proof_file
 from icn_client.light.verify import Shown, verify_proof
 
 FORMAT: Final = "icn/statement/v1"

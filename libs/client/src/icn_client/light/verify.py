@@ -6,9 +6,10 @@ Pure: no network, no files, no clock of its own. Source: docs/spec/proof.md, doc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from icn.ledger.v1.state_pb2 import AccountLeaf
 from icn_chain.checkpoint import Checkpoint, CheckpointMalformed, parse_checkpoint
 from icn_chain.epochs import (
     EpochSet,
@@ -22,12 +23,18 @@ from icn_chain.epochs import (
     walk,
 )
 from icn_chain.header import BlockHeader
+from icn_crypto.merkle_log import inclusion_fault, leaf_hash
 from icn_crypto.state_proof import verify_absence, verify_inclusion
 from icn_crypto.state_tree import state_key
 from icn_kit.genesis import Genesis
+from icn_machine.entries import EntryChain
 
+from icn_client.light.entry_proof import EntryProof, describe_entry
+from icn_client.light.final_header import FinalHeader, ProofMalformed
 from icn_client.light.leaves import read_statement
-from icn_client.light.proof_file import ProofFile, ProofMalformed, parse_proof_file
+from icn_client.light.proof_file import ProofFile, ShownLeaf
+from icn_client.light.proofs import Proof, parse_proof
+from icn_client.light.receipt_proof import ReceiptProof, read_receipt
 
 TRUSTING_PERIOD_MS: Final = 90 * 86_400_000
 """How old a checkpoint may be: keys of seats that were given up since may have been stolen. Ninety days."""
@@ -51,12 +58,15 @@ class Shown:
     """The validators of each epoch walked, the last one's of the finalized header's."""
 
 
-def verify_proof(proof: ProofFile, genesis: Genesis, checkpoint: Checkpoint | None = None) -> Shown:
+def verify_proof(proof: Proof, genesis: Genesis, checkpoint: Checkpoint | None = None) -> Shown:
     """Judge a proof by docs/spec/proof.md, "Verification", from genesis or a checkpoint that is believed.
 
     Raises:
         ProofInvalid: the first rule that fails.
     """
+    if isinstance(proof, EntryProof):
+        shown = verify_proof(proof.account_proof, genesis, checkpoint)
+        return replace(shown, statement=_entry(proof, genesis))
     if proof.genesis != genesis.hash:
         raise ProofInvalid(
             "WRONG_ZONE", f"the proof is of zone {proof.genesis.hex()}, not of {genesis.hash.hex()}"
@@ -78,19 +88,8 @@ def verify_proof(proof: ProofFile, genesis: Genesis, checkpoint: Checkpoint | No
             "HEADER_CHAIN_INVALID",
             f"header {header.height} cannot name the state after height {header.executed_height}",
         )
-    statement = read_statement(proof.namespace, proof.identifier, proof.value)
-    key = state_key(proof.namespace, proof.identifier)
-    holds = (
-        verify_inclusion(header.state_root, key, proof.value, proof.state_proof)
-        if proof.value
-        else verify_absence(header.state_root, key, proof.state_proof)
-    )
-    if not holds:
-        raise ProofInvalid(
-            "STATE_PROOF_INVALID", "the state proof does not lead to the state root of the header"
-        )
     return Shown(
-        statement=statement,
+        statement=_receipt(proof, header) if isinstance(proof, ReceiptProof) else _leaf(proof, header),
         height=header.executed_height,
         time_ms=header.time_ms,
         state_root=header.state_root,
@@ -100,6 +99,63 @@ def verify_proof(proof: ProofFile, genesis: Genesis, checkpoint: Checkpoint | No
         ),
         sets=sets,
     )
+
+
+def _leaf(proof: ProofFile, header: BlockHeader) -> dict[str, Any]:
+    """What a leaf under the header's state root says."""
+    statement = read_statement(proof.namespace, proof.identifier, proof.value)
+    _check_leaf(proof.leaf, header)
+    key = state_key(proof.namespace, proof.identifier)
+    for neighbour in proof.neighbours:
+        _check_leaf(neighbour, header)
+    beside = [state_key(neighbour.namespace, neighbour.identifier) for neighbour in proof.neighbours]
+    if len(beside) == 2 and not beside[0] < key < beside[1]:
+        raise ProofInvalid("NEIGHBOUR_INVALID", "the neighbours do not lie on both sides of the absent leaf")
+    return statement
+
+
+def _check_leaf(leaf: ShownLeaf, header: BlockHeader) -> None:
+    key = state_key(leaf.namespace, leaf.identifier)
+    holds = (
+        verify_inclusion(header.state_root, key, leaf.value, leaf.state_proof)
+        if leaf.value
+        else verify_absence(header.state_root, key, leaf.state_proof)
+    )
+    if not holds:
+        raise ProofInvalid(
+            "STATE_PROOF_INVALID", "the state proof does not lead to the state root of the header"
+        )
+
+
+def _receipt(proof: ReceiptProof, header: BlockHeader) -> dict[str, Any]:
+    """What a receipt under the header's receipts root says."""
+    statement = read_receipt(proof.receipt)
+    fault = inclusion_fault(
+        leaf_index=proof.index,
+        size=proof.size,
+        leaf=leaf_hash(proof.receipt),
+        proof=proof.path,
+        root=header.receipts_root,
+    )
+    if fault is not None:
+        raise ProofInvalid(
+            "RECEIPT_PROOF_INVALID", f"the receipt is not under the receipts root of the header: {fault}"
+        )
+    return statement
+
+
+def _entry(proof: EntryProof, genesis: Genesis) -> dict[str, Any]:
+    """What an entry says whose chain ends in a leaf that was shown."""
+    account = AccountLeaf.FromString(proof.account_proof.value)
+    chain, end = EntryChain(genesis.hash), proof.before
+    for entry in proof.entries:
+        end = chain.extend(end, entry)
+    if end != account.entries_hash:
+        raise ProofInvalid(
+            "ENTRY_CHAIN_INVALID",
+            f"the {len(proof.entries)} entries do not end in the account's leaf, which has {account.entries}",
+        )
+    return describe_entry(proof.entries[0], account)
 
 
 def checkpoint_of(shown: Shown, genesis: Genesis) -> Checkpoint:
@@ -149,7 +205,7 @@ def verdict(
         start = None if checkpoint is None else parse_checkpoint(checkpoint)
         if start is not None:
             _check_age(start, now_ms, trusting_period_ms)
-        shown = verify_proof(parse_proof_file(content), genesis, start)
+        shown = verify_proof(parse_proof(content), genesis, start)
     except (ProofMalformed, CheckpointMalformed, ProofInvalid) as error:
         return answer | {"reason": error.reason, "message": str(error)}
     return answer | {
@@ -162,7 +218,7 @@ def verdict(
 
 
 def _begin(
-    proof: ProofFile, genesis: Genesis, checkpoint: Checkpoint | None
+    proof: FinalHeader, genesis: Genesis, checkpoint: Checkpoint | None
 ) -> tuple[EpochSet, tuple[Handover, ...]]:
     """Where the walk begins, and the proof's steps from there on."""
     if checkpoint is None:

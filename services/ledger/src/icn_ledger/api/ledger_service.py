@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from icn.ledger.v1 import service_pb2, service_pb2_grpc, state_pb2
-from icn_kit.errors import InvalidArgument
+from icn_kit.errors import InvalidArgument, ResourceExhausted
 from icn_kit.pages import PageTokens, check_page_size
 from icn_machine.blocks.ports import ExecutedBlock
 from icn_machine.credit import growth, limit_under, soft_limit, spendable_under
@@ -20,13 +20,13 @@ from icn_machine.records import Namespace
 from icn_ledger.api.contracts import ContractReads
 from icn_ledger.api.institutions import InstitutionReads
 from icn_ledger.api.names import parse_height, parse_identifier, parse_provable
-from icn_ledger.usecases.get_proof import ProofSource, get_proof
+from icn_ledger.usecases.get_proof import ProofSource, Wanted, get_proof
+from icn_ledger.usecases.get_receipt_proof import ReceiptSource, get_receipt_proof
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.reads import (
     BlockRow,
     CreditAt,
     LeafAt,
-    Reader,
     check_history,
     get_balance,
     get_block,
@@ -55,7 +55,7 @@ STREAM_LEAVES = "/icn.ledger.v1.LedgerService/StreamLeaves"
 """Full names of the streams that no deadline ends."""
 
 
-class LedgerSource(Reader, ProofSource, ExecutionReader, Protocol):
+class LedgerSource(ReceiptSource, ProofSource, ExecutionReader, Protocol):
     """Everything the service reads from."""
 
 
@@ -77,6 +77,8 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         self._tokens = PageTokens(genesis_hash)
         self._proving = asyncio.Lock()
         """Many proofs at once would keep the event loop from consensus."""
+        self._searching = asyncio.Lock()
+        """Who looks for neighbours reads every leaf, and others need not wait for that."""
 
     async def GetAccount(self, request: Any, _context: Any) -> service_pb2.GetAccountResponse:
         found = await get_credit(parse_identifier(request.name, "accounts"), self._source)
@@ -214,8 +216,11 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         before_time_ms = request.before_time_ms
         if before_time_ms > QUANTITY_MAX:
             raise InvalidArgument("INSTANT_OUT_OF_RANGE", f"before_time_ms {before_time_ms} is above 2^62")
-        async with self._proving:
-            proven = await get_proof(namespace, identifier, request.from_epoch, self._source, before_time_ms)
+        if request.with_neighbours and self._searching.locked():
+            raise ResourceExhausted("NEIGHBOURS_BUSY", "another call looks for neighbours; try again")
+        wanted = Wanted(namespace, identifier, before_time_ms, request.with_neighbours)
+        async with self._searching if request.with_neighbours else self._proving:
+            proven = await get_proof(wanted, request.from_epoch, self._source)
         return service_pb2.GetProofResponse(
             namespace=int(namespace),
             identifier=identifier,
@@ -226,6 +231,33 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
             finalization=proven.block.finalization,
             epochs=[epoch_step(edge) for edge in proven.edges],
             validator_set=proven.validator_set,
+            neighbours=[
+                service_pb2.NeighbourLeaf(
+                    namespace=int(one.namespace),
+                    identifier=one.identifier,
+                    value=one.value,
+                    state_proof=one.state_proof,
+                )
+                for one in proven.neighbours
+            ],
+        )
+
+    async def GetReceiptProof(self, request: Any, _context: Any) -> service_pb2.GetReceiptProofResponse:
+        identifier = parse_identifier(request.name, "transactions", DIGEST_BYTES)
+        if request.from_epoch > QUANTITY_MAX:
+            raise InvalidArgument("EPOCH_OUT_OF_RANGE", f"from_epoch {request.from_epoch} is above 2^62")
+        async with self._proving:
+            proven = await get_receipt_proof(identifier, request.from_epoch, self._source)
+        return service_pb2.GetReceiptProofResponse(
+            receipt=proven.receipt,
+            index=proven.position,
+            size=proven.size,
+            path=proven.path,
+            header=proven.naming.header,
+            descendant_headers=proven.naming.descendant_headers,
+            finalization=proven.naming.finalization,
+            epochs=[epoch_step(edge) for edge in proven.naming.edges],
+            validator_set=proven.naming.validator_set,
         )
 
     async def StreamLeaves(

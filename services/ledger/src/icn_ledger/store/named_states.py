@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 
 from icn.consensus.v1 import block_pb2
 from icn_kit.database import Connection
-from icn_machine.blocks.ports import EpochEdge, ExecutedBlock
+from icn_machine.blocks.ports import ExecutedBlock
 
+from icn_ledger.store.edges import SELECT_EDGES, read_edge
+from icn_ledger.store.naming import NamingBlock, fetch_finality
 from icn_ledger.store.pruner import EDGES_KEPT
 from icn_ledger.store.state import SELECT_BLOCKS, read_block
-
-DESCENDANTS_LOOKED_UP_MAX = 1_000
-"""Headers that a certificate covers beside its block's: two under load, more only after an outage."""
 
 _POSITION = (
     "SELECT chain.descendant_headers, horizon.provable_from, chain.snapshot_height FROM chain, horizon"
@@ -24,13 +23,6 @@ _POSITION = (
 
 _BEFORE = "SELECT height FROM blocks WHERE time_ms < %s ORDER BY time_ms DESC LIMIT 1"
 
-_HEADERS = "SELECT hash, header, epoch FROM blocks WHERE height > %s AND height <= %s ORDER BY height"
-
-SELECT_EDGES = """
-    SELECT epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set,
-        recovery
-    FROM epoch_edges
-"""
 
 # Of what a recovery took up, and of what is forgotten, nothing is shown.
 _EDGE = f"""{SELECT_EDGES}
@@ -81,9 +73,9 @@ async def state_before(connection: Connection, time_ms: int) -> NamedState | Non
         block = read_block(row)
         named_height = _named_height(block)
         if named_height >= max(provable_from, 1):
-            final = await _final(connection, block, named_height, newest)
-            if final is not None:
-                return final
+            naming = NamingBlock(block.height, block.epoch, block.header, block.finalization)
+            descendants, finalization = await fetch_finality(cursor, naming)
+            return NamedState(replace(block, finalization=finalization), descendants, named_height)
     await cursor.execute(
         _EDGE,
         {
@@ -99,45 +91,6 @@ async def state_before(connection: Connection, time_ms: int) -> NamedState | Non
     await cursor.execute(SELECT_BLOCKS + "WHERE height = %s", (edge.height,))
     block = replace(read_block(await cursor.fetchone()), finalization=edge.finalization)
     return NamedState(block, edge.descendant_headers, edge.executed_height, edge.epoch)
-
-
-def read_edge(row: Any) -> EpochEdge:
-    """A row of `epoch_edges`, in the order of its columns."""
-    epoch, height, executed_height, header, descendant_headers, finalization, next_set, recovery = row
-    descendants = tuple(descendant_headers)
-    return EpochEdge(epoch, height, executed_height, header, descendants, finalization, next_set, recovery)
-
-
-async def _final(
-    connection: Connection, block: ExecutedBlock, height: int, newest: NamedState | None
-) -> NamedState | None:
-    """The state that an older block names, by that block's own certificate or by that of the newest.
-
-    Headers of descendants are kept of the newest block only; an older one's are blocks by now, but for those
-    that were made beside the chain.
-    """
-    certificate = block_pb2.Certificate.FromString(block.finalization)
-    rows = await _headers(connection, block.height, certificate.height)
-    if rows is not None and len(rows) == max(certificate.height - block.height, 0):
-        name, _, epoch = rows[-1] if rows else (certificate.block_hash, b"", block.epoch)
-        if (name, epoch) == (certificate.block_hash, block.epoch):
-            return NamedState(block, tuple(header for _, header, _ in rows), height)
-    if newest is None or newest.block.epoch != block.epoch:
-        return None
-    rows = await _headers(connection, block.height, newest.block.height)
-    if rows is None:
-        return None
-    descendants = (*(header for _, header, _ in rows), *newest.descendant_headers)
-    return NamedState(replace(block, finalization=newest.block.finalization), descendants, height)
-
-
-async def _headers(connection: Connection, above: int, last: int) -> list[Any] | None:
-    """Hash, header and epoch of the blocks above a height, up to another; None where there are too many."""
-    if last - above > DESCENDANTS_LOOKED_UP_MAX:
-        return None
-    cursor = connection.cursor(binary=True)
-    await cursor.execute(_HEADERS, (above, last))
-    return await cursor.fetchall()
 
 
 def _named_height(block: ExecutedBlock) -> int:

@@ -32,17 +32,22 @@ from icn_machine.records import (
 )
 
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
+from icn_ledger.store.edges import EDGES_FROM, read_edge
 from icn_ledger.store.history import SELECT_PLACES, id_heads, split_outcomes, unpack_entries
-from icn_ledger.store.named_states import SELECT_EDGES, newest_state, read_edge, state_before
+from icn_ledger.store.named_states import newest_state, state_before
+from icn_ledger.store.naming import fetch_naming
 from icn_ledger.store.state import SELECT_BLOCKS, SELECT_VALIDATOR_SETS, read_block
 from icn_ledger.store.versions import (
+    LeafBytes,
     fetch_leaf_bytes,
     fetch_leaf_bytes_at_edge,
+    fetch_neighbours,
     fetch_storage,
     fetch_tree,
     fetch_tree_at_edge,
 )
-from icn_ledger.usecases.get_proof import ProofMaterial
+from icn_ledger.usecases.get_proof import ProofMaterial, Wanted
+from icn_ledger.usecases.get_receipt_proof import ReceiptMaterial
 from icn_ledger.usecases.query_contract import ContractAt
 from icn_ledger.usecases.reads import (
     BalanceRow,
@@ -262,8 +267,6 @@ _EVENTS_END = """
 _TRANSACTIONS = """
     SELECT height, ids, receipts FROM transactions WHERE height >= %(first)s AND height <= %(last)s
 """
-
-_EDGES = SELECT_EDGES + "WHERE epoch >= %(first)s AND epoch < %(end)s ORDER BY epoch LIMIT %(count)s"
 
 
 class LedgerQueries:
@@ -485,33 +488,49 @@ class LedgerQueries:
             [record for record in records if isinstance(record, Membership)],
         )
 
-    async def proof_material(
-        self, namespace: Namespace, identifier: bytes, from_epoch: int, steps_max: int, before_time_ms: int
-    ) -> ProofMaterial | None:
+    async def proof_material(self, wanted: Wanted, from_epoch: int, steps_max: int) -> ProofMaterial | None:
         """Material for a proof; None when no final header names a state that is still kept."""
         async with self._database.connection() as connection:
             # One snapshot: what it says is kept cannot be pruned under its eyes.
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             named = await (
-                state_before(connection, before_time_ms) if before_time_ms else newest_state(connection)
+                state_before(connection, wanted.before_time_ms)
+                if wanted.before_time_ms
+                else newest_state(connection)
             )
             if named is None:
                 return None
-            wanted, keys = [(namespace, identifier)], [state_key(namespace, identifier)]
+            named_leaf = [(wanted.namespace, wanted.identifier)]
+            keys = [state_key(wanted.namespace, wanted.identifier)]
+            beside: LeafBytes = []
             if named.edge is None:
-                leaves = await fetch_leaf_bytes(connection, wanted, named.height)
+                leaves = await fetch_leaf_bytes(connection, named_leaf, named.height)
+                if wanted.with_neighbours and not leaves:
+                    beside = await fetch_neighbours(connection, keys[0], named.height)
+                    keys += [state_key(kind, name) for kind, name, _ in beside]
                 pages, changes = await fetch_tree(connection, named.height, keys)
             else:
-                leaves = await fetch_leaf_bytes_at_edge(connection, wanted, named.edge)
+                leaves = await fetch_leaf_bytes_at_edge(connection, named_leaf, named.edge)
                 pages, changes = await fetch_tree_at_edge(connection, named.edge, keys)
             block, header = named.block, block_pb2.BlockHeader.FromString(named.block.header)
             cursor = connection.cursor(binary=True)
-            await cursor.execute(_EDGES, {"first": from_epoch, "end": block.epoch, "count": steps_max})
+            await cursor.execute(EDGES_FROM, {"first": from_epoch, "end": block.epoch, "count": steps_max})
             edges = tuple(read_edge(edge) for edge in await cursor.fetchall())
             await cursor.execute(SELECT_VALIDATOR_SETS, (ByteaArray([header.validator_set_hash]),))
             ((_, validator_set),) = await cursor.fetchall()
         value = leaves[0][2] if leaves else b""
-        return ProofMaterial(block, named.descendant_headers, value, pages, changes, edges, validator_set)
+        return ProofMaterial(
+            block, named.descendant_headers, value, pages, changes, edges, validator_set, beside
+        )
+
+    async def receipt_material(self, height: int, from_epoch: int, steps_max: int) -> ReceiptMaterial:
+        """Material for a proof of what an executed block's transactions came to."""
+        async with self._database.connection() as connection:
+            # One snapshot: the newest block and its descendants belong together.
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            naming = await fetch_naming(connection, height, from_epoch, steps_max)
+            rows = await _fetch(connection, _TRANSACTIONS, {"first": height, "last": height})
+        return ReceiptMaterial(rows[0][2] if rows else (), naming)
 
     async def contract_at_newest(self, contract: bytes) -> ContractAt | None:
         """A contract with its whole storage in the newest state, None where there is none."""

@@ -10,9 +10,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from icn_crypto.hashing import NO_GENESIS
 from icn_crypto.state_tree import state_key
-from icn_crypto.tags import STATE_KEY
 from icn_kit.database import Connection, Database
 from icn_kit.errors import FailedPrecondition
 from icn_machine.blocks.ports import EpochEdge, StatePruned
@@ -20,10 +18,10 @@ from icn_machine.records import Namespace, RecordTables
 from icn_machine.snapshot_chunks import Leaf
 
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
-from icn_ledger.store.named_states import read_edge
+from icn_ledger.store.edges import read_edge
 from icn_ledger.store.state import SELECT_VALIDATOR_SETS
 from icn_ledger.store.statements import lists_statement
-from icn_ledger.store.versions import REPLACED
+from icn_ledger.store.versions import KEY_HEAD, LEAVES_AFTER
 from icn_ledger.usecases.ports import RestoredChain, RestoredPiece
 
 SNAPSHOTS_KEPT = 2
@@ -33,20 +31,9 @@ ROWS_PER_READ = 500
 READING_MS_MAX = 3_600_000
 """Time-out of a statement, and of a pause, while a snapshot is read."""
 
-_KEY_HEAD = len(STATE_KEY).to_bytes(4, "big") + STATE_KEY.encode("ascii") + NO_GENESIS
-"""What the preimage of a state key begins with (docs/spec/cryptography.md)."""
-
-# A leaf after the height is what the first block above it replaced, else what it is now. Sorted by state key.
-_LEAVES = """
-    SELECT namespace, identifier, value FROM (
-        SELECT namespace, identifier,
-            CASE WHEN older.identifier IS NULL THEN newest.value ELSE older.value END AS value
-        FROM leaves AS newest FULL JOIN (_REPLACED) AS older USING (namespace, identifier)
-    ) AS leaf
-    WHERE value IS NOT NULL
-    ORDER BY sha256(%(head)s || int4send(octet_length(identifier) + 1)
-        || substring(int2send(namespace) FROM 2) || identifier)
-""".replace("_REPLACED", REPLACED)
+_LEAVES = "SELECT namespace, identifier, value FROM (_AFTER) AS leaf ORDER BY state_key".replace(
+    "_AFTER", LEAVES_AFTER
+)
 
 _EDGES = """
     SELECT epoch, height, executed_height, header, descendant_headers, finalization, next_validator_set,
@@ -222,7 +209,7 @@ class _StateAfter:
     async def leaves(self) -> AsyncIterator[Sequence[Leaf]]:
         """Every leaf, ascending by state key, some at a time."""
         async with self._connection.cursor("leaves", binary=True) as cursor:
-            await cursor.execute(_LEAVES, {"height": self._height, "head": _KEY_HEAD})
+            await cursor.execute(_LEAVES, {"height": self._height, "head": KEY_HEAD})
             while rows := await cursor.fetchmany(ROWS_PER_READ):
                 yield [
                     Leaf(state_key(namespace, identifier), Namespace(namespace), identifier, value)

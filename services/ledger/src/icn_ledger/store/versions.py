@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+from icn_crypto.hashing import NO_GENESIS
 from icn_crypto.state_tree import missing_prefixes, state_key
+from icn_crypto.tags import STATE_KEY
 from icn_kit.database import Connection
 from icn_kit.errors import ResourceExhausted
 from icn_machine.blocks.ports import StatePruned
@@ -27,6 +29,30 @@ REPLACED = """
     WHERE replaced.height > %(height)s
     ORDER BY version.namespace, version.identifier, replaced.height
 """
+
+KEY_HEAD = len(STATE_KEY).to_bytes(4, "big") + STATE_KEY.encode("ascii") + NO_GENESIS
+"""What the preimage of a state key begins with (docs/spec/cryptography.md)."""
+
+# A leaf after the height is what the first block above it replaced, else what it is now.
+LEAVES_AFTER = """
+    SELECT namespace, identifier, value, sha256(%(head)s || int4send(octet_length(identifier) + 1)
+        || substring(int2send(namespace) FROM 2) || identifier) AS state_key
+    FROM (
+        SELECT namespace, identifier,
+            CASE WHEN older.identifier IS NULL THEN newest.value ELSE older.value END AS value
+        FROM leaves AS newest FULL JOIN (_REPLACED) AS older USING (namespace, identifier)
+    ) AS leaf
+    WHERE value IS NOT NULL
+""".replace("_REPLACED", REPLACED)
+
+# No index has state keys: it would cost every leaf, for a question that is seldom asked.
+_NEIGHBOURS = """
+    (SELECT namespace, identifier, value FROM (_LEAVES) AS leaf
+        WHERE state_key < %(key)s ORDER BY state_key DESC LIMIT 1)
+    UNION ALL
+    (SELECT namespace, identifier, value FROM (_LEAVES) AS leaf
+        WHERE state_key > %(key)s ORDER BY state_key LIMIT 1)
+""".replace("_LEAVES", LEAVES_AFTER)
 
 _REPLACED_NAMES = """
     SELECT DISTINCT version.namespace, version.identifier
@@ -85,6 +111,12 @@ LeafBytes = list[tuple[Namespace, bytes, bytes]]
 async def fetch_leaf_bytes(connection: Connection, wanted: Sequence[Key], height: int) -> LeafBytes:
     """Canonical leaf bytes after ``height``, which is not below the horizon, of those that were there."""
     return await _fetch(connection, _LEAVES, {**_named(wanted), "height": height})
+
+
+async def fetch_neighbours(connection: Connection, key: bytes, height: int) -> LeafBytes:
+    """The last leaf below a state key and the first above it, ascending, as far as there are any, after
+    ``height``, which is not below the horizon. Reads every leaf."""
+    return await _fetch(connection, _NEIGHBOURS, {"height": height, "head": KEY_HEAD, "key": key})
 
 
 async def fetch_storage(connection: Connection, contract: bytes) -> dict[bytes, ContractEntry]:

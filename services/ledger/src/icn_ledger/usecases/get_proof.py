@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from icn.consensus.v1 import block_pb2
@@ -35,16 +35,36 @@ class ProofMaterial(NamedTuple):
     """From the wanted epoch to the block's, ascending."""
     validator_set: bytes
     """Canonical bytes of the set that signed the finalization."""
+    neighbours: Sequence[tuple[Namespace, bytes, bytes]]
+    """Namespace, identifier and value of the leaves beside an absent one, ascending by state key; none where
+    they were not asked for."""
+
+
+class Wanted(NamedTuple):
+    """What is to be proven."""
+
+    namespace: Namespace
+    identifier: bytes
+    before_time_ms: int = 0
+    """0: in the newest state; else in the newest after a block before that time."""
+    with_neighbours: bool = False
+    """Of an absent leaf of the newest state the leaves beside it, too."""
 
 
 class ProofSource(Protocol):
     """Where proofs are read."""
 
-    async def proof_material(
-        self, namespace: Namespace, identifier: bytes, from_epoch: int, steps_max: int, before_time_ms: int
-    ) -> ProofMaterial | None:
-        """Material for a proof of the newest state, or (``before_time_ms`` not 0) of the newest after a block
-        before that time; None when no final header names one that is still kept."""
+    async def proof_material(self, wanted: Wanted, from_epoch: int, steps_max: int) -> ProofMaterial | None:
+        """Material for a proof; None when no final header names a state that is wanted and still kept."""
+
+
+class Neighbour(NamedTuple):
+    """A leaf beside an absent one."""
+
+    namespace: Namespace
+    identifier: bytes
+    value: bytes
+    state_proof: str
 
 
 class ProvenLeaf(NamedTuple):
@@ -56,19 +76,18 @@ class ProvenLeaf(NamedTuple):
     descendant_headers: tuple[bytes, ...]
     edges: tuple[EpochEdge, ...]
     validator_set: bytes
+    neighbours: Sequence[Neighbour]
 
 
-async def get_proof(
-    namespace: Namespace, identifier: bytes, from_epoch: int, source: ProofSource, before_time_ms: int = 0
-) -> ProvenLeaf:
-    """Prove a leaf or its absence, in the newest state or (``before_time_ms`` not 0) before that time.
+async def get_proof(wanted: Wanted, from_epoch: int, source: ProofSource) -> ProvenLeaf:
+    """Prove a leaf or its absence, on request with the leaves beside an absent one.
 
     Raises:
         FailedPrecondition: PROOF_NOT_READY: no block after genesis is final yet, or the newest final header
             names a state that is no longer kept; a later block will do, where no time was given.
     """
-    material = await source.proof_material(namespace, identifier, from_epoch, EPOCH_STEPS_MAX, before_time_ms)
-    if material is None and before_time_ms:
+    material = await source.proof_material(wanted, from_epoch, EPOCH_STEPS_MAX)
+    if material is None and wanted.before_time_ms:
         raise FailedPrecondition("PROOF_NOT_READY", "no state before that time can be proven here")
     if material is None:
         raise FailedPrecondition("PROOF_NOT_READY", "no final header names a state that is kept; try later")
@@ -78,15 +97,23 @@ async def get_proof(
         tree = _changed_tree(material)
     root = block_pb2.BlockHeader.FromString(material.block.header).state_root
     assert tree.root() == root, "the pages of a height hash to the root that its headers name"
-    proof = tree.prove(state_key(namespace, identifier))
     return ProvenLeaf(
         material.value,
-        json.dumps(proof.to_dict(), separators=(",", ":")),
+        _state_proof(tree, wanted.namespace, wanted.identifier),
         material.block,
         material.descendant_headers,
         material.edges,
         material.validator_set,
+        [
+            Neighbour(kind, name, value, _state_proof(tree, kind, name))
+            for kind, name, value in material.neighbours
+        ],
     )
+
+
+def _state_proof(tree: StateTree, namespace: Namespace, identifier: bytes) -> str:
+    proof = tree.prove(state_key(namespace, identifier))
+    return json.dumps(proof.to_dict(), separators=(",", ":"))
 
 
 def _changed_tree(material: ProofMaterial) -> StateTree:
