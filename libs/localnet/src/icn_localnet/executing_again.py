@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -64,15 +65,17 @@ async def execute_again(configuration: dict[str, Any]) -> dict[str, Any]:
     """
     genesis = load_genesis(Path(configuration["genesis"]))
     teller = Teller()
-    archive = configuration["archive"]
-    with open_archive(archive) as file:
-        last = await check_archive(file, genesis, teller) if archive else 0
+    with ExitStack() as stack:
+        archive, last = None, 0
+        if configuration["archive"]:
+            archive = stack.enter_context(open_archive(configuration["archive"]))
+            last = await check_archive(archive, genesis, teller)
         newest = max(last, await find_newest(configuration["consensus_url"], last + 1))
         rebuilt = await rebuild(
             genesis,
             configuration["ledger_url"],
             configuration["schema"],
-            blocks_of(file if archive else None, last, configuration["consensus_url"]),
+            blocks_of(archive, last, configuration["consensus_url"]),
             InProcessContracts(genesis.hash),
             may_replace=configuration["may_replace"],
             on_block=lambda height: teller.tell("execute", height, newest),
@@ -87,13 +90,13 @@ async def execute_again(configuration: dict[str, Any]) -> dict[str, Any]:
 
 
 def open_archive(path: str) -> IO[bytes]:
-    """The archive; nothing to read where none is given.
+    """The archive.
 
     Raises:
         FailedPrecondition: FILE_UNREADABLE.
     """
     try:
-        return Path(path or "/dev/null").open("rb")
+        return Path(path).open("rb")
     except OSError as error:
         raise FailedPrecondition("FILE_UNREADABLE", f"{path}: {error.strerror}") from None
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 from icn_kit.migrate import upgrade, versions_folder_of
 from psycopg import sql
 
 from icn_localnet import files, processes
-from icn_localnet.hosted import last_words
 from icn_localnet.network import Network
 from icn_localnet.parts import VALIDATOR_PACKAGES
 from icn_localnet.postgres import DATABASE, PostgresServer
@@ -105,7 +105,8 @@ def _schema_beside(server: PostgresServer) -> Iterator[None]:
             upgrade(server.dsn(SCHEMA), REBUILT_SCHEMA, versions_folder_of(PACKAGE))
             yield
         finally:
-            connection.execute(drop)
+            with contextlib.suppress(psycopg.OperationalError):  # the server went away
+                connection.execute(drop)
 
 
 def _put_in_place(server: PostgresServer) -> None:
@@ -121,19 +122,18 @@ def _execute_again(
 ) -> dict[str, Any]:
     """Run `icn_localnet.executing_again`; its files are in the validator's directory."""
     configuration = directory / "rebuild.json"
-    log = directory / "rebuild.log"
     files.write_private(configuration, json.dumps(document, indent=1).encode(), may_replace=True)
     command = [sys.executable, "-m", "icn_localnet.executing_again", str(configuration)]
     said: dict[str, Any] = {}
     try:
-        with contextlib.closing(processes.lines_of(command, log=log)) as lines:
+        with contextlib.closing(processes.lines_of(command, log=directory / "rebuild.log")) as lines:
             for line in lines:
                 said = json.loads(line)
                 if "doing" in said:
                     tell(said["doing"], said["height"], said["last"])
-    except ProcessFailed as failure:
+    except ProcessFailed:
         if "refused" not in said:
-            raise ProcessFailed(last_words(log)) from failure
+            raise
         raise RebuildRefused(said["refused"]["reason"], said["refused"]["message"]) from None
     finally:
         configuration.unlink()
