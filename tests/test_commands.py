@@ -52,6 +52,8 @@ def fault(written: str) -> str:
     reached: list[click.Command] = [ROOT]
     for word in words:
         groups = [command for command in reached if isinstance(command, click.Group)]
+        if any(command.context_settings.get("ignore_unknown_options") for command in reached):
+            break  # what follows is told to another program
         if word.startswith("--") and len(word) > 2 and not groups:
             names = word.partition("=")[0].rstrip(",.;:]")
             if not all(

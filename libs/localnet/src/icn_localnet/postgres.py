@@ -209,7 +209,7 @@ class PostgresServer:
         """Return when the server accepts connections and its settings are those that lose nothing.
 
         Raises:
-            ProcessFailed: it ended or took longer than START_SECONDS_MAX.
+            ProcessFailed: it ended or took longer than START_SECONDS_MAX; one that replays an archive may.
             UnsafeSettings: it would lose acknowledged commits; it is stopped.
         """
         process = self._process
@@ -218,7 +218,7 @@ class PostgresServer:
         while not self._says_ready(process.pid):
             if process.poll() is not None:
                 raise ProcessFailed(f"Postgres ended with {process.returncode}: {processes.tail(self.log)}")
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and not self._is_restoring():
                 self.stop()
                 raise ProcessFailed(
                     f"Postgres was not ready in {START_SECONDS_MAX} s: {processes.tail(self.log)}"
@@ -269,6 +269,16 @@ class PostgresServer:
         return psycopg.conninfo.make_conninfo(
             host=str(self.socket_directory), user=role, password=password, dbname=database
         )
+
+    def administrator_environment(self) -> dict[str, str]:
+        """What Postgres' own programs need in their environment to connect as the administrator.
+
+        Raises:
+            ProcessFailed: as `dsn`.
+        """
+        values = psycopg.conninfo.conninfo_to_dict(self.dsn())
+        names = {"host": "PGHOST", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+        return {name: str(values[key]) for key, name in names.items()}
 
     @contextlib.contextmanager
     def connect(self, database: str = "postgres") -> Iterator[psycopg.Connection[Any]]:
@@ -354,6 +364,10 @@ class PostgresServer:
             return False
         # In a user namespace the id is the same: only users are mapped there.
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+    def _is_restoring(self) -> bool:
+        """Postgres takes the file away when it has reached its target."""
+        return (self.data_directory / "recovery.signal").exists()
 
     def _identity(self) -> Identity:
         """Whom the server runs as. Postgres refuses root."""

@@ -56,7 +56,11 @@ SETTINGS: Mapping[str, str] = {
     "datestyle": "ISO",
     "lc_messages": "C",
 }
-HOST_BASED_AUTHENTICATION = "local all all scram-sha-256\n"
+HOST_BASED_AUTHENTICATION = """\
+local all all scram-sha-256
+local replication icn_administrator scram-sha-256
+"""
+"""The second line lets pg_basebackup in, once the operator has set ``max_wal_senders`` (docs/backup.md)."""
 
 
 class UnsafeSettings(RuntimeError):
@@ -64,7 +68,7 @@ class UnsafeSettings(RuntimeError):
 
 
 def configuration(settings: Mapping[str, str]) -> str:
-    """Text of ``postgresql.conf``."""
+    """Text of ``postgresql.conf``; what ``ALTER SYSTEM`` sets comes after it and counts."""
     lines = ["# Written at every start by icn_localnet."]
     lines += [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'" for name, value in settings.items()]
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -109,6 +109,37 @@ def run_to_end(
     if done.returncode != 0:
         raise ProcessFailed(f"{command[0]} ended with {done.returncode}: {done.stdout[-2000:].strip()}")
     return done.stdout
+
+
+def lines_of(command: Sequence[str], *, log: Path) -> Generator[str]:
+    """The lines that ``command`` prints, as they come; what it says on stderr is appended to ``log``. It ends
+    with whoever reads.
+
+    Raises:
+        ProcessFailed: its exit status is not 0.
+    """
+    rotate(log)
+    launcher = [sys.executable, "-I", "-S", str(LAUNCHER), "--parent", str(os.getpid())]
+    launcher += ["--death-signal", str(int(signal.SIGKILL)), "--"]
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [*launcher, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        assert process.stdout is not None, "it was asked for"
+        with process.stdout:
+            yield from process.stdout
+        status = process.wait()
+    finally:
+        process.kill()
+        process.wait()
+    if status != 0:
+        raise ProcessFailed(f"{command[0]} ended with {status}: {tail(log)}")
 
 
 @cache

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
@@ -114,13 +114,7 @@ class Supervisor:
         Raises:
             AlreadyRunning: see there.
         """
-        lock = (self.directory / "supervisor.lock").open("a")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise AlreadyRunning(f"the network in {self.directory} is running already") from None
-        self._lock = lock
+        self._lock = _claim(self.directory)
         shutil.rmtree(self.directory / "held", ignore_errors=True)  # of an earlier run
 
     async def start(self, stages: Sequence[Stage]) -> None:
@@ -244,6 +238,28 @@ class Supervisor:
     def _set_state(self, child: Child, state: str) -> None:
         child.state = state
         self._publish(self.table())
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Within it no platform can run in the directory.
+
+    Raises:
+        AlreadyRunning: see there.
+    """
+    with _claim(directory):
+        yield
+
+
+def _claim(directory: Path) -> TextIOWrapper:
+    """An open file whose lock is held until it is closed, or the process ends."""
+    lock = (directory / "supervisor.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise AlreadyRunning(f"the network in {directory} is running already") from None
+    return lock
 
 
 def hold_path(directory: Path, name: str) -> Path:

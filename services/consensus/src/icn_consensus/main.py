@@ -6,7 +6,8 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from icn_crypto.suites import SigningKey, Suite
 from icn_kit.channel import ChannelFactory
 from icn_kit.clock import Clock, SystemClock
 from icn_kit.database import Database
+from icn_kit.errors import FailedPrecondition
 from icn_kit.genesis import Genesis, load_genesis
 from icn_kit.lifecycle import Stop, cancel_all, run_service
 from icn_kit.probed import Probed
@@ -28,7 +30,7 @@ from icn_consensus.api.consensus_service import STREAM_TRANSACTIONS, ConsensusSe
 from icn_consensus.api.peer_service import CONNECT, PeerServicer, add_peer_service_to_server
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.replica import Status
-from icn_consensus.peers.application import ApplicationClient, LocalApplication
+from icn_consensus.peers.application import ApplicationClient, LocalApplication, execute_request
 from icn_consensus.peers.hello import Identity
 from icn_consensus.peers.network import PeerNetwork
 from icn_consensus.settings import ConsensusSettings
@@ -38,9 +40,11 @@ from icn_consensus.store.key_lease import KeyLease
 from icn_consensus.store.record_log import RecordLog
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_consensus.usecases.driver import Driver
+from icn_consensus.usecases.execution import final_block_from
 from icn_consensus.usecases.get_node import NodeReader
 from icn_consensus.usecases.get_status import StatusReader
 from icn_consensus.usecases.pool import Pool
+from icn_consensus.usecases.read_final_blocks import read_chain
 from icn_consensus.usecases.recover import recover
 from icn_consensus.usecases.state_sync import Sources, sync_state
 
@@ -299,6 +303,45 @@ async def build(
         else LocalApplication(application)
     )
     return Service(genesis, key, settings, stop or Stop(), clock=clock or SystemClock(), application=calls)
+
+
+async def read_blocks(database_url: str, from_height: int) -> AsyncIterator[Any]:
+    """The final blocks that a validator's database keeps, from a height on, each as the ExecuteBlockRequest
+    that its ledger had; for executing them again while no validator runs on the database.
+
+    Raises:
+        HistoryMissing, UnsafeDatabase, Unavailable: see there.
+    """
+    async with _block_store(database_url) as store:
+        async for stored in read_chain(from_height, store):
+            yield execute_request(final_block_from(stored))
+
+
+async def find_newest(database_url: str, from_height: int) -> int:
+    """Height of the newest final block in a validator's database, if none from a height on is missing.
+
+    Raises:
+        HistoryMissing, UnsafeDatabase, Unavailable: see there.
+        FailedPrecondition: NO_BLOCKS.
+    """
+    async with _block_store(database_url) as store:
+        newest = await store.newest()
+        if newest is None:
+            raise FailedPrecondition(
+                "NO_BLOCKS", "this validator keeps no block; once started it has them from the others"
+            )
+        await anext(read_chain(from_height, store), None)
+        return newest.height
+
+
+@asynccontextmanager
+async def _block_store(database_url: str) -> AsyncIterator[BlockStore]:
+    """For reading; no key votes with it."""
+    database = await Database.open(database_url, SCHEMA, pool_size=1)
+    try:
+        yield BlockStore(database, b"")
+    finally:
+        await database.close()
 
 
 def _config(genesis: Genesis, public_key: bytes) -> Config:

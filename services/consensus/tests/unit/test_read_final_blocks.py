@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 from icn_consensus.usecases.ports import StoredBlock
-from icn_consensus.usecases.read_final_blocks import HistoryMissing, get_finality, list_final_blocks
+from icn_consensus.usecases.read_final_blocks import (
+    HistoryMissing,
+    get_finality,
+    list_final_blocks,
+    read_chain,
+)
 from icn_kit.errors import InvalidArgument, NotFound
 
 PAGE = 3
@@ -27,8 +32,11 @@ class Stored:
     async def at(self, height: int) -> StoredBlock | None:
         return next((row for row in self._rows if row.height == height), None)
 
-    async def oldest_height(self) -> int:
-        return self._rows[0].height if self._rows else 0
+    async def lowest_height(self, from_height: int) -> int:
+        return next((row.height for row in self._rows if row.height >= from_height), 0)
+
+    def lose(self, height: int) -> None:
+        self._rows = [row for row in self._rows if row.height != height]
 
 
 async def test_blocks_come_in_pages_and_none_above_the_newest() -> None:
@@ -58,3 +66,28 @@ async def test_finality_is_that_of_the_block() -> None:
     for height in (0, 4, 2**64 - 1):
         with pytest.raises(NotFound):
             await get_finality(height, Stored(1, 3))
+
+
+async def test_a_chain_is_read_page_by_page_from_the_height_asked_for_to_the_newest() -> None:
+    for first in (1, 4, 7):
+        assert [row.height async for row in read_chain(first, Stored(1, 7))] == list(range(first, 8))
+    assert [row async for row in read_chain(8, Stored(1, 7))] == []
+    assert [row async for row in read_chain(1, Stored(1, 0))] == []
+
+
+@pytest.mark.parametrize(("lost", "whole"), [(1, 0), (3, 2), (4, 3)])
+async def test_a_chain_that_lacks_a_block_is_read_up_to_it_and_the_missing_heights_are_named(
+    lost: int, whole: int
+) -> None:
+    store, heights = Stored(1, 7), []
+    store.lose(lost)
+    with pytest.raises(HistoryMissing, match=f"blocks {lost} to {lost} are not here") as refusal:
+        async for row in read_chain(1, store):
+            heights.append(row.height)
+    assert heights == list(range(1, whole + 1))
+    assert refusal.value.metadata == {"from_height": lost + 1}
+
+
+async def test_the_heights_below_a_snapshot_are_named() -> None:
+    with pytest.raises(HistoryMissing, match="blocks 3 to 9 are not here, but those from 10 on"):
+        await anext(read_chain(3, Stored(10, 12)))

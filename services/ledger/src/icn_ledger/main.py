@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 
 import structlog
 from icn.consensus.v1 import application_pb2_grpc
@@ -14,6 +16,7 @@ from icn_chain.epochs import EpochSet
 from icn_kit.bus import Bus
 from icn_kit.clock import Clock, SystemClock
 from icn_kit.database import Database
+from icn_kit.errors import FailedPrecondition
 from icn_kit.genesis import Genesis, load_genesis
 from icn_kit.lifecycle import EXIT_FATAL, Stop, cancel_all, run_service
 from icn_kit.probed import Probed
@@ -23,6 +26,7 @@ from icn_kit.telemetry import configure_logging
 from icn_machine.blocks.block_commit import initial_commit
 from icn_machine.blocks.contract_engine import ContractEngine, NoVm
 from icn_machine.blocks.execute_block import Execution, Executor
+from icn_machine.blocks.final_block import FinalBlock
 from icn_machine.blocks.transaction_cache import TransactionCache
 from icn_machine.genesis_state import first_header, genesis_records
 from icn_machine.invariants import check_state
@@ -36,8 +40,9 @@ from icn_ledger.settings import LedgerSettings
 from icn_ledger.store.pruner import Pruner
 from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.snapshots import PostgresSnapshots
-from icn_ledger.store.state import StateStore
+from icn_ledger.store.state import StateStore, read_executed_height
 from icn_ledger.usecases.query_contract import ContractQueries
+from icn_ledger.usecases.rebuild_ledger import Rebuilt, rebuild_ledger
 from icn_ledger.usecases.restore_snapshot import SnapshotRestorer
 from icn_ledger.usecases.stream_leaves import LeafReader
 from icn_ledger.usecases.watch_blocks import BlockFeed
@@ -93,14 +98,7 @@ class Service:
         """
         state_database = await self._open(STATE_POOL_SIZE)
         query_database = await self._open(QUERY_POOL_SIZE)
-        first = initial_commit(
-            self._genesis,
-            genesis_records(self._genesis),
-            lambda state_root: first_header(self._genesis, state_root),
-        )
-        state = self._state = await StateStore.open(
-            state_database, make_event_rows(self._genesis.hash), self._genesis.hash, first
-        )
+        state = self._state = await open_state(state_database, self._genesis)
         queries = LedgerQueries(query_database)
         check_state(*await queries.countable())
         feed = BlockFeed(state.newest.height)
@@ -233,6 +231,72 @@ async def build(settings: LedgerSettings, stop: Stop | None = None, clock: Clock
     """
     genesis = load_genesis(settings.genesis)
     return Service(genesis, settings, stop or Stop(), clock or SystemClock())
+
+
+async def open_state(database: Database, genesis: Genesis) -> StateStore:
+    """The state in a database; that of genesis is written into an empty one.
+
+    Raises:
+        WrongGenesis: see there.
+    """
+    first = initial_commit(
+        genesis, genesis_records(genesis), lambda state_root: first_header(genesis, state_root)
+    )
+    return await StateStore.open(database, make_event_rows(genesis.hash), genesis.hash, first)
+
+
+async def rebuild(
+    genesis: Genesis,
+    database_url: str,
+    schema: str,
+    blocks: AsyncIterator[FinalBlock],
+    contracts: ContractEngine,
+    *,
+    may_replace: bool = False,
+    on_block: Callable[[int], None] = lambda _height: None,
+) -> Rebuilt:
+    """Execute a chain from genesis on into empty tables, beside those of the ledger; nobody else may use
+    either.
+
+    Args:
+        genesis: of the zone.
+        database_url: the validator's own Postgres, as the role ``ledger``.
+        schema: with the ledger's tables, empty; where what is rebuilt goes.
+        blocks: see `rebuild_ledger`.
+        contracts: runs contracts.
+        may_replace: whether a ledger that has executed blocks is to be replaced.
+        on_block: told of every height that was executed.
+
+    Raises:
+        FailedPrecondition: LEDGER_NOT_EMPTY; or as `rebuild_ledger`.
+        InvariantBroken: what came of it cannot be right.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def opened(name: str) -> Database:
+            database = await Database.open(database_url, name, pool_size=STATE_POOL_SIZE)
+            stack.push_async_callback(database.close)
+            return database
+
+        height = await read_executed_height(await opened(SCHEMA))
+        if height and not may_replace:
+            raise FailedPrecondition(
+                "LEDGER_NOT_EMPTY", f"the ledger stands at height {height}", executed_height=height
+            )
+        database = await opened(schema)
+        state = await open_state(database, genesis)
+        stack.push_async_callback(state.close)
+        executor = Executor(
+            genesis,
+            state,
+            TransactionCache(genesis.hash),
+            lambda _execution: None,
+            lambda _why: None,
+            contracts,
+        )
+        rebuilt = await rebuild_ledger(blocks, executor, Pruner(database).prune, on_block)
+        check_state(*await LedgerQueries(database).countable())
+        return rebuilt
 
 
 def read_checkpoint(settings: LedgerSettings, genesis: Genesis) -> EpochSet | None:

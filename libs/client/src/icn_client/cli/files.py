@@ -12,6 +12,7 @@ from typing import IO, Annotated, Any, TypeVar
 
 import typer
 
+from icn_client.cli import ledger_rebuilding
 from icn_client.cli.common import command_group
 from icn_client.cli.output import (
     EXIT_REFUSED,
@@ -68,6 +69,12 @@ _LEDGER_EXAMPLES = """\b
 Examples:
   icn ledger verify-proof --kind inclusion --in proof.json
   icn ledger verify-proof --kind consistency --batch proofs/
+  icn ledger rebuild --validator 2 --replace
+"""
+_VERIFY_PROOF_EXAMPLES = """\b
+Examples:
+  icn ledger verify-proof --kind inclusion --in proof.json
+  icn ledger verify-proof --kind consistency --batch proofs/
 """
 
 
@@ -79,8 +86,9 @@ def register(app: typer.Typer) -> None:
     crypto.command("decaps", epilog=_DECAPS_EXAMPLES)(crypto_decaps)
     crypto.command("public", epilog=_PUBLIC_EXAMPLES)(crypto_public)
     app.add_typer(crypto, name="crypto")
-    ledger = command_group("Proofs of other ledgers and logs.", _LEDGER_EXAMPLES)
-    ledger.command("verify-proof", epilog=_LEDGER_EXAMPLES)(verify_proof)
+    ledger = command_group("Proofs of logs and ledgers, and a ledger made anew.", _LEDGER_EXAMPLES)
+    ledger.command("verify-proof", epilog=_VERIFY_PROOF_EXAMPLES)(verify_proof)
+    ledger_rebuilding.register(ledger)
     app.add_typer(ledger, name="ledger")
 
 

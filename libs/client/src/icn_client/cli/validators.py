@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icn_client.cli import validator_inspection, validator_recovery
+from icn_client.cli import validator_database, validator_inspection, validator_recovery
 from icn_client.cli.common import (
     AsOption,
     DataOption,
@@ -85,6 +85,7 @@ def register(app: typer.Typer) -> None:
     group.command("rekey", epilog=_REKEY_EXAMPLES)(rekey)
     group.command("change", epilog=_CHANGE_EXAMPLES)(change)
     validator_inspection.register(group)
+    validator_database.register(group)
     validator_recovery.register(group)
     app.add_typer(group, name="validators")
 

@@ -46,6 +46,22 @@ Answer = TypeVar("Answer")
 _log = structlog.get_logger(__name__)
 
 
+def execute_request(block: FinalBlock) -> Any:
+    """The ExecuteBlockRequest of a final block."""
+    return application_pb2.ExecuteBlockRequest(
+        header=block.header,
+        transactions=block.transactions,
+        finalization=block.finalization,
+        descendant_headers=block.descendant_headers,
+        parent_certificate=block.parent_certificate,
+        recovery=block.recovery,
+        traces=[
+            application_pb2.BlockTrace(index=index, traceparent=traceparent)
+            for index, traceparent in block.traces
+        ],
+    )
+
+
 class ApplicationCalls(ABC):
     """`usecases.ports.Application` as calls of ApplicationService, however they are carried."""
 
@@ -164,18 +180,7 @@ class ApplicationCalls(ABC):
         Raises:
             ApplicationRefused: it will never execute this block.
         """
-        request = application_pb2.ExecuteBlockRequest(
-            header=block.header,
-            transactions=block.transactions,
-            finalization=block.finalization,
-            descendant_headers=block.descendant_headers,
-            parent_certificate=block.parent_certificate,
-            recovery=block.recovery,
-            traces=[
-                application_pb2.BlockTrace(index=index, traceparent=traceparent)
-                for index, traceparent in block.traces
-            ],
-        )
+        request = execute_request(block)
         try:
             answer = await self._persistently(
                 lambda: self._stub.ExecuteBlock(request, timeout=EXECUTE_SECONDS_MAX)

@@ -127,9 +127,9 @@ class BlockStore:
         rows = await self._select("WHERE height = %s", (height,))
         return rows[0] if rows else None
 
-    async def oldest_height(self) -> int:
-        """Of the blocks that are here; 0 before the first."""
-        rows = await self._select("ORDER BY height LIMIT 1", ())
+    async def lowest_height(self, from_height: int) -> int:
+        """Of the blocks that are here from this height on; 0 where none is."""
+        rows = await self._select("WHERE height >= %s ORDER BY height LIMIT 1", (from_height,))
         return rows[0].height if rows else 0
 
     async def page(self, from_height: int) -> list[StoredBlock]:

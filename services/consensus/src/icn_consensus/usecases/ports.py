@@ -157,8 +157,8 @@ class StoredChain(Protocol):
     async def at(self, height: int) -> StoredBlock | None:
         """The final block of this height."""
 
-    async def oldest_height(self) -> int:
-        """Of the blocks that are here; 0 before the first."""
+    async def lowest_height(self, from_height: int) -> int:
+        """Of the blocks that are here from this height on; 0 where none is."""
 
 
 class Evidence(NamedTuple):

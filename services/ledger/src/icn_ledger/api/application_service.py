@@ -132,17 +132,7 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         )
 
     async def ExecuteBlock(self, request: Any, _context: Any) -> application_pb2.ExecuteBlockResponse:
-        execution = await self._executor.execute(
-            FinalBlock(
-                request.header,
-                request.transactions,
-                request.finalization,
-                tuple(request.descendant_headers),
-                request.parent_certificate,
-                request.recovery,
-                tuple((trace.index, trace.traceparent) for trace in request.traces),
-            )
-        )
+        execution = await self._executor.execute(read_final_block(request))
         answer = application_pb2.ExecuteBlockResponse(state=await self._executed_state(execution.block))
         add = answer.outcomes.add
         for (identifier, receipt), data in zip(execution.outcomes, request.transactions, strict=True):
@@ -187,6 +177,19 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
             next_expiry_time_ms=block.next_expiry_time_ms,
             next_validator_set=sets[following],
         )
+
+
+def read_final_block(request: Any) -> FinalBlock:
+    """The block of an ExecuteBlockRequest."""
+    return FinalBlock(
+        request.header,
+        request.transactions,
+        request.finalization,
+        tuple(request.descendant_headers),
+        request.parent_certificate,
+        request.recovery,
+        tuple((trace.index, trace.traceparent) for trace in request.traces),
+    )
 
 
 def _branch(request: Any) -> Branch:

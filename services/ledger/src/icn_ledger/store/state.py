@@ -414,6 +414,13 @@ class StateStore:
             records.table(namespace).update(table)
 
 
+async def read_executed_height(database: Database) -> int:
+    """Where the chain in a database stands; 0 at genesis, or where no chain has begun."""
+    async with database.connection() as connection:
+        row = await (await connection.execute("SELECT executed_height FROM chain")).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def read_block(row: Any) -> ExecutedBlock:
     """A row of `SELECT_BLOCKS`."""
     return ExecutedBlock(*row)
