@@ -63,6 +63,7 @@ def _parent(working: WorkingSet, owner: bytes, message: OpenAccount) -> Account:
         parent is None
         or (parent.owner, parent.unit) != (owner, message.unit)
         or parent.known_terms.parent
+        or parent.known_terms.is_opening
         or parent.known_terms.is_closed
     ):
         raise Refused(refusals.PARENT_UNKNOWN)
@@ -111,16 +112,26 @@ def close_account(working: WorkingSet, acting: bytes, message: CloseAccount, cau
         raise Refused(refusals.ACCOUNT_CLOSED)
     account = settle(working, cause, account)
     is_passed_on = bool(message.remainder_to) and account.balance_minor > 0
-    if account.held_minor or account.known_terms.bonds or (account.balance_minor and not is_passed_on):
+    bonds = account.known_terms.bonds + _is_fund_still(working, account)
+    if account.held_minor or bonds or (account.balance_minor and not is_passed_on):
         raise Refused(
             refusals.ACCOUNT_IN_USE,
             ("balance_minor", account.balance_minor),
             ("held_minor", account.held_minor),
-            ("bonds", account.known_terms.bonds),
+            ("bonds", bonds),
         )
     if is_passed_on:
         _pass_on(working, cause, account, message.remainder_to)
     _end(working, cause, known(working, message.account))
+
+
+def _is_fund_still(working: WorkingSet, account: Account) -> bool:
+    """Whether the block goes by a policy with this fund that it has replaced already."""
+    before, now = (
+        policies[account.unit] for policies in (working.loaded.unit_policies, working.now.unit_policies)
+    )
+    is_fund = before is not None and before.policy.fund == account.account
+    return is_fund and (now is None or now.policy.fund != account.account)
 
 
 def _pass_on(working: WorkingSet, cause: Cause, account: Account, remainder_to: bytes) -> None:
