@@ -22,8 +22,6 @@ from icn_machine.records import Account, new_tuple
 
 NO_ENTRIES: Final = bytes(HASH_BYTES)
 """What the first entry's hash covers in place of one before it."""
-_BEFORE_ENTRIES: Final = Account._fields.index("entries")
-_BEHIND_ENTRIES: Final = Account._fields.index("entries_hash") + 1
 _BODY: Final = Struct(">32sQQQ32sQqq16s32s32s16s")
 
 
@@ -123,5 +121,5 @@ class EntryChain:
         for account, end in ends.items():
             record = accounts[account]
             assert record is not None, "accounts never go"
-            linked = (*record[:_BEFORE_ENTRIES], *end, *record[_BEHIND_ENTRIES:])
-            accounts[account] = new_tuple(Account, linked)
+            *before, _, _, payer, terms = record
+            accounts[account] = new_tuple(Account, (*before, *end, payer, terms))

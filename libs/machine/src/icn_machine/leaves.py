@@ -137,8 +137,8 @@ def _decode_unit(leaf: bytes) -> Unit:
 
 
 def _encode_account(account: Account) -> bytes:
-    identifier, owner, unit, balance_minor, held_minor, floor_minor, given_minor, *last = account
-    entries, chain, payer, terms = cast(tuple[int, bytes, bytes, AccountTerms | None], tuple(last))
+    identifier, owner, unit, balance_minor, held_minor, floor_minor, given_minor = account[:7]
+    entries, chain, payer, terms = account[7:]
     return b"".join(
         (
             b"\x0a\x10",

@@ -60,8 +60,10 @@ def check_debit(
     source, destination = check_parties(working, owner, debit)
     if source.terms is not None:
         check_free(source, cause.context.time_ms)
-    source, destination = settle_both(working, cause, source, destination)
-    limit_minor = limit_of(working, source)
+    limit_minor = source.floor_minor
+    if working.loaded.unit_policies[source.unit] is not None:
+        source, destination = settle_both(working, cause, source, destination)
+        limit_minor = limit_of(working, source)
     check_limit(source, debit.amount_minor, limit_minor)
     return source, destination, limit_minor
 
