@@ -23,6 +23,16 @@ from icn_machine.touched import RecordNames
 from icn_machine.validity import ValidityView
 from icn_sim.mutations import MUTATIONS
 
+from libs.machine.tests.credit_messages import (
+    charge_demurrage,
+    close_period,
+    confirm_openings,
+    legs,
+    offer_exchange,
+    open_bringing,
+    order_transfers,
+    set_unit_policy,
+)
 from libs.machine.tests.institutions import apply_for_membership, cast_ballot, open_poll
 from libs.machine.tests.zone import (
     FixedClock,
@@ -149,6 +159,10 @@ class Campaign:
             (self.ana, [apply_for_membership(self.shop.principal), cast_ballot(poll, bytes(32))]),
             (self.shop, [open_poll(poll, self.shop.principal, now_ms + DAY_MS)]),
             (self.ana, [store_code(b"\0asm" * 20)]),
+            (self.ana, [legs((a, b, 7), (b, a, 5)), order_transfers(poll, a, b, 1, now_ms, every_months=1)]),
+            (self.ana, [offer_exchange(poll, (a, 7), (b, 5), now_ms), open_bringing(a, b, -7)]),
+            (self.shop, [set_unit_policy(a, fee_ppm=1, fund=b), confirm_openings(a, a, b)]),
+            (self.shop, [close_period(a, now_ms, bytes(range(32))), charge_demurrage(a, b)]),
         ):
             # Each alone would be the next of its lane.
             sequence = 2 if actor is self.shop else 1

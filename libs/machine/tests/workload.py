@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from icn.ledger.v1 import transaction_pb2 as pb
 
+from libs.machine.tests.credit_workload import BLOCK_MS, CreditDraws
 from libs.machine.tests.institutions import (
     FEDERATION,
     admit,
@@ -59,7 +60,6 @@ from libs.machine.tests.zone import (
 MEMBERS = 6
 UNIT = identifier("unit")
 ACCOUNTS = [identifier(f"account of member {number}") for number in range(MEMBERS)]
-BLOCK_MS = 1_000
 
 
 class Workload:
@@ -70,6 +70,7 @@ class Workload:
         self.random = random.Random(seed)
         self.shop = zone.organizations[0]
         self.members = [zone.member(f"member {number}", self.shop) for number in range(MEMBERS)]
+        self.credit = CreditDraws(self.random, self.shop, self.members)
         self.time_ms = GENESIS_TIME_MS
         self.names = 0
 
@@ -97,11 +98,19 @@ class Workload:
                     )
                 ],
             ),
+            self.credit.units(),
         )
         yield self.block(
             *[
-                (member, [open_account(account, UNIT), apply_for_membership(self.shop.principal)])
-                for member, account in zip(self.members, ACCOUNTS, strict=True)
+                (
+                    member,
+                    [
+                        open_account(ACCOUNTS[number], UNIT),
+                        apply_for_membership(self.shop.principal),
+                        *self.credit.accounts(number),
+                    ],
+                )
+                for number, member in enumerate(self.members)
             ],
             (self.shop, [admit_member(member.principal) for member in self.members[1:]]),
         )
@@ -120,6 +129,7 @@ class Workload:
             ["transfer"] * 6
             + ["hold"] * 3
             + ["end"] * 3
+            + ["credit"] * 10
             + ["recovery"] * 2
             + ["membership"] * 5
             + ["ballot"] * 4
@@ -130,6 +140,8 @@ class Workload:
         member = self.members[number]
         other = ACCOUNTS[(number + draw.randrange(1, MEMBERS)) % MEMBERS]
         amount = draw.randrange(1, 400)
+        if kind == "credit":
+            return self.credit.drawn(number, self.time_ms + BLOCK_MS)
         if kind == "transfer":
             return member, [
                 transfer(ACCOUNTS[number], other, amount, bytes(32)) for _ in range(draw.randrange(1, 3))
@@ -204,6 +216,8 @@ class Workload:
                 set_rules(draw.randrange(5), draw.randrange(2)),
                 floor_action(draw.choice(ACCOUNTS), -draw.randrange(2_000)),
                 allowance_action(shop, bytes_per_epoch=2**40),
+                self.credit.as_action(self.time_ms + BLOCK_MS),
+                self.credit.as_action(self.time_ms + BLOCK_MS),
             ]
         )
         signers = draw.sample(self.zone.organizations, draw.randrange(2, 5))
