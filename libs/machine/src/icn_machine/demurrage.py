@@ -6,7 +6,7 @@ from icn_machine import refusals
 from icn_machine.credit_messages import ChargeDemurrage
 from icn_machine.entries import PostingKind
 from icn_machine.limits import DAY_MS, DEMURRAGE_EDGES_MAX, PPM, QUANTITY_MAX
-from icn_machine.posting import Cause, post
+from icn_machine.posting import Cause, check_open, post
 from icn_machine.records import Account, PolicyInForce
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet
@@ -75,6 +75,7 @@ def charge_demurrage(working: WorkingSet, _acting: bytes, message: ChargeDemurra
         account = accounts[identifier]
         if account is None:
             raise Refused(refusals.ACCOUNT_UNKNOWN)
+        check_open(account)
         named.append(account)
     unit = named[0].unit
     if any(account.unit != unit for account in named):

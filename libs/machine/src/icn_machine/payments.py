@@ -12,7 +12,7 @@ from icn_machine.demurrage import settle_both
 from icn_machine.entries import PostingKind
 from icn_machine.limits import QUANTITY_MAX
 from icn_machine.messages import PlaceHold, Transaction, Transfer
-from icn_machine.posting import BlockContext, Cause, check_credit, post
+from icn_machine.posting import BlockContext, Cause, check_credit, check_open, post
 from icn_machine.records import Account, new_tuple
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet
@@ -83,14 +83,6 @@ def check_parties(
     if source.terms is not None or destination.terms is not None:
         check_open(source, destination)
     return source, destination
-
-
-def check_open(*accounts: Account) -> None:
-    """Refuse what would post to, or hold on, an account that is closed or whose opening waits."""
-    if any(account.known_terms.is_closed for account in accounts):
-        raise Refused(refusals.ACCOUNT_CLOSED)
-    if any(account.known_terms.is_opening for account in accounts):
-        raise Refused(refusals.OPENING_PENDING)
 
 
 def check_free(account: Account, time_ms: int) -> None:

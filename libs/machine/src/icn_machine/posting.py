@@ -66,6 +66,14 @@ def occupy(working: WorkingSet, payer: bytes, leaves: int) -> None:
     working.put(allowances, payer, allowance.occupy(leaves))
 
 
+def check_open(*accounts: Account) -> None:
+    """Refuse what would post to, or hold on, an account that is closed or whose opening waits."""
+    if any(account.known_terms.is_closed for account in accounts):
+        raise Refused(refusals.ACCOUNT_CLOSED)
+    if any(account.known_terms.is_opening for account in accounts):
+        raise Refused(refusals.OPENING_PENDING)
+
+
 def check_credit(destination: Account, amount_minor: int) -> None:
     """Refuse a credit that would pass the largest balance."""
     if destination.balance_minor + amount_minor > QUANTITY_MAX:

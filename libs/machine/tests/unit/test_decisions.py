@@ -369,7 +369,9 @@ async def test_floors_of_a_unit_that_the_authority_governs_are_set_by_decision_o
     await scene.applied(scene.ben, scene.decided(floor_action(ACCOUNT, -500)))
     assert scene.account(ACCOUNT).floor_minor == -500
     changed = scene.ledger.state.commits[-1].events[0]
-    assert changed == FloorChanged(scene.shop.principal, ACCOUNT, 0, -500)
+    assert isinstance(changed, FloorChanged)
+    assert (changed.account, changed.previous_floor_minor, changed.floor_minor) == (ACCOUNT, 0, -500)
+    assert (changed.set_by, changed.payer) == (FEDERATION, scene.shop.principal)
     refused = scene.decided(floor_action(ANA, -500))
     assert await scene.refused("NOT_UNIT_AUTHORITY", scene.shop, refused) == {"action": 0}
     refused = scene.decided(floor_action(NOBODY, -500))

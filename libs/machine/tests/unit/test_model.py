@@ -125,9 +125,10 @@ class Model:
             account, unit = rest
             if account in self.balances:
                 raise Refusal("ACCOUNT_EXISTS")
+            is_main = all((self.owners[one], self.units[one]) != (actor, unit) for one in self.owners)
             self.owners[account], self.units[account] = actor, unit
-            self.balances[account], self.floors[account] = 0, FLOOR
-            self.used["leaves"] += 1
+            self.balances[account], self.floors[account] = 0, FLOOR if is_main else 0
+            self.used["leaves"] += 2 if is_main else 1
         else:
             account, floor = rest
             if account not in self.balances:
@@ -167,11 +168,15 @@ class Model:
             return "SEQUENCE_USED"
         if sequence > last + 1:
             return "SEQUENCE_GAP"
-        leaves = sum(message[0] in ("place", "open") for message in messages)
+        leaves = leaves_made_max(messages)
         for name, more in (("bytes", size), ("signatures", 1), ("leaves", leaves)):
             if more and self.used[name] + more > self.limits[name]:
                 return "ALLOWANCE_EXCEEDED"
         return ""
+
+
+def leaves_made_max(messages: list[tuple[Any, ...]]) -> int:
+    return sum({"place": 1, "open": 2}.get(message[0], 0) for message in messages)
 
 
 accounts = st.sampled_from([*ACCOUNTS, NOBODY])
@@ -293,7 +298,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 judged.sequences[actor, lane] = sequence
                 judged.used["bytes"] += size
                 judged.used["signatures"] += 1
-                judged.used["leaves"] += sum(message[0] in ("place", "open") for message in wanted)
+                judged.used["leaves"] += leaves_made_max(wanted)
         execution = self.run(self.ledger.execute(*[data for data, _ in chosen], after_ms=after_ms))
         self.model.time = time_ms
         self.model.expire()

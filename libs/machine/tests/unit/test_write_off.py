@@ -45,7 +45,7 @@ async def test_the_fund_pays_its_pledge_shrinks_and_the_debtor_has_no_credit_lef
     assert (scene.balance(ANA), scene.account(ANA).floor_minor) == (-30, 0)
     assert scene.terms(ANA).has_own_floor
     (changed,) = scene.told(FloorChanged)
-    assert tuple(changed)[1:] == (ANA, -100, 0)
+    assert (changed.account, changed.previous_floor_minor, changed.floor_minor) == (ANA, -100, 0)
     figures = await scene.refused("CREDIT_LIMIT_EXCEEDED", scene.ana, transfer(ANA, BEN, 1))
     assert (figures["balance_minor"], figures["floor_minor"]) == (-30, 0)
     await scene.applied(scene.ben, transfer(BEN, ANA, 10))
