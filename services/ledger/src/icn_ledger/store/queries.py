@@ -124,18 +124,18 @@ _POLL = """
 _ENTRIES_OF_ACCOUNT = """
     WITH RECURSIVE page AS (
         (
-            SELECT height, entries,
+            SELECT height, entries, 0 AS rows_above,
                 CASE WHEN height < %(height)s THEN octet_length(entries) ELSE 0 END AS bytes
             FROM entries WHERE account = %(account)s AND height <= %(height)s
             ORDER BY height DESC LIMIT 1
         )
         UNION ALL
-        SELECT older.height, older.entries, page.bytes + octet_length(older.entries)
+        SELECT older.height, older.entries, page.rows_above + 1, page.bytes + octet_length(older.entries)
         FROM page, LATERAL (
             SELECT height, entries FROM entries WHERE account = %(account)s AND height < page.height
             ORDER BY height DESC LIMIT 1
         ) AS older
-        WHERE page.bytes < %(bytes)s
+        WHERE page.rows_above < %(count)s AND page.bytes < %(bytes)s
     )
     SELECT entries FROM page
 """
