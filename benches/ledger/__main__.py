@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from icn_localnet.postgres_binaries import find_postgres
 
-from benches.consensus.__main__ import commit
+from benches.checkout import commit
 from benches.ledger import growth, peer
 from benches.ledger.apply import ACCOUNTS, LARGE, SMALL
 from benches.ledger.table import Rounds, Row, table

@@ -17,12 +17,11 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
+from benches.checkout import ROOT
 from benches.wheels import has_native, without_native
 
 WHEELS, NATIVE = "wheels only", "native"
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
 
 Figures = dict[str, float]
 Measure = Callable[[], Awaitable[Figures]]
