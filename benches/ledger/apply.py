@@ -21,12 +21,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from icn_crypto.native import accelerator
+from icn_crypto.state_tree import state_key
 from icn_kit.lifecycle import collect_seldom
 from icn_kit.writer import Writer
 from icn_ledger.store import state as state_module
 from icn_ledger.store.state import StateStore
 from icn_localnet.postgres import PostgresServer
 from icn_machine.blocks import execute_block, final_block
+from icn_machine.touched import RecordNames
 
 from benches.ledger.chain import Chain, new_database, open_chain, running_server
 from benches.ledger.worker import Measure
@@ -57,9 +59,17 @@ STAGES: Final[tuple[tuple[object, str, str], ...]] = (
 
 @asynccontextmanager
 async def opened(accounts: int) -> AsyncIterator[tuple[Chain, PostgresServer]]:
-    """A chain with a server of its own."""
+    """A chain with a server of its own, in memory what a validator has there that has run for a while."""
     with running_server() as server:
         async with open_chain(new_database(server), accounts) as chain:
+            names = RecordNames(
+                controllers={party.member.principal for party in chain.parties},
+                accounts={party.account for party in chain.parties},
+            )
+            await chain.state.load(names)
+            await chain.state.load_pages(
+                [state_key(namespace, name) for namespace, wanted in names.filled() for name in wanted]
+            )
             collect_seldom()
             yield chain, server
 
@@ -76,7 +86,6 @@ async def measuring() -> AsyncIterator[Measure]:
                     figures[f"{name}_{transfers}"] = value
             return figures
 
-        await run(chain, server, 2, SMALL)
         yield measure
 
 
