@@ -210,7 +210,8 @@ def main() -> None:
         if part in parts:
             for label, figures in run_rounds(part, options.pairs).items():
                 measured[label].update(figures)
-    print(table(rows_of(measured), measured), flush=True)
+    if rows := rows_of(measured):
+        print(table(rows, measured), flush=True)
     if GROWTH in parts:
         print_growth(options.growth)
 
