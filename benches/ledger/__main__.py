@@ -32,7 +32,8 @@ from benches.ledger.worker import NATIVE, WHEELS, Figures, configurations, worke
 PARTS: Final = ("apply", "tree", "reads", "proofs", "audit")
 GROWTH: Final = "growth"
 PEER_SECONDS: Final = 5
-PAGE_RATIO_MAX: Final = 1.5
+PAGE_RATIO_MAX, PAGE_BAR_AT = 1.5, 10_000_000
+"""How many times as long a page of history may take when there are so many transfers."""
 ONLY_WHEELS: Final = ("reads",)
 """Where the accelerator has nothing to do."""
 
@@ -227,8 +228,9 @@ def print_growth(transfers: int) -> None:
     asyncio.run(growth.grow(transfers, marks.__setitem__))
     print(f"\n{growth.table(marks)}\n")
     count, figures = max(marks.items())
-    title = f"a history page at {count:,} transfers, to one at {growth.FIRST_MARK:,} (bar at 10,000,000)"
-    page = Row("page", title, times, dict.fromkeys((WHEELS, NATIVE), PAGE_RATIO_MAX))
+    title = f"a history page at {count:,} transfers, to one at {growth.FIRST_MARK:,} (bar at {PAGE_BAR_AT:,})"
+    bar = dict.fromkeys((WHEELS, NATIVE), PAGE_RATIO_MAX) if count >= PAGE_BAR_AT else {}
+    page = Row("page", title, times, bar)
     print(table([page], {configurations()[-1]: {"page": [figures["page_ratio"]]}}))
 
 
