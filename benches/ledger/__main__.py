@@ -205,6 +205,10 @@ def main() -> None:
     parts = options.parts or [*PARTS, GROWTH]
     if unknown := set(parts) - {*PARTS, GROWTH}:
         raise SystemExit(f"unknown parts: {', '.join(sorted(unknown))}")
+    if options.growth < growth.FIRST_MARK:
+        raise SystemExit(
+            f"--growth {options.growth}: at least {growth.FIRST_MARK}, the first size that is told"
+        )
     print(heading(options.pairs), flush=True)
     measured: dict[str, dict[str, Rounds]] = {label: {} for label in configurations()}
     for part in PARTS:
