@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup setup-dev native run demo test check bench bench-consensus campaign model mutants mutation lock clean
+.PHONY: help python setup setup-dev native run demo test check bench bench-consensus bench-ledger campaign model mutants mutation lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-15s %s\n' "$$name" "$$text"; done
@@ -40,8 +40,12 @@ bench: setup-dev ## print the table of what the platform must reach
 	@$(BIN)/python benches/run.py
 
 PAIRS ?= 5
+GROWTH ?= 1000000
 bench-consensus: setup-dev ## consensus and ledger beside CometBFT, interleaved (needs Go; after `make native` with it, too; PAIRS=5)
 	@$(BIN)/python -m benches.consensus --pairs $(PAIRS)
+
+bench-ledger: setup-dev ## what the ledger must reach, beside plpgsql under pgbench (after `make native` with it, too; PAIRS=5 GROWTH=1000000)
+	@$(BIN)/python -m benches.ledger --pairs $(PAIRS) --growth $(GROWTH)
 
 mutants: setup-dev ## plant known bugs one by one: tests or simulator must find each
 	@$(BIN)/python -m scripts.mutants

@@ -10,14 +10,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, cast
 
-from icn.ledger.v1 import transaction_pb2 as pb
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from icn_chain.block import transactions_root
 from icn_consensus.domain.actions import Branch
 from icn_consensus.peers.application import LocalApplication
@@ -26,19 +29,19 @@ from icn_consensus.usecases.ends import Ends, News, SubmitState
 from icn_consensus.usecases.pool import Pool
 from icn_crypto.ed25519 import Verdict
 from icn_crypto.native import accelerator
-from icn_crypto.suites import SignedItem, Suite
+from icn_crypto.suites import SignedItem
 from icn_kit.genesis import Genesis
 from icn_kit.lifecycle import collect_seldom
 from icn_ledger.api.application_service import ApplicationServicer
-from icn_machine.blocks.block_commit import initial_commit
 from icn_machine.blocks.execute_block import Executor
 from icn_machine.blocks.run_block import read_transactions
 from icn_machine.blocks.transaction_cache import TransactionCache
-from icn_machine.genesis_state import first_header, genesis_records
 from icn_machine.touched import RecordNames
 from icn_machine.validity import ValidityView
 from icn_sim.memory_state import MemoryState
-from ledger_block import SETUP_PER_BLOCK, Bench, Person, make_genesis, setup
+
+from benches.ledger.chain import Chain, first_commit, halted, make_parties
+from libs.machine.tests.zone import make_zone
 
 BLOCK_BYTES_MAX = 1_048_576
 UNLIMITED = 1_000_000
@@ -84,7 +87,7 @@ class Validator:
 
     def __init__(self, genesis: Genesis, state: MemoryState) -> None:
         self.cache = TransactionCache(genesis.hash, verify=take_for_verified)
-        executor = Executor(genesis, state, self.cache, lambda _: None, Bench._on_halt)
+        executor = Executor(genesis, state, self.cache, lambda _: None, halted)
         absent = cast(Any, None)  # no snapshot is asked for
         service = ApplicationServicer(genesis, state, executor, self, snapshots=absent, restorer=absent)
         self.application = LocalApplication(lambda: service)
@@ -151,27 +154,22 @@ class Stages:
             print(f"  {stage:<48} {statistics.median(seconds) / transfers * 1e6:6.1f}")
 
 
-async def measure(bench: Bench, members: list[Person], payer: bytes, options: argparse.Namespace) -> None:
+async def measure(chain: Chain, options: argparse.Namespace) -> None:
     stages = Stages()
-    state = cast(MemoryState, bench.state)
+    genesis, parties = chain.zone.genesis, chain.parties
+    state = cast(MemoryState, chain.state)
     collect_seldom()
     for number in range(options.rounds):
         transactions = [
-            member.sign(
-                bench.genesis,
-                payer,
-                pb.Message(
-                    transfer=pb.Transfer(
-                        source=member.account,
-                        destination=members[index - number - 1].account,
-                        amount_minor=1 + index,
-                        memo_hash=sha256(member.account).digest(),
-                    )
-                ),
+            party.transfer(
+                parties[index - number - 1].account,
+                1 + index,
+                sha256(party.account).digest(),
+                state.newest.time_ms,
             )
-            for index, member in enumerate(members)
+            for index, party in enumerate(parties)
         ]
-        leader, voter, other = (Validator(bench.genesis, state) for _ in range(3))
+        leader, voter, other = (Validator(genesis, state) for _ in range(3))
         await voter.admit(transactions)
         with stages.measured("door: CheckTransactions, admission"):
             await leader.admit(transactions)
@@ -188,30 +186,19 @@ async def measure(bench: Bench, members: list[Person], payer: bytes, options: ar
             transactions_root(transactions)
         with stages.measured("reading once more, to execute"):
             await read_transactions(transactions, voter.cache)
-        await bench.execute(transactions, bench.header(transactions))
+        await chain.execute(chain.block(transactions))
     print(f"{options.transfers} transfers, {'wheels only' if accelerator is None else 'native'}, CPU-µs each")
     stages.print(options.transfers)
-
-
-async def run(options: argparse.Namespace) -> None:
-    founders = [Person(f"founder {seat}", (Suite.ED25519, Suite.ML_DSA_65)) for seat in range(4)]
-    genesis = make_genesis(founders)
-    first = initial_commit(genesis, genesis_records(genesis), lambda root: first_header(genesis, root))
-    bench = Bench(genesis, cast(Any, CachedState(first)), cast(Any, None))
-    payer = founders[0].principal
-    members = [Person(f"member {number}") for number in range(options.transfers)]
-    for transactions in setup(genesis, founders[0], payer, members):
-        for start in range(0, len(transactions), SETUP_PER_BLOCK):
-            part = transactions[start : start + SETUP_PER_BLOCK]
-            await bench.execute(part, bench.header(part))
-    await measure(bench, members, payer, options)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--transfers", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=15)
-    asyncio.run(run(parser.parse_args()))
+    options = parser.parse_args()
+    zone = make_zone()
+    parties = make_parties(zone, options.transfers)
+    asyncio.run(measure(Chain(zone, parties, CachedState(first_commit(zone, parties))), options))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from icn_client.submitter import BATCH_TRANSACTIONS_MAX, WINDOW_DEFAULT
 
+from benches.checkout import commit
 from benches.consensus import icn, load, peer
 from benches.consensus.figures import Row, percentile, table
 from benches.consensus.side import PARTIES, SEATS, Side
@@ -228,18 +229,6 @@ def heading(pairs: int, idle_seconds: float, transfer_bytes: int) -> str:
     for name, configuration in PEERS.items():
         lines += [f"{name} ({peer.version()}): {'; '.join(peer.describe(configuration))}.", ""]
     return "\n".join(lines)
-
-
-def commit() -> str:
-    """The checkout's commit, and whether files differ from it."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude", "*"],
-        cwd=peer.ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
 
 
 def go_version() -> str:

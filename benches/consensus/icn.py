@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import random
@@ -31,6 +30,7 @@ from icn_localnet.platform import START_SECONDS_MAX, RunningPlatform
 from benches.consensus.delay import Links, delayed
 from benches.consensus.side import AMOUNT_MINOR, FLOOR_MINOR, PARTIES, SEATS, Applied
 from benches.processes import Usage, usage
+from benches.wheels import has_native, without_native
 
 WHEELS: Final = "ICN, wheels only"
 NATIVE: Final = "ICN, native"
@@ -42,7 +42,7 @@ MEMO_HASH_BYTES: Final = 32
 
 def configurations() -> list[str]:
     """What can be measured in this environment."""
-    return [WHEELS, NATIVE] if importlib.util.find_spec("icn_native") else [WHEELS]
+    return [WHEELS, NATIVE] if has_native() else [WHEELS]
 
 
 def transfer_bytes() -> int:
@@ -176,7 +176,7 @@ def _launched(network: Network, label: str, directory: Path, links: Links) -> Ru
     with without_secrets():
         environment = dict(os.environ)
     if label == WHEELS:
-        environment["PYTHONPATH"] = str(_without_native(directory))
+        environment["PYTHONPATH"] = str(without_native(directory))
     command = [sys.executable, "-m", "benches.consensus.validators", str(network.directory)]
     if links:
         peers: dict[str, dict[str, str]] = {str(seat): {} for seat in range(SEATS)}
@@ -200,11 +200,3 @@ def _launched(network: Network, label: str, directory: Path, links: Links) -> Ru
     maps = Path(f"/proc/{platform.pid('validator-0')}/maps").read_text()
     assert ("icn_native" in maps) == (label == NATIVE), "the validators are what the column says"
     return platform
-
-
-def _without_native(directory: Path) -> Path:
-    """A folder that hides the accelerator from who has it in its path."""
-    folder = directory / "wheels"
-    folder.mkdir()
-    (folder / "icn_native.py").write_text('raise ImportError("wheels only")\n')
-    return folder

@@ -14,6 +14,7 @@ from icn_kit.migrate import LOCK_TIMEOUT_MS, schema_of, versions_folder_of
 from icn_localnet.postgres import PostgresServer
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 
 FIRST = """
 revision = "0001"
@@ -82,6 +83,33 @@ async def test_a_transaction_commits_as_a_whole_or_not_at_all(database: Database
     async with database.transaction() as connection:
         await connection.execute("INSERT INTO effect (note) VALUES ('kept')")
     assert await rows(database, "SELECT note FROM effect") == [("kept",)]
+
+
+async def test_while_reading_no_transaction_stays_open_and_afterwards_there_are_some_again(
+    database: Database,
+) -> None:
+    async with database.reading() as connection:
+        await connection.execute("SELECT 1")
+        assert connection.info.transaction_status == TransactionStatus.IDLE
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        async with database.reading() as connection:
+            await connection.execute("SELECT 1 / 0")
+    async with database.connection() as connection:
+        await connection.execute("SELECT 1")
+        assert connection.info.transaction_status == TransactionStatus.INTRANS
+
+
+async def test_a_connection_that_is_lost_while_reading_is_unavailable(
+    database: Database, postgres_server: PostgresServer
+) -> None:
+    with pytest.raises(Unavailable) as refusal:
+        async with database.reading() as connection:
+            pid = connection.info.backend_pid
+            with postgres_server.connect() as administrator:
+                administrator.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            await connection.execute("SELECT 1")
+    assert refusal.value.reason == "DATABASE_UNAVAILABLE"
+    assert await rows(database, "SELECT 1") == [(1,)]
 
 
 async def test_a_statement_above_its_time_is_unavailable_and_the_connection_goes_on(dsn: str) -> None:

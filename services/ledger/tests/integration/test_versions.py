@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from icn.consensus.v1.block_pb2 import BlockHeader
+from icn.ledger.v1 import service_pb2
 from icn_crypto.state_tree import (
     Proof,
     StateTree,
@@ -21,6 +22,7 @@ from icn_ledger.store import queries as queries_module
 from icn_ledger.store import statements
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 from icn_ledger.store.cache import RECENT_HEIGHTS
+from icn_ledger.store.history import ENTRY_BYTES_MAX
 from icn_ledger.store.pruner import HEIGHTS_PER_TRANSACTION_MAX, Pruner
 from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.versions import (
@@ -180,12 +182,36 @@ async def test_a_page_of_full_blocks_is_shorter(
         assert [len(execution.outcomes) for execution in await queries.executions(6, 10)] == [5]
 
 
+ENTRIES_OF_BLOCKS = (1, 7, 1, 1, 3, 1, 1)
+
+
+async def test_pages_of_an_account_are_full_however_many_entries_its_blocks_have(
+    zone: Zone, open_ledger: OpenLedger, dsn: str
+) -> None:
+    async with open_ledger(dsn) as ledger:
+        await opened(ledger, zone)
+        shop = zone.organizations[0]
+        for count in ENTRIES_OF_BLOCKS:
+            await ledger.execute(*[zone.transaction(shop, transfer(ANA, BEN, 1)) for _ in range(count)])
+        queries = LedgerQueries(ledger.state._database)
+        every = await queries.entries(ANA, None, 100)
+        assert len(every) == sum(ENTRIES_OF_BLOCKS)
+        for size in (1, 2, 3, 5, 14, 15, 16):
+            told: list[service_pb2.Entry] = []
+            place = None
+            while page := await queries.entries(ANA, place, size):
+                assert len(page) == min(size, len(every) - len(told))
+                told += page
+                place = (page[-1].height, page[-1].index)
+            assert told == every
+
+
 PLANS = {
     "_ACCOUNTS": {"namespace": 3, "after": b"", "count": 51},
     "_ACCOUNTS_OF_OWNER": {"namespace": 3, "owner": bytes(16), "after": b"", "count": 51},
     "_UNITS": {"namespace": 2, "after": b"", "count": 51},
     "_ENTRIES": {"height": 2**62, "index": 0, "count": 51},
-    "_ENTRIES_OF_ACCOUNT": {"account": ANA, "height": 2**62, "index": 0, "count": 51},
+    "_ENTRIES_OF_ACCOUNT": {"account": ANA, "height": 2**62, "count": 51, "bytes": 51 * ENTRY_BYTES_MAX},
     "_BALANCE": {"namespace": 3, "account": ANA, "height": None, "time_ms": 2**62},
     "_LEAF": {"namespace": 3, "identifier": ANA},
     "_TRANSACTION": {"ids": ByteaArray([bytes(32)]), "id_heads": BigintArray([0])},

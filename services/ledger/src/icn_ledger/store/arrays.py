@@ -1,7 +1,7 @@
 """Whole columns as one parameter: Postgres arrays in binary form, packed at C speed.
 
 psycopg writes a list element by element in Python; at six columns per transfer that is most of the cost of a
-block. `benches/ledger_block.py` prints it.
+block. `python -m benches.ledger.apply` prints it.
 
 Source: array_recv in PostgreSQL, src/backend/utils/adt/arrayfuncs.c (format of the binary protocol).
 """

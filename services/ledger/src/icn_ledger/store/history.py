@@ -32,6 +32,8 @@ SELECT_PLACES = """
 """Height and index of each of the transactions that are in a block. Nine ids with one head take more than
 2^56 hashes to make; the ninth would not be found."""
 _ID_WORDS = ID_BYTES // 8
+ENTRY_BYTES_MAX = 224
+"""Of an entry in a row, tag and length included, with every field there and every number at its largest."""
 _LENGTHS = tuple(bytes((length,)) for length in range(128))
 """No posting is longer."""
 

@@ -33,7 +33,7 @@ from icn_machine.records import (
 
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
 from icn_ledger.store.edges import EDGES_FROM, read_edge
-from icn_ledger.store.history import SELECT_PLACES, id_heads, split_outcomes, unpack_entries
+from icn_ledger.store.history import ENTRY_BYTES_MAX, SELECT_PLACES, id_heads, split_outcomes, unpack_entries
 from icn_ledger.store.named_states import newest_state, state_before
 from icn_ledger.store.naming import fetch_naming
 from icn_ledger.store.state import SELECT_BLOCKS, SELECT_VALIDATOR_SETS, read_block
@@ -186,10 +186,25 @@ _POLL = """
     WHERE leaves.namespace = %(namespace)s AND leaves.identifier = %(identifier)s
 """
 
-# A row has one entry at least, that of the place's own height may have none below its index.
+# Row after row, until they hold enough: one has an entry or thousands. That of the place's own height may
+# have none below its index, so it does not count.
 _ENTRIES_OF_ACCOUNT = """
-    SELECT entries FROM entries WHERE account = %(account)s AND height <= %(height)s
-    ORDER BY height DESC LIMIT %(count)s + 1
+    WITH RECURSIVE page AS (
+        (
+            SELECT height, entries, 0 AS rows_above,
+                CASE WHEN height < %(height)s THEN octet_length(entries) ELSE 0 END AS bytes
+            FROM entries WHERE account = %(account)s AND height <= %(height)s
+            ORDER BY height DESC LIMIT 1
+        )
+        UNION ALL
+        SELECT older.height, older.entries, page.rows_above + 1, page.bytes + octet_length(older.entries)
+        FROM page, LATERAL (
+            SELECT height, entries FROM entries WHERE account = %(account)s AND height < page.height
+            ORDER BY height DESC LIMIT 1
+        ) AS older
+        WHERE page.rows_above < %(count)s AND page.bytes < %(bytes)s
+    )
+    SELECT entries FROM page
 """
 
 # As many blocks as it takes: every one has two entries at least, but the place's own may have none below it.
@@ -418,7 +433,13 @@ class LedgerQueries:
         before = before or (QUANTITY_MAX, 0)
         rows = await self._all(
             _ENTRIES_OF_ACCOUNT if account else _ENTRIES,
-            {"account": account, "height": before[0], "index": before[1], "count": count},
+            {
+                "account": account,
+                "height": before[0],
+                "index": before[1],
+                "count": count,
+                "bytes": count * ENTRY_BYTES_MAX,
+            },
         )
         listed = unpack_entries(row[0] for row in rows)
         return [entry for entry in listed if (entry.height, entry.index) < before][:count]
@@ -569,7 +590,7 @@ class LedgerQueries:
         return [Execution(block, outcomes.get(block.height, [])) for block in blocks]
 
     async def _all(self, text: str, parameters: Mapping[str, Any]) -> list[psycopg.rows.TupleRow]:
-        async with self._database.connection() as connection:
+        async with self._database.reading() as connection:
             return await _fetch(connection, text, parameters)
 
 

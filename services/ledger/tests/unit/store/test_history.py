@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 from icn.ledger.v1 import service_pb2, state_pb2
-from icn_ledger.store.history import id_heads, pack_entries, split_outcomes, unpack_entries
+from icn_ledger.store.history import ENTRY_BYTES_MAX, id_heads, pack_entries, split_outcomes, unpack_entries
 from icn_machine.entries import PostingKind
 from icn_machine.events import Movement
 from icn_machine.receipts import encode_postings
@@ -91,6 +91,29 @@ def test_a_row_has_the_entries_of_its_account_and_all_rows_together_those_of_the
     assert unpack_entries(rows.values()) == expected
     for account, row in rows.items():
         assert unpack_entries([row]) == [entry for entry in expected if entry.posting.account == account]
+
+
+def test_the_largest_entry_takes_as_many_bytes_as_a_page_of_history_counts_with() -> None:
+    posting = state_pb2.Posting(
+        account=NAMES[0],
+        counter_account=NAMES[1],
+        amount_minor=-(2**63),
+        balance_minor=-(2**63),
+        kind=PostingKind.TRANSFER,
+    )
+    entry = service_pb2.Entry(
+        height=2**63,
+        index=2**32 - 1,
+        transaction_id=IDS[0],
+        posting=posting,
+        memo_hash=bytes(32),
+        block_time_ms=2**63,
+        number=2**63,
+        hold=NAMES[2],
+        reference=bytes(32),
+    )
+    row = service_pb2.ListEntriesResponse(entries=[entry])
+    assert row.ByteSize() == ENTRY_BYTES_MAX
 
 
 def test_a_row_of_transactions_is_taken_apart_again() -> None:

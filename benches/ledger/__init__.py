@@ -1,0 +1,1 @@
+"""What the ledger must reach: `make bench-ledger`. See `__main__`."""
