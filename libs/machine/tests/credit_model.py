@@ -498,6 +498,9 @@ class Model:
             first_debit.setdefault(source, leg)
             for account in (source, destination):
                 before.setdefault(account, (self.accounts[account]["balance"], self.limit(account)))
+            balance = self.accounts[source]["balance"]
+            if balance - amount < -TOP:
+                raise Refusal("BALANCE_OUT_OF_RANGE", balance_minor=balance, amount_minor=amount)
             self.room(destination, amount)
             self.pay(TRANSFER, source, destination, amount, payer=actor.payer, index=index)
         for account, leg in first_debit.items():
@@ -870,6 +873,9 @@ class Model:
             return
         before = self.copy()
         try:
+            used, most = self.bytes_used(order["payer"]), self.allowances[order["payer"]]["bytes_max"]
+            if used + 256 > most:
+                raise Refusal("ALLOWANCE_EXCEEDED", used_bytes=used, bytes_per_epoch=most)
             self.voluntary(
                 STANDING,
                 self.accounts[source]["owner"],
@@ -882,8 +888,6 @@ class Model:
                 reference=order["reference"],
                 hold=name,
             )
-            if self.bytes_used(order["payer"]) + 256 > self.allowances[order["payer"]]["bytes_max"]:
-                raise Refusal("ALLOWANCE_EXCEEDED")
             self.charge(order["payer"], bytes=256)
             order["missed"] = 0
         except Refusal as refusal:

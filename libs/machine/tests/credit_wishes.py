@@ -6,7 +6,9 @@ often; `test_credit_model` plays them.
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -83,6 +85,8 @@ class Wishes:
             found = self.one_of(order["source"] for order in model.orders.values() if order["needs_release"])
         elif kind == "close_account":
             found = self.one_of(account for account in self.closable())
+        elif kind == "offer_exchange":
+            return self.one_of(self.members)
         elif kind == "take_exchange":
             taker = self.one_of(hold["price"][3] for hold in model.holds.values() if hold["price"])
             return taker or self.one_of(self.members)
@@ -131,10 +135,10 @@ class Wishes:
         way = self.random.random()
         if source in self.model.accounts and way < 0.35:
             spare = self.model.free(source) - self.model.limit(source)
-            if way < 0.12 or spare > 1_000:
+            if way < 0.12 or spare <= 1_000:
                 return max(1, min(TOP, spare + self.random.choice([-1, 0, 0, 1])))
-        if way > 0.99:
-            return self.random.choice([TOP, TOP - 1, 2**61])
+        if way > 0.99 or (way > 0.6 and self.model.default_floor == -TOP):
+            return self.random.choice([TOP, TOP, TOP - 1, 2**61, 2**60])
         return self.random.choice([1, 2, 3, 5, 10, 17, 20, 30])
 
     def near(self, number: int, least: int = 1) -> int:
@@ -149,14 +153,15 @@ class Wishes:
         return self.one_of(names) if self.odd(0.05) or not free else free[0]
 
     def wish_open_account(self, actor: bytes) -> dict[str, Any]:
-        unit = NOBODY if self.odd(0.03) else self.one_of(UNITS)
+        waiting_units = [one["unit"] for one in self.model.accounts.values() if one["is_opening"]]
+        unit = NOBODY if self.odd(0.03) else self.one_of(waiting_units or UNITS)
         said: dict[str, Any] = {"account": self.new_name(ACCOUNTS, self.model.accounts), "unit": unit}
         if self.random.random() < 0.4:
             parent = self.one_of(account for account in self.usable(unit, actor)) or NOBODY
             parent = self.one_of(ACCOUNTS) if self.odd(0.15) else parent
             if parent != said["account"]:
                 said["parent"] = parent
-        if self.random.random() < 0.45:
+        if waiting_units or self.random.random() < 0.45:
             waiting = [
                 one["opening"] for one in self.model.accounts.values() if one["is_opening"] and one["unit"] == unit
             ]
@@ -187,7 +192,7 @@ class Wishes:
     def wish_transfer_legs(self, actor: bytes) -> dict[str, Any]:
         legs: dict[tuple[bytes, bytes], int] = {}
         totals: dict[bytes, int] = {}
-        unit = self.one_of(UNITS)
+        unit = self.one_of(one["unit"] for one in self.model.accounts.values() if one["owner"] == actor)
         chain = self.own(actor, unit)
         for _ in range(self.random.randint(2, 5)):
             source = chain if self.random.random() < 0.6 else self.own(actor, unit)
@@ -199,7 +204,8 @@ class Wishes:
                 totals[source] = totals.get(source, 0) + amount
         if len(legs) < 2:
             source = self.own(actor)
-            extra = [account for account in [*self.usable(), *ACCOUNTS, NOBODY] if account != source]
+            unit = self.model.accounts.get(source, {"unit": None})["unit"]
+            extra = [account for account in [*self.usable(unit), *ACCOUNTS, NOBODY] if account != source]
             legs = {(source, destination): 1 for destination in extra[:2]}
         return {"legs": [(*pair, amount) for pair, amount in legs.items()]}
 
@@ -303,6 +309,10 @@ class Wishes:
             said["needs_release"] = True
         ahead = self.random.choice([1, DAY_MS, 5 * DAY_MS, 31 * DAY_MS, 100 * DAY_MS, 366 * DAY_MS])
         ahead = self.random.choice([0, -1, 366 * DAY_MS + 1]) if self.odd(0.04) else ahead
+        first = self.now + ahead
+        if said["every_months"] and self.random.random() < 0.5:  # on the last day of a month
+            at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=first)
+            first += (monthrange(at.year, at.month)[1] - at.day) * DAY_MS
         is_told = self.odd(0.3)
         return {
             "order": self.new_name(ORDERS, self.model.orders),
@@ -311,7 +321,7 @@ class Wishes:
             "amount_minor": self.amount(source if self.odd(0.2) else None),
             "memo_hash": b"o" * 32 if is_told else b"",
             "reference": b"rent" if is_told else b"",
-            "first_time_ms": self.now + ahead,
+            "first_time_ms": first if first <= self.now + 366 * DAY_MS else self.now + ahead,
             **said,
         }
 
@@ -422,7 +432,7 @@ class Wishes:
             for account, one in self.model.accounts.items()
             if one["is_opening"] and (one["unit"] == unit or self.odd(0.05))
         ]
-        if self.odd(0.15) or len(waiting) < 2:
+        if self.odd(0.05) or len(waiting) < 2:
             waiting = waiting[:1] + self.random.sample([*ACCOUNTS, NOBODY], 2)
         return {"unit": unit, "accounts": sorted(set(waiting))[:512]}
 

@@ -32,13 +32,25 @@ from icn_machine.validity import Moment
 
 from libs.machine.tests import credit_messages as written
 from libs.machine.tests import zone as plain
-from libs.machine.tests.credit_model import DAY_MS, LEAVES_OF, MESSAGE_KINDS, TOP, Model
+from libs.machine.tests.credit_model import DAY_MS, LEAVES_OF, MESSAGE_KINDS, TOP, Model, Refusal
 from libs.machine.tests.credit_wishes import ACCOUNTS, BY_AUTHORITY, UNITS, Wishes
 from libs.machine.tests.zone import Ledger, Member, Zone, block_hash, make_zone, memory_ledger
 
 FLOOR = -50
 EXAMPLES = int(os.environ.get("ICN_CREDIT_MODEL_EXAMPLES", "60"))
 COUNTS = Counter[str]()
+WANTED_OFTEN = (
+    "transfer",
+    "transfer",
+    "transfer_legs",
+    "capture_hold",
+    "take_exchange",
+    "take_exchange",
+    "release_order",
+    "open_account",
+    "confirm_openings",
+)
+"""Because others have to come before them."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +104,10 @@ def entry_bytes(
     )
 
 
-messages = st.tuples(st.sampled_from(MESSAGE_KINDS), st.integers(0, 2**20))
+KINDS = (*MESSAGE_KINDS, *WANTED_OFTEN)
+messages = st.tuples(st.sampled_from(KINDS), st.integers(0, 2**20))
 transactions = st.tuples(
-    st.sampled_from(MESSAGE_KINDS),
+    st.sampled_from(KINDS),
     st.integers(0, 2**20),
     st.lists(messages, max_size=3),
 )
@@ -110,8 +123,10 @@ class CreditMachine(RuleBasedStateMachine):
 
     # Setting up
 
-    @initialize(seed=st.integers(0, 2**20), is_split=st.booleans())
-    def set_up(self, seed: int, is_split: bool) -> None:
+    @initialize(
+        seed=st.integers(0, 2**20), is_split=st.booleans(), floor=st.sampled_from([FLOOR, FLOOR, FLOOR, -TOP])
+    )
+    def set_up(self, seed: int, is_split: bool, floor: int) -> None:
         """Two organizations that govern a unit each, three members with an account in each, and policies."""
         self.zone: Zone = make_zone()
         self.ledger: Ledger = memory_ledger(self.zone)
@@ -129,13 +144,13 @@ class CreditMachine(RuleBasedStateMachine):
             mine = [member for member in members if member.payer == organization.principal]
             data = self.zone.transaction(
                 organization,
-                plain.create_unit(unit, floor_minor=FLOOR),
+                plain.create_unit(unit, floor_minor=floor),
                 *[plain.open_controller(member) for member in mine],
             )
             self.run(self.ledger.execute(data))
             self.blocks.append(([data], self.time_ms, self.time_ms))
         self.model = Model(
-            self.zone.genesis.hash, dict(zip(UNITS, (shop.principal, market.principal), strict=True)), FLOOR
+            self.zone.genesis.hash, dict(zip(UNITS, (shop.principal, market.principal), strict=True)), floor
         )
         self.model.principals = {
             *self.people,
@@ -232,6 +247,10 @@ class CreditMachine(RuleBasedStateMachine):
         allowances = self.ledger.state.records[-1].allowances
         may_make = {payer: allowances[payer].used_state_leaves for payer in model.allowances}
         """What is due gives leaves back, but only to what is executed."""
+        may_use = {
+            payer: allowances[payer].used_bytes if allowances[payer].epoch == self.epoch else 0
+            for payer in model.allowances
+        }
         chosen: list[tuple[bytes, bytes]] = []
         expected: list[tuple[str, int, list[tuple[str, int]]]] = []
         tried: list[list[Any]] = []
@@ -242,14 +261,15 @@ class CreditMachine(RuleBasedStateMachine):
             data, identifier = self.signed(principal, keys, said, time_ms)
             leaves = sum(LEAVES_OF.get(kind, 0) for kind, _ in said)
             allowance = model.allowances[member.payer]
-            if leaves and may_make[member.payer] + leaves > allowance["leaves_max"]:
+            is_too_much = may_use[member.payer] + len(data) > allowance["bytes_max"]
+            if is_too_much or (leaves and may_make[member.payer] + leaves > allowance["leaves_max"]):
                 assert self.refused_by_validity([*[d for d, _ in chosen], data], after_ms) == "ALLOWANCE_EXCEEDED"
                 member.next_sequence = before
                 COUNTS["not valid: ALLOWANCE_EXCEEDED"] += 1
                 continue
             may_make[member.payer] += leaves
-            signing = Signing(principal, member.payer, tuple(sorted(key.key_id for key in keys)))
-            verdict = model.execute(signing, len(chosen), len(data), said)
+            may_use[member.payer] += len(data)
+            verdict = model.execute(self.signing(principal, keys), len(chosen), len(data), said)
             chosen.append((data, identifier))
             expected.append(verdict)
             tried.append(said)
@@ -414,20 +434,42 @@ class CreditMachine(RuleBasedStateMachine):
         check_state(there["accounts"].values(), there["holds"].values())
 
     def wish(self, one: Any, time_ms: int) -> tuple[bytes, list[Any], list[Any]]:
-        """A transaction of what its first message's actor wishes."""
+        """A transaction that one actor wishes; most messages of it are tried on a copy, and another made where
+        that is refused."""
         kind, seed, more = one
-        wishes = Wishes(self.model, seed, time_ms, list(self.people))
-        kind = wishes.possible(kind)
-        actor = wishes.actor(kind)
-        said = [(kind, wishes.fields(kind, actor))]
-        for other, other_seed in more:
-            is_odd = other in BY_AUTHORITY and actor not in self.model.authorities.values()
-            other = "transfer" if is_odd and other_seed % 16 else other
-            wishes = Wishes(self.model, other_seed, time_ms, list(self.people))
-            other = wishes.possible(other)
-            said.append((other, wishes.fields(other, actor)))
+        trial = self.model.copy()
+        actor: bytes | None = None
+        chosen: list[Any] = []
+        said: list[tuple[str, dict[str, Any]]] = []
+        for wanted, message_seed in [(kind, seed), *more]:
+            for attempt in range(1 if message_seed % 4 == 0 else 4):
+                wishes = Wishes(trial, message_seed + 7_919 * attempt, time_ms, list(self.people))
+                possible = wishes.possible(wanted)
+                acting = actor or wishes.actor(possible)
+                is_odd = possible in BY_AUTHORITY and acting not in trial.authorities.values()
+                possible = "transfer" if said and is_odd and message_seed % 16 else possible
+                message = (possible, wishes.fields(possible, acting))
+                keys = chosen or self.keys_of(acting, seed, *message)
+                before = trial.copy()
+                try:
+                    trial.apply(self.signing(acting, keys), 0, *message)
+                    break
+                except Refusal:
+                    trial.restore(before)
+            actor, chosen = acting, keys
+            said.append(message)
+        assert actor is not None
+        return actor, chosen, said
+
+    def keys_of(self, actor: bytes, seed: int, kind: str, said: dict[str, Any]) -> list[Any]:
+        """One key of the actor or both; mostly the other one where an order waits for its release."""
         keys = self.people[actor].keys
-        return actor, keys[:1] if seed % 3 else keys[-1:] if seed % 2 else keys, said
+        if kind == "release_order" and seed % 8 and (order := self.model.orders.get(said["order"])):
+            return [key for key in keys if key.key_id not in order["key_ids"]] or keys
+        return keys[:1] if seed % 3 else keys[-1:] if seed % 2 else keys
+
+    def signing(self, actor: bytes, keys: list[Any]) -> Signing:
+        return Signing(actor, self.people[actor].payer, tuple(sorted(key.key_id for key in keys)))
 
     def next_times(self) -> list[int]:
         """When something falls due: holds, orders, demurrage, and where something is no longer frozen."""
@@ -455,22 +497,22 @@ class CreditMachine(RuleBasedStateMachine):
         self.play([lambda one=one: self.wish(one, time_ms) for one in block], after_ms)
 
     @precondition(lambda self: all(one["leaves_max"] == 2**40 for one in self.model.allowances.values()))
-    @rule(spare=st.integers(0, 3), bytes_spare=st.sampled_from([0, 0, 0, 5_000]), which=st.integers(0, 1))
-    def lower_what_a_payer_may_use(self, spare: int, bytes_spare: int, which: int) -> None:
-        """Of leaves; of bytes only so far that orders feel it now and then."""
+    @rule(spare=st.integers(0, 3), spare_bytes=st.sampled_from([2**40, 300, 1_500]), which=st.integers(0, 1))
+    def lower_what_a_payer_may_use(self, spare: int, spare_bytes: int, which: int) -> None:
+        """Of leaves, which trade leaves feel; of bytes, which orders feel."""
         payer = self.zone.organizations[which].principal
-        allowance = self.model.allowances[payer]
         self.model.begin_block(self.height + 1, self.time_ms + 1, self.epoch)
+        allowance = self.model.allowances[payer]
         limits = {
-            "bytes_per_epoch": 2**40,
+            "bytes_per_epoch": min(2**40, self.model.bytes_used(payer) + spare_bytes),
             "signatures_per_epoch": 2**40,
             "state_leaves": allowance["leaves"] + spare,
         }
-        data = self.zone.transaction(self.zone.authority, plain.set_allowance(payer, **limits), time_ms=self.time_ms)
+        message = plain.set_allowance(payer, **limits)
+        data = self.zone.transaction(self.zone.authority, message, time_ms=self.time_ms)
         self.run(self.ledger.execute(data, after_ms=1))
         self.blocks.append(([data], self.time_ms, self.time_ms))
-        allowance = self.model.allowances[payer]
-        allowance["leaves_max"] = limits["state_leaves"]
+        allowance.update(leaves_max=limits["state_leaves"], bytes_max=limits["bytes_per_epoch"])
         self.compare_block([self.model.hash_of(b"icn/transaction-id/v1", pb.Transaction.FromString(data).body)])
         self.compare_state()
 
