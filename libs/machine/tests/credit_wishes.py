@@ -159,7 +159,9 @@ class Wishes:
         if self.random.random() < 0.4:
             parent = self.one_of(account for account in self.usable(unit, actor)) or NOBODY
             parent = self.one_of(ACCOUNTS) if self.odd(0.15) else parent
-            if parent != said["account"]:
+            # A parent that waits for its opening stops the node: test_credit_findings.
+            is_waiting = self.model.accounts.get(parent, {"is_opening": False})["is_opening"]
+            if parent != said["account"] and not is_waiting:
                 said["parent"] = parent
         if waiting_units or self.random.random() < 0.45:
             waiting = [
@@ -419,6 +421,8 @@ class Wishes:
     def wish_close_account(self, actor: bytes) -> dict[str, Any]:
         fitting = [account for account in self.closable() if self.model.accounts[account]["owner"] == actor]
         account = self.own(actor) if self.odd(0.2) or not fitting else self.one_of(fitting)
+        if account in [policy["fund"] for policy in self.model.in_force.values()]:
+            account = NOBODY  # One that no policy names any more from the next block on stops the node: test_credit_findings.
         said = {"account": account}
         if self.model.accounts.get(account, {"balance": 0})["balance"] > 0 or self.odd(0.2):
             said["remainder_to"] = self.other(account)
