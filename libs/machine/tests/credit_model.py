@@ -110,6 +110,8 @@ class Block:
     """Orders."""
     released: list[bytes] = field(default_factory=list)
     """Holds."""
+    policies: list[tuple[Any, ...]] = field(default_factory=list)
+    """Unit, policy before or None, policy."""
 
 
 class Model:
@@ -727,6 +729,9 @@ class Model:
         if policy["freezer"] and policy["freezer"] not in self.principals:
             raise Refusal("AUTHORITY_UNKNOWN")
         self.occupy(actor.payer, unit not in self.policies)
+        before = dict(self.policies.get(unit, {}))
+        before.pop("set_time_ms", None)
+        self.block.policies.append((unit, before or None, policy))
         self.policies[unit] = {**policy, "set_time_ms": self.block.time_ms}
 
     def do_freeze_account(self, actor: Any, _index: int, account: bytes, until_time_ms: int) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from icn.ledger.v1 import state_pb2
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn.ledger.v1.state_pb2 import Receipt
 from icn_crypto.suites import Suite
@@ -283,8 +284,18 @@ class CreditMachine(RuleBasedStateMachine):
         self.compare_state()
 
     def compare_receipts(self, tried: list[Any], expected: list[Any]) -> None:
-        for said, verdict, (_, encoded) in zip(tried, expected, self.ledger.state.receipts[-1], strict=True):
+        told: dict[int, list[tuple[Any, ...]]] = {}
+        for index, kind, source, destination, amount, debited, credited, *_ in self.model.block.postings:
+            told.setdefault(index, []).append((source, destination, -amount, debited, kind))
+            told[index].append((destination, source, amount, credited, kind))
+        receipts = self.ledger.state.receipts[-1]
+        for index, (said, verdict, (_, encoded)) in enumerate(zip(tried, expected, receipts, strict=True)):
             receipt = Receipt.FromString(encoded)
+            postings = [
+                (one.account, one.counter_account, one.amount_minor, one.balance_minor, one.kind)
+                for one in receipt.postings
+            ]
+            assert postings == told.get(index, []), (postings, told.get(index))
             found = (
                 receipt.reason,
                 receipt.message_index,
@@ -327,6 +338,10 @@ class CreditMachine(RuleBasedStateMachine):
             ],
             "ended": [one.order.ordered.order for one in told.get(events.StandingOrderEnded, [])],
             "released": [one.hold.hold for one in told.get(events.HoldReleased, [])],
+            "policies": [
+                (one.unit, one.previous and one.previous._asdict(), one.policy._asdict())
+                for one in told.get(events.UnitPolicySet, [])
+            ],
         }
         for name, told_here in told_of.items():
             assert told_here == getattr(block, name), (name, told_here, getattr(block, name))
@@ -351,6 +366,93 @@ class CreditMachine(RuleBasedStateMachine):
                     side,
                 )
                 self.chains[account] = self.model.hash_of(b"icn/entry/v1", body)
+        for namespace, identifier, value in commit.leaves:
+            if int(namespace) in (3, 4, 21, 22, 23, 24, 25):
+                assert value == self.leaf(int(namespace), identifier), (namespace, identifier)
+
+    def leaf(self, namespace: int, identifier: bytes) -> bytes | None:
+        """Its canonical bytes by the model, None where there is none."""
+        model = self.model
+        found: Any
+        if namespace == 3:
+            one = model.accounts[identifier]
+            terms = state_pb2.AccountTerms(
+                parent=one["parent"],
+                sub_accounts=one["sub_accounts"],
+                sub_accounts_hash=one["sub_accounts_hash"],
+                is_opening=one["is_opening"],
+                opening_minor=one["opening"],
+                pledged_minor=one["pledged"],
+                frozen_until_ms=one["frozen_until"],
+                has_own_floor=one["has_own_floor"],
+                demurrage_until_ms=one["demurrage_until"],
+                bonds=model.bonds(identifier),
+                is_closed=one["is_closed"],
+            )
+            found = state_pb2.AccountLeaf(
+                account=identifier,
+                owner=one["owner"],
+                unit=one["unit"],
+                balance_minor=one["balance"],
+                held_minor=model.held(identifier),
+                floor_minor=one["floor"],
+                given_minor=one["given"],
+                entries=one["entries"],
+                entries_hash=self.chains.get(identifier, b""),
+                payer=one["payer"],
+                terms=terms if terms != state_pb2.AccountTerms() else None,
+            )
+        elif namespace == 4:
+            if (hold := model.holds.get(identifier)) is None:
+                return None
+            take_account, give, take, taker = hold["price"] or (b"", 0, 0, b"")
+            found = state_pb2.HoldLeaf(
+                hold=identifier,
+                source=hold["source"],
+                destination=hold["destination"],
+                remaining_minor=hold["remaining"],
+                expire_time_ms=hold["expire"],
+                payer=hold["payer"],
+                take_account=take_account,
+                offered_give_minor=give,
+                offered_take_minor=take,
+                taker=taker,
+            )
+        elif namespace == 21:
+            policy = dict(model.policies[identifier])
+            found = state_pb2.UnitPolicyLeaf(
+                set_time_ms=policy.pop("set_time_ms"), policy=pb.UnitPolicy(**policy)
+            )
+        elif namespace == 22:
+            line = model.lines[identifier[:16], identifier[16:]]
+            found = state_pb2.CreditLineLeaf(
+                main_account=line["main"], earned_minor=line["earned"], spent_minor=line["spent"]
+            )
+        elif namespace == 23:
+            unit, lower, higher = identifier[:16], identifier[16:32], identifier[32:]
+            trade = model.trades[unit, lower, higher]
+            found = state_pb2.TradeLeaf(
+                lower_paid_minor=trade[lower], higher_paid_minor=trade[higher], payer=trade["payer"]
+            )
+        elif namespace == 24:
+            if (order := model.orders.get(identifier)) is None:
+                return None
+            fields = pb.OrderTransfers.DESCRIPTOR.fields_by_name
+            found = state_pb2.StandingOrderLeaf(
+                ordered=pb.OrderTransfers(**{name: order[name] for name in fields}),
+                times_passed=order["passed"],
+                next_time_ms=order["next"],
+                missed=order["missed"],
+                key_ids=order["key_ids"],
+                payer=order["payer"],
+            )
+        else:
+            end, digest, height, time_ms, closed_by = model.periods[identifier]
+            found = state_pb2.PeriodLeaf(
+                end_time_ms=end, digest=digest, height=height, block_time_ms=time_ms, closed_by=closed_by
+            )
+        value: bytes = found.SerializeToString(deterministic=True)
+        return value
 
     def compare_state(self) -> None:
         model, records = self.model, self.ledger.state.records[-1]
