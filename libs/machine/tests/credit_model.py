@@ -1,7 +1,7 @@
 """A naive ledger of mutual credit in plain dictionaries, written from the specification alone.
 
-It decides every reason, figure, posting and number of docs/spec/ledger.md and shares no code with the machine:
-an oracle for `test_credit_model`. A message is its kind and a dictionary of its fields, ids as bytes.
+It decides every reason, figure, posting and number of docs/spec/ledger.md and shares no code with the
+machine: an oracle for `test_credit_model`. A message is its kind and its fields by name, ids as bytes.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Model:
         self.posted_counts: Counter[int] = Counter()
 
     def copy(self) -> Model:
-        copied: Model = pickle.loads(pickle.dumps(self))  # noqa: S301 - our own, and much faster than deepcopy
+        copied: Model = pickle.loads(pickle.dumps(self))  # our own, and much faster than deepcopy
         return copied
 
     def restore(self, before: Model) -> None:
@@ -235,7 +235,15 @@ class Model:
         )
 
     def pay(
-        self, kind: int, source: bytes, destination: bytes, amount: int, *, payer: bytes, index: int, **told: bytes
+        self,
+        kind: int,
+        source: bytes,
+        destination: bytes,
+        amount: int,
+        *,
+        payer: bytes,
+        index: int,
+        **told: bytes,
     ) -> None:
         """A posting of kinds 1 to 4; its trade; its fee."""
         self.post(kind, source, destination, amount, index=index, **told)
@@ -344,7 +352,15 @@ class Model:
             )
 
     def voluntary(
-        self, kind: int, actor: bytes, source: bytes, destination: bytes, amount: int, *, payer: bytes, **told: Any
+        self,
+        kind: int,
+        actor: bytes,
+        source: bytes,
+        destination: bytes,
+        amount: int,
+        *,
+        payer: bytes,
+        **told: Any,
     ) -> None:
         """All debit rules, then the posting with what follows it."""
         self.sides(actor, source, destination)
@@ -656,9 +672,7 @@ class Model:
         self.take_demurrage(destination, index)
         self.room(destination, give_minor)
         self.take_from_hold(hold, give_minor)
-        self.pay(
-            EXCHANGE, give_account, destination, give_minor, payer=actor.payer, index=index, hold=hold
-        )
+        self.pay(EXCHANGE, give_account, destination, give_minor, payer=actor.payer, index=index, hold=hold)
 
     def do_void_exchange(self, actor: Any, _index: int, hold: bytes) -> None:
         self.owned(actor.principal, self.hold_of(hold, True)["source"])
@@ -818,9 +832,9 @@ class Model:
                 raise Refusal("OPENING_UNKNOWN")
         claims = {account: self.accounts[account]["opening"] for account in accounts}
         debts = -sum(claim for claim in claims.values() if claim < 0)
-        credits = sum(claim for claim in claims.values() if claim > 0)
-        if debts != credits:
-            raise Refusal("OPENINGS_UNBALANCED", debts_minor=debts, credits_minor=credits)
+        claimed = sum(claim for claim in claims.values() if claim > 0)
+        if debts != claimed:
+            raise Refusal("OPENINGS_UNBALANCED", debts_minor=debts, credits_minor=claimed)
         for account in accounts:
             self.accounts[account].update(is_opening=False, opening=0)
         for debtor in accounts:
@@ -831,9 +845,7 @@ class Model:
                     claims[debtor] += amount
                     claims[creditor] -= amount
 
-    def do_close_period(
-        self, actor: Any, _index: int, unit: bytes, end_time_ms: int, digest: bytes
-    ) -> None:
+    def do_close_period(self, actor: Any, _index: int, unit: bytes, end_time_ms: int, digest: bytes) -> None:
         if unit not in self.authorities:
             raise Refusal("UNIT_UNKNOWN")
         self.of_authority(unit, actor.principal)
@@ -919,11 +931,10 @@ class Model:
         """Reason, message index and figures, as in the receipt."""
         self.charge(actor.payer, bytes=size, signatures=len(actor.key_ids))
         before = self.copy()
-        position = 0
-        try:
-            for position, (kind, fields) in enumerate(said):
+        for position, (kind, fields) in enumerate(said):
+            try:
                 self.apply(actor, index, kind, fields)
-        except Refusal as refusal:
-            self.restore(before)
-            return refusal.reason, position, refusal.figures
+            except Refusal as refusal:
+                self.restore(before)
+                return refusal.reason, position, refusal.figures
         return "", 0, []

@@ -1,7 +1,7 @@
 """What people of a small economy may wish next: messages that mostly make sense, and borders that do not.
 
-A wish is worked out from where the model stands and from a seed, so that each kind of message is really applied
-often; `test_credit_model` plays them.
+A wish is worked out from where the model stands and from a seed, so that each kind of message is really
+applied often; `test_credit_model` plays them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ ACCOUNTS = [identifier(f"account {number}") for number in range(20)]
 HOLDS = [identifier(f"hold {number}") for number in range(8)]
 ORDERS = [identifier(f"order {number}") for number in range(6)]
 NOBODY = identifier("nobody")
-BY_AUTHORITY = ("set_floor", "set_unit_policy", "write_off", "confirm_openings", "close_period", "freeze_account")
+BY_AUTHORITY = (
+    "set_floor",
+    "set_unit_policy",
+    "write_off",
+    "confirm_openings",
+    "close_period",
+    "freeze_account",
+)
 
 
 class Wishes:
@@ -165,7 +172,9 @@ class Wishes:
                 said["parent"] = parent
         if waiting_units or self.random.random() < 0.45:
             waiting = [
-                one["opening"] for one in self.model.accounts.values() if one["is_opening"] and one["unit"] == unit
+                one["opening"]
+                for one in self.model.accounts.values()
+                if one["is_opening"] and one["unit"] == unit
             ]
             said["is_opening"] = True
             said["opening_minor"] = (
@@ -207,7 +216,8 @@ class Wishes:
         if len(legs) < 2:
             source = self.own(actor)
             unit = self.model.accounts.get(source, {"unit": None})["unit"]
-            extra = [account for account in [*self.usable(unit), *ACCOUNTS, NOBODY] if account != source]
+            others = dict.fromkeys([*self.usable(unit), *ACCOUNTS, NOBODY])
+            extra = [account for account in others if account != source]
             legs = {(source, destination): 1 for destination in extra[:2]}
         return {"legs": [(*pair, amount) for pair, amount in legs.items()]}
 
@@ -268,7 +278,9 @@ class Wishes:
         fitting = [
             name
             for name, hold in self.model.holds.items()
-            if hold["price"] and hold["price"][3] in (b"", actor) and accounts[hold["source"]]["owner"] != actor
+            if hold["price"]
+            and hold["price"][3] in (b"", actor)
+            and accounts[hold["source"]]["owner"] != actor
         ]
         name = self.one_of(fitting)
         if name is None or self.odd(0.05):
@@ -408,7 +420,9 @@ class Wishes:
         in_debt = [
             account
             for account, one in model.accounts.items()
-            if one["balance"] < 0 and model.authorities[one["unit"]] == actor and one["unit"] in model.policies
+            if one["balance"] < 0
+            and model.authorities[one["unit"]] == actor
+            and one["unit"] in model.policies
         ]
         account = self.one_of(ACCOUNTS) if self.odd(0.05) or not in_debt else self.one_of(in_debt)
         debt = -model.accounts.get(account, {"balance": -9})["balance"]
@@ -422,7 +436,8 @@ class Wishes:
         fitting = [account for account in self.closable() if self.model.accounts[account]["owner"] == actor]
         account = self.own(actor) if self.odd(0.2) or not fitting else self.one_of(fitting)
         if account in [policy["fund"] for policy in self.model.in_force.values()]:
-            account = NOBODY  # One that no policy names any more from the next block on stops the node: test_credit_findings.
+            # Closed in the block that replaces the policy it stops the node: test_credit_findings.
+            account = NOBODY
         said = {"account": account}
         if self.model.accounts.get(account, {"balance": 0})["balance"] > 0 or self.odd(0.2):
             said["remainder_to"] = self.other(account)

@@ -19,7 +19,7 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 async def test_a_fund_that_closes_in_the_block_that_replaces_its_policy_stops_no_node(scene: Scene) -> None:
-    # "A block goes by the policies that the state before it has", "is_closed: nothing can be posted or held any more".
+    # "A block goes by the policies that the state before it has"; "nothing can be posted or held any more".
     shop = scene.shop
     await scene.applied(shop, open_account(FUND, UNIT))
     await scene.applied(shop, set_unit_policy(UNIT, fee_fixed_minor=2, fund=FUND))
@@ -32,7 +32,7 @@ async def test_a_fund_that_closes_in_the_block_that_replaces_its_policy_stops_no
 
 
 async def test_a_sub_account_of_one_that_waits_for_its_opening_stops_no_node(scene: Scene) -> None:
-    # open_account: "PARENT_UNKNOWN (not there, of another owner or unit, closed, a sub-account)"; not: one that waits.
+    # "PARENT_UNKNOWN (not there, of another owner or unit, closed, a sub-account)": not one that waits.
     waiting, below = identifier("waiting"), identifier("below")
     await scene.applied(scene.ana, open_bringing(waiting, UNIT, 5))
     receipt = await scene.run(scene.ana, open_with(below, UNIT, parent=waiting))

@@ -1,9 +1,11 @@
 """The machine against an oracle of mutual credit, block by block.
 
-Hypothesis plays blocks of transactions of all messages of docs/spec/ledger.md, applied and refused, over times
-at which holds, orders and edges of demurrage fall due, to both, and compares reasons, figures, postings, events
-and every number. Longer: ``ICN_CREDIT_MODEL_EXAMPLES=2000``, and with ``ICN_CREDIT_MODEL_COUNTS=file`` how often
-each message was applied, and refused for which reason.
+Hypothesis plays blocks of transactions of all messages of docs/spec/ledger.md to both, applied and refused,
+over times at which holds, orders and edges of demurrage fall due. Compared are reasons, figures, postings, events,
+leaves and every number.
+
+A long run: ``ICN_CREDIT_MODEL_EXAMPLES=2000`` with ``pytest --timeout=0``. How often each message was applied,
+and refused for which reason, it leaves in the file that ``ICN_CREDIT_MODEL_COUNTS`` names.
 """
 
 from __future__ import annotations
@@ -93,7 +95,13 @@ def message_of(kind: str, said: dict[str, Any]) -> pb.Message:
 
 
 def entry_bytes(
-    before: bytes, number: int, height: int, time_ms: int, transaction: bytes, posting: tuple[Any, ...], side: int
+    before: bytes,
+    number: int,
+    height: int,
+    time_ms: int,
+    transaction: bytes,
+    posting: tuple[Any, ...],
+    side: int,
 ) -> bytes:
     """The body of an entry's hash; ``side`` 0 is the debited account's."""
     _, kind, source, destination, amount, debited, credited, memo, reference, hold = posting
@@ -241,8 +249,8 @@ class CreditMachine(RuleBasedStateMachine):
         return str(judgement.reason)
 
     def play(self, wanted: list[Any], after_ms: int) -> None:
-        """A block of transactions made by ``wanted``: those, or what gives the next one from the model as it then
-        stands. What is due has been done to the model."""
+        """A block of transactions: each of ``wanted``, or what makes it of the model as it then stands. What is
+        due has been done to the model."""
         model, time_ms = self.model, self.time_ms + after_ms
         due_before = self.next_times()
         allowances = self.ledger.state.records[-1].allowances
@@ -264,7 +272,10 @@ class CreditMachine(RuleBasedStateMachine):
             allowance = model.allowances[member.payer]
             is_too_much = may_use[member.payer] + len(data) > allowance["bytes_max"]
             if is_too_much or (leaves and may_make[member.payer] + leaves > allowance["leaves_max"]):
-                assert self.refused_by_validity([*[d for d, _ in chosen], data], after_ms) == "ALLOWANCE_EXCEEDED"
+                assert (
+                    self.refused_by_validity([*[d for d, _ in chosen], data], after_ms)
+                    == "ALLOWANCE_EXCEEDED"
+                )
                 member.next_sequence = before
                 COUNTS["not valid: ALLOWANCE_EXCEEDED"] += 1
                 continue
@@ -510,7 +521,11 @@ class CreditMachine(RuleBasedStateMachine):
             for name, one in there["orders"].items()
         } == model.orders
         assert {
-            (name[:16], name[16:]): {"main": one.main_account, "earned": one.earned_minor, "spent": one.spent_minor}
+            (name[:16], name[16:]): {
+                "main": one.main_account,
+                "earned": one.earned_minor,
+                "spent": one.spent_minor,
+            }
             for name, one in there["credit_lines"].items()
         } == model.lines
         assert {
@@ -536,8 +551,8 @@ class CreditMachine(RuleBasedStateMachine):
         check_state(there["accounts"].values(), there["holds"].values())
 
     def wish(self, one: Any, time_ms: int) -> tuple[bytes, list[Any], list[Any]]:
-        """A transaction that one actor wishes; most messages of it are tried on a copy, and another made where
-        that is refused."""
+        """A transaction that one actor wishes; most of its messages are tried on a copy of the model, and
+        others made where that refuses them."""
         kind, seed, more = one
         trial = self.model.copy()
         actor: bytes | None = None
@@ -615,7 +630,9 @@ class CreditMachine(RuleBasedStateMachine):
         self.run(self.ledger.execute(data, after_ms=1))
         self.blocks.append(([data], self.time_ms, self.time_ms))
         allowance.update(leaves_max=limits["state_leaves"], bytes_max=limits["bytes_per_epoch"])
-        self.compare_block([self.model.hash_of(b"icn/transaction-id/v1", pb.Transaction.FromString(data).body)])
+        self.compare_block(
+            [self.model.hash_of(b"icn/transaction-id/v1", pb.Transaction.FromString(data).body)]
+        )
         self.compare_state()
 
     @invariant()
@@ -644,7 +661,7 @@ class CreditMachine(RuleBasedStateMachine):
         """All blocks from genesis give the same root; one transaction a block, a millisecond apart, where
         nothing falls due in between and no policy changes, the same balances and terms."""
         again = memory_ledger(self.zone)
-        begins = [0, *[time_ms for _, time_ms, _ in self.blocks]][1:] + [TOP]
+        begins = [*[time_ms for _, time_ms, _ in self.blocks], TOP]
         is_split = False
         for position, (data, time_ms, until_ms) in enumerate(self.blocks):
             splits = self.is_split and time_ms + len(data) <= min(until_ms, begins[position + 1])
@@ -685,8 +702,8 @@ class CreditMachine(RuleBasedStateMachine):
         return [(one.reason, one.message_index) for one in found]
 
     def undisturbed_until(self, tried: list[Any], due_before: list[int]) -> int:
-        """Before that time nothing falls due, and no time that the block's messages name matters; its own, where
-        a policy changes."""
+        """Before that time nothing falls due, and no time that the block's messages name matters; the block's
+        own, where a policy changes."""
         now = self.time_ms
         if any(kind == "set_unit_policy" for said in tried for kind, _ in said):
             return now
