@@ -1,11 +1,11 @@
 """The machine against an oracle of mutual credit, block by block.
 
 Hypothesis plays blocks of transactions of all messages of docs/spec/ledger.md to both, applied and refused,
-over times at which holds, orders and edges of demurrage fall due. Compared are reasons, figures, postings, events,
-leaves and every number.
+over times at which holds, orders and edges of demurrage fall due. Compared are reasons, figures, postings,
+events, leaves and every number.
 
-A long run: ``ICN_CREDIT_MODEL_EXAMPLES=2000`` with ``pytest --timeout=0``. How often each message was applied,
-and refused for which reason, it leaves in the file that ``ICN_CREDIT_MODEL_COUNTS`` names.
+A long run: ``ICN_CREDIT_MODEL_EXAMPLES=2000`` with ``pytest --timeout=0``. How often each message was
+applied, and refused for which reason, goes to the file that ``ICN_CREDIT_MODEL_COUNTS`` names.
 """
 
 from __future__ import annotations
@@ -249,8 +249,10 @@ class CreditMachine(RuleBasedStateMachine):
         return str(judgement.reason)
 
     def play(self, wanted: list[Any], after_ms: int) -> None:
-        """A block of transactions: each of ``wanted``, or what makes it of the model as it then stands. What is
-        due has been done to the model."""
+        """A block of transactions: each of ``wanted``, or what makes it of the model as it then stands.
+
+        What is due has been done to the model.
+        """
         model, time_ms = self.model, self.time_ms + after_ms
         due_before = self.next_times()
         allowances = self.ledger.state.records[-1].allowances
