@@ -305,7 +305,7 @@ class Wishes:
         if said["destination"] == said["give_account"]:
             said["destination"] = NOBODY
         pay = min(TOP, price if self.random.random() < 0.5 else price + 7)
-        pay = max(1, price - 1) if self.odd() else pay
+        pay = max(1, min(TOP, price - 1)) if self.odd() else pay
         return {"hold": name, **said, "give_minor": min(TOP, give), "pay_minor": pay}
 
     def wish_void_exchange(self, actor: bytes) -> dict[str, Any]:
