@@ -136,7 +136,6 @@ class Model:
         self.in_force: dict[bytes, dict[str, Any]] = {}
         """Policies that the state before the block has."""
         self.block = Block(0, 0, 0)
-        self.posted_counts: Counter[int] = Counter()
 
     def copy(self) -> Model:
         copied: Model = pickle.loads(pickle.dumps(self))  # our own, and much faster than deepcopy
@@ -218,7 +217,6 @@ class Model:
         debited["given"] = min(TOP, debited["given"] + amount)
         debited["entries"] += 1
         credited["entries"] += 1
-        self.posted_counts[kind] += 1
         self.block.postings.append(
             (
                 index,
