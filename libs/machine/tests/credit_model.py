@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 from calendar import monthrange
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
