@@ -75,8 +75,8 @@ def charge_demurrage(working: WorkingSet, _acting: bytes, message: ChargeDemurra
         account = accounts[identifier]
         if account is None:
             raise Refused(refusals.ACCOUNT_UNKNOWN)
-        check_open(account)
         named.append(account)
+    check_open(*named)
     unit = named[0].unit
     if any(account.unit != unit for account in named):
         raise Refused(refusals.UNIT_MISMATCH)

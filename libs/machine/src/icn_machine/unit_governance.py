@@ -33,6 +33,8 @@ from icn_machine.working_set import WorkingSet
 def set_floor(working: WorkingSet, acting: bytes, message: SetFloor, cause: Cause) -> None:
     """Set a floor of its own for an account."""
     account = _governed(working, acting, message.account)
+    if account.known_terms.is_closed:
+        raise Refused(refusals.ACCOUNT_CLOSED)
     _put_floor(working, acting, cause, account, message.floor_minor)
 
 
