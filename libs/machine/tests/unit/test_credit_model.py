@@ -344,7 +344,10 @@ class CreditMachine(RuleBasedStateMachine):
             told.setdefault(type(event), []).append(event)
         told_of: Any = {
             "soft": [tuple(one)[1:] for one in told.get(events.SoftLimitPassed, [])],
-            "floors": [tuple(one)[1:] for one in told.get(events.FloorChanged, [])],
+            "floors": [
+                (one.account, one.previous_floor_minor, one.floor_minor)
+                for one in told.get(events.FloorChanged, [])
+            ],
             "missed": [
                 (one.order.ordered.order, one.reason, list(one.figures))
                 for one in told.get(events.StandingOrderMissed, [])

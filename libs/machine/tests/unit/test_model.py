@@ -63,7 +63,10 @@ class Model:
     holds: dict[bytes, list[Any]] = field(default_factory=dict)
     """By id: source, destination, remaining, expiry, payer."""
     sequences: dict[tuple[int, int], int] = field(default_factory=dict)
-    used: dict[str, int] = field(default_factory=lambda: {"bytes": 0, "signatures": 0, "leaves": 0})
+    used: dict[str, int] = field(
+        default_factory=lambda: {"bytes": 0, "signatures": 0, "leaves": 0, "made": 0}
+    )
+    """Leaves that are there, and all that were made: everything is in one epoch."""
     limits: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("bytes", "signatures", "leaves"), 2**40)
     )
@@ -75,6 +78,10 @@ class Model:
         for name in [name for name, hold in self.holds.items() if hold[3] <= self.time]:
             del self.holds[name]
             self.used["leaves"] -= 1
+
+    def occupy(self, leaves: int) -> None:
+        self.used["leaves"] += leaves
+        self.used["made"] += leaves
 
     def debit(self, actor: int, source: bytes, destination: bytes, amount: int) -> None:
         if source not in self.balances or destination not in self.balances:
@@ -101,7 +108,7 @@ class Model:
             if expiry <= self.time:
                 raise Refusal("HOLD_EXPIRY_OUT_OF_RANGE")
             self.holds[name] = [source, destination, amount, expiry]
-            self.used["leaves"] += 1
+            self.occupy(1)
         elif kind in ("capture", "void"):
             name = rest[0]
             if name not in self.holds:
@@ -128,7 +135,7 @@ class Model:
             is_main = all((self.owners[one], self.units[one]) != (actor, unit) for one in self.owners)
             self.owners[account], self.units[account] = actor, unit
             self.balances[account], self.floors[account] = 0, FLOOR if is_main else 0
-            self.used["leaves"] += 2 if is_main else 1
+            self.occupy(2 if is_main else 1)
         else:
             account, floor = rest
             if account not in self.balances:
@@ -172,6 +179,8 @@ class Model:
         for name, more in (("bytes", size), ("signatures", 1), ("leaves", leaves)):
             if more and self.used[name] + more > self.limits[name]:
                 return "ALLOWANCE_EXCEEDED"
+        if leaves and self.used["made"] + leaves > self.limits["leaves"]:
+            return "ALLOWANCE_EXCEEDED"
         return ""
 
 
@@ -234,6 +243,7 @@ class LedgerMachine(RuleBasedStateMachine):
             "bytes": allowance.used_bytes,
             "signatures": allowance.used_signatures,
             "leaves": allowance.used_state_leaves,
+            "made": allowance.used_new_leaves,
         }
         opening = [("open", account, UNITS[number // 3]) for number, account in enumerate(ACCOUNTS[:4])]
         for actor in range(3):
@@ -298,7 +308,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 judged.sequences[actor, lane] = sequence
                 judged.used["bytes"] += size
                 judged.used["signatures"] += 1
-                judged.used["leaves"] += leaves_made_max(wanted)
+                judged.occupy(leaves_made_max(wanted))
         execution = self.run(self.ledger.execute(*[data for data, _ in chosen], after_ms=after_ms))
         self.model.time = time_ms
         self.model.expire()
@@ -338,11 +348,12 @@ class LedgerMachine(RuleBasedStateMachine):
             key: [h.source, h.destination, h.remaining_minor, h.expire_time_ms] for key, h in holds.items()
         } == (self.model.holds)
         allowance = self.allowance
-        assert (allowance.used_bytes, allowance.used_signatures, allowance.used_state_leaves) == (
-            self.model.used["bytes"],
-            self.model.used["signatures"],
-            self.model.used["leaves"],
-        )
+        assert {
+            "bytes": allowance.used_bytes,
+            "signatures": allowance.used_signatures,
+            "leaves": allowance.used_state_leaves,
+            "made": allowance.used_new_leaves,
+        } == self.model.used
         for unit in UNITS:
             assert sum(account.balance_minor for account in accounts.values() if account.unit == unit) == 0
         check_state(accounts.values(), holds.values())
