@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Final
 
 from icn.ledger.v1 import state_pb2 as state
 from icn_client.light.entry_proof import EntryProof
 from icn_client.light.proof_file import ProofFile, ShownLeaf
 from icn_client.light.receipt_proof import ReceiptProof
-from icn_crypto.merkle_log import inclusion_proof, leaf_hash, tree_root
+from icn_crypto.merkle_log import EMPTY_ROOT, inclusion_proof, leaf_hash, node_hash, tree_root
 from icn_crypto.state_tree import StateTree, build, state_key
 from icn_machine.entries import NO_ENTRIES, Entry, EntryChain, PostingKind
 
@@ -61,13 +62,17 @@ def receipts() -> list[bytes]:
     return [receipt.SerializeToString(deterministic=True) for receipt in made]
 
 
-def receipt_proof(zone: Zone, index: int, count: int = 5) -> ReceiptProof:
-    """Of a block of so many receipts, named by a header that its second descendant made final."""
+def receipt_proof(zone: Zone, index: int, count: int = 5, later: int = 0) -> ReceiptProof:
+    """Of block 1 with so many receipts, where the first header that names it, or one of so many blocks
+    behind it, was made final by its second descendant."""
     block = receipts()[:count]
     leaves = [leaf_hash(receipt) for receipt in block]
+    own, before = tree_root(leaves), EMPTY_ROOT
+    later_roots = tuple(leaf_hash(b"receipt of block %d" % (number + 2)) for number in range(later))
     chain = Chain(zone)
-    chain.add()
-    header = chain.add(receipts_root=tree_root(leaves))
+    for _ in range(later + 1):
+        chain.add(executed_height=0)
+    header = chain.add(receipts_root=reduce(node_hash, (own, *later_roots), before))
     descendants = (chain.add(), chain.add())
     return ReceiptProof(
         zone.genesis.hash,
@@ -79,6 +84,8 @@ def receipt_proof(zone: Zone, index: int, count: int = 5) -> ReceiptProof:
         index,
         count,
         tuple(inclusion_proof(leaves, index)),
+        before,
+        later_roots,
     )
 
 

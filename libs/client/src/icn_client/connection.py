@@ -459,7 +459,7 @@ class Connection:
         """A proof of what became of ``transactions/…`` as a file, checked before it is handed out.
 
         Raises:
-            DomainError: TRANSACTION_UNKNOWN, RECEIPT_UNNAMED; PROOF_NOT_READY after PROOF_SECONDS.
+            DomainError: TRANSACTION_UNKNOWN, NAMED_TOO_LATE; PROOF_NOT_READY after PROOF_SECONDS.
             ProofInvalid, ProofMalformed: the validator that answered shows something that does not hold.
         """
         request = GetReceiptProofRequest(name=name, from_epoch=checkpoint.epoch if checkpoint else 0)

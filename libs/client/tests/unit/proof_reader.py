@@ -247,13 +247,15 @@ def check_form(document: Any) -> None:
                 check_leaf_form(has(one, LEAF), 1)
         check_final_form(document)
     elif form == "icn/receipt-proof/v1":
-        has(document, FINAL | {"receipt", "index", "size", "path"})
+        has(document, FINAL | {"receipt", "index", "size", "path", "before", "later_roots"})
         read_hex(document["receipt"], 1, 1_048_576)
         malformed(type(document["size"]) is int and 1 <= document["size"] <= 65_536)
         malformed(type(document["index"]) is int and 0 <= document["index"] < document["size"])
-        malformed(isinstance(document["path"], list) and len(document["path"]) <= 16)
-        for sibling in document["path"]:
-            read_hex(sibling, 32, 32)
+        read_hex(document["before"], 32, 32)
+        for name, most in (("path", 16), ("later_roots", 10_000)):
+            malformed(isinstance(document[name], list) and len(document[name]) <= most)
+            for one in document[name]:
+                read_hex(one, 32, 32)
         check_final_form(document)
     else:
         malformed(form == "icn/entry-proof/v1")
@@ -422,7 +424,7 @@ def check_leaf(document: Mapping[str, Any], header: Header) -> None:
 
 
 def check_receipt(document: Mapping[str, Any], header: Header) -> dict[str, Any]:
-    """Rules 10r and 11r."""
+    """Rules 10r to 12r."""
     receipt = bytes.fromhex(document["receipt"])
     found = single(receipt, (2, 4), (5, 6))
     malformed(len(found.get(1, b"")) == 32 and found.get(2) in (1, 2))
@@ -436,7 +438,11 @@ def check_receipt(document: Mapping[str, Any], header: Header) -> dict[str, Any]
             sibling = path.pop(0)
             current = node(sibling, current) if index % 2 else node(current, sibling)
         index, last = index // 2, last // 2
-    check(not path and current == header.hash_of[9], reason)
+    check(not path, reason)
+    current = node(bytes.fromhex(document["before"]), current)
+    for later in document["later_roots"]:
+        current = node(current, bytes.fromhex(later))
+    check(current == header.hash_of[9], reason)
     status = {1: "applied", 2: "refused"}[found[2]]
     return {
         "kind": "receipt",
@@ -519,10 +525,11 @@ def judge(text: bytes, genesis: Mapping[str, Any], now_ms: int, checkpoint: byte
                 said = check_entries(zone, document)
     except Refused as refusal:
         return answer | {"reason": str(refusal)}
+    later = len(document.get("later_roots", ()))
     age_seconds = max(0, now_ms - header.time_ms) // 1000
     return answer | {
         "valid": True,
-        "height": header.executed,
+        "height": header.executed - later,
         "age_seconds": age_seconds,
         "epochs": epochs,
         "statement": said,

@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from icn.ledger.v1 import service_pb2 as pb
 from icn.ledger.v1 import state_pb2 as state
-from icn_chain.epochs import ProofInvalid
+from icn_chain.epochs import ProofInvalid, read_header
 from icn_client.light.entry_proof import ENTRIES_MAX, EntryProof
 from icn_client.light.exporting import NotExportable, to_ics23
 from icn_client.light.final_header import ProofMalformed
 from icn_client.light.proof_file import ProofFile, from_response
 from icn_client.light.proofs import Proof, parse_proof
-from icn_client.light.receipt_proof import ReceiptProof, receipt_proof_of
+from icn_client.light.receipt_proof import LATER_ROOTS_MAX, ReceiptProof, receipt_proof_of
 from icn_client.light.verify import checkpoint_of, verdict, verify_proof
 from icn_client.statements import sentence
+from icn_crypto.merkle_log import inclusion_root, leaf_hash, node_hash
 from icn_crypto.proof_files import verify_proof as verify_other
 
 from libs.client.tests.conftest import Zone
@@ -82,11 +83,45 @@ def test_another_receipt_place_or_path_is_refused(zone: Zone) -> None:
         replace(proof, path=(*proof.path, bytes(32))),
         replace(proof, path=proof.path[::-1]),
         replace(proof, path=()),
+        replace(proof, before=bytes(32)),
+        replace(proof, later_roots=(bytes(32),)),
         replace(proof, header=receipt_proof(zone, 2, 4).header, descendant_headers=()),
     ):
         assert reason_of(changed, zone) in {"RECEIPT_PROOF_INVALID", "CERTIFICATE_INVALID"}
     assert reason_of(replace(proof, genesis=bytes(32)), zone) == "WRONG_ZONE"
     assert reason_of(replace(proof, descendant_headers=()), zone) == "CERTIFICATE_INVALID"
+
+
+@pytest.mark.parametrize("later", [0, 1, 2, 7])
+def test_a_receipt_of_a_block_below_the_named_one_is_shown_with_its_own_height(
+    zone: Zone, later: int
+) -> None:
+    proof = receipt_proof(zone, 3, later=later)
+    assert read_header(zone.genesis.hash, proof.header).executed_height == 1 + later
+    shown = verify_proof(proof, zone.genesis)
+    assert (shown.height, shown.statement["transaction_id"]) == (1, (b"\x04" * 32).hex())
+
+
+def test_roots_of_later_blocks_left_out_added_or_exchanged_are_refused(zone: Zone) -> None:
+    proof = receipt_proof(zone, 3, later=3)
+    first, second, third = proof.later_roots
+    own = inclusion_root(leaf_index=3, size=5, leaf=leaf_hash(proof.receipt), proof=proof.path)
+    for later_roots in (
+        (),
+        (second, third),
+        (first, third),
+        (first, second),
+        (second, first, third),
+        (first, second, third, third),
+        (own, first, second, third),
+    ):
+        assert reason_of(replace(proof, later_roots=later_roots), zone) == "RECEIPT_PROOF_INVALID"
+    # A root before it that has a block in it already, and one that is not the one before.
+    for before in (node_hash(proof.before, own), bytes(32)):
+        assert reason_of(replace(proof, before=before), zone) == "RECEIPT_PROOF_INVALID"
+    # What is above cannot be told as a taller tree of the block, nor as one block fewer.
+    lifted = replace(proof, path=(*proof.path, first), size=10, later_roots=(second, third))
+    assert reason_of(lifted, zone) == "RECEIPT_PROOF_INVALID"
 
 
 @pytest.mark.parametrize(
@@ -183,15 +218,25 @@ def test_the_form_of_a_receipt_proof_is_checked(zone: Zone) -> None:
         ("path", {}),
         ("path", ["00" * 32] * 17),
         ("path", ["00" * 31]),
+        ("before", "00" * 31),
+        ("before", None),
+        ("later_roots", {}),
+        ("later_roots", ["00" * 33]),
+        ("later_roots", ["00" * 32] * (LATER_ROOTS_MAX + 1)),
         ("receipt", ""),
         ("receipt", "00" * 1_048_577),
     ):
         with pytest.raises(ProofMalformed, match=member):
             parse_proof(json.dumps({**document, member: value}).encode())
+    longest = ["00" * 32] * LATER_ROOTS_MAX
+    proof = parse_proof(json.dumps({**document, "later_roots": longest}).encode())
+    assert reason_of(proof, zone) == "RECEIPT_PROOF_INVALID"
 
 
 @pytest.mark.parametrize(
-    "make", [lambda zone: receipt_proof(zone, 1), lambda zone: entry_proof(zone, 2)], ids=["receipt", "entry"]
+    "make",
+    [lambda zone: receipt_proof(zone, 1, later=1), lambda zone: entry_proof(zone, 2)],
+    ids=["receipt", "entry"],
 )
 def test_no_flipped_byte_of_a_file_passes(zone: Zone, make: Callable[[Zone], Proof]) -> None:
     content = make(zone).to_bytes()
@@ -212,7 +257,7 @@ def test_no_flipped_byte_of_a_file_passes(zone: Zone, make: Callable[[Zone], Pro
 @pytest.mark.parametrize("kind", ["receipt", "entry", "absence"])
 def test_files_survive_the_round_trip(zone: Zone, kind: str) -> None:
     made: dict[str, Proof] = {
-        "receipt": receipt_proof(zone, 1),
+        "receipt": receipt_proof(zone, 1, later=1),
         "entry": entry_proof(zone, 2),
         "absence": absence_proof(zone, NOBODY),
     }
@@ -230,12 +275,14 @@ def test_garbage_is_malformed_and_never_raises_otherwise(content: bytes) -> None
 
 
 def test_a_ledger_s_answer_becomes_the_file(zone: Zone) -> None:
-    proof = receipt_proof(zone, 1)
+    proof = receipt_proof(zone, 1, later=2)
     response = pb.GetReceiptProofResponse(
         receipt=proof.receipt,
         index=proof.index,
         size=proof.size,
         path=proof.path,
+        before=proof.before,
+        later_roots=proof.later_roots,
         header=proof.header,
         descendant_headers=proof.descendant_headers,
         finalization=proof.finalization,

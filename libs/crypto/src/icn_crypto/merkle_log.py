@@ -27,6 +27,10 @@ class InvalidFrontier(ValueError):
     """The bytes are not the frontier of a log."""
 
 
+class InvalidPath(ValueError):
+    """The hashes do not lead from a leaf to any root."""
+
+
 def leaf_hash(data: bytes) -> bytes:
     """SHA-256(0x00 ‖ data)."""
     return hashlib.sha256(b"\x00" + data).digest()
@@ -198,10 +202,23 @@ def inclusion_fault(
     *, leaf_index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes
 ) -> str | None:
     """Why ``verify_inclusion`` says no, None where it says yes."""
+    try:
+        led = inclusion_root(leaf_index=leaf_index, size=size, leaf=leaf, proof=proof)
+    except InvalidPath as fault:
+        return str(fault)
+    return None if led == root else "the proof leads to another root"
+
+
+def inclusion_root(*, leaf_index: int, size: int, leaf: bytes, proof: Sequence[bytes]) -> bytes:
+    """The root that an inclusion proof leads to.
+
+    Raises:
+        InvalidPath: it leads to none.
+    """
     if not 0 <= leaf_index < size <= SIZE_MAX:
-        return f"leaf {leaf_index} is not in a tree of {size}"
+        raise InvalidPath(f"leaf {leaf_index} is not in a tree of {size}")
     if fault := _length_fault(leaf, *proof):
-        return fault
+        raise InvalidPath(fault)
     current = leaf
     last = size - 1
     remaining = iter(proof)
@@ -209,13 +226,13 @@ def inclusion_fault(
         if leaf_index & 1 or leaf_index < last:
             sibling = next(remaining, None)
             if sibling is None:
-                return "the proof has too few hashes"
+                raise InvalidPath("the proof has too few hashes")
             current = node_hash(sibling, current) if leaf_index & 1 else node_hash(current, sibling)
         leaf_index >>= 1
         last >>= 1
     if next(remaining, None) is not None:
-        return "the proof has too many hashes"
-    return None if current == root else "the proof leads to another root"
+        raise InvalidPath("the proof has too many hashes")
+    return current
 
 
 def subtree_inclusion_fault(

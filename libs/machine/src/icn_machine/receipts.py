@@ -1,4 +1,4 @@
-"""Receipts as canonical bytes and their root. Source: docs/spec/transaction.md, "Receipts"."""
+"""Receipts as canonical bytes and the chain of their roots. Source: docs/spec/transaction.md, "Receipts"."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from icn.ledger.v1 import state_pb2
-from icn_crypto.merkle_log import root_of
+from icn_crypto.merkle_log import node_hash, root_of
 
 from icn_machine.entries import PostingKind
 from icn_machine.events import NO_TRANSACTION, ContractResult, Event, Movement, Receipt
@@ -92,6 +92,11 @@ def _contract_field(result: ContractResult) -> bytes:
     return state_pb2.Receipt(contract=made).SerializeToString(deterministic=True)
 
 
-def receipts_root(encoded: Sequence[bytes]) -> bytes:
-    """RFC 9162 root over receipts in block order."""
-    return root_of(encoded)
+def receipts_root(before: bytes, encoded: Sequence[bytes]) -> bytes:
+    """Receipts root of a block: over that of the block before, and the RFC 9162 root of its own receipts."""
+    return chain_receipts(before, root_of(encoded))
+
+
+def chain_receipts(before: bytes, own: bytes) -> bytes:
+    """Receipts root that follows one, 32 bytes, by the root of the next block's own receipts."""
+    return node_hash(before, own)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from icn.ledger.v1 import state_pb2, transaction_pb2
-from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash
+from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash, node_hash
 from icn_crypto.suites import Suite
 from icn_crypto.wire import parse_canonical
 from icn_machine.credit_messages import OrderTransfers, UnitPolicy
@@ -413,6 +413,7 @@ def test_receipts_hold_the_postings_of_their_transactions_in_order(
         assert message.contract.fuel_used == (7 if n == 2 else 0)
 
 
-def test_the_receipts_root_of_an_empty_block_is_the_empty_root() -> None:
-    assert receipts_root([]) == EMPTY_ROOT
-    assert receipts_root([b"one"]) == leaf_hash(b"one")
+def test_the_receipts_root_of_a_block_covers_those_of_the_blocks_before_it() -> None:
+    first = receipts_root(EMPTY_ROOT, [b"one"])
+    assert first == node_hash(EMPTY_ROOT, leaf_hash(b"one"))
+    assert receipts_root(first, []) == node_hash(first, EMPTY_ROOT)

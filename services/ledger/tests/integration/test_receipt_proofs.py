@@ -14,8 +14,7 @@ from icn_client.light.receipt_proof import receipt_proof_of
 from icn_client.light.verify import Shown, verify_proof
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
-from icn_crypto.merkle_log import leaf_hash, tree_root
-from icn_kit.errors import from_rpc_error
+from icn_crypto.merkle_log import EMPTY_ROOT, leaf_hash, root_of, tree_root
 
 from libs.machine.tests.zone import EPOCH_MS, create_unit, open_account, transfer
 from services.ledger.tests.integration.conftest import ANA, BEN, UNIT, Running, refuse
@@ -184,21 +183,29 @@ async def test_a_header_that_a_later_one_made_final_comes_with_those_between(cha
     assert (await chain.shown(receipt)).height == 2
 
 
-async def test_a_receipt_that_no_header_names_is_refused_with_the_heights(chain: Trailing) -> None:
+async def test_receipts_of_a_block_that_no_header_names_are_shown_by_the_next_that_one_does(
+    chain: Trailing,
+) -> None:
     running = chain.running
-    chain.make(pay(running, 1), executed=1)
-    third = chain.make(pay(running, 2), executed=1)
+    chain.make(*(pay(running, amount) for amount in (60, 41)), executed=1)
+    third = chain.make(*(pay(running, amount) for amount in (1, 2, 3)), executed=1)
     await chain.execute(2, third)
     await chain.execute(3)
-    chain.make(executed=3)
+    applied, refused = await chain.receipts(2)
+    call = chain.proof(applied)
+    assert await refuse(call, grpc.StatusCode.FAILED_PRECONDITION) == "PROOF_NOT_READY"
+    fourth = chain.make(executed=3)
     await chain.execute(4)
-    (unnamed,), (named,) = await chain.receipts(2), await chain.receipts(3)
-    with pytest.raises(grpc.aio.AioRpcError) as refusal:
-        await chain.proof(unnamed)
-    error = from_rpc_error(refusal.value)
-    assert error.reason == "RECEIPT_UNNAMED"
-    assert "block 2" in str(error) and "those of 3" in str(error)
-    assert (await chain.shown(named)).height == 3
+    later = root_of([one.SerializeToString(deterministic=True) for one in await chain.receipts(3)])
+    for receipt, status in ((applied, "applied"), (refused, "refused")):
+        answer = await chain.proof(receipt)
+        assert (answer.header, list(answer.later_roots)) == (fourth, [later])
+        shown = await chain.shown(receipt)
+        assert (shown.height, shown.statement["status"]) == (2, status)
+    for receipt in await chain.receipts(3):
+        answer = await chain.proof(receipt)
+        assert (answer.before, list(answer.later_roots)) == (chain.states[2].receipts_root, [])
+        assert (await chain.shown(receipt)).height == 3
 
 
 async def test_receipts_at_the_end_of_an_epoch_are_shown_by_what_made_its_edge_final(chain: Trailing) -> None:
@@ -215,8 +222,27 @@ async def test_receipts_at_the_end_of_an_epoch_are_shown_by_what_made_its_edge_f
     answer = await chain.proof((await chain.receipts(1))[0])
     assert (answer.header, list(answer.descendant_headers)) == (second, [edge, beside])
     assert (await chain.shown((await chain.receipts(1))[0])).epochs == 0
-    call = chain.proof((await chain.receipts(2))[0])
-    assert await refuse(call, grpc.StatusCode.FAILED_PRECONDITION) == "RECEIPT_UNNAMED"
+    # Nobody names the last block before the edge: the next epoch's first one names the empty edge block.
+    (unnamed,) = await chain.receipts(2)
+    answer = await chain.proof(unnamed)
+    assert (answer.header, list(answer.later_roots)) == (chain.headers[4], [EMPTY_ROOT])
+    shown = await chain.shown(unnamed)
+    assert (shown.height, shown.epochs) == (2, 1)
+
+
+async def test_however_many_blocks_lie_between_their_own_roots_are_shown(chain: Trailing) -> None:
+    running = chain.running
+    amounts = range(1, 20)
+    headers = [chain.make(*([pay(running, one)] if one % 3 else []), executed=1) for one in amounts]
+    for height, _ in enumerate(headers, start=2):
+        await chain.execute(height, *headers[height - 1 :])
+    newest = chain.make(executed=20)
+    await chain.execute(21)
+    for height in (2, 3, 11, 20):
+        for receipt in await chain.receipts(height):
+            answer = await chain.proof(receipt)
+            assert (answer.header, len(answer.later_roots)) == (newest, 20 - height)
+            assert (await chain.shown(receipt)).height == height
 
 
 async def test_a_later_epoch_s_receipt_is_shown_over_the_edge(

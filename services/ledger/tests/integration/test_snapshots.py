@@ -17,6 +17,7 @@ from icn_ledger.store import snapshots as snapshots_module
 from icn_ledger.store.pruner import Pruner
 from icn_ledger.store.queries import LAST_IDENTIFIER, LedgerQueries
 from icn_ledger.store.versions import fetch_leaf_bytes_at_edge
+from icn_ledger.usecases.get_receipt_proof import get_receipt_proof
 from icn_localnet.pytest_plugin import DatabaseFor
 from icn_machine.blocks.ports import StatePruned
 from icn_machine.records import Namespace
@@ -115,6 +116,13 @@ async def test_a_restored_ledger_says_and_does_what_the_one_that_executed_everyt
         assert target.state.duty == source.state.duty
         database, other = source.state._database, target.state._database  # type: ignore[union-attr]
         assert await answers(LedgerQueries(other)) == await answers(LedgerQueries(database))
+        # The chain of receipts goes on from the root that the snapshot brought.
+        proven = await LedgerQueries(database).block(height + 2)
+        assert proven is not None and proven.transaction_ids
+        for transaction_id in proven.transaction_ids:
+            assert await get_receipt_proof(transaction_id, 0, LedgerQueries(other)) == (
+                await get_receipt_proof(transaction_id, 0, LedgerQueries(database))
+            )
         with pytest.raises(StatePruned):
             async with other.connection() as connection:
                 await fetch_leaf_bytes_at_edge(connection, [], 0)

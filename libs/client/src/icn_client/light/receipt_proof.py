@@ -1,4 +1,4 @@
-"""The JSON file that shows what became of a transaction: its receipt, under the root that a header names.
+"""The JSON file that shows what became of a transaction: its receipt, under a root that a header names.
 
 Source: docs/spec/proof.md, "Receipts". What it says is judged by `icn_client.light.verify`.
 """
@@ -36,6 +36,10 @@ RECEIPTS_MAX: Final = 65_536
 """In a block (docs/spec/genesis.md, `block_transactions_max`)."""
 PATH_MAX: Final = 16
 """Levels above so many."""
+LATER_ROOTS_MAX: Final = 10_000
+"""As many blocks as may be made final by one certificate; one while the network is well."""
+RECEIPT_MEMBERS: Final = ("receipt", "index", "size", "path", "before", "later_roots")
+"""Members beside `FINAL_MEMBERS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,11 @@ class ReceiptProof(FinalHeader):
     size: int
     """How many they are."""
     path: tuple[bytes, ...]
-    """Siblings on the way to the receipts root, lowest first (RFC 9162)."""
+    """Siblings on the way to the root of the block's own receipts, lowest first (RFC 9162)."""
+    before: bytes
+    """Receipts root of the block before."""
+    later_roots: tuple[bytes, ...]
+    """Of the own receipts of each block behind it, up to the one that the header names."""
 
     def to_bytes(self) -> bytes:
         """The file's bytes, in the form of RFC 8785."""
@@ -60,6 +68,8 @@ class ReceiptProof(FinalHeader):
                 "index": self.index,
                 "size": self.size,
                 "path": [sibling.hex() for sibling in self.path],
+                "before": self.before.hex(),
+                "later_roots": [root.hex() for root in self.later_roots],
             }
         )
 
@@ -79,16 +89,15 @@ def receipt_proof_of(
         response.index,
         response.size,
         tuple(response.path),
+        response.before,
+        tuple(response.later_roots),
     )
 
 
 def read_receipt_proof(document: object) -> ReceiptProof:
     """The object of a file of this format. Raises ProofMalformed."""
-    members = read_members(document, "", "format", *FINAL_MEMBERS, "receipt", "index", "size", "path")
+    members = read_members(document, "", "format", *FINAL_MEMBERS, *RECEIPT_MEMBERS)
     size = read_integer(members["size"], "size", 1, RECEIPTS_MAX)
-    path = members["path"]
-    if not isinstance(path, list) or len(path) > PATH_MAX:
-        raise ProofMalformed(f"path: must be an array of at most {PATH_MAX}")
     final = read_final_header(members)
     return ReceiptProof(
         final.genesis,
@@ -99,10 +108,17 @@ def read_receipt_proof(document: object) -> ReceiptProof:
         read_hex(members["receipt"], "receipt", 1, RECEIPT_BYTES_MAX),
         read_integer(members["index"], "index", 0, size - 1),
         size,
-        tuple(
-            read_hex(sibling, f"path[{position}]", HASH_BYTES, HASH_BYTES)
-            for position, sibling in enumerate(path)
-        ),
+        _read_hashes(members["path"], "path", PATH_MAX),
+        read_hex(members["before"], "before", HASH_BYTES, HASH_BYTES),
+        _read_hashes(members["later_roots"], "later_roots", LATER_ROOTS_MAX),
+    )
+
+
+def _read_hashes(value: object, place: str, most: int) -> tuple[bytes, ...]:
+    if not isinstance(value, list) or len(value) > most:
+        raise ProofMalformed(f"{place}: must be an array of at most {most}")
+    return tuple(
+        read_hex(one, f"{place}[{position}]", HASH_BYTES, HASH_BYTES) for position, one in enumerate(value)
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Final
 
 from icn.ledger.v1.state_pb2 import AccountLeaf
@@ -23,11 +24,12 @@ from icn_chain.epochs import (
     walk,
 )
 from icn_chain.header import BlockHeader
-from icn_crypto.merkle_log import inclusion_fault, leaf_hash
+from icn_crypto.merkle_log import InvalidPath, inclusion_root, leaf_hash
 from icn_crypto.state_proof import verify_absence, verify_inclusion
 from icn_crypto.state_tree import state_key
 from icn_kit.genesis import Genesis
 from icn_machine.entries import EntryChain
+from icn_machine.receipts import chain_receipts
 
 from icn_client.light.entry_proof import EntryProof, describe_entry
 from icn_client.light.final_header import FinalHeader, ProofMalformed
@@ -46,7 +48,7 @@ class Shown:
 
     statement: Mapping[str, Any]
     height: int
-    """The statement is true of the state after this height."""
+    """The statement is true of the state after this height; a receipt is one of this block's."""
     time_ms: int
     """Block time of the header that names the state."""
     state_root: bytes
@@ -88,9 +90,13 @@ def verify_proof(proof: Proof, genesis: Genesis, checkpoint: Checkpoint | None =
             "HEADER_CHAIN_INVALID",
             f"header {header.height} cannot name the state after height {header.executed_height}",
         )
+    if isinstance(proof, ReceiptProof):
+        statement, later = _receipt(proof, header), len(proof.later_roots)
+    else:
+        statement, later = _leaf(proof, header), 0
     return Shown(
-        statement=_receipt(proof, header) if isinstance(proof, ReceiptProof) else _leaf(proof, header),
-        height=header.executed_height,
+        statement=statement,
+        height=header.executed_height - later,
         time_ms=header.time_ms,
         state_root=header.state_root,
         epochs=len(steps),
@@ -130,16 +136,17 @@ def _check_leaf(leaf: ShownLeaf, header: BlockHeader) -> None:
 def _receipt(proof: ReceiptProof, header: BlockHeader) -> dict[str, Any]:
     """What a receipt under the header's receipts root says."""
     statement = read_receipt(proof.receipt)
-    fault = inclusion_fault(
-        leaf_index=proof.index,
-        size=proof.size,
-        leaf=leaf_hash(proof.receipt),
-        proof=proof.path,
-        root=header.receipts_root,
-    )
-    if fault is not None:
+    try:
+        own = inclusion_root(
+            leaf_index=proof.index, size=proof.size, leaf=leaf_hash(proof.receipt), proof=proof.path
+        )
+    except InvalidPath as fault:
         raise ProofInvalid(
-            "RECEIPT_PROOF_INVALID", f"the receipt is not under the receipts root of the header: {fault}"
+            "RECEIPT_PROOF_INVALID", f"the receipt is under no root of its block: {fault}"
+        ) from fault
+    if reduce(chain_receipts, (own, *proof.later_roots), proof.before) != header.receipts_root:
+        raise ProofInvalid(
+            "RECEIPT_PROOF_INVALID", "receipt and roots do not lead to the receipts root of the header"
         )
     return statement
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from icn_chain.header import header_hash
 from icn_chain.recovery import RecoveryCertificate
-from icn_crypto.merkle_log import Log, leaf_hash
+from icn_crypto.merkle_log import EMPTY_ROOT, Log, leaf_hash
 from icn_crypto.state_tree import StateTree, Update, build, state_key
 from icn_kit.genesis import Genesis
 from icn_kit.trace import Trace
@@ -18,7 +18,6 @@ from icn_machine.blocks.ports import BlockCommit, ExecutedBlock, PageNotLoaded, 
 from icn_machine.duty import DutyCounts
 from icn_machine.execution import BlockOutcome
 from icn_machine.leaves import encode_leaves
-from icn_machine.receipts import receipts_root
 from icn_machine.records import Namespace, RecordTables
 from icn_machine.seats import find_validators
 from icn_machine.working_set import WorkingSet
@@ -68,7 +67,7 @@ def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[by
         time_ms=genesis.time_ms,
         epoch=0,
         state_root=update.root,
-        receipts_root=receipts_root(()),
+        receipts_root=EMPTY_ROOT,
         log_root=log.root(),
         has_changed_state=False,
         next_expiry_time_ms=0,

@@ -225,7 +225,7 @@ class Executor:
             time_ms=header.time_ms,
             epoch=header.epoch,
             state_root=update.root,
-            receipts_root=receipts_root(receipts),
+            receipts_root=receipts_root(newest.receipts_root, receipts),
             log_root=log.root(),
             has_changed_state=update.root != newest.state_root,
             next_expiry_time_ms=0,

@@ -71,6 +71,7 @@ class ExecutedBlock:
     epoch: int
     state_root: bytes
     receipts_root: bytes
+    """Over the receipts of every block up to it."""
     log_root: bytes
     has_changed_state: bool
     next_expiry_time_ms: int

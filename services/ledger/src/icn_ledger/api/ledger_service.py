@@ -258,6 +258,8 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
             finalization=proven.naming.finalization,
             epochs=[epoch_step(edge) for edge in proven.naming.edges],
             validator_set=proven.naming.validator_set,
+            before=proven.before,
+            later_roots=proven.later_roots,
         )
 
     async def StreamLeaves(

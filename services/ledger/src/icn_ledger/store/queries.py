@@ -283,6 +283,8 @@ _TRANSACTIONS = """
     SELECT height, ids, receipts FROM transactions WHERE height >= %(first)s AND height <= %(last)s
 """
 
+_RECEIPTS_ROOT = "SELECT receipts_root FROM blocks WHERE height = %(height)s"
+
 
 class LedgerQueries:
     """Implements the reading ports of the use cases."""
@@ -550,8 +552,13 @@ class LedgerQueries:
             # One snapshot: the newest block and its descendants belong together.
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             naming = await fetch_naming(connection, height, from_epoch, steps_max)
-            rows = await _fetch(connection, _TRANSACTIONS, {"first": height, "last": height})
-        return ReceiptMaterial(rows[0][2] if rows else (), naming)
+            ((before,),) = await _fetch(connection, _RECEIPTS_ROOT, {"height": height - 1})
+        return ReceiptMaterial(before, naming)
+
+    async def receipts_at(self, height: int) -> Sequence[bytes]:
+        """Of an executed block, in order, canonical bytes."""
+        rows = await self._all(_TRANSACTIONS, {"first": height, "last": height})
+        return rows[0][2] if rows else ()
 
     async def contract_at_newest(self, contract: bytes) -> ContractAt | None:
         """A contract with its whole storage in the newest state, None where there is none."""

@@ -1,18 +1,27 @@
-"""GetReceiptProof: the receipt of a transaction, under the root that a final header names."""
+"""GetReceiptProof: the receipt of a transaction, under the chain of roots that a final header names.
+
+Source: docs/spec/proof.md, "Receipts".
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
-from icn_crypto.merkle_log import inclusion_proof, leaf_hash
+from icn_crypto.merkle_log import inclusion_proof, leaf_hash, root_of
 from icn_kit.errors import FailedPrecondition
 from icn_machine.blocks.breath import LEAVES_ON_LOOP_MAX
 from icn_machine.blocks.ports import EpochEdge
 
 from icn_ledger.usecases.get_proof import EPOCH_STEPS_MAX
 from icn_ledger.usecases.reads import Reader, get_transaction
+
+LATER_BLOCKS_MAX = 10_000
+"""Between a block and the one that the first header behind it names: as many as a proof may carry. One while
+the network is well, some hundred after an outage."""
+
+Made = TypeVar("Made")
 
 
 class FinalNaming(NamedTuple):
@@ -33,8 +42,8 @@ class FinalNaming(NamedTuple):
 class ReceiptMaterial(NamedTuple):
     """What one snapshot of the store has for a proof."""
 
-    receipts: Sequence[bytes]
-    """Of the block, in order, canonical bytes."""
+    before: bytes
+    """Receipts root of the block before."""
     naming: FinalNaming | None
     """None where no final header names the height yet, nor a later one."""
 
@@ -45,6 +54,9 @@ class ReceiptSource(Reader, Protocol):
     async def receipt_material(self, height: int, from_epoch: int, steps_max: int) -> ReceiptMaterial:
         """Material for a proof of what an executed block's transactions came to."""
 
+    async def receipts_at(self, height: int) -> Sequence[bytes]:
+        """Of an executed block above the snapshot that this ledger began with, in order, canonical bytes."""
+
 
 class ProvenReceipt(NamedTuple):
     """A proof in parts."""
@@ -54,6 +66,10 @@ class ProvenReceipt(NamedTuple):
     """Among those of its block, from 0."""
     size: int
     path: Sequence[bytes]
+    before: bytes
+    """Receipts root of the block before."""
+    later_roots: Sequence[bytes]
+    """Of the own receipts of each block behind it, up to the named one."""
     naming: FinalNaming
 
 
@@ -64,29 +80,39 @@ async def get_receipt_proof(transaction_id: bytes, from_epoch: int, source: Rece
         NotFound: TRANSACTION_UNKNOWN.
         HistoryMissing: its block may be older than what this ledger has.
         FailedPrecondition: PROOF_NOT_READY: no final header names its block's receipts yet, a later block
-            will; RECEIPT_UNNAMED: the chain went past them, so that none will.
+            will; NAMED_TOO_LATE: the first that does names a block more than LATER_BLOCKS_MAX behind it.
     """
     row = await get_transaction(transaction_id, source)
-    receipts, naming = await source.receipt_material(row.height, from_epoch, EPOCH_STEPS_MAX)
+    before, naming = await source.receipt_material(row.height, from_epoch, EPOCH_STEPS_MAX)
     if naming is None:
         raise FailedPrecondition(
             "PROOF_NOT_READY",
             f"no final header names the receipts of block {row.height} yet; try later",
             height=row.height,
         )
-    if naming.executed_height != row.height:
+    if naming.executed_height - row.height > LATER_BLOCKS_MAX:
         raise FailedPrecondition(
-            "RECEIPT_UNNAMED",
-            f"no header names the receipts of block {row.height}: the first behind it names those of "
-            f"{naming.executed_height}",
+            "NAMED_TOO_LATE",
+            f"the first header that names the receipts of block {row.height} names those up to "
+            f"{naming.executed_height}: more than {LATER_BLOCKS_MAX} blocks behind it",
             height=row.height,
             executed_height=naming.executed_height,
+            blocks_max=LATER_BLOCKS_MAX,
         )
+    receipts = await source.receipts_at(row.height)
+    path = await _hash(_path, receipts, row.position)
+    later_roots = [
+        await _hash(root_of, await source.receipts_at(height))
+        for height in range(row.height + 1, naming.executed_height + 1)
+    ]
+    return ProvenReceipt(row.receipt, row.position, len(receipts), path, before, later_roots, naming)
+
+
+async def _hash(make: Callable[..., Made], receipts: Sequence[bytes], *further: int) -> Made:
+    """What a function makes of receipts; of many on a thread."""
     if len(receipts) > LEAVES_ON_LOOP_MAX:
-        path = await asyncio.to_thread(_path, receipts, row.position)
-    else:
-        path = _path(receipts, row.position)
-    return ProvenReceipt(row.receipt, row.position, len(receipts), path, naming)
+        return await asyncio.to_thread(make, receipts, *further)
+    return make(receipts, *further)
 
 
 def _path(receipts: Sequence[bytes], position: int) -> Sequence[bytes]:

@@ -32,7 +32,7 @@ class BlockHeader(View):
     executed_height: Annotated[Height, Meta(description="Height that the three roots below speak of.")]
     state_root: Annotated[Digest, Meta(description="Root of the state tree after `executed_height`.")]
     receipts_root: Annotated[
-        Digest, Meta(description="RFC 9162 root over the receipts of `executed_height`.")
+        Digest, Meta(description="Over the receipts of `executed_height` and of all before it.")
     ]
     log_root: Annotated[
         Digest, Meta(description="RFC 9162 root over the hashes of headers 0 to `executed_height`.")
