@@ -28,6 +28,7 @@ Examples:
   icn proof fetch accounts/6d6f… --out balance.json
   icn proof fetch units/91c2… > unit.json
   icn proof fetch polls/5e07… --out result.json
+  icn proof fetch credit-lines/UNIT/OWNER --out trade.json
 """
 _VERIFY_EXAMPLES = """\b
 Examples:
@@ -55,7 +56,7 @@ CheckpointOption = Annotated[
 NAMES = (
     *("accounts", "units", "principals", "holds", "anchors", "allowances", "recoveries", "authorities"),
     *("memberships", "polls", "ballots", "decisions", "codes", "contracts", "duties", "equivocations"),
-    *("validators", "consensus-keys"),
+    *("validators", "consensus-keys", "unit-policies", "credit-lines", "orders", "periods"),
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 from google.protobuf.message import Message as ProtobufMessage
@@ -22,14 +23,19 @@ from icn.ledger.v1.state_pb2 import (
     ContractEntryLeaf,
     ContractLeaf,
     ControllerLeaf,
+    CreditLineLeaf,
     DecisionLeaf,
     DutyLeaf,
     EquivocationLeaf,
     HoldLeaf,
     MembershipLeaf,
+    PeriodLeaf,
     PollLeaf,
     RecoveryLeaf,
+    StandingOrderLeaf,
+    TradeLeaf,
     UnitLeaf,
+    UnitPolicyLeaf,
     ValidatorsLeaf,
     ZoneLeaf,
 )
@@ -44,7 +50,8 @@ class _Namespace:
     kind: str
     leaf: type[ProtobufMessage]
     identifier_fields: tuple[str, ...]
-    """Which together are the identifier; none where the leaf does not repeat it."""
+    """Which together are the identifier, dotted inside of another message; none where the leaf does not
+    repeat it."""
 
 
 NAMESPACES: Final[Mapping[int, _Namespace]] = {
@@ -68,6 +75,11 @@ NAMESPACES: Final[Mapping[int, _Namespace]] = {
     18: _Namespace("equivocation", EquivocationLeaf, ("epoch", "seat")),
     19: _Namespace("validators", ValidatorsLeaf, ()),
     20: _Namespace("consensus_key", ConsensusKeyLeaf, ()),
+    21: _Namespace("unit_policy", UnitPolicyLeaf, ()),
+    22: _Namespace("credit_line", CreditLineLeaf, ()),
+    23: _Namespace("trade", TradeLeaf, ()),
+    24: _Namespace("order", StandingOrderLeaf, ("ordered.order",)),
+    25: _Namespace("period", PeriodLeaf, ()),
 }
 """Leaves by namespace (docs/spec/transaction.md, "Leaves and namespaces")."""
 
@@ -94,7 +106,7 @@ def read_statement(namespace: int, identifier: bytes, value: bytes) -> dict[str,
 
 
 def _identifier(leaf: ProtobufMessage, fields: Sequence[str]) -> bytes:
-    values = (getattr(leaf, field) for field in fields)
+    values = (attrgetter(field)(leaf) for field in fields)
     return b"".join(value if isinstance(value, bytes) else value.to_bytes(8, "big") for value in values)
 
 

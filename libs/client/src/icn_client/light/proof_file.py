@@ -36,14 +36,15 @@ DESCENDANTS_MAX: Final = 10_000
 
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 _IDENTIFIER_BYTES: Final = {
-    **dict.fromkeys((1, 2, 3, 4, 6, 8, 9, 11, 15), (16, 16)),
-    **dict.fromkeys((5, 10, 12, 13, 14), (32, 32)),
+    **dict.fromkeys((1, 2, 3, 4, 6, 8, 9, 11, 15, 21, 24, 25), (16, 16)),
+    **dict.fromkeys((5, 10, 12, 13, 14, 22), (32, 32)),
     7: (0, 0),
     16: (17, 1_040),
     17: (24, 24),
     18: (16, 16),
     19: (0, 0),
     20: (32, 32),
+    23: (48, 48),
 }
 """Fewest and most by namespace."""
 
@@ -190,7 +191,7 @@ def parse_proof_file(content: bytes) -> ProofFile:
         raise ProofMalformed(f"format: must be {FORMAT}")
     namespace = members["namespace"]
     if not isinstance(namespace, int) or isinstance(namespace, bool) or namespace not in _IDENTIFIER_BYTES:
-        raise ProofMalformed("namespace: must be 1 to 20")
+        raise ProofMalformed("namespace: must be 1 to 25")
     try:
         state_proof = Proof.from_dict(members["state_proof"])
     except InvalidProof as error:
