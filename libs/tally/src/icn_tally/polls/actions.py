@@ -21,6 +21,7 @@ from icn.ledger.v1.transaction_pb2 import (
 )
 from icn_crypto.jcs import JsonValue
 
+from icn_tally.polls import credit_actions
 from icn_tally.polls.forms import IDENTIFIER_BYTES, Form, InvalidDocument
 from icn_tally.polls.rules import rules_text
 from icn_tally.polls.seats import describe_seat_changes, read_seat_changes, write_seat_changes
@@ -46,6 +47,7 @@ _MEMBERS: Final = {
     "set-allowance": ("organization", *_LIMITS),
     "change-validators": ("validator_set_hash", "changes"),
     "set-rules": ("threshold", "vouches_min", "poll_ms_min", *SHARES),
+    **credit_actions.MEMBERS,
 }
 
 
@@ -74,7 +76,8 @@ def write_action(action: DecisionAction) -> dict[str, JsonValue]:
         return {"kind": "set-allowance", "organization": allowance.organization.hex(), **limits}
     if kind == "change_validators":
         return {"kind": "change-validators", **write_seat_changes(action.change_validators)}
-    assert kind == "set_rules", "documents hold no other action"
+    if kind != "set_rules":
+        return credit_actions.write_credit_action(action)
     rules = action.set_rules
     return {
         "kind": "set-rules",
@@ -136,7 +139,8 @@ def describe_action(action: DecisionAction) -> str:
         case "set_rules":
             text = f"set the rules: {rules_text(action.set_rules)}"
         case _:
-            text = "an action that this version does not know"
+            told = credit_actions.describe_credit_action(action)
+            text = told or "an action that this version does not know"
     return text
 
 
@@ -165,6 +169,8 @@ def _read_action(value: object, place: str) -> DecisionAction:
         return DecisionAction(set_allowance=SetAllowance(organization=organization, limits=limits))
     if kind == "change-validators":
         return DecisionAction(change_validators=read_seat_changes(form))
+    if kind in credit_actions.MEMBERS:
+        return credit_actions.read_credit_action(kind, form)
     return DecisionAction(
         set_rules=AuthorityRules(
             threshold=form.integer("threshold", 0, MEMBERS_MAX),
