@@ -62,7 +62,7 @@ async def write_statement(
     with TemporaryFile() as spool:
         # They are told newest first, and written oldest first.
         places: list[tuple[int, int]] = []
-        async for told in _entries(connection, head.account):
+        async for told in shown_entries(connection, head.account):
             if told.height <= shown.height:
                 data = told.SerializeToString()
                 places.append((spool.tell(), len(data)))
@@ -116,7 +116,7 @@ def read_told(told: ShownEntry) -> Entry:
     )
 
 
-async def _entries(connection: Connection, account: bytes) -> AsyncIterator[ShownEntry]:
+async def shown_entries(connection: Connection, account: bytes) -> AsyncIterator[ShownEntry]:
     """All of an account's entries, newest first."""
     token = ""
     while True:

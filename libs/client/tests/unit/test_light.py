@@ -61,6 +61,8 @@ def test_a_balance_is_proven_from_genesis_over_two_epochs(handed_over: ProofFile
             "given_minor": "0",
             "entries": "0",
             "entries_hash": "",
+            "payer": "",
+            "terms": None,
         },
         "height": 5,
         "trust": "genesis",

@@ -17,6 +17,7 @@ from icn_client.cli.common import (
     identifier,
     open_identity,
     platform_directory,
+    time_ms,
     with_connection,
 )
 from icn_client.cli.files import write_new_file
@@ -79,8 +80,8 @@ def export(  # noqa: PLR0917 - one parameter per option
     from icn_client.stating import write_statement
 
     wanted = identifier(account, "ACCOUNT", "accounts")
-    from_ms = 0 if begin is None else _time_ms(begin, "--from")
-    until_ms = time.time_ns() // 1_000_000 if until is None else _time_ms(until, "--until")
+    from_ms = 0 if begin is None else time_ms(begin, "--from")
+    until_ms = time.time_ns() // 1_000_000 if until is None else time_ms(until, "--until")
     if from_ms >= until_ms:
         raise UsageError("--from: not before --until")
     directory = platform_directory(data)
@@ -155,16 +156,3 @@ def convert(
         raise Refused(f"{file}: {error.strerror}", "FILE_UNREADABLE") from None
     except StatementInvalid as fault:
         raise Refused(f"{file}: {fault}", fault.reason) from None
-
-
-def _time_ms(text: str, option: str) -> int:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option}: {text[:40]!r} is no day or time, such as 2026-04-01") from None
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=UTC)
-    milliseconds = int(found.timestamp() * 1000)
-    if milliseconds < 0:
-        raise UsageError(f"{option}: before 1970")
-    return milliseconds

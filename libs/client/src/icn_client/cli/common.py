@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -27,6 +27,8 @@ _AMOUNT: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 
 _DURATION: Final = re.compile(r"([0-9]{1,10})([dhms])")
 _UNITS_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 DURATION_MS_MAX: Final = 366 * 86_400_000
 
 DataOption = Annotated[
@@ -49,6 +51,19 @@ KeystoreOption = Annotated[
         metavar="DIR",
         help="Folder of identities; by default ICN_KEYSTORE or the user's data folder.",
         readable=False,
+    ),
+]
+
+
+ActingOption = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="Identity that acts, where it is the one who may."),
+]
+ActionOption = Annotated[
+    bool,
+    typer.Option(
+        "--action",
+        help="Sign nothing: print the action for `icn proposal draft --actions`, where members decide.",
     ),
 ]
 
@@ -225,6 +240,32 @@ def duration_ms(text: str, what: str) -> int:
     if not 1 <= found <= DURATION_MS_MAX:
         raise UsageError(f"{what}: {text[:40]!r} is not a time such as 14d, 36h, 90m or 30s, up to 366d")
     return found
+
+
+def time_ms(text: str, what: str) -> int:
+    """A day or time, in UTC where it says nothing else, as unix milliseconds.
+
+    Raises:
+        UsageError: it is none, or before 1970.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{what}: {text[:40]!r} is no day or time, such as 2026-04-01") from None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=UTC)
+    milliseconds = (found - _EPOCH) // _MILLISECOND
+    if milliseconds < 0:
+        raise UsageError(f"{what}: before 1970")
+    return milliseconds
+
+
+def moment_ms(text: str, what: str, now_ms: int) -> int:
+    """A time from ``now_ms`` on, such as ``7d``, or a day or time, in unix milliseconds. Raises
+    UsageError."""
+    if _DURATION.fullmatch(text) and text.isascii():
+        return now_ms + duration_ms(text, what)
+    return time_ms(text, what)
 
 
 def show_duration(duration: int) -> str:

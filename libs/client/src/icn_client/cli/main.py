@@ -20,13 +20,16 @@ from icn_client.cli import (
     contract_calls,
     contracts,
     evidence,
+    exchanges,
     federations,
     files,
     identities,
     keys,
     marketplace,
     members,
+    orders,
     organizations,
+    payments,
     platform,
     proofs,
     proposals,
@@ -35,6 +38,7 @@ from icn_client.cli import (
     sessions,
     simulation,
     stewards,
+    units,
     validators,
     votes,
 )
@@ -70,6 +74,10 @@ app = typer.Typer(
 platform.register(app)
 keys.register(app)
 accounts.register(app)
+units.register(app)
+payments.register(app)
+orders.register(app)
+exchanges.register(app)
 members.register(app)
 recovery.register(app)
 organizations.register(app)

@@ -105,37 +105,52 @@ def write_policy(policy: UnitPolicy) -> dict[str, JsonValue]:
 
 def describe_credit_action(action: DecisionAction) -> str | None:
     """An action of one of these kinds in a line for people; None for others."""
-    match action.WhichOneof("kind"):
-        case "set_unit_policy":
-            unit = action.set_unit_policy.unit.hex()
-            return f"set the policy of units/{unit}: {policy_text(action.set_unit_policy.policy)}"
-        case "freeze_account":
-            freeze = action.freeze_account
-            if not freeze.until_time_ms:
-                return f"lift the freeze of accounts/{freeze.account.hex()}"
-            return f"freeze accounts/{freeze.account.hex()} until {freeze.until_time_ms} ms of block time"
-        case "write_off":
-            written = action.write_off
-            return (
-                f"write off {written.amount_minor} minor units of the debt of accounts/"
-                f"{written.account.hex()}, paid from the unit's fund; its floor is 0 from then on"
-            )
-        case "close_account":
-            closed = action.close_account
-            rest = f", what is left goes to accounts/{closed.remainder_to.hex()}"
-            return f"close accounts/{closed.account.hex()} for ever{rest if closed.remainder_to else ''}"
-        case "confirm_openings":
-            openings = action.confirm_openings
-            named = ", ".join(f"accounts/{account.hex()}" for account in openings.accounts)
-            return f"confirm what {len(openings.accounts)} accounts of units/{openings.unit.hex()} bring: {named}"
-        case "close_period":
-            period = action.close_period
-            return (
-                f"close the books of units/{period.unit.hex()} up to {period.end_time_ms} ms of block time "
-                f"with the trial balance {period.digest.hex()}"
-            )
-        case _:
-            return None
+    kind = action.WhichOneof("kind") or ""
+    return _TOLD[kind](getattr(action, kind)) if kind in _TOLD else None
+
+
+def _tell_policy(done: SetUnitPolicy) -> str:
+    return f"set the policy of units/{done.unit.hex()}: {policy_text(done.policy)}"
+
+
+def _tell_freeze(done: FreezeAccount) -> str:
+    if not done.until_time_ms:
+        return f"lift the freeze of accounts/{done.account.hex()}"
+    return f"freeze accounts/{done.account.hex()} until {done.until_time_ms} ms of block time"
+
+
+def _tell_write_off(done: WriteOff) -> str:
+    return (
+        f"write off {done.amount_minor} minor units of the debt of accounts/{done.account.hex()}, paid from "
+        "the unit's fund; its floor is 0 from then on"
+    )
+
+
+def _tell_close(done: CloseAccount) -> str:
+    rest = f", what is left goes to accounts/{done.remainder_to.hex()}" if done.remainder_to else ""
+    return f"close accounts/{done.account.hex()} for ever{rest}"
+
+
+def _tell_openings(done: ConfirmOpenings) -> str:
+    named = ", ".join(f"accounts/{account.hex()}" for account in done.accounts)
+    return f"confirm what {len(done.accounts)} accounts of units/{done.unit.hex()} bring: {named}"
+
+
+def _tell_period(done: ClosePeriod) -> str:
+    return (
+        f"close the books of units/{done.unit.hex()} up to {done.end_time_ms} ms of block time with the "
+        f"trial balance {done.digest.hex()}"
+    )
+
+
+_TOLD: Final[Mapping[str, Callable[[Any], str]]] = {
+    "set_unit_policy": _tell_policy,
+    "freeze_account": _tell_freeze,
+    "write_off": _tell_write_off,
+    "close_account": _tell_close,
+    "confirm_openings": _tell_openings,
+    "close_period": _tell_period,
+}
 
 
 def policy_text(policy: UnitPolicy) -> str:

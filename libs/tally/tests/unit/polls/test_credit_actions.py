@@ -9,7 +9,17 @@ from icn_tally.polls.actions import describe_action, read_actions
 from icn_tally.polls.credit_actions import QUANTITY_MAX, percent
 from icn_tally.polls.forms import InvalidDocument
 
-from .credit_samples import ACCOUNT, CREDIT_ACTIONS, FREEZE, FUND, NO_POLICY, OPENINGS, POLICY, SET_POLICY, UNIT
+from .credit_samples import (
+    ACCOUNT,
+    CREDIT_ACTIONS,
+    FREEZE,
+    FUND,
+    NO_POLICY,
+    OPENINGS,
+    POLICY,
+    SET_POLICY,
+    UNIT,
+)
 from .credit_samples import WRITE_OFF as WRITE
 
 
