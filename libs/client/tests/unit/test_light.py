@@ -270,7 +270,7 @@ def test_garbage_is_malformed_and_never_raises(content: bytes) -> None:
     ("member", "value"),
     [
         ("format", "icn/proof/v2"),
-        ("namespace", 21),
+        ("namespace", 26),
         ("namespace", True),
         ("namespace", "3"),
         ("genesis", "00"),
