@@ -242,6 +242,8 @@ def write_off(  # noqa: PLR0917 - one parameter per option
     from icn_client import credit
 
     wanted = identifier(account, "ACCOUNT", "accounts")
+    if memo is not None and as_action:
+        raise UsageError("--memo: of a decision the reason stands in the proposal; leave it out")
     memo_hash, kept = seal_memo(memo)
 
     async def prepare(connection: Connection) -> Governed:
@@ -266,8 +268,6 @@ def write_off(  # noqa: PLR0917 - one parameter per option
                 f"{show_amount(minor, unit.scale)} {unit.code} are asked for (icn account pledge)",
                 "PLEDGE_EXCEEDED",
             )
-        if as_action and kept:
-            raise UsageError("--memo: of a decision the reason stands in the proposal; leave it out")
         return Governed(
             credit.write_off(wanted, minor, memo_hash),
             unit.authority,

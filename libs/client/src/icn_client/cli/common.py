@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -266,6 +267,15 @@ def moment_ms(text: str, what: str, now_ms: int) -> int:
     if _DURATION.fullmatch(text) and text.isascii():
         return now_ms + duration_ms(text, what)
     return time_ms(text, what)
+
+
+def future_ms(text: str, what: str) -> int:
+    """`moment_ms` from now on, within 366 days. Raises UsageError."""
+    now_ms = time.time_ns() // 1_000_000
+    found = moment_ms(text, what, now_ms)
+    if not now_ms < found <= now_ms + DURATION_MS_MAX:
+        raise UsageError(f"{what}: {show_time(found)} is not within 366 days from now")
+    return found
 
 
 def show_duration(duration: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,23 +12,20 @@ from icn_client.cli.common import (
     JsonOption,
     KeystoreOption,
     command_group,
+    future_ms,
     identifier,
-    moment_ms,
     open_identity,
     platform_directory,
     show_amount,
     show_time,
     with_connection,
 )
-from icn_client.cli.output import Refused, UsageError, print_json, print_text
+from icn_client.cli.output import Refused, print_json, print_text
 from icn_client.cli.payments import only_account, positive_minor
 from icn_client.cli.signing import perform_and_print, perform_as, print_done
 
 if TYPE_CHECKING:
     from icn_client.connection import Connection
-
-AHEAD_MS_MAX: Final = 31_622_400_000
-"""366 days."""
 
 OfferArgument = Annotated[str, typer.Argument(metavar="OFFER", help="Id of the offer, a hold.")]
 
@@ -87,15 +84,11 @@ def offer(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Offer credit of one unit for credit of another, at a rate; also parts of it can be taken."""
     from icn_client import credit, transactions
-    from icn_client.acting import now_ms
 
     give_account = identifier(source, "--from", "accounts")
     take_account = identifier(into, "--into", "accounts")
     by = b"" if taker is None else identifier(taker, "--taker", "principals")
-    offered_ms = now_ms()
-    expire_ms = moment_ms(expire, "--expire", offered_ms)
-    if not offered_ms < expire_ms <= offered_ms + AHEAD_MS_MAX:
-        raise UsageError(f"--expire: {show_time(expire_ms)} is not within 366 days from now")
+    expire_ms = future_ms(expire, "--expire")
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
     hold = transactions.new_identifier()

@@ -13,8 +13,8 @@ from icn_client.cli.common import (
     JsonOption,
     KeystoreOption,
     command_group,
+    future_ms,
     identifier,
-    moment_ms,
     open_identity,
     platform_directory,
     show_amount,
@@ -29,8 +29,6 @@ from icn_client.cli.signing import perform_and_print, perform_as, print_done
 if TYPE_CHECKING:
     from icn_client.connection import Connection
 
-AHEAD_MS_MAX: Final = 31_622_400_000
-"""366 days."""
 _EVERY: Final = re.compile(r"([0-9]{1,3})([dm])")
 _EVERY_MAX: Final = {"d": 366, "m": 12}
 
@@ -104,7 +102,6 @@ def place(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Order payments that fall due by block time, or one that waits for its release."""
     from icn_client import transactions
-    from icn_client.acting import now_ms
     from icn_client.credit import ORDER_TIMES_MAX, order_transfers
 
     destination = identifier(to, "ACCOUNT", "accounts")
@@ -117,10 +114,7 @@ def place(  # noqa: PLR0917 - one parameter per option
     count = times or 1
     if count > ORDER_TIMES_MAX:
         raise UsageError(f"--times: {count}, at most {ORDER_TIMES_MAX} are ordered")
-    placed_ms = now_ms()
-    first_ms = moment_ms(first, "--first", placed_ms)
-    if not placed_ms < first_ms <= placed_ms + AHEAD_MS_MAX:
-        raise UsageError(f"--first: {show_time(first_ms)} is not within 366 days from now")
+    first_ms = future_ms(first, "--first")
     memo_hash, kept = seal_memo(memo)
     word = read_reference(reference)
     directory = platform_directory(data)

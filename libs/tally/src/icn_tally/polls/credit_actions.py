@@ -6,6 +6,7 @@ Source: docs/spec/governance.md, "Draft"; docs/spec/ledger.md, "Messages".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from icn_tally.polls.forms import HASH_BYTES, IDENTIFIER_BYTES, Form, InvalidDoc
 QUANTITY_MAX: Final = 2**62
 OPENINGS_MAX: Final = 512
 PPM: Final = 1_000_000
+CALENDAR_MS_MAX: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 _SHARES: Final = {"growth_ppm": PPM, "soft_ppm": PPM - 1, "fee_ppm": 100_000, "demurrage_ppm": 100_000}
 _AMOUNTS: Final = (
     *("growth_max_minor", "counterparty_max_minor", "fee_fixed_minor", "fee_max_minor"),
@@ -116,7 +119,7 @@ def _tell_policy(done: SetUnitPolicy) -> str:
 def _tell_freeze(done: FreezeAccount) -> str:
     if not done.until_time_ms:
         return f"lift the freeze of accounts/{done.account.hex()}"
-    return f"freeze accounts/{done.account.hex()} until {done.until_time_ms} ms of block time"
+    return f"freeze accounts/{done.account.hex()} until {_moment(done.until_time_ms)}"
 
 
 def _tell_write_off(done: WriteOff) -> str:
@@ -138,8 +141,8 @@ def _tell_openings(done: ConfirmOpenings) -> str:
 
 def _tell_period(done: ClosePeriod) -> str:
     return (
-        f"close the books of units/{done.unit.hex()} up to {done.end_time_ms} ms of block time with the "
-        f"trial balance {done.digest.hex()}"
+        f"close the books of units/{done.unit.hex()} up to {_moment(done.end_time_ms)} with the trial "
+        f"balance {done.digest.hex()}"
     )
 
 
@@ -183,6 +186,14 @@ def percent(ppm: int) -> str:
     """Millionths as a percentage, exactly: 2500 is ``0.25%``."""
     whole, rest = divmod(ppm, PPM // 100)
     return f"{whole}.{rest:04d}".rstrip("0").rstrip(".") + "%"
+
+
+def _moment(time_ms: int) -> str:
+    """A block time for people, exactly; also one that is past every calendar."""
+    if time_ms > CALENDAR_MS_MAX:
+        return f"{time_ms} ms after 1970"
+    moment = datetime.fromtimestamp(time_ms // 1_000, UTC).replace(microsecond=time_ms % 1_000 * 1_000)
+    return moment.isoformat(" ", "milliseconds")
 
 
 def _policy(value: Any, place: str) -> UnitPolicy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from icn.ledger.v1.transaction_pb2 import DecisionAction, FreezeAccount
 from icn_tally.polls.actions import describe_action, read_actions
 from icn_tally.polls.credit_actions import QUANTITY_MAX, percent
 from icn_tally.polls.forms import InvalidDocument
@@ -39,12 +40,17 @@ def test_whoever_countersigns_reads_what_is_done_and_how_much() -> None:
     assert without.endswith(
         "limits do not grow; there is no fund; the authority may freeze accounts (amounts in minor units)"
     )
-    assert freeze == f"freeze accounts/{ACCOUNT} until 1800000000000 ms of block time"
+    assert freeze == f"freeze accounts/{ACCOUNT} until 2027-01-15 08:00:00.000+00:00"
     assert lift == f"lift the freeze of accounts/{ACCOUNT}"
     assert written.startswith(f"write off 1250 minor units of the debt of accounts/{ACCOUNT}")
     assert closed == f"close accounts/{ACCOUNT} for ever"
     assert openings == f"confirm what 2 accounts of units/{UNIT} bring: accounts/{ACCOUNT}, accounts/{FUND}"
-    assert ("1790000000000" in period, "55" * 32 in period) == (True, True)
+    assert period.endswith(f"up to 2026-09-21 14:13:20.000+00:00 with the trial balance {'55' * 32}")
+
+
+def test_a_time_past_every_calendar_is_told_too() -> None:
+    action = DecisionAction(freeze_account=FreezeAccount(account=b"a" * 16, until_time_ms=2**64 - 1))
+    assert describe_action(action).endswith(f"until {2**64 - 1} ms after 1970")
 
 
 @pytest.mark.parametrize(
