@@ -106,7 +106,7 @@ def test_help_names_every_command_and_shows_examples(tmp_path: Path) -> None:
     [
         (["statsu"], "status"),
         (["proof", "verfy"], "verify"),
-        (["account", "frezee"], "freeze"),
+        (["account", "frezze"], "freeze"),
         (["jsc"], "jcs"),
     ],
 )
