@@ -225,7 +225,15 @@ class FakeZone:
     async def get_account(self, name: str) -> ledger.GetAccountResponse:
         self._called("get_account")
         leaf = _look_up(self.accounts, name, "ACCOUNT_UNKNOWN")
-        return ledger.GetAccountResponse(account=ledger.Account(name=name, leaf=leaf, height=self.height))
+        return ledger.GetAccountResponse(
+            account=ledger.Account(name=name, leaf=leaf, height=self.height),
+            credit=ledger.Credit(
+                limit_minor=leaf.floor_minor,
+                soft_limit_minor=leaf.floor_minor,
+                spendable_minor=max(0, leaf.balance_minor - leaf.held_minor - leaf.floor_minor),
+                is_main=True,
+            ),
+        )
 
     async def list_accounts(self, owner: str, page_size: int, page_token: str) -> ledger.ListAccountsResponse:
         self._called("list_accounts")

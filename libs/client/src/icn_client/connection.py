@@ -34,6 +34,7 @@ from icn.ledger.v1.service_pb2 import (
     Account,
     BlockSummary,
     GetAccountRequest,
+    GetAccountResponse,
     GetAllowanceRequest,
     GetBalanceRequest,
     GetBalanceResponse,
@@ -41,14 +42,18 @@ from icn.ledger.v1.service_pb2 import (
     GetContractRequest,
     GetContractResponse,
     GetControllerRequest,
+    GetHoldRequest,
     GetProofRequest,
     GetProofResponse,
     GetReceiptProofRequest,
     GetRecoveryRequest,
     GetTransactionRequest,
     GetUnitRequest,
+    GetUnitResponse,
     ListAccountsRequest,
     ListEntriesRequest,
+    ListLimitChangesRequest,
+    ListOrdersRequest,
     ListUnitsRequest,
     QueryContractRequest,
     QueryContractResponse,
@@ -350,10 +355,12 @@ class Connection:
 
     async def account(self, account: bytes) -> Account:
         """One account. Raises DomainError (ACCOUNT_UNKNOWN)."""
+        return (await self.account_with_credit(account)).account
+
+    async def account_with_credit(self, account: bytes) -> GetAccountResponse:
+        """One account, and how far its owner may go. Raises DomainError (ACCOUNT_UNKNOWN)."""
         request = GetAccountRequest(name=f"accounts/{account.hex()}")
-        answer = await self.read(lambda stub: stub.GetAccount(request))
-        account_found: Account = answer.account
-        return account_found
+        return await self.read(lambda stub: stub.GetAccount(request))
 
     async def balance(
         self, account: bytes, *, height: int | None = None, time_ms: int | None = None
@@ -364,8 +371,38 @@ class Connection:
 
     async def unit(self, unit: bytes) -> Any:
         """A unit's leaf. Raises DomainError (UNIT_UNKNOWN)."""
+        return (await self.unit_with_policy(unit)).unit
+
+    async def unit_with_policy(self, unit: bytes) -> GetUnitResponse:
+        """A unit's leaf, with its policy and its newest closed period. Raises DomainError (UNIT_UNKNOWN)."""
         request = GetUnitRequest(name=f"units/{unit.hex()}")
-        return (await self.read(lambda stub: stub.GetUnit(request))).unit
+        return await self.read(lambda stub: stub.GetUnit(request))
+
+    async def hold(self, hold: bytes) -> Any:
+        """An open hold's leaf, an offer of exchange among them. Raises DomainError (HOLD_UNKNOWN)."""
+        request = GetHoldRequest(name=f"holds/{hold.hex()}")
+        return (await self.read(lambda stub: stub.GetHold(request))).hold
+
+    async def orders(self, account: bytes) -> AsyncIterator[Any]:
+        """Leaves of all orders that debit or credit an account, ascending by id. Raises DomainError."""
+        token = ""
+        for _ in range(PAGES_MAX):
+            request = ListOrdersRequest(
+                account=f"accounts/{account.hex()}", page_size=PAGE_SIZE_MAX, page_token=token
+            )
+            page = await self.read(partial(_list_orders, request))
+            for order in page.orders:
+                yield order
+            token = page.next_page_token
+            if not token:
+                return
+        raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE_MAX} orders")
+
+    async def limit_changes(self, name: str, limit: int) -> list[Any]:
+        """The newest changes of the limits of ``accounts/…`` or ``units/…``, at most PAGE_SIZE_MAX. Raises
+        DomainError."""
+        request = ListLimitChangesRequest(name=name, page_size=min(limit, PAGE_SIZE_MAX))
+        return list((await self.read(lambda stub: stub.ListLimitChanges(request))).changes)
 
     async def controller(self, principal: bytes) -> Any:
         """A controller's leaf. Raises DomainError (CONTROLLER_UNKNOWN)."""
@@ -639,6 +676,10 @@ def _list_accounts(request: ListAccountsRequest, stub: Any) -> Awaitable[Any]:
 
 def _list_units(request: ListUnitsRequest, stub: Any) -> Awaitable[Any]:
     return cast("Awaitable[Any]", stub.ListUnits(request))
+
+
+def _list_orders(request: ListOrdersRequest, stub: Any) -> Awaitable[Any]:
+    return cast("Awaitable[Any]", stub.ListOrders(request))
 
 
 async def ask(call: Awaitable[T]) -> T:

@@ -34,6 +34,13 @@ STEWARD_SCOPE: Final = (STEWARD_KIND, "record_equivocation")
 """Kinds of message in the scope of a steward's key: it brings evidence to the ledger, too."""
 DECIDED: Final = frozenset({"DECISION_EXISTS", "POLL_DECIDED"})
 """Refusals of an enactment that came second: what was wanted is done."""
+GOVERNED: Final = frozenset(
+    {
+        *("set_floor", "set_unit_policy", "freeze_account", "write_off"),
+        *("close_account", "confirm_openings", "close_period"),
+    }
+)
+"""Messages about units and accounts that are actions of decisions as well."""
 
 __all__ = ["decision_bytes", "decision_id", "decision_preimage", "enact_decision"]
 
@@ -94,6 +101,20 @@ def end_membership(member: bytes) -> DecisionAction:
 def set_floor(account: bytes, floor_minor: int) -> DecisionAction:
     """Sets a floor in a unit whose authority decides."""
     return DecisionAction(set_floor=SetFloor(account=account, floor_minor=floor_minor))
+
+
+def decided(message: Message) -> DecisionAction:
+    """The action of a decision that does what a message does: ``set_floor``, ``set_unit_policy``,
+    ``freeze_account``, ``write_off``, ``close_account``, ``confirm_openings`` or ``close_period``
+    (`icn_client.credit` makes them), where the authority that decides may.
+
+    Raises:
+        ValueError: no decision does what the message does.
+    """
+    kind = message.WhichOneof("kind")
+    if kind not in GOVERNED:
+        raise ValueError(f"no decision does what {kind} does")
+    return DecisionAction(**{kind: getattr(message, kind)})
 
 
 def founding_decision(

@@ -40,6 +40,8 @@ TRANSACTION_BYTES: Final = 512
 """An upper bound on what one transaction of a replay takes of an allowance; a transfer has about 300."""
 CONTROLLERS_BYTES: Final = 2_048
 """The same for sixteen new controllers in one transaction."""
+LEAVES_PER_PARTY: Final = 3
+"""Controller, account, credit line."""
 ALLOWANCE_MAX: Final = 2**40
 AGREEMENT_SECONDS: Final = 120.0
 """How long to wait for every validator to execute the last height: a restart and catching up fit several
@@ -301,7 +303,7 @@ class _Registration:
                 signatures * TRANSACTION_BYTES + (parties // MESSAGES_MAX + 1) * CONTROLLERS_BYTES,
             ),
             signatures_per_epoch=_raised(current.limits.signatures_per_epoch, signatures),
-            state_leaves=_raised(current.limits.state_leaves, 2 * parties + 64),
+            state_leaves=_raised(current.limits.state_leaves, LEAVES_PER_PARTY * parties + 64),
             fuel_per_epoch=current.limits.fuel_per_epoch,
         )
         await self._apply("allowance", [(authority, [message])])

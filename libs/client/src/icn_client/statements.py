@@ -93,6 +93,33 @@ def _entry(said: Mapping[str, Any]) -> str:
     )
 
 
+def _unit_policy(said: Mapping[str, Any]) -> str:
+    return f"the policy of unit {said['id']} was set at {_time(said['set_time_ms'])}"
+
+
+def _credit_line(said: Mapping[str, Any]) -> str:
+    return (
+        f"of the trade of account {said['main_account']} count {said['earned_minor']} minor units as earned "
+        f"and {said['spent_minor']} as spent"
+    )
+
+
+def _order(said: Mapping[str, Any]) -> str:
+    ordered = said["ordered"]
+    release = ", once it is released" if ordered["needs_release"] else ""
+    return (
+        f"order {ordered['order']} pays {ordered['amount_minor']} minor units from {ordered['source']} to "
+        f"{ordered['destination']}{release}; {said['times_passed']} of {ordered['times']} times have passed"
+    )
+
+
+def _period(said: Mapping[str, Any]) -> str:
+    return (
+        f"the books of unit {said['id']} up to {_time(said['end_time_ms'])} were closed by "
+        f"{said['closed_by']}"
+    )
+
+
 def _time(time_ms: str) -> str:
     return datetime.fromtimestamp(int(time_ms) // 1000, UTC).isoformat(" ", "seconds")
 
@@ -110,4 +137,8 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "consensus_key": _consensus_key,
     "receipt": _receipt,
     "entry": _entry,
+    "unit_policy": _unit_policy,
+    "credit_line": _credit_line,
+    "order": _order,
+    "period": _period,
 }

@@ -149,7 +149,7 @@ async def entries_between(
     with TemporaryFile() as spool:
         # They are told newest first.
         places: list[tuple[int, int]] = []
-        async for told in _entries(connection, account):
+        async for told in shown_entries(connection, account):
             if told.height <= opened_height:
                 break
             if told.height <= height:
@@ -167,7 +167,7 @@ async def entries_between(
             yield read_told(told)
 
 
-async def _entries(connection: Connection, account: bytes) -> AsyncIterator[ShownEntry]:
+async def shown_entries(connection: Connection, account: bytes) -> AsyncIterator[ShownEntry]:
     """All of an account's entries, newest first."""
     token = ""
     while True:

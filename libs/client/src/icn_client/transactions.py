@@ -290,9 +290,27 @@ def create_unit(
     )
 
 
-def open_account(account: bytes, unit: bytes) -> Message:
-    """Opens an account of the acting principal."""
-    return Message(open_account=OpenAccount(account=account, unit=unit))
+def open_account(
+    account: bytes, unit: bytes, *, parent: bytes = b"", opening_minor: int | None = None
+) -> Message:
+    """Opens an account of the acting principal.
+
+    Args:
+        account: `new_identifier`.
+        unit: it is kept in.
+        parent: another account of the same owner and unit, of which it is a sub-account; empty for none.
+        opening_minor: what the owner brings, a debt below 0; then nothing can be done with the account until
+            the unit's authority has confirmed it. None: it begins at 0, at once.
+    """
+    return Message(
+        open_account=OpenAccount(
+            account=account,
+            unit=unit,
+            parent=parent,
+            opening_minor=opening_minor or 0,
+            is_opening=opening_minor is not None,
+        )
+    )
 
 
 def set_floor(account: bytes, floor_minor: int) -> Message:

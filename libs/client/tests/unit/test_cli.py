@@ -102,7 +102,13 @@ def test_help_names_every_command_and_shows_examples(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [(["statsu"], "status"), (["proof", "verfy"], "verify"), (["jsc"], "jcs")]
+    ("typed", "meant"),
+    [
+        (["statsu"], "status"),
+        (["proof", "verfy"], "verify"),
+        (["account", "frezze"], "freeze"),
+        (["jsc"], "jcs"),
+    ],
 )
 def test_a_typo_is_a_usage_error_with_a_suggestion(tmp_path: Path, typed: list[str], meant: str) -> None:
     run = icn(*typed, folder=tmp_path)
@@ -146,6 +152,35 @@ def test_a_typo_is_a_usage_error_with_a_suggestion(tmp_path: Path, typed: list[s
         ["statement", "check-text", "x.txt", "--against", "y"],
         ["statement", "check-text", "x.csv", "--against", "y", "--form", "pdf"],
         ["pay", "not-an-id", "1", "--as", "anna"],
+        ["account", "floor", "00" * 16, "-5", "--as", "anna", "--action"],
+        ["account", "floor", "00" * 16, "-5"],
+        ["account", "floor", "not-an-id", "-5", "--as", "anna"],
+        ["account", "freeze", "00" * 16, "--as", "anna"],
+        ["account", "freeze", "00" * 16, "--until", "1d", "--lift", "--as", "anna"],
+        ["account", "close", "00" * 16, "--remainder-to", "00" * 16, "--as", "anna"],
+        ["account", "close", "00" * 16, "--remainder-to", "11" * 16, "--action"],
+        ["account", "limits", "holds/" + "00" * 16],
+        ["unit", "policy", "00" * 16, "--growth", "half", "--as", "anna"],
+        ["unit", "policy", "00" * 16, "--growth", "100.0001%", "--as", "anna"],
+        ["unit", "policy", "00" * 16, "--soft", "1", "--as", "anna"],
+        ["unit", "policy", "00" * 16, "--fee-share", "0.0000001", "--as", "anna"],
+        ["unit", "policy", "00" * 16, "--fee-share", "10.01%", "--as", "anna"],
+        ["unit", "openings", "00" * 16, "11" * 16, "--as", "anna"],
+        ["unit", "openings", "00" * 16, "11" * 16, "11" * 16, "--as", "anna"],
+        ["unit", "openings", "00" * 16, "--as", "anna"],
+        ["unit", "close-period", "00" * 16, "--end", "soon", "--as", "anna"],
+        ["unit", "close-period", "00" * 16, "--end", "2026-01-01", "--digest", "00", "--as", "anna"],
+        ["unit", "demurrage", "00" * 16, "00" * 16, "--as", "anna"],
+        ["unit", "demurrage", *(f"{number:032x}" for number in range(65)), "--as", "anna"],
+        ["order", "place", "00" * 16, "1", "--first", "367d", "--as", "anna"],
+        ["order", "place", "00" * 16, "1", "--first", "2020-01-01", "--as", "anna"],
+        ["order", "place", "00" * 16, "1", "--first", "1d", "--every", "1m", "--as", "anna"],
+        ["order", "place", "00" * 16, "1", "--first", "1d", "--times", "2", "--as", "anna"],
+        ["order", "place", "00" * 16, "1", "--first", "1d", "--every", "13m", "--times", "2", "--as", "anna"],
+        ["order", "place", "00" * 16, "1", "--first", "1d", "--every", "0d", "--times", "2", "--as", "anna"],
+        ["order", "place", "00" * 16, "1", "--first", "1d", "--every", "1d", "--times", "1201", "--as", "a"],
+        ["order", "release", "accounts/" + "00" * 16, "--as", "anna"],
+        ["exchange", "void", "not-an-id", "--as", "anna"],
         ["proof", "fetch", "receipts/00"],
         ["contract", "instantiate", "00" * 16, "{}", "--as", "anna"],
         ["contract", "instantiate", "00" * 32, "{}", "--unit", "hours", "--as", "anna"],

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from icn.ledger.v1.transaction_pb2 import (
     Countersignature,
+    DecisionAction,
     LeafName,
     Message,
     OfferedKey,
@@ -14,13 +15,17 @@ from icn.ledger.v1.transaction_pb2 import (
     SeatOffer,
     Transaction,
     TransactionBody,
+    Transfer,
+    UnitPolicy,
 )
-from icn_client import transactions
+from icn_client import credit, transactions
+from icn_client.decisions import GOVERNED, decided
 from icn_client.transactions import KeyPair
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, preimage
 from icn_crypto.suites import Suite, verify
 from icn_crypto.wire import parse_canonical
+from icn_machine.parsing import parse_transaction
 
 GENESIS_HASH = bytes(range(32))
 ID = b"i" * 16
@@ -69,6 +74,41 @@ MESSAGES = {
     "store_code": transactions.store_code(b"\0asm"),
     "instantiate_contract": transactions.instantiate_contract(ID, b"c" * 32, CALL),
     "execute_contract": transactions.execute_contract(ID, CALL),
+    "transfer_legs": credit.transfer_legs(
+        [Transfer(source=ID, destination=bytes([n]) * 16, amount_minor=n) for n in (1, 2)]
+    ),
+    "offer_exchange": credit.offer_exchange(
+        ID,
+        give_account=b"g" * 16,
+        give_minor=10,
+        take_account=b"t" * 16,
+        take_minor=25,
+        expire_time_ms=9,
+        taker=b"p" * 16,
+    ),
+    "take_exchange": credit.take_exchange(
+        ID,
+        source=b"s" * 16,
+        take_account=b"t" * 16,
+        destination=b"d" * 16,
+        give_account=b"g" * 16,
+        give_minor=4,
+        pay_minor=10,
+    ),
+    "void_exchange": credit.void_exchange(ID),
+    "order_transfers": credit.order_transfers(
+        ID, b"s" * 16, b"d" * 16, 5, 9, every_months=1, times=12, memo_hash=b"m" * 32, reference=b"r"
+    ),
+    "cancel_order": credit.cancel_order(ID),
+    "release_order": credit.release_order(ID, b"s" * 16, b"d" * 16, 5),
+    "set_unit_policy": credit.set_unit_policy(ID, UnitPolicy(soft_ppm=800_000)),
+    "freeze_account": credit.freeze_account(ID, 9),
+    "pledge_account": credit.pledge_account(ID, 5),
+    "write_off": credit.write_off(ID, 5, b"m" * 32),
+    "close_account": credit.close_account(ID, b"o" * 16),
+    "confirm_openings": credit.confirm_openings(ID, [b"b" * 16, b"a" * 16]),
+    "close_period": credit.close_period(ID, 9, b"d" * 32),
+    "charge_demurrage": credit.charge_demurrage([b"b" * 16, b"a" * 16]),
 }
 
 
@@ -130,6 +170,59 @@ def test_controller_keys_are_put_in_order_of_their_ids() -> None:
     for listed in (MESSAGES["open_controller"].open_controller, MESSAGES["start_recovery"].start_recovery):
         found = [entry.public_keys[0].public_key for entry in listed.keys]
         assert found == [key.public_keys[Suite.ED25519] for key in sorted(KEYS, key=lambda key: key.key_id)]
+
+
+@pytest.mark.parametrize("kind", sorted(name for name in MESSAGES if hasattr(credit, name)))
+def test_what_is_built_is_what_the_ledger_reads(kind: str) -> None:
+    signed = transactions.sign(GENESIS_HASH, body_of(MESSAGES[kind]), KEYS[:1])
+    (read,) = parse_transaction(signed.data, GENESIS_HASH).messages
+    assert type(read).__name__ == "".join(word.capitalize() for word in kind.split("_"))
+
+
+def test_an_account_waits_only_where_its_owner_brings_something_even_if_that_is_nothing() -> None:
+    plain, brings, nothing = (
+        transactions.open_account(ID, b"u" * 16, opening_minor=minor).open_account for minor in (None, -5, 0)
+    )
+    assert (plain.is_opening, plain.opening_minor) == (False, 0)
+    assert (brings.is_opening, brings.opening_minor) == (True, -5)
+    assert (nothing.is_opening, nothing.opening_minor) == (True, 0)
+
+
+def test_accounts_that_are_named_together_are_put_in_order() -> None:
+    for listed in (
+        MESSAGES["confirm_openings"].confirm_openings,
+        MESSAGES["charge_demurrage"].charge_demurrage,
+    ):
+        assert list(listed.accounts) == [b"a" * 16, b"b" * 16]
+
+
+def test_a_decision_does_what_a_message_of_a_unit_s_authority_does_and_nothing_else() -> None:
+    actions = {field.name for field in DecisionAction.DESCRIPTOR.fields}
+    for kind, message in MESSAGES.items():
+        if kind in GOVERNED:
+            assert getattr(decided(message), kind) == getattr(message, kind)
+        elif kind not in actions:
+            with pytest.raises(ValueError, match=kind):
+                decided(message)
+    assert actions >= GOVERNED
+
+
+@pytest.mark.parametrize(
+    ("part", "price"), [(1, 3), (4, 10), (10, 25), (9, 23)], ids=["up", "exact", "all", "nearly all"]
+)
+def test_a_part_of_an_offer_costs_its_share_rounded_up(part: int, price: int) -> None:
+    assert credit.exchange_price(part, 10, 25) == price
+
+
+def test_the_trial_balance_does_not_depend_on_the_order_of_the_accounts() -> None:
+    one, other = b"a" * 16, b"b" * 16
+    expected = domain_hash(
+        tags.TRIAL_BALANCE,
+        GENESIS_HASH,
+        one + (-7).to_bytes(8, "big", signed=True) + other + b"\0" * 7 + b"\7",
+    )
+    assert credit.trial_balance_digest(GENESIS_HASH, {other: 7, one: -7}) == expected
+    assert credit.trial_balance_digest(GENESIS_HASH, {}) == domain_hash(tags.TRIAL_BALANCE, GENESIS_HASH, b"")
 
 
 def test_countersignatures_are_put_in_order_of_their_signers() -> None:

@@ -1,14 +1,14 @@
-"""`icn account`, `icn unit` and `icn pay`: what members and co-ops do on a running platform, signed here."""
+"""`icn account`: members and their accounts on a running platform, signed here."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icn_client.cli import account_terms
+from icn_client.cli.account_terms import floor_text
 from icn_client.cli.common import (
     AsOption,
     DataOption,
@@ -18,10 +18,10 @@ from icn_client.cli.common import (
     command_group,
     identifier,
     open_identity,
-    organization_identifier,
     parse_time_ms,
     platform_directory,
     show_amount,
+    show_time,
     with_connection,
 )
 from icn_client.cli.output import UsageError, print_json, print_text, say, table
@@ -29,7 +29,6 @@ from icn_client.cli.signing import (
     DELAY_DEFAULT,
     NO_GUARDIAN,
     DelayOption,
-    perform_and_print,
     perform_as,
     perform_on_principal,
     policy_of,
@@ -38,14 +37,15 @@ from icn_client.cli.signing import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from icn_client.connection import Connection
 
 PrincipalArgument = Annotated[str, typer.Argument(metavar="PRINCIPAL", help="Id of the member.")]
 ENTRIES_DEFAULT = 20
 ENTRIES_MAX = 500
-MEMO_SALT_BYTES = 16
-REFERENCE_BYTES_MAX = 32
 HEIGHT_MAX = 2**62
+OPENING_MINOR_MAX = 2**53
 
 _EXAMPLES = """\b
 Examples:
@@ -71,6 +71,8 @@ Examples:
 _OPEN_EXAMPLES = """\b
 Examples:
   icn account open --unit UNIT --as anna
+  icn account open --unit UNIT --parent ACCOUNT --as anna      a sub-account
+  icn account open --unit UNIT --brings -120.50 --as anna      a debt from the old books
 """
 _SHOW_EXAMPLES = """\b
 Examples:
@@ -93,26 +95,10 @@ Examples:
   icn account entries ACCOUNT
   icn account entries ACCOUNT --limit 5 --json
 """
-_UNIT_CREATE_EXAMPLES = """\b
-Examples:
-  icn unit create HOURS --as sunrise-bakery
-  icn unit create HOURS --as sunrise-bakery --scale 2 --floor -40
-  icn unit create HOURS --as sunrise-bakery --authority authorities/7f3a…
-"""
-_UNIT_LIST_EXAMPLES = """\b
-Examples:
-  icn unit list
-  icn unit list --json
-"""
-_PAY_EXAMPLES = """\b
-Examples:
-  icn pay ACCOUNT 12.50 --as anna
-  icn pay ACCOUNT 12.50 --as anna --from MY-ACCOUNT --memo "two loaves"
-"""
 
 
 def register(app: typer.Typer) -> None:
-    """Add both groups and `pay`."""
+    """Add the group."""
     accounts = command_group("Members and their accounts.", _EXAMPLES)
     accounts.command("admit", epilog=_ADMIT_EXAMPLES)(admit)
     accounts.command("sponsor", epilog=_SPONSOR_EXAMPLES)(sponsor)
@@ -122,12 +108,8 @@ def register(app: typer.Typer) -> None:
     accounts.command("balance", epilog=_BALANCE_EXAMPLES)(balance)
     accounts.command("list", epilog=_LIST_EXAMPLES)(list_accounts)
     accounts.command("entries", epilog=_ENTRIES_EXAMPLES)(entries)
+    account_terms.add_to(accounts)
     app.add_typer(accounts, name="account")
-    units = command_group("Units of account.")
-    units.command("create", epilog=_UNIT_CREATE_EXAMPLES)(create_unit)
-    units.command("list", epilog=_UNIT_LIST_EXAMPLES)(list_units)
-    app.add_typer(units, name="unit")
-    app.command("pay", epilog=_PAY_EXAMPLES)(pay)
 
 
 def admit(  # noqa: PLR0917 - one parameter per option
@@ -194,24 +176,55 @@ def release(
     perform_on_principal(message, released, "released", acting, keystore, data, as_json)
 
 
-def open_account(
+def open_account(  # noqa: PLR0917 - one parameter per option
     unit: Annotated[str, typer.Option("--unit", metavar="UNIT", help="Id of the unit it is kept in.")],
     acting: AsOption,
+    parent: Annotated[
+        str | None,
+        typer.Option("--parent", metavar="ACCOUNT", help="Of the same owner and unit: a sub-account of it."),
+    ] = None,
+    brings: Annotated[
+        str | None,
+        typer.Option(
+            "--brings",
+            metavar="AMOUNT",
+            help="Balance from before, a debt below 0; it waits until the unit's authority confirms.",
+        ),
+    ] = None,
     keystore: KeystoreOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Open an account of the acting identity; its floor is the unit's default."""
+    """Open an account of the acting identity. The first in a unit may go down to the unit's default floor,
+    further ones to 0."""
     from icn_client import transactions
 
+    wanted = identifier(unit, "--unit", "units")
+    above = b"" if parent is None else identifier(parent, "--parent", "accounts")
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
     account = transactions.new_identifier()
-    message = transactions.open_account(account, identifier(unit, "--unit", "units"))
-    shown, text = {"account": account.hex()}, f"opened accounts/{account.hex()}"
-    perform_and_print(message, shown, text, acting, keystore, data, as_json)
+
+    async def work(connection: Connection) -> tuple[int | None, Any, Any]:
+        leaf = await connection.unit(wanted)
+        minor = None if brings is None else amount_minor(brings, leaf.scale, "--brings", may_be_negative=True)
+        if minor is not None and abs(minor) > OPENING_MINOR_MAX:
+            raise UsageError(f"--brings: {minor} minor units, at most {OPENING_MINOR_MAX} either way")
+        message = transactions.open_account(account, wanted, parent=above, opening_minor=minor)
+        outcome, _ = await perform_as(connection, identity, [message])
+        return minor, leaf, outcome
+
+    minor, leaf, outcome = with_connection(directory, work)
+    shown = {"account": account.hex()}
+    text = f"opened accounts/{account.hex()}"
+    if minor is not None:
+        shown["opening_minor"] = str(minor)
+        text += f"; it waits until {show_amount(minor, leaf.scale)} {leaf.code} are confirmed"
+    print_done(outcome, as_json, shown, text)
 
 
 def _account_document(account: Any, unit: Any) -> dict[str, Any]:
-    leaf = account.leaf
+    leaf, terms = account.leaf, account.leaf.terms
     return {
         "account": leaf.account.hex(),
         "owner": leaf.owner.hex(),
@@ -223,13 +236,27 @@ def _account_document(account: Any, unit: Any) -> dict[str, Any]:
         "floor_minor": str(leaf.floor_minor),
         "given_minor": str(leaf.given_minor),
         "height": account.height,
+        "parent": terms.parent.hex(),
+        "sub_accounts": str(terms.sub_accounts),
+        "opening_minor": str(terms.opening_minor) if terms.is_opening else None,
+        "pledged_minor": str(terms.pledged_minor),
+        "frozen_until_ms": str(terms.frozen_until_ms),
+        "has_own_floor": terms.has_own_floor,
+        "bonds": str(terms.bonds),
+        "is_closed": terms.is_closed,
     }
 
 
-def _floor_text(leaf: Any, scale: int) -> str:
-    from icn_client.transactions import FLOOR_NONE_MINOR
-
-    return "none" if leaf.floor_minor <= FLOOR_NONE_MINOR else show_amount(leaf.floor_minor, scale)
+def _credit_document(credit: Any) -> dict[str, Any]:
+    return {
+        "limit_minor": str(credit.limit_minor),
+        "growth_minor": str(credit.growth_minor),
+        "soft_limit_minor": str(credit.soft_limit_minor),
+        "earned_minor": str(credit.earned_minor),
+        "spent_minor": str(credit.spent_minor),
+        "spendable_minor": str(credit.spendable_minor),
+        "is_main": credit.is_main,
+    }
 
 
 def show(
@@ -237,25 +264,51 @@ def show(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show an account: balance, what is held, floor."""
+    """Show an account: balance, what is held, how far it may go, and what keeps it from paying."""
     wanted = identifier(account, "ACCOUNT", "accounts")
 
-    async def read(connection: Connection) -> tuple[Any, Any]:
-        found = await connection.account(wanted)
-        return found, await connection.unit(found.leaf.unit)
+    async def read(connection: Connection) -> tuple[Any, Any, int]:
+        found = await connection.account_with_credit(wanted)
+        newest_ms = await connection.newest_block_time_ms()
+        return found, await connection.unit(found.account.leaf.unit), newest_ms
 
-    found, unit = with_connection(platform_directory(data), read)
+    found, unit, newest_ms = with_connection(platform_directory(data), read)
     if as_json:
-        print_json(_account_document(found, unit))
+        print_json({**_account_document(found.account, unit), **_credit_document(found.credit)})
         return
-    leaf = found.leaf
-    print_text(f"account  {leaf.account.hex()}")
-    print_text(f"owner    {leaf.owner.hex()}")
-    print_text(f"balance  {show_amount(leaf.balance_minor, unit.scale)} {unit.code}")
-    print_text(f"held     {show_amount(leaf.held_minor, unit.scale)} {unit.code}")
-    print_text(f"floor    {_floor_text(leaf, unit.scale)}")
-    print_text(f"given    {show_amount(leaf.given_minor, unit.scale)} {unit.code}")
-    print_text(f"height   {found.height}")
+    leaf, credit = found.account.leaf, found.credit
+
+    def amount(minor: int) -> str:
+        return f"{show_amount(minor, unit.scale)} {unit.code}"
+
+    print_text(f"account    {leaf.account.hex()}{'' if credit.is_main else '  (not the main account)'}")
+    print_text(f"owner      {leaf.owner.hex()}")
+    print_text(f"balance    {amount(leaf.balance_minor)}")
+    print_text(f"held       {amount(leaf.held_minor)}")
+    print_text(f"floor      {floor_text(leaf.floor_minor, unit.scale)}")
+    if credit.growth_minor:
+        print_text(f"limit      {floor_text(credit.limit_minor, unit.scale)}")
+        print_text(f"growth     {amount(credit.growth_minor)} by trade that was paid both ways")
+    if credit.soft_limit_minor != credit.limit_minor:
+        print_text(f"soft limit {floor_text(credit.soft_limit_minor, unit.scale)}")
+    print_text(f"spendable  {amount(credit.spendable_minor)}")
+    print_text(f"given      {amount(leaf.given_minor)}")
+    for line in _terms_lines(leaf.terms, amount, newest_ms):
+        print_text(line)
+    print_text(f"height     {found.account.height}")
+
+
+def _terms_lines(terms: Any, amount: Callable[[int], str], newest_ms: int) -> Iterator[str]:
+    if terms.parent:
+        yield f"parent     {terms.parent.hex()}"
+    if terms.is_opening:
+        yield f"waits      brings {amount(terms.opening_minor)}, not confirmed yet"
+    if terms.frozen_until_ms > newest_ms:
+        yield f"frozen     until {show_time(terms.frozen_until_ms)}"
+    if terms.pledged_minor:
+        yield f"pledged    {amount(terms.pledged_minor)} for write-offs"
+    if terms.is_closed:
+        yield "closed     for ever"
 
 
 def balance(
@@ -327,7 +380,7 @@ def list_accounts(
                 (
                     leaf.account.hex(),
                     show_amount(leaf.balance_minor, unit.scale),
-                    _floor_text(leaf, unit.scale),
+                    floor_text(leaf.floor_minor, unit.scale),
                     unit.code,
                 )
             )
@@ -391,142 +444,7 @@ def entries(
     )
 
 
-def create_unit(  # noqa: PLR0917 - one parameter per option
-    code: Annotated[str, typer.Argument(metavar="CODE", help="2 to 12 characters A–Z, 0–9 or hyphen.")],
-    acting: AsOption,
-    scale: Annotated[int, typer.Option("--scale", min=0, max=9, help="Decimal places.")] = 2,
-    floor: Annotated[
-        str, typer.Option("--floor", help="Floor of new accounts, zero or negative, in whole units.")
-    ] = "0",
-    authority: Annotated[
-        str | None,
-        typer.Option(
-            "--authority",
-            metavar="ID",
-            help="Who sets floors: a principal, or a federation as authorities/ID; by default the co-op.",
-        ),
-    ] = None,
-    keystore: KeystoreOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Create a unit of account; the acting co-op issues it, and sets floors unless another is named."""
-    from icn_client import transactions
+def _posting_kind(entry: Any) -> str:
+    from icn.ledger.v1.state_pb2 import PostingKind
 
-    unit = transactions.new_identifier()
-    floor_minor = amount_minor(floor, scale, "--floor", may_be_negative=True)
-    if floor_minor > 0:
-        raise UsageError("--floor: must be zero or negative")
-    governing = b"" if authority is None else organization_identifier(authority, "--authority")
-    message = transactions.create_unit(unit, code, scale, floor_minor, governing)
-    shown, text = {"unit": unit.hex()}, f"created units/{unit.hex()}"
-    perform_and_print(message, shown, text, acting, keystore, data, as_json)
-
-
-def list_units(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """List units by id; with --json one object per line."""
-
-    async def read(connection: Connection) -> list[Any]:
-        return [unit async for unit in connection.units()]
-
-    found = with_connection(platform_directory(data), read)
-    if as_json:
-        for unit in found:
-            print_json(
-                {
-                    "unit": unit.unit.hex(),
-                    "code": unit.code,
-                    "scale": unit.scale,
-                    "issuer": unit.issuer.hex(),
-                    "authority": unit.authority.hex(),
-                    "default_floor_minor": str(unit.default_floor_minor),
-                }
-            )
-        return
-    table(
-        ("unit", "code", "scale", "default floor"),
-        [
-            (unit.unit.hex(), unit.code, str(unit.scale), show_amount(unit.default_floor_minor, unit.scale))
-            for unit in found
-        ],
-    )
-
-
-def pay(  # noqa: PLR0917 - one parameter per option
-    to: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Account that receives.")],
-    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="In whole units, such as 12.50.")],
-    acting: AsOption,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--from", metavar="ACCOUNT", help="Account that pays; by default the only one in the unit."
-        ),
-    ] = None,
-    memo: Annotated[
-        str | None, typer.Option("--memo", help="Stays with you; only a salted hash goes on the chain.")
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference",
-            metavar="HEX",
-            help="Goes on the chain, at most 32 bytes: such as the transaction that this one gives back.",
-        ),
-    ] = None,
-    keystore: KeystoreOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Pay: a transfer signed by the acting identity."""
-    from icn_client import transactions
-
-    destination = identifier(to, "ACCOUNT", "accounts")
-    payer = None if source is None else identifier(source, "--from", "accounts")
-    directory = platform_directory(data)
-    identity = open_identity(acting, keystore, directory)
-    salt = secrets.token_bytes(MEMO_SALT_BYTES)
-    memo_hash = b"" if memo is None else hashlib.sha256(salt + memo.encode()).digest()
-    word = b"" if reference is None else _reference(reference)
-
-    async def work(connection: Connection) -> tuple[Any, Any, Any]:
-        target = await connection.account(destination)
-        unit = await connection.unit(target.leaf.unit)
-        minor = amount_minor(amount, unit.scale)
-        if minor < 1:
-            raise UsageError("AMOUNT: must be more than zero")
-        paying = payer or await _only_account(connection, identity.principal, target.leaf.unit)
-        message = transactions.transfer(paying, destination, minor, memo_hash, word)
-        outcome, receipt = await perform_as(connection, identity, [message])
-        return unit, outcome, receipt
-
-    unit, outcome, receipt = with_connection(directory, work)
-    posting = receipt.postings[0]
-    shown = {
-        "source": posting.account.hex(),
-        "destination": destination.hex(),
-        "amount_minor": str(-posting.amount_minor),
-        "balance_minor": str(posting.balance_minor),
-    }
-    if memo is not None:
-        shown["memo_salt"] = salt.hex()
-    text = f"paid {show_amount(-posting.amount_minor, unit.scale)} {unit.code}, balance now "
-    print_done(outcome, as_json, shown, text + show_amount(posting.balance_minor, unit.scale))
-
-
-def _reference(text: str) -> bytes:
-    try:
-        found = bytes.fromhex(text)
-    except ValueError:
-        raise UsageError(f"--reference: {text[:80]!r} is not hexadecimal") from None
-    if not 1 <= len(found) <= REFERENCE_BYTES_MAX:
-        raise UsageError(f"--reference: {len(found)} bytes, allowed 1 to {REFERENCE_BYTES_MAX}")
-    return found
-
-
-async def _only_account(connection: Connection, owner: bytes, unit: bytes) -> bytes:
-    found = [
-        account.leaf.account async for account in connection.accounts(owner) if account.leaf.unit == unit
-    ]
-    if len(found) != 1:
-        raise UsageError(f"--from: the identity has {len(found)} accounts in the unit, name one")
-    return bytes(found[0])
+    return PostingKind.Name(entry.posting.kind).removeprefix("POSTING_KIND_").lower()

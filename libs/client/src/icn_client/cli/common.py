@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -28,6 +29,7 @@ _AMOUNT: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 _DURATION: Final = re.compile(r"([0-9]{1,10})([dhms])")
 _UNITS_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 DURATION_MS_MAX: Final = 366 * 86_400_000
 
 DataOption = Annotated[
@@ -50,6 +52,19 @@ KeystoreOption = Annotated[
         metavar="DIR",
         help="Folder of identities; by default ICN_KEYSTORE or the user's data folder.",
         readable=False,
+    ),
+]
+
+
+ActingOption = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="Identity that acts, where it is the one who may."),
+]
+ActionOption = Annotated[
+    bool,
+    typer.Option(
+        "--action",
+        help="Sign nothing: print the action for `icn proposal draft --actions`, where members decide.",
     ),
 ]
 
@@ -228,6 +243,23 @@ def duration_ms(text: str, what: str) -> int:
     return found
 
 
+def moment_ms(text: str, what: str, now_ms: int) -> int:
+    """A time from ``now_ms`` on, such as ``7d``, or a day or time, in unix milliseconds. Raises
+    UsageError."""
+    if _DURATION.fullmatch(text) and text.isascii():
+        return now_ms + duration_ms(text, what)
+    return parse_time_ms(text, what)
+
+
+def future_ms(text: str, what: str) -> int:
+    """`moment_ms` from now on, within 366 days. Raises UsageError."""
+    now_ms = time.time_ns() // 1_000_000
+    found = moment_ms(text, what, now_ms)
+    if not now_ms < found <= now_ms + DURATION_MS_MAX:
+        raise UsageError(f"{what}: {show_time(found)} is not within 366 days from now")
+    return found
+
+
 def show_duration(duration: int) -> str:
     """Milliseconds as people write them, in the largest unit that says them exactly."""
     for name, unit_ms in _UNITS_MS.items():
@@ -254,7 +286,7 @@ def parse_time_ms(text: str, option: str) -> int:
         raise UsageError(f"{option}: {text[:40]!r} is no day or time, such as 2026-04-01") from None
     if found.tzinfo is None:
         found = found.replace(tzinfo=UTC)
-    milliseconds = (found - _EPOCH) // timedelta(milliseconds=1)
+    milliseconds = (found - _EPOCH) // _MILLISECOND
     if milliseconds < 0:
         raise UsageError(f"{option}: before 1970")
     return milliseconds

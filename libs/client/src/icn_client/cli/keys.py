@@ -1,4 +1,4 @@
-"""`icn keys`: identities in a local encrypted keystore. No service is involved."""
+"""`icn keys`: identities in a local encrypted keystore, and keys with bounds on the ledger."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icn_client.cli import key_scopes
 from icn_client.cli.common import (
     JsonOption,
     KeystoreOption,
@@ -34,6 +35,7 @@ Examples:
   icn keys new anna
   ICN_PASSPHRASE_FILE=secret icn keys new sunrise-bakery --post-quantum
   icn keys new anna --for PRINCIPAL             after a loss
+  icn keys new bakery-clerk --for PRINCIPAL     another key of the bakery, see: icn keys allow
 """
 _LIST_EXAMPLES = """\b
 Examples:
@@ -57,6 +59,7 @@ def register(app: typer.Typer) -> None:
     group.command("list", epilog=_LIST_EXAMPLES)(list_identities)
     group.command("show", epilog=_SHOW_EXAMPLES)(show)
     group.command("export", epilog=_EXPORT_EXAMPLES)(export)
+    key_scopes.add_to(group)
     app.add_typer(group, name="keys")
 
 
@@ -70,7 +73,7 @@ def new(
         typer.Option(
             "--for",
             metavar="PRINCIPAL",
-            help="Principal that the key is for, whose own are lost (`icn recovery`); without it a new one.",
+            help="Principal that the key is for (`icn keys allow`, `icn recovery`); without it a new one.",
         ),
     ] = None,
     keystore: KeystoreOption = None,

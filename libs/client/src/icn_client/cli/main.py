@@ -21,13 +21,16 @@ from icn_client.cli import (
     contracts,
     credit_simulation,
     evidence,
+    exchanges,
     federations,
     files,
     identities,
     keys,
     marketplace,
     members,
+    orders,
     organizations,
+    payments,
     platform,
     proofs,
     proposals,
@@ -36,6 +39,7 @@ from icn_client.cli import (
     sessions,
     simulation,
     stewards,
+    units,
     validators,
     votes,
 )
@@ -71,6 +75,10 @@ app = typer.Typer(
 platform.register(app)
 keys.register(app)
 accounts.register(app)
+units.register(app)
+payments.register(app)
+orders.register(app)
+exchanges.register(app)
 members.register(app)
 recovery.register(app)
 organizations.register(app)

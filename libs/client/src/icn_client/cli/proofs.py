@@ -31,6 +31,7 @@ Examples:
   icn proof fetch polls/5e07… --out result.json
   icn proof fetch transactions/c01d… --out receipt.json
   icn proof fetch accounts/6d6f…/entries/12 --out entry.json
+  icn proof fetch credit-lines/UNIT/OWNER --out trade.json
 """
 _VERIFY_EXAMPLES = """\b
 Examples:
@@ -65,6 +66,7 @@ NAMES = (
     *("accounts", "units", "principals", "holds", "anchors", "allowances", "recoveries", "authorities"),
     *("memberships", "polls", "ballots", "decisions", "codes", "contracts", "duties", "equivocations"),
     *("validators", "consensus-keys", "transactions"),
+    *("unit-policies", "credit-lines", "orders", "periods"),
 )
 
 

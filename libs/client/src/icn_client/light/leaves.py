@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import Message as ProtobufMessage
@@ -52,7 +53,8 @@ class _Leaf(NamedTuple):
     identifier_bytes: tuple[int, int]
     """Fewest and most."""
     identifier_fields: tuple[str, ...] = ()
-    """Which together are the identifier; none where the leaf does not repeat it."""
+    """Which together are the identifier, dotted inside of another message; none where the leaf does not
+    repeat it."""
 
 
 _BYTES_0, _BYTES_16, _BYTES_32 = (0, 0), (16, 16), (32, 32)
@@ -81,7 +83,7 @@ NAMESPACES: Final[Mapping[int, _Leaf]] = {
     Namespace.UNIT_POLICY: _Leaf(UnitPolicyLeaf, _BYTES_16),
     Namespace.CREDIT_LINE: _Leaf(CreditLineLeaf, _BYTES_32),
     Namespace.TRADE: _Leaf(TradeLeaf, (48, 48)),
-    Namespace.ORDER: _Leaf(StandingOrderLeaf, _BYTES_16),
+    Namespace.ORDER: _Leaf(StandingOrderLeaf, _BYTES_16, ("ordered.order",)),
     Namespace.PERIOD: _Leaf(PeriodLeaf, _BYTES_16),
 }
 """Leaves by namespace (docs/spec/transaction.md, "Leaves and namespaces")."""
@@ -107,7 +109,7 @@ def read_statement(namespace: int, identifier: bytes, value: bytes) -> dict[str,
 
 
 def _identifier(leaf: ProtobufMessage, fields: Sequence[str]) -> bytes:
-    values = (getattr(leaf, field) for field in fields)
+    values = (attrgetter(field)(leaf) for field in fields)
     return b"".join(value if isinstance(value, bytes) else value.to_bytes(8, "big") for value in values)
 
 

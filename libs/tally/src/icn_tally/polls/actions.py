@@ -21,6 +21,7 @@ from icn.ledger.v1.transaction_pb2 import (
 )
 from icn_crypto.jcs import JsonValue
 
+from icn_tally.polls import credit_actions
 from icn_tally.polls.forms import IDENTIFIER_BYTES, Form, InvalidDocument
 from icn_tally.polls.rules import rules_text
 from icn_tally.polls.seats import describe_seat_changes, read_seat_changes, write_seat_changes
@@ -46,6 +47,7 @@ _MEMBERS: Final = {
     "set-allowance": ("organization", *_LIMITS),
     "change-validators": ("validator_set_hash", "changes"),
     "set-rules": ("threshold", "vouches_min", "poll_ms_min", *SHARES),
+    **credit_actions.MEMBERS,
 }
 
 
@@ -60,11 +62,9 @@ def read_actions(values: Iterable[object], place: str) -> tuple[DecisionAction, 
 
 def write_action(action: DecisionAction) -> dict[str, JsonValue]:
     """An action as a document has it; founding has no such form."""
-    kind = action.WhichOneof("kind")
-    if kind == "admit_member":
-        return {"kind": "admit-member", "member": action.admit_member.member.hex()}
-    if kind == "end_membership":
-        return {"kind": "end-membership", "member": action.end_membership.member.hex()}
+    kind = action.WhichOneof("kind") or ""
+    if kind in {"admit_member", "end_membership"}:
+        return {"kind": kind.replace("_", "-"), "member": getattr(action, kind).member.hex()}
     if kind == "set_floor":
         floor = action.set_floor
         return {"kind": "set-floor", "account": floor.account.hex(), "floor_minor": str(floor.floor_minor)}
@@ -74,8 +74,12 @@ def write_action(action: DecisionAction) -> dict[str, JsonValue]:
         return {"kind": "set-allowance", "organization": allowance.organization.hex(), **limits}
     if kind == "change_validators":
         return {"kind": "change-validators", **write_seat_changes(action.change_validators)}
-    assert kind == "set_rules", "documents hold no other action"
-    rules = action.set_rules
+    if kind == "set_rules":
+        return _write_rules(action.set_rules)
+    return credit_actions.write_credit_action(action)
+
+
+def _write_rules(rules: AuthorityRules) -> dict[str, JsonValue]:
     return {
         "kind": "set-rules",
         "threshold": rules.threshold,
@@ -136,7 +140,8 @@ def describe_action(action: DecisionAction) -> str:
         case "set_rules":
             text = f"set the rules: {rules_text(action.set_rules)}"
         case _:
-            text = "an action that this version does not know"
+            told = credit_actions.describe_credit_action(action)
+            text = told or "an action that this version does not know"
     return text
 
 
@@ -145,11 +150,13 @@ def _read_action(value: object, place: str) -> DecisionAction:
     if not isinstance(kind, str) or kind not in _MEMBERS:
         raise InvalidDocument(f"{place}.kind", f"one of {', '.join(_MEMBERS)} is expected")
     form = Form(value, place, ("kind", *_MEMBERS[kind]))
-    if kind == "admit-member":
-        return DecisionAction(admit_member=AdmitToAuthority(member=form.hex("member", IDENTIFIER_BYTES)))
-    if kind == "end-membership":
+    if kind in {"admit-member", "end-membership"}:
         member = form.hex("member", IDENTIFIER_BYTES)
-        return DecisionAction(end_membership=EndMembershipOfAuthority(member=member))
+        return (
+            DecisionAction(admit_member=AdmitToAuthority(member=member))
+            if kind == "admit-member"
+            else DecisionAction(end_membership=EndMembershipOfAuthority(member=member))
+        )
     if kind == "set-floor":
         account = form.hex("account", IDENTIFIER_BYTES)
         floor_minor = form.decimal("floor_minor", FLOOR_MINOR_MIN, 0)
@@ -165,11 +172,15 @@ def _read_action(value: object, place: str) -> DecisionAction:
         return DecisionAction(set_allowance=SetAllowance(organization=organization, limits=limits))
     if kind == "change-validators":
         return DecisionAction(change_validators=read_seat_changes(form))
-    return DecisionAction(
-        set_rules=AuthorityRules(
-            threshold=form.integer("threshold", 0, MEMBERS_MAX),
-            vouches_min=form.integer("vouches_min", 0, VOUCHES_MAX),
-            poll_ms_min=form.integer("poll_ms_min", 0, POLL_MS_MIN_MAX),
-            **{name: read_share(form.raw(name), name, form.place(name)) for name in SHARES},
-        )
+    if kind == "set-rules":
+        return DecisionAction(set_rules=_read_rules(form))
+    return credit_actions.read_credit_action(kind, form)
+
+
+def _read_rules(form: Form) -> AuthorityRules:
+    return AuthorityRules(
+        threshold=form.integer("threshold", 0, MEMBERS_MAX),
+        vouches_min=form.integer("vouches_min", 0, VOUCHES_MAX),
+        poll_ms_min=form.integer("poll_ms_min", 0, POLL_MS_MIN_MAX),
+        **{name: read_share(form.raw(name), name, form.place(name)) for name in SHARES},
     )

@@ -20,6 +20,7 @@ from icn_tally.polls.documents import (
 )
 from icn_tally.polls.forms import InvalidDocument
 
+from .credit_samples import CREDIT_ACTIONS
 from .samples import ACTION, FEDERATION, GENESIS, TELLERS, document_of, election_draft, plain_draft
 
 RULES: dict[str, Any] = {
@@ -62,6 +63,7 @@ ACTIONS = [
     },
     RULES,
     {**RULES, "poll_ms_min": 60_000, "quorum": "0/1", "constitutional_majority": "3/4"},
+    *CREDIT_ACTIONS,
 ]
 
 

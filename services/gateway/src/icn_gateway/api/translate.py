@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 from google.protobuf.message import DecodeError
 from icn.consensus.v1.block_pb2 import BlockHeader as HeaderMessage
@@ -22,10 +22,6 @@ from icn_gateway.domain.outcome import Outcome, OutcomeState
 
 PROOF_FORMAT: Final = "icn/proof/v1"
 MALFORMED_ANSWER = "MALFORMED_ANSWER"
-_POSTING_KINDS: Final[Mapping[int, Literal["transfer", "capture"]]] = {
-    state_pb2.POSTING_KIND_TRANSFER: "transfer",
-    state_pb2.POSTING_KIND_CAPTURE: "capture",
-}
 """Reason of 502: a validator answered with bytes that are not what its contract says."""
 
 
@@ -46,8 +42,22 @@ def unit_reference(leaf: state_pb2.UnitLeaf) -> views.UnitReference:
     return views.UnitReference(id=leaf.unit.hex(), code=leaf.code, scale=leaf.scale)
 
 
-def account(message: service_pb2.Account, unit_leaf: state_pb2.UnitLeaf) -> views.Account:
-    """An account with its unit."""
+_POSTING_KINDS: Final[Mapping[int, views.PostingKind]] = {
+    state_pb2.POSTING_KIND_TRANSFER: "transfer",
+    state_pb2.POSTING_KIND_CAPTURE: "capture",
+    state_pb2.POSTING_KIND_STANDING: "standing",
+    state_pb2.POSTING_KIND_EXCHANGE: "exchange",
+    state_pb2.POSTING_KIND_FEE: "fee",
+    state_pb2.POSTING_KIND_DEMURRAGE: "demurrage",
+    state_pb2.POSTING_KIND_WRITE_OFF: "write_off",
+    state_pb2.POSTING_KIND_OPENING: "opening",
+}
+
+
+def account(
+    message: service_pb2.Account, unit_leaf: state_pb2.UnitLeaf, credit: service_pb2.Credit | None = None
+) -> views.Account:
+    """An account with its unit; lists do not say how far each owner may go."""
     leaf = message.leaf
     return views.Account(
         id=leaf.account.hex(),
@@ -58,6 +68,17 @@ def account(message: service_pb2.Account, unit_leaf: state_pb2.UnitLeaf) -> view
         floor_minor=str(leaf.floor_minor),
         headroom_minor=str(leaf.balance_minor - leaf.held_minor - leaf.floor_minor),
         height=message.height,
+        is_closed=leaf.terms.is_closed,
+        frozen_until_ms=leaf.terms.frozen_until_ms,
+        credit=None
+        if credit is None
+        else views.Credit(
+            limit_minor=str(credit.limit_minor),
+            growth_minor=str(credit.growth_minor),
+            soft_limit_minor=str(credit.soft_limit_minor),
+            spendable_minor=str(credit.spendable_minor),
+            is_main=credit.is_main,
+        ),
     )
 
 
@@ -66,7 +87,7 @@ def entry(message: service_pb2.Entry) -> views.Entry:
     return views.Entry(
         height=message.height,
         index=message.index,
-        transaction_id=message.transaction_id.hex(),
+        transaction_id=message.transaction_id.hex() or None,
         account=message.posting.account.hex(),
         counter_account=message.posting.counter_account.hex(),
         amount_minor=str(message.posting.amount_minor),
@@ -131,11 +152,19 @@ def hold(leaf: state_pb2.HoldLeaf, unit_leaf: state_pb2.UnitLeaf) -> views.Hold:
     return views.Hold(
         id=leaf.hold.hex(),
         source=leaf.source.hex(),
-        destination=leaf.destination.hex(),
+        destination=leaf.destination.hex() or None,
         unit=unit_reference(unit_leaf),
         remaining_minor=str(leaf.remaining_minor),
         expire_time_ms=leaf.expire_time_ms,
         payer=leaf.payer.hex(),
+        price=views.Price(
+            take_account=leaf.take_account.hex(),
+            offered_give_minor=str(leaf.offered_give_minor),
+            offered_take_minor=str(leaf.offered_take_minor),
+            taker=leaf.taker.hex() or None,
+        )
+        if leaf.take_account
+        else None,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from icn.ledger.v1.service_pb2 import Account, Entry
+from icn.ledger.v1.service_pb2 import Account, Credit, Entry
 from icn.ledger.v1.state_pb2 import HoldLeaf, UnitLeaf
 
 from icn_gateway.usecases.ports import LedgerReader
@@ -31,10 +31,12 @@ class EntryPage:
     next_page_token: str
 
 
-async def get_account(account: str, ledger: LedgerReader, units: UnitCatalog) -> tuple[Account, UnitLeaf]:
-    """The account with this hex id, and its unit."""
+async def get_account(
+    account: str, ledger: LedgerReader, units: UnitCatalog
+) -> tuple[Account, UnitLeaf, Credit]:
+    """The account with this hex id, its unit, and how far its owner may go."""
     response = await ledger.get_account(f"accounts/{account}")
-    return response.account, await units.get(response.account.leaf.unit)
+    return response.account, await units.get(response.account.leaf.unit), response.credit
 
 
 async def list_accounts(
@@ -51,7 +53,7 @@ async def list_entries(
     account: str, page_size: int, page_token: str, ledger: LedgerReader, units: UnitCatalog
 ) -> EntryPage:
     """Entries of the account with this hex id. An account without entries and one that is unknown differ."""
-    (_, unit), response = await asyncio.gather(
+    (_, unit, _), response = await asyncio.gather(
         get_account(account, ledger, units),
         ledger.list_entries(f"accounts/{account}", page_size, page_token),
     )
@@ -61,5 +63,5 @@ async def list_entries(
 async def get_hold(hold: str, ledger: LedgerReader, units: UnitCatalog) -> tuple[HoldLeaf, UnitLeaf]:
     """The open hold with this hex id, and the unit of its amount."""
     response = await ledger.get_hold(f"holds/{hold}")
-    _, unit = await get_account(response.hold.source.hex(), ledger, units)
+    _, unit, _ = await get_account(response.hold.source.hex(), ledger, units)
     return response.hold, unit

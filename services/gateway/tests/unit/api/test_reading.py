@@ -37,6 +37,15 @@ async def test_an_account_is_read_with_exact_amounts_and_its_unit(
         "floor_minor": "-50000",
         "headroom_minor": "41275",
         "height": 3,
+        "is_closed": False,
+        "frozen_until_ms": 0,
+        "credit": {
+            "limit_minor": "-50000",
+            "growth_minor": "0",
+            "soft_limit_minor": "-50000",
+            "spendable_minor": "41275",
+            "is_main": True,
+        },
     }
 
 

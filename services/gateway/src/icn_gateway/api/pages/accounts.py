@@ -52,7 +52,7 @@ async def show_account(
 ) -> Response[str]:
     """An account with its entries."""
     identifier(account_id)
-    account, unit = await get_account(account_id, context.ledger, context.units)
+    account, unit, credit = await get_account(account_id, context.ledger, context.units)
     listed: Any = await list_entries(account_id, ROWS, page_token, context.ledger, context.units)
     return await page(
         "account.html",
@@ -61,6 +61,7 @@ async def show_account(
         context,
         website,
         account=account.leaf,
+        credit=credit,
         height=account.height,
         unit=unit,
         entries=listed.entries,

@@ -20,6 +20,8 @@ from icn_gateway.usecases.happenings import happenings
 
 TRADES_READ = 24
 """Two entries each."""
+MARKED = frozenset({"fee", "demurrage", "write_off", "opening"})
+"""Kinds of postings that are nobody's trade (docs/spec/ledger.md, "Postings")."""
 
 
 @get("/", include_in_schema=False)
@@ -74,9 +76,13 @@ async def show_overview(
 
 
 def _trades(entries: Part) -> list[dict[str, Any]]:
-    """Each transfer once, from the side that receives."""
+    """Each transfer once, from the side that receives; none that a unit's rules or its authority made."""
     rows = entries.value["entries"] if entries.value else []
-    return [row for row in rows if int(row["posting"]["amount_minor"]) > 0][:ROWS_BESIDE]
+    return [
+        row
+        for row in rows
+        if int(row["posting"]["amount_minor"]) > 0 and row["posting"]["kind"] not in MARKED
+    ][:ROWS_BESIDE]
 
 
 async def accounts_of(context: Context, identifiers: set[str]) -> dict[str, dict[str, Any]]:

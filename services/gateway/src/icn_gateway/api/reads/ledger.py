@@ -1,5 +1,5 @@
-"""What the ledger knows beside accounts and blocks: authorities, memberships, polls, decisions, contracts,
-duties, who validates."""
+"""What the ledger knows beside accounts and blocks: orders, limits, policies, authorities, memberships,
+polls, decisions, contracts, duties, who validates."""
 
 from __future__ import annotations
 
@@ -24,6 +24,34 @@ def _name_of_membership(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 READS = (
+    Read(
+        "/v1/accounts/{account_id:str}/orders",
+        "ListOrders",
+        "Accounts",
+        method("ledger", "ListOrders"),
+        (identifier("account_id", "account", "accounts", "Account"), *_PAGING),
+    ),
+    Read(
+        "/v1/accounts/{account_id:str}/limit-changes",
+        "ListAccountLimitChanges",
+        "Accounts",
+        method("ledger", "ListLimitChanges"),
+        (identifier("account_id", "name", "accounts", "Account"), *_PAGING),
+    ),
+    Read(
+        "/v1/units/{unit_id:str}/limit-changes",
+        "ListUnitLimitChanges",
+        "Units",
+        method("ledger", "ListLimitChanges"),
+        (identifier("unit_id", "name", "units", "Unit"), *_PAGING),
+    ),
+    Read(
+        "/v1/units/{unit_id:str}/policy",
+        "GetUnitPolicy",
+        "Units",
+        method("ledger", "GetUnit"),
+        (identifier("unit_id", "name", "units", "Unit"),),
+    ),
     Read(
         "/v1/authorities/{authority_id:str}",
         "GetAuthority",

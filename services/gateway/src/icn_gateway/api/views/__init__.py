@@ -1,6 +1,17 @@
 """What REST answers with. Field comments go to the OpenAPI document; `translate` fills them."""
 
-from icn_gateway.api.views.accounts import Account, AccountPage, Entry, EntryPage, Hold, Unit, UnitPage
+from icn_gateway.api.views.accounts import (
+    Account,
+    AccountPage,
+    Credit,
+    Entry,
+    EntryPage,
+    Hold,
+    PostingKind,
+    Price,
+    Unit,
+    UnitPage,
+)
 from icn_gateway.api.views.asking import (
     ContractAnswer,
     CountersignatureRequest,
@@ -69,6 +80,7 @@ __all__ = [
     "CountersignatureRequest",
     "CountersignatureTaken",
     "CredentialVerdict",
+    "Credit",
     "Entry",
     "EntryPage",
     "Health",
@@ -79,6 +91,8 @@ __all__ = [
     "PeerConnection",
     "Pending",
     "Posting",
+    "PostingKind",
+    "Price",
     "Principal",
     "Problem",
     "ProofEpoch",

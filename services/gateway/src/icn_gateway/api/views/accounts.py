@@ -57,6 +57,24 @@ class UnitPage(View):
     next_page_token: NextPageToken
 
 
+class Credit(View):
+    """How far an account's owner may go now, by the unit's policy."""
+
+    limit_minor: Annotated[
+        MinorUnits, Meta(description="Lowest balance − held that a voluntary debit may leave, minor units.")
+    ]
+    growth_minor: Annotated[
+        MinorUnits, Meta(description="By how much trade lowers it below the floor, minor units.")
+    ]
+    soft_limit_minor: Annotated[
+        MinorUnits, Meta(description="Below which it is told that the limit is near; else the limit.")
+    ]
+    spendable_minor: Annotated[
+        MinorUnits, Meta(description="What may be spent now; 0 while frozen, closed or not confirmed.")
+    ]
+    is_main: Annotated[bool, Meta(description="Whether it is the owner's first account in the unit.")]
+
+
 class Account(View):
     """An account of mutual credit."""
 
@@ -69,8 +87,8 @@ class Account(View):
         MinorUnits,
         Meta(
             description=(
-                "Lowest balance − held that a voluntary debit may leave, minor units, zero or negative; "
-                "−4611686018427387904 (−2^62) means none."
+                "Lowest balance − held that a voluntary debit may leave where trade has not lowered it, "
+                "minor units, zero or negative; −4611686018427387904 (−2^62) means none."
             )
         ),
     ]
@@ -78,12 +96,22 @@ class Account(View):
         MinorUnits,
         Meta(
             description=(
-                "balance − held − floor: what may still be spent. Negative under a raised floor; "
-                "the balance may then only rise."
+                "balance − held − floor. Negative under a raised floor; the balance may then only rise. "
+                "`credit` of a single account says what may be spent under its unit's policy."
             )
         ),
     ]
     height: Annotated[Height, Meta(description="Height the answer was read at.")]
+    is_closed: Annotated[bool, Meta(description="Whether it is closed for ever.")]
+    frozen_until_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Block time before which it cannot pay, unix milliseconds; 0: free.",
+            examples=[0],
+        ),
+    ]
+    credit: Annotated[Credit, Meta(description="Of a single account; null in lists.")] | None
 
 
 class AccountPage(View):
@@ -93,12 +121,18 @@ class AccountPage(View):
     next_page_token: NextPageToken
 
 
+PostingKind = Literal[
+    "transfer", "capture", "standing", "exchange", "fee", "demurrage", "write_off", "opening"
+]
+"""What made an entry (docs/spec/ledger.md, "Postings")."""
+
+
 class Entry(View):
     """One change of an account's balance."""
 
     height: Annotated[Height, Meta(description="Block that made it.")]
     index: Annotated[int, Meta(ge=0, description="Position among the block's entries, from 0.", examples=[0])]
-    transaction_id: TransactionId
+    transaction_id: TransactionId | None
     account: AccountId
     counter_account: Annotated[
         str, Meta(pattern=HEX_32, description="The other side.", examples=[EXAMPLE_ID])
@@ -118,7 +152,7 @@ class Entry(View):
     )
     block_time_ms: TimeMs
     number: Annotated[int, Meta(ge=1, description="Among the account's entries, from 1.", examples=[1])]
-    kind: Annotated[Literal["transfer", "capture"], Meta(description="What made it.")]
+    kind: Annotated[PostingKind, Meta(description="What made it.")]
     reference: (
         Annotated[
             str,
@@ -131,7 +165,12 @@ class Entry(View):
         | None
     )
     hold: (
-        Annotated[str, Meta(pattern=HEX_32, description="The hold that was captured.", examples=[EXAMPLE_ID])]
+        Annotated[
+            str,
+            Meta(
+                pattern=HEX_32, description="The hold that was captured, or the order.", examples=[EXAMPLE_ID]
+            ),
+        ]
         | None
     )
 
@@ -144,16 +183,30 @@ class EntryPage(View):
     next_page_token: NextPageToken
 
 
+class Price(View):
+    """What an offer of exchange asks for."""
+
+    take_account: Annotated[
+        str, Meta(pattern=HEX_32, description="Account that is paid.", examples=[EXAMPLE_ID])
+    ]
+    offered_give_minor: Annotated[MinorUnits, Meta(description="What was offered at first, minor units.")]
+    offered_take_minor: Annotated[
+        MinorUnits, Meta(description="What all of that costs, minor units of the other unit.")
+    ]
+    taker: Annotated[str, Meta(pattern=HEX_32, description="Who may take it.", examples=[EXAMPLE_ID])] | None
+
+
 class Hold(View):
-    """Credit reserved for a payee."""
+    """Credit reserved for a payee, or offered for credit of another unit."""
 
     id: HoldId
     source: Annotated[
         str, Meta(pattern=HEX_32, description="Account that will be debited.", examples=[EXAMPLE_ID])
     ]
-    destination: Annotated[
-        str, Meta(pattern=HEX_32, description="Account that may capture.", examples=[EXAMPLE_ID])
-    ]
+    destination: (
+        Annotated[str, Meta(pattern=HEX_32, description="Account that may capture.", examples=[EXAMPLE_ID])]
+        | None
+    )
     unit: UnitReference
     remaining_minor: Annotated[MinorUnits, Meta(description="What is left of it, minor units, at least 1.")]
     expire_time_ms: Annotated[TimeMs, Meta(description="First block time at which what is left is released.")]
@@ -165,3 +218,4 @@ class Hold(View):
             examples=[EXAMPLE_ID],
         ),
     ]
+    price: Annotated[Price, Meta(description="Of an offer of exchange.")] | None

@@ -1,0 +1,57 @@
+"""The trial balance of a unit at the end of a period, from what a ledger shows.
+
+Source: docs/spec/ledger.md, "Closing a period".
+"""
+
+from __future__ import annotations
+
+from icn_kit.errors import FailedPrecondition, Unavailable
+
+from icn_client.connection import Connection
+from icn_client.stating import shown_entries
+
+
+async def trial_balance(connection: Connection, unit: bytes, end_time_ms: int) -> dict[bytes, int]:
+    """Balances, minor units, of the unit's accounts that had entries before ``end_time_ms``.
+
+    It reads every account, and of each the entries from then on and one more.
+
+    Raises:
+        DomainError: PERIOD_NOT_OVER where no validator has executed a block of that time or later;
+            LEDGER_BEHIND where the one that answers has not, ask again; HISTORY_MISSING where it began with a
+            later snapshot.
+    """
+    over_height = await _height_past(connection, end_time_ms)
+    balances = {}
+    async for account in connection.accounts():
+        leaf = account.leaf
+        if account.height < over_height:
+            raise Unavailable(
+                "LEDGER_BEHIND", f"the ledger answers as of height {account.height}, {over_height} is wanted"
+            )
+        if leaf.unit != unit or not leaf.entries:
+            continue
+        async for entry in shown_entries(connection, leaf.account):
+            if entry.block_time_ms < end_time_ms:
+                balances[leaf.account] = entry.posting.balance_minor
+                break
+    return balances
+
+
+async def _height_past(connection: Connection, end_time_ms: int) -> int:
+    """Height of a block of that time or later that a validator has executed, which is asked first from
+    now on."""
+    newest_ms = 0
+    for address, status in zip(connection.network.validators, await connection.statuses(), strict=True):
+        if status is None:
+            continue
+        newest_ms = max(newest_ms, status.block_time_ms)
+        if status.block_time_ms >= end_time_ms:
+            connection.prefer(address)
+            return status.executed_height
+    raise FailedPrecondition(
+        "PERIOD_NOT_OVER",
+        f"the period ends at {end_time_ms}, the newest block is of {newest_ms}",
+        end_time_ms=end_time_ms,
+        block_time_ms=newest_ms,
+    )
