@@ -46,6 +46,7 @@ ENTRIES_MAX = 500
 MEMO_SALT_BYTES = 16
 REFERENCE_BYTES_MAX = 32
 HEIGHT_MAX = 2**62
+OPENING_MINOR_MAX = 2**53
 
 _EXAMPLES = """\b
 Examples:
@@ -71,6 +72,7 @@ Examples:
 _OPEN_EXAMPLES = """\b
 Examples:
   icn account open --unit UNIT --as anna
+  icn account open --unit UNIT --brings -120.50 --as anna      a debt from the old books
 """
 _SHOW_EXAMPLES = """\b
 Examples:
@@ -194,19 +196,40 @@ def release(
     perform_on_principal(message, released, "released", acting, keystore, data, as_json)
 
 
-def open_account(
+def open_account(  # noqa: PLR0917 - one parameter per option
     unit: Annotated[str, typer.Option("--unit", metavar="UNIT", help="Id of the unit it is kept in.")],
     acting: AsOption,
+    brings: Annotated[
+        str | None,
+        typer.Option(
+            "--brings",
+            metavar="AMOUNT",
+            help="Balance from before, a debt below 0; it waits until the unit's authority confirms.",
+        ),
+    ] = None,
     keystore: KeystoreOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Open an account of the acting identity; its floor is the unit's default."""
+    from icn.ledger.v1.transaction_pb2 import Message, OpenAccount
+
     from icn_client import transactions
 
-    account = transactions.new_identifier()
-    message = transactions.open_account(account, identifier(unit, "--unit", "units"))
+    account, wanted = transactions.new_identifier(), identifier(unit, "--unit", "units")
     shown, text = {"account": account.hex()}, f"opened accounts/{account.hex()}"
+    message = transactions.open_account(account, wanted)
+    if brings is not None:
+        directory = platform_directory(data)
+        leaf = with_connection(directory, lambda connection: connection.unit(wanted))
+        minor = amount_minor(brings, leaf.scale, "--brings", may_be_negative=True)
+        if abs(minor) > OPENING_MINOR_MAX:
+            raise UsageError(f"--brings: {minor} minor units, at most {OPENING_MINOR_MAX} either way")
+        message = Message(
+            open_account=OpenAccount(account=account, unit=wanted, opening_minor=minor, is_opening=True)
+        )
+        shown["opening_minor"] = str(minor)
+        text += f"; it waits until {show_amount(minor, leaf.scale)} {leaf.code} are confirmed"
     perform_and_print(message, shown, text, acting, keystore, data, as_json)
 
 
