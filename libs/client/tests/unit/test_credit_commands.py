@@ -8,7 +8,7 @@ import pytest
 import typer
 from icn.ledger.v1.transaction_pb2 import Message
 from icn_client.cli.account_terms import AmountCommand
-from icn_client.cli.common import moment_ms, time_ms
+from icn_client.cli.common import moment_ms, parse_time_ms
 from icn_client.cli.key_scopes import UNSCOPED_ONLY, scope_kinds
 from icn_client.cli.orders import _every
 from icn_client.cli.output import Refused, UsageError
@@ -61,7 +61,7 @@ def test_other_spans_between_orders_are_refused(text: str) -> None:
 def test_a_moment_is_a_time_from_now_or_a_day() -> None:
     assert moment_ms("2s", "--first", 1_000) == 3_000
     assert moment_ms("1970-01-02", "--first", 1_000) == 86_400_000
-    assert time_ms("1970-01-01T00:00:00.001+00:00", "--end") == 1
+    assert parse_time_ms("1970-01-01T00:00:00.001+00:00", "--end") == 1
     with pytest.raises(UsageError, match="--first"):
         moment_ms("1969-12-31", "--first", 0)
 

@@ -25,6 +25,7 @@ from icn_client.cli import (
     federations,
     files,
     identities,
+    imports,
     keys,
     marketplace,
     members,
@@ -90,6 +91,7 @@ proofs.register(app)
 audits.register(app)
 credit_simulation.register(app)
 account_statements.register(app)
+imports.register(app)
 files.register(app)
 identities.register(app)
 marketplace.register(app)
