@@ -14,6 +14,7 @@ from icn_client.light.proof_file import ProofFile, from_response
 from icn_crypto.proof_files import verify_proof
 from icn_crypto.state_tree import state_key
 from icn_ledger.store.queries import LedgerQueries
+from icn_ledger.usecases.get_proof import Wanted
 
 from libs.machine.tests.zone import identifier
 from services.ledger.tests.integration.conftest import ANA, Running, refuse
@@ -80,11 +81,11 @@ async def test_one_call_looks_for_neighbours_at_a_time_and_others_need_not_wait(
     looking, may_end = asyncio.Event(), asyncio.Event()
     original = LedgerQueries.proof_material
 
-    async def slow(self: LedgerQueries, *place: object, with_neighbours: bool) -> object:
-        if with_neighbours:
+    async def slow(self: LedgerQueries, wanted: Wanted, *place: int) -> object:
+        if wanted.with_neighbours:
             looking.set()
             await may_end.wait()
-        return await original(self, *place, with_neighbours=with_neighbours)  # type: ignore[arg-type]
+        return await original(self, wanted, *place)
 
     monkeypatch.setattr(LedgerQueries, "proof_material", slow)
     absent = f"accounts/{identifier('nobody').hex()}"
