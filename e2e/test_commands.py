@@ -83,6 +83,8 @@ READS: Mapping[str, Read] = {
     "ledger.v1.LedgerService/GetBalance": Read({"name": f"accounts/{ID}", "height": 0}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/ListAccounts": Read({"owner": f"principals/{ID}"}, None),
     "ledger.v1.LedgerService/ListEntries": Read({"account": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
+    "ledger.v1.LedgerService/ListOrders": Read({"account": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
+    "ledger.v1.LedgerService/ListLimitChanges": Read({"name": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/GetUnit": Read({"name": f"units/{ID}"}, "UNIT_UNKNOWN"),
     "ledger.v1.LedgerService/ListUnits": Read({}, None),
     "ledger.v1.LedgerService/ListOrders": Read({"account": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
@@ -171,6 +173,8 @@ TRANSACTIONS = {
     "/icn.consensus.v1.ConsensusService/StreamTransactions",
     "/icn.ledger.v1.LedgerService/WatchBlocks",
     "/icn.ledger.v1.LedgerService/StreamLeaves",
+    "/icn.ledger.v1.LedgerService/WatchAccount",
+    "/icn.ledger.v1.LedgerService/GetStatement",
 }
 """Calls that take transactions, and the streams of the ledger; each has a test of its own."""
 ELSEWHERE = {
@@ -639,6 +643,19 @@ def test_transactions_of_noise_are_told_apart_and_blocks_are_streamed_from_a_hei
             with pytest.raises(grpc.RpcError) as refusal:
                 list(stream(request, timeout=CALL_SECONDS_MAX))
             assert from_rpc_error(refusal.value).reason in {"MALFORMED_REQUEST", "HEIGHT_OUT_OF_RANGE"}
+    for name in ("WatchAccount", "GetStatement"):
+        method = f"/icn.ledger.v1.LedgerService/{name}"
+        stream = doors.channels["ledger"].unary_stream(method)
+        request_type = GetMessageClass(METHODS[method].input_type)
+        requests = [
+            (request_type(name=f"accounts/{ID}").SerializeToString(), "ACCOUNT_UNKNOWN"),
+            (b"\xff" * 40, "MALFORMED_REQUEST"),
+            *((request_type(name=text).SerializeToString(), "MALFORMED_NAME") for text in HOSTILE_TEXTS),
+        ]
+        for request, reason in requests:
+            with pytest.raises(grpc.RpcError) as refusal:
+                list(stream(request, timeout=CALL_SECONDS_MAX))
+            assert from_rpc_error(refusal.value).reason == reason
 
 
 def test_after_all_this_nothing_has_changed(untouched: tuple[State, dict[str, str]], federation: Any) -> None:

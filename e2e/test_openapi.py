@@ -9,6 +9,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from icn_gateway.api.application import API_ROUTES
 from icn_gateway.api.document import openapi_document
+from icn_kit.min_height import MIN_HEIGHT_KEY
 from schemathesis import GenerationMode
 
 EXAMPLES_MAX = 8
@@ -27,4 +28,7 @@ schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.N
 @schema.exclude(path="/v1/events").parametrize()  # its answer has no end
 @settings(max_examples=EXAMPLES_MAX, suppress_health_check=list(HealthCheck))
 def test_the_platform_answers_as_the_document_says(case: schemathesis.Case, platform: Any) -> None:
+    # A height that no validator has is 503, rightly and after a wait.
+    if case.headers:
+        case.headers.pop(MIN_HEIGHT_KEY, None)
     case.call_and_validate(base_url=platform.gateway_url, checks=CHECKS)

@@ -47,6 +47,8 @@ from icn.ledger.v1.service_pb2 import (
     GetProofResponse,
     GetReceiptProofRequest,
     GetRecoveryRequest,
+    GetStatementRequest,
+    GetStatementResponse,
     GetTransactionRequest,
     GetUnitRequest,
     GetUnitResponse,
@@ -63,6 +65,7 @@ from icn_chain.checkpoint import Checkpoint
 from icn_kit.channel import ChannelFactory
 from icn_kit.errors import DomainError, FailedPrecondition, NotFound, Unavailable, from_rpc_error
 from icn_kit.genesis import Genesis, GenesisInvalid, load_genesis
+from icn_kit.min_height import min_height_metadata
 from icn_kit.tls import TlsFiles
 
 from icn_client.light.proof_file import from_response
@@ -74,6 +77,9 @@ from icn_client.submitter import Door, DoorClosed, News, NewsState, TransactionM
 NETWORK_FORMAT: Final = 3
 """Beside ``genesis.json`` in a directory that `icn connect` has made."""
 STREAM: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
+STATEMENT: Final = "/icn.ledger.v1.LedgerService/GetStatement"
+STATEMENT_SECONDS: Final = 60.0
+"""As long as a server lets a call take; a longer statement goes on in another call."""
 SERVICES: Final = ("identity", "governance", "marketplace", "reputation")
 """What the host runs beside the validators; each answers at an address of its own."""
 REPEATABLE: Final = (
@@ -241,6 +247,7 @@ class Connection:
             call_seconds=CALL_SECONDS,
         )
         self._first = 0
+        self._seen_height = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -339,7 +346,8 @@ class Connection:
         for offset in range(len(self.network.validators)):
             position = (self._first + offset) % len(self.network.validators)
             try:
-                answer = await ask(call(self.ledger(self.network.validators[position])))
+                stub = self.ledger(self.network.validators[position])
+                answer = await ask(call(self._at_height(stub)))
             except DomainError as error:
                 if not _is_away(error):
                     raise
@@ -348,6 +356,48 @@ class Connection:
             self._first = position
             return answer
         raise Unavailable("NOBODY_ANSWERS", f"no validator answers: {away}") from away
+
+    def note_height(self, height: int) -> None:
+        """Something of ours is in the block at this height: no read is of a state before it."""
+        self._seen_height = max(self._seen_height, height)
+
+    def _at_height(self, stub: Any) -> Any:
+        return _AtHeight(stub, self._seen_height) if self._seen_height else stub
+
+    async def statement(
+        self, account: bytes, from_height: int, until_height: int
+    ) -> AsyncIterator[GetStatementResponse]:
+        """An account's statement over the blocks from one height on and before another, in parts until the
+        closing; another validator goes on where one leaves off, with an opening of its own.
+
+        Raises:
+            DomainError: the account is unknown, or nobody answers; STATEMENT_MALFORMED: what one answers is
+                none, or does not go on.
+        """
+        request = GetStatementRequest(
+            name=f"accounts/{account.hex()}", from_height=from_height, until_height=until_height
+        )
+        failures = 0
+        while True:
+            ledger = self.ledger(self.network.validators[self._first])
+            stub = _AtHeight(ledger, max(self._seen_height, until_height - 1))
+            try:
+                begun_at = request.from_height
+                async for part in stub.GetStatement(request, timeout=STATEMENT_SECONDS):
+                    if part.entries:
+                        request.from_height = _height_after(part, request)
+                        failures = 0
+                    yield part
+                    if part.HasField("closing"):
+                        return
+                if request.from_height == begun_at:
+                    raise Unavailable("STATEMENT_MALFORMED", "a statement has neither entries nor closing")
+            except (grpc.RpcError, DomainError) as error:
+                refusal = error if isinstance(error, DomainError) else from_rpc_error(error)
+                failures += 1
+                if not _is_away(refusal) or failures == len(self.network.validators):
+                    raise refusal from error
+                self._first = (self._first + 1) % len(self.network.validators)
 
     def prefer(self, address: ValidatorAddress) -> None:
         """Ask this validator first from now on."""
@@ -577,7 +627,8 @@ class ValidatorDoor:
             raise DoorClosed("it is of another zone")
         if status.is_catching_up:
             raise DoorClosed("it is catching up")
-        return ValidatorStream(self._connection.consensus(self._address).StreamTransactions())
+        call = self._connection.consensus(self._address).StreamTransactions()
+        return ValidatorStream(call, self._connection.note_height)
 
     async def find(self, transaction_id: bytes) -> News | None:
         """Ask the validator's ledger by id."""
@@ -606,8 +657,9 @@ class ValidatorDoor:
 class ValidatorStream:
     """A stream of transactions to one validator (`icn_client.submitter.DoorStream`)."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, note_height: Callable[[int], None]) -> None:
         self._call = call
+        self._note_height = note_height
         self._is_closed = False
 
     async def send(self, transactions: Sequence[bytes]) -> None:
@@ -624,7 +676,9 @@ class ValidatorStream:
         """What the validator says, until the stream ends."""
         try:
             while (message := await self._call.read()) is not grpc.aio.EOF:
-                yield [_news(outcome) for outcome in message.outcomes]
+                news = [_news(outcome) for outcome in message.outcomes]
+                self._note_height(max((one.height for one in news), default=0))
+                yield news
             code = await self._call.code()
         except grpc.RpcError as error:
             raise DoorClosed(_said(error)) from error
@@ -644,6 +698,32 @@ class ValidatorStream:
         task = asyncio.current_task()
         if self._is_closed and not (task is not None and task.cancelling()):
             raise DoorClosed("closed") from None
+
+
+def _height_after(part: GetStatementResponse, asked: GetStatementRequest) -> int:
+    """Where a statement goes on; whoever answers must come nearer to its end.
+
+    Raises:
+        Unavailable: STATEMENT_MALFORMED.
+    """
+    first, last = part.entries[0].height, part.entries[-1].height
+    if not asked.from_height <= first <= last < asked.until_height:
+        raise Unavailable(
+            "STATEMENT_MALFORMED",
+            f"entries of blocks {first} to {last}, asked for {asked.from_height} to {asked.until_height - 1}",
+        )
+    return last + 1
+
+
+class _AtHeight:
+    """A stub whose calls ask for a state at or above a height."""
+
+    def __init__(self, stub: Any, height: int) -> None:
+        self._stub = stub
+        self._metadata = min_height_metadata(height)
+
+    def __getattr__(self, method: str) -> Any:
+        return partial(getattr(self._stub, method), metadata=self._metadata)
 
 
 def _news(outcome: SubmitOutcome) -> News:

@@ -32,7 +32,7 @@ from icn_kit.errors import (
     Unavailable,
 )
 
-from icn_client.connection import Connection, NetworkFile, ValidatorAddress
+from icn_client.connection import STATEMENT, Connection, NetworkFile, ValidatorAddress
 from icn_client.sign_in import origin_of
 from icn_client.submitter import DoorClosed, News, NewsState, TransactionMalformed
 from icn_client.transactions import transaction_id
@@ -103,9 +103,9 @@ class Gateway:
         """Bytes. Raises as `get`."""
         return await self._ask(path, content)
 
-    async def call(self, method: str, request: bytes) -> bytes:
-        """The response message of a call. Raises DomainError."""
-        answer = await self.post(f"/v1/calls?method={quote(method, safe='')}", request)
+    async def call(self, method: str, request: bytes, metadata: Sequence[tuple[str, str]] = ()) -> bytes:
+        """The response message of a call; the metadata becomes headers. Raises DomainError."""
+        answer = await self._ask(f"/v1/calls?method={quote(method, safe='')}", request, metadata)
         if answer.status != 200:
             raise answer.refusal()
         return answer.body
@@ -117,15 +117,15 @@ class Gateway:
             raise answer.refusal()
         return answer.document()
 
-    async def _ask(self, path: str, content: bytes | None) -> Answer:
+    async def _ask(self, path: str, content: bytes | None, headers: Sequence[tuple[str, str]] = ()) -> Answer:
         async with self._gate:
-            return await asyncio.to_thread(self._ask_now, path, content)
+            return await asyncio.to_thread(self._ask_now, path, content, headers)
 
-    def _ask_now(self, path: str, content: bytes | None) -> Answer:
+    def _ask_now(self, path: str, content: bytes | None, headers: Sequence[tuple[str, str]]) -> Answer:
         request = urllib.request.Request(  # noqa: S310 - `origin_of` lets http and https through, nothing else
             self.origin + path,
             data=content,
-            headers={"content-type": OCTET_STREAM} if content is not None else {},
+            headers={**({"content-type": OCTET_STREAM} if content is not None else {}), **dict(headers)},
         )
         try:
             with urllib.request.urlopen(request, timeout=SECONDS_MAX) as answer:  # noqa: S310
@@ -145,7 +145,8 @@ def _read(status: int, answer: Any) -> Answer:
 
 
 class GatewayChannel:
-    """Stands where the generated stubs expect a `grpc.aio.Channel`; streams do not go through a gateway."""
+    """Stands where the generated stubs expect a `grpc.aio.Channel`; of the streams only GetStatement goes
+    through a gateway, a part per call."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -159,8 +160,8 @@ class GatewayChannel:
     ) -> Callable[..., Awaitable[Any]]:
         """A call of this method; it raises DomainError."""
 
-        async def call(request: Any, **_options: Any) -> Any:
-            answer = await self._gateway.call(method, request_serializer(request))
+        async def call(request: Any, metadata: Sequence[tuple[str, str]] = (), **_options: Any) -> Any:
+            answer = await self._gateway.call(method, request_serializer(request), metadata)
             try:
                 return response_deserializer(answer)
             except DecodeError:
@@ -168,7 +169,18 @@ class GatewayChannel:
 
         return call
 
-    def unary_stream(self, method: str, *_parts: Any, **_options: Any) -> Callable[..., Any]:
+    def unary_stream(self, method: str, *codecs: Any, **options: Any) -> Callable[..., Any]:
+        """One answer of GetStatement, perhaps not whole; any other is refused."""
+        if method != STATEMENT:
+            return self.stream_stream(method)
+        ask = self.unary_unary(method, *codecs, **options)
+
+        async def call(request: Any, **options: Any) -> AsyncIterator[Any]:
+            yield await ask(request, **options)
+
+        return call
+
+    def stream_stream(self, method: str, *_parts: Any, **_options: Any) -> Callable[..., Any]:
         """Refuses."""
 
         def call(*_parts: Any, **_options: Any) -> Any:
@@ -176,7 +188,7 @@ class GatewayChannel:
 
         return call
 
-    stream_unary = stream_stream = unary_stream
+    stream_unary = stream_stream
 
 
 class GatewayConnection(Connection):
@@ -210,7 +222,7 @@ class GatewayConnection(Connection):
 
     async def read(self, call: Callable[[Any], Awaitable[T]]) -> T:
         """Ask the ledger. Raises DomainError."""
-        return await call(self._ledger)
+        return await call(self._at_height(self._ledger))
 
 
 def _status(shown: Mapping[str, Any], organization: str) -> GetStatusResponse | None:
@@ -266,6 +278,7 @@ class GatewayDoor:
             return None
         except DomainError as error:
             raise DoorClosed(f"{error.reason}: {error.message}") from error
+        self._connection.note_height(found.height)
         receipt = found.receipt.SerializeToString(deterministic=True)
         return News(transaction, NewsState.COMMITTED, height=found.height, receipt=receipt)
 
@@ -286,6 +299,9 @@ class GatewayDoor:
         try:
             answer = await self._connection.gateway.post(f"/v1/transactions?wait_ms={WAIT_MS}", data)
             if answer.status == 200:
+                height = answer.document().get("height")
+                if isinstance(height, int):
+                    self._connection.note_height(height)
                 return await self.find(identifier) or News(identifier, NewsState.PENDING)
             if answer.status == 202:
                 return News(identifier, NewsState.PENDING)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from hashlib import sha256
-from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any
 
 from icn.ledger.v1.service_pb2 import Entry as ShownEntry
-from icn.ledger.v1.service_pb2 import GetBlockRequest, ListEntriesRequest
+from icn.ledger.v1.service_pb2 import GetBlockRequest
 from icn_chain.header import parse_header
 from icn_crypto.suites import Suite
 from icn_kit.errors import FailedPrecondition, ResourceExhausted, Unavailable
@@ -22,8 +21,6 @@ from icn_client.light.verify import Shown, verify_proof
 if TYPE_CHECKING:
     from icn_client.connection import Connection
     from icn_client.keystore import Identity
-
-PAGE_SIZE: Final = 500
 
 
 async def write_statement(
@@ -146,50 +143,16 @@ async def entries_between(
         DomainError: the account is unknown, or nobody answers; ENTRIES_UNCHAINED: some are from before
             entries were chained.
     """
-    with TemporaryFile() as spool:
-        # They are told newest first.
-        places: list[tuple[int, int]] = []
-        async for told in shown_entries(connection, account):
-            if told.height <= opened_height:
-                break
-            if told.height <= height:
-                data = told.SerializeToString()
-                places.append((spool.tell(), len(data)))
-                spool.write(data)
-                on_entry(len(places))
-        for start, length in reversed(places):
-            spool.seek(start)
-            told = ShownEntry.FromString(spool.read(length))
+    count = 0
+    async for part in connection.statement(account, opened_height + 1, height + 1):
+        for told in part.entries:
             if not told.number:
                 raise FailedPrecondition(
                     "ENTRIES_UNCHAINED", f"entries from before height {told.height + 1} are in no chain"
                 )
+            count += 1
+            on_entry(count)
             yield read_told(told)
-
-
-async def shown_entries(connection: Connection, account: bytes) -> AsyncIterator[ShownEntry]:
-    """All of an account's entries, newest first."""
-    token = ""
-    while True:
-        request = ListEntriesRequest(
-            account=f"accounts/{account.hex()}", page_size=PAGE_SIZE, page_token=token
-        )
-        page: Any = await connection.read(_Listing(request))
-        for entry in page.entries:
-            yield entry
-        token = page.next_page_token
-        if not token:
-            return
-
-
-class _Listing:
-    """Asks a ledger for a page."""
-
-    def __init__(self, request: ListEntriesRequest) -> None:
-        self._request = request
-
-    def __call__(self, stub: Any) -> Any:
-        return stub.ListEntries(self._request)
 
 
 async def _document(connection: Connection, name: str) -> Any:

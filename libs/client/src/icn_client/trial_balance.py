@@ -8,13 +8,12 @@ from __future__ import annotations
 from icn_kit.errors import FailedPrecondition, Unavailable
 
 from icn_client.connection import Connection
-from icn_client.stating import shown_entries
 
 
 async def trial_balance(connection: Connection, unit: bytes, end_time_ms: int) -> dict[bytes, int]:
     """Balances, minor units, of the unit's accounts that had entries before ``end_time_ms``.
 
-    It reads every account, and of each the entries from then on and one more.
+    It reads every account, and of those with entries the balance at that time.
 
     Raises:
         DomainError: PERIOD_NOT_OVER where no validator has executed a block of that time or later;
@@ -31,10 +30,9 @@ async def trial_balance(connection: Connection, unit: bytes, end_time_ms: int) -
             )
         if leaf.unit != unit or not leaf.entries:
             continue
-        async for entry in shown_entries(connection, leaf.account):
-            if entry.block_time_ms < end_time_ms:
-                balances[leaf.account] = entry.posting.balance_minor
-                break
+        found = await connection.balance(leaf.account, time_ms=max(end_time_ms - 1, 0))
+        if found.HasField("entry"):
+            balances[leaf.account] = found.balance_minor
     return balances
 
 

@@ -19,6 +19,7 @@ from icn_client.connection import Connection, NetworkFile, NetworkFileInvalid
 from icn_client.submitter import End, Submitter
 from icn_client.transactions import KeyPair, Signed, build_body, sign, transaction_id, void_hold
 from icn_kit.errors import NotFound, Unavailable
+from icn_kit.min_height import MIN_HEIGHT_KEY
 from icn_kit.server import GrpcServer
 
 STREAM = "/icn.consensus.v1.ConsensusService/StreamTransactions"
@@ -48,6 +49,11 @@ class MemoryValidator(ConsensusServiceServicer, LedgerServiceServicer):
         self.received = 0
         self.asked = 0
         self.is_catching_up = False
+        self.heights: list[int] = []
+        """What its reads were asked to have reached."""
+        self.statement: list[ledger.GetStatementResponse] = []
+        self.breaks_statement = False
+        self.statements_asked: list[tuple[int, int]] = []
 
     async def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
         return consensus.GetStatusResponse(
@@ -85,6 +91,7 @@ class MemoryValidator(ConsensusServiceServicer, LedgerServiceServicer):
         )
 
     async def GetAccount(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
+        self.heights.append(int(dict(context.invocation_metadata()).get(MIN_HEIGHT_KEY, 0)))
         if request.name != f"accounts/{'aa' * 16}":
             raise NotFound("ACCOUNT_UNKNOWN", "there is no such account")
         return ledger.GetAccountResponse(
@@ -100,6 +107,13 @@ class MemoryValidator(ConsensusServiceServicer, LedgerServiceServicer):
             ],
             next_page_token=str(first + 2) if first < 4 else "",
         )
+
+    async def GetStatement(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - named by gRPC
+        self.statements_asked.append((request.from_height, request.until_height))
+        for part in self.statement:
+            yield part
+        if self.breaks_statement:
+            raise Unavailable("GONE", "the validator is gone")
 
 
 def receipt_of(identifier: bytes) -> Receipt:
@@ -223,6 +237,61 @@ async def test_nobody_answering_a_read_is_unavailable(tmp_path: Path, zone: Any)
         with pytest.raises(Unavailable) as away:
             await connection.account(bytes(16))
     assert away.value.reason == "NOBODY_ANSWERS"
+
+
+async def test_what_is_read_after_a_transaction_is_of_its_block_or_a_later_one(
+    tmp_path: Path, zone: Any
+) -> None:
+    validators = [MemoryValidator(Chain(zone.genesis.hash)) for _ in range(2)]
+    servers = [await serve(validator) for validator in validators]
+    network = network_of(tmp_path, zone, [server.address for server in servers])
+    async with asyncio.timeout(30), Connection(network) as connection:
+        await connection.account(b"\xaa" * 16)
+        async with Submitter(connection.doors()) as submitter:
+            await submitter.submit(signed_ones(zone.genesis.hash, 3), 2**60)
+        connection.prefer(network.validators[1])
+        await connection.account(b"\xaa" * 16)
+    assert (validators[0].heights, validators[1].heights) == ([0], [3])
+    for server in servers:
+        await server.drain(0)
+
+
+async def test_a_statement_that_breaks_off_goes_on_at_the_next_validator_behind_what_it_had(
+    tmp_path: Path, zone: Any
+) -> None:
+    entries = [ledger.Entry(height=height) for height in (4, 4, 6, 9)]
+    opening, closing = ledger.StatementEdge(height=2), ledger.StatementEdge(height=9)
+    breaking, other = (MemoryValidator(Chain(zone.genesis.hash)) for _ in range(2))
+    breaking.statement = [
+        ledger.GetStatementResponse(opening=opening),
+        ledger.GetStatementResponse(entries=entries[:2]),
+    ]
+    breaking.breaks_statement = True
+    other.statement = [
+        ledger.GetStatementResponse(opening=opening),
+        ledger.GetStatementResponse(entries=entries[2:]),
+        ledger.GetStatementResponse(closing=closing),
+    ]
+    servers = [await serve(validator) for validator in (breaking, other)]
+    network = network_of(tmp_path, zone, [server.address for server in servers])
+    async with asyncio.timeout(30), Connection(network) as connection:
+        told = [part async for part in connection.statement(b"\xaa" * 16, 3, 10)]
+        assert [entry for part in told for entry in part.entries] == entries
+        assert told[-1].closing == closing
+        assert (breaking.statements_asked, other.statements_asked) == ([(3, 10)], [(5, 10)])
+        other.breaks_statement, other.statement = True, []
+        breaking.statement = []
+        with pytest.raises(Unavailable):
+            await anext(connection.statement(b"\xaa" * 16, 3, 10))
+        breaking.breaks_statement = other.breaks_statement = False
+        for answered in ([], [2], [10], [6, 5]):
+            wrong = ledger.GetStatementResponse(entries=[ledger.Entry(height=height) for height in answered])
+            breaking.statement = other.statement = [wrong]
+            with pytest.raises(Unavailable) as refusal:
+                [part async for part in connection.statement(b"\xaa" * 16, 3, 10)]
+            assert refusal.value.reason == "STATEMENT_MALFORMED", answered
+    for server in servers:
+        await server.drain(0)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 3, "validators": [{}]}'])

@@ -11,7 +11,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from icn.ledger.v1.service_pb2 import GetAccountRequest, GetAccountResponse, GetTransactionResponse
+from icn.ledger.v1.service_pb2 import (
+    Entry,
+    GetAccountRequest,
+    GetAccountResponse,
+    GetStatementRequest,
+    GetStatementResponse,
+    GetTransactionResponse,
+    StatementEdge,
+)
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
 from icn.ledger.v1.transaction_pb2 import Transaction
 from icn_client import gateway as module
@@ -20,6 +28,7 @@ from icn_client.gateway import Gateway, GatewayChannel, GatewayConnection, Gatew
 from icn_client.submitter import DoorClosed, NewsState, TransactionMalformed
 from icn_client.transactions import transaction_id
 from icn_kit.errors import DomainError, NotFound, Unavailable
+from icn_kit.min_height import MIN_HEIGHT_KEY, min_height_metadata
 
 GENESIS = b"\x01" * 32
 DATA = Transaction(body=b"body").SerializeToString()
@@ -31,6 +40,10 @@ class Served:
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.asked: list[tuple[str, bytes]] = []
+        self.heights: list[str | None] = []
+        """The height that each of them asked for."""
+        self.waiting: list[bytes] = []
+        """Bodies for the next requests, in place of ``answers``."""
         self.url = ""
 
     def problem(self, path: str, status: int, reason: str, **headers: str) -> None:
@@ -51,7 +64,11 @@ def served() -> Iterator[Served]:
 
         def _answer(self, body: bytes) -> None:
             state.asked.append((self.path, body))
-            status, headers, content = state.answers[self.path.partition("?")[0]]
+            state.heights.append(self.headers.get(MIN_HEIGHT_KEY))
+            path = self.path.partition("?")[0]
+            status, headers, content = (
+                (200, {}, state.waiting.pop(0)) if state.waiting else state.answers[path]
+            )
             self.send_response(status)
             for name, value in {**headers, "content-length": str(len(content))}.items():
                 self.send_header(name, value)
@@ -79,7 +96,7 @@ def organization_of(seat: int) -> bytes:
     return bytes([seat]) * 16
 
 
-def door(served: Served) -> GatewayDoor:
+def connection(served: Served) -> GatewayConnection:
     network = NetworkFile(
         directory=Path(),
         validators=tuple(ValidatorAddress(seat, "one", organization_of(seat), "", "") for seat in range(2)),
@@ -90,7 +107,11 @@ def door(served: Served) -> GatewayDoor:
         document={},
     )
     network.__dict__["genesis"] = SimpleNamespace(hash=GENESIS)  # as if it had been read
-    return GatewayDoor(GatewayConnection(network))
+    return GatewayConnection(network)
+
+
+def door(served: Served) -> GatewayDoor:
+    return GatewayDoor(connection(served))
 
 
 def standing(seat: int, block_time_ms: Any) -> dict[str, Any]:
@@ -160,6 +181,26 @@ async def test_bytes_that_are_no_response_are_an_outage(served: Served) -> None:
         await stub(served).GetAccount(GetAccountRequest())
 
 
+async def test_a_height_goes_along_as_a_header(served: Served) -> None:
+    served.answers["/v1/calls"] = (200, {}, b"")
+    await stub(served).GetAccount(GetAccountRequest(), metadata=min_height_metadata(7))
+    await stub(served).GetAccount(GetAccountRequest())
+    assert served.heights == ["7", None]
+
+
+async def test_a_statement_comes_in_calls_of_a_part_each_until_its_closing(served: Served) -> None:
+    parts = [
+        GetStatementResponse(opening=StatementEdge(), entries=[Entry(height=4), Entry(height=6)]),
+        GetStatementResponse(entries=[Entry(height=9)], closing=StatementEdge(height=9)),
+    ]
+    served.waiting = [part.SerializeToString() for part in parts]
+    told = [part async for part in connection(served).statement(b"\xaa" * 16, 3, 10)]
+    assert told == parts
+    asked = [GetStatementRequest.FromString(body) for _, body in served.asked]
+    assert [(one.from_height, one.until_height) for one in asked] == [(3, 10), (7, 10)]
+    assert served.heights == ["9", "9"]
+
+
 async def test_nobody_there_is_an_outage_and_a_stream_is_refused(served: Served) -> None:
     with pytest.raises(Unavailable, match="127"):
         await Gateway("http://127.0.0.1:9").get("/v1/validators")
@@ -191,10 +232,11 @@ async def test_a_refused_transaction_is_news(
 async def test_a_committed_transaction_is_asked_for_with_its_receipt(served: Served) -> None:
     found = GetTransactionResponse(height=12)
     found.receipt.transaction_id = transaction_id(GENESIS, b"body")
-    served.answers["/v1/transactions"] = (200, {}, b"{}")
+    served.answers["/v1/transactions"] = (200, {}, b'{"height": 12}')
     served.answers["/v1/calls"] = (200, {}, found.SerializeToString())
     news = await door(served).submit(DATA)
     assert (news.state, news.height) == (NewsState.COMMITTED, 12)
+    assert served.heights == [None, "12"], "whichever validator is asked, it has the block"
     assert news.receipt == found.receipt.SerializeToString(deterministic=True)
     served.problem("/v1/calls", 404, "TRANSACTION_UNKNOWN")  # another validator, a little behind
     assert (await door(served).submit(DATA)).state is NewsState.PENDING

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from icn.consensus.v1.service_pb2 import GetStatusResponse
-from icn.ledger.v1.service_pb2 import Account, Entry, ListEntriesRequest, ListEntriesResponse
-from icn.ledger.v1.state_pb2 import AccountLeaf, Posting
+from icn.ledger.v1.service_pb2 import Account, Entry, GetBalanceResponse
+from icn.ledger.v1.state_pb2 import AccountLeaf
 from icn_client.trial_balance import trial_balance
 from icn_kit.errors import DomainError
 
@@ -48,17 +48,11 @@ class Ledger:
             leaf = AccountLeaf(account=account, unit=unit, entries=len(ENTRIES.get(account, ())))
             yield Account(leaf=leaf, height=self._height)
 
-    async def read(self, call: Any) -> Any:
-        return call(self)
-
-    def ListEntries(self, request: ListEntriesRequest) -> ListEntriesResponse:  # noqa: N802 - the stub's name
-        account = bytes.fromhex(request.account.rpartition("/")[2])
-        newest_first = reversed(ENTRIES[account])
-        page = [
-            Entry(block_time_ms=time_ms, posting=Posting(balance_minor=balance))
-            for time_ms, balance in newest_first
-        ]
-        return ListEntriesResponse(entries=page)
+    async def balance(self, account: bytes, *, time_ms: int) -> GetBalanceResponse:
+        until = [balance for at_ms, balance in ENTRIES[account] if at_ms <= time_ms]
+        if not until:
+            return GetBalanceResponse()
+        return GetBalanceResponse(balance_minor=until[-1], entry=Entry(number=len(until)))
 
 
 def balances_of(ledger: Any) -> dict[bytes, int]:

@@ -142,7 +142,7 @@ def make_up(entries: Iterable[Entry], put: Callable[[bytes], object]) -> Account
     leaves = {state_key(Namespace.UNIT, UNIT): encode_leaf(Namespace.UNIT, unit)}
     tree = StateTree(StateTree({}).update(leaves).pages)
     ((key, value),) = leaves.items()
-    proof = ProofFile(zone, Namespace.UNIT, UNIT, value, tree.prove(key), b"none", (), b"none", ())
+    proof = ProofFile(zone, b"none", (), b"none", (), Namespace.UNIT, UNIT, value, tree.prove(key))
     sums, hashed = Sums(), sha256()
 
     def add(data: bytes) -> None:

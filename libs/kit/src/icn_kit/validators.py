@@ -23,6 +23,7 @@ from icn_kit.block_clock import BlockSource
 from icn_kit.channel import ChannelFactory
 from icn_kit.errors import DeadlineExceeded, DomainError, ErrorKind, Unavailable, from_rpc_error
 from icn_kit.ledger_reads import LedgerReads
+from icn_kit.min_height import read_metadata
 from icn_kit.preference import (
     Standing,
     ValidatorAddress,
@@ -56,6 +57,10 @@ REACHABLE = Gauge(
 
 _ELSEWHERE = frozenset({ErrorKind.UNAVAILABLE, ErrorKind.CANCELLED})
 """After these the call goes to the next validator."""
+STATE_BEHIND = "STATE_BEHIND"
+"""Reason of UNAVAILABLE from a validator that works and has not executed the height that was asked for."""
+STATEMENT_PART_BYTES = 2 * 1024 * 1024
+"""Of a statement, in one answer for clients that no stream reaches."""
 
 Response = TypeVar("Response")
 _log = structlog.get_logger(__name__)
@@ -246,9 +251,10 @@ class Validators(LedgerReads):
         """The read whose request this is."""
         stub = self._channels.stub(LedgerServiceStub, address.ledger, address.server_name)
         method = request.DESCRIPTOR.name.removesuffix("Request")
-        answer: Awaitable[Message] = getattr(stub, method)(
-            request, timeout=timeout, metadata=trace_metadata()
-        )
+        call: Any = getattr(stub, method)(request, timeout=timeout, metadata=read_metadata())
+        if isinstance(request, ledger.GetStatementRequest):
+            return _joined(call)
+        answer: Awaitable[Message] = call
         return answer
 
     def _consensus(self, address: ValidatorAddress) -> Any:
@@ -284,19 +290,33 @@ class Validators(LedgerReads):
                     if refusal.kind is not ErrorKind.DEADLINE_EXCEEDED:
                         self._answered(standing)
                     raise refusal from error
-                standing.failed(monotonic())
+                if refusal.reason != STATE_BEHIND:
+                    standing.failed(monotonic())
                 _log.info("validator unreachable", seat=standing.seat, reason=refusal.reason)
                 failure = refusal
                 continue
             self._answered(standing)
             return response
-        if failure.kind in _ELSEWHERE:
+        if failure.kind in _ELSEWHERE and failure.reason != STATE_BEHIND:
             raise Unavailable("NO_VALIDATOR_REACHABLE", "no validator is reachable") from failure
         raise failure
 
     def _answered(self, standing: Standing) -> None:
         standing.succeeded()
         self._preferred_seat = standing.seat
+
+
+async def _joined(call: Any) -> ledger.GetStatementResponse:
+    """A statement's parts as one message, from its beginning on; without closing where more are to come."""
+    joined = ledger.GetStatementResponse()
+    size_bytes = 0
+    async for part in call:
+        joined.MergeFrom(part)
+        size_bytes += part.ByteSize()
+        if size_bytes >= STATEMENT_PART_BYTES:
+            call.cancel()
+            break
+    return joined
 
 
 class _Source:

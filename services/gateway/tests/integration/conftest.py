@@ -12,21 +12,28 @@ import httpx
 import pytest
 from icn.consensus.v1 import service_pb2 as consensus
 from icn.consensus.v1.service_pb2_grpc import ConsensusServiceServicer, add_ConsensusServiceServicer_to_server
+from icn.ledger.v1 import service_pb2 as ledger
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceServicer, add_LedgerServiceServicer_to_server
 from icn_gateway.api.server import HttpServer
 from icn_gateway.events.feed import Feed
 from icn_kit.channel import ChannelFactory
+from icn_kit.min_height import MIN_HEIGHT_KEY
 from icn_kit.preference import ValidatorAddress
 from icn_kit.server import GrpcServer
 from icn_kit.validators import Validators
 from icn_localnet.files import free_port
+from icn_machine.blocks.ports import StateBehind
 
 
 def ledger_servicer(zone: Any, seat: FakeValidator) -> LedgerServiceServicer:
     """The zone's reads as LedgerService."""
 
     class Servicer(LedgerServiceServicer):  # type: ignore[misc]
-        async def GetAccount(self, request: Any, _context: Any) -> Any:
+        async def GetAccount(self, request: Any, context: Any) -> Any:
+            height = int(dict(context.invocation_metadata()).get(MIN_HEIGHT_KEY, 0))
+            if height > seat.executed_height:
+                seat.calls += 1
+                raise StateBehind(height, seat.executed_height)
             return await seat.answer(zone.get_account(request.name))
 
         async def ListAccounts(self, request: Any, _context: Any) -> Any:
@@ -68,6 +75,10 @@ def ledger_servicer(zone: Any, seat: FakeValidator) -> LedgerServiceServicer:
         async def GetProof(self, request: Any, _context: Any) -> Any:
             return await seat.answer(zone.get_proof(request.name, request.from_epoch))
 
+        async def GetStatement(self, _request: Any, _context: Any) -> Any:
+            for part in seat.statement:
+                yield part
+
     return Servicer()
 
 
@@ -106,6 +117,10 @@ class FakeValidator:
         """What its status says instead of the truth, when not 0."""
         self.forged_controller: Any = None
         """What it says of every controller instead of the truth."""
+        self.executed_height = 100
+        """Of a read that asks for a height above it, it says that it is behind."""
+        self.statement: list[ledger.GetStatementResponse] = []
+        """What it answers to every GetStatement."""
         self.server: GrpcServer | None = None
 
     async def answer(self, work: Any) -> Any:

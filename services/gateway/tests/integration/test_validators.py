@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from icn.governance.v1.service_pb2 import RegisterOrganization
 from icn.ledger.v1 import state_pb2, transaction_pb2
-from icn.ledger.v1.service_pb2 import GetControllerResponse
+from icn.ledger.v1.service_pb2 import (
+    Entry,
+    GetControllerResponse,
+    GetStatementRequest,
+    GetStatementResponse,
+    StatementEdge,
+)
 from icn_client.commands import sign_command
 from icn_client.transactions import KeyPair
 from icn_crypto.suites import Suite
@@ -25,6 +31,7 @@ from icn_kit.errors import (
     Unavailable,
 )
 from icn_kit.key_directory import LedgerKeyDirectory
+from icn_kit.min_height import min_height
 from icn_kit.preference import ValidatorAddress
 from icn_kit.validators import Validators
 
@@ -269,3 +276,44 @@ async def test_with_fewer_validators_than_must_agree_nothing_rests_on_the_rest(
                 return
             except Unavailable:
                 await asyncio.sleep(0.1)
+
+
+async def test_a_validator_that_is_behind_a_wanted_height_is_passed_over_and_not_taken_for_gone(
+    validators: Validators, fake_validators: Any
+) -> None:
+    fake_validators[0].executed_height = 6
+    fake_validators[1].executed_height = 7
+    token = min_height.set(7)
+    try:
+        assert (await validators.get_account(ACCOUNT)).account.name == ACCOUNT
+        fake_validators[1].executed_height = 6
+        for validator in fake_validators[2:]:
+            validator.executed_height = 5
+        with pytest.raises(Unavailable) as refusal:
+            await validators.get_account(ACCOUNT)
+        assert refusal.value.reason == "STATE_BEHIND"
+        assert refusal.value.metadata["height"] == "7"
+    finally:
+        min_height.reset(token)
+    assert (await validators.get_account(ACCOUNT)).account.name == ACCOUNT
+    calls = [validator.calls for validator in fake_validators]
+    assert calls == [2, 3, 1, 1], "each is asked again once it will do"
+
+
+async def test_a_statement_is_joined_until_it_is_long_enough(
+    validators: Validators, fake_validators: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [Entry(height=height, reference=bytes(32)) for height in range(1, 7)]
+    fake_validators[0].statement = [
+        GetStatementResponse(opening=StatementEdge(balance_minor=-1)),
+        GetStatementResponse(entries=entries[:2]),
+        GetStatementResponse(entries=entries[2:]),
+        GetStatementResponse(closing=StatementEdge(balance_minor=5)),
+    ]
+    whole = await validators.ask(GetStatementRequest(name=ACCOUNT))
+    assert whole == GetStatementResponse(
+        opening=StatementEdge(balance_minor=-1), entries=entries, closing=StatementEdge(balance_minor=5)
+    )
+    monkeypatch.setattr(module, "STATEMENT_PART_BYTES", 60)
+    begun = await validators.ask(GetStatementRequest(name=ACCOUNT))
+    assert begun == GetStatementResponse(opening=StatementEdge(balance_minor=-1), entries=entries[:2])

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 
 import structlog
 from icn.consensus.v1 import application_pb2_grpc
-from icn.ledger.v1 import service_pb2_grpc
 from icn_chain.checkpoint import CheckpointMalformed, parse_checkpoint
 from icn_chain.epochs import EpochSet
 from icn_kit.bus import Bus
@@ -32,7 +31,8 @@ from icn_machine.genesis_state import first_header, genesis_records
 from icn_machine.invariants import check_state
 
 from icn_ledger.api.application_service import ApplicationServicer
-from icn_ledger.api.ledger_service import STREAM_LEAVES, WATCH_BLOCKS, LedgerServicer
+from icn_ledger.api.ledger_service import STREAM_LEAVES, WATCH_ACCOUNT, WATCH_BLOCKS, LedgerServicer
+from icn_ledger.api.reads_at_height import AddLedgerService
 from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.metrics import DUTY, EXECUTED_HEIGHT, TRANSACTIONS
 from icn_ledger.peers.vm import VmClient
@@ -158,9 +158,9 @@ class Service:
         self._servers.append(
             GrpcServer(
                 settings.address,
-                [(service_pb2_grpc.add_LedgerServiceServicer_to_server, ledger)],
+                [(AddLedgerService(feed), ledger)],
                 settings.tls,
-                long_lived_streams=(WATCH_BLOCKS, STREAM_LEAVES),
+                long_lived_streams=(WATCH_BLOCKS, WATCH_ACCOUNT, STREAM_LEAVES),
             )
         )
         for server in self._servers:

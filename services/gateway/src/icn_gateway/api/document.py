@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from icn_kit.min_height import MIN_HEIGHT_KEY, MIN_HEIGHT_MAX
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -14,6 +16,7 @@ from litestar.openapi.spec import License, Tag
 
 from icn_gateway.api import asking, reads, streaming, views
 from icn_gateway.api.reads import described
+from icn_gateway.usecases.contracts import LEDGER
 
 API_VERSION = "1.0.0"
 
@@ -46,6 +49,21 @@ _TAGS = {
     "Events": "What happens, as it happens.",
     "Sessions": "Signing in by signature, to read what is one's own.",
     "Operations": "For those who run it.",
+}
+
+_LEDGER_TAGS = frozenset({"Transactions", "Accounts", "Units", "Principals", "Blocks", "Proofs"})
+"""Of the routes that are more than one call; they have no other reads."""
+_LEDGER_QUESTIONS = frozenset({"/v1/calls", "/v1/contracts/{contract_id}:query"})
+"""POST, and reads of the ledger."""
+_MIN_HEIGHT = {
+    "name": MIN_HEIGHT_KEY,
+    "in": "header",
+    "required": False,
+    "description": "The answer is of a state at or above this height, such as that of the block with one's "
+    "own transaction; absent: of the newest that the validator asked has. 503 with reason STATE_BEHIND where "
+    "none gets there in time, 400 with reason MIN_HEIGHT_MALFORMED.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": MIN_HEIGHT_MAX},
+    "example": 12,
 }
 
 
@@ -93,10 +111,24 @@ def openapi_document(routes: tuple[Any, ...]) -> bytes:
     for read in reads.ALL:
         document["paths"].setdefault(read.openapi_path, {})["get"] = described.operation(read)
     document["paths"]["/v1/contracts/{contract_id}:query"] = {"post": asking.query_operation()}
+    for operation in _reads_of_ledger(document):
+        operation.setdefault("parameters", []).append(_MIN_HEIGHT)
     document["paths"]["/v1/events"]["get"]["responses"]["200"]["content"][streaming.EVENT_STREAM][
         "schema"
     ] = {"type": "string"}
     return msgspec.json.encode(_whole_numbers(document))
+
+
+def _reads_of_ledger(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    services = {read.openapi_path: read.method.service for read in reads.ALL}
+    for path, operations in document["paths"].items():
+        for verb, operation in operations.items():
+            if path in services:
+                is_read = services[path] == LEDGER
+            else:
+                is_read = verb == "get" and not _LEDGER_TAGS.isdisjoint(operation["tags"])
+            if is_read or path in _LEDGER_QUESTIONS:
+                yield operation
 
 
 def _whole_numbers(value: Any) -> Any:

@@ -9,6 +9,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import structlog
+from icn_kit.min_height import MIN_HEIGHT_KEY, min_height, parse_min_height
 from icn_kit.spans import log_span
 from icn_kit.trace import TRACEPARENT_KEY, current_trace, parse_traceparent
 from prometheus_client import Counter, Gauge, Histogram
@@ -112,6 +113,7 @@ class Edge:
         scope[CLIENT_ADDRESS] = client_address(client[0] if client else "", forwarded_for, self._trusted_hops)
         trace = parse_traceparent(headers.get(TRACEPARENT_KEY.encode()))
         token = current_trace.set(trace)
+        height_token = min_height.set(0)
         answer = _Answer(send, trace.trace_id)
         self._under_way += 1
         self._is_idle.clear()
@@ -120,6 +122,8 @@ class Edge:
         try:
             problem = self._turn_away(scope)
             if problem is None:
+                # Only reads of the ledger look at it (docs/spec/gateway.md, "Reading what one wrote").
+                min_height.set(parse_min_height(headers.get(MIN_HEIGHT_KEY.encode(), b"0")))
                 await self._application(scope, receive, answer.send)
             else:
                 await answer.refuse(problem, scope["path"])
@@ -130,6 +134,7 @@ class Edge:
                 _log.error("answer broke off", exc_info=error)
                 raise
         finally:
+            min_height.reset(height_token)
             current_trace.reset(token)
             self._under_way -= 1
             UNDER_WAY.dec()

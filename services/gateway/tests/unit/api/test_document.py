@@ -6,8 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from icn_gateway.api import reads
 from icn_gateway.api.application import API_ROUTES
 from icn_gateway.api.document import openapi_document
+from icn_gateway.usecases.contracts import LEDGER
+from icn_kit.min_height import MIN_HEIGHT_KEY
 
 DOCUMENT: dict[str, Any] = json.loads(openapi_document(API_ROUTES))
 
@@ -80,3 +83,19 @@ def test_every_reference_points_to_something() -> None:
 
     for reference in references(DOCUMENT):
         assert reference.removeprefix("#/components/schemas/") in DOCUMENT["components"]["schemas"]
+
+
+def test_the_reads_of_the_ledger_and_no_others_take_a_height() -> None:
+    taking = {
+        name
+        for name, operation in operations()
+        if any(one["name"] == MIN_HEIGHT_KEY for one in operation.get("parameters", ()))
+    }
+    assert {name for name in taking if name.startswith("post")} == {
+        "post /v1/calls",
+        "post /v1/contracts/{contract_id}:query",
+    }
+    assert {"get /v1/accounts/{account_id}", "get /v1/accounts/{account_id}/entries"} < taking
+    assert not [name for name in taking if "offers" in name or "scores" in name or "/v1/events" in name]
+    for read in reads.ALL:
+        assert (f"get {read.openapi_path}" in taking) is (read.method.service == LEDGER), read.openapi_path

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from icn_gateway.api.edge import Edge
 from icn_gateway.domain.rate_limit import RateLimit
+from icn_kit.min_height import MIN_HEIGHT_KEY, min_height
 from structlog.testing import capture_logs
 
 
@@ -151,3 +152,24 @@ async def test_an_application_that_fails_before_it_answers_gives_a_500_without_i
     assert len(logs) == 1
     assert answer.json()["reason"] == "INTERNAL"
     assert "secret" not in answer.text
+
+
+async def test_the_height_that_a_client_asks_for_goes_on_to_whoever_reads_for_it(
+    zone: Any, make: Any, open_client: Any
+) -> None:
+    seen: list[int] = []
+
+    async def application(_scope: Any, _receive: Any, send: Any) -> None:
+        seen.append(min_height.get())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    edge = Edge(application, RateLimit(per_second=100, burst=100))
+    async with open_client(edge) as client:
+        for headers in ({}, {MIN_HEIGHT_KEY: "7"}, {MIN_HEIGHT_KEY: "0"}, {MIN_HEIGHT_KEY: str(2**62)}):
+            assert (await client.get("/v1/units", headers=headers)).status_code == 200
+        assert seen == [0, 7, 0, 2**62] and min_height.get() == 0
+        for value in ("", "-1", "x", str(2**62 + 1)):
+            answer = await client.get("/v1/units", headers={MIN_HEIGHT_KEY: value})
+            assert (answer.status_code, answer.json()["reason"]) == (400, "MIN_HEIGHT_MALFORMED")
+        assert len(seen) == 4

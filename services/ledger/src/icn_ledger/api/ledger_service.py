@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any, Protocol
 
 from icn.ledger.v1 import service_pb2, service_pb2_grpc, state_pb2
-from icn_kit.errors import InvalidArgument, ResourceExhausted
+from icn_kit.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
+from icn_kit.min_height import min_height
 from icn_kit.pages import PageTokens, check_page_size
-from icn_machine.blocks.ports import ExecutedBlock
-from icn_machine.credit import growth, limit_under, soft_limit, spendable_under
-from icn_machine.credit_messages import UnitPolicy
+from icn_machine.blocks.ports import ExecutedBlock, StateBehind
+from icn_machine.credit import growth, soft_limit
 from icn_machine.leaves import encode_leaf
 from icn_machine.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_machine.records import Namespace
@@ -20,8 +21,17 @@ from icn_machine.records import Namespace
 from icn_ledger.api.contracts import ContractReads
 from icn_ledger.api.institutions import InstitutionReads
 from icn_ledger.api.names import parse_height, parse_identifier, parse_provable
+from icn_ledger.api.reads_at_height import wait_seconds
 from icn_ledger.usecases.get_proof import ProofSource, Wanted, get_proof
 from icn_ledger.usecases.get_receipt_proof import ReceiptSource, get_receipt_proof
+from icn_ledger.usecases.get_statement import (
+    FROM_THE_FIRST,
+    TO_THE_NEWEST,
+    Bound,
+    Edge,
+    StatementReader,
+    Statements,
+)
 from icn_ledger.usecases.query_contract import ContractQueries
 from icn_ledger.usecases.reads import (
     BlockRow,
@@ -40,6 +50,7 @@ from icn_ledger.usecases.reads import (
     list_limit_changes,
 )
 from icn_ledger.usecases.stream_leaves import LeafReader
+from icn_ledger.usecases.watch_account import AccountWatch
 from icn_ledger.usecases.watch_blocks import BlockFeed, ExecutionReader
 from icn_ledger.usecases.write_snapshot import epoch_step
 
@@ -51,11 +62,12 @@ BLOCKS_PAGE_SIZE_MAX = 200
 PLACE_NUMBER_BYTES = 8
 
 WATCH_BLOCKS = "/icn.ledger.v1.LedgerService/WatchBlocks"
+WATCH_ACCOUNT = "/icn.ledger.v1.LedgerService/WatchAccount"
 STREAM_LEAVES = "/icn.ledger.v1.LedgerService/StreamLeaves"
 """Full names of the streams that no deadline ends."""
 
 
-class LedgerSource(ReceiptSource, ProofSource, ExecutionReader, Protocol):
+class LedgerSource(ReceiptSource, ProofSource, ExecutionReader, StatementReader, Protocol):
     """Everything the service reads from."""
 
 
@@ -74,6 +86,8 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         self._feed = feed
         self._contracts = contracts
         self._leaves = leaves
+        self._accounts = AccountWatch(feed, source)
+        self._statements = Statements(source)
         self._tokens = PageTokens(genesis_hash)
         self._proving = asyncio.Lock()
         """Many proofs at once would keep the event loop from consensus."""
@@ -82,8 +96,7 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
 
     async def GetAccount(self, request: Any, _context: Any) -> service_pb2.GetAccountResponse:
         found = await get_credit(parse_identifier(request.name, "accounts"), self._source)
-        leaf = LeafAt(encode_leaf(Namespace.ACCOUNT, found.account), found.height)
-        return service_pb2.GetAccountResponse(account=_account(leaf), credit=_credit(found))
+        return service_pb2.GetAccountResponse(account=_account_of(found), credit=_credit(found))
 
     async def GetBalance(self, request: Any, _context: Any) -> service_pb2.GetBalanceResponse:
         account = parse_identifier(request.name, "accounts")
@@ -209,7 +222,7 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         token = self._tokens.write("blocks", _place(rows[-1].block.height)) if has_more else ""
         return service_pb2.ListBlocksResponse(blocks=[_summary(row) for row in rows], next_page_token=token)
 
-    async def GetProof(self, request: Any, _context: Any) -> service_pb2.GetProofResponse:
+    async def GetProof(self, request: Any, context: Any) -> service_pb2.GetProofResponse:
         namespace, identifier = parse_provable(request.name)
         if request.from_epoch > QUANTITY_MAX:
             raise InvalidArgument("EPOCH_OUT_OF_RANGE", f"from_epoch {request.from_epoch} is above 2^62")
@@ -219,8 +232,24 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         if request.with_neighbours and self._searching.locked():
             raise ResourceExhausted("NEIGHBOURS_BUSY", "another call looks for neighbours; try again")
         wanted = Wanted(namespace, identifier, before_time_ms, request.with_neighbours)
-        async with self._searching if request.with_neighbours else self._proving:
-            proven = await get_proof(wanted, request.from_epoch, self._source)
+        ends_at = monotonic() + wait_seconds(context)
+        while True:
+            executed_height = self._feed.newest_height
+            async with self._searching if request.with_neighbours else self._proving:
+                proven = await get_proof(wanted, request.from_epoch, self._source)
+            if before_time_ms or proven.height >= min_height.get():
+                break
+            # The height is executed, a header that names it is final with a block to come.
+            try:
+                await self._feed.reach(executed_height + 1, ends_at - monotonic())
+            except StateBehind:
+                raise FailedPrecondition(
+                    "PROOF_NOT_READY",
+                    f"the newest state that a final header names is that after height {proven.height}, "
+                    f"not {min_height.get()} or above; a later block will do",
+                    height=min_height.get(),
+                    proven_height=proven.height,
+                ) from None
         return service_pb2.GetProofResponse(
             namespace=int(namespace),
             identifier=identifier,
@@ -300,6 +329,55 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
                 receipts=[state_pb2.Receipt.FromString(receipt) for _, receipt in execution.outcomes],
             )
 
+    async def WatchAccount(
+        self, request: Any, context: Any
+    ) -> AsyncIterator[service_pb2.WatchAccountResponse]:
+        account = parse_identifier(request.name, "accounts")
+        if request.from_height > QUANTITY_MAX:
+            raise InvalidArgument("HEIGHT_OUT_OF_RANGE", f"from_height {request.from_height} is above 2^62")
+        if request.from_height:
+            await self._feed.reach(request.from_height - 1, wait_seconds(context))
+        async for news in self._accounts.watch(account, request.from_height):
+            yield service_pb2.WatchAccountResponse(
+                account=_account_of(news.credit),
+                credit=_credit(news.credit),
+                entries=news.entries,
+                has_skipped=news.has_skipped,
+            )
+
+    async def GetStatement(
+        self, request: Any, _context: Any
+    ) -> AsyncIterator[service_pb2.GetStatementResponse]:
+        account = parse_identifier(request.name, "accounts")
+        begin = _bound(request, "begin") or FROM_THE_FIRST
+        end = _bound(request, "end") or TO_THE_NEWEST
+        with self._statements.places.take():
+            statement = await self._statements.read(account, begin, end)
+            yield service_pb2.GetStatementResponse(opening=_edge(statement.opening))
+            async for rows in statement.parts:
+                # A row is the same field of a ListEntriesResponse.
+                yield service_pb2.GetStatementResponse.FromString(b"".join(row.entries for row in rows))
+            yield service_pb2.GetStatementResponse(closing=_edge(statement.closing))
+
+
+def _bound(request: Any, end: str) -> Bound | None:
+    """One end of a statement's span; None where the request leaves it out."""
+    asked = request.WhichOneof(end)
+    if asked is None:
+        return None
+    value = getattr(request, asked)
+    if value > QUANTITY_MAX:
+        raise InvalidArgument("INSTANT_OUT_OF_RANGE", f"{asked} {value} is above 2^62")
+    return Bound(value) if asked.endswith("height") else Bound(None, value)
+
+
+def _edge(edge: Edge) -> service_pb2.StatementEdge:
+    return service_pb2.StatementEdge(**edge._asdict())
+
+
+def _account_of(found: CreditAt) -> service_pb2.Account:
+    return _account(LeafAt(encode_leaf(Namespace.ACCOUNT, found.account), found.height))
+
 
 def _account(leaf: LeafAt) -> service_pb2.Account:
     account = state_pb2.AccountLeaf.FromString(leaf.value)
@@ -307,9 +385,8 @@ def _account(leaf: LeafAt) -> service_pb2.Account:
 
 
 def _credit(found: CreditAt) -> service_pb2.Credit:
-    account, line = found.account, found.line
-    policy = found.in_force.policy if found.in_force is not None else UnitPolicy()
-    limit_minor = limit_under(policy, account, line)
+    account, line, policy = found.account, found.line, found.policy
+    limit_minor = found.limit_minor
     return service_pb2.Credit(
         limit_minor=limit_minor,
         growth_minor=growth(policy, account, line),
@@ -317,7 +394,7 @@ def _credit(found: CreditAt) -> service_pb2.Credit:
         earned_minor=0 if line is None else line.earned_minor,
         spent_minor=0 if line is None else line.spent_minor,
         is_main=line is not None and line.main_account == account.account,
-        spendable_minor=spendable_under(account, limit_minor, found.block_time_ms),
+        spendable_minor=found.spendable_minor,
     )
 
 

@@ -48,6 +48,7 @@ from icn_ledger.store.versions import (
 )
 from icn_ledger.usecases.get_proof import ProofMaterial, Wanted
 from icn_ledger.usecases.get_receipt_proof import ReceiptMaterial
+from icn_ledger.usecases.get_statement import EntryRows
 from icn_ledger.usecases.query_contract import ContractAt
 from icn_ledger.usecases.reads import (
     BalanceRow,
@@ -62,6 +63,8 @@ from icn_ledger.usecases.reads import (
     ValidatorsAt,
 )
 
+ENTRY_BYTES_MIN = 64
+"""No entry is shorter: ids of transaction and account alone are of 48 bytes."""
 LAST_IDENTIFIER = b"\xff" * IDENTIFIER_BYTES
 """No id lies above it."""
 TRANSACTIONS_PER_PAGE_MAX = 20_000
@@ -222,6 +225,20 @@ _ENTRIES = """
         WHERE entries.account = moved.account AND entries.height = block.height LIMIT 1
     ) AS listed
     WHERE entries_above < %(count)s
+"""
+
+# No transaction is open from one part to the next; a row of executed blocks never changes.
+_STATEMENT_PART = """
+    SELECT height, entries FROM (
+        SELECT height, entries,
+            sum(octet_length(entries)) OVER (ORDER BY height) - octet_length(entries) AS bytes_before
+        FROM (
+            SELECT height, entries FROM entries
+            WHERE account = %(account)s AND height >= %(first)s AND height <= %(last)s
+            ORDER BY height LIMIT %(count)s
+        ) AS page
+    ) AS listed
+    WHERE bytes_before < %(bytes)s ORDER BY height
 """
 
 # What there is on both sides of a height; who asks decides which of it says the balance.
@@ -445,6 +462,20 @@ class LedgerQueries:
         )
         listed = unpack_entries(row[0] for row in rows)
         return [entry for entry in listed if (entry.height, entry.index) < before][:count]
+
+    async def entry_rows(self, account: bytes, first: int, last: int, part_bytes: int) -> Sequence[EntryRows]:
+        """Entries of the blocks from a height to another, ascending, a part of so many bytes."""
+        rows = await self._all(
+            _STATEMENT_PART,
+            {
+                "account": account,
+                "first": first,
+                "last": last,
+                "bytes": part_bytes,
+                "count": part_bytes // ENTRY_BYTES_MIN,
+            },
+        )
+        return [EntryRows(*row) for row in rows]
 
     async def balance(self, account: bytes, height: int | None, time_ms: int) -> BalanceRow:
         """What there is around an account's balance after a height, or (None) at a time."""

@@ -78,6 +78,11 @@ class ProvenLeaf(NamedTuple):
     validator_set: bytes
     neighbours: Sequence[Neighbour]
 
+    @property
+    def height(self) -> int:
+        """Of the block that the proven state is that after."""
+        return block_pb2.BlockHeader.FromString(self.block.header).executed_height
+
 
 async def get_proof(wanted: Wanted, from_epoch: int, source: ProofSource) -> ProvenLeaf:
     """Prove a leaf or its absence, on request with the leaves beside an absent one.

@@ -9,6 +9,8 @@ from icn.ledger.v1 import service_pb2, state_pb2
 from icn_chain.validator_set import ValidatorSet
 from icn_kit.errors import NotFound
 from icn_machine.blocks.ports import ExecutedBlock, HistoryMissing, StateBehind
+from icn_machine.credit import limit_under, spendable_under
+from icn_machine.credit_messages import UnitPolicy
 from icn_machine.records import Account, CreditLine, Namespace, PolicyInForce, Validators
 
 _UNKNOWN: dict[Namespace, str] = {
@@ -82,6 +84,21 @@ class CreditAt(NamedTuple):
     """Policy of its unit."""
     line: CreditLine | None
     """Of its owner in the unit; None for a contract."""
+
+    @property
+    def policy(self) -> UnitPolicy:
+        """Of its unit; the one that changes nothing where it has none."""
+        return UnitPolicy() if self.in_force is None else self.in_force.policy
+
+    @property
+    def limit_minor(self) -> int:
+        """Lowest balance − held that a voluntary debit may leave."""
+        return limit_under(self.policy, self.account, self.line)
+
+    @property
+    def spendable_minor(self) -> int:
+        """What a voluntary debit may take in a block of this time."""
+        return spendable_under(self.account, self.limit_minor, self.block_time_ms)
 
 
 class UnitAt(NamedTuple):

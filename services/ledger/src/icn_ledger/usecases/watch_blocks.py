@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from icn_machine.blocks.execute_block import Execution
+from icn_machine.blocks.ports import StateBehind
 
 BLOCKS_KEPT = 64
 """Newest blocks in memory; a watcher that is behind by more reads them from the store."""
 TRANSACTIONS_KEPT = 20_000
 """In these blocks, about 10 MB; the newest block is kept whatever it holds."""
 BLOCKS_PER_READ = 16
+BLOCKS_AHEAD_MAX = 1_000
+"""Nobody waits for a height that is further ahead: this ledger has to catch up first, or there is no such
+block."""
 
 
 class ExecutionReader(Protocol):
@@ -34,6 +39,11 @@ class BlockFeed:
         self._recent: dict[int, Execution] = {}
         self._transactions = 0
         self._next: asyncio.Future[None] | None = None
+
+    @property
+    def newest_height(self) -> int:
+        """Of the block that was executed last."""
+        return self._newest_height
 
     def publish(self, execution: Execution) -> None:
         """Show a block to everybody who watches."""
@@ -57,8 +67,7 @@ class BlockFeed:
         """Blocks from ``from_height`` on, for ever; 0 means from the next one on."""
         height = from_height or self._newest_height + 1
         while True:
-            while height > self._newest_height:
-                await self._wait()
+            await self.wait_above(height - 1)
             if height in self._recent:
                 batch: Sequence[Execution] = (self._recent[height],)
             else:
@@ -68,7 +77,22 @@ class BlockFeed:
                 yield execution
                 height = execution.block.height + 1
 
-    async def _wait(self) -> None:
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._next)
+    async def wait_above(self, height: int) -> None:
+        """Until a block above ``height`` is executed."""
+        while self._newest_height <= height:
+            if self._next is None:
+                self._next = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._next)
+
+    async def reach(self, height: int, seconds: float) -> None:
+        """Until the block at ``height`` is executed.
+
+        Raises:
+            StateBehind: it is not within ``seconds``, or it is more than BLOCKS_AHEAD_MAX ahead.
+        """
+        if height - self._newest_height <= BLOCKS_AHEAD_MAX:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.wait_above(height - 1)
+                return
+        raise StateBehind(height, self._newest_height)

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from icn_ledger.usecases.watch_blocks import BLOCKS_KEPT, BlockFeed
+from icn_ledger.usecases.watch_blocks import BLOCKS_AHEAD_MAX, BLOCKS_KEPT, BlockFeed
 from icn_machine.blocks.execute_block import Execution
+from icn_machine.blocks.ports import StateBehind
 
 from libs.machine.tests.zone import Ledger
 
@@ -100,3 +101,31 @@ async def test_after_a_restart_the_next_block_is_the_one_behind_the_newest(
     await grow(ledger, feed, shelf, 1)
     assert await watching == [6]
     assert await take(feed, shelf, 4, 3) == [4, 5, 6]
+
+
+async def test_a_height_is_waited_for_until_its_block_is_executed(ledger: Ledger, shelf: Shelf) -> None:
+    feed = BlockFeed(0)
+    await feed.reach(0, 0.0)
+    reaching = asyncio.create_task(feed.reach(2, 60.0))
+    await asyncio.sleep(0)
+    await grow(ledger, feed, shelf, 1)
+    await asyncio.sleep(0.01)
+    assert not reaching.done()
+    await grow(ledger, feed, shelf, 1)
+    await asyncio.wait_for(reaching, 1)
+    await feed.reach(2, 0.0)
+
+
+async def test_a_height_that_does_not_come_in_time_is_behind_with_both_numbers() -> None:
+    for seconds in (0.01, 0.0, -1.0):
+        with pytest.raises(StateBehind) as refusal:
+            await BlockFeed(7).reach(8, seconds)
+        assert refusal.value.metadata == {"height": 8, "executed_height": 7}
+
+
+async def test_a_height_too_far_ahead_is_refused_at_once() -> None:
+    feed = BlockFeed(7)
+    with pytest.raises(StateBehind):
+        await asyncio.wait_for(feed.reach(7 + BLOCKS_AHEAD_MAX + 1, 60.0), 1)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(feed.reach(7 + BLOCKS_AHEAD_MAX, 60.0), 0.05)
