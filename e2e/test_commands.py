@@ -87,8 +87,6 @@ READS: Mapping[str, Read] = {
     "ledger.v1.LedgerService/ListLimitChanges": Read({"name": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/GetUnit": Read({"name": f"units/{ID}"}, "UNIT_UNKNOWN"),
     "ledger.v1.LedgerService/ListUnits": Read({}, None),
-    "ledger.v1.LedgerService/ListOrders": Read({"account": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
-    "ledger.v1.LedgerService/ListLimitChanges": Read({"name": f"units/{ID}"}, "UNIT_UNKNOWN"),
     "ledger.v1.LedgerService/GetController": Read({"name": f"principals/{ID}"}, "CONTROLLER_UNKNOWN"),
     "ledger.v1.LedgerService/GetHold": Read({"name": f"holds/{ID}"}, "HOLD_UNKNOWN"),
     "ledger.v1.LedgerService/GetAllowance": Read({"organization": f"principals/{ID}"}, "ALLOWANCE_UNKNOWN"),

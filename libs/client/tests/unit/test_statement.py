@@ -135,7 +135,7 @@ async def test_an_entry_has_one_form_only(told: Told, change: Callable[[bytes], 
     assert reason([*lines[:place], changed, *lines[place + 1 :]], told.zone) == "STATEMENT_MALFORMED"
 
 
-OPENED = 5
+OPENED = 12
 """Height of an opening that has entries before and behind it, both before the span."""
 
 

@@ -55,7 +55,9 @@ def simulate(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Every difference, one JSON object per line."),
+        typer.Option(
+            "--out", metavar="FILE", help="Every difference, one JSON object per line.", readable=False
+        ),
     ] = None,
 ) -> None:
     """Execute an archive again under another policy, and say who would have been refused, and who not.
