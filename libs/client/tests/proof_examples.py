@@ -1,4 +1,4 @@
-"""Valid files of every kind, for the tests and for the vectors (`scripts.proof_vectors`)."""
+"""Valid files of every kind, for the tests and for the vectors (`libs.client.tests.proof_vectors`)."""
 
 from __future__ import annotations
 

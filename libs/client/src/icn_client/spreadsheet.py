@@ -200,6 +200,7 @@ def _rows(lines: Iterable[bytes]) -> Iterator[tuple[int, Mapping[str, str] | Fau
     """Each row that is not empty with the line it begins in, its cells by column."""
     texts = _texts(lines)
     first = next(texts, "")
+    csv.field_size_limit(LINE_BYTES_MAX)  # of the process; other readers set theirs
     rows = csv.reader(chain([first], texts), delimiter=_delimiter(first), strict=True)
     header: list[str] | None = None
     while True:

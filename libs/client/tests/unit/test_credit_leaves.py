@@ -15,7 +15,6 @@ from icn.ledger.v1.state_pb2 import (
 from icn.ledger.v1.transaction_pb2 import OrderTransfers, UnitPolicy
 from icn_chain.epochs import ProofInvalid
 from icn_client.light.leaves import NAMESPACES, read_statement
-from icn_client.light.proof_file import _IDENTIFIER_BYTES
 from icn_client.statements import sentence
 from icn_machine.records import Namespace
 
@@ -49,12 +48,12 @@ LEAVES: dict[int, tuple[bytes, Any, str]] = {
 @pytest.mark.parametrize("namespace", sorted(LEAVES))
 def test_a_leaf_is_read_and_told(namespace: int) -> None:
     identifier, leaf, told = LEAVES[namespace]
-    fewest, most = _IDENTIFIER_BYTES[namespace]
+    fewest, most = NAMESPACES[namespace].identifier_bytes
     assert fewest == most == len(identifier)
     found = read_statement(namespace, identifier, leaf.SerializeToString(deterministic=True))
     assert told in sentence(found)
     absent = read_statement(namespace, identifier, b"")
-    assert absent == {"kind": NAMESPACES[namespace].kind, "id": identifier.hex(), "is_absent": True}
+    assert absent == {"kind": Namespace(namespace).name.lower(), "id": identifier.hex(), "is_absent": True}
 
 
 def test_an_order_is_the_one_that_its_key_names() -> None:
@@ -70,4 +69,4 @@ def test_amounts_inside_of_a_policy_are_exact() -> None:
 
 
 def test_every_namespace_of_the_ledger_can_be_proven() -> None:
-    assert set(NAMESPACES) == set(_IDENTIFIER_BYTES) == {int(one) for one in Namespace}
+    assert set(NAMESPACES) == {int(one) for one in Namespace}

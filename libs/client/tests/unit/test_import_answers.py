@@ -12,8 +12,9 @@ from icn.ledger.v1.state_pb2 import UnitLeaf
 from icn.ledger.v1.transaction_pb2 import Message
 from icn_client.balanced_groups import GROUP_MAX
 from icn_client.cli.import_answers import _left_to_do, print_sheet
-from icn_client.cli.imports import _confirm_openings, _groups, _open_controller, _public_part
+from icn_client.cli.imports import _groups, _open_controller, _public_part
 from icn_client.cli.output import Refused
+from icn_client.credit import confirm_openings
 from icn_client.importing import MESSAGES_BYTES_MAX, _batches
 from icn_client.spreadsheet import CellFault, Fault, Member, Sheet, Standing
 from icn_client.transactions import KeyPair, anchor
@@ -75,7 +76,7 @@ def test_messages_go_into_as_few_transactions_as_hold_them() -> None:
     small = [anchor(bytes(32), "x")] * 33
     assert [len(batch) for batch in _batches(small)] == [16, 16, 1]
     accounts = [number.to_bytes(16, "big") for number in range(GROUP_MAX)]
-    large = [_confirm_openings(UNIT.unit, accounts)] * 13
+    large = [confirm_openings(UNIT.unit, accounts)] * 13
     batches = list(_batches(large))
     assert [len(batch) for batch in batches] == [6, 6, 1]
     assert max(sum(one.ByteSize() for one in batch) for batch in batches) <= MESSAGES_BYTES_MAX

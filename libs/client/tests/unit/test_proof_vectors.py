@@ -14,8 +14,8 @@ from icn_client.light.verify import verdict
 from icn_crypto.proof_files import verify_proof as verify_other
 from icn_kit.genesis import parse_genesis
 
+from libs.client.tests.proof_vectors import FOLDER, KINDS, text_of, vectors
 from libs.client.tests.unit import proof_reader
-from scripts.proof_vectors import FOLDER, KINDS, text_of, vectors
 
 GENESIS: Final = (FOLDER / "genesis.json").read_bytes()
 CASES: Final = [

@@ -110,7 +110,7 @@ async def test_the_tree_built_anew_from_the_leaves_has_the_stored_root(
         assert pages_of(query, ledger.state._position.unwritten) == rebuilt.pages
 
 
-@pytest.mark.parametrize("heights", [1, 15, 16, 17, 33])
+@pytest.mark.parametrize("heights", [1, 15, 16, 18, 33])
 async def test_pages_are_written_every_sixteen_heights_and_made_up_for_after_a_restart(
     zone: Zone, open_ledger: OpenLedger, dsn: str, query: Query, heights: int
 ) -> None:
@@ -151,7 +151,7 @@ async def test_a_tree_with_another_root_is_not_built_upon(
 ) -> None:
     async with open_ledger(dsn) as ledger:
         await play(ledger, zone, 20)
-    query("UPDATE leaves SET value = value || 'x' WHERE height = 20")
+    query("UPDATE leaves SET value = value || 'x' WHERE height = (SELECT max(height) FROM leaves)")
     with pytest.raises(AssertionError, match="another root"):
         async with open_ledger(dsn):
             pass

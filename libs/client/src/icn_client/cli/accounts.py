@@ -205,22 +205,23 @@ def open_account(  # noqa: PLR0917 - one parameter per option
     identity = open_identity(acting, keystore, directory)
     account = transactions.new_identifier()
 
-    async def work(connection: Connection) -> tuple[int | None, Any, Any]:
-        leaf = await connection.unit(wanted)
-        minor = None if brings is None else amount_minor(brings, leaf.scale, "--brings", may_be_negative=True)
-        if minor is not None and abs(minor) > OPENING_MINOR_MAX:
-            raise UsageError(f"--brings: {minor} minor units, at most {OPENING_MINOR_MAX} either way")
+    shown = {"account": account.hex()}
+
+    async def work(connection: Connection) -> tuple[str, Any]:
+        minor, waits = None, ""
+        if brings is not None:
+            leaf = await connection.unit(wanted)
+            minor = amount_minor(brings, leaf.scale, "--brings", may_be_negative=True)
+            if abs(minor) > OPENING_MINOR_MAX:
+                raise UsageError(f"--brings: {minor} minor units, at most {OPENING_MINOR_MAX} either way")
+            shown["opening_minor"] = str(minor)
+            waits = f"; it waits until {show_amount(minor, leaf.scale)} {leaf.code} are confirmed"
         message = transactions.open_account(account, wanted, parent=above, opening_minor=minor)
         outcome, _ = await perform_as(connection, identity, [message])
-        return minor, leaf, outcome
+        return waits, outcome
 
-    minor, leaf, outcome = with_connection(directory, work)
-    shown = {"account": account.hex()}
-    text = f"opened accounts/{account.hex()}"
-    if minor is not None:
-        shown["opening_minor"] = str(minor)
-        text += f"; it waits until {show_amount(minor, leaf.scale)} {leaf.code} are confirmed"
-    print_done(outcome, as_json, shown, text)
+    waits, outcome = with_connection(directory, work)
+    print_done(outcome, as_json, shown, f"opened accounts/{account.hex()}{waits}")
 
 
 def _account_document(account: Any, unit: Any) -> dict[str, Any]:

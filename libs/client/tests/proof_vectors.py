@@ -1,6 +1,6 @@
 """Write docs/spec/vectors/proof: a genesis file, and files of every kind of proof with their verdicts.
 
-    .venv/bin/python -m scripts.proof_vectors
+    .venv/bin/python -m libs.client.tests.proof_vectors
 
 Keys are made from names, so that the same bytes come each time. Source: docs/spec/proof.md, "In other
 languages". Answers are what the light client gives; that they are right is for the tests to say, which hold
@@ -24,7 +24,7 @@ from icn_kit.genesis import Genesis
 from libs.client.tests import proof_examples as examples
 from libs.client.tests.conftest import EPOCH_MS, GENESIS_TIME_MS, Zone, make_proof, make_zone
 
-FOLDER: Final = Path(__file__).resolve().parents[1] / "docs/spec/vectors/proof"
+FOLDER: Final = Path(__file__).resolve().parents[3] / "docs/spec/vectors/proof"
 NOW_MS: Final = GENESIS_TIME_MS + 5 * EPOCH_MS
 NAME: Final = "proof vectors"
 NOBODY: Final = b"n" * 16
