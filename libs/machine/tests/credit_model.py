@@ -281,6 +281,8 @@ class Model:
         fund = rules["fund"]
         if not rules["demurrage_ppm"] or account == fund or self.accounts[fund]["is_closed"]:
             return
+        if one["is_closed"] or one["is_opening"]:
+            return
         between = rules["demurrage_days"] * DAY_MS
         edges_passed = (now - rules["set_time_ms"]) // between
         edges_taken = max(0, (one["demurrage_until"] - rules["set_time_ms"]) // between)
@@ -843,6 +845,8 @@ class Model:
             raise Refusal("OPENINGS_UNBALANCED", debts_minor=debts, credits_minor=claimed)
         for account in accounts:
             self.accounts[account].update(is_opening=False, opening=0)
+            if self.in_force.get(unit, DEFAULT_POLICY)["demurrage_ppm"]:
+                self.accounts[account]["demurrage_until"] = self.block.time_ms
         for debtor in accounts:
             for creditor in accounts:
                 amount = min(-claims[debtor], claims[creditor])

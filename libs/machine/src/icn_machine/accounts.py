@@ -7,7 +7,7 @@ from icn_crypto.hashing import HASH_BYTES, domain_hash
 
 from icn_machine import refusals
 from icn_machine.credit_messages import CloseAccount, PledgeAccount
-from icn_machine.demurrage import settle
+from icn_machine.demurrage import begin_demurrage, settle
 from icn_machine.events import AccountClosed, AccountOpened
 from icn_machine.messages import OpenAccount, Transaction
 from icn_machine.payments import check_free, known
@@ -49,9 +49,7 @@ def open_account(
 
 def put_new(working: WorkingSet, context: BlockContext, account: Account) -> None:
     """Open an account whose id is free, in a unit that is there, and tell of it."""
-    in_force = working.loaded.unit_policies[account.unit]
-    if in_force is not None and in_force.policy.demurrage_ppm:
-        account = account.with_terms(demurrage_until_ms=context.time_ms)
+    account = begin_demurrage(working, context, account)
     working.put(working.now.accounts, account.account, account)
     occupy(working, account.payer, 1)
     working.events.append(AccountOpened(account.payer, account))

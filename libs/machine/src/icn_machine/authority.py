@@ -20,7 +20,15 @@ from icn_machine.credit_messages import (
     WriteOff,
 )
 from icn_machine.limits import QUANTITY_MAX
-from icn_machine.messages import KIND_NUMBERS, CaptureHold, Message, PlaceHold, Transaction, Transfer
+from icn_machine.messages import (
+    KIND_NUMBERS,
+    CaptureHold,
+    Message,
+    OpenAccount,
+    PlaceHold,
+    Transaction,
+    Transfer,
+)
 from icn_machine.order_times import time_of
 from icn_machine.records import Controller, KeyScope
 from icn_machine.refusals import KEY_SCOPE_EXCEEDED, KEY_UNKNOWN, THRESHOLD_NOT_MET, Figures
@@ -123,6 +131,8 @@ def _debits(message: Message) -> Iterator[tuple[bytes, int]]:
             yield message.source, message.amount_minor
         case CaptureHold():
             yield b"", message.amount_minor
+        case OpenAccount():
+            yield b"", max(-message.opening_minor, 0)
         case TransferLegs():
             for leg in message.legs:
                 yield leg.source, leg.amount_minor

@@ -6,7 +6,7 @@ from icn_machine import refusals
 from icn_machine.credit_messages import ChargeDemurrage
 from icn_machine.entries import PostingKind
 from icn_machine.limits import DAY_MS, DEMURRAGE_EDGES_MAX, PPM, QUANTITY_MAX
-from icn_machine.posting import Cause, check_open, post
+from icn_machine.posting import BlockContext, Cause, check_open, post
 from icn_machine.records import Account, PolicyInForce
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet
@@ -16,6 +16,8 @@ def settle(working: WorkingSet, cause: Cause, account: Account) -> Account:
     """Take what is due of an account up to this block; the account as it stands then."""
     in_force = working.loaded.unit_policies[account.unit]
     if in_force is None or not in_force.policy.demurrage_ppm or account.account == in_force.policy.fund:
+        return account
+    if account.known_terms.is_closed or account.known_terms.is_opening:
         return account
     time_ms = cause.context.time_ms
     edges = edges_between(in_force, account.known_terms.demurrage_until_ms, time_ms)
@@ -44,6 +46,14 @@ def settle(working: WorkingSet, cause: Cause, account: Account) -> Account:
     settled = accounts[account.account]
     assert settled is not None, "accounts never go"
     return settled
+
+
+def begin_demurrage(working: WorkingSet, context: BlockContext, account: Account) -> Account:
+    """The account as one that owes nothing for the time before this block."""
+    in_force = working.loaded.unit_policies[account.unit]
+    if in_force is None or not in_force.policy.demurrage_ppm:
+        return account
+    return account.with_terms(demurrage_until_ms=context.time_ms)
 
 
 def settle_both(working: WorkingSet, cause: Cause, one: Account, other: Account) -> tuple[Account, Account]:

@@ -54,7 +54,7 @@ class KeyScope(NamedTuple):
     message_kinds: tuple[int, ...]
     """Field numbers of ``Message.kind``, ascending."""
     amount_minor_max: int
-    """Most one message may move; 0 means no limit."""
+    """Most that one debit of a message may move; 0 means no limit."""
     accounts: tuple[bytes, ...]
     """Accounts that may be debited, ascending; empty means all of the principal's."""
     expire_time_ms: int

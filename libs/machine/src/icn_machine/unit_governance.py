@@ -17,7 +17,7 @@ from icn_machine.credit_messages import (
     SetUnitPolicy,
     WriteOff,
 )
-from icn_machine.demurrage import settle
+from icn_machine.demurrage import begin_demurrage, settle
 from icn_machine.entries import PostingKind
 from icn_machine.events import AccountFrozen, FloorChanged, PeriodClosed, UnitPolicySet
 from icn_machine.governed import is_organization
@@ -147,7 +147,8 @@ def confirm_openings(working: WorkingSet, acting: bytes, message: ConfirmOpening
         )
     for identifier, _ in claims:
         begun = known(working, identifier).with_terms(is_opening=False, opening_minor=0)
-        working.put(working.now.accounts, identifier, begun)
+        # Nothing was on it while it waited.
+        working.put(working.now.accounts, identifier, begin_demurrage(working, cause.context, begun))
     _set_against(working, cause, claims)
 
 

@@ -10,7 +10,10 @@ from icn_machine.records import CreditLine, RecordTables
 from icn_machine.refusals import InvariantBroken
 
 from libs.machine.tests.credit_messages import (
+    DAY_MS,
+    charge_demurrage,
     close_account,
+    confirm_openings,
     open_bringing,
     open_with,
     order_transfers,
@@ -18,6 +21,7 @@ from libs.machine.tests.credit_messages import (
 )
 from libs.machine.tests.credit_scene import FUND, CreditScene, credit_scene
 from libs.machine.tests.scene import ANA, BEN, OUT, UNIT
+from libs.machine.tests.unit.test_credit_scopes import excess
 from libs.machine.tests.zone import identifier, transfer
 
 BRINGING = identifier("waits for its opening")
@@ -72,3 +76,26 @@ def test_a_sum_that_stays_at_its_bound_in_one_unit_hides_nothing_in_another() ->
     changed = {UNIT + ANA: CreditLine(ANA, 5, QUANTITY_MAX), OUT + ANA: CreditLine(OUT, 0, 5)}
     with pytest.raises(InvariantBroken, match="earned and spent"):
         check_credit_lines(before, RecordTables(credit_lines=changed))
+
+
+async def test_an_opening_balance_owes_no_demurrage_for_the_time_that_it_waited(scene: CreditScene) -> None:
+    """It says that demurrage counts from the confirmation: nothing was on the account before."""
+    await scene.govern(demurrage_ppm=10_000, demurrage_days=1, fund=FUND)
+    creditor, debtor = identifier("brings credit"), identifier("brings a debt")
+    await scene.applied(scene.ana, open_bringing(creditor, UNIT, 1_000))
+    await scene.applied(scene.ben, open_bringing(debtor, UNIT, -1_000))
+    await scene.until(scene.now_ms + 50 * DAY_MS)
+    await scene.applied(scene.shop, confirm_openings(UNIT, creditor, debtor))
+    await scene.applied(scene.ana, charge_demurrage(creditor))
+    assert scene.balance(creditor) == 1_000
+    await scene.until(scene.now_ms + DAY_MS)
+    await scene.applied(scene.ana, charge_demurrage(creditor))
+    assert scene.balance(creditor) == 990
+
+
+def test_a_scoped_key_promises_no_larger_debt_than_it_may_move() -> None:
+    """It says: "amount_minor_max of a scoped key also bounds the debt that an account brings"."""
+    debt = open_bringing(BRINGING, UNIT, -100)
+    assert excess(debt, amount_minor_max=99) != ""
+    assert excess(debt, amount_minor_max=100) == ""
+    assert excess(open_bringing(BRINGING, UNIT, 1_000), amount_minor_max=1) == ""

@@ -258,6 +258,10 @@ class CreditMachine(RuleBasedStateMachine):
         allowances = self.ledger.state.records[-1].allowances
         may_make = {payer: allowances[payer].used_state_leaves for payer in model.allowances}
         """What is due gives leaves back, but only to what is executed."""
+        may_add = {
+            payer: allowances[payer].used_new_leaves if allowances[payer].epoch == self.epoch else 0
+            for payer in model.allowances
+        }
         may_use = {
             payer: allowances[payer].used_bytes if allowances[payer].epoch == self.epoch else 0
             for payer in model.allowances
@@ -273,7 +277,8 @@ class CreditMachine(RuleBasedStateMachine):
             leaves = sum(LEAVES_OF.get(kind, 0) for kind, _ in said)
             allowance = model.allowances[member.payer]
             is_too_much = may_use[member.payer] + len(data) > allowance["bytes_max"]
-            if is_too_much or (leaves and may_make[member.payer] + leaves > allowance["leaves_max"]):
+            made = max(may_make[member.payer], may_add[member.payer])
+            if is_too_much or (leaves and made + leaves > allowance["leaves_max"]):
                 assert (
                     self.refused_by_validity([*[d for d, _ in chosen], data], after_ms)
                     == "ALLOWANCE_EXCEEDED"
@@ -282,6 +287,7 @@ class CreditMachine(RuleBasedStateMachine):
                 COUNTS["not valid: ALLOWANCE_EXCEEDED"] += 1
                 continue
             may_make[member.payer] += leaves
+            may_add[member.payer] += leaves
             may_use[member.payer] += len(data)
             verdict = model.execute(self.signing(principal, keys), len(chosen), len(data), said)
             chosen.append((data, identifier))

@@ -22,8 +22,9 @@ from icn_machine.records import ZONE_IDENTIFIER, Due, Duty, RecordTables
 from icn_machine.refusals import InvariantBroken, Malformed
 from icn_machine.touched import touched_behind, touched_directly
 
-ROUNDS_BEHIND_MAX = 6
-"""Holds and orders name accounts, those units, their policies funds and credit lines, those trades."""
+ROUNDS_BEHIND_MAX = 8
+"""Holds and orders name accounts, those policies, those funds, those parents, those payers; the last finds
+nothing."""
 
 
 async def read_transactions(transactions: Sequence[bytes], cache: TransactionCache) -> list[Transaction]:
