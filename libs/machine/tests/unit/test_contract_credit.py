@@ -151,3 +151,12 @@ async def test_a_contracts_account_occupies_its_leaf_and_no_credit_line(scene: C
     new, account = identifier("new contract"), identifier("account of the new contract")
     await scene.applied_call(scene.shop, instantiate(new, CODE_HASH, accounts=[(account, UNIT)]))
     assert scene.leaves_used() == leaves + 2, "the contract and its account"
+
+
+async def test_a_call_changes_nothing_of_a_closed_account_that_it_declares(scene: Contracts) -> None:
+    await scene.applied(scene.shop, set_unit_policy(UNIT, demurrage_ppm=1_000, demurrage_days=1, fund=TAKES))
+    await scene.applied(scene.ben, close_account(BEN))
+    closed = scene.account(BEN)
+    await scene.ledger.execute(after_ms=2 * DAY_MS)
+    await scene.applied_call(scene.ana, execute(FUND, told(), declared=[FUND_ACCOUNT, BEN]))
+    assert scene.account(BEN) == closed
