@@ -10,8 +10,8 @@ from icn_machine.credit_messages import CloseAccount, PledgeAccount
 from icn_machine.demurrage import begin_demurrage, settle
 from icn_machine.events import AccountClosed, AccountOpened
 from icn_machine.messages import OpenAccount, Transaction
-from icn_machine.payments import check_free, known
-from icn_machine.posting import BlockContext, Cause, check_credit, check_open, occupy, post
+from icn_machine.payments import check_free
+from icn_machine.posting import BlockContext, Cause, check_credit, check_open, known, occupy, post
 from icn_machine.records import Account, AccountTerms, CreditLine
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet

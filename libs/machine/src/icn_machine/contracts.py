@@ -25,8 +25,8 @@ from icn_machine.demurrage import settle
 from icn_machine.events import ContractCalled, ContractEvent
 from icn_machine.governed import is_taken
 from icn_machine.messages import Transaction, Transfer
-from icn_machine.payments import known, pay
-from icn_machine.posting import Cause, occupy
+from icn_machine.payments import pay
+from icn_machine.posting import Cause, known, occupy
 from icn_machine.records import Account, Code, Contract, ContractEntry, Namespace
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet

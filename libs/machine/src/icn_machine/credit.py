@@ -37,10 +37,15 @@ def spendable_under(account: Account, limit_minor: int, time_ms: int) -> int:
 
 def growth(policy: UnitPolicy, account: Account, line: CreditLine | None) -> int:
     """By how much trade lowers the account's limit below its floor, minor units; ``line`` is its owner's."""
-    if line is None or line.main_account != account.account or account.known_terms.has_own_floor:
+    if line is None or not is_main(account, line) or account.known_terms.has_own_floor:
         return 0
     grown_minor = policy.growth_ppm * min(line.earned_minor, line.spent_minor) // PPM
     return min(policy.growth_max_minor, grown_minor)
+
+
+def is_main(account: Account, line: CreditLine | None) -> bool:
+    """Whether it is its owner's first in the unit; ``line`` is the owner's."""
+    return line is not None and line.main_account == account.account
 
 
 def soft_limit(policy: UnitPolicy, limit_minor: int) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from icn_machine import refusals
+from icn_machine.credit import is_main
 from icn_machine.credit_messages import ChargeDemurrage
 from icn_machine.entries import PostingKind
 from icn_machine.limits import DAY_MS, DEMURRAGE_EDGES_MAX, PPM, QUANTITY_MAX
-from icn_machine.posting import BlockContext, Cause, check_open, post
+from icn_machine.posting import BlockContext, Cause, check_open, known, post
 from icn_machine.records import Account, PolicyInForce
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet
@@ -23,11 +24,9 @@ def settle(working: WorkingSet, cause: Cause, account: Account) -> Account:
     edges = edges_between(in_force, account.known_terms.demurrage_until_ms, time_ms)
     if edges == 0:
         return account
-    accounts = working.now.accounts
     account = account.with_terms(demurrage_until_ms=time_ms)
-    working.put(accounts, account.account, account)
-    fund = accounts[in_force.policy.fund]
-    assert fund is not None, "a fund is never closed while a policy names it"
+    working.put(working.now.accounts, account.account, account)
+    fund = known(working, in_force.policy.fund)
     policy = in_force.policy
     base_minor = account.balance_minor - _free_minor(working, account, policy.demurrage_free_minor)
     taken_minor = min(
@@ -43,9 +42,7 @@ def settle(working: WorkingSet, cause: Cause, account: Account) -> Account:
         amount_minor=taken_minor,
         kind=PostingKind.DEMURRAGE,
     )
-    settled = accounts[account.account]
-    assert settled is not None, "accounts never go"
-    return settled
+    return known(working, account.account)
 
 
 def begin_demurrage(working: WorkingSet, context: BlockContext, account: Account) -> Account:
@@ -60,14 +57,9 @@ def settle_both(working: WorkingSet, cause: Cause, one: Account, other: Account)
     """The same of two accounts of one unit; either may be the fund that the other pays to."""
     if working.loaded.unit_policies[one.unit] is None:
         return one, other
-    accounts = working.now.accounts
     settle(working, cause, one)
-    found = accounts[other.account]
-    assert found is not None, "accounts never go"
-    other = settle(working, cause, found)
-    settled = accounts[one.account]
-    assert settled is not None, "accounts never go"
-    return settled, other
+    other = settle(working, cause, known(working, other.account))
+    return known(working, one.account), other
 
 
 def edges_between(in_force: PolicyInForce, since_ms: int, until_ms: int) -> int:
@@ -94,12 +86,10 @@ def charge_demurrage(working: WorkingSet, _acting: bytes, message: ChargeDemurra
     if in_force is None or not in_force.policy.demurrage_ppm:
         raise Refused(refusals.POLICY_UNKNOWN)
     for account in named:
-        current = accounts[account.account]
-        assert current is not None, "accounts never go"
-        settle(working, cause, current)
+        settle(working, cause, known(working, account.account))
 
 
 def _free_minor(working: WorkingSet, account: Account, free_minor: int) -> int:
     """What stays free of it: on an owner's main account only, so that opening accounts saves nothing."""
     line = working.now.credit_lines[account.unit + account.owner]
-    return free_minor if line is not None and line.main_account == account.account else 0
+    return free_minor if is_main(account, line) else 0

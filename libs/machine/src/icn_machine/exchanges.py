@@ -12,8 +12,8 @@ from icn_machine.demurrage import settle
 from icn_machine.entries import PostingKind
 from icn_machine.holds import capture, check_left, check_new, find_open, release, reserve
 from icn_machine.messages import Transaction, Transfer
-from icn_machine.payments import check_free, known, pay
-from icn_machine.posting import BlockContext, Cause, check_open
+from icn_machine.payments import check_free, pay
+from icn_machine.posting import BlockContext, Cause, check_open, known
 from icn_machine.records import Account, ExchangePrice, Hold
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet

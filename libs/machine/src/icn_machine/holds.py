@@ -9,8 +9,8 @@ from icn_machine.entries import PostingKind
 from icn_machine.events import HoldCaptured, HoldPlaced, HoldReleased
 from icn_machine.limits import HOLD_AHEAD_MS_MAX, QUANTITY_MAX
 from icn_machine.messages import CaptureHold, PlaceHold, Transaction, VoidHold
-from icn_machine.payments import check_debit, known
-from icn_machine.posting import BlockContext, Cause, check_credit, check_open, occupy, post
+from icn_machine.payments import check_debit
+from icn_machine.posting import BlockContext, Cause, check_credit, check_open, known, occupy, post
 from icn_machine.records import Account, Hold
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet

@@ -15,8 +15,8 @@ from icn_machine.events import NO_TRANSACTION, OrderPlaced, StandingOrderEnded, 
 from icn_machine.limits import ORDER_AHEAD_MS_MAX, ORDER_BYTES_CHARGED, ORDER_MISSED_MAX
 from icn_machine.messages import Transaction, Transfer
 from icn_machine.order_times import time_of
-from icn_machine.payments import check_parties, known, pay
-from icn_machine.posting import BlockContext, Cause, occupy
+from icn_machine.payments import check_parties, pay
+from icn_machine.posting import BlockContext, Cause, known, occupy
 from icn_machine.records import Allowance, StandingOrder
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet
@@ -87,16 +87,14 @@ def release_order(
 def carry_out(working: WorkingSet, order: StandingOrder, context: BlockContext) -> None:
     """Do what is due of an order, or say why not; then wait for its next time, or end it."""
     ordered = order.ordered
+    working.begin()
     if ordered.needs_release:
-        working.begin()
         _end(working, order, NOT_RELEASED)
         return
     sides = (ordered.source, ordered.destination)
     if any(known(working, account).known_terms.is_closed for account in sides):
-        working.begin()
         _end(working, order, refusals.ACCOUNT_CLOSED)
         return
-    working.begin()
     try:
         _charge(working, order, context)
         owner = known(working, ordered.source).owner

@@ -12,7 +12,7 @@ from icn_machine.demurrage import settle_both
 from icn_machine.entries import PostingKind
 from icn_machine.limits import QUANTITY_MAX
 from icn_machine.messages import PlaceHold, Transaction, Transfer
-from icn_machine.posting import BlockContext, Cause, check_credit, check_open, post
+from icn_machine.posting import BlockContext, Cause, check_credit, check_open, known, post
 from icn_machine.records import Account, new_tuple
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet
@@ -150,10 +150,3 @@ def _check_losses(
         except Refused as refusal:
             raise Refused(refusal.reason, *refusal.figures, ("leg", position)) from refusal
         note_soft_limit(working, cause.payer, account, after, limit_minor)
-
-
-def known(working: WorkingSet, identifier: bytes) -> Account:
-    """An account that is there."""
-    account = working.now.accounts[identifier]
-    assert account is not None, "it was looked at, and accounts never go"
-    return account

@@ -66,6 +66,13 @@ def occupy(working: WorkingSet, payer: bytes, leaves: int) -> None:
     working.put(allowances, payer, allowance.occupy(leaves))
 
 
+def known(working: WorkingSet, identifier: bytes) -> Account:
+    """An account that is there."""
+    account = working.now.accounts[identifier]
+    assert account is not None, "it was looked at, and accounts never go"
+    return account
+
+
 def check_open(*accounts: Account) -> None:
     """Refuse what would post to, or hold on, an account that is closed or whose opening waits."""
     if any(account.known_terms.is_closed for account in accounts):
@@ -135,9 +142,7 @@ def _take_fee(
         return
     if working.now.credit_lines[destination.unit + destination.owner] is None:
         return
-    accounts = working.now.accounts
-    fund, credited = accounts[policy.fund], accounts[destination.account]
-    assert fund is not None and credited is not None, "accounts never go"
+    fund, credited = known(working, policy.fund), known(working, destination.account)
     asked_minor = policy.fee_fixed_minor + -(-amount_minor * policy.fee_ppm // PPM)
     fee_minor = min(amount_minor // 2, asked_minor, QUANTITY_MAX - fund.balance_minor)
     if policy.fee_max_minor:

@@ -23,8 +23,7 @@ from icn_machine.events import AccountFrozen, FloorChanged, PeriodClosed, UnitPo
 from icn_machine.governed import is_organization
 from icn_machine.limits import FREEZE_AHEAD_MS_MAX
 from icn_machine.messages import SetFloor
-from icn_machine.payments import known
-from icn_machine.posting import Cause, check_open, occupy, post
+from icn_machine.posting import Cause, check_open, known, occupy, post
 from icn_machine.records import Account, Period, PolicyInForce, Unit
 from icn_machine.refusals import Refused
 from icn_machine.working_set import WorkingSet

@@ -45,7 +45,6 @@ PrincipalArgument = Annotated[str, typer.Argument(metavar="PRINCIPAL", help="Id 
 ENTRIES_DEFAULT = 20
 ENTRIES_MAX = 500
 HEIGHT_MAX = 2**62
-OPENING_MINOR_MAX = 2**53
 
 _EXAMPLES = """\b
 Examples:
@@ -198,6 +197,7 @@ def open_account(  # noqa: PLR0917 - one parameter per option
     """Open an account of the acting identity. The first in a unit may go down to the unit's default floor,
     further ones to 0."""
     from icn_client import transactions
+    from icn_client.spreadsheet import OPENING_MINOR_MAX
 
     wanted = identifier(unit, "--unit", "units")
     above = b"" if parent is None else identifier(parent, "--parent", "accounts")

@@ -13,7 +13,7 @@ from icn_kit.errors import FailedPrecondition, InvalidArgument, ResourceExhauste
 from icn_kit.min_height import min_height
 from icn_kit.pages import PageTokens, check_page_size
 from icn_machine.blocks.ports import ExecutedBlock, StateBehind
-from icn_machine.credit import growth, soft_limit
+from icn_machine.credit import growth, is_main, soft_limit
 from icn_machine.leaves import encode_leaf
 from icn_machine.limits import DIGEST_BYTES, IDENTIFIER_BYTES, QUANTITY_MAX
 from icn_machine.records import Namespace
@@ -393,7 +393,7 @@ def _credit(found: CreditAt) -> service_pb2.Credit:
         soft_limit_minor=soft_limit(policy, limit_minor) if policy.soft_ppm else limit_minor,
         earned_minor=0 if line is None else line.earned_minor,
         spent_minor=0 if line is None else line.spent_minor,
-        is_main=line is not None and line.main_account == account.account,
+        is_main=is_main(account, line),
         spendable_minor=found.spendable_minor,
     )
 
