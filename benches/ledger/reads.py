@@ -5,7 +5,7 @@ gRPC over a unix socket with both ends in this process. It is compared with a ba
 by primary key through the same driver: psycopg, asynchronous, binary, prepared, autocommit. All on one
 connection at a time; they take turns.
 
-A statement is made as `icn statement export` makes it: pages of ListEntries (`list_entries` over
+A statement is made as `icn statement export` makes it: the parts of GetStatement (`Statements` over
 `LedgerQueries`), the chain over the entries, a line for each. Its proofs and the way over gRPC are left out.
 """
 
@@ -19,18 +19,19 @@ from typing import Any, Final
 
 import grpc
 import psycopg
-from icn.ledger.v1.service_pb2 import GetAccountRequest
+from icn.ledger.v1.service_pb2 import GetAccountRequest, GetStatementResponse
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub, add_LedgerServiceServicer_to_server
 from icn_client.light.statement import entry_line
-from icn_client.stating import PAGE_SIZE, read_told
+from icn_client.stating import read_told
 from icn_kit.database import Database
 from icn_kit.lifecycle import collect_seldom
 from icn_kit.server import GrpcServer
 from icn_ledger.api.ledger_service import LedgerServicer
 from icn_ledger.store.queries import LedgerQueries
 from icn_ledger.store.snapshots import PostgresSnapshots
+from icn_ledger.usecases.get_statement import FROM_THE_FIRST, TO_THE_NEWEST, Statements
 from icn_ledger.usecases.query_contract import ContractQueries
-from icn_ledger.usecases.reads import get_leaf, list_entries
+from icn_ledger.usecases.reads import get_leaf
 from icn_ledger.usecases.stream_leaves import LeafReader
 from icn_ledger.usecases.watch_blocks import BlockFeed
 from icn_localnet.postgres import PostgresServer
@@ -160,16 +161,13 @@ async def in_turns(asked: dict[str, Ask], accounts: Sequence[bytes], postgres_pi
 async def statement(account: bytes, chain: Chain, queries: LedgerQueries, postgres_pid: int) -> float:
     """Entries per CPU-second, of this process and Postgres together."""
     own, database = time.process_time(), usage(postgres_pid).cpu_seconds
-    told: list[Any] = []
-    before, has_more = None, True
-    while has_more:
-        rows, has_more = await list_entries(account, before, PAGE_SIZE, queries)
-        told += rows
-        before = (rows[-1].height, rows[-1].index)
-    links, end = EntryChain(chain.zone.genesis.hash), b""
-    for one in reversed(told):
-        entry = read_told(one)
-        end = links.extend(end, entry)
-        entry_line(entry)
-    assert len(told) >= ENTRIES, "all of them were told"
-    return len(told) / (time.process_time() - own + usage(postgres_pid).cpu_seconds - database)
+    links, end, count = EntryChain(chain.zone.genesis.hash), b"", 0
+    made = await Statements(queries).read(account, FROM_THE_FIRST, TO_THE_NEWEST)
+    async for rows in made.parts:
+        for told in GetStatementResponse.FromString(b"".join(row.entries for row in rows)).entries:
+            entry = read_told(told)
+            end = links.extend(end, entry)
+            entry_line(entry)
+            count += 1
+    assert count >= ENTRIES, "all of them were told"
+    return count / (time.process_time() - own + usage(postgres_pid).cpu_seconds - database)
