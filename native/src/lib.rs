@@ -15,7 +15,7 @@ mod icn_native {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
     /// Raised whenever a function comes, goes or changes; `icn_crypto.native` uses no module with another.
-    const INTERFACE: u32 = 2;
+    const INTERFACE: u32 = 3;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -27,5 +27,5 @@ mod icn_native {
     #[pymodule_export]
     use crate::signatures::{ed25519_verdicts, ed25519_verify_batch};
     #[pymodule_export]
-    use crate::state_tree::state_tree_update;
+    use crate::state_tree::{state_tree_changes, state_tree_update};
 }

@@ -4,6 +4,7 @@ Source: docs/spec/cryptography.md, "Preimages and domain tags".
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 HASH_BYTES: Final = 32
@@ -17,18 +18,26 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+HEADS_KEPT: Final = 256
+"""Of preimages: a process knows a few tags of a few zones, about 150 bytes each."""
+
+
 def preimage(tag: str, genesis_hash: bytes, body: bytes) -> bytes:
     """u32be length of tag ‖ tag ‖ genesis hash ‖ u32be length of body ‖ body.
 
     Every part is length-prefixed or of fixed length, so no two different triples share a preimage.
     """
-    assert len(genesis_hash) == HASH_BYTES, "callers pass a hash; another length is our bug"
-    encoded_tag = tag.encode("ascii")
-    return b"".join(
-        (len(encoded_tag).to_bytes(4, "big"), encoded_tag, genesis_hash, len(body).to_bytes(4, "big"), body)
-    )
+    return preimage_head(tag, genesis_hash) + len(body).to_bytes(4, "big") + body
 
 
 def domain_hash(tag: str, genesis_hash: bytes, body: bytes) -> bytes:
     """SHA-256 of the preimage, 32 bytes."""
     return hashlib.sha256(preimage(tag, genesis_hash, body)).digest()
+
+
+@lru_cache(HEADS_KEPT)
+def preimage_head(tag: str, genesis_hash: bytes) -> bytes:
+    """What a preimage has before the length of its body."""
+    assert len(genesis_hash) == HASH_BYTES, "callers pass a hash; another length is our bug"
+    encoded_tag = tag.encode("ascii")
+    return len(encoded_tag).to_bytes(4, "big") + encoded_tag + genesis_hash

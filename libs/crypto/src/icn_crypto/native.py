@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
-INTERFACE: Final = 2
+INTERFACE: Final = 3
 """Of the functions below; a module built from older or newer sources has another, and is not used."""
 
 
@@ -23,9 +23,14 @@ class Accelerator(Protocol):
     def merkle_log_root(self, leaves: Sequence[bytes]) -> bytes:
         """As ``merkle_log.root_of``."""
 
+    def state_tree_changes(
+        self, head: bytes, leaves: Sequence[tuple[int, bytes, bytes | None]]
+    ) -> dict[bytes, bytes | None]:
+        """As ``state_tree.changes_of``; ``head`` is that of the preimage of keys."""
+
     def state_tree_update(
-        self, get: Callable[[bytes], bytes | None], changes: Sequence[tuple[bytes, bytes | None]]
-    ) -> tuple[bytes | None, list[tuple[bytes, bytes | None]]]:
+        self, get: Callable[[bytes], bytes | None], changes: dict[bytes, bytes | None]
+    ) -> tuple[bytes | None, dict[bytes, bytes | None]]:
         """Root (None: as before) and changed pages by prefix (None: goes), as ``StateTree.update``."""
 
 

@@ -75,19 +75,19 @@ def subtree_hash(leaves: Sequence[HashedLeaf], depth: int) -> bytes:
     # The first bit in which the outermost keys differ is where the leaves part; above it they share one side.
     parting = 8 * byte + 8 - (first[byte] ^ last[byte]).bit_length()
     if len(leaves) == 2:
-        current = node_hash(leaves[0][1], leaves[1][1])
+        below = leaves[0][1] + leaves[1][1]
     else:
         mask = 128 >> (parting & 7)
         middle = 1
         while not leaves[middle][0][byte] & mask:
             middle += 1
-        current = node_hash(
-            subtree_hash(leaves[:middle], parting + 1), subtree_hash(leaves[middle:], parting + 1)
-        )
+        below = subtree_hash(leaves[:middle], parting + 1) + subtree_hash(leaves[middle:], parting + 1)
+    sha256 = hashlib.sha256
+    current = sha256(b"\x01" + below).digest()
     while parting > depth:
         parting -= 1
         is_right = first[parting >> 3] & (128 >> (parting & 7))
-        current = node_hash(EMPTY, current) if is_right else node_hash(current, EMPTY)
+        current = sha256(b"\x01" + EMPTY + current if is_right else b"\x01" + current + EMPTY).digest()
     return current
 
 
@@ -98,10 +98,9 @@ def slot_hash(page: bytes, number: int) -> bytes:
 
 def top_hash(page: bytes) -> bytes:
     """Hash of the whole page's subtree."""
-    left, right = slot_hash(page, 2), slot_hash(page, 3)
     if page[1] >= 2:
-        return node_hash(left, right)
-    return left if page[2] else right
+        return hashlib.sha256(b"\x01" + page[_BELOW[1]]).digest()
+    return slot_hash(page, 2 if page[2] else 3)
 
 
 def slot_leaves(page: bytes, nibble: int) -> bytes:
@@ -116,11 +115,12 @@ def slot_leaves(page: bytes, nibble: int) -> bytes:
 
 def hashed_leaves(leaves: bytes) -> list[HashedLeaf]:
     """Leaves as stored, each with its hash."""
-    sha256 = hashlib.sha256
-    return [
-        (leaf := leaves[start : start + LEAF_BYTES], sha256(b"\x00" + leaf).digest())
-        for start in range(0, len(leaves), LEAF_BYTES)
-    ]
+    return [hashed_leaf(leaves[start : start + LEAF_BYTES]) for start in range(0, len(leaves), LEAF_BYTES)]
+
+
+def hashed_leaf(leaf: bytes) -> HashedLeaf:
+    """A leaf as stored, with its hash."""
+    return leaf, hashlib.sha256(b"\x00" + leaf).digest()
 
 
 def replace_slots(page: bytes, slots: Mapping[int, Slot]) -> tuple[bytes, Slot]:
@@ -147,13 +147,14 @@ def replace_slots(page: bytes, slots: Mapping[int, Slot]) -> tuple[bytes, Slot]:
         changed[LEAVES_START:] = b"".join(
             slots[nibble][2] if nibble in slots else slot_leaves(page, nibble) for nibble in range(SLOTS)
         )
-        for number in (*above, 1):
+        for number, _, _ in above:
             changed[number] = min(changed[2 * number] + changed[2 * number + 1], MANY)
+        changed[1] = min(changed[2] + changed[3], MANY)
     sha256 = hashlib.sha256
-    for number in above:
+    for number, node, below in above:
         # A subtree with one leaf has that leaf's hash, wherever the leaf lies in it.
-        changed[_NODE[number]] = (
-            sha256(b"\x01" + changed[_BELOW[number]]).digest()
+        changed[node] = (
+            sha256(b"\x01" + changed[below]).digest()
             if changed[number] >= 2
             else changed[_NODE[2 * number if changed[2 * number] else 2 * number + 1]]
         )
@@ -167,11 +168,12 @@ _BELOW: Final = tuple(slice(_NODE[2 * number].start, _NODE[2 * number + 1].stop)
 """Where the hashes of the two nodes below lie."""
 
 
-def _above(first: int) -> tuple[tuple[int, ...], ...]:
-    """For each choice of eight slots the nodes above them, lowest first, without the top."""
+def _above(first: int) -> tuple[tuple[tuple[int, slice, slice], ...], ...]:
+    """For each choice of eight slots the nodes above them, lowest first, without the top: number, where its
+    hash lies, and where those of the two nodes below."""
     return tuple(
         tuple(
-            number
+            (number, _NODE[number], _BELOW[number])
             for number in range(15, 1, -1)
             if any(mask >> slot & 1 and number in _ways_up(FIRST_SLOT + first + slot) for slot in range(8))
         )

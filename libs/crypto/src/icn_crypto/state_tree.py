@@ -10,11 +10,12 @@ Source: docs/spec/state-tree.md; docs/adr/0004-paged-state-tree.md.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
 
-from icn_crypto.hashing import NO_GENESIS, domain_hash
+from icn_crypto.hashing import NO_GENESIS, domain_hash, preimage_head
 from icn_crypto.native import accelerator
 from icn_crypto.state_page import (
     EMPTY,
@@ -29,6 +30,7 @@ from icn_crypto.state_page import (
     HashedLeaf,
     InvalidPage,
     Slot,
+    hashed_leaf,
     hashed_leaves,
     replace_slots,
     slot_hash,
@@ -59,6 +61,7 @@ __all__ = [
     "Terminal",
     "Update",
     "build",
+    "changes_of",
     "missing_prefixes",
     "state_key",
     "verify_absence",
@@ -67,6 +70,9 @@ __all__ = [
 
 ROOT_PREFIX: Final = b""
 """Prefix of the page at the top. A prefix is one byte (0 to 15) per nibble of the keys below it."""
+
+STATE_KEYS_KEPT: Final = 32_768
+"""A key costs as much as hashing two nodes; the same leaves change again and again. About 8 MB."""
 
 _NIBBLES: Final = tuple(bytes((nibble,)) for nibble in range(SLOTS))
 
@@ -98,6 +104,16 @@ def state_key(namespace: int, identifier: bytes) -> bytes:
     return domain_hash(STATE_KEY, NO_GENESIS, bytes((namespace,)) + identifier)
 
 
+_recent_state_key: Final = lru_cache(STATE_KEYS_KEPT)(state_key)
+
+
+def changes_of(leaves: Sequence[tuple[int, bytes, bytes | None]]) -> dict[bytes, bytes | None]:
+    """What leaves are to `StateTree.update`: each namespace, identifier and value, None for one that goes."""
+    if accelerator is None:
+        return {_recent_state_key(namespace, identifier): value for namespace, identifier, value in leaves}
+    return accelerator.state_tree_changes(preimage_head(STATE_KEY, NO_GENESIS), leaves)
+
+
 class StateTree:
     """One version of the tree, as its page source has it. Pure: it keeps nothing between calls."""
 
@@ -120,8 +136,8 @@ class StateTree:
         if accelerator is None:
             return self.update_in_python(changes)
         assert all(len(key) == KEY_BYTES for key in changes), "keys come from state_key"
-        root, pages = accelerator.state_tree_update(self._pages.get, list(changes.items()))
-        return Update(self.root() if root is None else root, dict(pages))
+        root, pages = accelerator.state_tree_update(self._pages.get, dict(changes))
+        return Update(self.root() if root is None else root, pages)
 
     def update_in_python(self, changes: Mapping[bytes, bytes | None]) -> Update:
         """``update`` without the accelerator."""
@@ -223,7 +239,7 @@ class StateTree:
         leaves = [(leaf, leaf_hash) for _, leaf, leaf_hash in changes if leaf is not None]
         for start in range(0, len(held), LEAF_BYTES):
             if held[start : start + KEY_BYTES] not in changed_keys:
-                leaves += hashed_leaves(held[start : start + LEAF_BYTES])
+                leaves.append(hashed_leaf(held[start : start + LEAF_BYTES]))
         leaves.sort()
         if len(leaves) > SLOT_LEAVES_MAX:
             return self._apply(
@@ -258,7 +274,7 @@ class _NoPages:
         return None
 
 
-def build(leaves: Mapping[bytes, bytes]) -> Update:
+def build(leaves: Mapping[bytes, bytes | None]) -> Update:
     """The tree of these leaves from nothing: its root and all its pages."""
     return StateTree(_NoPages()).update(leaves)
 

@@ -92,8 +92,8 @@ def test_tree_updates_are_those_of_the_python_tree(changes_in_turn: list[dict[by
     pages: dict[bytes, bytes] = {}
     for changes in changes_in_turn:
         expected = StateTree(pages).update_in_python(changes)
-        root, written = icn_native.state_tree_update(pages.get, list(changes.items()))
-        assert dict(written) == expected.pages
+        root, written = icn_native.state_tree_update(pages.get, changes)
+        assert written == expected.pages
         assert root in (None, expected.root)
         assert StateTree(pages).update(changes) == expected
         merged = {**pages, **expected.pages}
@@ -113,10 +113,15 @@ def test_missing_and_damaged_pages_are_refused_alike() -> None:
     built = build({bytes(31) + bytes([number]): b"x" for number in range(5)})
     missing = {prefix: page for prefix, page in built.pages.items() if len(prefix) != 5}
     with pytest.raises(InvalidPage):
-        icn_native.state_tree_update(missing.get, [(bytes(32), b"y")])
+        icn_native.state_tree_update(missing.get, {bytes(32): b"y"})
     for damaged in (b"", b"\x02" + bytes(991), bytes(992), built.pages[b""][:-1]):
         with pytest.raises(InvalidPage):
-            icn_native.state_tree_update({b"": damaged}.get, [(bytes(32), b"y")])
+            icn_native.state_tree_update({b"": damaged}.get, {bytes(32): b"y"})
+
+
+def test_what_is_no_page_at_all_fails_the_update() -> None:
+    with pytest.raises(TypeError):
+        icn_native.state_tree_update({b"": "text"}.get, {bytes(32): b"y"})
 
 
 def test_a_failing_source_fails_the_update() -> None:
@@ -124,7 +129,7 @@ def test_a_failing_source_fails_the_update() -> None:
         raise ConnectionError("the database went away")
 
     with pytest.raises(ConnectionError):
-        icn_native.state_tree_update(failing, [(bytes(32), b"y")])
+        icn_native.state_tree_update(failing, {bytes(32): b"y"})
 
 
 @settings(max_examples=300)

@@ -16,6 +16,7 @@ from icn_crypto.state_tree import (
     StateTree,
     Terminal,
     build,
+    changes_of,
     missing_prefixes,
     state_key,
     verify_absence,
@@ -246,3 +247,12 @@ def test_proofs_with_parts_of_a_wrong_length_are_refused() -> None:
     short = OtherLeaf(b"\x01", bytes(32))
     assert not verify_absence(built.root, bytes(32), Proof(proof.siblings, Terminal.OTHER_LEAF, short))
     assert not verify_absence(built.root, bytes(32), Proof(proof.siblings, Terminal.EMPTY, short))
+
+
+named_leaves = st.tuples(st.integers(0, 255), st.binary(max_size=70), st.none() | st.binary(max_size=3))
+
+
+@given(st.lists(named_leaves))
+def test_leaves_are_put_at_their_state_keys(leaves: list[tuple[int, bytes, bytes | None]]) -> None:
+    expected = {state_key(namespace, identifier): value for namespace, identifier, value in leaves}
+    assert changes_of(leaves) == expected

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 
 from icn_chain.header import header_hash
 from icn_chain.recovery import RecoveryCertificate
 from icn_crypto.merkle_log import EMPTY_ROOT, Log, leaf_hash
-from icn_crypto.state_tree import StateTree, Update, build, state_key
+from icn_crypto.state_tree import StateTree, Update, build, changes_of
 from icn_kit.genesis import Genesis
 from icn_kit.trace import Trace
 
@@ -22,17 +21,12 @@ from icn_machine.records import Namespace, RecordTables
 from icn_machine.seats import find_validators
 from icn_machine.working_set import WorkingSet
 
-STATE_KEYS_KEPT = 32_768
-"""A key costs as much as hashing two nodes; the same records change again and again. About 8 MB."""
-
-_state_key = lru_cache(STATE_KEYS_KEPT)(state_key)
-
 
 async def update_tree(leaves: Sequence[tuple[Namespace, bytes, bytes | None]], state: State) -> Update:
     """Put the leaves in the place of those of the newest state; None removes one."""
     if not leaves:
         return Update(state.newest.state_root, {})  # no page is loaded to read the root from
-    changes = {_state_key(namespace, identifier): value for namespace, identifier, value in leaves}
+    changes = changes_of(leaves)
     try:
         return await _update(changes, state.pages)
     except PageNotLoaded:
@@ -55,9 +49,7 @@ def initial_commit(genesis: Genesis, records: RecordTables, header: Callable[[by
         header: makes the genesis header from the state root.
     """
     leaves = encode_leaves(records)
-    update = build(
-        {state_key(namespace, name): value for namespace, name, value in leaves if value is not None}
-    )
+    update = build(changes_of(leaves))
     header_bytes = header(update.root)
     log = Log()
     block = ExecutedBlock(

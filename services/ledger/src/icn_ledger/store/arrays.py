@@ -13,6 +13,7 @@ from itertools import chain
 from struct import pack
 
 import psycopg
+from icn_crypto.state_page import PAGE_BYTES_MAX
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
@@ -21,7 +22,7 @@ _BYTEA, _BYTEA_ARRAY = 17, 1001
 _SMALLINT, _SMALLINT_ARRAY = 21, 1005
 _BIGINT, _BIGINT_ARRAY = 20, 1016
 _NULL_LENGTH = pack(">i", -1)
-_LENGTHS = tuple(pack(">i", length) for length in range(1_100))
+_LENGTHS = tuple(pack(">i", length) for length in range(PAGE_BYTES_MAX + 1))
 """Ready prefixes up to the size of a page of the state tree."""
 _SMALLINTS = tuple(pack(">ih", 2, number) for number in range(256))
 """Ready elements."""

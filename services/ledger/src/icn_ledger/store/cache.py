@@ -37,10 +37,6 @@ class LeastRecentlyUsed(Generic[Key, Value]):
         """All that is remembered."""
         return self._entries
 
-    def peek(self, key: Key) -> Value:
-        """The value, which stays where it is among the others. KeyError when it is not there."""
-        return self._entries[key]
-
     def touch(self, key: Key) -> Value:
         """The value, from now on the most recently used. KeyError when it is not there."""
         value = self._entries.pop(key)

@@ -104,16 +104,18 @@ class WrongGenesis(RuntimeError):
 class _PagesInMemory:
     """Pages of the newest tree, as far as they are in memory."""
 
-    def __init__(self, unwritten: Mapping[bytes, bytes | None], cache: PageCache) -> None:
+    def __init__(self, unwritten: Mapping[bytes, bytes | None], cached: Mapping[bytes, bytes | None]) -> None:
         self._unwritten = unwritten
-        self._cache = cache
+        self._cached = cached
 
     def get(self, prefix: bytes, /) -> bytes | None:
         """See `Pages`. A page that is read is not touched: whoever reads it for a block writes it, too."""
-        if prefix in self._cache:
-            return self._cache.peek(prefix)
-        if prefix in self._unwritten:
-            return self._unwritten[prefix]
+        page = self._cached.get(prefix)
+        if page is not None:
+            return page
+        for pages in (self._cached, self._unwritten):
+            if prefix in pages:
+                return pages[prefix]
         raise PageNotLoaded(prefix)
 
 
@@ -260,7 +262,7 @@ class StateStore:
     @property
     def pages(self) -> _PagesInMemory:
         """Pages of the newest tree that are in memory; PageNotLoaded for others."""
-        return _PagesInMemory(self._position.unwritten, self._pages)
+        return _PagesInMemory(self._position.unwritten, self._pages.entries)
 
     async def load_pages(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
         """Every page of the newest tree that lies on the way to the keys, among others."""

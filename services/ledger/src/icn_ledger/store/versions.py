@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from icn_crypto.hashing import NO_GENESIS
-from icn_crypto.state_tree import missing_prefixes, state_key
+from icn_crypto.hashing import NO_GENESIS, preimage_head
+from icn_crypto.state_tree import changes_of, missing_prefixes
 from icn_crypto.tags import STATE_KEY
 from icn_kit.database import Connection
 from icn_kit.errors import ResourceExhausted
@@ -30,7 +30,7 @@ REPLACED = """
     ORDER BY version.namespace, version.identifier, replaced.height
 """
 
-KEY_HEAD = len(STATE_KEY).to_bytes(4, "big") + STATE_KEY.encode("ascii") + NO_GENESIS
+KEY_HEAD = preimage_head(STATE_KEY, NO_GENESIS)
 """What the preimage of a state key begins with (docs/spec/cryptography.md)."""
 
 # A leaf after the height is what the first block above it replaced, else what it is now.
@@ -204,9 +204,8 @@ async def fetch_tree_at_edge(
 async def _changed_tree(
     connection: Connection, differing: Sequence[Any], leaves: LeafBytes, keys: Sequence[bytes]
 ) -> tuple[dict[bytes, bytes | None], dict[bytes, bytes | None]]:
-    changes: dict[bytes, bytes | None] = {state_key(*leaf): None for leaf in differing}
-    for namespace, identifier, value in leaves:
-        changes[state_key(namespace, identifier)] = value
+    gone = [(namespace, identifier, None) for namespace, identifier in differing]
+    changes = {**changes_of(gone), **changes_of(leaves)}
     pages: dict[bytes, bytes | None] = {}
     while missing := missing_prefixes(pages, [*keys, *changes]):
         pages.update(await fetch_pages(connection, missing))
