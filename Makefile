@@ -50,8 +50,9 @@ bench-ledger: setup-dev ## what the ledger must reach, beside plpgsql under pgbe
 mutants: setup-dev ## plant known bugs one by one: tests or simulator must find each
 	@$(BIN)/python -m scripts.mutants
 
-mutation: setup-dev ## mutmut on the core of consensus: its quick tests must notice 85 % (an hour or two)
+mutation: setup-dev ## mutmut on the core of consensus, then on the rules of the ledger: quick tests must notice 85 % (hours)
 	@$(BIN)/python -m scripts.mutate_core
+	@$(BIN)/python -m scripts.mutate_core --of ledger
 
 model: setup-dev ## check the model of consensus by simulation (needs node 18 with npm)
 	@$(BIN)/python -m scripts.model

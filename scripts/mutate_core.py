@@ -1,8 +1,9 @@
-"""Runs the tests of consensus against every change mutmut makes to its core, and counts which they notice.
+"""Runs tests against every change mutmut makes to what nodes must agree on, and counts which they notice.
 
-`make mutation`, or ``python -m scripts.mutate_core [PATTERN ...]`` for mutants whose names match, such as
-``icn_consensus.domain.voting.*``. A verdict holds until the function changes, so a run that is broken off
-goes on from there, and runs over parts add up. What survived is tried again by ``--again``; after tests were
+`make mutation`, or ``python -m scripts.mutate_core [--of ledger] [PATTERN ...]``: of the core of consensus or
+of the ledger's rules, for mutants whose names match, such as ``icn_consensus.domain.voting.*``; with
+``--every N`` for one in so many. A verdict holds until the function changes, so a run that is broken off goes
+on from there, and runs over parts add up. What survived is tried again by ``--again``; after tests were
 written, ``--again --tests FILE`` tries it against these alone. Prints each survivor, a table of what has been
 run so far, and as the last line JSON; exit status 1 below SCORE_MIN.
 
@@ -36,27 +37,57 @@ from mutmut.mutation import trampoline
 from mutmut.mutation.file_mutation import mutate_file_contents
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-TREE: Final = ROOT / "build" / "mutation"
 SCORE_MIN: Final = 0.85
-COPIED: Final = {
-    "services/consensus/src/icn_consensus": "src/icn_consensus",
-    "services/consensus/tests": "services/consensus/tests",
-    "libs/sim/tests/unit": "libs/sim/tests/unit",
-    "conftest.py": "conftest.py",
-}
-"""From the repository's root to the tree's; what else tests import is used where it is installed."""
-CORE: Final = "src/icn_consensus/domain"
-TESTS: Final = ("services/consensus/tests/unit", "libs/sim/tests/unit/test_seeds.py")
-CAMPAIGN: Final = (
-    "libs/sim/tests/unit/test_seeds.py::test_no_seed_breaks_a_promise_and_enough_of_what_may_go_wrong_does"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is changed, and what is to notice."""
+
+    name: str
+    source: str
+    """Folder that holds its package, from the repository's root."""
+    package: str
+    """Dotted; every module below is mutated."""
+    tests: tuple[str, ...]
+    """Files and folders of tests."""
+    copied: tuple[str, ...]
+    """What these need of the repository; what else they import is used where it is installed."""
+    left_out: tuple[str, ...] = ()
+    """Tests that take minutes and have quicker ones beside them."""
+
+    @property
+    def tree(self) -> Path:
+        """Where the tests run, at the same places as in the repository; its `src` has the mutated package."""
+        return ROOT / "build" / "mutation" / self.name
+
+    @property
+    def folder(self) -> str:
+        """Of the mutated modules, from the tree's `src` and from `source`."""
+        return self.package.replace(".", "/")
+
+
+CONSENSUS: Final = Subject(
+    "consensus",
+    "services/consensus/src",
+    "icn_consensus.domain",
+    ("services/consensus/tests/unit", "libs/sim/tests/unit/test_seeds.py"),
+    ("services/consensus/tests", "libs/sim/tests/unit"),
+    (
+        "libs/sim/tests/unit/test_seeds.py::test_no_seed_breaks_a_promise_and_enough_of_what_may_go_wrong_does",
+    ),
 )
-"""Takes minutes; a dozen of its seeds are among the others."""
+LEDGER: Final = Subject(
+    "ledger", "libs/machine/src", "icn_machine", ("libs/machine/tests/unit",), ("libs/machine/tests",)
+)
+SUBJECTS: Final = {subject.name: subject for subject in (CONSENSUS, LEDGER)}
+
 TEST_SECONDS_MAX: Final = 0.1
 """Of processor time. Slower tests are left out: a mutant that nothing else notices counts as unnoticed."""
 PYTEST: Final = ("-q", "--no-header", "--tb=no", "--assert=plain", "--capture=sys", "--import-mode=importlib")
 SETTINGS: Final = """\
 [tool.mutmut]
-source_paths = ["src/icn_consensus/domain"]
+source_paths = ["src/{folder}"]
 
 [tool.pytest.ini_options]
 asyncio_mode = "auto"
@@ -68,28 +99,33 @@ def main() -> int:
     """Run what is asked for and say how the core stands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="names of mutants; all by default")
+    parser.add_argument("--of", choices=list(SUBJECTS), default=CONSENSUS.name, help="what is changed")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="one mutant in so many")
     parser.add_argument("--again", action="store_true", help="try what survived once more")
-    parser.add_argument("--tests", nargs="+", default=TESTS, metavar="FILE", help="tests to run")
+    parser.add_argument("--tests", nargs="+", metavar="FILE", help="tests to run")
     parser.add_argument(
         "--test-seconds-max", type=float, default=TEST_SECONDS_MAX, help="slower are left out"
     )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     options = parser.parse_args()
-    lay_out()
-    os.chdir(TREE)
-    sys.path[:] = [str(TREE / "src"), *(path for path in sys.path if Path(path).resolve() != ROOT)]
-    core = Core()
-    verdicts = Verdicts(core.mutants)
+    subject = SUBJECTS[options.of]
+    tests = options.tests or subject.tests
+    lay_out(subject)
+    tree = subject.tree
+    os.chdir(tree)
+    sys.path[:] = [str(tree / "src"), *(path for path in sys.path if Path(path).resolve() != ROOT)]
+    core = Core(subject)
+    verdicts = Verdicts(core.mutants, tree / "verdicts.jsonl")
     open_verdicts = {None, "survived", "unreached"} if options.again else {None}
     wanted = [
         name
         for pattern in options.patterns or ["*"]
-        for name in core.mutants
+        for name in list(core.mutants)[:: options.every]
         if fnmatch(name, pattern) and verdicts.of.get(name) in open_verdicts
     ]
     if wanted:
-        reach = measured(options.tests, options.test_seconds_max)
-        in_tree(options.tests, Run(core, verdicts, reach, wanted, options.processes))
+        reach = measured(subject, tests, options.test_seconds_max)
+        in_tree(subject, tests, Run(core, verdicts, reach, wanted, options.processes))
     return report(core, verdicts)
 
 
@@ -101,7 +137,7 @@ def report(core: Core, verdicts: Verdicts) -> int:
     total: Counter[str] = Counter()
     for module, counts in sorted(by_module.items()):
         total.update(counts)
-        print(f"{module:14} {score_of(counts):7.1%}  {dict(sorted(counts.items()))}")
+        print(f"{module:22} {score_of(counts):7.1%}  {dict(sorted(counts.items()))}")
     print(json.dumps({**total, "mutants": total.total(), "score": round(score_of(total), 4)}))
     return int(score_of(total) < SCORE_MIN)
 
@@ -112,21 +148,25 @@ def score_of(counts: Counter[str]) -> float:
     return noticed / max(1, noticed + counts["survived"] + counts["unreached"])
 
 
-def lay_out() -> None:
+def lay_out(subject: Subject) -> None:
     """Bring the tree up to date: what is as it was keeps its times, what is gone goes."""
-    left = {path for folder in ("src", "services", "libs") for path in (TREE / folder).rglob("*.py")}
-    for source, target in COPIED.items():
+    tree = subject.tree
+    left = {path for folder in ("src", "services", "libs") for path in (tree / folder).rglob("*.py")}
+    whole = subject.package.partition(".")[0]
+    copied = {f"{subject.source}/{whole}": f"src/{whole}", "conftest.py": "conftest.py"}
+    copied.update({folder: folder for folder in subject.copied})
+    for source, target in copied.items():
         path = ROOT / source
         files = [path] if path.is_file() else [one for one in path.rglob("*") if is_copied(one)]
         for file in files:
-            place = TREE / target if file == path else TREE / target / file.relative_to(path)
+            place = tree / target if file == path else tree / target / file.relative_to(path)
             left.discard(place)
             place.parent.mkdir(parents=True, exist_ok=True)
             if not place.exists() or place.read_bytes() != file.read_bytes():
                 shutil.copyfile(file, place)
     for place in left:
         place.unlink()
-    (TREE / "pyproject.toml").write_text(SETTINGS, "utf-8")
+    (tree / "pyproject.toml").write_text(SETTINGS.format(folder=subject.folder), "utf-8")
 
 
 def is_copied(path: Path) -> bool:
@@ -135,23 +175,25 @@ def is_copied(path: Path) -> bool:
 
 
 class Core:
-    """The mutated modules, in the place of the core's in the tree."""
+    """The mutated modules, in the place of the subject's in the tree."""
 
-    def __init__(self) -> None:
+    def __init__(self, subject: Subject) -> None:
         self.mutants: dict[str, str] = {}
         """Name to the hash of the function that is changed."""
         self._sources: dict[str, list[str]] = {}
-        for path in sorted((ROOT / "services/consensus/src/icn_consensus/domain").glob("*.py")):
-            place = f"{CORE}/{path.name}"
-            mutated = _mutated(place, path.read_text("utf-8"))
-            if (TREE / place).read_text("utf-8") != mutated["code"]:
-                (TREE / place).write_text(mutated["code"], "utf-8")
-            module = f"icn_consensus.domain.{path.stem}"
+        tree, source = subject.tree, ROOT / subject.source
+        for path in sorted((source / subject.folder).rglob("*.py")):
+            module = path.relative_to(source).with_suffix("")
+            place = f"src/{module}.py"
+            mutated = _mutated(tree / "modules", place, path.read_text("utf-8"))
+            if (tree / place).read_text("utf-8") != mutated["code"]:
+                (tree / place).write_text(mutated["code"], "utf-8")
+            name_of_module = ".".join(module.parts).removesuffix(".__init__")
             lines = mutated["code"].splitlines()
             for name, (start, end) in mutated["spans"].items():
-                self._sources[f"{module}.{name}"] = lines[start - 1 : end]
+                self._sources[f"{name_of_module}.{name}"] = lines[start - 1 : end]
             for name in mutated["mutants"]:
-                self.mutants[f"{module}.{name}"] = mutated["hashes"][name.partition("__mutmut_")[0]]
+                self.mutants[f"{name_of_module}.{name}"] = mutated["hashes"][name.partition("__mutmut_")[0]]
 
     def change(self, name: str) -> str:
         """The lines that the mutant removes and adds."""
@@ -160,9 +202,9 @@ class Core:
         return "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
 
 
-def _mutated(place: str, source: str) -> dict[str, Any]:
-    """What mutmut makes of a module; kept, for it takes seconds."""
-    kept = TREE / "modules" / f"{hashlib.sha256((place + source).encode()).hexdigest()}.json"
+def _mutated(folder: Path, place: str, source: str) -> dict[str, Any]:
+    """What mutmut makes of a module; kept in the folder, for it takes seconds."""
+    kept = folder / f"{hashlib.sha256((place + source).encode()).hexdigest()}.json"
     if not kept.exists():
         mutated = mutate_file_contents(place, source)
         spans = {name: (span.start, span.end) for name, span in mutated.line_span_by_function_name.items()}
@@ -175,10 +217,10 @@ def _mutated(place: str, source: str) -> dict[str, Any]:
 class Verdicts:
     """What became of each mutant, in a file that only grows."""
 
-    def __init__(self, mutants: dict[str, str]) -> None:
+    def __init__(self, mutants: dict[str, str], path: Path) -> None:
         self.of: dict[str, str] = {}
         self._mutants = mutants
-        self._path = TREE / "verdicts.jsonl"
+        self._path = path
         for line in self._path.read_text("utf-8").splitlines() if self._path.exists() else ():
             name, function_hash, verdict, _killer = json.loads(line)
             if mutants.get(name) == function_hash:
@@ -191,9 +233,10 @@ class Verdicts:
             file.write(json.dumps([name, self._mutants[name], verdict, killer]) + "\n")
 
 
-def in_tree(tests: Iterable[str], plugin: object) -> None:
+def in_tree(subject: Subject, tests: Iterable[str], plugin: object) -> None:
     """Run pytest on the tree's tests with this plugin."""
-    ended = pytest.main([*PYTEST, "-p", "no:cacheprovider", f"--deselect={CAMPAIGN}", *tests], [plugin])
+    left_out = [f"--deselect={test}" for test in subject.left_out]
+    ended = pytest.main([*PYTEST, "-p", "no:cacheprovider", *left_out, *tests], [plugin])
     if ended != pytest.ExitCode.OK:
         sys.exit("the tests fail without a mutation")
 
@@ -241,15 +284,17 @@ def name_of(mutants: dict[str, Any]) -> str:
     return f"{original.__module__}.{original.__name__.removesuffix('__mutmut_orig')}"
 
 
-def measured(tests: Iterable[str], seconds_max: float) -> Reach:
+def measured(subject: Subject, tests: Iterable[str], seconds_max: float) -> Reach:
     """Run tests once without a mutation, unless that was done; keep those that are quick enough."""
-    core = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((TREE / CORE).glob("*.py")))).digest()
+    tree = subject.tree
+    modules = sorted((tree / "src" / subject.folder).rglob("*.py"))
+    core = hashlib.sha256(b"".join(path.read_bytes() for path in modules)).digest()
     digests = {
-        str(path.relative_to(TREE)): hashlib.sha256(core + path.read_bytes()).hexdigest()
-        for path in sorted(TREE.rglob("test_*.py"))
-        if any(path.is_relative_to(TREE / chosen) for chosen in tests)
+        str(path.relative_to(tree)): hashlib.sha256(core + path.read_bytes()).hexdigest()
+        for path in sorted(tree.rglob("test_*.py"))
+        if any(path.is_relative_to(tree / chosen) for chosen in tests)
     }
-    place = TREE / "reach.json"
+    place = tree / "reach.json"
     known = json.loads(place.read_text("utf-8")) if place.exists() else {}
     fresh = [file for file, digest in digests.items() if file not in known or known[file]["digest"] != digest]
     if fresh:
@@ -257,7 +302,7 @@ def measured(tests: Iterable[str], seconds_max: float) -> Reach:
         if not child:
             reach = Reach()
             vars(trampoline)["wrap_in_trampoline"] = reach.wrap
-            in_tree(fresh, reach)
+            in_tree(subject, fresh, reach)
             for file in fresh:
                 known[file] = {"digest": digests[file], "functions": {}, "seconds": {}}
             for test, seconds in reach.seconds.items():
