@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+SEATS_MIN: Final = 4
+"""Fewer cannot bear a faulty one."""
+SEATS_MAX: Final = 50
+
 
 def quorum_of(seats: int) -> int:
     """⌊2n/3⌋ + 1: any two quorums share a seat that is not faulty."""

@@ -24,7 +24,8 @@ from icn_crypto.suites import InvalidPublicKey, SignedItem, Suite, check_public_
 from icn_chain.certificate import certificate_digest
 from icn_chain.header import INTEGER_MAX, BlockHeader
 from icn_chain.malformed import MalformedMessage, parse
-from icn_chain.validator_set import SEATS_MAX, VALIDATOR_SET_BYTES_MAX, ValidatorSet, parse_validator_set
+from icn_chain.quorum import SEATS_MAX
+from icn_chain.validator_set import VALIDATOR_SET_BYTES_MAX, ValidatorSet, parse_validator_set
 
 RECOVERY_BYTES_MAX: Final = 768 * 1024
 """Fifty seats with keys of two suites, and 34 controllers with their proofs, take about 600 kB."""

@@ -16,11 +16,8 @@ from icn_crypto.hashing import NO_GENESIS, domain_hash
 from icn_crypto.suites import Suite
 
 from icn_chain.malformed import MalformedMessage, parse
-from icn_chain.quorum import faults_of, quorum_of
+from icn_chain.quorum import SEATS_MAX, SEATS_MIN, faults_of, quorum_of
 
-SEATS_MIN: Final = 4
-"""Fewer cannot bear a faulty one."""
-SEATS_MAX: Final = 50
 NO_SEAT: Final = -1
 """What a key that holds no seat has in place of one."""
 VALIDATOR_SET_BYTES_MAX: Final = 256 * 1024

@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from icn_machine.limits import OPENINGS_MAX
+
 GROUP_MIN: Final = 2
-GROUP_MAX: Final = 512
-"""Accounts that one confirm_openings takes. Source: docs/spec/ledger.md, "Messages"."""
 
 
 class NoGroups(ValueError):
     """No such groups were found; the message says with numbers why."""
 
 
-def balanced_groups(claims: Mapping[bytes, int], group_max: int = GROUP_MAX) -> list[list[bytes]]:
+def balanced_groups(claims: Mapping[bytes, int], group_max: int = OPENINGS_MAX) -> list[list[bytes]]:
     """Accounts in groups, each ascending, that each add up to 0.
 
     Whether there are such groups is a hard problem in general; those that this finds take opposite claims

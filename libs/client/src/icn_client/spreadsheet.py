@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final, NamedTuple, TypeVar
 
+from icn_machine.limits import OPENING_MINOR_MAX
+
 COLUMNS: Final = ("name", "member", "opening")
 ROWS_MAX: Final = 100_000
 """Members of all cooperatives of a region; more are imported sheet by sheet."""
@@ -20,8 +22,6 @@ LINE_BYTES_MAX: Final = 65_536
 NAME_CHARACTERS_MAX: Final = 200
 FAULTS_MAX: Final = 1_000
 """So many are named; nobody mends more at once, and a wrong column makes one per row."""
-OPENING_MINOR_MAX: Final = 2**53
-"""What a member may bring, either way. Source: docs/spec/ledger.md, "Messages"."""
 SHOWN_CHARACTERS_MAX: Final = 40
 
 _DECIMAL: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")

@@ -7,7 +7,8 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from icn_client.balanced_groups import GROUP_MAX, NoGroups, balanced_groups
+from icn_client.balanced_groups import NoGroups, balanced_groups
+from icn_machine.limits import OPENINGS_MAX
 
 
 def claims_of(*amounts: int) -> dict[bytes, int]:
@@ -46,14 +47,16 @@ def test_members_that_bring_nothing_are_in_no_group_alone(zeros: int) -> None:
             continue
         groups = balanced_groups(claims)
         assert sum(len(group) for group in groups) == len(claims)
-        assert all(2 <= len(group) <= GROUP_MAX for group in groups)
+        assert all(2 <= len(group) <= OPENINGS_MAX for group in groups)
 
 
 def test_as_many_as_fit_are_one_group_and_one_more_is_not() -> None:
-    claims = claims_of(GROUP_MAX - 1, *(-1 for _ in range(GROUP_MAX - 1)))
+    claims = claims_of(OPENINGS_MAX - 1, *(-1 for _ in range(OPENINGS_MAX - 1)))
     assert balanced_groups(claims) == [sorted(claims)]
-    with pytest.raises(NoGroups, match=f"{GROUP_MAX + 1} accounts were found .* and {GROUP_MAX} at most"):
-        balanced_groups(claims_of(GROUP_MAX, *(-1 for _ in range(GROUP_MAX))))
+    with pytest.raises(
+        NoGroups, match=f"{OPENINGS_MAX + 1} accounts were found .* and {OPENINGS_MAX} at most"
+    ):
+        balanced_groups(claims_of(OPENINGS_MAX, *(-1 for _ in range(OPENINGS_MAX))))
 
 
 def test_twenty_thousand_claims_of_a_region_are_grouped() -> None:

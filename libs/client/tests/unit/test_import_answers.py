@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from icn.ledger.v1.state_pb2 import UnitLeaf
 from icn.ledger.v1.transaction_pb2 import Message
-from icn_client.balanced_groups import GROUP_MAX
 from icn_client.cli.import_answers import _left_to_do, print_sheet
 from icn_client.cli.imports import _groups, _open_controller, _public_part
 from icn_client.cli.output import Refused
@@ -19,6 +18,7 @@ from icn_client.importing import MESSAGES_BYTES_MAX, _batches
 from icn_client.spreadsheet import CellFault, Fault, Member, Sheet, Standing
 from icn_client.transactions import KeyPair, anchor
 from icn_kit.genesis import public_keys_document
+from icn_machine.limits import OPENINGS_MAX
 
 UNIT = UnitLeaf(unit=b"u" * 16, code="HOURS", scale=2)
 FIRST, SECOND = b"a" * 16, b"b" * 16
@@ -75,7 +75,7 @@ def test_faults_that_are_not_kept_are_counted(capsys: pytest.CaptureFixture[str]
 def test_messages_go_into_as_few_transactions_as_hold_them() -> None:
     small = [anchor(bytes(32), "x")] * 33
     assert [len(batch) for batch in _batches(small)] == [16, 16, 1]
-    accounts = [number.to_bytes(16, "big") for number in range(GROUP_MAX)]
+    accounts = [number.to_bytes(16, "big") for number in range(OPENINGS_MAX)]
     large = [confirm_openings(UNIT.unit, accounts)] * 13
     batches = list(_batches(large))
     assert [len(batch) for batch in batches] == [6, 6, 1]
@@ -86,8 +86,8 @@ def test_messages_go_into_as_few_transactions_as_hold_them() -> None:
 
 
 def test_claims_that_no_groups_are_found_for_are_refused() -> None:
-    claims = {number.to_bytes(16, "big"): -1 for number in range(GROUP_MAX)} | {b"x" * 16: GROUP_MAX}
-    with pytest.raises(Refused, match=f"{GROUP_MAX + 1} accounts were found") as refusal:
+    claims = {number.to_bytes(16, "big"): -1 for number in range(OPENINGS_MAX)} | {b"x" * 16: OPENINGS_MAX}
+    with pytest.raises(Refused, match=f"{OPENINGS_MAX + 1} accounts were found") as refusal:
         _groups(claims, UNIT)
     assert refusal.value.reason == "NO_GROUPS"
 

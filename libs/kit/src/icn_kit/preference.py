@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from icn_chain.quorum import faults_of
+from icn_chain.quorum import SEATS_MAX, faults_of
 
 from icn_kit.pauses import doubled
 
@@ -15,9 +15,6 @@ SUSPECT_SECONDS_MAX = 30.0
 in 5 s."""
 HEIGHTS_BEHIND_MAX = 8
 """A validator this far behind the newest height that is sure fetches blocks and would show an old state."""
-
-SEATS_MAX = 50
-"""docs/spec/genesis.md, "Document"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+from icn_chain.quorum import SEATS_MAX
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from icn_kit.preference import SEATS_MAX, ValidatorAddress
+from icn_kit.preference import ValidatorAddress
 from icn_kit.tls import TlsFiles
 
 Address = Annotated[str, Field(min_length=3, max_length=256)]

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from icn_chain.validator_set import SEATS_MAX
+from icn_chain.quorum import SEATS_MAX
 
 IDENTIFIER_BYTES: Final = 16
 DIGEST_BYTES: Final = 32

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from icn_chain.validator_set import SEATS_MAX, SEATS_MIN, Validator, ValidatorSet
+from icn_chain.quorum import SEATS_MAX, SEATS_MIN
+from icn_chain.validator_set import Validator, ValidatorSet
 from icn_crypto.possession import is_possessed
 from icn_crypto.suites import InvalidPublicKey, Suite, check_public_key
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from icn_chain.validator_set import SEATS_MAX, SEATS_MIN, ValidatorSet
+from icn_chain.quorum import SEATS_MAX, SEATS_MIN
+from icn_chain.validator_set import ValidatorSet
 
 from icn_machine.records import VALIDATORS_IDENTIFIER, ZONE_IDENTIFIER, RecordTables
 from icn_machine.refusals import InvariantBroken

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from icn_chain.header import NO_HASH, BlockHeader, parse_header
-from icn_chain.quorum import faults_of
-from icn_chain.validator_set import SEATS_MIN, validator_set_hash
+from icn_chain.quorum import SEATS_MIN, faults_of
+from icn_chain.validator_set import validator_set_hash
 from icn_consensus.domain.actions import Branch
 from icn_consensus.domain.block import ExecutedState
 from icn_consensus.usecases.ports import (

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from icn_chain.quorum import faults_of
-from icn_chain.validator_set import SEATS_MIN
+from icn_chain.quorum import SEATS_MIN, faults_of
 
 from icn_sim.byzantine import LIARS, Forger
 from icn_sim.ledger import LedgerApplication, founder, genesis_of

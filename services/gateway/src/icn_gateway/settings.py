@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from icn_kit.preference import SEATS_MAX, ValidatorAddress
+from icn_chain.quorum import SEATS_MAX
+from icn_kit.preference import ValidatorAddress
 from icn_kit.settings import Address, ServiceSettings, ValidatorSettings, tls_files, validator_addresses
 from icn_kit.tls import TlsFiles
 from pydantic import Field, SecretStr, model_validator

@@ -196,8 +196,9 @@ def open_account(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Open an account of the acting identity. The first in a unit may go down to the unit's default floor,
     further ones to 0."""
+    from icn_machine.limits import OPENING_MINOR_MAX
+
     from icn_client import transactions
-    from icn_client.spreadsheet import OPENING_MINOR_MAX
 
     wanted = identifier(unit, "--unit", "units")
     above = b"" if parent is None else identifier(parent, "--parent", "accounts")

@@ -7,11 +7,11 @@ import secrets
 from typing import Annotated, Final
 
 import typer
+from icn_machine.limits import REFERENCE_BYTES_MAX
 
 from icn_client.cli.output import UsageError
 
 SALT_BYTES: Final = 16
-REFERENCE_BYTES_MAX: Final = 32
 
 MemoOption = Annotated[
     str | None, typer.Option("--memo", help="Stays with you; only a salted hash goes on the chain.")
