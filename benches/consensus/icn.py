@@ -17,12 +17,13 @@ from typing import Any, Final
 import grpc
 from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.ledger.v1.service_pb2 import WatchBlocksRequest
+from icn_chain.envelope import MESSAGES_MAX
 from icn_client import transactions
 from icn_client.acting import Actor, actor_of, now_ms, read_receipt
 from icn_client.connection import Connection, NetworkFile
 from icn_client.platforms import found_network, open_founders, without_secrets
 from icn_client.submitter import Door, Outcome, Submitter
-from icn_client.transactions import EXPIRY_MS, MESSAGES_MAX, KeyPair, Signed, new_identifier
+from icn_client.transactions import EXPIRY_MS, KeyPair, Signed, new_identifier
 from icn_localnet import processes
 from icn_localnet.network import Network
 from icn_localnet.platform import START_SECONDS_MAX, RunningPlatform

@@ -16,9 +16,10 @@ from typing import Final
 
 from icn_client.acting import now_ms
 from icn_client.submitter import Door, DoorClosed, End, News, NewsState, Outcome
-from icn_client.transactions import EXPIRY_MS, IDENTIFIER_BYTES, Signed, new_identifier
+from icn_client.transactions import EXPIRY_MS, Signed, new_identifier
 from icn_crypto.suites import SigningKey, Suite
 from icn_localnet import files, processes
+from icn_machine.limits import IDENTIFIER_BYTES
 
 from benches.consensus.delay import Links, delayed
 from benches.consensus.side import AMOUNT_MINOR, PARTIES, SEATS, Applied

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from icn.ledger.v1.transaction_pb2 import Message
+from icn_chain.envelope import MESSAGES_MAX
 from icn_kit.errors import NotFound
 from icn_machine.entries import PostingKind
 
@@ -18,7 +19,6 @@ from icn_client.connection import PAGE_SIZE_MAX, Connection
 from icn_client.keystore import Identity
 from icn_client.spreadsheet import Standing
 from icn_client.submitter import Outcome, Submitter
-from icn_client.transactions import MESSAGES_MAX
 
 ASKED_AT_ONCE: Final = 16
 """Reads under way: enough to fill the way there and back."""

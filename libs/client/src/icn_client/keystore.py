@@ -18,16 +18,15 @@ from typing import Any, Final
 
 from icn_crypto.suites import SUITE_NAMES, SigningKey, Suite, key_id
 from icn_localnet import files
+from icn_machine.limits import CONTROLLER_KEYS_MAX, IDENTIFIER_BYTES
 
-from icn_client.transactions import IDENTIFIER_BYTES, KeyPair
+from icn_client.transactions import KeyPair
 
 FORMAT: Final = "icn/keystore/v1"
 NAME_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """Names are file names on every system."""
 FILE_BYTES_MAX: Final = 262_144
 """Sixteen keys with ML-DSA-65 in hex are 65 KB."""
-KEYS_MAX: Final = 16
-"""As many as a controller may have."""
 SCRYPT_LOG2_N: Final = 17
 """For a person's passphrase: 128 MiB and under half a second."""
 SCRYPT_LOG2_N_MACHINE_MADE: Final = 14
@@ -325,7 +324,7 @@ def _public(document: Mapping[str, Any], path: Path) -> PublicIdentity:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KeystoreError(f"{path}: damaged") from error
-    if not 1 <= len(keys) <= KEYS_MAX or len(identity.principal) != IDENTIFIER_BYTES:
+    if not 1 <= len(keys) <= CONTROLLER_KEYS_MAX or len(identity.principal) != IDENTIFIER_BYTES:
         raise KeystoreError(f"{path}: damaged")
     return identity
 

@@ -17,10 +17,10 @@ from icn.ledger.v1.transaction_pb2 import Message
 from icn.marketplace.v1 import service_pb2 as pb
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
+from icn_machine.limits import IDENTIFIER_BYTES
 
 from icn_client import transactions
 from icn_client.commands import command, command_id, sign_command
-from icn_client.transactions import IDENTIFIER_BYTES
 
 if TYPE_CHECKING:
     from icn_client.connection import Connection

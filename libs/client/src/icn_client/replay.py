@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED, Receipt
+from icn_chain.envelope import MESSAGES_MAX
 from icn_chain.quorum import quorum_of
 from icn_kit.errors import DomainError
+from icn_machine.limits import ALLOWANCE_MAX, NO_FLOOR
 
 from icn_client import transactions
 from icn_client.acting import (
@@ -31,7 +33,7 @@ from icn_client.keystore import Identity
 from icn_client.replay_file import SCALE, Row, Transfers
 from icn_client.replay_schedule import Schedule
 from icn_client.submitter import End, Outcome, Submitter
-from icn_client.transactions import FLOOR_NONE_MINOR, MESSAGES_MAX, KeyPair, Signed
+from icn_client.transactions import KeyPair, Signed
 
 LACK_OF_FUNDS: Final = "CREDIT_LIMIT_EXCEEDED"
 EXPIRY_MS: Final = 10 * 60 * 1000
@@ -42,7 +44,6 @@ CONTROLLERS_BYTES: Final = 2_048
 """The same for sixteen new controllers in one transaction."""
 LEAVES_PER_PARTY: Final = 3
 """Controller, account, credit line."""
-ALLOWANCE_MAX: Final = 2**40
 AGREEMENT_SECONDS: Final = 120.0
 """How long to wait for every validator to execute the last height: a restart and catching up fit several
 times.
@@ -274,7 +275,7 @@ class _Registration:
             [(party.actor, [transactions.open_account(party.account, self.unit)]) for party in parties],
         )
         floors = [
-            transactions.set_floor(parties[issuer].account, FLOOR_NONE_MINOR)
+            transactions.set_floor(parties[issuer].account, NO_FLOOR)
             for issuer in sorted(self._transfers.issuers)
         ]
         await self._apply("issuers", [(sponsor, group) for group in _groups(floors)])

@@ -16,7 +16,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final, TextIO
 
-from icn_client.transactions import AMOUNT_MINOR_MAX
+from icn_machine.limits import QUANTITY_MAX
 
 SCALE: Final = 6
 """Decimal places of the run's unit."""
@@ -85,14 +85,14 @@ def minor_units(weight: str) -> int:
         number = Decimal(weight, _CONTEXT)
         if number.is_signed() and number != 0:
             raise ValueError("is negative")
-        if number.adjusted() > len(str(AMOUNT_MINOR_MAX)):
+        if number.adjusted() > len(str(QUANTITY_MAX)):
             raise ValueError("is more than the ledger can hold")
         minor = int(
             number.quantize(_STEP, rounding=ROUND_HALF_EVEN, context=_CONTEXT).scaleb(SCALE, _CONTEXT)
         )
     except InvalidOperation:
         raise ValueError("is not a decimal number") from None
-    if minor > AMOUNT_MINOR_MAX:
+    if minor > QUANTITY_MAX:
         raise ValueError("is more than the ledger can hold")
     return minor
 

@@ -63,21 +63,12 @@ from icn.ledger.v1.transaction_pb2 import (
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, preimage
 from icn_crypto.suites import SigningKey, Suite, key_id
+from icn_machine.limits import IDENTIFIER_BYTES
 
-IDENTIFIER_BYTES: Final = 16
-FLOOR_NONE_MINOR: Final = -(2**62)
-"""The floor of an account that has none."""
-AMOUNT_MINOR_MAX: Final = 2**62
-MESSAGES_MAX: Final = 16
-LANES: Final = 16
-RECOVERY_LAPSE_MS: Final = 30 * 24 * 60 * 60 * 1000
-"""How long after its ready time a recovery may be completed."""
 EXPIRY_MS: Final = 10 * 60 * 1000
 """How far ahead a transaction expires unless told otherwise: long enough for any outage a client waits
 out.
 """
-EXPIRY_MS_MAX: Final = 24 * 60 * 60 * 1000
-"""The ledger takes nothing that expires later (docs/spec/transaction.md, rule 2)."""
 
 
 class KeyPair:

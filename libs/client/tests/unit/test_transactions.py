@@ -50,7 +50,7 @@ MESSAGES = {
     "set_recovery": transactions.set_recovery(transactions.recovery_policy(b"g" * 16, 5)),
     "create_unit": transactions.create_unit(ID, "HOURS", 2, -50_000),
     "open_account": transactions.open_account(ID, b"u" * 16),
-    "set_floor": transactions.set_floor(ID, transactions.FLOOR_NONE_MINOR),
+    "set_floor": transactions.set_floor(ID, -(2**62)),
     "transfer": transactions.transfer(ID, b"d" * 16, 2**62, b"m" * 32),
     "place_hold": transactions.place_hold(ID, b"s" * 16, b"d" * 16, 5, 1),
     "capture_hold": transactions.capture_hold(ID, 5),

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from icn_machine.limits import FREEZE_AHEAD_MS_MAX, NO_FLOOR
 from typer.core import TyperCommand
 
 from icn_client.cli.common import (
@@ -33,8 +34,7 @@ from icn_client.cli.signing import perform_as, print_done
 if TYPE_CHECKING:
     from icn_client.connection import Connection
 
-FREEZE_MS_MAX: Final = 2_592_000_000
-NO_FLOOR: Final = "none"
+UNLIMITED: Final = "none"
 CHANGES_DEFAULT: Final = 20
 CHANGES_MAX: Final = 500
 _NEGATIVE: Final = re.compile(r"-[0-9][0-9.]*")
@@ -98,9 +98,7 @@ def add_to(group: typer.Typer) -> None:
 
 def floor_text(floor_minor: int, scale: int) -> str:
     """A floor or a limit as people read it."""
-    from icn_client.transactions import FLOOR_NONE_MINOR
-
-    return NO_FLOOR if floor_minor <= FLOOR_NONE_MINOR else show_amount(floor_minor, scale)
+    return UNLIMITED if floor_minor <= NO_FLOOR else show_amount(floor_minor, scale)
 
 
 def set_floor(  # noqa: PLR0917 - one parameter per option
@@ -119,8 +117,8 @@ def set_floor(  # noqa: PLR0917 - one parameter per option
 
     async def prepare(connection: Connection) -> Governed:
         leaf, unit = await _open_account(connection, wanted)
-        if floor == NO_FLOOR:
-            minor = transactions.FLOOR_NONE_MINOR
+        if floor == UNLIMITED:
+            minor = NO_FLOOR
         else:
             minor = amount_minor(floor, unit.scale, "FLOOR", may_be_negative=True)
         if minor > 0:
@@ -170,7 +168,7 @@ def freeze(  # noqa: PLR0917 - one parameter per option
         if until is not None:
             now_ms = await connection.newest_block_time_ms()
             until_ms = moment_ms(until, "--until", now_ms)
-            if not now_ms < until_ms <= now_ms + FREEZE_MS_MAX:
+            if not now_ms < until_ms <= now_ms + FREEZE_AHEAD_MS_MAX:
                 raise UsageError(
                     f"--until: {show_time(until_ms)} is not within 30 days from {show_time(now_ms)}, the "
                     "newest block"

@@ -212,7 +212,7 @@ def amount_minor(text: str, scale: int, what: str = "AMOUNT", *, may_be_negative
         UsageError: not a plain decimal number, more than ``scale`` decimal places, or further from zero than
             the ledger holds.
     """
-    from icn_client.transactions import AMOUNT_MINOR_MAX
+    from icn_machine.limits import QUANTITY_MAX
 
     matched = _AMOUNT.fullmatch(text) if len(text) <= AMOUNT_CHARACTERS_MAX else None
     if matched is None:
@@ -223,10 +223,8 @@ def amount_minor(text: str, scale: int, what: str = "AMOUNT", *, may_be_negative
     if len(fraction) > scale:
         raise UsageError(f"{what}: {text!r} has more than {scale} decimal places")
     minor = int(whole + fraction.ljust(scale, "0"))
-    if minor > AMOUNT_MINOR_MAX:
-        raise UsageError(
-            f"{what}: {text} is {sign}{minor} minor units; the ledger ends at {AMOUNT_MINOR_MAX}"
-        )
+    if minor > QUANTITY_MAX:
+        raise UsageError(f"{what}: {text} is {sign}{minor} minor units; the ledger ends at {QUANTITY_MAX}")
     return -minor if sign else minor
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from icn_machine.limits import CONTROLLER_KEYS_MAX, QUANTITY_MAX, SCOPE_ACCOUNTS_MAX
 
 from icn_client.cli.common import (
     AsOption,
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
     from icn_client.connection import Connection
 
-KEYS_MAX: Final = 16
-ACCOUNTS_MAX: Final = 64
-AMOUNT_MINOR_MAX: Final = 2**62
 
 _ALLOW_EXAMPLES = """\b
 Examples:
@@ -61,7 +59,7 @@ def allow(  # noqa: PLR0917 - one parameter per option
     acting: AsOption,
     amount_max: Annotated[
         int,
-        typer.Option("--amount-max", metavar="MINOR", min=0, max=AMOUNT_MINOR_MAX, help="In minor units."),
+        typer.Option("--amount-max", metavar="MINOR", min=0, max=QUANTITY_MAX, help="In minor units."),
     ] = 0,
     account: Annotated[
         list[str] | None,
@@ -85,8 +83,8 @@ def allow(  # noqa: PLR0917 - one parameter per option
     if len(keys) != 1:
         raise Refused(f"{public_part}: {len(keys)} keys, one is expected", "PUBLIC_PART_INVALID")
     accounts = sorted({identifier(one, "--account", "accounts") for one in account or ()})
-    if len(accounts) > ACCOUNTS_MAX:
-        raise UsageError(f"--account: {len(accounts)} named, at most {ACCOUNTS_MAX} fit a scope")
+    if len(accounts) > SCOPE_ACCOUNTS_MAX:
+        raise UsageError(f"--account: {len(accounts)} named, at most {SCOPE_ACCOUNTS_MAX} fit a scope")
     kinds = scope_kinds(kind)
     (key,) = keys
     key.scope.CopyFrom(
@@ -181,8 +179,8 @@ def _change_keys(
     async def work(connection: Connection) -> Any:
         controller = await connection.controller(identity.principal)
         keys = change(controller.keys)
-        if len(keys) > KEYS_MAX:
-            raise Refused(f"{len(keys)} keys, a controller has at most {KEYS_MAX}", "KEYS_FULL")
+        if len(keys) > CONTROLLER_KEYS_MAX:
+            raise Refused(f"{len(keys)} keys, a controller has at most {CONTROLLER_KEYS_MAX}", "KEYS_FULL")
         outcome, _ = await perform_as(connection, identity, [update_controller(controller.threshold, keys)])
         return outcome
 

@@ -208,7 +208,9 @@ def _policy_text(policy: Any) -> str:
 
 
 def _pending_document(pending: Any) -> dict[str, Any]:
-    from icn_client.transactions import RECOVERY_LAPSE_MS, controller_key_id
+    from icn_machine.limits import RECOVERY_LAPSE_MS
+
+    from icn_client.transactions import controller_key_id
 
     return {
         "guardian": pending.guardian.hex(),
