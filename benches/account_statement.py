@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from icn.ledger.v1 import service_pb2 as pb
@@ -29,7 +29,7 @@ from icn_ledger.usecases.get_statement import FROM_THE_FIRST, Bound, Edge, State
 from icn_ledger.usecases.reads import list_entries
 from icn_localnet.postgres import DATABASE, PostgresServer
 from icn_localnet.postgres_settings import SETTINGS
-from processes import CLOCK_TICKS
+from processes import usage
 
 ACCOUNT: Final = os.urandom(16)
 PER_BLOCK: Final = 5
@@ -150,7 +150,7 @@ async def measure(dsn: str, counts: list[int], rounds: int) -> None:
                 assert told(answers) == count
                 done = time.process_time()
                 parts = (served - before, postgres - before_postgres, done - served)
-                taken[name].append(parts)  # type: ignore[arg-type]
+                taken[name].append(parts)
         for name, of_side in taken.items():
             server, postgres, client = (
                 statistics.median(column) / count * 1e6 for column in zip(*of_side, strict=True)
@@ -165,8 +165,7 @@ async def measure(dsn: str, counts: list[int], rounds: int) -> None:
 
 def postgres_seconds(backend: int) -> float:
     """CPU time of the server's process so far."""
-    fields: list[Any] = Path(f"/proc/{backend}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+    return float(usage(backend).cpu_seconds)
 
 
 def main() -> None:

@@ -47,7 +47,10 @@ class OneOrganization:
     """A ledger with one organization, of which everybody is a member."""
 
     def __init__(self, identity: Identity) -> None:
-        keys = {key.key_id: ControllerKey(dict(key.public_keys)) for key in identity.keys}
+        keys = {
+            key.key_id: ControllerKey({int(suite): public for suite, public in key.public_keys.items()})
+            for key in identity.keys
+        }
         self._controller = Controller(identity.principal, 1, keys)
 
     async def controller(self, _principal: bytes) -> Controller:
@@ -92,7 +95,7 @@ async def measure(database: Database, identity: Identity) -> None:
     """Every call in turn."""
     ledger: Any = OneOrganization(identity)
     permissions = OwnPermissions(database)
-    around = Surroundings(GENESIS, DOMAIN, SystemClock(), ledger, Standing(), permissions)  # type: ignore[arg-type]
+    around = Surroundings(GENESIS, DOMAIN, SystemClock(), ledger, Standing(), permissions)
     servicer = IdentityServicer(
         CommandVerifier(GENESIS, ledger, SystemClock()),
         lambda: IdentityUnitOfWork(database, around.zone),

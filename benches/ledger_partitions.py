@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from icn_ledger.store.queries import _ENTRIES_OF_ACCOUNT
 from icn_ledger.store.statements import _ENTRIES, _TRANSACTIONS
 from icn_localnet.postgres import DATABASE, PostgresServer
 from icn_localnet.postgres_settings import SETTINGS
-from processes import CLOCK_TICKS
+from processes import usage
 
 ENTRY_BYTES, RECEIPT_BYTES, EVENT_BYTES, LEAF_BYTES = 170, 100, 190, 60
 """About what a transfer leaves; what the rows say does not matter here."""
@@ -91,10 +92,7 @@ class Side:
 
     def cpu_seconds(self) -> float:
         """Of the server's process so far."""
-        fields = (
-            Path(f"/proc/{self.connection.info.backend_pid}/stat").read_text().rpartition(") ")[2].split()
-        )
-        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+        return float(usage(self.connection.info.backend_pid).cpu_seconds)
 
     def write(self, parameters: dict[str, Any]) -> None:
         """Write a block's history."""
@@ -143,6 +141,11 @@ def block(height: int, accounts: Sequence[bytes], transfers: int, chance: random
         "envelope": chance.randbytes(EVENT_BYTES * transfers),
         "one_id": ids[0],
     }
+
+
+def looked_up(text: str, parameters: Sequence[dict[str, Any]], side: Side) -> str:
+    """What look-ups took, and of the server's CPU time."""
+    return "{:.0f} ({:.0f})".format(*side.look_up(text, parameters))
 
 
 def main() -> None:
@@ -200,14 +203,14 @@ def measure(sides: Sequence[Side], options: argparse.Namespace) -> None:
         ]
         tell(
             f"page of {PAGE} rows, {name} account, us (CPU)",
-            lambda side, asked=asked: "{:.0f} ({:.0f})".format(*side.look_up(_ENTRIES_OF_ACCOUNT, asked)),
+            partial(looked_up, _ENTRIES_OF_ACCOUNT, asked),
         )
     for count in (1, 100):
         groups = [chance.sample(known_ids, count) for _ in range(LOOKUPS // count + 50)]
         named = [{"ids": ByteaArray(ids), "id_heads": BigintArray(id_heads(ids))} for ids in groups]
         tell(
             f"{count} by id, us (CPU)",
-            lambda side, named=named: "{:.0f} ({:.0f})".format(*side.look_up(SELECT_PLACES, named)),
+            partial(looked_up, SELECT_PLACES, named),
         )
     half = options.blocks // 2
     tell("VACUUM (FREEZE), s", lambda side: f"{side.seconds('VACUUM (FREEZE)'):.2f}")

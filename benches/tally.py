@@ -12,7 +12,8 @@ import random
 import statistics
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from icn_tally.blt import read_blt
@@ -41,6 +42,17 @@ def random_ballots(ballots: int, candidates: int, seats: int, randomness: random
         order = sorted(numbers, key=lambda number: randomness.random() * (number + 3))
         lines.append(" ".join(map(str, [1, *order[: randomness.randrange(1, candidates + 1)], 0])))
     return "\n".join([*lines, "0", *(f"c{number}" for number in numbers), ""]).encode()
+
+
+def read_all(files: Sequence[bytes]) -> list[Contest]:
+    """The contests of files."""
+    return [read_blt(content) for content in files]
+
+
+def count_all(contests: Sequence[Contest]) -> None:
+    """Count each."""
+    for contest in contests:
+        counted(contest)
 
 
 def counted(contest: Contest) -> None:
@@ -72,9 +84,8 @@ def main() -> None:
         sets = {"largest ward": found[:1], f"all {len(found)} wards": found, **sets}
     print(f"seed {arguments.seed}; CPU-ms: reading, counting")
     for name, files in sets.items():
-        contests = [read_blt(content) for content in files]
-        reading = millis(arguments.rounds, lambda files=files: [read_blt(content) for content in files])
-        counting = millis(arguments.rounds, lambda contests=contests: [*map(counted, contests)])
+        reading = millis(arguments.rounds, partial(read_all, files))
+        counting = millis(arguments.rounds, partial(count_all, read_all(files)))
         print(f"{name:<40} {reading:>8.1f} {counting:>8.1f}")
 
 

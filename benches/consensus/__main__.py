@@ -179,7 +179,7 @@ def main() -> int:
     parser.add_argument("--idle-seconds", type=float, default=30.0)
     parser.add_argument("--only", choices=[LOAD, DELAY, MEMORY], help="one part of the rows")
     options = parser.parse_args()
-    measuring = {
+    measuring: dict[str, Callable[..., Coroutine[Any, Any, dict[str, float]]]] = {
         LOAD: partial(measure, idle_seconds=options.idle_seconds),
         DELAY: measure_delayed,
         MEMORY: measure_memory,
@@ -195,7 +195,7 @@ def main() -> int:
     for number in range(options.pairs):
         for label in labels if number % 2 == 0 else reversed(labels):
             try:
-                figures = {}
+                figures: dict[str, float] = {}
                 for part in parts:
                     if part != MEMORY or (number == 0 and label in ours):
                         figures |= in_new_folder(

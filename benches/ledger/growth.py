@@ -24,7 +24,7 @@ from typing import Any, Final
 import psycopg
 from icn_kit.database import Database
 from icn_ledger.store.queries import LedgerQueries
-from icn_ledger.usecases.get_proof import get_proof
+from icn_ledger.usecases.get_proof import Wanted, get_proof
 from icn_ledger.usecases.reads import get_leaf, get_transaction, list_entries
 from icn_machine.records import Namespace
 
@@ -81,7 +81,7 @@ class Grown:
         return await get_transaction(transaction_id, self._queries)
 
     async def proof(self, account: bytes) -> Any:
-        return await get_proof(Namespace.ACCOUNT, account, 0, self._queries)
+        return await get_proof(Wanted(Namespace.ACCOUNT, account), 0, self._queries)
 
     async def query_ms(self) -> dict[str, float]:
         """Median of each query, in milliseconds."""
