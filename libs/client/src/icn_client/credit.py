@@ -8,7 +8,6 @@ Source: docs/spec/ledger.md, "Messages".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from icn.ledger.v1.transaction_pb2 import (
     CancelOrder,
@@ -32,12 +31,6 @@ from icn.ledger.v1.transaction_pb2 import (
 )
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
-
-LEGS_MAX: Final = 64
-OPENINGS_MAX: Final = 512
-DEMURRAGE_ACCOUNTS_MAX: Final = 64
-ORDER_TIMES_MAX: Final = 1_200
-PPM: Final = 1_000_000
 
 
 def transfer_legs(legs: Iterable[Transfer]) -> Message:

@@ -13,7 +13,7 @@ from icn_client.cli.key_scopes import UNSCOPED_ONLY, scope_kinds
 from icn_client.cli.orders import _every
 from icn_client.cli.output import Refused, UsageError
 from icn_client.cli.payments import _read_rows
-from icn_client.cli.units import share_ppm
+from icn_client.cli.unit_policies import share_ppm
 from icn_machine.messages import KIND_NUMBERS, THRESHOLD_KINDS
 
 PPM = 1_000_000

@@ -389,7 +389,7 @@ def _change_document(change: Any) -> dict[str, Any]:
 
 def _change_words(change: Any, scale: int) -> list[tuple[str, str, str]]:
     """What, before and after, of a floor or of everything that a policy changed."""
-    from icn_client.cli.units import policy_lines
+    from icn_client.cli.unit_policies import policy_lines
 
     if change.HasField("floor"):
         floor = change.floor

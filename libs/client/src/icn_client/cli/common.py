@@ -56,6 +56,7 @@ KeystoreOption = Annotated[
 ]
 
 
+UnitArgument = Annotated[str, typer.Argument(metavar="UNIT", help="Id of the unit.")]
 ActingOption = Annotated[
     str | None,
     typer.Option("--as", metavar="NAME", help="Identity that acts, where it is the one who may."),

@@ -101,8 +101,10 @@ def place(  # noqa: PLR0917 - one parameter per option
     as_json: JsonOption = False,
 ) -> None:
     """Order payments that fall due by block time, or one that waits for its release."""
+    from icn_machine.limits import ORDER_TIMES_MAX
+
     from icn_client import transactions
-    from icn_client.credit import ORDER_TIMES_MAX, order_transfers
+    from icn_client.credit import order_transfers
 
     destination = identifier(to, "ACCOUNT", "accounts")
     payer = None if source is None else identifier(source, "--from", "accounts")

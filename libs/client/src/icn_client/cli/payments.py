@@ -136,7 +136,7 @@ def pay_legs(
 
 def _read_rows(file: Path) -> Sequence[tuple[int, bytes, bytes, str]]:
     """Line, source, destination and amount as written. Raises Refused."""
-    from icn_client.credit import LEGS_MAX
+    from icn_machine.limits import LEGS_MAX
 
     content = read_file(file, LEGS_FILE_BYTES_MAX)
     rows = []

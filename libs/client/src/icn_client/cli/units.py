@@ -1,43 +1,33 @@
-"""`icn unit`: units of account, their policies, opening balances, periods."""
+"""`icn unit create|list|show`: units of account. The rest of it: `unit_policies`, `unit_books`."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icn_client.cli import unit_books, unit_policies
 from icn_client.cli.common import (
-    ActingOption,
-    ActionOption,
     AsOption,
     DataOption,
     JsonOption,
     KeystoreOption,
+    UnitArgument,
     amount_minor,
     command_group,
     identifier,
     organization_identifier,
-    parse_time_ms,
     platform_directory,
     show_amount,
     show_time,
     with_connection,
 )
-from icn_client.cli.governing import Governed, perform_governed
-from icn_client.cli.output import Refused, UsageError, print_json, print_text, table
+from icn_client.cli.output import UsageError, print_json, print_text, table
 from icn_client.cli.signing import perform_and_print
+from icn_client.cli.unit_policies import policy_lines
 
 if TYPE_CHECKING:
     from icn_client.connection import Connection
-
-DIGEST_BYTES: Final = 32
-NOBODY: Final = "none"
-_SHARE: Final = re.compile(r"([0-9]{1,7})(?:\.([0-9]{1,12}))?(%?)")
-_PPM_DIGITS: Final = 6
-
-UnitArgument = Annotated[str, typer.Argument(metavar="UNIT", help="Id of the unit.")]
 
 _CREATE_EXAMPLES = """\b
 Examples:
@@ -55,28 +45,6 @@ Examples:
   icn unit show UNIT
   icn unit show units/91c2… --json
 """
-_POLICY_EXAMPLES = """\b
-Examples:
-  icn unit policy UNIT --growth 50% --growth-max 400 --counterparty-max 60 --as sunrise-bakery
-  icn unit policy UNIT --fee-share 0.25% --fund ACCOUNT --as sunrise-bakery    the rest stays as it is
-  icn unit policy UNIT --demurrage 1% --demurrage-days 30 --action > actions.json
-  icn proposal draft --organization FEDERATION --title "Demurrage" --question "Shall we?" \\
-      --actions actions.json --as harvest-farm
-"""
-_OPENINGS_EXAMPLES = """\b
-Examples:
-  icn unit openings UNIT                                what members bring and nobody has confirmed
-  icn unit openings UNIT ACCOUNT ACCOUNT ACCOUNT --as sunrise-bakery
-"""
-_CLOSE_EXAMPLES = """\b
-Examples:
-  icn unit close-period UNIT --end 2026-04-01 --as sunrise-bakery
-  icn unit close-period UNIT --end 2026-04-01 --action > actions.json
-"""
-_DEMURRAGE_EXAMPLES = """\b
-Examples:
-  icn unit demurrage ACCOUNT ACCOUNT --as sunrise-bakery
-"""
 
 
 def register(app: typer.Typer) -> None:
@@ -85,10 +53,8 @@ def register(app: typer.Typer) -> None:
     group.command("create", epilog=_CREATE_EXAMPLES)(create_unit)
     group.command("list", epilog=_LIST_EXAMPLES)(list_units)
     group.command("show", epilog=_SHOW_EXAMPLES)(show)
-    group.command("policy", epilog=_POLICY_EXAMPLES)(set_policy)
-    group.command("openings", epilog=_OPENINGS_EXAMPLES)(openings)
-    group.command("close-period", epilog=_CLOSE_EXAMPLES)(close_period)
-    group.command("demurrage", epilog=_DEMURRAGE_EXAMPLES)(demurrage)
+    unit_policies.add_to(group)
+    unit_books.add_to(group)
     app.add_typer(group, name="unit")
 
 
@@ -194,373 +160,3 @@ def show(unit: UnitArgument, data: DataOption = None, as_json: JsonOption = Fals
         print_text("policy         none: limits do not grow, nothing is taken")
     if has_period:
         print_text(f"books closed   up to {show_time(period.end_time_ms)}, digest {period.digest.hex()}")
-
-
-def set_policy(  # noqa: PLR0917 - one parameter per option
-    unit: UnitArgument,
-    growth: Annotated[
-        str | None,
-        typer.Option("--growth", metavar="SHARE", help="Of cleared trade, by which limits grow: 50% or 0.5."),
-    ] = None,
-    growth_max: Annotated[
-        str | None, typer.Option("--growth-max", metavar="AMOUNT", help="The most by which a limit grows.")
-    ] = None,
-    counterparty_max: Annotated[
-        str | None,
-        typer.Option(
-            "--counterparty-max", metavar="AMOUNT", help="The most that counts of what one pays another."
-        ),
-    ] = None,
-    soft: Annotated[
-        str | None,
-        typer.Option("--soft", metavar="SHARE", help="Soft limit as a share of the limit; 0 for none."),
-    ] = None,
-    fee: Annotated[
-        str | None, typer.Option("--fee", metavar="AMOUNT", help="What each payment costs who receives it.")
-    ] = None,
-    fee_share: Annotated[
-        str | None,
-        typer.Option("--fee-share", metavar="SHARE", help="Beside that, of the amount; up to 10%."),
-    ] = None,
-    fee_max: Annotated[
-        str | None,
-        typer.Option("--fee-max", metavar="AMOUNT", help="The most a payment costs; 0 for no such bound."),
-    ] = None,
-    demurrage_share: Annotated[
-        str | None,
-        typer.Option("--demurrage", metavar="SHARE", help="Of balances above zero, regularly; up to 10%."),
-    ] = None,
-    demurrage_days: Annotated[
-        int | None,
-        typer.Option("--demurrage-days", metavar="DAYS", min=0, max=366, help="Days between two times."),
-    ] = None,
-    demurrage_free: Annotated[
-        str | None,
-        typer.Option("--demurrage-free", metavar="AMOUNT", help="What stays free on main accounts."),
-    ] = None,
-    fund: Annotated[
-        str | None,
-        typer.Option("--fund", metavar="ACCOUNT|none", help="Takes fees and demurrage, bears write-offs."),
-    ] = None,
-    freezer: Annotated[
-        str | None,
-        typer.Option("--freezer", metavar="ID|none", help="Who may freeze accounts; none: the authority."),
-    ] = None,
-    acting: ActingOption = None,
-    as_action: ActionOption = False,
-    keystore: KeystoreOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Set a unit's policy, from the next block on. What is not named stays as it is in force."""
-    from icn_tally.polls.credit_actions import write_policy
-
-    from icn_client import credit
-
-    wanted = identifier(unit, "UNIT", "units")
-    shares = {
-        "growth_ppm": (growth, "--growth", credit.PPM),
-        "soft_ppm": (soft, "--soft", credit.PPM - 1),
-        "fee_ppm": (fee_share, "--fee-share", credit.PPM // 10),
-        "demurrage_ppm": (demurrage_share, "--demurrage", credit.PPM // 10),
-    }
-    changes: dict[str, Any] = {
-        name: share_ppm(text, option, highest)
-        for name, (text, option, highest) in shares.items()
-        if text is not None
-    }
-    if demurrage_days is not None:
-        changes["demurrage_days"] = demurrage_days
-    if fund is not None:
-        changes["fund"] = b"" if fund == NOBODY else identifier(fund, "--fund", "accounts")
-    if freezer is not None:
-        changes["freezer"] = b"" if freezer == NOBODY else organization_identifier(freezer, "--freezer")
-    amounts = {
-        "growth_max_minor": (growth_max, "--growth-max"),
-        "counterparty_max_minor": (counterparty_max, "--counterparty-max"),
-        "fee_fixed_minor": (fee, "--fee"),
-        "fee_max_minor": (fee_max, "--fee-max"),
-        "demurrage_free_minor": (demurrage_free, "--demurrage-free"),
-    }
-
-    async def prepare(connection: Connection) -> Governed:
-        found = await connection.unit_with_policy(wanted)
-        leaf, before = found.unit, found.policy.policy
-        for name, (text, option) in amounts.items():
-            if text is not None:
-                changes[name] = amount_minor(text, leaf.scale, option)
-        after = type(before)()
-        after.CopyFrom(before)
-        for name, value in changes.items():
-            setattr(after, name, value)
-        if after == before and found.HasField("policy"):
-            raise UsageError("the policy would stay as it is: name what to change")
-        _check_policy(after)
-        if after.fund:
-            await _check_fund(connection, after.fund, leaf)
-        has_before = found.HasField("policy")
-        rows = zip(policy_lines(before, leaf.scale), policy_lines(after, leaf.scale), strict=True)
-        return Governed(
-            credit.set_unit_policy(wanted, after),
-            leaf.authority,
-            "NOT_UNIT_AUTHORITY",
-            {
-                "unit": wanted.hex(),
-                "previous": write_policy(before) if has_before else None,
-                "policy": write_policy(after),
-            },
-            f"set the policy of units/{wanted.hex()}",
-            [
-                f"{what:<22} {old if has_before else '-':>14}  {'->' if old != new else '  '} {new}"
-                for (what, old), (_, new) in rows
-            ],
-        )
-
-    perform_governed(prepare, acting, as_action, keystore, data, as_json)
-
-
-def _check_policy(policy: Any) -> None:
-    """The rules of the ledger that bind several options. Raises UsageError."""
-    if policy.growth_ppm and not (policy.growth_max_minor and policy.counterparty_max_minor):
-        raise UsageError("--growth: growth asks for --growth-max and --counterparty-max above 0")
-    if bool(policy.demurrage_ppm) != bool(policy.demurrage_days):
-        raise UsageError("--demurrage and --demurrage-days go together: both above 0, or both 0")
-    if (policy.fee_fixed_minor or policy.fee_ppm or policy.demurrage_ppm) and not policy.fund:
-        raise UsageError("--fund: fees and demurrage need an account that takes them")
-
-
-async def _check_fund(connection: Connection, fund: bytes, unit: Any) -> None:
-    leaf = (await connection.account(fund)).leaf
-    if leaf.unit != unit.unit:
-        raise Refused(f"FUND_UNKNOWN: accounts/{fund.hex()} is of units/{leaf.unit.hex()}", "FUND_UNKNOWN")
-    if leaf.owner != unit.authority and not leaf.terms.pledged_minor:
-        raise Refused(
-            f"FUND_UNPLEDGED: accounts/{fund.hex()} is not the authority's, and its owner has "
-            "pledged nothing (icn account pledge)",
-            "FUND_UNPLEDGED",
-        )
-
-
-def policy_lines(policy: Any, scale: int) -> list[tuple[str, str]]:
-    """Everything a policy says, name and value, for people."""
-    from icn_tally.polls.credit_actions import percent
-
-    def amount(minor: int) -> str:
-        return show_amount(minor, scale)
-
-    return [
-        ("growth", percent(policy.growth_ppm)),
-        ("growth, at most", amount(policy.growth_max_minor)),
-        ("counts per other owner", amount(policy.counterparty_max_minor)),
-        ("soft limit", percent(policy.soft_ppm) if policy.soft_ppm else NOBODY),
-        ("fee", f"{amount(policy.fee_fixed_minor)} + {percent(policy.fee_ppm)}"),
-        ("fee, at most", amount(policy.fee_max_minor) if policy.fee_max_minor else NOBODY),
-        ("demurrage", percent(policy.demurrage_ppm)),
-        ("demurrage, each", f"{policy.demurrage_days} days"),
-        ("demurrage, free", amount(policy.demurrage_free_minor)),
-        ("fund", policy.fund.hex() or NOBODY),
-        ("freezer", policy.freezer.hex() or "authority"),
-    ]
-
-
-def share_ppm(text: str, what: str, highest: int) -> int:
-    """A share such as ``50%``, ``0.25%`` or ``0.5`` in millionths, exactly.
-
-    Raises:
-        UsageError: it is none, is finer than a millionth, or above ``highest``.
-    """
-    matched = _SHARE.fullmatch(text) if text.isascii() else None
-    if matched is None:
-        raise UsageError(f"{what}: {text[:40]!r} is not a share such as 50%, 0.25% or 0.5")
-    places = _PPM_DIGITS - (2 if matched[3] else 0)
-    fraction = (matched[2] or "").rstrip("0")
-    if len(fraction) > places:
-        raise UsageError(f"{what}: {text} is finer than a millionth")
-    found = int(matched[1] + fraction.ljust(places, "0"))
-    if found > highest:
-        raise UsageError(f"{what}: {text} is {found} millionths, at most {highest} are allowed")
-    return found
-
-
-def openings(  # noqa: PLR0917 - one parameter per option
-    unit: UnitArgument,
-    accounts: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="ACCOUNT…", help="Confirmed together; without any: list what waits."),
-    ] = None,
-    acting: ActingOption = None,
-    as_action: ActionOption = False,
-    keystore: KeystoreOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Confirm the balances that members bring (icn account open --brings), together 0; or list them."""
-    from icn_client import credit
-
-    wanted = identifier(unit, "UNIT", "units")
-    named = [identifier(one, "ACCOUNT", "accounts") for one in accounts or ()]
-    if not named:
-        if acting is not None or as_action:
-            raise UsageError("ACCOUNT: name the accounts to confirm")
-        _list_openings(wanted, platform_directory(data), as_json)
-        return
-    if len(set(named)) != len(named):
-        raise UsageError("ACCOUNT: one is named twice")
-    if not 2 <= len(named) <= credit.OPENINGS_MAX:
-        raise UsageError(f"ACCOUNT: {len(named)} named, 2 to {credit.OPENINGS_MAX} are confirmed together")
-
-    async def prepare(connection: Connection) -> Governed:
-        leaf = await connection.unit(wanted)
-        claims = [await _claim(connection, account, leaf) for account in named]
-        debts_minor = -sum(claim for claim in claims if claim < 0)
-        credits_minor = sum(claim for claim in claims if claim > 0)
-        if debts_minor != credits_minor:
-            raise Refused(
-                f"OPENINGS_UNBALANCED: debts of {show_amount(debts_minor, leaf.scale)}, credits of "
-                f"{show_amount(credits_minor, leaf.scale)} {leaf.code}",
-                "OPENINGS_UNBALANCED",
-            )
-        return Governed(
-            credit.confirm_openings(wanted, named),
-            leaf.authority,
-            "NOT_UNIT_AUTHORITY",
-            {"unit": wanted.hex(), "accounts": len(named), "credits_minor": str(credits_minor)},
-            f"confirmed {len(named)} accounts: {show_amount(credits_minor, leaf.scale)} {leaf.code} owed",
-        )
-
-    perform_governed(prepare, acting, as_action, keystore, data, as_json)
-
-
-async def _claim(connection: Connection, account: bytes, unit: Any) -> int:
-    """What an account waits to bring, minor units. Raises Refused."""
-    leaf = (await connection.account(account)).leaf
-    if leaf.unit != unit.unit:
-        raise Refused(
-            f"UNIT_MISMATCH: accounts/{account.hex()} is of units/{leaf.unit.hex()}", "UNIT_MISMATCH"
-        )
-    if not leaf.terms.is_opening:
-        raise Refused(
-            f"OPENING_UNKNOWN: accounts/{account.hex()} waits for no confirmation", "OPENING_UNKNOWN"
-        )
-    return int(leaf.terms.opening_minor)
-
-
-def _list_openings(unit: bytes, directory: Path, as_json: bool) -> None:
-    async def read(connection: Connection) -> tuple[Any, list[Any]]:
-        leaf = await connection.unit(unit)
-        return leaf, [
-            account.leaf
-            async for account in connection.accounts()
-            if account.leaf.unit == unit and account.leaf.terms.is_opening
-        ]
-
-    leaf, waiting = with_connection(directory, read)
-    total_minor = sum(account.terms.opening_minor for account in waiting)
-    if as_json:
-        print_json(
-            {
-                "unit": unit.hex(),
-                "sum_minor": str(total_minor),
-                "waiting": [
-                    {
-                        "account": account.account.hex(),
-                        "owner": account.owner.hex(),
-                        "opening_minor": str(account.terms.opening_minor),
-                    }
-                    for account in waiting
-                ],
-            }
-        )
-        return
-    table(
-        ("account", "owner", "brings"),
-        [
-            (
-                account.account.hex(),
-                account.owner.hex(),
-                show_amount(account.terms.opening_minor, leaf.scale),
-            )
-            for account in waiting
-        ],
-    )
-    print_text(f"together {show_amount(total_minor, leaf.scale)} {leaf.code}; 0 can be confirmed")
-
-
-def close_period(  # noqa: PLR0917 - one parameter per option
-    unit: UnitArgument,
-    end: Annotated[
-        str, typer.Option("--end", metavar="TIME", help="First day or time (UTC) behind the period.")
-    ],
-    digest: Annotated[
-        str | None,
-        typer.Option("--digest", metavar="HEX", help="Of the trial balance, where it was made elsewhere."),
-    ] = None,
-    acting: ActingOption = None,
-    as_action: ActionOption = False,
-    keystore: KeystoreOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Close a unit's books up to a time: the authority's word that it looked at the balances of then.
-
-    The trial balance is made of what the ledger shows, which takes a read of every account; anybody who has
-    the archive can compare its digest.
-    """
-    from icn_client import credit
-    from icn_client.trial_balance import trial_balance
-
-    wanted = identifier(unit, "UNIT", "units")
-    end_ms = parse_time_ms(end, "--end")
-    given = None if digest is None else identifier(digest, "--digest", "digests", DIGEST_BYTES)
-
-    async def prepare(connection: Connection) -> Governed:
-        found = await connection.unit_with_policy(wanted)
-        if end_ms < found.period.end_time_ms:
-            raise Refused(
-                f"PERIOD_CLOSED: closed up to {show_time(found.period.end_time_ms)} already, "
-                f"{show_time(end_ms)} is earlier",
-                "PERIOD_CLOSED",
-            )
-        balances = {} if given else await trial_balance(connection, wanted, end_ms)
-        made = given or credit.trial_balance_digest(connection.genesis.hash, balances)
-        scale, code = found.unit.scale, found.unit.code
-        return Governed(
-            credit.close_period(wanted, end_ms, made),
-            found.unit.authority,
-            "NOT_UNIT_AUTHORITY",
-            {
-                "unit": wanted.hex(),
-                "end_time_ms": str(end_ms),
-                "digest": made.hex(),
-                "balances": {account.hex(): str(minor) for account, minor in sorted(balances.items())},
-            },
-            f"closed the books of units/{wanted.hex()} up to {show_time(end_ms)}, digest {made.hex()}",
-            [
-                f"{account.hex()}  {show_amount(minor, scale):>20} {code}"
-                for account, minor in sorted(balances.items())
-            ],
-        )
-
-    perform_governed(prepare, acting, as_action, keystore, data, as_json)
-
-
-def demurrage(
-    accounts: Annotated[list[str], typer.Argument(metavar="ACCOUNT…", help="1 to 64 of one unit.")],
-    acting: AsOption,
-    keystore: KeystoreOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Take the demurrage that is due of accounts; whoever pays for the transaction may."""
-    from icn_client import credit
-
-    named = [identifier(one, "ACCOUNT", "accounts") for one in accounts]
-    if len(set(named)) != len(named):
-        raise UsageError("ACCOUNT: one is named twice")
-    if len(named) > credit.DEMURRAGE_ACCOUNTS_MAX:
-        raise UsageError(
-            f"ACCOUNT: {len(named)} named, at most {credit.DEMURRAGE_ACCOUNTS_MAX} are charged together"
-        )
-    shown = {"accounts": [account.hex() for account in named]}
-    text = f"took what was due of {len(named)} accounts"
-    perform_and_print(credit.charge_demurrage(named), shown, text, acting, keystore, data, as_json)
