@@ -10,7 +10,7 @@ from icn_kit.errors import InvalidArgument
 from icn_kit.genesis import Genesis
 
 from icn_machine.blocks.breath import in_breaths
-from icn_machine.blocks.judging import Signatures
+from icn_machine.blocks.judging import Signatures, judged
 from icn_machine.blocks.ports import HistoryMissing, State
 from icn_machine.blocks.transaction_cache import TransactionCache
 from icn_machine.messages import Transaction
@@ -73,12 +73,12 @@ async def check_transactions(
     view = await state.load_validity(touched_by_validity(known), newest.height)
     # The newest block may be a heartbeat old; the next one will have about our clock's time.
     moment = Moment(newest.epoch_of_next(genesis), max(newest.time_ms + 1, clock.now_ms()))
-    signatures = Signatures(cache)
     possible_from_ms = max(newest.time_ms + 1, moment.time_ms - genesis.block_time_distance_ms_max)
-    checks = await _judge_each(read, view, moment, possible_from_ms, signatures)
-    while not await signatures.settle():
-        checks = await _judge_each(read, view, moment, possible_from_ms, signatures)
-    return await _with_heights(checks, state)
+
+    async def judge_each(signatures: Signatures) -> list[TransactionCheck]:
+        return await _judge_each(read, view, moment, possible_from_ms, signatures)
+
+    return await _with_heights(await judged(cache, judge_each), state)
 
 
 async def find_refusals(
@@ -87,12 +87,12 @@ async def find_refusals(
     """Why each of the transactions has no place in a pool, judged alone on the newest state; None: it has."""
     newest = state.newest
     view = await state.load_validity(touched_by_validity(known), newest.height)
-    signatures = Signatures(cache)
     alone = Use(moment.epoch)
-    refusals = [_refusal(one, view, alone, moment, signatures) for one in known]
-    while not await signatures.settle():
-        refusals = [_refusal(one, view, alone, moment, signatures) for one in known]
-    return refusals
+
+    async def judge_each(signatures: Signatures) -> list[NotValid | None]:
+        return [_refusal(one, view, alone, moment, signatures) for one in known]
+
+    return await judged(cache, judge_each)
 
 
 async def _judge_each(

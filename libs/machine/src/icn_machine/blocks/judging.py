@@ -7,8 +7,22 @@ rule that fails, and nothing is verified that an earlier rule refuses.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from icn_machine.blocks.transaction_cache import TransactionCache
 from icn_machine.messages import PLAINLY_VALID, SignatureVerdict, Transaction
+
+Judged = TypeVar("Judged")
+
+
+async def judged(cache: TransactionCache, judge: Callable[[Signatures], Awaitable[Judged]]) -> Judged:
+    """What judging comes to: of the round whose signatures were all what it took them for."""
+    signatures = Signatures(cache)
+    while True:
+        found = await judge(signatures)
+        if await signatures.settle():
+            return found
 
 
 class Signatures:

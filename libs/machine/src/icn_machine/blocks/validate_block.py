@@ -11,7 +11,7 @@ from icn_kit.genesis import Genesis
 from icn_machine.blocks.branches import Branch, BranchCache
 from icn_machine.blocks.breath import in_breaths
 from icn_machine.blocks.check_recovery import read_recovery
-from icn_machine.blocks.judging import Signatures
+from icn_machine.blocks.judging import Signatures, judged
 from icn_machine.blocks.ports import State, StateBehind
 from icn_machine.blocks.transaction_cache import TransactionCache
 from icn_machine.messages import Transaction
@@ -61,13 +61,14 @@ async def validate_block(
     except Malformed as refusal:
         return _invalid(len(known), refusal)
     view = await state.load_validity(touched_by_validity(known), branch.executed_height)
-    signatures = Signatures(cache)
-    judged = await _judge_all(known, view, Use.after(ancestors, moment.epoch), moment, signatures)
-    while not await signatures.settle():
-        judged = await _judge_all(known, view, Use.after(ancestors, moment.epoch), moment, signatures)
-    if isinstance(judged, BlockJudgement):
-        return judged
-    branches.add(block_hash, judged)
+
+    async def judge(signatures: Signatures) -> Use | BlockJudgement:
+        return await _judge_all(known, view, Use.after(ancestors, moment.epoch), moment, signatures)
+
+    found = await judged(cache, judge)
+    if isinstance(found, BlockJudgement):
+        return found
+    branches.add(block_hash, found)
     return BlockJudgement(tuple([one.id for one in known]), "", "")
 
 

@@ -428,6 +428,38 @@ async def test_an_allowance_is_that_of_the_branch(zone: Zone, ledger: Ledger) ->
     assert answer.reason == "ALLOWANCE_EXCEEDED"
 
 
+async def test_what_unexecuted_ancestors_use_counts_in_their_epoch_and_what_they_make_for_ever() -> None:
+    zone = make_zone({"bytes_per_epoch": 2**40, "signatures_per_epoch": 1, "state_leaves": 2})
+    ledger = memory_ledger(zone)
+    shop = zone.organizations[0]
+    first = zone.transaction(shop, create_unit(A))
+    assert (await validate(ledger, first, block=HASHES[1])).reason == ""
+    behind = Branch(0, (HASHES[1],))
+    epoch = ledger.state.newest.epoch
+
+    async def reason_in(wanted: int, *messages: pb.Message) -> str:
+        next_day_ms = (wanted - epoch) * zone.genesis.epoch_ms
+        time_ms = ledger.state.newest.time_ms + next_day_ms
+        judgement = await validate_block(
+            HASHES[2],
+            behind,
+            Moment(wanted, time_ms + 1_000),
+            [zone.transaction(shop, *messages, sequence=2, time_ms=time_ms)],
+            genesis=zone.genesis,
+            state=ledger.state,
+            cache=ledger.cache,
+            branches=ledger.branches,
+        )
+        return f"{judgement.reason} {judgement.message}".strip()
+
+    assert (await reason_in(epoch, MOVE)).startswith("ALLOWANCE_EXCEEDED transaction 0: signatures")
+    assert await reason_in(epoch + 1, MOVE) == ""
+    assert await reason_in(epoch + 1, create_unit(B)) == ""
+    assert "state leaves: 1 used, 2 more" in await reason_in(
+        epoch + 1, create_unit(B), create_unit(identifier("c"))
+    )
+
+
 async def test_the_pool_judges_in_the_epoch_of_the_next_block() -> None:
     zone = make_zone({"bytes_per_epoch": 2**40, "signatures_per_epoch": 1, "state_leaves": 2**40})
     ledger = memory_ledger(zone)
