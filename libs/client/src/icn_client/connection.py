@@ -486,14 +486,24 @@ class Connection:
     async def accounts(self, owner: bytes | None = None) -> AsyncIterator[Account]:
         """All accounts, or those of one owner, ascending by id."""
         name = f"principals/{owner.hex()}" if owner is not None else ""
-        token = ""
+        async for account in self._listed_accounts(ListAccountsRequest(owner=name)):
+            yield account
+
+    async def sub_accounts(self, parent: bytes) -> AsyncIterator[Account]:
+        """All sub-accounts of an account, in the order in which they were opened. Raises DomainError:
+        ACCOUNT_UNKNOWN; HISTORY_MISSING: who answers does not know it."""
+        request = ListAccountsRequest(parent=f"accounts/{parent.hex()}")
+        async for account in self._listed_accounts(request):
+            yield account
+
+    async def _listed_accounts(self, request: ListAccountsRequest) -> AsyncIterator[Account]:
+        request.page_size = PAGE_SIZE_MAX
         for _ in range(PAGES_MAX):
-            request = ListAccountsRequest(owner=name, page_size=PAGE_SIZE_MAX, page_token=token)
             page = await self.read(partial(_list_accounts, request))
             for account in page.accounts:
                 yield account
-            token = page.next_page_token
-            if not token:
+            request.page_token = page.next_page_token
+            if not request.page_token:
                 return
         raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE_MAX} accounts")
 

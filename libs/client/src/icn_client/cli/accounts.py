@@ -82,6 +82,7 @@ _LIST_EXAMPLES = """\b
 Examples:
   icn account list
   icn account list --owner PRINCIPAL --json
+  icn account list --parent ACCOUNT
 """
 _BALANCE_EXAMPLES = """\b
 Examples:
@@ -360,16 +361,23 @@ def list_accounts(
     owner: Annotated[
         str | None, typer.Option("--owner", metavar="PRINCIPAL", help="Only those of one principal.")
     ] = None,
+    parent: Annotated[
+        str | None, typer.Option("--parent", metavar="ACCOUNT", help="Its sub-accounts, as they were opened.")
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List accounts by id; with --json one object per line."""
     wanted = None if owner is None else identifier(owner, "--owner", "principals")
+    above = None if parent is None else identifier(parent, "--parent", "accounts")
+    if wanted is not None and above is not None:
+        raise UsageError("give --owner or --parent, and not both")
 
     async def read(connection: Connection) -> None:
         units: dict[bytes, Any] = {}
         rows = []
-        async for account in connection.accounts(wanted):
+        listed = connection.accounts(wanted) if above is None else connection.sub_accounts(above)
+        async for account in listed:
             leaf = account.leaf
             if leaf.unit not in units:
                 units[leaf.unit] = await connection.unit(leaf.unit)
@@ -443,9 +451,3 @@ def entries(
             for entry in found
         ],
     )
-
-
-def _posting_kind(entry: Any) -> str:
-    from icn.ledger.v1.state_pb2 import PostingKind
-
-    return PostingKind.Name(entry.posting.kind).removeprefix("POSTING_KIND_").lower()
