@@ -95,6 +95,7 @@ def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
     rows = list(csv.DictReader(shown.stdout.splitlines()))
     assert [row["amount"] for row in rows] == ["1.50", "2.50", "3.50", "-3.50"]
     assert (rows[3]["reference"], rows[3]["transaction"]) == (paid[2]["transaction"], back["transaction"])
+    assert [row["reverses"] for row in rows] == ["", "", "", "3"]
     listed = icn("account", "entries", bakery, "--json", *data).stdout.splitlines()
     assert [json.loads(one)["number"] for one in listed] == ["4", "3", "2", "1"]
     for form in ("beancount", "hledger"):

@@ -20,6 +20,8 @@ from icn_client.statement_texts import FORMS, Money, Piece, csv_columns, csv_row
 
 LINE_CHARACTERS_MAX: Final = 65_536
 """Of a text; one of ours has some 400, and there may be columns of somebody's own."""
+DERIVED_COLUMNS: Final = ("account", "reverses")
+"""Which no line of an entry has."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER: Final = re.compile(r"[0-9]{1,19}")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,18})?")
@@ -103,8 +105,9 @@ def _compare_row(piece: Piece | None, row: Mapping[str, str | None] | None) -> D
     place = (expected.get("account", ""), expected["number"])
     if row is None:
         return Difference(*place, "number", "", expected["number"])
-    if "account" in expected and row["account"] != expected["account"]:
-        return Difference(*place, "account", row["account"] or "", expected["account"])
+    for column in DERIVED_COLUMNS:
+        if column in expected and row[column] != expected[column]:
+            return Difference(*place, column, row[column] or "", expected[column])
     try:
         found = read_csv_entry(row, piece.money)
     except ValueError as fault:

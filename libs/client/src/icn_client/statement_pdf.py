@@ -92,7 +92,7 @@ def write_pdf(
             if piece.entry is None:
                 pages.open(piece)
             else:
-                pages.add(piece.entry)
+                pages.add(piece.entry, piece.reverses)
                 on_entry(pages.entries)
         if hashed.digest() != found.digest:
             raise StatementInvalid("STATEMENT_MALFORMED", 0, "the file changed since it was verified")
@@ -254,9 +254,9 @@ class _Pages:
         self._debited_minor = self._credited_minor = 0
         self._begin("Opening balance")
 
-    def add(self, entry: Entry) -> None:
-        """Put the next entry on its line."""
-        second = self._second(entry)
+    def add(self, entry: Entry, reverses: int) -> None:
+        """Put the next entry on its line, and the number of the one that it reverses, if any."""
+        second = self._second(entry, reverses)
         if self._y - (SECOND_LEADING if second else 0) < BOTTOM:
             self._turn()
         self.entries += 1
@@ -427,9 +427,11 @@ class _Pages:
         for at, minor in zip((DEBIT_AT, CREDIT_AT), moved_minor, strict=False):
             self._put(at, self._money.text(minor), is_right=True)
 
-    def _second(self, entry: Entry) -> str:
+    def _second(self, entry: Entry, reverses: int) -> str:
         """What stands below an entry's line, mostly nothing."""
         reference = f"reference {entry.reference.hex()}" if entry.reference else ""
+        if reverses:
+            reference = f"reverses entry {reverses}"
         between = "between these accounts" if entry.counter_account in self._family else ""
         return "   ".join(filter(None, (self._name(entry.counter_account), between, reference)))
 

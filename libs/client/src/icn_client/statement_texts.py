@@ -29,11 +29,12 @@ from icn_client.light.statement import (
     read_sub_accounts,
     read_unit,
 )
+from icn_client.reversals import Reversals
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 CSV_COLUMNS: Final = (
     *("number", "time", "height", "transaction", "kind", "counter_account", "amount", "balance"),
-    *("currency", "reference", "memo_hash", "hold"),
+    *("currency", "reference", "reverses", "memo_hash", "hold"),
 )
 
 SUMS: Final = "sums"
@@ -64,6 +65,8 @@ class Piece(NamedTuple):
     """None for the opening."""
     balance_minor: int
     """After it, or at the opening."""
+    reverses: int = 0
+    """Number of the account's entry that this one gives back; 0: none."""
 
     @property
     def is_first(self) -> bool:
@@ -128,6 +131,7 @@ class _Span:
         self.balance_minor = 0
         self._sub_accounts: tuple[bytes, ...] = ()
         self._family: frozenset[bytes] = frozenset()
+        self._reversals = Reversals()
         self._place = 0
         """Of the account that is being read, among all."""
         self._has_begun = False
@@ -152,9 +156,10 @@ class _Span:
         """The next entry of the account."""
         account = self.account(number)
         assert self.head is not None, "the account is known"
+        reverses = self._reversals.take(entry)
         if self.head.has(entry):
             yield from self._begin(account)
-            yield self._piece(account, entry, entry.balance_minor)
+            yield self._piece(account, entry, entry.balance_minor, reverses)
         elif entry.block_time_ms < self.head.from_ms:
             self.balance_minor = entry.balance_minor
 
@@ -162,15 +167,16 @@ class _Span:
         """The end of the account."""
         yield from self._begin(self.account(number))
         self._place, self._has_begun, self.balance_minor = self._place + 1, False, 0
+        self._reversals = Reversals()
 
     def _begin(self, account: bytes) -> Iterator[Piece]:
         if not self._has_begun:
             self._has_begun = True
             yield self._piece(account, None, self.balance_minor)
 
-    def _piece(self, account: bytes, entry: Entry | None, balance_minor: int) -> Piece:
+    def _piece(self, account: bytes, entry: Entry | None, balance_minor: int, reverses: int = 0) -> Piece:
         assert self.head is not None and self.money is not None, "the account is known"
-        return Piece(self.head, self.money, account, self._family, entry, balance_minor)
+        return Piece(self.head, self.money, account, self._family, entry, balance_minor, reverses)
 
 
 def _time(milliseconds: int) -> datetime:
@@ -198,6 +204,7 @@ def csv_row(piece: Piece) -> tuple[str, ...]:
         money.text(entry.balance_minor),
         money.code,
         entry.reference.hex(),
+        str(piece.reverses or ""),
         entry.memo_hash.hex(),
         entry.hold.hex(),
     )
@@ -242,7 +249,7 @@ def _currency(money: Money) -> str:
 
 
 def _beancount(piece: Piece) -> str:
-    head, money, account, family, entry, balance_minor = piece
+    head, money, account, family, entry, balance_minor, reverses = piece
     currency, own = _currency(money), f"Assets:ICN:A{account.hex().upper()}"
     if entry is None:
         opened = _time(head.from_ms).date().isoformat()
@@ -257,6 +264,7 @@ def _beancount(piece: Piece) -> str:
     between = "Between:" if entry.counter_account in family else ""
     other = f"Equity:ICN:{between}A{entry.counter_account.hex().upper()}"
     reference = f'  reference: "{entry.reference.hex()}"\n' if entry.reference else ""
+    reference += f"  reverses: {reverses}\n" if reverses else ""
     return (
         f'{day} * "ICN" "{kind_name(entry.kind)}"\n'
         f'  number: {entry.number}\n  transaction: "{entry.transaction_id.hex()}"\n{reference}'
@@ -266,7 +274,7 @@ def _beancount(piece: Piece) -> str:
 
 
 def _hledger(piece: Piece) -> str:
-    head, money, account, family, entry, balance_minor = piece
+    head, money, account, family, entry, balance_minor, reverses = piece
     own = f"assets:icn:{account.hex()}"
     if entry is None:
         commodity = f'commodity 1000{money.text(0)[1:] if money.scale else "."} "{money.code}"\n\n'
@@ -278,6 +286,7 @@ def _hledger(piece: Piece) -> str:
             f'    {own}  {money.text(balance_minor)} "{money.code}"\n    equity:icn:opening\n\n'
         )
     reference = f", reference:{entry.reference.hex()}" if entry.reference else ""
+    reference += f", reverses:{reverses}" if reverses else ""
     between = "between:" if entry.counter_account in family else ""
     return (
         f"{_time(entry.block_time_ms).date().isoformat()} {kind_name(entry.kind)}"
