@@ -6,10 +6,12 @@ import csv
 import hashlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pypdf import PdfReader
 
@@ -184,6 +186,34 @@ def test_a_bookkeeper_exports_an_account_with_all_its_sub_accounts(
     found = json.loads(checked.stdout)
     assert [one["opening_minor"] for one in found["accounts"]] == ["-1300", "600", "0", "700"]
     assert (found["opening_minor"], found["closing_minor"], found["entries"]) == ("0", "75", "2")
+
+    url = f"{federation.gateway_url}/v1/accounts/{main}"
+    streamed = [json.loads(one) for one in httpx.get(f"{url}/statement").text.splitlines()]
+    assert (streamed[0]["opening"]["balance_minor"], streamed[-1]["closing"]["entries"]) == ("0", 3)
+    assert [one["number"] for one in streamed[1:-1]] == [1, 2, 3]
+    found = httpx.get(f"{url}/sub-accounts").json()["accounts"]
+    assert [one["leaf"]["account"] for one in found] == subs
+    first_height = str(streamed[1]["height"])
+    watched = icn("account", "watch", main, "--from-height", first_height, "--count", "1", "--json", *data)
+    assert watched.returncode == 0, watched.stderr
+    found = json.loads(watched.stdout)
+    assert [one["number"] for one in found["entries"]] == ["1", "2", "3"]
+    assert (found["balance_minor"], found["has_skipped"]) == ("-1100", False)
+    shown = icn("account", "watch", main, "--from-height", first_height, "--count", "1", *data)
+    assert "-9.00 RYE to " + subs[0] in shown.stdout and "balance -11.00 RYE" in shown.stdout
+    assert icn("account", "watch", "0" * 32, "--count", "1", *data).returncode == 1
+
+    following = ("account", "watch", farm, "--count", "2", "--json", *data)
+    with ThreadPoolExecutor(1) as beside:
+        watching = beside.submit(icn, *following)
+        for _ in range(30):  # the command takes a while to begin
+            answer("pay", farm, "0.01", "--as", "bakery", "--from", subs[0])
+            if watching.done():
+                break
+    seen = [json.loads(one) for one in watching.result().stdout.splitlines()]
+    assert (len(seen), seen[0]["entries"], len(seen[1]["entries"]) > 0) == (2, [], True)
+    moved = int(seen[1]["balance_minor"]) - int(seen[0]["balance_minor"])
+    assert moved == sum(int(one["amount_minor"]) for one in seen[1]["entries"])
 
     named = json.loads(lines[2])["sub_accounts"]
     lines[2] = json.dumps({"sub_accounts": named[1:]}, separators=(",", ":")).encode() + b"\n"

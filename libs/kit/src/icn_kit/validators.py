@@ -284,6 +284,8 @@ class Validators(LedgerReads):
         call: Any = getattr(stub, method)(request, timeout=timeout, metadata=read_metadata())
         if isinstance(request, ledger.GetStatementRequest):
             return _joined(call)
+        if isinstance(request, ledger.WatchAccountRequest):
+            return _only_first(call, timeout)
         answer: Awaitable[Message] = call
         return answer
 
@@ -347,6 +349,13 @@ async def _first(call: Any, seconds: float) -> Any:
     if answer is grpc.aio.EOF:
         raise _failure(grpc.StatusCode.UNAVAILABLE, "the stream ended before it began")
     return answer
+
+
+async def _only_first(call: Any, seconds: float) -> Any:
+    try:
+        return await _first(call, seconds)
+    finally:
+        call.cancel()
 
 
 def _failure(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:

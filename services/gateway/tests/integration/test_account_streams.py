@@ -226,6 +226,14 @@ async def test_a_watch_begins_at_the_next_validator_where_one_is_gone_or_hangs(
         await anext(validators.watch_account(ledger.WatchAccountRequest(name=ACCOUNT)))
 
 
+async def test_whoever_has_no_streams_is_told_the_account_as_it_stands_and_holds_nothing(
+    validators: Any, fake_validators: Any
+) -> None:
+    found = await validators.ask(ledger.WatchAccountRequest(name=ACCOUNT, from_height=4))
+    assert (found.account.name, fake_validators[0].watched[0].from_height) == (ACCOUNT, 4)
+    await asyncio.wait_for(fake_validators[0].unwatched.wait(), 10)
+
+
 async def test_a_watch_that_is_refused_goes_nowhere_else_and_one_that_breaks_off_says_so(
     validators: Any, fake_validators: Any
 ) -> None:
