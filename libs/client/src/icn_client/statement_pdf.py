@@ -244,12 +244,13 @@ class _Pages:
         self._account = b""
         """The one whose pages these are; empty for the table of all."""
         self._family = frozenset(one.account for one in found.accounts) if found.is_family else frozenset()
+        self._closings = {one.account: one.sums.closing_minor for one in found.accounts}
         self._number = 0
 
     def open(self, piece: Piece) -> None:
         """Begin an account, on a page of its own."""
         if self._account:
-            self._end("Closing balance")
+            self._close_account()
         self._account, self._balance_minor = piece.account, piece.balance_minor
         self._debited_minor = self._credited_minor = 0
         self._begin("Opening balance")
@@ -299,7 +300,7 @@ class _Pages:
         if self._names:
             facts.append(("Names", "are those that whoever made these pages gave to accounts, not proven"))
         if found.is_family:
-            self._end("Closing balance")
+            self._close_account()
             self._tabulate()
         if self._y - LEADING * (len(facts) + 1) < BOTTOM:
             self._turn()
@@ -311,13 +312,17 @@ class _Pages:
         if found.is_family:
             self._finish_page()
         else:
-            self._end("Closing balance")
+            self._close_account()
         self._resources["Font"] = pydyf.Dictionary({"F": self._font.add_to(self.pdf)})
         span = f"{_instant(head.from_ms)} to {_instant(head.until_ms)}"
         title = f"Statement of account {head.account.hex()}, {span}"
         self.pdf.info.update({"Title": pydyf.String(title), "Creator": pydyf.String("icn statement convert")})
         preferences = pydyf.Dictionary({"DisplayDocTitle": "true"})
         self.pdf.catalog.update({"Lang": pydyf.String("en"), "ViewerPreferences": preferences})
+
+    def _close_account(self) -> None:
+        assert self._balance_minor == self._closings[self._account], "verified"
+        self._end("Closing balance")
 
     def _tabulate(self) -> None:
         """What each account opened and closed with, and all of them together."""

@@ -27,6 +27,7 @@ from icn_client.light.statement import (
     head_line,
     line,
     signed_bytes,
+    sub_accounts_hash,
 )
 from icn_client.light.verify import Shown, check_leaf, verify_proof
 
@@ -69,7 +70,8 @@ async def write_statement(
     Raises:
         DomainError: the account is unknown, or nobody answers; ENTRIES_INCOMPLETE: who told the entries is
             behind; ENTRIES_UNCHAINED: some are from before entries were chained; TOO_MANY_SUB_ACCOUNTS;
-            HISTORY_MISSING: who answers does not know their order; STATE_MOVED: the state in which all are
+            HISTORY_MISSING: who answers does not know their order; SUB_ACCOUNTS_INCOMPLETE: who told them is
+            behind; STATE_MOVED: the state in which all are
             shown is not kept any more.
         ProofInvalid, ProofMalformed: who answered shows what does not hold.
     """
@@ -200,7 +202,8 @@ async def _sub_account_opening(
 async def _sub_account_closings(connection: Connection, proof: ProofFile, shown: Shown) -> list[_Edge]:
     """All sub-accounts that an account has in the state that is shown, in that state. Raises as
     `write_statement`."""
-    count = int((shown.statement["terms"] or {}).get("sub_accounts", 0))
+    terms = shown.statement["terms"] or {}
+    count = int(terms.get("sub_accounts", 0))
     if count > SUB_ACCOUNTS_MAX:
         raise FailedPrecondition(
             "TOO_MANY_SUB_ACCOUNTS",
@@ -222,6 +225,12 @@ async def _sub_account_closings(connection: Connection, proof: ProofFile, shown:
         found.append(edge)
         if len(found) == count:  # those that were opened later are not in that state
             break
+    told = sub_accounts_hash(connection.genesis.hash, (edge.account for edge in found))
+    if told.hex() != terms["sub_accounts_hash"]:
+        raise Unavailable(
+            "SUB_ACCOUNTS_INCOMPLETE",
+            f"{len(found)} sub-accounts were told, the account has {count} others: try again",
+        )
     return found
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from shutil import which
@@ -343,6 +344,20 @@ def test_pages_show_each_account_and_all_of_them_together(told: Told) -> None:
     assert ("Journeys" in pages[1], "Journeys" in pages[-1], "3 sub-accounts" in pages[-1]) == (True,) * 3
     assert "between these accounts" in pages[0]
     assert found.digest.hex() in pages[-1]
+
+
+def test_a_table_of_many_accounts_goes_on_over_pages(told: Told) -> None:
+    lines = lines_of(told)
+    found = verify_statement(lines, told.zone.genesis)
+    for times in range(9, 40):
+        written = io.BytesIO()
+        many = replace(found, accounts=found.accounts * times)
+        write_pdf(lines, many, {TRAVEL: "Journeys"} if times % 2 else {}, written)
+        pages = [page.extract_text() for page in PdfReader(written, strict=True).pages][len(ALL) :]
+        assert sum(page.count(OLD.hex()) for page in pages) == times
+        assert all("Sums of account" in page for page in pages)
+        text = "".join(pages)
+        assert (text.count("All accounts"), text.count("SHA-256")) == (1, 1)
 
 
 def last(page: str, name: str) -> list[str]:

@@ -46,8 +46,8 @@ async def read_statement(
 
 async def _ask(request: GetStatementRequest, services: Services) -> GetStatementResponse:
     part = cast(GetStatementResponse, await services.ask(GET_STATEMENT, request))
-    first_height = request.from_height or 0
-    if not part.HasField("closing") and (not part.entries or part.entries[0].height < first_height):
+    goes_on = part.entries and part.entries[0].height >= request.from_height
+    if not part.HasField("closing") and not goes_on:
         raise RemoteError(
             ErrorKind.INTERNAL,
             "MALFORMED_ANSWER",
