@@ -56,6 +56,8 @@ def test_a_member_pays_books_and_proves_through_the_gateway_alone(
     other = answer("account", "open", "--unit", unit, "--as", "farm")["account"]
     paid = device.answer("pay", other, "12.50", "--as", "mara")
     assert paid["balance_minor"] == "-1250"
+    watched = device.answer("account", "watch", account, "--from-height", "1", "--count", "1")
+    assert [one["amount_minor"] for one in watched["entries"]] == ["-1250"]
     refused = device.run("pay", other, "100", "--as", "mara")
     assert refused.returncode == 1 and "CREDIT_LIMIT_EXCEEDED" in refused.stderr
     shown, shown_here = device.answer("account", "show", account), answer("account", "show", account)

@@ -6,10 +6,12 @@ import csv
 import hashlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pypdf import PdfReader
 
@@ -95,6 +97,7 @@ def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
     rows = list(csv.DictReader(shown.stdout.splitlines()))
     assert [row["amount"] for row in rows] == ["1.50", "2.50", "3.50", "-3.50"]
     assert (rows[3]["reference"], rows[3]["transaction"]) == (paid[2]["transaction"], back["transaction"])
+    assert [row["reverses"] for row in rows] == ["", "", "", "3"]
     listed = icn("account", "entries", bakery, "--json", *data).stdout.splitlines()
     assert [json.loads(one)["number"] for one in listed] == ["4", "3", "2", "1"]
     for form in ("beancount", "hledger"):
@@ -114,7 +117,7 @@ def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
     assert compared.returncode == 1
     assert json.loads(compared.stdout) == {
         **{"equal": False, "form": "csv", "entries": "1"},
-        **{"entry": "2", "field": "amount", "found": "2.05", "expected": "2.50"},
+        **{"account": "", "entry": "2", "field": "amount", "found": "2.05", "expected": "2.50"},
     }
 
     lines = (tmp_path / "loaves.jsonl").read_bytes().splitlines(keepends=True)
@@ -128,3 +131,92 @@ def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
         "statement", "export", bakery, "--from", "2026-02-01", "--until", "2026-01-01", "--out", "x", *data
     )
     assert backwards.returncode == 2
+
+
+@pytest.mark.xdist_group("platform")
+def test_a_bookkeeper_exports_an_account_with_all_its_sub_accounts(
+    answer: Any, icn: Any, federation: Any, tmp_path: Path
+) -> None:
+    unit = answer("unit", "create", "RYE", "--floor", "-50", "--as", "bakery")["unit"]
+    farm = answer("account", "open", "--unit", unit, "--as", "farm")["account"]
+
+    def opened(*under: str) -> str:
+        found: str = answer("account", "open", "--unit", unit, "--as", "bakery", *under)["account"]
+        return found
+
+    main = opened()
+    subs = [opened("--parent", main) for _ in range(3)]
+    for source, to, amount in (
+        (main, subs[0], "9"),
+        (main, subs[2], "4"),
+        (subs[0], subs[2], "3"),
+        (subs[0], farm, "1.25"),
+    ):
+        paid = answer("pay", to, amount, "--as", "bakery", "--from", source)
+    answer("pay", main, "2", "--as", "farm", "--from", farm)
+    data = ("--data", str(federation.directory))
+    listed = icn("account", "list", "--parent", main, "--json", *data).stdout.splitlines()
+    assert [json.loads(one)["account"] for one in listed] == subs
+    assert icn("account", "list", "--parent", main, "--owner", main, *data).returncode == 2
+
+    whole = icn("statement", "export", main, "--sub-accounts", "--out", "all.jsonl", "--as", "bakery", *data)
+    assert whole.returncode == 0, whole.stderr
+    genesis = str(federation.directory / "genesis.json")
+    checked = icn("statement", "verify", "all.jsonl", "--genesis", genesis)
+    assert checked.returncode == 0, checked.stderr
+    found = json.loads(checked.stdout)
+    assert [one["account"] for one in found["accounts"]] == [main, *subs]
+    assert [one["closing_minor"] for one in found["accounts"]] == ["-1100", "475", "0", "700"]
+    assert (found["closing_minor"], found["between_minor"], found["entries"]) == ("75", "1600", "8")
+    assert (found["sub_accounts"], found["signer"]) == ("3", found["owner"])
+    sums = icn("statement", "convert", "all.jsonl", "--to", "sums").stdout.splitlines()
+    assert sums[-1] == "total,0.00,17.25,18.00,0.75,8,RYE"
+
+    told = [
+        json.loads(one) for one in icn("account", "entries", subs[0], "--json", *data).stdout.splitlines()
+    ]
+    (last,) = [one for one in told if one["transaction"] == paid["transaction"]]
+    since = ("--from", instant(int(last["block_time_ms"])))
+    made = icn("statement", "export", main, "--sub-accounts", *since, "--out", "since.jsonl", *data)
+    assert made.returncode == 0, made.stderr
+    lines = (tmp_path / "since.jsonl").read_bytes().splitlines(keepends=True)
+    assert sum(b'"opening_leaf":' in one for one in lines) == 2
+    checked = icn("statement", "verify", "since.jsonl", "--genesis", genesis)
+    assert checked.returncode == 0, checked.stderr
+    found = json.loads(checked.stdout)
+    assert [one["opening_minor"] for one in found["accounts"]] == ["-1300", "600", "0", "700"]
+    assert (found["opening_minor"], found["closing_minor"], found["entries"]) == ("0", "75", "2")
+
+    url = f"{federation.gateway_url}/v1/accounts/{main}"
+    streamed = [json.loads(one) for one in httpx.get(f"{url}/statement").text.splitlines()]
+    assert (streamed[0]["opening"]["balance_minor"], streamed[-1]["closing"]["entries"]) == ("0", 3)
+    assert [one["number"] for one in streamed[1:-1]] == [1, 2, 3]
+    found = httpx.get(f"{url}/sub-accounts").json()["accounts"]
+    assert [one["leaf"]["account"] for one in found] == subs
+    first_height = str(streamed[1]["height"])
+    watched = icn("account", "watch", main, "--from-height", first_height, "--count", "1", "--json", *data)
+    assert watched.returncode == 0, watched.stderr
+    found = json.loads(watched.stdout)
+    assert [one["number"] for one in found["entries"]] == ["1", "2", "3"]
+    assert (found["balance_minor"], found["has_skipped"]) == ("-1100", False)
+    shown = icn("account", "watch", main, "--from-height", first_height, "--count", "1", *data)
+    assert "-9.00 RYE to " + subs[0] in shown.stdout and "balance -11.00 RYE" in shown.stdout
+    assert icn("account", "watch", "0" * 32, "--count", "1", *data).returncode == 1
+
+    following = ("account", "watch", farm, "--count", "2", "--json", *data)
+    with ThreadPoolExecutor(1) as beside:
+        watching = beside.submit(icn, *following)
+        for _ in range(30):  # the command takes a while to begin
+            answer("pay", farm, "0.01", "--as", "bakery", "--from", subs[0])
+            if watching.done():
+                break
+    seen = [json.loads(one) for one in watching.result().stdout.splitlines()]
+    assert (len(seen), seen[0]["entries"], len(seen[1]["entries"]) > 0) == (2, [], True)
+    moved = int(seen[1]["balance_minor"]) - int(seen[0]["balance_minor"])
+    assert moved == sum(int(one["amount_minor"]) for one in seen[1]["entries"])
+
+    named = json.loads(lines[2])["sub_accounts"]
+    lines[2] = json.dumps({"sub_accounts": named[1:]}, separators=(",", ":")).encode() + b"\n"
+    (tmp_path / "short.jsonl").write_bytes(b"".join(lines))
+    refused = icn("statement", "verify", "short.jsonl", "--genesis", genesis)
+    assert (refused.returncode, json.loads(refused.stdout)["reason"]) == (1, "SUB_ACCOUNTS_INCOMPLETE")

@@ -38,6 +38,7 @@ from icn_gateway.usecases.shared_reads import SharedReads
 from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.submit_transactions import transaction_id
 from icn_gateway.usecases.units import UnitCatalog
+from icn_gateway.usecases.watched_accounts import WatchedAccounts
 from icn_kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from icn_kit.genesis import Genesis, load_genesis
 from icn_kit.key_directory import LedgerKeyDirectory
@@ -106,6 +107,9 @@ class FakeServices:
                 proposal=governance.Proposal(decision=f"decisions/{'d0' * 32}")
             ),
             "GetResult": governance.GetResultResponse(result=b'{"quota":"3"}', digest=b"\x05" * 32),
+            "GetStatement": ledger.GetStatementResponse(
+                opening=ledger.StatementEdge(), closing=ledger.StatementEdge(height=3)
+            ),
             "GetStatusList": identity.GetStatusListResponse(document=b"{}"),
             "QueryContract": ledger.QueryContractResponse(data=b'{"owed":"12"}', fuel_used=2**60, height=3),
             "ResolveDid": identity.ResolveDidResponse(document=b'{"id":"did:x"}', metadata=b"{}"),
@@ -559,7 +563,11 @@ def trading_zone(genesis_path: Path) -> FakeZone:
 
 
 def make_context(
-    zone: FakeZone, feed: Feed | None = None, ports: Any = None, sign_in_limit: RateLimit | None = None
+    zone: FakeZone,
+    feed: Feed | None = None,
+    ports: Any = None,
+    sign_in_limit: RateLimit | None = None,
+    watched: WatchedAccounts | None = None,
 ) -> Context:
     """A gateway's context over ``ports``, the zone itself by default."""
     source = zone if ports is None else ports
@@ -579,6 +587,7 @@ def make_context(
         seats=SeatsInForce(zone.genesis, source),
         units=UnitCatalog(source),
         feed=Feed({}) if feed is None else feed,
+        watched=WatchedAccounts(source) if watched is None else watched,
         sign_in=SignIn(
             genesis_hash=zone.genesis.hash,
             origins=(ORIGIN,),

@@ -59,6 +59,8 @@ from icn.ledger.v1.service_pb2 import (
     ListUnitsRequest,
     QueryContractRequest,
     QueryContractResponse,
+    WatchAccountRequest,
+    WatchAccountResponse,
 )
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
 from icn_chain.checkpoint import Checkpoint
@@ -78,6 +80,7 @@ NETWORK_FORMAT: Final = 3
 """Beside ``genesis.json`` in a directory that `icn connect` has made."""
 STREAM: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
 STATEMENT: Final = "/icn.ledger.v1.LedgerService/GetStatement"
+WATCH_ACCOUNT: Final = "/icn.ledger.v1.LedgerService/WatchAccount"
 STATEMENT_SECONDS: Final = 60.0
 """As long as a server lets a call take; a longer statement goes on in another call."""
 SERVICES: Final = ("identity", "governance", "marketplace", "reputation")
@@ -243,7 +246,7 @@ class Connection:
         self._channels = ChannelFactory(
             network.tls,
             idempotent_methods=REPEATABLE,
-            long_lived_streams=(STREAM,),
+            long_lived_streams=(STREAM, WATCH_ACCOUNT),
             call_seconds=CALL_SECONDS,
         )
         self._first = 0
@@ -399,6 +402,35 @@ class Connection:
                     raise refusal from error
                 self._first = (self._first + 1) % len(self.network.validators)
 
+    async def watch_account(
+        self, account: bytes, from_height: int = 0
+    ) -> AsyncIterator[WatchAccountResponse]:
+        """An account as it stands, with its entries from a height on (0: with none), then again whenever it,
+        or what its owner may spend, has changed; another validator goes on where one leaves off.
+
+        Raises:
+            DomainError: the account is unknown, or nobody answers.
+        """
+        request = WatchAccountRequest(name=f"accounts/{account.hex()}", from_height=from_height)
+        told: WatchAccountResponse | None = None
+        failures = 0
+        while True:
+            stub = self._at_height(self.ledger(self.network.validators[self._first]))
+            try:
+                async for news in stub.WatchAccount(request):
+                    failures = 0
+                    request.from_height = news.account.height + 1
+                    if told is None or news.entries or _is_other(news, told):
+                        yield news
+                    told = news
+                refusal: DomainError = Unavailable("STREAM_ENDED", "the validator ended the stream")
+            except (grpc.RpcError, DomainError) as error:
+                refusal = error if isinstance(error, DomainError) else from_rpc_error(error)
+            failures += 1
+            if not _is_away(refusal) or failures == len(self.network.validators):
+                raise refusal
+            self._first = (self._first + 1) % len(self.network.validators)
+
     def prefer(self, address: ValidatorAddress) -> None:
         """Ask this validator first from now on."""
         self._first = self.network.validators.index(address)
@@ -486,14 +518,24 @@ class Connection:
     async def accounts(self, owner: bytes | None = None) -> AsyncIterator[Account]:
         """All accounts, or those of one owner, ascending by id."""
         name = f"principals/{owner.hex()}" if owner is not None else ""
-        token = ""
+        async for account in self._listed_accounts(ListAccountsRequest(owner=name)):
+            yield account
+
+    async def sub_accounts(self, parent: bytes) -> AsyncIterator[Account]:
+        """All sub-accounts of an account, in the order in which they were opened. Raises DomainError:
+        ACCOUNT_UNKNOWN; HISTORY_MISSING: who answers does not know it."""
+        request = ListAccountsRequest(parent=f"accounts/{parent.hex()}")
+        async for account in self._listed_accounts(request):
+            yield account
+
+    async def _listed_accounts(self, request: ListAccountsRequest) -> AsyncIterator[Account]:
+        request.page_size = PAGE_SIZE_MAX
         for _ in range(PAGES_MAX):
-            request = ListAccountsRequest(owner=name, page_size=PAGE_SIZE_MAX, page_token=token)
             page = await self.read(partial(_list_accounts, request))
             for account in page.accounts:
                 yield account
-            token = page.next_page_token
-            if not token:
+            request.page_token = page.next_page_token
+            if not request.page_token:
                 return
         raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE_MAX} accounts")
 
@@ -713,6 +755,11 @@ def _height_after(part: GetStatementResponse, asked: GetStatementRequest) -> int
             f"entries of blocks {first} to {last}, asked for {asked.from_height} to {asked.until_height - 1}",
         )
     return last + 1
+
+
+def _is_other(one: WatchAccountResponse, other: WatchAccountResponse) -> bool:
+    """Whether they differ in more than the height that they were read at."""
+    return (one.account.leaf, one.credit) != (other.account.leaf, other.credit)
 
 
 class _AtHeight:

@@ -32,7 +32,13 @@ from icn_kit.errors import (
     Unavailable,
 )
 
-from icn_client.connection import STATEMENT, Connection, NetworkFile, ValidatorAddress
+from icn_client.connection import (
+    STATEMENT,
+    WATCH_ACCOUNT,
+    Connection,
+    NetworkFile,
+    ValidatorAddress,
+)
 from icn_client.sign_in import origin_of
 from icn_client.submitter import DoorClosed, News, NewsState, TransactionMalformed
 from icn_client.transactions import transaction_id
@@ -42,6 +48,8 @@ ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 """Above the largest message that a service sends, 4 MiB."""
 WAIT_MS: Final = 5_000
 REQUESTS_AT_ONCE: Final = 8
+WATCH_POLL_SECONDS: Final = 2.0
+"""Between two looks at a watched account: some blocks."""
 OCTET_STREAM: Final = "application/octet-stream"
 
 _ERROR_OF_STATUS: Final = {
@@ -145,8 +153,8 @@ def _read(status: int, answer: Any) -> Answer:
 
 
 class GatewayChannel:
-    """Stands where the generated stubs expect a `grpc.aio.Channel`; of the streams only GetStatement goes
-    through a gateway, a part per call."""
+    """Stands where the generated stubs expect a `grpc.aio.Channel`; of the streams GetStatement and
+    WatchAccount go through a gateway, an answer per call."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -170,13 +178,15 @@ class GatewayChannel:
         return call
 
     def unary_stream(self, method: str, *codecs: Any, **options: Any) -> Callable[..., Any]:
-        """One answer of GetStatement, perhaps not whole; any other is refused."""
-        if method != STATEMENT:
+        """One answer of GetStatement, perhaps not whole, or of WatchAccount; any other is refused."""
+        if method not in {STATEMENT, WATCH_ACCOUNT}:
             return self.stream_stream(method)
         ask = self.unary_unary(method, *codecs, **options)
 
         async def call(request: Any, **options: Any) -> AsyncIterator[Any]:
             yield await ask(request, **options)
+            if method == WATCH_ACCOUNT:  # whoever watches goes on at once
+                await asyncio.sleep(WATCH_POLL_SECONDS)
 
         return call
 

@@ -16,10 +16,12 @@ from typing import IO, Any, Final, NamedTuple
 from icn_machine.entries import Entry
 
 from icn_client.light.statement import kind_number
-from icn_client.statement_texts import CSV_COLUMNS, FORMS, Money, csv_row, read_span
+from icn_client.statement_texts import FORMS, Money, Piece, csv_columns, csv_row, read_span
 
 LINE_CHARACTERS_MAX: Final = 65_536
 """Of a text; one of ours has some 400, and there may be columns of somebody's own."""
+DERIVED_COLUMNS: Final = ("account", "reverses")
+"""Which no line of an entry has."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER: Final = re.compile(r"[0-9]{1,19}")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,18})?")
@@ -29,6 +31,8 @@ _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 class Difference(NamedTuple):
     """Where a text first differs from the statement."""
 
+    account: str
+    """Whose entry it is of, where the statement is of several accounts; else empty."""
     entry: str
     """Number of the entry of the statement; empty where that has none left, or before its first."""
     field: str
@@ -81,50 +85,54 @@ def read_csv_entry(row: Mapping[str, str | None], money: Money) -> Entry:
 
 def _compare_csv(lines: Iterable[bytes], text: IO[str]) -> Iterator[Difference | None]:
     rows = csv.DictReader(_bounded(text), strict=True)
+    span = read_span(lines)
     try:
-        columns = rows.fieldnames or ()
-        missing = [one for one in CSV_COLUMNS if columns.count(one) != 1]
+        given, wanted = rows.fieldnames or (), csv_columns(next(span))
+        missing = [one for one in wanted if given.count(one) != 1]
         if missing:
             raise TextUnreadable(f"the first line must name each of {', '.join(missing)} once")
-        span = (told for told in read_span(lines) if told[2] is not None)
-        for told, row in zip_longest(span, rows):
+        for told, row in zip_longest((piece for piece in span if piece.entry is not None), rows):
             yield _compare_row(told, row)
     except csv.Error as error:
         raise TextUnreadable(f"line {rows.line_num}: {error}") from None
 
 
-def _compare_row(told: Any, row: Mapping[str, str | None] | None) -> Difference | None:
-    if told is None:
+def _compare_row(piece: Piece | None, row: Mapping[str, str | None] | None) -> Difference | None:
+    if piece is None:
         assert row is not None, "one of both is there"
-        return Difference("", "number", row["number"] or "", "")
-    _head, money, entry, _balance = told
-    expected = dict(zip(CSV_COLUMNS, csv_row(money, entry), strict=True))
+        return Difference("", "", "number", row["number"] or "", "")
+    expected = dict(zip(csv_columns(piece), csv_row(piece), strict=True))
+    place = (expected.get("account", ""), expected["number"])
     if row is None:
-        return Difference(expected["number"], "number", "", expected["number"])
+        return Difference(*place, "number", "", expected["number"])
+    for column in DERIVED_COLUMNS:
+        if column in expected and row[column] != expected[column]:
+            return Difference(*place, column, row[column] or "", expected[column])
     try:
-        found = read_csv_entry(row, money)
+        found = read_csv_entry(row, piece.money)
     except ValueError as fault:
         column = str(fault)
-        return Difference(expected["number"], column, row.get(column) or "", expected[column])
-    for column, one, other in zip(_COLUMNS, found, entry, strict=False):
+        return Difference(*place, column, row.get(column) or "", expected[column])
+    assert piece.entry is not None, "openings are left out"
+    for column, one, other in zip(_COLUMNS, found, piece.entry, strict=False):
         if one != other:
-            return Difference(expected["number"], column, row[column] or "", expected[column])
+            return Difference(*place, column, row[column] or "", expected[column])
     return None
 
 
 def _compare_lines(lines: Iterable[bytes], text: IO[str], form: str) -> Iterator[Difference | None]:
     told = _words(enumerate(_bounded(text), 1))
-    for head, money, entry, balance_minor in read_span(lines):
-        piece = FORMS[form](head, money, entry, balance_minor)
-        for _, expected in _words(enumerate(piece.splitlines())):
+    for piece in read_span(lines):
+        for _, expected in _words(enumerate(FORMS[form](piece).splitlines())):
             at, found = next(told, (0, ""))
             if found != expected:
-                number = "" if entry is None else str(entry.number)
-                yield Difference(number, f"line {at}" if at else "end", found, expected)
-        if entry is not None:
+                account = piece.account.hex() if piece.family else ""
+                number = "" if piece.entry is None else str(piece.entry.number)
+                yield Difference(account, number, f"line {at}" if at else "end", found, expected)
+        if piece.entry is not None:
             yield None
     for at, found in told:
-        yield Difference("", f"line {at}", found, "")
+        yield Difference("", "", f"line {at}", found, "")
 
 
 def _words(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:

@@ -21,8 +21,9 @@ from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 from icn_machine.entries import Entry
 
-from icn_client.light.statement import AccountStatement, StatementInvalid, kind_name
-from icn_client.statement_texts import Money, read_span
+from icn_client.light.statement import StatementInvalid, Sums, kind_name
+from icn_client.light.verify_statement import AccountStatement
+from icn_client.statement_texts import Money, Piece, read_span
 
 WIDTH, HEIGHT = 595, 842
 """A4 in points."""
@@ -47,6 +48,14 @@ _HEADS: Final = (
     (DEBIT_AT, "debit", True),
     (CREDIT_AT, "credit", True),
     (BALANCE_AT, "balance", True),
+)
+OPENING_AT: Final = 306
+_TABLE_HEADS: Final = (
+    (MARGIN, "account", False),
+    (OPENING_AT, "opening", True),
+    (DEBIT_AT, "debit", True),
+    (CREDIT_AT, "credit", True),
+    (BALANCE_AT, "closing", True),
 )
 FONT_PACKAGE: Final = "fontpkg_noto_sans"
 FONT_FILE: Final = "files/NotoSans[wdth,wght].ttf"
@@ -79,9 +88,11 @@ def write_pdf(
     hashed = sha256()
     with TemporaryFile() as spool:
         pages = _Pages(found, money, names, spool)
-        for _, _, entry, _ in read_span(_hashing(lines, hashed)):
-            if entry is not None:
-                pages.add(entry)
+        for piece in read_span(_hashing(lines, hashed)):
+            if piece.entry is None:
+                pages.open(piece)
+            else:
+                pages.add(piece.entry, piece.reverses)
                 on_entry(pages.entries)
         if hashed.digest() != found.digest:
             raise StatementInvalid("STATEMENT_MALFORMED", 0, "the file changed since it was verified")
@@ -229,16 +240,26 @@ class _Pages:
         self.pdf.add_object(self._resources)
         self._debited_minor = self._credited_minor = 0
         self._page_debited_minor = self._page_credited_minor = 0
-        self._balance_minor = found.sums.opening_minor
+        self._balance_minor = 0
+        self._account = b""
+        """The one whose pages these are; empty for the table of all."""
+        self._family = frozenset(one.account for one in found.accounts) if found.is_family else frozenset()
+        self._closings = {one.account: one.sums.closing_minor for one in found.accounts}
         self._number = 0
-        self._begin()
 
-    def add(self, entry: Entry) -> None:
-        """Put the next entry on its line."""
-        second = self._second(entry)
+    def open(self, piece: Piece) -> None:
+        """Begin an account, on a page of its own."""
+        if self._account:
+            self._close_account()
+        self._account, self._balance_minor = piece.account, piece.balance_minor
+        self._debited_minor = self._credited_minor = 0
+        self._begin("Opening balance")
+
+    def add(self, entry: Entry, reverses: int) -> None:
+        """Put the next entry on its line, and the number of the one that it reverses, if any."""
+        second = self._second(entry, reverses)
         if self._y - (SECOND_LEADING if second else 0) < BOTTOM:
-            self._end("Carried forward")
-            self._begin()
+            self._turn()
         self.entries += 1
         moved = self._money.text(abs(entry.amount_minor))
         self._put(NUMBER_AT, str(entry.number), is_right=True)
@@ -258,7 +279,7 @@ class _Pages:
         self._balance_minor = entry.balance_minor
 
     def close(self) -> None:
-        """Write the closing, and how the file is checked."""
+        """Write the closing, the sums of several accounts, and how the file is checked."""
         sums, found, head = self._found.sums, self._found, self._found.head
         signed = f"principal {found.signer}, with its key {found.key_id}" if found.signer else "nobody"
         facts = [
@@ -270,18 +291,28 @@ class _Pages:
             ("Made from", f"a statement file with SHA-256 {found.digest.hex()}"),
             ("Check it", "icn statement verify FILE --genesis GENESIS"),
         ]  # fmt: skip
+        if found.is_family:
+            facts.insert(
+                1, ("Accounts", f"this one and its {found.sub_accounts} sub-accounts, which are all")
+            )
+        elif found.sub_accounts:
+            facts.insert(1, ("Accounts", f"this one; its {found.sub_accounts} sub-accounts are not shown"))
         if self._names:
             facts.append(("Names", "are those that whoever made these pages gave to accounts, not proven"))
+        if found.is_family:
+            self._close_account()
+            self._tabulate()
         if self._y - LEADING * (len(facts) + 1) < BOTTOM:
-            self._end("Carried forward")
-            self._begin()
+            self._turn()
         self._y -= LEADING
         for name, text in facts:
             self._put(MARGIN, name)
             self._put(MARGIN + 55, text)
             self._y -= LEADING
-        assert self._balance_minor == sums.closing_minor, "verified"
-        self._end("Closing balance")
+        if found.is_family:
+            self._finish_page()
+        else:
+            self._close_account()
         self._resources["Font"] = pydyf.Dictionary({"F": self._font.add_to(self.pdf)})
         span = f"{_instant(head.from_ms)} to {_instant(head.until_ms)}"
         title = f"Statement of account {head.account.hex()}, {span}"
@@ -289,14 +320,70 @@ class _Pages:
         preferences = pydyf.Dictionary({"DisplayDocTitle": "true"})
         self.pdf.catalog.update({"Lang": pydyf.String("en"), "ViewerPreferences": preferences})
 
-    def _begin(self) -> None:
+    def _close_account(self) -> None:
+        assert self._balance_minor == self._closings[self._account], "verified"
+        self._end("Closing balance")
+
+    def _tabulate(self) -> None:
+        """What each account opened and closed with, and all of them together."""
+        found = self._found
+        self._account = b""
+        self._head()
+        for account, sums in found.accounts:
+            name = self._name(account)
+            if self._y - (SECOND_LEADING if name else 0) < BOTTOM:
+                self._turn()
+            self._put(MARGIN, account.hex(), size=SMALL)
+            self._figures(sums)
+            if name:
+                self._y -= SECOND_LEADING
+                self._put(MARGIN, name, size=SMALL)
+            self._y -= LEADING
+        if self._y - 2 * LEADING < BOTTOM:
+            self._turn()
+        self._put(MARGIN, "All accounts")
+        self._figures(found.sums)
+        self._y -= LEADING
+        self._put(MARGIN, "Of these moved between them")
+        for at in (DEBIT_AT, CREDIT_AT):
+            self._put(at, self._money.text(found.between_minor), is_right=True)
+        self._y -= LEADING
+
+    def _figures(self, sums: Sums) -> None:
+        amounts = (sums.opening_minor, sums.debited_minor, sums.credited_minor, sums.closing_minor)
+        for at, minor in zip((OPENING_AT, DEBIT_AT, CREDIT_AT, BALANCE_AT), amounts, strict=True):
+            self._put(at, self._money.text(minor), is_right=True)
+
+    def _turn(self) -> None:
+        """Go on with the next page."""
+        if self._account:
+            self._end("Carried forward")
+            self._begin("Brought forward", self._debited_minor, self._credited_minor)
+        else:
+            self._finish_page()
+            self._head()
+
+    def _begin(self, name: str, *moved_minor: int) -> None:
+        """A page of an account, and what it begins with."""
+        self._head()
+        self._sums(name, *moved_minor)
+        self._y -= LEADING + 2
+
+    def _head(self) -> None:
+        """A page, of an account or of the table of all."""
         head, unit = self._found.head, self._found.unit
         self._number += 1
         self._text = pydyf.Stream()
         self._text.begin_text()
         self._y = HEIGHT - MARGIN - 12.0
-        name = self._name(head.account)
-        title = f"Statement of account {head.account.hex()}"
+        account = self._account or head.account
+        if not self._account:
+            title = f"Sums of account {account.hex()} and its sub-accounts"
+        elif account == head.account:
+            title = f"Statement of account {account.hex()}"
+        else:
+            title = f"Statement of sub-account {account.hex()}"
+        name = self._name(account)
         self._put(MARGIN, f"{title}, {name}" if name else title, size=10)
         self._put(BALANCE_AT, f"page {self._number}", is_right=True)
         self._y -= 14
@@ -304,13 +391,8 @@ class _Pages:
         zone = f"zone with genesis {head.genesis.hex()[:16]}…"
         self._put(MARGIN, f"in {self._money.code} (unit {unit['unit']}), {zone}, from {span}", size=6.5)
         self._y -= 18
-        for at, name, is_right in _HEADS:
-            self._put(at, name, is_right=is_right)
-        self._y -= LEADING + 2
-        if self._number == 1:
-            self._sums("Opening balance")
-        else:
-            self._sums("Brought forward", self._debited_minor, self._credited_minor)
+        for at, column, is_right in _HEADS if self._account else _TABLE_HEADS:
+            self._put(at, column, is_right=is_right)
         self._y -= LEADING + 2
 
     def _end(self, name: str) -> None:
@@ -321,6 +403,9 @@ class _Pages:
         self._page_debited_minor = self._page_credited_minor = 0
         self._y -= LEADING
         self._sums(name, self._debited_minor, self._credited_minor)
+        self._finish_page()
+
+    def _finish_page(self) -> None:
         self._text.end_text()
         self._text.set_line_width(0.4)
         for y in (HEIGHT - MARGIN - 47, BOTTOM - LEADING - 2):
@@ -347,10 +432,13 @@ class _Pages:
         for at, minor in zip((DEBIT_AT, CREDIT_AT), moved_minor, strict=False):
             self._put(at, self._money.text(minor), is_right=True)
 
-    def _second(self, entry: Entry) -> str:
+    def _second(self, entry: Entry, reverses: int) -> str:
         """What stands below an entry's line, mostly nothing."""
         reference = f"reference {entry.reference.hex()}" if entry.reference else ""
-        return "   ".join(filter(None, (self._name(entry.counter_account), reference)))
+        if reverses:
+            reference = f"reverses entry {reverses}"
+        between = "between these accounts" if entry.counter_account in self._family else ""
+        return "   ".join(filter(None, (self._name(entry.counter_account), between, reference)))
 
     def _name(self, account: bytes) -> str:
         """What an account is called; characters that no typeface shows are blanks."""

@@ -54,6 +54,9 @@ class MemoryValidator(ConsensusServiceServicer, LedgerServiceServicer):
         self.statement: list[ledger.GetStatementResponse] = []
         self.breaks_statement = False
         self.statements_asked: list[tuple[int, int]] = []
+        self.news: list[list[Any]] = []
+        """What each stream of a watched account tells before it ends, or how it breaks."""
+        self.watches_asked: list[int] = []
 
     async def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
         return consensus.GetStatusResponse(
@@ -114,6 +117,13 @@ class MemoryValidator(ConsensusServiceServicer, LedgerServiceServicer):
             yield part
         if self.breaks_statement:
             raise Unavailable("GONE", "the validator is gone")
+
+    async def WatchAccount(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - named by gRPC
+        self.watches_asked.append(request.from_height)
+        for news in self.news.pop(0) if self.news else []:
+            if isinstance(news, Exception):
+                raise news
+            yield news
 
 
 def receipt_of(identifier: bytes) -> Receipt:
@@ -290,6 +300,41 @@ async def test_a_statement_that_breaks_off_goes_on_at_the_next_validator_behind_
             with pytest.raises(Unavailable) as refusal:
                 [part async for part in connection.statement(b"\xaa" * 16, 3, 10)]
             assert refusal.value.reason == "STATEMENT_MALFORMED", answered
+    for server in servers:
+        await server.drain(0)
+
+
+def news_of(height: int, balance_minor: int, *entries: int, spendable_minor: int = 0) -> Any:
+    return ledger.WatchAccountResponse(
+        account=ledger.Account(leaf=AccountLeaf(balance_minor=balance_minor), height=height),
+        credit=ledger.Credit(spendable_minor=spendable_minor),
+        entries=[ledger.Entry(height=at) for at in entries],
+    )
+
+
+async def test_an_account_is_watched_on_where_a_validator_left_off_and_nothing_is_told_twice(
+    tmp_path: Path, zone: Any
+) -> None:
+    gone = Unavailable("GONE", "the validator is gone")
+    first, second = (MemoryValidator(Chain(zone.genesis.hash)) for _ in range(2))
+    first.news = [
+        [news_of(3, 5), news_of(4, 5, spendable_minor=7), gone],
+        [news_of(9, 8, spendable_minor=7), news_of(11, 8, 10, 11, spendable_minor=7)],
+    ]
+    second.news = [[news_of(6, 5, spendable_minor=7), news_of(8, 8, 8, spendable_minor=7)]]
+    servers = [await serve(validator) for validator in (first, second)]
+    network = network_of(tmp_path, zone, [server.address for server in servers])
+    async with asyncio.timeout(30), Connection(network) as connection:
+        told = []
+        with pytest.raises(Unavailable):
+            async for news in connection.watch_account(b"\xaa" * 16, 3):
+                told.append((news.account.height, len(news.entries)))
+        assert told == [(3, 0), (4, 0), (8, 1), (11, 2)]
+        assert (first.watches_asked, second.watches_asked) == ([3, 9], [5, 12])
+        first.news = [[NotFound("ACCOUNT_UNKNOWN", "there is no such account")]]
+        connection.prefer(network.validators[0])
+        with pytest.raises(NotFound):
+            await anext(connection.watch_account(b"\xaa" * 16))
     for server in servers:
         await server.drain(0)
 

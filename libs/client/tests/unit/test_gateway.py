@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from icn.ledger.v1.service_pb2 import (
+    Account,
     Entry,
     GetAccountRequest,
     GetAccountResponse,
@@ -19,8 +20,11 @@ from icn.ledger.v1.service_pb2 import (
     GetStatementResponse,
     GetTransactionResponse,
     StatementEdge,
+    WatchAccountRequest,
+    WatchAccountResponse,
 )
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceStub
+from icn.ledger.v1.state_pb2 import AccountLeaf
 from icn.ledger.v1.transaction_pb2 import Transaction
 from icn_client import gateway as module
 from icn_client.connection import NetworkFile, ValidatorAddress
@@ -199,6 +203,25 @@ async def test_a_statement_comes_in_calls_of_a_part_each_until_its_closing(serve
     asked = [GetStatementRequest.FromString(body) for _, body in served.asked]
     assert [(one.from_height, one.until_height) for one in asked] == [(3, 10), (7, 10)]
     assert served.heights == ["9", "9"]
+
+
+async def test_an_account_is_watched_by_asking_again_behind_the_last_answer(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WATCH_POLL_SECONDS", 0.01)
+
+    def news(height: int, balance_minor: int, *entries: int) -> WatchAccountResponse:
+        return WatchAccountResponse(
+            account=Account(leaf=AccountLeaf(balance_minor=balance_minor), height=height),
+            entries=[Entry(height=at) for at in entries],
+        )
+
+    told = [news(3, 5), news(4, 5), news(9, 8, 6, 9)]
+    served.waiting = [one.SerializeToString() for one in told]
+    watching = connection(served).watch_account(b"\xaa" * 16)
+    assert [await anext(watching), await anext(watching)] == [told[0], told[2]]
+    asked = [WatchAccountRequest.FromString(body).from_height for _, body in served.asked]
+    assert asked == [0, 4, 5]
 
 
 async def test_nobody_there_is_an_outage_and_a_stream_is_refused(served: Served) -> None:

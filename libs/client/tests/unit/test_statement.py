@@ -25,8 +25,8 @@ from icn_client.light.statement import (
     entry_line,
     line,
     read_entry,
-    verify_statement,
 )
+from icn_client.light.verify_statement import verify_statement
 from icn_client.statement_texts import FORMS, convert
 from icn_machine.entries import Entry
 

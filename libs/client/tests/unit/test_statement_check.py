@@ -69,7 +69,7 @@ async def test_a_csv_with_another_value_names_the_entry_and_the_column(told: Tol
         if wrong == rows[1][column]:
             continue
         same, found = check(lines, written.getvalue(), "csv")
-        assert (same, found) == (1, Difference(rows[1]["number"], column, wrong, rows[1][column]))
+        assert (same, found) == (1, Difference("", rows[1]["number"], column, wrong, rows[1][column]))
 
 
 @pytest.mark.parametrize("form", sorted(FORMS))

@@ -8,7 +8,8 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from icn_client.light.statement import AccountStatement, StatementInvalid, verify_statement
+from icn_client.light.statement import StatementInvalid
+from icn_client.light.verify_statement import AccountStatement, verify_statement
 from icn_client.statement_pdf import write_pdf
 from pypdf import PdfReader
 

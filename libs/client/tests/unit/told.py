@@ -8,16 +8,10 @@ from hashlib import sha256
 from typing import Any
 
 from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE, BlockHeader
+from icn.ledger.v1 import transaction_pb2 as pb
 from icn_client.light.proof_file import ProofFile
-from icn_client.light.statement import (
-    AccountStatement,
-    Head,
-    Sums,
-    entry_line,
-    head_line,
-    line,
-    signed_bytes,
-)
+from icn_client.light.statement import Head, Sums, entry_line, head_line, line, signed_bytes
+from icn_client.light.verify_statement import AccountStatement, AccountSums
 from icn_crypto.state_tree import StateTree, state_key
 from icn_crypto.suites import Suite
 from icn_machine.entries import Entry
@@ -26,9 +20,18 @@ from icn_machine.records import Namespace, Unit
 
 from libs.audit.tests.chain import Chain
 from libs.machine.tests.certificates import certificate
+from libs.machine.tests.credit_messages import close_account, open_with
 from libs.machine.tests.posted import entries_of
 from libs.machine.tests.workload import ACCOUNTS, UNIT, Workload
-from libs.machine.tests.zone import GENESIS_TIME_MS, Zone, make_zone
+from libs.machine.tests.zone import (
+    GENESIS_TIME_MS,
+    Member,
+    Zone,
+    create_unit,
+    identifier,
+    make_zone,
+    transfer,
+)
 
 ACCOUNT = ACCOUNTS[0]
 FROM_MS = GENESIS_TIME_MS + 20_000
@@ -83,6 +86,11 @@ class Told:
         proof = self.proof(Namespace.ACCOUNT, account, height)
         return line({"opening_proof": proof, "headers": [self.chain.headers[height - 1].hex()]})
 
+    def leaf(self, name: str, account: bytes, height: int | None = None) -> bytes:
+        """The line of a sub-account's opening after a height, or of its closing."""
+        proof = self.proof(Namespace.ACCOUNT, account, height)
+        return line({name: {"state_proof": proof["state_proof"], "value": proof["value"]}})
+
     def entries(self, account: bytes) -> list[Entry]:
         """All of an account, oldest first."""
         counts: dict[bytes, int] = {}
@@ -102,19 +110,22 @@ class Told:
         *,
         is_signed: bool = False,
         opened_height: int = 0,
+        sub_accounts: Sequence[bytes] | None = None,
     ) -> list[bytes]:
         head = Head(self.zone.genesis.hash, account, from_ms, until_ms)
         sums = Sums()
         made = [head_line(head), line({"unit_proof": self.proof(Namespace.UNIT, UNIT)})]
+        if sub_accounts is not None:
+            made.append(line({"sub_accounts": [one.hex() for one in sub_accounts]}))
         if opened_height:
             made.append(self.opening(opened_height, account))
-            before = [one for one in self.entries(account) if one.height <= opened_height]
-            sums.opening_minor = sums.closing_minor = before[-1].balance_minor
-        for entry in self.entries(account) if entries is None else entries:
-            if entry.height > opened_height:
-                sums.add(head, entry)
-                made.append(entry_line(entry))
+        made += self._entry_lines(head, account, entries, opened_height, sums)
         made.append(line({"closing_proof": self.proof(Namespace.ACCOUNT, account), "headers": []}))
+        for one in sub_accounts or ():
+            if any(entry.height <= opened_height for entry in self.entries(one)):
+                made.append(self.leaf("opening_leaf", one, opened_height))
+            made += self._entry_lines(head, one, None, opened_height, sums)
+            made.append(self.leaf("closing_leaf", one))
         signature = None
         if is_signed:
             signer = self.zone.organizations[1]
@@ -127,12 +138,56 @@ class Told:
             }
         return [*made, line({**sums.to_dict(), "signature": signature})]
 
+    def _entry_lines(
+        self, head: Head, account: bytes, entries: Sequence[Entry] | None, opened_height: int, total: Sums
+    ) -> list[bytes]:
+        """Those behind an opening, and their sums beside those of other accounts."""
+        own, made = Sums(), []
+        for entry in self.entries(account) if entries is None else entries:
+            if entry.height > opened_height:
+                made.append(entry_line(entry))
+                own.add(head, entry)
+            else:
+                own.opening_minor = own.closing_minor = entry.balance_minor
+        total.merge(own)
+        return made
+
 
 async def grown() -> Told:
     """Sixty blocks of trade."""
     made = Told(make_zone())
     await made.grow()
     return made
+
+
+MAIN, TRAVEL, TOOLS, OLD, BEN = (identifier(name) for name in ("main", "travel", "tools", "old", "ben"))
+FAMILY = (TRAVEL, OLD, TOOLS)
+"""Sub-accounts of MAIN, in the order in which they were opened; OLD is closed."""
+
+
+async def family() -> Told:
+    """An account with sub-accounts, of which one was opened late, and what moved between and beside them."""
+    told = Told(make_zone())
+    shop, farm = told.zone.organizations[:2]
+
+    async def block(actor: Member, *messages: pb.Message) -> None:
+        time_ms = told.chain.ledger.state.newest.time_ms + 1_000
+        await told.chain.add(told.zone.transaction(actor, *messages, time_ms=time_ms))
+
+    def under_main(account: bytes) -> pb.Message:
+        return open_with(account, UNIT, parent=MAIN)
+
+    await block(shop, create_unit(UNIT, floor_minor=-10_000), open_with(MAIN, UNIT))
+    await block(farm, open_with(BEN, UNIT))
+    await block(shop, under_main(TRAVEL), under_main(OLD), open_with(identifier("beside"), UNIT))
+    await block(shop, transfer(MAIN, TRAVEL, 700), transfer(MAIN, OLD, 40))
+    await block(shop, transfer(TRAVEL, BEN, 250), transfer(OLD, MAIN, 40))
+    await block(shop, close_account(OLD), under_main(TOOLS))
+    for number in range(1, 8):
+        await block(farm, transfer(BEN, MAIN, number))
+        await block(shop, transfer(MAIN, TOOLS, 10 * number), transfer(TOOLS, BEN, number))
+    await told.chain.add()
+    return told
 
 
 def make_up(entries: Iterable[Entry], put: Callable[[bytes], object]) -> AccountStatement:
@@ -154,9 +209,13 @@ def make_up(entries: Iterable[Entry], put: Callable[[bytes], object]) -> Account
     for entry in entries:
         sums.add(head, entry)
         add(entry_line(entry))
+    add(line({"closing_proof": {}, "headers": []}))
     add(line({**sums.to_dict(), "signature": None}))
     leaf = {"unit": UNIT.hex(), "code": unit.code, "scale": unit.scale}
-    return AccountStatement(head, leaf, UNIT.hex(), sums, LAST_MS, 1, "", "", hashed.digest())
+    accounts = (AccountSums(ACCOUNT, sums),)
+    return AccountStatement(
+        head, leaf, UNIT.hex(), sums, LAST_MS, 1, "", "", hashed.digest(), accounts, 0, False, 0
+    )
 
 
 def invented(amounts: Iterable[int]) -> Iterator[Entry]:

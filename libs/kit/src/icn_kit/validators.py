@@ -67,7 +67,8 @@ _log = structlog.get_logger(__name__)
 
 
 WATCH_BLOCKS = "/icn.ledger.v1.LedgerService/WatchBlocks"
-"""Full name of the stream that no deadline ends."""
+WATCH_ACCOUNT = "/icn.ledger.v1.LedgerService/WatchAccount"
+"""Full names of the streams that no deadline ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ class Validators(LedgerReads):
         addresses: one per seat. f is counted among them, so list every validator of the zone: of fewer than
             four each one is believed.
         channels: a factory without retries of its own, since another validator is asked sooner than the same
-            one again, and with WATCH_BLOCKS among its long-lived streams.
+            one again, and with WATCH_BLOCKS and WATCH_ACCOUNT, where they are followed, among its long-lived
+            streams.
     """
 
     def __init__(self, addresses: Sequence[ValidatorAddress], channels: ChannelFactory) -> None:
@@ -188,6 +190,34 @@ class Validators(LedgerReads):
             raise refusal from error
         raise Unavailable("STREAM_ENDED", "the validator ended the stream")
 
+    async def watch_account(
+        self, request: ledger.WatchAccountRequest
+    ) -> AsyncIterator[ledger.WatchAccountResponse]:
+        """An account as the first validator shows it that begins to, until that one ends the stream.
+
+        Raises:
+            DomainError: its refusal, or that none began; later, why the stream broke off. Ask again from the
+                height after the last one.
+        """
+        call: Any = None
+
+        async def begin(address: ValidatorAddress, seconds: float) -> ledger.WatchAccountResponse:
+            nonlocal call
+            stub = self._channels.stub(LedgerServiceStub, address.ledger, address.server_name)
+            call = stub.WatchAccount(request, metadata=read_metadata())
+            begun: ledger.WatchAccountResponse = await _first(call, seconds)
+            return begun
+
+        first = await self._with_failover(begin, READ_SECONDS_MAX, ATTEMPT_SECONDS_MAX)
+        try:
+            yield first
+            while (following := await call.read()) is not grpc.aio.EOF:
+                yield following
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
     # Submission and statuses.
 
     async def submit(self, transactions: Sequence[bytes], wait_ms: int) -> Sequence[consensus.SubmitOutcome]:
@@ -254,6 +284,8 @@ class Validators(LedgerReads):
         call: Any = getattr(stub, method)(request, timeout=timeout, metadata=read_metadata())
         if isinstance(request, ledger.GetStatementRequest):
             return _joined(call)
+        if isinstance(request, ledger.WatchAccountRequest):
+            return _only_first(call, timeout)
         answer: Awaitable[Message] = call
         return answer
 
@@ -304,6 +336,30 @@ class Validators(LedgerReads):
     def _answered(self, standing: Standing) -> None:
         standing.succeeded()
         self._preferred_seat = standing.seat
+
+
+async def _first(call: Any, seconds: float) -> Any:
+    """The first answer of a stream. Raises AioRpcError, also where none comes in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            answer = await call.read()
+    except TimeoutError:
+        call.cancel()
+        raise _failure(grpc.StatusCode.DEADLINE_EXCEEDED, "the stream does not begin") from None
+    if answer is grpc.aio.EOF:
+        raise _failure(grpc.StatusCode.UNAVAILABLE, "the stream ended before it began")
+    return answer
+
+
+async def _only_first(call: Any, seconds: float) -> Any:
+    try:
+        return await _first(call, seconds)
+    finally:
+        call.cancel()
+
+
+def _failure(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
 
 
 async def _joined(call: Any) -> ledger.GetStatementResponse:

@@ -14,7 +14,7 @@ from icn_kit.genesis import GENESIS_BYTES_MAX, parse_genesis
 from icn_kit.key_directory import LedgerKeyDirectory
 from icn_kit.lifecycle import Stop, cancel_all, run_service
 from icn_kit.telemetry import MetricsServer, configure_logging
-from icn_kit.validators import WATCH_BLOCKS, Validators
+from icn_kit.validators import WATCH_ACCOUNT, WATCH_BLOCKS, Validators
 
 from icn_gateway.api.application import build_application
 from icn_gateway.api.context import Context
@@ -34,6 +34,7 @@ from icn_gateway.usecases.seats_in_force import SeatsInForce
 from icn_gateway.usecases.shared_reads import SharedReads
 from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.units import UnitCatalog
+from icn_gateway.usecases.watched_accounts import WatchedAccounts
 
 _log = structlog.get_logger(__name__)
 
@@ -51,13 +52,14 @@ class Gateway:
         self._stop = stop
         with settings.genesis.open("rb") as file:
             genesis_file = file.read(GENESIS_BYTES_MAX + 1)
-        self._channels = ChannelFactory(settings.tls, long_lived_streams=(WATCH_BLOCKS,))
+        self._channels = ChannelFactory(settings.tls, long_lived_streams=(WATCH_BLOCKS, WATCH_ACCOUNT))
         self._service_channels = ChannelFactory(settings.tls, idempotent_methods=METHODS_OF_SERVICES)
         self._validators = Validators(settings.addresses, self._channels)
         self._bus = bus
         self._feed = Feed(
             {} if bus is None else {service: ServiceStream(bus, service) for service in EVENT_FILES}
         )
+        self._watched = WatchedAccounts(self._validators)
         genesis = parse_genesis(genesis_file)
         self._sessions = PostgresSessions(settings.database_url.get_secret_value())
         services = ServicePeers(settings.services, self._service_channels, self._validators)
@@ -76,6 +78,7 @@ class Gateway:
             seats=SeatsInForce(genesis, self._validators),
             units=UnitCatalog(self._validators),
             feed=self._feed,
+            watched=self._watched,
             sign_in=SignIn(
                 genesis_hash=genesis.hash,
                 origins=settings.public_origins,
@@ -113,6 +116,7 @@ class Gateway:
         """Refuse new requests, finish those under way, end event streams, release everything."""
         self._fault = "draining"
         self._feed.drain()
+        self._watched.drain()
         await self._server.drain()
         await cancel_all(self._tasks)
         await self._channels.close()

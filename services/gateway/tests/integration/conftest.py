@@ -20,7 +20,7 @@ from icn_kit.channel import ChannelFactory
 from icn_kit.min_height import MIN_HEIGHT_KEY
 from icn_kit.preference import ValidatorAddress
 from icn_kit.server import GrpcServer
-from icn_kit.validators import Validators
+from icn_kit.validators import WATCH_ACCOUNT, Validators
 from icn_localnet.files import free_port
 from icn_machine.blocks.ports import StateBehind
 
@@ -79,6 +79,17 @@ def ledger_servicer(zone: Any, seat: FakeValidator) -> LedgerServiceServicer:
             for part in seat.statement:
                 yield part
 
+        async def WatchAccount(self, request: Any, _context: Any) -> Any:
+            seat.calls += 1
+            await asyncio.sleep(seat.delay_seconds)
+            seat.watched.append(request)
+            try:
+                yield ledger.WatchAccountResponse(account=(await zone.get_account(request.name)).account)
+                while (news := await seat.news.get()) is not None:
+                    yield news
+            finally:
+                seat.unwatched.set()
+
     return Servicer()
 
 
@@ -121,6 +132,12 @@ class FakeValidator:
         """Of a read that asks for a height above it, it says that it is behind."""
         self.statement: list[ledger.GetStatementResponse] = []
         """What it answers to every GetStatement."""
+        self.watched: list[ledger.WatchAccountRequest] = []
+        """What it was asked to watch."""
+        self.unwatched = asyncio.Event()
+        """Set when a stream of a watched account has ended."""
+        self.news: asyncio.Queue[ledger.WatchAccountResponse | None] = asyncio.Queue()
+        """What it tells of a watched account; None ends the stream."""
         self.server: GrpcServer | None = None
 
     async def answer(self, work: Any) -> Any:
@@ -163,7 +180,7 @@ async def fake_validators(zone: Any) -> AsyncIterator[list[FakeValidator]]:
 @pytest.fixture
 async def validators(fake_validators: list[FakeValidator]) -> AsyncIterator[Validators]:
     """The gateway's side of them."""
-    channels = ChannelFactory()
+    channels = ChannelFactory(long_lived_streams=(WATCH_ACCOUNT,))
     addresses = [ValidatorAddress(item.seat, item.address, item.address) for item in fake_validators]
     yield Validators(addresses, channels)
     await channels.close()
@@ -177,15 +194,17 @@ def serve(zone: Any, make: Any) -> Serve:
     """``async with serve(feed=…, ports=…) as (client, server)``: a gateway on a port of its own."""
 
     @asynccontextmanager
-    async def serve_(feed: Feed | None = None, ports: Any = None) -> AsyncIterator[Any]:
+    async def serve_(feed: Feed | None = None, ports: Any = None, watched: Any = None) -> AsyncIterator[Any]:
         events = Feed({}) if feed is None else feed
-        server = HttpServer(make.edge(make.context(zone, events, ports)), "127.0.0.1", port := free_port())
+        context = make.context(zone, events, ports, watched=watched)
+        server = HttpServer(make.edge(context), "127.0.0.1", port := free_port())
         await server.start()
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
                 yield client, server
         finally:
             events.drain()
+            context.watched.drain()
             await server.drain()
 
     return serve_

@@ -10,6 +10,8 @@ from icn.consensus.v1 import application_pb2 as app
 from icn.ledger.v1 import events_pb2
 from icn.ledger.v1 import service_pb2 as pb
 from icn.ledger.v1.state_pb2 import POSTING_KIND_FEE, POSTING_KIND_STANDING
+from icn_crypto import tags
+from icn_crypto.hashing import domain_hash
 from icn_kit.outbox import events_of_row
 
 from libs.machine.tests.credit_messages import (
@@ -18,6 +20,7 @@ from libs.machine.tests.credit_messages import (
     close_account,
     close_period,
     freeze_account,
+    open_with,
     order_transfers,
     set_unit_policy,
 )
@@ -61,9 +64,14 @@ class Cooperative:
         header = await self.running.header(signed, time_ms=time_ms)
         return await self.running.execute_block(header, *signed)
 
-    async def set_up(self) -> Cooperative:
+    async def begin(self) -> Cooperative:
+        """The members, without accounts."""
         await self.block((self.shop, [create_unit(UNIT, floor_minor=-100), open_account(FUND, UNIT)]))
         await self.block((self.shop, [open_controller(self.ana), open_controller(self.ben)]))
+        return self
+
+    async def set_up(self) -> Cooperative:
+        await self.begin()
         await self.block((self.ana, [open_account(ANA, UNIT)]), (self.ben, [open_account(BEN, UNIT)]))
         return self
 
@@ -222,3 +230,56 @@ async def test_every_step_is_told_on_the_bus(running: Running, query: Query) -> 
     assert events_pb2.StandingOrderEnded.FromString(ended).reason == "COMPLETED"
     (period,) = by_name["period_closed"]
     assert events_pb2.PeriodClosed.FromString(period).period.end_time_ms == now_ms
+
+
+async def sub_accounts(running: Running, size: int) -> list[bytes]:
+    listed = await pages(
+        lambda token: running.ledger.ListAccounts(
+            pb.ListAccountsRequest(parent=f"accounts/{ANA.hex()}", page_size=size, page_token=token)
+        ),
+        "accounts",
+    )
+    return [one.leaf.account for one in listed]
+
+
+async def test_sub_accounts_are_listed_as_they_were_opened_closed_ones_too(running: Running) -> None:
+    """Ids descend, so that an order by id would be another one; some come in one block with their parent."""
+    ids = [bytes([255 - number]) * 16 for number in range(7)]
+    bens = identifier("of ben")
+
+    def under(account: bytes, parent: bytes = ANA) -> Any:
+        return open_with(account, UNIT, parent=parent)
+
+    place = await Cooperative(running).begin()
+    await place.block((place.ana, [open_account(ANA, UNIT), under(ids[0]), under(ids[1])]))
+    assert await sub_accounts(running, 500) == ids[:2]
+    await place.block(
+        (place.ana, [close_account(ids[0]), under(ids[2])]),
+        (place.ben, [open_account(BEN, UNIT), under(bens, BEN)]),
+        (place.ana, [under(ids[3]), close_account(ids[3])]),
+    )
+    for one in ids[4:]:
+        await place.block((place.ana, [under(one)]))
+    for size in (1, 2, 6, 7, 500):
+        assert await sub_accounts(running, size) == ids
+    leaf = (await place.account(ANA)).account.leaf
+    end = bytes(32)
+    for one in ids:
+        end = domain_hash(tags.SUB_ACCOUNTS, running.zone.genesis.hash, end + one)
+    assert (leaf.terms.sub_accounts, leaf.terms.sub_accounts_hash) == (7, end)
+
+
+async def test_what_has_no_sub_accounts_lists_none_and_what_is_not_there_is_refused(running: Running) -> None:
+    await Cooperative(running).set_up()
+
+    def listed(**request: Any) -> Any:
+        return running.ledger.ListAccounts(pb.ListAccountsRequest(**request))
+
+    ana = f"accounts/{ANA.hex()}"
+    assert not (await listed(parent=ana)).accounts
+    unknown = f"accounts/{identifier('nobody').hex()}"
+    assert await refuse(listed(parent=unknown), grpc.StatusCode.NOT_FOUND) == "ACCOUNT_UNKNOWN"
+    for wrong in ({"parent": "accounts/x"}, {"parent": f"principals/{ANA.hex()}"}):
+        assert await refuse(listed(**wrong), grpc.StatusCode.INVALID_ARGUMENT) == "MALFORMED_NAME"
+    both = listed(parent=ana, owner=f"principals/{ANA.hex()}")
+    assert await refuse(both, grpc.StatusCode.INVALID_ARGUMENT) == "INVALID_ARGUMENT"

@@ -44,6 +44,7 @@ _EXPORT_EXAMPLES = """\b
 Examples:
   icn statement export ACCOUNT --out all.jsonl
   icn statement export ACCOUNT --from 2026-01-01 --until 2026-04-01 --out quarter.jsonl --as bakery
+  icn statement export ACCOUNT --sub-accounts --out family.jsonl
 """
 _VERIFY_EXAMPLES = """\b
 Examples:
@@ -53,6 +54,7 @@ _CONVERT_EXAMPLES = """\b
 Examples:
   icn statement convert quarter.jsonl --to csv > quarter.csv
   icn statement convert quarter.jsonl --to beancount > quarter.beancount
+  icn statement convert family.jsonl --to sums > sums.csv
   icn statement convert quarter.jsonl --to pdf --out quarter.pdf --genesis genesis.json --names names.csv
 """
 _CHECK_EXAMPLES = """\b
@@ -84,6 +86,10 @@ def export(  # noqa: PLR0917 - one parameter per option
     until: Annotated[
         str | None, typer.Option("--until", metavar="TIME", help="First day or time (UTC) behind the span.")
     ] = None,
+    has_sub_accounts: Annotated[
+        bool,
+        typer.Option("--sub-accounts", help="Cover all its sub-accounts, too, and what all have together."),
+    ] = False,
     acting: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="Sign it with this identity's first key.")
     ] = None,
@@ -109,6 +115,7 @@ def export(  # noqa: PLR0917 - one parameter per option
                 connection,
                 Head(connection.genesis.hash, wanted, from_ms, until_ms),
                 file,
+                has_sub_accounts=has_sub_accounts,
                 signer=signer,
                 on_entry=shown.update,
             ),
@@ -120,7 +127,8 @@ def export(  # noqa: PLR0917 - one parameter per option
 
 def verify(file: StatementArgument, genesis: GenesisOption) -> None:
     """Check a statement offline and print its sums. Exit 0 when it holds, 1 when not."""
-    from icn_client.light.statement import StatementInvalid, verify_statement
+    from icn_client.light.statement import StatementInvalid
+    from icn_client.light.verify_statement import verify_statement
 
     zone = read_genesis(genesis)
     try:
@@ -140,19 +148,24 @@ def verify(file: StatementArgument, genesis: GenesisOption) -> None:
             "complete_until_ms": str(found.complete_until_ms),
             "is_complete": found.complete_until_ms == found.head.until_ms,
             **found.sums.to_dict(),
+            "sub_accounts": str(found.sub_accounts),
+            "accounts": [{"account": one.account.hex(), **one.sums.to_dict()} for one in found.accounts],
+            "between_minor": str(found.between_minor),
             "height": str(found.height),
             "signer": found.signer or None,
         }
     )
     until = datetime.fromtimestamp(found.complete_until_ms / 1000, UTC).isoformat(timespec="seconds")
     say(f"icn: {found.sums.entries} entries, none changed and none missing before {until}")
+    if found.sub_accounts and not found.is_family:
+        say(f"icn: the account's {found.sub_accounts} sub-accounts are not in this file")
     if found.complete_until_ms < found.head.until_ms:
         say("icn: the span goes on after that; what came then is not shown")
 
 
 def convert(
     file: StatementArgument,
-    to: Annotated[str, typer.Option("--to", metavar="FORM", help="csv, beancount, hledger or pdf.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORM", help="csv, beancount, hledger, sums or pdf.")],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.pdf", help="Where to write a PDF.", readable=False)
     ] = None,
@@ -168,6 +181,7 @@ def convert(
     """Print a statement's span in another form, or write its pages. Only a PDF is made of what was checked:
     for the others see `icn statement verify`.
     """
+    from icn_client.statement_texts import SUMS
     from icn_client.statement_texts import convert as texts
 
     if to == PDF:
@@ -175,8 +189,8 @@ def convert(
             raise UsageError("--to pdf: give --out FILE.pdf and --genesis GENESIS")
         _write_pdf(file, out, genesis, {} if names is None else _read_names(names))
         return
-    if to not in TEXT_FORMS:
-        raise UsageError(f"--to: {to[:40]!r} is none of {', '.join(TEXT_FORMS)}, {PDF}")
+    if to not in {*TEXT_FORMS, SUMS}:
+        raise UsageError(f"--to: {to[:40]!r} is none of {', '.join(TEXT_FORMS)}, {SUMS}, {PDF}")
     if (out, genesis, names) != (None, None, None):
         raise UsageError("--out, --genesis and --names are for --to pdf")
     with _opened(file) as lines:
@@ -242,7 +256,7 @@ def _lines(file: Path) -> Iterator[bytes]:
 
 
 def _write_pdf(file: Path, out: Path, genesis: Path, names: dict[bytes, str]) -> None:
-    from icn_client.light.statement import verify_statement
+    from icn_client.light.verify_statement import verify_statement
     from icn_client.statement_pdf import write_pdf
 
     zone = read_genesis(genesis)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icn_client.cli import account_terms
+from icn_client.cli import account_terms, account_watching
+from icn_client.cli.account_documents import account_document, credit_document, entry_document
 from icn_client.cli.account_terms import floor_text
 from icn_client.cli.common import (
     AsOption,
@@ -82,6 +83,7 @@ _LIST_EXAMPLES = """\b
 Examples:
   icn account list
   icn account list --owner PRINCIPAL --json
+  icn account list --parent ACCOUNT
 """
 _BALANCE_EXAMPLES = """\b
 Examples:
@@ -107,6 +109,7 @@ def register(app: typer.Typer) -> None:
     accounts.command("balance", epilog=_BALANCE_EXAMPLES)(balance)
     accounts.command("list", epilog=_LIST_EXAMPLES)(list_accounts)
     accounts.command("entries", epilog=_ENTRIES_EXAMPLES)(entries)
+    account_watching.add_to(accounts)
     account_terms.add_to(accounts)
     app.add_typer(accounts, name="account")
 
@@ -225,42 +228,6 @@ def open_account(  # noqa: PLR0917 - one parameter per option
     print_done(outcome, as_json, shown, f"opened accounts/{account.hex()}{waits}")
 
 
-def _account_document(account: Any, unit: Any) -> dict[str, Any]:
-    leaf, terms = account.leaf, account.leaf.terms
-    return {
-        "account": leaf.account.hex(),
-        "owner": leaf.owner.hex(),
-        "unit": leaf.unit.hex(),
-        "code": unit.code,
-        "scale": unit.scale,
-        "balance_minor": str(leaf.balance_minor),
-        "held_minor": str(leaf.held_minor),
-        "floor_minor": str(leaf.floor_minor),
-        "given_minor": str(leaf.given_minor),
-        "height": account.height,
-        "parent": terms.parent.hex(),
-        "sub_accounts": str(terms.sub_accounts),
-        "opening_minor": str(terms.opening_minor) if terms.is_opening else None,
-        "pledged_minor": str(terms.pledged_minor),
-        "frozen_until_ms": str(terms.frozen_until_ms),
-        "has_own_floor": terms.has_own_floor,
-        "bonds": str(terms.bonds),
-        "is_closed": terms.is_closed,
-    }
-
-
-def _credit_document(credit: Any) -> dict[str, Any]:
-    return {
-        "limit_minor": str(credit.limit_minor),
-        "growth_minor": str(credit.growth_minor),
-        "soft_limit_minor": str(credit.soft_limit_minor),
-        "earned_minor": str(credit.earned_minor),
-        "spent_minor": str(credit.spent_minor),
-        "spendable_minor": str(credit.spendable_minor),
-        "is_main": credit.is_main,
-    }
-
-
 def show(
     account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Id of the account.")],
     data: DataOption = None,
@@ -276,7 +243,7 @@ def show(
 
     found, unit, newest_ms = with_connection(platform_directory(data), read)
     if as_json:
-        print_json({**_account_document(found.account, unit), **_credit_document(found.credit)})
+        print_json({**account_document(found.account, unit), **credit_document(found.credit)})
         return
     leaf, credit = found.account.leaf, found.credit
 
@@ -361,22 +328,29 @@ def list_accounts(
     owner: Annotated[
         str | None, typer.Option("--owner", metavar="PRINCIPAL", help="Only those of one principal.")
     ] = None,
+    parent: Annotated[
+        str | None, typer.Option("--parent", metavar="ACCOUNT", help="Its sub-accounts, as they were opened.")
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List accounts by id; with --json one object per line."""
     wanted = None if owner is None else identifier(owner, "--owner", "principals")
+    above = None if parent is None else identifier(parent, "--parent", "accounts")
+    if wanted is not None and above is not None:
+        raise UsageError("give --owner or --parent, and not both")
 
     async def read(connection: Connection) -> None:
         units: dict[bytes, Any] = {}
         rows = []
-        async for account in connection.accounts(wanted):
+        listed = connection.accounts(wanted) if above is None else connection.sub_accounts(above)
+        async for account in listed:
             leaf = account.leaf
             if leaf.unit not in units:
                 units[leaf.unit] = await connection.unit(leaf.unit)
             unit = units[leaf.unit]
             if as_json:
-                print_json(_account_document(account, unit))
+                print_json(account_document(account, unit))
                 continue
             rows.append(
                 (
@@ -413,22 +387,7 @@ def entries(
     unit, found = with_connection(platform_directory(data), read)
     if as_json:
         for entry in found:
-            print_json(
-                {
-                    "height": entry.height,
-                    "index": entry.index,
-                    "transaction": entry.transaction_id.hex(),
-                    "counter_account": entry.posting.counter_account.hex(),
-                    "amount_minor": str(entry.posting.amount_minor),
-                    "balance_minor": str(entry.posting.balance_minor),
-                    "memo_hash": entry.memo_hash.hex(),
-                    "block_time_ms": str(entry.block_time_ms),
-                    "number": str(entry.number),
-                    "kind": kind_name(entry.posting.kind),
-                    "reference": entry.reference.hex(),
-                    "hold": entry.hold.hex(),
-                }
-            )
+            print_json(entry_document(entry))
         return
     table(
         ("number", "height", "kind", "amount", "balance", "with"),
@@ -444,9 +403,3 @@ def entries(
             for entry in found
         ],
     )
-
-
-def _posting_kind(entry: Any) -> str:
-    from icn.ledger.v1.state_pb2 import PostingKind
-
-    return PostingKind.Name(entry.posting.kind).removeprefix("POSTING_KIND_").lower()

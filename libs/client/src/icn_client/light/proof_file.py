@@ -131,7 +131,7 @@ def read_proof_file(document: object) -> ProofFile:
     members = read_members(document, "", "format", *FINAL_MEMBERS, *names)
     if members["format"] != FORMAT:
         raise ProofMalformed(f"format: must be {FORMAT}")
-    leaf = _read_leaf(members, "", 0)
+    leaf = read_leaf(members, "", 0)
     final = read_final_header(members)
     return ProofFile(
         final.genesis,
@@ -153,11 +153,12 @@ def _read_neighbours(value: object, absent: ShownLeaf) -> tuple[ShownLeaf, ...]:
     found = []
     for position, item in enumerate(value):
         place = f"{NEIGHBOURS}[{position}]"
-        found.append(_read_leaf(read_members(item, place, *_LEAF_MEMBERS), f"{place}.", 1))
+        found.append(read_leaf(read_members(item, place, *_LEAF_MEMBERS), f"{place}.", 1))
     return tuple(found)
 
 
-def _read_leaf(members: Mapping[str, Any], prefix: str, value_bytes_min: int) -> ShownLeaf:
+def read_leaf(members: Mapping[str, Any], prefix: str, value_bytes_min: int) -> ShownLeaf:
+    """A leaf with its path, of a member whose name begins with ``prefix``. Raises ProofMalformed."""
     namespace = members["namespace"]
     if type(namespace) is not int or namespace not in NAMESPACES:
         raise ProofMalformed(f"{prefix}namespace: must be 1 to {max(NAMESPACES)}")

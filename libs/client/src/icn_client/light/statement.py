@@ -1,4 +1,6 @@
-"""A statement of an account: its entries without a gap, and what shows that they are all.
+"""A statement of an account, or of an account and all its sub-accounts: its lines, written and read.
+
+What they show together is judged by `icn_client.light.verify_statement`.
 
 Pure: no network, no files, no clock. Source: docs/spec/ledger.md, "Statements".
 """
@@ -8,25 +10,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass
 from typing import IO, Any, Final, NamedTuple
 
-from icn.ledger.v1.state_pb2 import ControllerLeaf
-from icn_chain.epochs import ProofInvalid, closes_epoch, read_chain
-from icn_chain.header import BlockHeader
+from icn_chain.epochs import ProofInvalid
 from icn_crypto import jcs, tags
-from icn_crypto.hashing import preimage
-from icn_crypto.suites import Suite, verify
-from icn_kit.genesis import Genesis
-from icn_machine.entries import Entry, EntryChain, PostingKind
+from icn_crypto.hashing import HASH_BYTES, domain_hash, preimage
+from icn_machine.entries import Entry, PostingKind
 from icn_machine.limits import REFERENCE_BYTES_MAX
 from icn_machine.records import Namespace
 
 from icn_client.light.final_header import ProofMalformed
 from icn_client.light.leaves import read_statement
-from icn_client.light.proof_file import parse_proof_file
-from icn_client.light.verify import Shown, verify_proof
+from icn_client.light.proof_file import ProofFile, ShownLeaf, parse_proof_file, read_leaf
 
 FORMAT: Final = "icn/statement/v1"
 ENTRY_LINE_BYTES_MAX: Final = 4_096
@@ -34,6 +30,8 @@ PROOF_LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """As for a proof file."""
 HEADERS_MAX: Final = 10_000
 """Between the state that is shown and the header that names it; mostly none."""
+SUB_ACCOUNTS_MAX: Final = 10_000
+"""In one statement: a verifier holds the sums of each."""
 TIME_MS_MAX: Final = 253_402_300_799_999
 """The end of the year 9999, behind which there are no dates."""
 _KINDS: Final = {kind.name.lower(): int(kind) for kind in PostingKind}
@@ -64,6 +62,10 @@ class Head(NamedTuple):
     until_ms: int
     """First block time behind it."""
 
+    def has(self, entry: Entry) -> bool:
+        """Whether an entry is of the span."""
+        return self.from_ms <= entry.block_time_ms < self.until_ms
+
 
 @dataclass(slots=True)
 class Sums:
@@ -87,6 +89,14 @@ class Sums:
             else:
                 self.credited_minor += entry.amount_minor
 
+    def merge(self, other: Sums) -> None:
+        """Add what another account of the same statement has."""
+        self.opening_minor += other.opening_minor
+        self.closing_minor += other.closing_minor
+        self.debited_minor += other.debited_minor
+        self.credited_minor += other.credited_minor
+        self.entries += other.entries
+
     def to_dict(self) -> dict[str, str]:
         """Decimal strings."""
         return {
@@ -96,27 +106,6 @@ class Sums:
             "credited_minor": str(self.credited_minor),
             "entries": str(self.entries),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class AccountStatement:
-    """What a valid statement shows."""
-
-    head: Head
-    unit: Mapping[str, Any]
-    """Its leaf, as `read_statement` tells it."""
-    owner: str
-    sums: Sums
-    complete_until_ms: int
-    """No entry before this block time is missing: the end of the span, or what could be shown so far."""
-    height: int
-    """Of the state that the last balance is of."""
-    signer: str
-    """Principal, in hex; empty where nobody signed."""
-    key_id: str
-    """Of the key that signed, in hex; empty where nobody did."""
-    digest: bytes
-    """SHA-256 of the whole file."""
 
 
 def head_line(head: Head) -> bytes:
@@ -184,7 +173,7 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any], by
     """
     for number, data in enumerate(lines, 1):
         if len(data) > PROOF_LINE_BYTES_MAX:
-            raise _malformed(number, f"more than {PROOF_LINE_BYTES_MAX} bytes")
+            raise statement_malformed(number, f"more than {PROOF_LINE_BYTES_MAX} bytes")
         try:
             members = json.loads(data)
             # An entry is compared with its own one form when it is read.
@@ -192,7 +181,7 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any], by
         except (ValueError, TypeError, RecursionError):
             is_line = False
         if not is_line:
-            raise _malformed(number, "not a line of JSON in the form of RFC 8785")
+            raise statement_malformed(number, "not a line of JSON in the form of RFC 8785")
         yield number, members, data
 
 
@@ -203,22 +192,27 @@ def bounded_lines(file: IO[bytes]) -> Iterator[bytes]:
 
 def read_head(number: int, members: Mapping[str, Any]) -> Head:
     """The first line, read. Raises StatementInvalid."""
-    _check_members(number, members, "format", "genesis", "account", "from_ms", "until_ms")
+    check_line(number, members, "format", "genesis", "account", "from_ms", "until_ms")
     if members["format"] != FORMAT:
-        raise _malformed(number, f"format: must be {FORMAT}")
+        raise statement_malformed(number, f"format: must be {FORMAT}")
     from_ms, until_ms = members["from_ms"], members["until_ms"]
     for value in (from_ms, until_ms):
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= TIME_MS_MAX:
-            raise _malformed(number, "from_ms and until_ms are milliseconds")
+            raise statement_malformed(number, "from_ms and until_ms are milliseconds")
     if from_ms >= until_ms:
-        raise _malformed(number, f"from_ms {from_ms} is not before until_ms {until_ms}")
-    return Head(_hex(number, members, "genesis", 32), _hex(number, members, "account", 16), from_ms, until_ms)
+        raise statement_malformed(number, f"from_ms {from_ms} is not before until_ms {until_ms}")
+    return Head(
+        hex_member(number, members, "genesis", 32),
+        hex_member(number, members, "account", 16),
+        from_ms,
+        until_ms,
+    )
 
 
 def read_entry(number: int, members: Mapping[str, Any], data: bytes) -> Entry:
     """An entry's line, read. Raises StatementInvalid."""
     if len(data) > ENTRY_LINE_BYTES_MAX:
-        raise _malformed(number, f"{len(data)} bytes, at most {ENTRY_LINE_BYTES_MAX}")
+        raise statement_malformed(number, f"{len(data)} bytes, at most {ENTRY_LINE_BYTES_MAX}")
     try:
         entry = Entry(
             int(members["number"]),
@@ -237,7 +231,7 @@ def read_entry(number: int, members: Mapping[str, Any], data: bytes) -> Entry:
     except (KeyError, TypeError, ValueError):
         is_one_form = False
     if not is_one_form:
-        raise _malformed(number, "not the line of an entry")
+        raise statement_malformed(number, "not the line of an entry")
     _check_entry(number, entry)
     return entry
 
@@ -245,306 +239,98 @@ def read_entry(number: int, members: Mapping[str, Any], data: bytes) -> Entry:
 def _check_entry(number: int, entry: Entry) -> None:
     at, height, time_ms, transaction, _, amount, balance, other, memo, reference, hold = entry
     if not (0 < at <= _MOST and 0 < height <= _MOST and abs(amount) <= _MOST and abs(balance) <= _MOST):
-        raise _malformed(number, "a number is out of its range")
+        raise statement_malformed(number, "a number is out of its range")
     if not 0 <= time_ms <= TIME_MS_MAX:
-        raise _malformed(number, f"block_time_ms {time_ms} is no date")
+        raise statement_malformed(number, f"block_time_ms {time_ms} is no date")
     if len(other) != 16 or len(reference) > REFERENCE_BYTES_MAX:
-        raise _malformed(number, "counter_account has 16 bytes, reference at most 32")
+        raise statement_malformed(number, "counter_account has 16 bytes, reference at most 32")
     if len(transaction) not in (0, 32) or len(memo) not in (0, 32) or len(hold) not in (0, 16):
-        raise _malformed(number, "transaction and memo_hash have 32 bytes, hold 16, or none")
+        raise statement_malformed(number, "transaction and memo_hash have 32 bytes, hold 16, or none")
 
 
 def read_unit(number: int, members: Mapping[str, Any]) -> Mapping[str, Any]:
     """The unit's line, read and not proven. Raises StatementInvalid."""
-    _check_members(number, members, "unit_proof")
+    check_line(number, members, "unit_proof")
     return _read_leaf(number, members["unit_proof"], Namespace.UNIT)
 
 
 def read_opening(number: int, members: Mapping[str, Any]) -> Mapping[str, Any]:
     """The account's leaf of the opening's line, read and not proven. Raises StatementInvalid."""
-    _check_members(number, members, "opening_proof", "headers")
+    check_line(number, members, "opening_proof", "headers")
     return _read_leaf(number, members["opening_proof"], Namespace.ACCOUNT)
 
 
+def read_sub_accounts(number: int, members: Mapping[str, Any]) -> tuple[bytes, ...]:
+    """The ids of the line of sub-accounts, in its order. Raises StatementInvalid."""
+    check_line(number, members, "sub_accounts")
+    named = members["sub_accounts"]
+    if not isinstance(named, list) or len(named) > SUB_ACCOUNTS_MAX:
+        raise statement_malformed(number, f"sub_accounts: a list of at most {SUB_ACCOUNTS_MAX}")
+    return tuple(hex_member(number, {"sub_accounts": one}, "sub_accounts", 16) for one in named)
+
+
+def sub_accounts_hash(genesis_hash: bytes, accounts: Iterable[bytes]) -> bytes:
+    """What the leaf of an account has of its sub-accounts in this order; empty for none."""
+    end = b""
+    for account in accounts:
+        end = domain_hash(tags.SUB_ACCOUNTS, genesis_hash, (end or bytes(HASH_BYTES)) + account)
+    return end
+
+
+def read_leaf_line(number: int, members: Mapping[str, Any], name: str, account: bytes) -> ShownLeaf:
+    """A sub-account's leaf, of the line of its opening or closing, not proven. Raises StatementInvalid."""
+    check_line(number, members, name)
+    leaf = members[name]
+    if not isinstance(leaf, dict):
+        raise statement_malformed(number, f"{name}: not an object")
+    check_line(number, leaf, "value", "state_proof")
+    place = {"namespace": int(Namespace.ACCOUNT), "identifier": account.hex()}
+    try:
+        return read_leaf({**leaf, **place}, f"{name}.", 1)
+    except ProofMalformed as error:
+        raise StatementInvalid(error.reason, number, str(error)) from error
+
+
+def leaf_statement(number: int, leaf: ShownLeaf) -> Mapping[str, Any]:
+    """What a leaf says, proven or not. Raises StatementInvalid."""
+    try:
+        return read_statement(leaf.namespace, leaf.identifier, leaf.value)
+    except ProofInvalid as fault:
+        raise StatementInvalid(fault.reason, number, str(fault)) from fault
+
+
 def _read_leaf(number: int, document: Any, namespace: Namespace) -> Mapping[str, Any]:
-    proof = _proof(number, document)
+    proof = line_proof(number, document)
     if proof.namespace != namespace or not proof.value:
-        raise _malformed(number, "the proof is of something else")
-    try:
-        return read_statement(proof.namespace, proof.identifier, proof.value)
-    except ProofInvalid as fault:
-        raise StatementInvalid(fault.reason, number, str(fault)) from fault
+        raise statement_malformed(number, "the proof is of something else")
+    return leaf_statement(number, proof.leaf)
 
 
-@dataclass(slots=True)
-class _Reading:
-    """How far a statement has been read."""
-
-    genesis: Genesis
-    chain: EntryChain
-    digest: Any = field(default_factory=sha256)
-    head: Head | None = None
-    unit: Mapping[str, Any] | None = None
-    sums: Sums = field(default_factory=Sums)
-    opening: Shown | None = None
-    entries: int = 0
-    """Number of the newest."""
-    balance_minor: int = 0
-    newest_time_ms: int = 0
-    """Of the newest entry that was read."""
-    end: bytes = b""
-    closing: Shown | None = None
-    owner: str = ""
-    next_time_ms: int = 0
-    """Block time of the first block that is not covered."""
-    signer: ControllerLeaf | None = None
-
-    def take_opening(self, number: int, members: Mapping[str, Any]) -> None:
-        _check_members(number, members, "opening_proof", "headers")
-        if self.unit is None or self.opening is not None or self.entries or self.closing is not None:
-            raise _malformed(number, "the opening is out of place")
-        shown, leaf = self._account(number, members["opening_proof"])
-        first = _chain(number, members, "opening_proof", self.genesis)[0]
-        if first.height != shown.height:
-            raise StatementInvalid(
-                "HEADER_CHAIN_INVALID",
-                number,
-                f"the headers begin at {first.height}, the state is that after {shown.height}",
-            )
-        assert self.head is not None, "the unit comes behind it"
-        if first.time_ms >= self.head.from_ms:
-            raise StatementInvalid(
-                "OPENING_LATE",
-                number,
-                f"the opening is after a block of {first.time_ms}, the span begins at {self.head.from_ms}",
-            )
-        self.opening = shown
-        self.entries, self.end = int(leaf["entries"]), bytes.fromhex(leaf["entries_hash"])
-        self.balance_minor = int(leaf["balance_minor"])
-        self.sums = Sums(opening_minor=self.balance_minor, closing_minor=self.balance_minor)
-
-    def _account(self, number: int, document: Any) -> tuple[Shown, Mapping[str, Any]]:
-        """What a proof shows of the account."""
-        assert self.head is not None and self.unit is not None, "who asks has looked"
-        shown = _shown(number, document, Namespace.ACCOUNT, self.genesis)
-        leaf = shown.statement
-        if leaf.get("account") != self.head.account.hex() or leaf["unit"] != self.unit.get("unit"):
-            raise StatementInvalid("OTHER_ACCOUNT", number, "the proof is of another account or unit")
-        return shown, leaf
-
-    def take_entry(self, number: int, members: Mapping[str, Any], data: bytes) -> None:
-        if self.unit is None or self.closing is not None or self.head is None:
-            raise _malformed(number, "an entry is out of place")
-        entry, expected = read_entry(number, members, data), self.entries + 1
-        if entry.number != expected:
-            raise StatementInvalid("ENTRY_MISSING", number, f"entry {entry.number}, not {expected}")
-        if entry.balance_minor != self.balance_minor + entry.amount_minor:
-            raise StatementInvalid(
-                "BALANCE_WRONG",
-                number,
-                f"{self.balance_minor} and {entry.amount_minor} do not make {entry.balance_minor}",
-            )
-        self.end = self.chain.extend(self.end, entry)
-        self.sums.add(self.head, entry)
-        self.entries, self.balance_minor = entry.number, entry.balance_minor
-        self.newest_time_ms = entry.block_time_ms
-
-    def take_unit(self, number: int, members: Mapping[str, Any]) -> None:
-        _check_members(number, members, "unit_proof")
-        if self.head is None or self.unit is not None:
-            raise _malformed(number, "the unit is out of place")
-        self.unit = _shown(number, members["unit_proof"], Namespace.UNIT, self.genesis).statement
-
-    def take_closing(self, number: int, members: Mapping[str, Any]) -> None:
-        _check_members(number, members, "closing_proof", "headers")
-        if self.head is None or self.unit is None or self.closing is not None:
-            raise _malformed(number, "the closing is out of place")
-        shown, leaf = self._account(number, members["closing_proof"])
-        if self.opening is not None and self.opening.height > shown.height:
-            raise StatementInvalid(
-                "OPENING_LATE",
-                number,
-                f"the opening is after height {self.opening.height}, the closing after {shown.height}",
-            )
-        if (leaf["entries"], leaf["entries_hash"]) != (str(self.entries), self.end.hex()):
-            raise StatementInvalid(
-                "ENTRIES_INCOMPLETE",
-                number,
-                f"the account has {leaf['entries']} entries, these to {self.entries} are not all, unchanged",
-            )
-        if leaf["balance_minor"] != str(self.balance_minor):
-            raise StatementInvalid(
-                "BALANCE_WRONG", number, f"it stands at {leaf['balance_minor']}, not at {self.balance_minor}"
-            )
-        self.closing, self.owner = shown, leaf["owner"]
-        self.next_time_ms = _time_behind(number, members, shown, self.genesis)
-
-    def take_signer(self, number: int, members: Mapping[str, Any]) -> None:
-        _check_members(number, members, "signer_proof")
-        if self.closing is None or self.signer is not None:
-            raise _malformed(number, "the signer is out of place")
-        proof = _proof(number, members["signer_proof"])
-        shown = _shown(number, members["signer_proof"], Namespace.CONTROLLER, self.genesis)
-        if shown.height < self.closing.height and shown.state_root != self.closing.state_root:
-            raise StatementInvalid(
-                "SIGNER_OUTDATED",
-                number,
-                f"the keys are those after height {shown.height}, the closing is after {self.closing.height}",
-            )
-        self.signer = ControllerLeaf.FromString(proof.value)
-
-    def finish(self, number: int, members: Mapping[str, Any], data: bytes) -> AccountStatement:
-        _check_members(number, members, *self.sums.to_dict(), "signature")
-        if self.head is None or self.unit is None or self.closing is None:
-            raise _malformed(number, "the end is out of place")
-        for name, value in self.sums.to_dict().items():
-            if members[name] != value:
-                raise StatementInvalid("SUMS_WRONG", number, f"{name} is {value}, not {members[name]}")
-        key_id = self._key(number, members["signature"])
-        signer = self.signer.principal.hex() if self.signer else ""
-        is_passed = self.newest_time_ms >= self.head.until_ms
-        end_ms = self.head.until_ms if is_passed else min(self.head.until_ms, self.next_time_ms)
-        whole = self.digest.copy()
-        whole.update(data)
-        return AccountStatement(
-            self.head,
-            self.unit,
-            self.owner,
-            self.sums,
-            end_ms,
-            self.closing.height,
-            signer,
-            key_id,
-            whole.digest(),
-        )
-
-    def _key(self, number: int, signature: Any) -> str:
-        """Id of the key that signed."""
-        if signature is None and self.signer is None:
-            return ""
-        if not isinstance(signature, dict) or self.signer is None:
-            raise _malformed(number, "a signature comes with a proof of its signer's keys")
-        _check_members(number, signature, "key_id", "suite", "signature")
-        key_id, made = _hex(number, signature, "key_id", 16), _hex(number, signature, "signature", None)
-        signed = signed_bytes(self.genesis.hash, self.digest.digest())
-        suite = signature["suite"]
-        for key in self.signer.keys:
-            if key.HasField("scope") or _key_id(key) != key_id or type(suite) is not int:
-                continue
-            for public in key.public_keys:
-                if public.suite == suite and verify(Suite(suite), public.public_key, signed, made):
-                    return key_id.hex()
-        raise StatementInvalid(
-            "SIGNATURE_INVALID", number, "no key of the signer without a scope made this signature"
-        )
-
-
-def verify_statement(lines: Iterable[bytes], genesis: Genesis) -> AccountStatement:
-    """Judge a statement, line by line, however long.
-
-    Args:
-        lines: of the file, each with its line feed.
-        genesis: the verifier's own.
-
-    Raises:
-        StatementInvalid: the first rule that fails.
-    """
-    reading = _Reading(genesis, EntryChain(genesis.hash))
-    done: AccountStatement | None = None
-    for number, members, data in read_lines(lines):
-        if done is not None:
-            raise _malformed(number, "nothing follows the end")
-        if number == 1:
-            reading.head = read_head(number, members)
-            if reading.head.genesis != genesis.hash:
-                raise StatementInvalid(
-                    "WRONG_ZONE", number, f"it is of zone {reading.head.genesis.hex()}, not of this one"
-                )
-        elif "number" in members:
-            reading.take_entry(number, members, data)
-        elif "unit_proof" in members:
-            reading.take_unit(number, members)
-        elif "opening_proof" in members:
-            reading.take_opening(number, members)
-        elif "closing_proof" in members:
-            reading.take_closing(number, members)
-        elif "signer_proof" in members:
-            reading.take_signer(number, members)
-        else:
-            done = reading.finish(number, members, data)
-        reading.digest.update(data)
-    if done is None:
-        raise _malformed(0, "the file ends before the statement does")
-    return done
-
-
-def _time_behind(number: int, members: Mapping[str, Any], shown: Shown, genesis: Genesis) -> int:
-    """Block time of the first block behind the state that is shown."""
-    chain = _chain(number, members, "closing_proof", genesis)
-    if chain[0].height != shown.height + 1:
-        raise StatementInvalid(
-            "HEADER_CHAIN_INVALID",
-            number,
-            f"the headers begin at {chain[0].height}, the state is that after {shown.height}",
-        )
-    first = chain[0]
-    if closes_epoch(first, genesis):
-        # It may be a block beside the chain, which only carried the finality of the edge: then another block
-        # follows the state. Whichever does, its time lies past the epoch.
-        return min(first.time_ms, genesis.time_ms + (first.epoch + 1) * genesis.epoch_ms)
-    return first.time_ms
-
-
-def _chain(number: int, members: Mapping[str, Any], proof: str, genesis: Genesis) -> list[BlockHeader]:
-    """The headers of a line, and behind them the one that names the state that its proof shows."""
-    between = members["headers"]
-    if not isinstance(between, list) or len(between) > HEADERS_MAX:
-        raise _malformed(number, f"headers: a list of at most {HEADERS_MAX}")
-    headers = [_hex(number, {"headers": one}, "headers", None) for one in between]
-    first, *others = [*headers, _proof(number, members[proof]).header]
-    try:
-        return read_chain(genesis.hash, first, others, "HEADER_CHAIN_INVALID")
-    except ProofInvalid as fault:
-        raise StatementInvalid(fault.reason, number, str(fault)) from fault
-
-
-def _proof(number: int, document: Any) -> Any:
+def line_proof(number: int, document: Any) -> ProofFile:
+    """The proof that a line has. Raises StatementInvalid (PROOF_MALFORMED)."""
     try:
         return parse_proof_file(jcs.canonicalize(document))
     except (ProofMalformed, ValueError, TypeError) as error:
         raise StatementInvalid("PROOF_MALFORMED", number, str(error)) from error
 
 
-def _shown(number: int, document: Any, namespace: int, genesis: Genesis) -> Shown:
-    proof = _proof(number, document)
-    if proof.namespace != namespace or not proof.value:
-        raise StatementInvalid("PROOF_MALFORMED", number, "the proof is of something else")
-    try:
-        return verify_proof(proof, genesis)
-    except ProofInvalid as fault:
-        raise StatementInvalid(fault.reason, number, str(fault)) from fault
-
-
-def _key_id(key: Any) -> bytes:
-    from icn_crypto.suites import key_id
-
-    return key_id({Suite(one.suite): one.public_key for one in key.public_keys})
-
-
-def _malformed(number: int, message: str) -> StatementInvalid:
+def statement_malformed(number: int, message: str) -> StatementInvalid:
+    """A line is none of a statement, or not in its place."""
     return StatementInvalid("STATEMENT_MALFORMED", number, message)
 
 
-def _check_members(number: int, members: Mapping[str, Any], *names: str) -> None:
+def check_line(number: int, members: Mapping[str, Any], *names: str) -> None:
+    """That a line has these members and no others. Raises StatementInvalid."""
     if members.keys() != set(names):
-        raise _malformed(number, f"its members must be {', '.join(sorted(names))}")
+        raise statement_malformed(number, f"its members must be {', '.join(sorted(names))}")
 
 
-def _hex(number: int, members: Mapping[str, Any], name: str, length: int | None) -> bytes:
+def hex_member(number: int, members: Mapping[str, Any], name: str, length: int | None) -> bytes:
+    """Bytes of a line, of a length or of any. Raises StatementInvalid."""
     value = members[name]
     if not isinstance(value, str) or _HEX.fullmatch(value) is None:
-        raise _malformed(number, f"{name}: not hexadecimal")
+        raise statement_malformed(number, f"{name}: not hexadecimal")
     found = bytes.fromhex(value)
     if length is not None and len(found) != length:
-        raise _malformed(number, f"{name}: {len(found)} bytes, not {length}")
+        raise statement_malformed(number, f"{name}: {len(found)} bytes, not {length}")
     return found

@@ -110,22 +110,23 @@ def verify_proof(proof: Proof, genesis: Genesis, checkpoint: Checkpoint | None =
 def _leaf(proof: ProofFile, header: BlockHeader) -> dict[str, Any]:
     """What a leaf under the header's state root says."""
     statement = read_statement(proof.namespace, proof.identifier, proof.value)
-    _check_leaf(proof.leaf, header)
+    check_leaf(proof.leaf, header.state_root)
     key = state_key(proof.namespace, proof.identifier)
     for neighbour in proof.neighbours:
-        _check_leaf(neighbour, header)
+        check_leaf(neighbour, header.state_root)
     beside = [state_key(neighbour.namespace, neighbour.identifier) for neighbour in proof.neighbours]
     if len(beside) == 2 and not beside[0] < key < beside[1]:
         raise ProofInvalid("NEIGHBOUR_INVALID", "the neighbours do not lie on both sides of the absent leaf")
     return statement
 
 
-def _check_leaf(leaf: ShownLeaf, header: BlockHeader) -> None:
+def check_leaf(leaf: ShownLeaf, state_root: bytes) -> None:
+    """That a leaf, or its absence, is under a root. Raises ProofInvalid (STATE_PROOF_INVALID)."""
     key = state_key(leaf.namespace, leaf.identifier)
     holds = (
-        verify_inclusion(header.state_root, key, leaf.value, leaf.state_proof)
+        verify_inclusion(state_root, key, leaf.value, leaf.state_proof)
         if leaf.value
-        else verify_absence(header.state_root, key, leaf.state_proof)
+        else verify_absence(state_root, key, leaf.state_proof)
     )
     if not holds:
         raise ProofInvalid(

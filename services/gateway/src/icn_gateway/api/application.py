@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from icn_gateway.api import (
+    account_streams,
     asking,
     commanding,
     forwarding,
@@ -72,6 +73,8 @@ API_ROUTES: tuple[Any, ...] = (
     reading.get_proof,
     reading.list_validators,
     reading.get_genesis,
+    account_streams.get_statement,
+    account_streams.watch_account,
     streaming.stream_events,
     sessions.make_challenge,
     sessions.create_session,

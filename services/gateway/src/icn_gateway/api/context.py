@@ -14,6 +14,7 @@ from icn_gateway.usecases.seats_in_force import SeatsInForce
 from icn_gateway.usecases.shared_reads import SharedReads
 from icn_gateway.usecases.sign_in import SignIn
 from icn_gateway.usecases.units import UnitCatalog
+from icn_gateway.usecases.watched_accounts import WatchedAccounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Context:
     seats: SeatsInForce
     units: UnitCatalog
     feed: EventFeed
+    watched: WatchedAccounts
     shared: SharedReads
     book: NameBook
     sign_in: SignIn

@@ -14,7 +14,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License, Tag
 
-from icn_gateway.api import asking, reads, streaming, views
+from icn_gateway.api import account_streams, asking, reads, views
 from icn_gateway.api.reads import described
 from icn_gateway.usecases.contracts import LEDGER
 
@@ -113,9 +113,9 @@ def openapi_document(routes: tuple[Any, ...]) -> bytes:
     document["paths"]["/v1/contracts/{contract_id}:query"] = {"post": asking.query_operation()}
     for operation in _reads_of_ledger(document):
         operation.setdefault("parameters", []).append(_MIN_HEIGHT)
-    document["paths"]["/v1/events"]["get"]["responses"]["200"]["content"][streaming.EVENT_STREAM][
-        "schema"
-    ] = {"type": "string"}
+    for path in ("/v1/events", account_streams.STATEMENT_PATH, account_streams.WATCH_PATH):
+        for content in document["paths"][path]["get"]["responses"]["200"]["content"].values():
+            content["schema"] = {"type": "string"}
     return msgspec.json.encode(_whole_numbers(document))
 
 

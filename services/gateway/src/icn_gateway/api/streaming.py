@@ -28,6 +28,8 @@ from icn_gateway.domain.events import (
 EVENT_STREAM = "text/event-stream"
 RETRY_MS = 2_000
 """How long a browser waits before it connects again."""
+HEARTBEAT = b": still here\n\n"
+STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 Subject = Annotated[
     str,
@@ -83,7 +85,7 @@ async def stream_events(
     return Stream(
         _frames(following, cursors),
         media_type=EVENT_STREAM,
-        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        headers=STREAM_HEADERS,
     )
 
 
@@ -112,4 +114,4 @@ def frame(item: CommittedEvent | FeedSignal, told: Mapping[str, Cursor]) -> byte
         case FeedSignal.GAP:
             return b"event: gap\ndata: {}\n\n"
         case FeedSignal.HEARTBEAT:
-            return b": still here\n\n"
+            return HEARTBEAT

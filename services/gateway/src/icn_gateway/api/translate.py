@@ -101,6 +101,31 @@ def entry(message: service_pb2.Entry) -> views.Entry:
     )
 
 
+def statement_opening(edge: service_pb2.StatementEdge, leaf: state_pb2.UnitLeaf) -> views.StatementOpening:
+    """How a statement begins."""
+    return views.StatementOpening(unit=unit_reference(leaf), opening=_edge(edge))
+
+
+def statement_closing(edge: service_pb2.StatementEdge) -> views.StatementClosing:
+    """How a statement ends."""
+    return views.StatementClosing(closing=_edge(edge))
+
+
+def _edge(edge: service_pb2.StatementEdge) -> views.StatementEdge:
+    return views.StatementEdge(
+        balance_minor=str(edge.balance_minor), entries=edge.entries, height=edge.height
+    )
+
+
+def account_news(news: service_pb2.WatchAccountResponse, leaf: state_pb2.UnitLeaf) -> views.AccountNews:
+    """What a watched account has become."""
+    return views.AccountNews(
+        account=account(news.account, leaf, news.credit),
+        entries=[entry(one) for one in news.entries],
+        has_skipped=news.has_skipped,
+    )
+
+
 def principal(leaf: state_pb2.ControllerLeaf, names: Mapping[bytes, str]) -> views.Principal:
     """A principal; ``names`` are those of the genesis file."""
     return views.Principal(

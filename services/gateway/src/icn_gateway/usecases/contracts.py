@@ -18,7 +18,10 @@ from icn.marketplace.v1 import service_pb2 as marketplace
 from icn.reputation.v1 import service_pb2 as reputation
 
 LEDGER = "ledger"
-STATEMENT = "/icn.ledger.v1.LedgerService/GetStatement"
+BEGINNINGS = frozenset(
+    {"/icn.ledger.v1.LedgerService/GetStatement", "/icn.ledger.v1.LedgerService/WatchAccount"}
+)
+"""Streams whose beginning is an answer by itself, with which whoever asks can go on."""
 CONTENT = "content"
 """The field of a request that carries a file beside its command."""
 
@@ -88,11 +91,11 @@ CALLS: Mapping[str, Method] = MappingProxyType(
         for service, descriptor in SERVICES.items()
         for found in (Method(service, each) for each in descriptor.methods)
         if not (found.descriptor.client_streaming or found.descriptor.server_streaming)
-        or found.name == STATEMENT
+        or found.name in BEGINNINGS
     }
 )
-"""Everything of the services that is no stream, by full name; of the streams GetStatement, whose answer here
-is the statement's beginning: its parts joined, up to 2 MiB."""
+"""Everything of the services that is no stream, by full name, and streams whose answer here is their
+beginning: of GetStatement its parts joined, up to 2 MiB, of WatchAccount the account as it stands."""
 
 COMMANDS: Mapping[str, Method] = MappingProxyType(
     {name: found for name, found in CALLS.items() if found.is_command}

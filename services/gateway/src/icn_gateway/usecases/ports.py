@@ -27,6 +27,8 @@ from icn.ledger.v1.service_pb2 import (
     ListBlocksResponse,
     ListEntriesResponse,
     ListUnitsResponse,
+    WatchAccountRequest,
+    WatchAccountResponse,
 )
 from icn_kit.validators import ValidatorReport
 
@@ -91,6 +93,14 @@ class LedgerReader(Protocol):
 
     async def get_proof(self, name: str, from_epoch: int) -> GetProofResponse:
         """Proof of a leaf, or of its absence."""
+        ...
+
+
+class AccountSource(Protocol):
+    """Accounts as they change."""
+
+    def watch_account(self, request: WatchAccountRequest) -> AsyncIterator[WatchAccountResponse]:
+        """The account as it stands, then its news until whoever tells them ends the stream."""
         ...
 
 

@@ -8,7 +8,7 @@ from icn.ledger.v1 import service_pb2 as ledger
 from icn.marketplace.v1 import service_pb2 as marketplace
 from icn_gateway.api.commanding import BODY_BYTES_MAX
 from icn_gateway.api.fields import EXAMPLE_ID
-from icn_gateway.usecases.contracts import CALLS, COMMANDS, STATEMENT
+from icn_gateway.usecases.contracts import BEGINNINGS, CALLS, COMMANDS
 from icn_kit.errors import NotFound
 
 OCTETS = {"content-type": "application/octet-stream"}
@@ -23,8 +23,8 @@ def address(method: str) -> str:
 def test_calls_are_those_of_services_that_are_no_streams() -> None:
     assert COMMANDS.keys() < CALLS.keys()
     assert QUERY_CONTRACT in CALLS
-    assert [name for name, method in CALLS.items() if method.descriptor.server_streaming] == [STATEMENT]
-    assert not [name for name in CALLS if "Watch" in name or "consensus" in name or "vm" in name]
+    assert {name for name, method in CALLS.items() if method.descriptor.server_streaming} == BEGINNINGS
+    assert not [name for name in CALLS if "WatchBlocks" in name or "consensus" in name or "vm" in name]
 
 
 async def test_a_call_reaches_its_service_byte_for_byte(client: httpx.AsyncClient, zone: Any) -> None:

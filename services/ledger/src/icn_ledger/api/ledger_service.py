@@ -48,6 +48,7 @@ from icn_ledger.usecases.reads import (
     list_blocks,
     list_entries,
     list_limit_changes,
+    list_sub_accounts,
 )
 from icn_ledger.usecases.stream_leaves import LeafReader
 from icn_ledger.usecases.watch_account import AccountWatch
@@ -116,8 +117,10 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         )
 
     async def ListAccounts(self, request: Any, _context: Any) -> service_pb2.ListAccountsResponse:
-        owner = parse_identifier(request.owner, "principals") if request.owner else b""
         size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        if request.parent:
+            return await self._list_sub_accounts(request, size)
+        owner = parse_identifier(request.owner, "principals") if request.owner else b""
         listing = f"accounts of {owner.hex()}"
         after = self._tokens.read(listing, request.page_token, IDENTIFIER_BYTES)
         rows = await self._source.accounts(owner, after or b"", size + 1)
@@ -126,6 +129,19 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         if len(rows) > size:
             token = self._tokens.write(listing, accounts[-1].leaf.account)
         return service_pb2.ListAccountsResponse(accounts=accounts, next_page_token=token)
+
+    async def _list_sub_accounts(self, request: Any, size: int) -> service_pb2.ListAccountsResponse:
+        if request.owner:
+            raise InvalidArgument("INVALID_ARGUMENT", "give owner or parent, and not both")
+        parent = parse_identifier(request.parent, "accounts")
+        listing = f"sub-accounts of {parent.hex()}"
+        place = self._tokens.read(listing, request.page_token, PLACE_NUMBER_BYTES)
+        after = 0 if place is None else int.from_bytes(place, "big")
+        rows = await list_sub_accounts(parent, after, size + 1, self._source)
+        token = self._tokens.write(listing, _place(rows[size - 1][0])) if len(rows) > size else ""
+        return service_pb2.ListAccountsResponse(
+            accounts=[_account(row) for _, row in rows[:size]], next_page_token=token
+        )
 
     async def ListEntries(self, request: Any, _context: Any) -> service_pb2.ListEntriesResponse:
         account = parse_identifier(request.account, "accounts") if request.account else b""

@@ -92,6 +92,17 @@ _ACCOUNTS = _LISTED.format(table="accounts", key="account")
 _ACCOUNTS_OF_OWNER = _ACCOUNTS.replace("WHERE account >", "WHERE owner = %(owner)s AND account >")
 _UNITS = _LISTED.format(table="units", key="unit")
 
+_SUB_ACCOUNTS = """
+    SELECT leaf.value, chain.executed_height, listed.number
+    FROM chain, (
+        SELECT account, number FROM accounts WHERE parent = %(parent)s AND number > %(after)s
+        ORDER BY number LIMIT %(count)s
+    ) AS listed, LATERAL (
+        SELECT value FROM leaves WHERE namespace = %(namespace)s AND identifier = listed.account LIMIT 1
+    ) AS leaf
+    ORDER BY listed.number
+"""
+
 # The leaf of an account begins with account, owner and unit, each behind a tag and a length.
 _CREDIT = """
     SELECT account.value, policy.value, line.value, chain.executed_height, blocks.time_ms
@@ -382,6 +393,11 @@ class LedgerQueries:
             {"namespace": int(Namespace.ACCOUNT), "owner": owner, "after": after, "count": count},
         )
         return [LeafAt(*row) for row in rows]
+
+    async def sub_accounts(self, parent: bytes, after: int, count: int) -> Sequence[tuple[int, LeafAt]]:
+        """Sub-accounts with a number above one, ascending, as far as their order is known."""
+        place = {"namespace": int(Namespace.ACCOUNT), "parent": parent, "after": after, "count": count}
+        return [(row[2], LeafAt(*row[:2])) for row in await self._all(_SUB_ACCOUNTS, place)]
 
     async def units(self, after: bytes, count: int) -> Sequence[LeafAt]:
         """Units above an id, ascending."""

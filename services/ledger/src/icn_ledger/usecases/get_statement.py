@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from icn_kit.errors import InvalidArgument
+from icn_kit.places import Places
 from icn_machine.limits import QUANTITY_MAX
 
-from icn_ledger.usecases.places import Places
 from icn_ledger.usecases.reads import BalanceRow, Reader, get_balance
 
 PART_BYTES: Final = 256 * 1024

@@ -167,6 +167,9 @@ class Reader(Protocol):
     async def accounts(self, owner: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
         """Accounts above an id, ascending; all or (``owner`` not empty) of one owner."""
 
+    async def sub_accounts(self, parent: bytes, after: int, count: int) -> Sequence[tuple[int, LeafAt]]:
+        """Sub-accounts with a number above one, ascending, as far as their order is known."""
+
     async def units(self, after: bytes, count: int) -> Sequence[LeafAt]:
         """Units above an id, ascending."""
 
@@ -267,6 +270,24 @@ async def list_limit_changes(
     await get_leaf(namespace, identifier, reader)  # nothing yet, or no such account or unit
     await check_history("older changes of limits", 1, reader)
     return rows, False
+
+
+async def list_sub_accounts(
+    parent: bytes, after: int, count: int, reader: Reader
+) -> Sequence[tuple[int, LeafAt]]:
+    """ListAccounts of a parent: at most ``count`` behind a number, with theirs, in the order of opening.
+
+    Raises:
+        NotFound: ACCOUNT_UNKNOWN.
+        HistoryMissing: there are more behind that number, and their order is not known here.
+    """
+    leaf = await get_leaf(Namespace.ACCOUNT, parent, reader)
+    told = state_pb2.AccountLeaf.FromString(leaf.value).terms.sub_accounts
+    rows = await reader.sub_accounts(parent, after, count)  # those that the leaf counts, or more by now
+    if told > after and (not rows or rows[0][0] != after + 1):
+        first_height = await reader.snapshot_height() + 1
+        raise HistoryMissing(f"the order of sub-accounts of {parent.hex()}", first_height)
+    return rows
 
 
 async def get_balance(

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
 from icn.ledger.v1.service_pb2 import Entry
+from icn_kit.places import Places
 
-from icn_ledger.usecases.places import Places
 from icn_ledger.usecases.reads import CreditAt, Reader, check_history, get_credit
 from icn_ledger.usecases.watch_blocks import BlockFeed
 

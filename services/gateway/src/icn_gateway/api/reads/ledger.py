@@ -1,5 +1,5 @@
-"""What the ledger knows beside accounts and blocks: orders, limits, policies, authorities, memberships,
-polls, decisions, contracts, duties, who validates."""
+"""What the ledger knows beside accounts and blocks: sub-accounts, orders, limits, policies, authorities,
+memberships, polls, decisions, contracts, duties, who validates."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ def _name_of_membership(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 READS = (
+    Read(
+        "/v1/accounts/{account_id:str}/sub-accounts",
+        "ListSubAccounts",
+        "Accounts",
+        method("ledger", "ListAccounts"),
+        (identifier("account_id", "parent", "accounts", "Account"), *_PAGING),
+    ),
     Read(
         "/v1/accounts/{account_id:str}/orders",
         "ListOrders",

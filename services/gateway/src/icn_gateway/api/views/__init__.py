@@ -2,6 +2,7 @@
 
 from icn_gateway.api.views.accounts import (
     Account,
+    AccountNews,
     AccountPage,
     Credit,
     Entry,
@@ -9,6 +10,9 @@ from icn_gateway.api.views.accounts import (
     Hold,
     PostingKind,
     Price,
+    StatementClosing,
+    StatementEdge,
+    StatementOpening,
     Unit,
     UnitPage,
 )
@@ -65,6 +69,7 @@ from icn_gateway.api.views.transactions import (
 
 __all__ = [
     "Account",
+    "AccountNews",
     "AccountPage",
     "Allowance",
     "BatchOutcome",
@@ -109,6 +114,9 @@ __all__ = [
     "SignInRequest",
     "SignInSignature",
     "SignedIn",
+    "StatementClosing",
+    "StatementEdge",
+    "StatementOpening",
     "Transaction",
     "Unit",
     "UnitPage",

@@ -183,6 +183,35 @@ class EntryPage(View):
     next_page_token: NextPageToken
 
 
+class StatementEdge(View):
+    """Where an account stood at one end of a span."""
+
+    balance_minor: Annotated[MinorUnits, Meta(description="Minor units.")]
+    entries: Annotated[int, Meta(ge=0, description="Number of its newest entry then.", examples=[0])]
+    height: Annotated[Height, Meta(description="Of the block that it is that after.")]
+
+
+class StatementOpening(View):
+    """The first line of a statement."""
+
+    unit: Annotated[UnitReference, Meta(description="The unit of every amount.")]
+    opening: StatementEdge
+
+
+class StatementClosing(View):
+    """The last line of a statement that is whole."""
+
+    closing: StatementEdge
+
+
+class AccountNews(View):
+    """An account as it stands, and what was booked on it since the news before."""
+
+    account: Account
+    entries: Annotated[list[Entry], Meta(description="Oldest first, at most 500.")]
+    has_skipped: Annotated[bool, Meta(description="Whether older ones since then were left out.")]
+
+
 class Price(View):
     """What an offer of exchange asks for."""
 
