@@ -457,6 +457,7 @@ class Model:
             "parent": parent,
             "sub_accounts": 0,
             "sub_accounts_hash": b"",
+            "sub_account_number": above["sub_accounts"] if parent else 0,
             "is_opening": is_opening,
             "opening": opening_minor,
             "pledged": 0,

@@ -70,9 +70,8 @@ async def write_statement(
     Raises:
         DomainError: the account is unknown, or nobody answers; ENTRIES_INCOMPLETE: who told the entries is
             behind; ENTRIES_UNCHAINED: some are from before entries were chained; TOO_MANY_SUB_ACCOUNTS;
-            HISTORY_MISSING: who answers does not know their order; SUB_ACCOUNTS_INCOMPLETE: who told them is
-            behind; STATE_MOVED: the state in which all are
-            shown is not kept any more.
+            SUB_ACCOUNTS_INCOMPLETE: who told them is behind; STATE_MOVED: the state in which all are shown is
+            not kept any more.
         ProofInvalid, ProofMalformed: who answered shows what does not hold.
     """
     writer = _Writer(connection, head, out, on_entry)

@@ -38,7 +38,12 @@ def open_account(
         0,
         unit.default_floor_minor if is_main else 0,
         payer=transaction.payer,
-    ).with_terms(parent=message.parent, is_opening=message.is_opening, opening_minor=message.opening_minor)
+    ).with_terms(
+        parent=message.parent,
+        is_opening=message.is_opening,
+        opening_minor=message.opening_minor,
+        sub_account_number=parent.known_terms.sub_accounts + 1 if parent else 0,
+    )
     put_new(working, context, account)
     if is_main:
         working.put(working.now.credit_lines, line_identifier, CreditLine(message.account, 0, 0))
@@ -155,6 +160,7 @@ def _end(working: WorkingSet, cause: Cause, account: Account) -> None:
         sub_accounts_hash=terms.sub_accounts_hash,
         has_own_floor=terms.has_own_floor,
         is_closed=True,
+        sub_account_number=terms.sub_account_number,
     )
     closed = account._replace(payer=b"", terms=kept)
     working.put(working.now.accounts, account.account, closed)

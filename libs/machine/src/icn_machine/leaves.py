@@ -176,6 +176,7 @@ def _account_terms(message: state_pb2.AccountTerms) -> AccountTerms:
         message.demurrage_until_ms,
         message.bonds,
         message.is_closed,
+        message.sub_account_number,
     )
 
 

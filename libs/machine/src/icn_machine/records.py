@@ -182,6 +182,8 @@ class AccountTerms(NamedTuple):
     bonds: int = 0
     """Orders that debit it, open sub-accounts, policies that name it as fund."""
     is_closed: bool = False
+    sub_account_number: int = 0
+    """Which of its parent's it is, from 1."""
 
 
 NO_TERMS = AccountTerms()

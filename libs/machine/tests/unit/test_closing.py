@@ -59,7 +59,7 @@ async def test_what_stays_of_a_closed_account_is_what_others_may_have_to_know(sc
     assert scene.terms(SAVINGS) == AccountTerms(
         sub_accounts=1, sub_accounts_hash=chained, has_own_floor=True, is_closed=True
     )
-    assert scene.terms(BELOW) == AccountTerms(parent=SAVINGS, is_closed=True)
+    assert scene.terms(BELOW) == AccountTerms(parent=SAVINGS, is_closed=True, sub_account_number=1)
 
 
 async def test_a_remainder_is_passed_on(scene: CreditScene) -> None:

@@ -410,6 +410,7 @@ class CreditMachine(RuleBasedStateMachine):
                 demurrage_until_ms=one["demurrage_until"],
                 bonds=model.bonds(identifier),
                 is_closed=one["is_closed"],
+                sub_account_number=one["sub_account_number"],
             )
             found = state_pb2.AccountLeaf(
                 account=identifier,
@@ -497,6 +498,7 @@ class CreditMachine(RuleBasedStateMachine):
                 "parent": terms.parent,
                 "sub_accounts": terms.sub_accounts,
                 "sub_accounts_hash": terms.sub_accounts_hash,
+                "sub_account_number": terms.sub_account_number,
                 "is_opening": terms.is_opening,
                 "opening": terms.opening_minor,
                 "pledged": terms.pledged_minor,

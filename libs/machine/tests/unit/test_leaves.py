@@ -108,6 +108,7 @@ terms = st.builds(
     quantities,
     quantities,
     st.booleans(),
+    quantities,
 )
 records = st.one_of(
     st.tuples(

@@ -38,6 +38,7 @@ async def test_a_parent_chains_all_it_ever_had_in_their_order(scene: CreditScene
     assert (terms.sub_accounts, terms.sub_accounts_hash) == (3, chained(scene, ONE, TWO, THREE))
     assert terms.bonds == 2, "the closed one binds no longer"
     assert scene.terms(TWO).parent == ANA
+    assert [scene.terms(one).sub_account_number for one in (ANA, ONE, TWO, THREE)] == [0, 1, 2, 3]
 
 
 async def test_a_sub_account_is_a_further_account(scene: CreditScene) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from icn.ledger.v1 import service_pb2
 from icn_machine.blocks.ports import BlockCommit
-from icn_machine.events import NO_TRANSACTION, AccountOpened, FloorChanged, UnitPolicySet
+from icn_machine.events import NO_TRANSACTION, FloorChanged, UnitPolicySet
 from icn_machine.leaves_credit import unit_policy_message
 from icn_machine.wire import unsigned
 
@@ -113,18 +113,6 @@ def limit_changes(commit: BlockCommit) -> list[service_pb2.LimitChange]:
             )
         )
     return changes
-
-
-def sub_account_numbers(commit: BlockCommit) -> dict[bytes, int]:
-    """Which of its parent's sub-accounts each one is that the block opened, from 1."""
-    numbers: dict[bytes, int] = {}
-    counts: dict[bytes, int] = {}
-    for event in commit.events:
-        if isinstance(event, AccountOpened) and (parent := event.account.known_terms.parent):
-            before = commit.before.accounts[parent]
-            known = 0 if before is None else before.known_terms.sub_accounts
-            counts[parent] = numbers[event.account.account] = counts.get(parent, known) + 1
-    return numbers
 
 
 def unpack_entries(rows: Iterable[bytes]) -> list[service_pb2.Entry]:

@@ -395,7 +395,7 @@ class LedgerQueries:
         return [LeafAt(*row) for row in rows]
 
     async def sub_accounts(self, parent: bytes, after: int, count: int) -> Sequence[tuple[int, LeafAt]]:
-        """Sub-accounts with a number above one, ascending, as far as their order is known."""
+        """Sub-accounts with a number above one, ascending, each with its number."""
         place = {"namespace": int(Namespace.ACCOUNT), "parent": parent, "after": after, "count": count}
         return [(row[2], LeafAt(*row[:2])) for row in await self._all(_SUB_ACCOUNTS, place)]
 

@@ -5,14 +5,14 @@ Source: docs/spec/ledger-store.md, "One block, one statement".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from icn_machine.blocks.ports import BlockCommit
 from icn_machine.records import RecordTables
 
 from icn_ledger.store.arrays import BigintArray, ByteaArray, SmallintArray
-from icn_ledger.store.history import id_heads, limit_changes, pack_entries, sub_account_numbers
+from icn_ledger.store.history import id_heads, limit_changes, pack_entries
 from icn_ledger.usecases.ports import OutboxRow
 
 INSERT_CHAIN = """
@@ -231,7 +231,7 @@ def lists_statement(changed: Changed) -> tuple[str, Mapping[str, Any]] | None:
     """What lists and queues are made from, of records that are written otherwise; None for nothing."""
     parts, parameters = [], {}
     for part, values in (
-        (_ACCOUNTS, _accounts(changed, _numberless)),
+        (_ACCOUNTS, _accounts(changed)),
         (_UNITS, _units(changed)),
         (_HOLDS, _holds(changed)),
         (_POLLS, _polls(changed)),
@@ -263,7 +263,7 @@ def block_statement(
         (_LEAVES, _leaves(commit)),
         (_LEAVES_GONE, _leaves_gone(commit)),
         (_PAGES, _pages(pages)),
-        (_ACCOUNTS, _accounts(commit, lambda: sub_account_numbers(commit))),
+        (_ACCOUNTS, _accounts(commit)),
         (_UNITS, _units(commit)),
         (_HOLDS, _holds(commit)),
         (_POLLS, _polls(commit)),
@@ -357,7 +357,7 @@ def _pages(pages: Mapping[bytes, bytes | None]) -> dict[str, Any]:
     }
 
 
-def _accounts(commit: Changed, number: Callable[[], Mapping[bytes, int]]) -> dict[str, Any]:
+def _accounts(commit: Changed) -> dict[str, Any]:
     before = commit.before.accounts
     opened = [
         account
@@ -366,19 +366,12 @@ def _accounts(commit: Changed, number: Callable[[], Mapping[bytes, int]]) -> dic
     ]
     if not opened:
         return {}
-    parents = [account.known_terms.parent or None for account in opened]
-    numbers = number() if any(parents) else {}
     return {
         "accounts": ByteaArray([account.account for account in opened]),
         "owners": ByteaArray([account.owner for account in opened]),
-        "parents": ByteaArray(parents),
-        "sub_account_numbers": BigintArray([numbers.get(account.account, 0) for account in opened]),
+        "parents": ByteaArray([account.known_terms.parent or None for account in opened]),
+        "sub_account_numbers": BigintArray([account.known_terms.sub_account_number for account in opened]),
     }
-
-
-def _numberless() -> Mapping[bytes, int]:
-    """Leaves do not say in which order sub-accounts were opened."""
-    return {}
 
 
 def _units(commit: Changed) -> dict[str, Any]:
