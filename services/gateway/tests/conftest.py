@@ -516,12 +516,17 @@ def trading_zone(genesis_path: Path) -> FakeZone:
         made.allowances[organization.principal] = state.AllowanceLeaf(
             organization=organization.principal,
             limits=transaction.AllowanceLimits(
-                bytes_per_epoch=2**20, signatures_per_epoch=1_000, state_leaves=50, fuel_per_epoch=10**9
+                bytes_per_epoch=2**20,
+                signatures_per_epoch=1_000,
+                state_leaves=50,
+                fuel_per_epoch=10**9,
+                new_leaves_per_epoch=70,
             ),
             used_bytes=300,
             used_signatures=1,
             used_state_leaves=2,
             used_fuel=10**6,
+            used_new_leaves=9,
         )
     made.holds[identifier(40)] = state.HoldLeaf(
         hold=identifier(40),

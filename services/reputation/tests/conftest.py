@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 from icn.kit.v1.envelope_pb2 import EventEnvelope
-from icn.ledger.v1.events_pb2 import AuthorityFounded, MembershipChanged
-from icn.ledger.v1.state_pb2 import AuthorityLeaf, MembershipLeaf, MembershipStatus
+from icn.ledger.v1.events_pb2 import AuthorityFounded, MembershipChanged, TransferCommitted
+from icn.ledger.v1.state_pb2 import AuthorityLeaf, MembershipLeaf, MembershipStatus, PostingKind
 from icn.marketplace.v1.events_pb2 import CommitmentFailed, CommitmentFulfilled
 from icn_kit.envelope import new_event_id
 
@@ -89,6 +89,26 @@ def authority(name: str, height: int) -> EventEnvelope:
     """An authority's founding as the ledger tells of it."""
     payload = AuthorityFounded(height=height, authority=AuthorityLeaf(authority=principal(name)))
     return event("icn.ledger.v1.authority_founded", payload, "authorities/1")
+
+
+def posted(
+    source: str,
+    destination: str,
+    amount_minor: int,
+    height: int,
+    kind: PostingKind = PostingKind.POSTING_KIND_FEE,
+    changed: dict[str, Any] | None = None,
+) -> EventEnvelope:
+    """A posting as the ledger tells of it."""
+    fields: dict[str, Any] = {
+        "height": height,
+        "source": principal(source),
+        "destination": principal(destination),
+        "amount_minor": amount_minor,
+        "kind": kind,
+        **(changed or {}),
+    }
+    return event("icn.ledger.v1.transfer_committed", TransferCommitted(**fields), "accounts/1")
 
 
 TRADES = st.lists(

@@ -296,6 +296,7 @@ class _Registration:
         current = await self._connection.allowance(organization)
         # Every row may be sent twice, once refused for funds; and each party opens an account.
         signatures = 2 * rows + 2 * parties + 64
+        leaves = LEAVES_PER_PARTY * parties + 64
         authority = await zone_authority(self._connection, self._founders)
         message = transactions.set_allowance(
             organization,
@@ -304,8 +305,11 @@ class _Registration:
                 signatures * TRANSACTION_BYTES + (parties // MESSAGES_MAX + 1) * CONTROLLERS_BYTES,
             ),
             signatures_per_epoch=_raised(current.limits.signatures_per_epoch, signatures),
-            state_leaves=_raised(current.limits.state_leaves, LEAVES_PER_PARTY * parties + 64),
+            state_leaves=_raised(current.limits.state_leaves, leaves),
             fuel_per_epoch=current.limits.fuel_per_epoch,
+            # 0 stays: as many as the state leaves, which were raised.
+            new_leaves_per_epoch=current.limits.new_leaves_per_epoch
+            and _raised(current.limits.new_leaves_per_epoch, leaves),
         )
         await self._apply("allowance", [(authority, [message])])
 

@@ -149,6 +149,8 @@ def standing_document(principal: bytes, found: Standing) -> dict[str, Any]:
                 "given_minor": str(one.given_minor),
                 "received_minor": str(one.received_minor),
                 "balance_minor": str(one.balance_minor),
+                "marked_given_minor": str(one.marked_given_minor),
+                "marked_received_minor": str(one.marked_received_minor),
                 "height": one.height,
             }
             for one in found.reciprocities

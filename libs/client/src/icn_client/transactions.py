@@ -374,8 +374,10 @@ def set_allowance(
     signatures_per_epoch: int,
     state_leaves: int,
     fuel_per_epoch: int = 0,
+    new_leaves_per_epoch: int = 0,
 ) -> Message:
-    """Sets what an organization may use; only the zone authority may."""
+    """Sets what an organization may use; only the zone authority may. No ``new_leaves_per_epoch``: as many as
+    ``state_leaves``."""
     return Message(
         set_allowance=SetAllowance(
             organization=organization,
@@ -384,6 +386,7 @@ def set_allowance(
                 signatures_per_epoch=signatures_per_epoch,
                 state_leaves=state_leaves,
                 fuel_per_epoch=fuel_per_epoch,
+                new_leaves_per_epoch=new_leaves_per_epoch,
             ),
         )
     )

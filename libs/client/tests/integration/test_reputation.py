@@ -99,6 +99,8 @@ class Service(ReputationServiceServicer):  # type: ignore[misc]
             received_minor=2**62 - 5,
             balance_minor=-5,
             height=8,
+            marked_given_minor=7,
+            marked_received_minor=9,
         )
         return pb.ListReciprocitiesResponse(reciprocities=[one])
 
@@ -143,7 +145,9 @@ async def test_a_standing_has_the_scores_there_are_with_duty_and_give_and_take_b
         }
     ]
     assert document["duties"] == [{"epoch": "3", "blocks": "4", "proposed": "1", "signed": "2"}]
-    assert document["reciprocities"][0]["given_minor"] == str(2**62)
+    (account,) = document["reciprocities"]
+    assert account["given_minor"] == str(2**62)
+    assert (account["marked_given_minor"], account["marked_received_minor"]) == ("7", "9")
     json.dumps(document)
 
 

@@ -57,7 +57,12 @@ MESSAGES = {
     "void_hold": transactions.void_hold(ID),
     "anchor": transactions.anchor(b"d" * 32, "minutes/2026"),
     "set_allowance": transactions.set_allowance(
-        ID, bytes_per_epoch=2**40, signatures_per_epoch=1, state_leaves=0
+        ID,
+        bytes_per_epoch=2**40,
+        signatures_per_epoch=1,
+        state_leaves=2,
+        fuel_per_epoch=3,
+        new_leaves_per_epoch=4,
     ),
     "enact_decision": transactions.enact_decision(
         b"decision", [Countersignature(signer=bytes([9 - index]) * 16) for index in range(3)]
@@ -186,6 +191,13 @@ def test_an_account_waits_only_where_its_owner_brings_something_even_if_that_is_
     assert (plain.is_opening, plain.opening_minor) == (False, 0)
     assert (brings.is_opening, brings.opening_minor) == (True, -5)
     assert (nothing.is_opening, nothing.opening_minor) == (True, 0)
+
+
+def test_an_allowance_sets_every_limit_that_there_is() -> None:
+    limits = MESSAGES["set_allowance"].set_allowance.limits
+    assert {field.name for field, _ in limits.ListFields()} == set(limits.DESCRIPTOR.fields_by_name)
+    bare = transactions.set_allowance(ID, bytes_per_epoch=1, signatures_per_epoch=1, state_leaves=1)
+    assert bare.set_allowance.limits.new_leaves_per_epoch == 0, "as many as state leaves"
 
 
 def test_accounts_that_are_named_together_are_put_in_order() -> None:

@@ -11,6 +11,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from time import monotonic, perf_counter, time
 
 import structlog
@@ -77,6 +78,9 @@ happen twice."""
 Check = Callable[[EventEnvelope], Awaitable[bool]]
 """Asks others whether an event is true."""
 
+Wants = Callable[[EventEnvelope], bool]
+"""Says, by the event alone, whether it has an effect here; must not fail."""
+
 Listener = Callable[[EventEnvelope], Awaitable[None]]
 """Told of an event whose effect is committed, also when it was a repeat; for memories over the effect, and
 must not fail."""
@@ -122,6 +126,8 @@ class Consumer:
         name: of the consumer, unique on the bus: ``<consuming service>_<purpose>``. It remembers how far
             it is.
         subjects: which events; wildcards as in NATS.
+        wants: the others of these are passed over without a transaction, and not remembered: for a subject
+            of which most events are nothing here.
         check: awaited before each try's transaction is opened; an event that is not true has no effect, and
             what it raises counts as the handler's.
         on_handled: awaited after the commit.
@@ -138,6 +144,7 @@ class Consumer:
         name: str,
         subjects: Sequence[str],
         handler: Handler,
+        wants: Wants | None = None,
         check: Check | None = None,
         on_handled: Listener | None = None,
     ) -> None:
@@ -148,6 +155,7 @@ class Consumer:
         self.name = name
         self._subjects = list(subjects)
         self._handler = handler
+        self._wants = wants
         self._check = check
         self._on_handled = on_handled
         self._lease = Lease(bus, f"consumer.{name}")
@@ -376,6 +384,9 @@ class Consumer:
         ran = await self._try(events)
         seconds = (perf_counter() - started) / len(events)
         for message, event, is_first in zip(messages, events, ran, strict=True):
+            if is_first is None:
+                EVENTS.labels(self.name, "passed_over").inc()
+                continue
             outcome = "handled" if is_first else "repeated"
             EVENTS.labels(self.name, outcome).inc()
             LAG_SECONDS.labels(self.name).observe(max(0.0, time() - message.metadata.timestamp.timestamp()))
@@ -383,7 +394,14 @@ class Consumer:
                 parse_traceparent(event.traceparent), f"{self.name} {event.subject}", seconds, outcome=outcome
             )
 
-    async def _try(self, events: Sequence[EventEnvelope]) -> list[bool]:
+    async def _try(self, events: Sequence[EventEnvelope]) -> list[bool | None]:
+        """For each whether it ran; None where it is not wanted."""
+        is_wanted = [self._wants is None or self._wants(event) for event in events]
+        wanted = list(compress(events, is_wanted))
+        ran = iter(await self._try_wanted(wanted) if wanted else ())
+        return [next(ran) if one else None for one in is_wanted]
+
+    async def _try_wanted(self, events: Sequence[EventEnvelope]) -> list[bool]:
         false = {event.id for event in events if not await self._is_true(event)}
 
         async def handle(event: EventEnvelope, connection: Connection) -> None:

@@ -450,6 +450,39 @@ async def test_what_arrived_together_is_handled_in_one_transaction(
     assert len(set(transactions)) <= RUN_EVENTS_MAX, "three at best"
 
 
+async def test_what_is_not_wanted_is_passed_over_and_not_remembered(
+    database: Database, relay: Relay, start_consumer: StartConsumer, effects: Effects, add_events: AddEvents
+) -> None:
+    handled = "SELECT count(*) FROM inbox"
+    await add_events(database, 0, 3 * RUN_EVENTS_MAX)
+    start_consumer(wants=lambda event: event.height % RUN_EVENTS_MAX == 1)
+    assert await effects.until_written(3) == [1, RUN_EVENTS_MAX + 1, 2 * RUN_EVENTS_MAX + 1]
+    async with database.connection() as connection:
+        assert await (await connection.execute(handled)).fetchone() == (3,)
+
+
+async def test_what_is_not_wanted_leaves_a_failing_event_to_be_put_aside_alone(
+    database: Database,
+    bus: Bus,
+    service: str,
+    relay: Relay,
+    start_consumer: StartConsumer,
+    effects: Effects,
+    add_events: AddEvents,
+    fast_tries: None,
+) -> None:
+    async def fail_at_four(event: EventEnvelope, connection: Connection) -> None:
+        if event.height == 4:
+            raise RuntimeError("four")
+        await effects(event, connection)
+
+    await add_events(database, 0, 10)
+    start_consumer(handler=fail_at_four, wants=lambda event: event.height % 2 == 0)
+    assert await effects.until_written(4) == [0, 2, 6, 8]
+    (letter,) = await dead_letters(bus, service, f"{service}_effects")
+    assert EventEnvelope.FromString(letter.data).height == 4
+
+
 async def test_a_run_that_waits_for_a_row_gives_way_before_postgres_calls_it_a_deadlock(
     database: Database, relay: Relay, start_consumer: StartConsumer, effects: Effects, add_events: AddEvents
 ) -> None:

@@ -11,9 +11,17 @@ from icn_kit.service import Foundation, HostedService, Parts, run_hosted
 
 from icn_reputation.api.reputation_service import ReputationServicer
 from icn_reputation.events.announcements import scores_updated
-from icn_reputation.events.handlers import LEDGER_SUBJECTS, MARKETPLACE_SUBJECTS, Handlers
+from icn_reputation.events.handlers import (
+    LEDGER_SUBJECTS,
+    MARKETPLACE_SUBJECTS,
+    POSTING_SUBJECTS,
+    Handlers,
+    is_marked,
+    of_postings,
+)
 from icn_reputation.settings import ReputationSettings
 from icn_reputation.store.evidence import EvidenceTable
+from icn_reputation.store.marked import MarkedQueries, MarkedTable
 from icn_reputation.store.scores import ScoreTables
 from icn_reputation.usecases.compute_scores import ScoreBook, Scorer
 
@@ -34,7 +42,9 @@ async def assemble(settings: ReputationSettings, foundation: Foundation) -> Part
         servicers=[
             (
                 add_ReputationServiceServicer_to_server,
-                ReputationServicer(tables, book, foundation.validators, genesis.hash),
+                ReputationServicer(
+                    tables, book, foundation.validators, MarkedQueries(database), genesis.hash
+                ),
             )
         ],
         consumers=[
@@ -53,6 +63,15 @@ async def assemble(settings: ReputationSettings, foundation: Foundation) -> Part
                 name="reputation_memberships",
                 subjects=LEDGER_SUBJECTS,
                 handler=handlers.of_ledger,
+            ),
+            Consumer(
+                database,
+                foundation.bus,
+                "ledger",
+                name="reputation_postings",
+                subjects=POSTING_SUBJECTS,
+                handler=of_postings(MarkedTable),
+                wants=is_marked,
             ),
         ],
         tasks={"scorer": scorer.run},

@@ -91,7 +91,8 @@ def show(
     for one in document["reciprocities"]:
         print_text(
             f"account {one['account']}: given {one['given_minor']}, received {one['received_minor']},"
-            f" balance {one['balance_minor']} (minor units)"
+            f" by the unit's rules and authority {one['marked_given_minor']} given and"
+            f" {one['marked_received_minor']} received, balance {one['balance_minor']} (minor units)"
         )
 
 

@@ -39,7 +39,13 @@ SHARE_DENOMINATOR_MAX: Final = 1_000
 SHARES: Final = ("quorum", "majority", "constitutional_quorum", "constitutional_majority")
 """Members of the rules that are shares."""
 _SHARE: Final = re.compile(r"(0|[1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
-_LIMITS: Final = ("bytes_per_epoch", "signatures_per_epoch", "state_leaves", "fuel_per_epoch")
+_LIMITS: Final = (
+    "bytes_per_epoch",
+    "signatures_per_epoch",
+    "state_leaves",
+    "fuel_per_epoch",
+    "new_leaves_per_epoch",
+)
 _MEMBERS: Final = {
     "admit-member": ("member",),
     "end-membership": ("member",),

@@ -7,8 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from icn.ledger.v1.transaction_pb2 import AllowanceLimits
 from icn_crypto.jcs import canonicalize
-from icn_tally.polls.actions import POLL_MS_MIN_MAX, SHARES, describe_action, read_actions, write_action
+from icn_tally.polls.actions import (
+    FUEL_MAX,
+    POLL_MS_MIN_MAX,
+    QUANTITY_MAX,
+    SHARES,
+    describe_action,
+    read_actions,
+    write_action,
+)
 from icn_tally.polls.documents import (
     CANDIDATES_MAX,
     OPENING_MS_MAX,
@@ -48,19 +57,21 @@ VALIDATORS: dict[str, Any] = {
     "validator_set_hash": "ff" * 32,
     "changes": CHANGES,
 }
+ALLOWANCE: dict[str, Any] = {
+    "kind": "set-allowance",
+    "organization": "dd" * 16,
+    "bytes_per_epoch": "1048576",
+    "signatures_per_epoch": "5000",
+    "state_leaves": "100",
+    "fuel_per_epoch": "0",
+    "new_leaves_per_epoch": "250",
+}
 ACTIONS = [
     ACTION,
     VALIDATORS,
     {"kind": "admit-member", "member": "bb" * 16},
     {"kind": "end-membership", "member": "cc" * 16},
-    {
-        "kind": "set-allowance",
-        "organization": "dd" * 16,
-        "bytes_per_epoch": "1048576",
-        "signatures_per_epoch": "5000",
-        "state_leaves": "100",
-        "fuel_per_epoch": "0",
-    },
+    ALLOWANCE,
     RULES,
     {**RULES, "poll_ms_min": 60_000, "quorum": "0/1", "constitutional_majority": "3/4"},
     *CREDIT_ACTIONS,
@@ -78,6 +89,28 @@ def test_every_action_is_written_as_it_was_read_and_can_be_told() -> None:
     actions = read_actions(ACTIONS, "actions")
     assert [write_action(action) for action in actions] == ACTIONS
     assert len({describe_action(action) for action in actions}) == len(ACTIONS)
+
+
+def test_an_allowance_has_every_limit_that_the_ledger_has() -> None:
+    (action,) = read_actions([ALLOWANCE], "actions")
+    limits = action.set_allowance.limits
+    assert {"kind", "organization", *limits.DESCRIPTOR.fields_by_name} == set(ALLOWANCE)
+    for name in limits.DESCRIPTOR.fields_by_name:
+        assert getattr(limits, name) == int(ALLOWANCE[name])
+        assert f"{name.replace('_', ' ')} {ALLOWANCE[name]}" in describe_action(action)
+        without = {key: value for key, value in ALLOWANCE.items() if key != name}
+        with pytest.raises(InvalidDocument) as refusal:
+            read_actions([without], "actions")
+        assert refusal.value.place == f"actions[0].{name}"
+
+
+@pytest.mark.parametrize("name", AllowanceLimits.DESCRIPTOR.fields_by_name)
+def test_limits_of_an_allowance_end_where_the_ledger_ends_them(name: str) -> None:
+    highest = FUEL_MAX if name == "fuel_per_epoch" else QUANTITY_MAX
+    (action,) = read_actions([{**ALLOWANCE, name: str(highest)}], "actions")
+    assert getattr(action.set_allowance.limits, name) == highest
+    with pytest.raises(InvalidDocument):
+        read_actions([{**ALLOWANCE, name: str(highest + 1)}], "actions")
 
 
 def test_each_change_of_the_validators_is_told() -> None:

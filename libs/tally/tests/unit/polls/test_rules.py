@@ -32,7 +32,7 @@ ADMISSION = {"kind": "admit-member", "member": "bb" * 16}
 ALLOWANCE = {
     "kind": "set-allowance",
     "organization": "dd" * 16,
-    **dict.fromkeys(("bytes_per_epoch", "signatures_per_epoch", "state_leaves", "fuel_per_epoch"), "0"),
+    **dict.fromkeys(pb.AllowanceLimits.DESCRIPTOR.fields_by_name, "0"),
 }
 ANY = Share("at-least", 0, 1)
 

@@ -202,10 +202,12 @@ def allowance(leaf: state_pb2.AllowanceLeaf) -> views.Allowance:
         signatures_per_epoch=leaf.limits.signatures_per_epoch,
         state_leaves=leaf.limits.state_leaves,
         fuel_per_epoch=leaf.limits.fuel_per_epoch,
+        new_leaves_per_epoch=leaf.limits.new_leaves_per_epoch,
         used_bytes=leaf.used_bytes,
         used_signatures=leaf.used_signatures,
         used_state_leaves=leaf.used_state_leaves,
         used_fuel=leaf.used_fuel,
+        used_new_leaves=leaf.used_new_leaves,
     )
 
 

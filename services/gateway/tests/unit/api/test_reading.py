@@ -125,7 +125,11 @@ async def test_units_holds_and_allowances_are_read(client: httpx.AsyncClient, zo
     hold = (await client.get(f"/v1/holds/{40:032x}")).json()
     assert (hold["remaining_minor"], hold["unit"]["code"]) == ("700", "HOURS")
     principal = zone.genesis.organizations[0].principal.hex()
-    assert (await client.get(f"/v1/allowances/{principal}")).json()["used_bytes"] == 300
+    allowance = (await client.get(f"/v1/allowances/{principal}")).json()
+    assert (allowance["used_bytes"], allowance["used_new_leaves"]) == (300, 9)
+    leaf = zone.allowances[zone.genesis.organizations[0].principal]
+    for name in leaf.limits.DESCRIPTOR.fields_by_name:
+        assert allowance[name] == getattr(leaf.limits, name) > 0
 
 
 async def test_a_block_shows_its_header_and_the_bytes_its_hash_is_of(

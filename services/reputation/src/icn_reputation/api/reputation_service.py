@@ -18,10 +18,12 @@ from icn_reputation.usecases.compute_scores import ScoreBook
 from icn_reputation.usecases.get_score import ExplainedScore, get_score
 from icn_reputation.usecases.list_dimensions import list_dimensions
 from icn_reputation.usecases.list_evidence import list_evidence
+from icn_reputation.usecases.list_reciprocities import list_reciprocities
 from icn_reputation.usecases.list_scores import list_scores, list_scores_of
 from icn_reputation.usecases.ports import (
     ComputationRow,
     LedgerReader,
+    MarkedReader,
     NumberedEvidence,
     PairEvidence,
     ScoreReader,
@@ -47,11 +49,17 @@ class ReputationServicer(service_pb2_grpc.ReputationServiceServicer):
     """The RPCs; errors become statuses in the interceptor."""
 
     def __init__(
-        self, reader: ScoreReader, book: ScoreBook, ledger: LedgerReader, genesis_hash: bytes
+        self,
+        reader: ScoreReader,
+        book: ScoreBook,
+        ledger: LedgerReader,
+        marked: MarkedReader,
+        genesis_hash: bytes,
     ) -> None:
         self._reader = reader
         self._book = book
         self._ledger = ledger
+        self._marked = marked
         self._tokens = PageTokens(genesis_hash)
 
     async def GetScore(self, request: Any, _context: Any) -> service_pb2.GetScoreResponse:
@@ -173,20 +181,24 @@ class ReputationServicer(service_pb2_grpc.ReputationServiceServicer):
     async def ListReciprocities(self, request: Any, _context: Any) -> service_pb2.ListReciprocitiesResponse:
         size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
         parse_principal(request.principal)
-        answer = await self._ledger.list_accounts(request.principal, size, request.page_token)
+        found, next_page_token = await list_reciprocities(
+            request.principal, size, request.page_token, self._ledger, self._marked
+        )
         return service_pb2.ListReciprocitiesResponse(
             reciprocities=[
                 service_pb2.Reciprocity(
                     account=account.name,
                     unit=f"units/{account.leaf.unit.hex()}",
-                    given_minor=account.leaf.given_minor,
-                    received_minor=account.leaf.balance_minor + account.leaf.given_minor,
+                    given_minor=sums.given_minor,
+                    received_minor=sums.received_minor,
                     balance_minor=account.leaf.balance_minor,
                     height=account.height,
+                    marked_given_minor=sums.marked.debited_minor,
+                    marked_received_minor=sums.marked.credited_minor,
                 )
-                for account in answer.accounts
+                for account, sums in found
             ],
-            next_page_token=answer.next_page_token,
+            next_page_token=next_page_token,
         )
 
 

@@ -7,17 +7,18 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from icn.kit.v1.envelope_pb2 import EventEnvelope
-from icn.ledger.v1.events_pb2 import AuthorityFounded, MembershipChanged
+from icn.ledger.v1.events_pb2 import AuthorityFounded, MembershipChanged, TransferCommitted
 from icn.marketplace.v1.events_pb2 import CommitmentFailed, CommitmentFulfilled
 from icn_kit.database import Connection
 from icn_kit.errors import InvalidArgument
-from icn_kit.inbox import MALFORMED_EVENT
+from icn_kit.inbox import MALFORMED_EVENT, Handler
 from icn_trust.evidence import TIME_MS_MAX, Kind
 
 from icn_reputation.domain.commitments import EndedCommitment
 from icn_reputation.domain.principals import IDENTIFIER_BYTES
+from icn_reputation.domain.reciprocity import MARKED, SUM_MAX, MarkedPosting
 from icn_reputation.metrics import EVIDENCE
-from icn_reputation.usecases.ports import EvidenceWriter, MembershipWriter
+from icn_reputation.usecases.ports import EvidenceWriter, MarkedWriter, MembershipWriter
 from icn_reputation.usecases.record_evidence import record_evidence
 from icn_reputation.usecases.record_membership import record_membership
 
@@ -25,9 +26,11 @@ FULFILLED = "icn.marketplace.v1.commitment_fulfilled"
 FAILED = "icn.marketplace.v1.commitment_failed"
 AUTHORITY_FOUNDED = "icn.ledger.v1.authority_founded"
 MEMBERSHIP_CHANGED = "icn.ledger.v1.membership_changed"
+TRANSFER_COMMITTED = "icn.ledger.v1.transfer_committed"
 
 MARKETPLACE_SUBJECTS = (FULFILLED, FAILED)
 LEDGER_SUBJECTS = (AUTHORITY_FOUNDED, MEMBERSHIP_CHANGED)
+POSTING_SUBJECTS = (TRANSFER_COMMITTED,)
 
 _Payload = TypeVar("_Payload", bound=Message)
 
@@ -119,6 +122,31 @@ class Handlers:
         else:
             raise _unexpected(event)
         self._changes.membership_changed(height)
+
+
+def is_marked(event: EventEnvelope) -> bool:
+    """Whether a posting is marked, or cannot be read, which its handler then says: most are plain trade."""
+    try:
+        return TransferCommitted.FromString(event.payload).kind in MARKED
+    except DecodeError:
+        return True
+
+
+def of_postings(writer: Callable[[Connection], MarkedWriter]) -> Handler:
+    """Handles what `is_marked` lets through; ``writer`` makes what writes with an event's connection."""
+
+    async def count(event: EventEnvelope, connection: Connection) -> None:
+        """Raises InvalidArgument: MALFORMED_EVENT: put aside with that reason."""
+        posting = _payload(event, TransferCommitted)
+        _check(posting.source, posting.height)
+        _check(posting.destination, posting.height)
+        if posting.height == 0 or not 1 <= posting.amount_minor <= SUM_MAX:
+            raise InvalidArgument(MALFORMED_EVENT, "a height or an amount is out of range")
+        await writer(connection).add(
+            MarkedPosting(posting.source, posting.destination, posting.amount_minor, posting.height)
+        )
+
+    return count
 
 
 def _payload(event: EventEnvelope, kind: type[_Payload]) -> _Payload:

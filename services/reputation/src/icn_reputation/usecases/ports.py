@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from icn.ledger.v1 import service_pb2 as ledger
 from icn_trust.evidence import Evidence, Kind
 
 from icn_reputation.domain.computation import Basis, PairSum
+from icn_reputation.domain.reciprocity import MarkedPosting, MarkedSums
 
 
 class NumberedEvidence(NamedTuple):
@@ -94,6 +95,22 @@ class MembershipWriter(Protocol):
 
     async def add_authority(self, authority: bytes, height: int) -> None:
         """An authority that was founded."""
+        ...
+
+
+class MarkedWriter(Protocol):
+    """Sums marked postings, inside the transaction of the event that tells of one."""
+
+    async def add(self, posting: MarkedPosting) -> None:
+        """Count a posting that was not counted before; in any order."""
+        ...
+
+
+class MarkedReader(Protocol):
+    """Reads what marked postings moved."""
+
+    async def marked_sums(self, asked: Sequence[tuple[bytes, int]]) -> Mapping[bytes, MarkedSums]:
+        """Of accounts, each up to and with a height; those that no marked posting touched are left out."""
         ...
 
 

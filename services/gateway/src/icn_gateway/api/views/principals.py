@@ -128,7 +128,19 @@ class Allowance(View):
     fuel_per_epoch: Annotated[
         int, Meta(ge=0, le=2**50, description="Fuel of contract calls.", examples=[1_000_000_000])
     ]
+    new_leaves_per_epoch: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**40,
+            description="State leaves it may make, given back or not; 0: as many as `state_leaves`.",
+            examples=[5_000],
+        ),
+    ]
     used_bytes: Annotated[int, Meta(ge=0, description="Bytes used in the epoch.", examples=[4_096])]
     used_signatures: Annotated[int, Meta(ge=0, description="Signatures used in the epoch.", examples=[12])]
     used_state_leaves: Annotated[int, Meta(ge=0, description="State leaves occupied now.", examples=[7])]
     used_fuel: Annotated[int, Meta(ge=0, description="Fuel charged in the epoch.", examples=[100_000_000])]
+    used_new_leaves: Annotated[
+        int, Meta(ge=0, description="State leaves made in the epoch, still there or not.", examples=[9])
+    ]
