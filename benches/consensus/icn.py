@@ -64,29 +64,30 @@ class IcnSide:
     settle_seconds = 2.0
     """Events that the ledgers put into their outboxes are published a little later."""
 
-    def __init__(self, platform: RunningPlatform, connection: Connection) -> None:
-        self._platform = platform
+    def __init__(self, platform: RunningPlatform | None, connection: Connection) -> None:
+        """Without ``platform`` it sends and watches, and knows nothing of processes."""
+        self._processes = platform
         self._connection = connection
         self._chance = random.Random(5)
         self._parties: list[Actor] = []
         self._accounts: list[bytes] = []
 
-    async def open_accounts(self, directory: Path) -> None:
-        """One unit, PARTIES principals of one sponsor with an account each."""
-        sponsor = await actor_of(self._connection, open_founders(directory)[0])
+    async def open_accounts(self, directory: Path, founder: int = 0, parties: int = PARTIES) -> None:
+        """One unit, and so many principals of one sponsor with an account each."""
+        sponsor = await actor_of(self._connection, open_founders(directory)[founder])
         unit = new_identifier()
-        keys = [KeyPair.generate() for _ in range(PARTIES)]
+        keys = [KeyPair.generate() for _ in range(parties)]
         self._parties = [
             Actor(self._connection.genesis.hash, new_identifier(), sponsor.principal, (key,)) for key in keys
         ]
-        self._accounts = [new_identifier() for _ in range(PARTIES)]
+        self._accounts = [new_identifier() for _ in range(parties)]
         made = [
             transactions.open_controller(
                 party.principal, 1, [transactions.controller_key(party.keys[0].public_keys)]
             )
             for party in self._parties
         ]
-        groups = [made[begin : begin + MESSAGES_MAX] for begin in range(0, PARTIES, MESSAGES_MAX)]
+        groups = [made[begin : begin + MESSAGES_MAX] for begin in range(0, parties, MESSAGES_MAX)]
         expire_time_ms = now_ms() + EXPIRY_MS
         async with Submitter(self.doors()) as submitter:
             for work in (
@@ -100,6 +101,11 @@ class IcnSide:
                 for outcome in await submitter.submit(work, expire_time_ms):
                     self.check(outcome)
 
+    def begin_lane(self, lane: int) -> None:
+        """Have everybody sign on another lane from now on; on the one before some may be missing."""
+        for party in self._parties:
+            party.lane, party.next_sequence = lane, 1
+
     def doors(self) -> Sequence[Door]:
         return self._connection.doors()
 
@@ -107,7 +113,7 @@ class IcnSide:
         expire_time_ms = now_ms() + EXPIRY_MS
         signed = []
         for _ in range(count):
-            source, destination = self._chance.sample(range(PARTIES), 2)
+            source, destination = self._chance.sample(range(len(self._parties)), 2)
             signed.append(
                 _transfer(
                     self._parties[source],
@@ -146,6 +152,11 @@ class IcnSide:
     def memory_bytes(self) -> int:
         return sum(used.pss_bytes for used in self._usages((*VALIDATORS, *DATABASES)))
 
+    @property
+    def _platform(self) -> RunningPlatform:
+        assert self._processes is not None, "only who started the platform asks"
+        return self._processes
+
     def _usages(self, names: Sequence[str]) -> list[Usage]:
         table = self._platform.processes()
         pids = [table[name]["pid"] for name in names]
@@ -156,7 +167,9 @@ class IcnSide:
 
 
 @asynccontextmanager
-async def icn_side(label: str, directory: Path, delay_ms: int = 0) -> AsyncIterator[IcnSide]:
+async def icn_side(
+    label: str, directory: Path, delay_ms: int = 0, parties: int = PARTIES
+) -> AsyncIterator[IcnSide]:
     """A new network in a directory, running meanwhile, its accounts open."""
     data = directory / "data"
     network = found_network(data, validators=SEATS)
@@ -166,7 +179,7 @@ async def icn_side(label: str, directory: Path, delay_ms: int = 0) -> AsyncItera
         try:
             async with Connection(NetworkFile.load(data)) as connection:
                 side = IcnSide(platform, connection)
-                await side.open_accounts(data)
+                await side.open_accounts(data, parties=parties)
                 yield side
         finally:
             await asyncio.to_thread(platform.stop)

@@ -83,10 +83,27 @@ async def test_what_arrives_together_is_checked_together(world: World) -> None:
 
 
 async def test_no_check_holds_more_than_a_thousand_transactions(world: World) -> None:
-    await world.submit(*(b"%d" % number for number in range(2_500)))
+    for source in range(5):
+        await world.admission.submit([b"%d %d" % (source, number) for number in range(300)], FakeSink(), 0)
     await settle(100)
-    assert [len(asked) for asked in world.application.asked] == [1_000, 1_000, 500]
-    assert len(world.pool) == 2_500
+    assert [len(asked) for asked in world.application.asked] == [1_000, 450, 50]
+    fifth = [data for data in world.application.asked[1] if data.startswith(b"4 ")]
+    assert len(fifth) == 250, "whose turn did not come is first in the next call"
+    assert len(world.pool) == 1_500
+
+
+async def test_a_flood_of_one_source_is_checked_by_turns(world: World) -> None:
+    turn = admission.SOURCE_TURN_TRANSACTIONS
+    flood = FakeSink()
+    for number in range(8):
+        transactions = [b"flood %d %d" % (number, one) for one in range(turn - 1)]
+        await world.admission.submit(transactions, flood, number * (turn - 1))
+    await world.admission.submit([b"another's"], FakeSink(), 0)
+    await settle(200)
+    first, *rest = world.application.asked
+    assert (len(first), b"another's" in first) == (turn + 1, True)
+    assert [len(asked) for asked in rest] == [turn] * 6 + [8 * (turn - 1) - 7 * turn]
+    assert [news.position for news in flood.news] == list(range(8 * (turn - 1)))
 
 
 async def test_no_check_holds_much_more_than_its_bytes(world: World) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from icn_consensus.usecases import forwarding
 from icn_consensus.usecases.forwarding import Forwarder
-from icn_consensus.usecases.pool import Pool, PoolItem
+from icn_consensus.usecases.pool import Place, Pool, PoolItem
 
 from .fakes import LATER_MS, FakePeers
 
@@ -60,6 +60,52 @@ def test_batches_are_bounded_in_number_and_bytes() -> None:
     half = forwarding.FORWARD_BYTES_MAX // 2
     world.forwarder.forward([world.item(bytes([number]) * half) for number in range(3)])
     assert [len(batch) for _, batch in world.peers.batches] == [2, 1]
+
+
+def flooded(count: int, *, has_company: bool) -> tuple[World, list[PoolItem]]:
+    """A pool of a flood of one payer, and where others pay too one of another's."""
+    world = World(BEN)
+    world.pool.add(b"id of other", b"other", LATER_MS, 0.0, Place(b"ana" if has_company else b"flood"))
+    names = [b"flood %d" % number for number in range(count)]
+    for name in names:
+        world.pool.add(b"id of " + name, name, LATER_MS, 0.0, Place(b"flood"))
+    return world, [item for name in names if (item := world.pool.find(name)) is not None]
+
+
+def sent(world: World) -> list[bytes]:
+    return [data for _, batch in world.peers.batches for data in batch]
+
+
+def test_of_one_payer_beside_others_exactly_so_many_are_under_way_and_alone_all() -> None:
+    world, items = flooded(400, has_company=True)
+    world.forwarder.forward(items)
+    other = world.pool.find(b"other")
+    assert other is not None
+    world.forwarder.forward([other])
+    first = [item.data for item in items[: forwarding.PAYER_UNDER_WAY_MAX]]
+    assert sent(world) == [*first, b"other"]
+    world, items = flooded(400, has_company=False)
+    world.forwarder.forward(items)
+    assert len(sent(world)) == 400
+
+
+async def test_what_was_held_goes_on_its_way_in_order_when_something_of_its_payer_has_left(
+    impatient: None,
+) -> None:
+    world, items = flooded(forwarding.PAYER_UNDER_WAY_MAX + 5, has_company=True)
+    world.forwarder.forward(items)
+    world.peers.batches.clear()
+    world.pool.remove(items[0].id)
+    world.pool.remove(items[1].id)
+    world.pool.remove(items[-5].id)  # held, and gone
+    task = asyncio.ensure_future(world.forwarder.run())
+    await until(lambda: len(set(sent(world)) & {item.data for item in items[-4:]}) == 2)
+    await asyncio.sleep(0.05)
+    held = [data for peer, batch in world.peers.batches if peer == BEN for data in batch]
+    assert [data for data in held if data in {item.data for item in items[-5:]}] == [
+        item.data for item in items[-4:-2]
+    ]
+    task.cancel()
 
 
 async def until(claim: Callable[[], bool]) -> None:

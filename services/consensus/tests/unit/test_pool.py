@@ -294,6 +294,96 @@ def test_of_one_sequence_of_a_lane_one_transaction_waits() -> None:
     assert pool.add(b"another id", b"other bytes", LATER_MS, 0.0, Place(b"payer", b"lane", 1)) is Admitted.NEW
 
 
+def pay(pool: Pool, payer: bytes, number: int, size_bytes: int = 300, now: float = 0.0) -> bytes:
+    """A transaction of a payer, without a lane; its bytes."""
+    data = b"%s %d " % (payer, number)
+    data += bytes(size_bytes - len(data))
+    assert pool.add(b"id of " + data, data, LATER_MS, now, Place(payer)) is Admitted.NEW
+    return data
+
+
+def execute(pool: Pool, block_hash: bytes, transactions: tuple[bytes, ...]) -> None:
+    pool.note_executed(block_hash, [b"id of " + data for data in transactions])
+
+
+def test_payers_take_turns_and_of_equal_ones_who_waits_longest_is_first() -> None:
+    pool = Pool()
+    ana = [pay(pool, b"ana", number, now=5.0) for number in range(3)]
+    ben = [pay(pool, b"ben", number, now=3.0) for number in range(2)]
+    cay = pay(pool, b"cay", 0, now=4.0)
+    assert offered(pool) == [ben[0], cay, ana[0], ben[1], ana[1], ana[2]]
+
+
+@pytest.mark.parametrize(("size_bytes", "turns"), [(pools.TURN_BYTES, 1), (pools.TURN_BYTES + 1, 2)])
+def test_a_large_transaction_counts_as_several_turns(size_bytes: int, turns: int) -> None:
+    pool = Pool()
+    large = [pay(pool, b"ana", number, size_bytes, now=1.0) for number in range(2)]
+    small = [pay(pool, b"ben", number, now=2.0) for number in range(3)]
+    expected = [large[0], *small[:turns], large[1], *small[turns:]]
+    assert offered(pool) == expected
+
+
+def test_of_one_payer_beside_others_exactly_so_many_are_proposed_and_alone_a_full_block() -> None:
+    pool = Pool()
+    flood = [pay(pool, b"flood", number) for number in range(900)]
+    assert offered(pool, transactions_max=700) == flood[:700]
+    other = pay(pool, b"ana", 1, now=9.0)
+    assert offered(pool, transactions_max=700) == [
+        flood[0],
+        other,
+        *flood[1 : pools.PAYER_TURNS_MAX],
+    ]
+
+
+def test_who_paid_lately_keeps_a_flood_small_for_exactly_so_many_blocks() -> None:
+    pool = Pool()
+    other = pay(pool, b"ana", 1)
+    for number in range(900):
+        pay(pool, b"flood", number)
+    execute(pool, b"block", (other,))
+    for number in range(pools.PAYER_SEEN_BLOCKS - 1):
+        execute(pool, b"empty %d" % number, ())
+        assert len(offered(pool)) == pools.PAYER_TURNS_MAX
+    execute(pool, b"the last", ())
+    assert len(offered(pool)) == 900
+
+
+def test_a_flood_delays_no_transaction_of_others_by_a_block() -> None:
+    """Leaders propose from the same pool; a block is executed when its child is notarized."""
+    pool, sent = Pool(), 0
+    others = (b"ana", b"ben", b"cay")
+    pay(pool, b"ana", 0)
+    blocks: list[tuple[bytes, tuple[bytes, ...]]] = []
+    for height in range(60):
+        while pool.of_payer(b"flood")[0] < pools.POOL_TRANSACTIONS_MAX // pools.PAYER_SHARE:
+            pay(pool, b"flood", sent := sent + 1, now=height)
+        handed_in = {pay(pool, payer, height + 1, now=height + 0.5) for payer in others}
+        transactions = tuple(
+            offered(pool, tuple(block_hash for block_hash, _ in blocks), transactions_max=700)
+        )
+        assert handed_in <= set(transactions), "all of them are in the very next block"
+        assert sum(data.startswith(b"flood") for data in transactions) == pools.PAYER_TURNS_MAX
+        block_hash = b"block %d" % height
+        pool.note_block(block_hash, transactions)
+        pool.note_notarized(block_hash)
+        blocks.append((block_hash, transactions))
+        if len(blocks) > 1:
+            execute(pool, *blocks.pop(0))
+
+
+def test_what_a_flood_was_passed_over_with_takes_turns_too() -> None:
+    pool = Pool()
+    for number in range(500):
+        pay(pool, b"flood", number)
+    late = pay(pool, b"ana", 1, now=9.0)
+    put_aside(pool)  # at most its turns of the flood, and Ana's
+    pool.wake()
+    fresh = [data for data in offered(pool) if data == late]
+    assert fresh == [late]
+    again = [item.data for item in pool._again.in_turn((), 99)]
+    assert again.index(late) == 1
+
+
 def test_gap_transactions_by_the_thousand_put_nothing_before_the_next_honest_one() -> None:
     pool = Pool()
     for lane in range(16):
@@ -391,8 +481,10 @@ class PoolModel(RuleBasedStateMachine):
         free = [
             item for item in items if item.data not in covered and not (item.is_deferred or item.is_gapped)
         ]
-        fresh, again = self.pool._fresh, self.pool._again
-        assert sorted([*fresh, *again]) == sorted(item.id for item in items if not item.is_deferred)
+        offered = [*self.pool._fresh.in_turn((), 99), *self.pool._again.in_turn((), 99)]
+        assert sorted(item.id for item in offered) == sorted(
+            item.id for item in items if not item.is_deferred
+        )
         for payer in {item.payer for item in items}:
             of_payer = [item for item in items if item.payer is payer]
             assert self.pool._payers[payer.name] is payer

@@ -21,6 +21,8 @@ from icn_machine.blocks.validate_block import BlockJudgement, validate_block
 from icn_machine.validity import Moment
 
 from libs.machine.tests.zone import (
+    FUEL,
+    PLENTY,
     FixedClock,
     Ledger,
     Member,
@@ -458,6 +460,40 @@ async def test_what_unexecuted_ancestors_use_counts_in_their_epoch_and_what_they
     assert "state leaves: 1 used, 2 more" in await reason_in(
         epoch + 1, create_unit(B), create_unit(identifier("c"))
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "of_each"),
+    [
+        ("bytes_per_epoch", None),
+        ("signatures_per_epoch", 1),
+        ("state_leaves", 1),
+        ("new_leaves_per_epoch", 1),
+        ("fuel_per_epoch", FUEL),
+    ],
+)
+async def test_no_proposer_exceeds_an_allowance_nor_do_several_of_one_branch(
+    zone: Zone, ledger: Ledger, name: str, of_each: int | None
+) -> None:
+    shop = zone.organizations[1]
+    calls = name == "fuel_per_epoch"
+    data = [
+        zone.transaction(shop, execute(A) if calls else anchor(bytes([number]) * 32)) for number in range(3)
+    ]
+    assert len(set(map(len, data))) == 1
+    limit = 2 * (len(data[0]) if of_each is None else of_each)
+    await ledger.execute(
+        zone.transaction(zone.authority, set_allowance(shop.principal, **{**PLENTY, name: limit}))
+    )
+    assert (await validate(ledger, *data[:2], block=HASHES[1])).reason == ""
+    assert (await validate(ledger, *data, block=HASHES[2])).reason == "ALLOWANCE_EXCEEDED"
+    assert (await validate(ledger, data[0], block=HASHES[3])).reason == ""
+    after = Branch(1, (HASHES[3],))
+    assert (await validate(ledger, data[1], block=HASHES[4], branch=after)).reason == ""
+    assert (await validate(ledger, *data[1:], block=HASHES[5], branch=after)).reason == "ALLOWANCE_EXCEEDED"
+    assert (
+        await validate(ledger, data[2], block=HASHES[6], branch=Branch(1, (HASHES[3], HASHES[4])))
+    ).reason == "ALLOWANCE_EXCEEDED"
 
 
 async def test_the_pool_judges_in_the_epoch_of_the_next_block() -> None:

@@ -34,6 +34,9 @@ QUARTERS_PER_PEER_MAX: Final = 2
 """Of both, what one other validator's forwarded ones may take: a faulty one leaves room for another."""
 QUARTERS_FORWARDED_MAX: Final = 3
 """Of both, what all other validators' may take: the rest is always there for clients."""
+SOURCE_TURN_TRANSACTIONS: Final = 250
+"""Of one source in a call, a message of a client's stream: others wait for no more of a flood than what two
+calls take of it. A call's own cost is 1 µs for each of so many."""
 CHECK_TRIES_MAX: Final = 5
 CHECK_RETRY_SECONDS: Final = 0.2
 POOL_FULL: Final = "POOL_FULL"
@@ -86,6 +89,11 @@ class _Offer:
     traceparent: str = ""
     """Of the client's call, where that is sampled."""
 
+    @property
+    def source(self) -> object:
+        """Who takes turns with others."""
+        return self.peer if self.sink is None else id(self.sink)
+
 
 _Entry = tuple[bytes, _Offer, int]
 """A transaction, where it came from, and its position there."""
@@ -109,7 +117,8 @@ class Admission:
         self._ends = ends
         self._executed_height = executed_height
         self._on_admitted = on_admitted
-        self._offers: deque[_Offer] = deque()
+        self._offers: dict[object, deque[_Offer]] = {}
+        """By who handed them in, a client's call or stream or another validator; whose turn is next first."""
         self._waiting = _Load()
         self._forwarded = _Load()
         """Of it, what other validators forwarded."""
@@ -163,7 +172,7 @@ class Admission:
     def _put(self, offer: _Offer) -> None:
         if not offer.transactions:
             return
-        self._offers.append(offer)
+        self._offers.setdefault(offer.source, deque()).append(offer)
         self._count(offer, len(offer.transactions), sum(map(len, offer.transactions)))
         self._has_offers.set()
         if self._waiting.is_full:
@@ -176,35 +185,40 @@ class Admission:
             self._by_peer[offer.peer].add(transactions, size_bytes)
 
     def _next_entries(self) -> list[_Entry]:
-        """What one call checks; what is in the pool already is settled on the way."""
+        """What one call checks, a turn of each source; what is in the pool already is settled on the way."""
         entries: list[_Entry] = []
         size_bytes = 0
-        while self._offers and len(entries) < CHECK_TRANSACTIONS_MAX:
-            offer = self._offers.popleft()
-            taken, taken_bytes = 0, 0
-            for data in offer.transactions:
-                # One that is larger than a check takes, which no block could hold, is refused in a check of
-                # its own: together with others it could be more than the application's door lets in.
-                has_room = size_bytes + len(data) <= CHECK_BYTES_MAX or not entries
-                if len(entries) >= CHECK_TRANSACTIONS_MAX or not has_room:
-                    break
-                position = offer.first_position + taken
-                taken += 1
-                taken_bytes += len(data)
-                known = self._pool.find(data)
-                if known is None:
-                    entries.append((data, offer, position))
-                    size_bytes += len(data)
-                else:
-                    self._meet(known, offer, position)
-            self._count(offer, -taken, -taken_bytes)
-            if taken < len(offer.transactions):
-                rest = offer.transactions[taken:]
-                first_position = offer.first_position + taken
-                self._offers.appendleft(
-                    _Offer(rest, offer.sink, first_position, offer.peer, offer.traceparent)
-                )
+        for source, offers in list(self._offers.items()):
+            if len(entries) == CHECK_TRANSACTIONS_MAX:
                 break
+            del self._offers[source]
+            turn = SOURCE_TURN_TRANSACTIONS
+            while offers and turn and len(entries) < CHECK_TRANSACTIONS_MAX:
+                offer = offers.popleft()
+                taken, taken_bytes = 0, 0
+                for data in offer.transactions[: min(turn, CHECK_TRANSACTIONS_MAX - len(entries))]:
+                    # One that is larger than a check takes, which no block could hold, is refused in a check
+                    # of its own: with others it could be more than the application's door lets in.
+                    if entries and size_bytes + len(data) > CHECK_BYTES_MAX:
+                        turn = taken
+                        break
+                    position = offer.first_position + taken
+                    taken += 1
+                    taken_bytes += len(data)
+                    known = self._pool.find(data)
+                    if known is None:
+                        entries.append((data, offer, position))
+                        size_bytes += len(data)
+                    else:
+                        self._meet(known, offer, position)
+                turn -= taken
+                self._count(offer, -taken, -taken_bytes)
+                if taken < len(offer.transactions):
+                    rest = offer.transactions[taken:]
+                    first = offer.first_position + taken
+                    offers.appendleft(_Offer(rest, offer.sink, first, offer.peer, offer.traceparent))
+            if offers:
+                self._offers[source] = offers  # behind the others
         if not self._offers:
             self._has_offers.clear()
         if not self._waiting.is_full:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from icn_consensus.usecases.pool import Pool, PoolItem
+from icn_consensus.usecases.pool import PAYER_TURNS_MAX, Pool, PoolItem
 from icn_consensus.usecases.ports import Peers
 
 LEADERS: Final = 2
@@ -21,6 +21,9 @@ PATIENCE_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.25
 FORWARD_TRANSACTIONS_MAX: Final = 1_000
 """Of one TransactionBatch (peer.proto)."""
+PAYER_UNDER_WAY_MAX: Final = 4 * PAYER_TURNS_MAX
+"""Of one payer, where others pay too, sent and not executed: the leaders of four views find what they may
+propose, and have no more of a flood to check."""
 FORWARD_BYTES_MAX: Final = 1024 * 1024
 """Larger batches would delay votes behind them on the same stream."""
 
@@ -43,25 +46,48 @@ class Forwarder:
         self._next_leaders = next_leaders
         self._watched: deque[tuple[float, PoolItem]] = deque()
         """When to look at an item again; ascending."""
+        self._held: dict[bytes, deque[PoolItem]] = {}
+        """By payer, in order: what waits until enough of it was executed."""
         self._has_watched = asyncio.Event()
 
     def forward(self, items: Sequence[PoolItem]) -> None:
         """Send new items of clients to the next leaders, and keep an eye on them."""
+        for item in items:
+            self._held.setdefault(item.payer.name, deque()).append(item)
+        self._send_held()
+        self._has_watched.set()
+
+    def _send_held(self) -> None:
+        """Send what its payer has room for."""
+        items: list[PoolItem] = []
+        for name, held in list(self._held.items()):
+            here = self._pool.of_payer(name)[0]
+            while held and (not self._pool.has_company or here - len(held) < PAYER_UNDER_WAY_MAX):
+                item = held.popleft()
+                if self._pool.get(item.id) is item:
+                    items.append(item)
+            if not held:
+                del self._held[name]
+        if items:
+            self._send_to_leaders(items)
+
+    def _send_to_leaders(self, items: Sequence[PoolItem]) -> None:
         others = self._others()
         for leader in self._next_leaders(LEADERS):
             if leader in others:
                 self._send(leader, items)
         due_at = time.monotonic() + PATIENCE_SECONDS
         self._watched.extend((due_at, item) for item in items)
-        self._has_watched.set()
 
     async def run(self) -> None:
-        """Send to all what is not final in time, until cancelled; sleeps while nothing is watched."""
+        """Send to all what is not final in time, and to leaders what was held, until cancelled; sleeps while
+        there is nothing of either."""
         while True:
             await self._has_watched.wait()
             await asyncio.sleep(LOOK_SECONDS)
             self._send_overdue(time.monotonic())
-            if not self._watched:
+            self._send_held()
+            if not self._watched and not self._held:
                 self._has_watched.clear()
 
     def _send_overdue(self, now: float) -> None:

@@ -1,4 +1,5 @@
-"""Transactions that wait for a block: bounded, first come first served, each id once.
+"""Transactions that wait for a block: bounded, each id once, payers in turn, of one payer first come first
+served.
 
 What a notarized block includes waits aside until the block is executed (its transactions leave) or abandoned
 (they are free again). What waits for a gap in its lane is offered once, since the branch may close it, and
@@ -8,7 +9,7 @@ waits aside until the lane moves; what else no proposal could take waits until s
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -26,6 +27,14 @@ LANE_GAPPED_MAX: Final = 64
 """Transactions behind a gap of one lane. Nothing pays for them before the gap closes."""
 PAYER_GAPPED_MAX: Final = 2_048
 """Transactions behind gaps of one payer: all lanes of two members."""
+TURN_BYTES: Final = 1_024
+"""What counts as one transaction where payers take turns: larger ones count as several. Three plain transfers
+fit, and a block has room for as many turns as a leader proposes transactions."""
+PAYER_TURNS_MAX: Final = 64
+"""Of one payer in a proposal, where others pay too: who floods makes no block long. At the 40 ms between
+proposals that are not half full these are 1,600 a second."""
+PAYER_SEEN_BLOCKS: Final = 64
+"""Executed blocks for which a payer counts as one who pays too: some seconds."""
 FRESH_PER_AGAIN: Final = 7
 """Of eight candidates one was passed over before, so that neither kind keeps the other out."""
 LANE_REMEMBERED_BLOCKS: Final = 64
@@ -113,6 +122,49 @@ class PoolItem:
     """Of the client's call, where that is sampled."""
 
 
+class _Turns:
+    """What is to be offered, so that payers take turns: who hands in much delays only itself."""
+
+    def __init__(self) -> None:
+        self._by_payer: dict[bytes, dict[bytes, PoolItem]] = {}
+        """By payer and id, oldest first; no payer without any."""
+
+    def add(self, item: PoolItem) -> None:
+        """Put it behind the others of its payer."""
+        self._by_payer.setdefault(item.payer.name, {})[item.id] = item
+
+    def discard(self, item: PoolItem) -> None:
+        """Forget it, if it is here."""
+        waiting = self._by_payer.get(item.payer.name)
+        if waiting is not None and waiting.pop(item.id, None) is not None and not waiting:
+            del self._by_payer[item.payer.name]
+
+    def first(self) -> PoolItem | None:
+        """Any payer's oldest."""
+        waiting = next(iter(self._by_payer.values()), None)
+        return None if waiting is None else next(iter(waiting.values()))
+
+    def in_turn(self, left_out: Container[bytes], of_payer_max: int) -> Iterator[PoolItem]:
+        """Those whose bytes are not left out: always of the payer that had the fewest turns so far, of equal
+        ones of who waits longest; of one payer while it had fewer than so many."""
+        turns = []
+        for number, waiting in enumerate(self._by_payer.values()):
+            items = (item for item in waiting.values() if item.data not in left_out)
+            first = next(items, None)
+            if first is not None:
+                turns.append((0, first.admitted_at, number, first, items))
+        heapq.heapify(turns)
+        while turns:
+            had, since, number, item, items = turns[0]
+            yield item
+            had += -(-len(item.data) // TURN_BYTES)
+            following = next(items, None) if had < of_payer_max else None
+            if following is None:
+                heapq.heappop(turns)
+            else:
+                heapq.heapreplace(turns, (had, since, number, following, items))
+
+
 class Pool:
     """The transactions of this validator that are not executed yet."""
 
@@ -124,9 +176,9 @@ class Pool:
         self._items: dict[bytes, PoolItem] = {}
         self._by_data: dict[bytes, PoolItem] = {}
         self._expiries: list[tuple[int, bytes]] = []
-        self._fresh: dict[bytes, PoolItem] = {}
+        self._fresh = _Turns()
         """To be offered first: no proposal has passed them over."""
-        self._again: dict[bytes, PoolItem] = {}
+        self._again = _Turns()
         """To be offered once more."""
         self._deferred: dict[bytes, PoolItem] = {}
         """Passed over though no gap is before them: they wait until something was executed."""
@@ -135,6 +187,8 @@ class Pool:
         """Those with items, and those that moved lately."""
         self._blocks_executed = 0
         self._payers: dict[bytes, _Payer] = {}
+        self._payers_seen: dict[bytes, int] = {}
+        """Payer → which block of those executed here had something of it last."""
         self._covers: dict[bytes, int] = {}
         """Transaction bytes → number of notarized blocks, not executed and not abandoned, that hold it."""
         self._noted: dict[bytes, tuple[bytes, ...]] = {}
@@ -181,7 +235,8 @@ class Pool:
         if refusal is not None:
             return refusal
         item = PoolItem(identifier, data, expire_time_ms, now, payer, lane, sequence)
-        self._items[identifier] = self._fresh[identifier] = item
+        self._items[identifier] = item
+        self._fresh.add(item)
         self._by_data[data] = item
         heapq.heappush(self._expiries, (expire_time_ms, identifier))
         self.size_bytes += size_bytes
@@ -227,22 +282,26 @@ class Pool:
     def candidates(
         self, branch: Iterable[bytes], *, transactions_max: int, size_bytes_max: int
     ) -> list[PoolItem]:
-        """What a block on this branch (hashes of its unexecuted blocks) might include, oldest first."""
+        """What a block on this branch (hashes of its unexecuted blocks) might include, payers in turn."""
         on_branch = {data for block_hash in branch for data in self._noted.get(block_hash, ())}
         chosen: list[PoolItem] = []
         size_bytes = 0
-        for item in self._in_turn():
-            if item.data in on_branch:
-                continue
+        of_payer_max = PAYER_TURNS_MAX if self.has_company else transactions_max
+        for item in self._in_turn(on_branch, of_payer_max):
             size_bytes += len(item.data)
             if len(chosen) >= transactions_max or size_bytes > size_bytes_max:
                 break
             chosen.append(item)
         return chosen
 
-    def _in_turn(self) -> Iterator[PoolItem]:
-        again = iter(self._again.values())
-        for position, item in enumerate(self._fresh.values(), 1):
+    @property
+    def has_company(self) -> bool:
+        """Whether more than one payer has something here, or had lately."""
+        return len(self._payers.keys() | self._payers_seen.keys()) > 1
+
+    def _in_turn(self, left_out: Container[bytes], of_payer_max: int) -> Iterator[PoolItem]:
+        again = self._again.in_turn(left_out, of_payer_max)
+        for position, item in enumerate(self._fresh.in_turn(left_out, of_payer_max), 1):
             yield item
             if position % FRESH_PER_AGAIN == 0:
                 yield from islice(again, 1)
@@ -255,17 +314,17 @@ class Pool:
                 if self._is_free(item):
                     self._free -= 1
                 item.is_deferred = True
-                self._fresh.pop(item.id, None)
-                self._again.pop(item.id, None)
+                self._fresh.discard(item)
+                self._again.discard(item)
                 if not item.is_gapped:
                     self._deferred[item.id] = item
 
     def first_to_leave(self) -> PoolItem | None:
         """Who makes room in a full pool: what waits for a gap, then what proposals passed over."""
-        for waiting in (self._gapped, self._deferred, self._again):
+        for waiting in (self._gapped, self._deferred):
             if waiting:
                 return next(iter(waiting.values()))
-        return None
+        return self._again.first()
 
     def of_payer(self, name: bytes) -> tuple[int, int]:
         """How many transactions of a payer are here, and their bytes."""
@@ -287,7 +346,7 @@ class Pool:
             item.is_deferred = False
             if self._is_free(item):
                 self._free += 1
-        self._again.update(self._deferred)
+            self._again.add(item)
         self._deferred.clear()
 
     def note_block(self, block_hash: bytes, transactions: tuple[bytes, ...]) -> None:
@@ -330,7 +389,12 @@ class Pool:
         if self._blocks_executed % LANE_REMEMBERED_BLOCKS == 0:
             self._forget_idle_lanes()
         for identifier in identifiers:
-            self.remove(identifier)
+            item = self._items.get(identifier)
+            if item is not None:
+                self._payers_seen[item.payer.name] = self._blocks_executed
+                self.remove(identifier)
+        oldest = self._blocks_executed - PAYER_SEEN_BLOCKS
+        self._payers_seen = {name: seen for name, seen in self._payers_seen.items() if seen > oldest}
         self._notarized_unseen.pop(block_hash, None)
         self._forget(block_hash)
 
@@ -341,8 +405,8 @@ class Pool:
             return
         if self._is_free(item):
             self._free -= 1
-        self._fresh.pop(identifier, None)
-        self._again.pop(identifier, None)
+        self._fresh.discard(item)
+        self._again.discard(item)
         self._deferred.pop(identifier, None)
         if self._by_data.get(item.data) is item:
             del self._by_data[item.data]
@@ -444,7 +508,7 @@ class Pool:
             return
         if item.is_deferred:
             item.is_deferred = False
-            self._fresh[item.id] = item
+            self._fresh.add(item)
         if self._is_free(item):
             self._free += 1
 
