@@ -24,6 +24,10 @@ BLOCKS_BYTES: Final = 1024 * 1024
 """A chunk of blocks is closed when it holds so many; it may hold a larger block alone."""
 _HEAD_BYTES: Final = 9
 _DIGEST_BYTES: Final = 32
+_LENGTH_DELIMITED: Final = 2
+"""The protobuf wire type."""
+_LENGTH_SHIFT_MAX: Final = 28
+"""Of a length below 2^35, far above CONTENT_BYTES_MAX."""
 
 
 class Kind(IntEnum):
@@ -41,6 +45,14 @@ _MESSAGES: Final[dict[int, type[Message]]] = {
     Kind.LEAVES: archive_pb2.ArchivedLeaves,
     Kind.END: archive_pb2.ArchiveEnd,
 }
+
+
+class Frame(NamedTuple):
+    """One chunk as it is in the file, its place and digests right."""
+
+    number: int
+    kind: Kind
+    content: bytes
 
 
 class Chunk(NamedTuple):
@@ -96,11 +108,20 @@ class BlockChunks:
 def read_chunks(read: Callable[[int], bytes]) -> Iterator[Chunk]:
     """The chunks of an archive in order; the last one is its end, and nothing follows it.
 
+    Args and raises: as `read_frames`; a content that is malformed, too.
+    """
+    for number, kind, content in read_frames(read):
+        yield Chunk(number, kind, _message(kind, content, number))
+
+
+def read_frames(read: Callable[[int], bytes]) -> Iterator[Frame]:
+    """The chunks of an archive in order, whatever is in them.
+
     Args:
         read: gives the next bytes of the file, as many as asked for unless it ends.
 
     Raises:
-        Diverged: ``chunk/<number>``: missing, damaged, cut off, out of order or malformed.
+        Diverged: ``chunk/<number>``: missing, damaged, cut off or out of order.
     """
     if read(len(FIRST_LINE)) != FIRST_LINE:
         raise Diverged(0, "chunk/0", "an archive", "another file")
@@ -119,10 +140,34 @@ def read_chunks(read: Callable[[int], bytes]) -> Iterator[Chunk]:
         if said != digest:
             raise _damaged(number, digest.hex(), said.hex())
         kind = _kind_after(kind, head[4], number)
-        yield Chunk(number, kind, _message(kind, content, number))
+        yield Frame(number, kind, content)
         number += 1
     if read(1):
         raise _damaged(number, "the end of the file", "more bytes")
+
+
+def read_fields(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Number, begin and end of each field between two places that hold a message whose fields are all bytes or
+    messages, numbered 1 to 15. Nothing is copied: however many there are, they take no room.
+
+    Raises:
+        MalformedBytes: another kind of field, or one that is cut off.
+    """
+    while start < stop:
+        tag, size, shift, place = data[start], 0, 0, start + 1
+        while place < stop and shift <= _LENGTH_SHIFT_MAX:
+            byte = data[place]
+            place += 1
+            size |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        else:
+            raise MalformedBytes(f"a field without a length at byte {start}")
+        if tag & 0x87 != _LENGTH_DELIMITED or place + size > stop:
+            raise MalformedBytes(f"a field of another kind, or one that is cut off, at byte {start}")
+        yield tag >> 3, place, place + size
+        start = place + size
 
 
 def _head(number: int, kind: int, size_bytes: int) -> bytes:

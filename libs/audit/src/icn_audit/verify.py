@@ -8,10 +8,10 @@ from __future__ import annotations
 import gc
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from icn.audit.v1 import archive_pb2
 from icn_chain.block import Block, parse_block
@@ -48,6 +48,7 @@ from icn_machine.validity import Moment
 from icn_audit.archive import BLOCKS_PER_CHUNK_MAX, LEAVES_PER_CHUNK_MAX, Kind, read_chunks
 from icn_audit.contracts import InProcessContracts
 from icn_audit.divergence import Diverged
+from icn_audit.periods import Note, PeriodCheck, PeriodFindings, note_ends
 from icn_audit.state import ReplayedState
 
 COLLECTED_OBJECTS: Final = 50_000
@@ -65,10 +66,12 @@ class Report(NamedTuple):
     heights: int
     transfers: int
     state_root: bytes
+    periods: PeriodFindings
+    """What is wrong without making the archive so."""
 
 
 async def verify_archive(
-    read: Callable[[int], bytes],
+    archive: IO[bytes],
     genesis: Genesis,
     *,
     contracts: ContractEngine | None = None,
@@ -78,7 +81,7 @@ async def verify_archive(
     """Execute an archive again.
 
     Args:
-        read: gives the next bytes of the file, as many as asked for unless it ends.
+        archive: where it begins; read twice, once where it cannot be: then no closing is recomputed.
         genesis: the verifier's own.
         contracts: runs contracts; in this process where left out.
         on_block: told of every block that held: its height and that of the last one.
@@ -87,8 +90,13 @@ async def verify_archive(
     Raises:
         Diverged: the first thing that is not as the archive says.
     """
-    auditor = Auditor(genesis, contracts or InProcessContracts(genesis.hash), on_executed)
-    for chunk in read_chunks(read):
+    notes: Sequence[Note] = ()
+    if archive.seekable():
+        start = archive.tell()
+        notes = note_ends(archive.read, genesis.hash)
+        archive.seek(start)
+    auditor = Auditor(genesis, contracts or InProcessContracts(genesis.hash), on_executed, notes)
+    for chunk in read_chunks(archive.read):
         match chunk.kind:
             case Kind.HEAD:
                 auditor.begin(chunk.message)
@@ -144,9 +152,14 @@ class Auditor:
     """Takes what an archive holds, in its order."""
 
     def __init__(
-        self, genesis: Genesis, contracts: ContractEngine, on_executed: OnExecuted | None = None
+        self,
+        genesis: Genesis,
+        contracts: ContractEngine,
+        on_executed: OnExecuted | None = None,
+        period_ends: Iterable[Note] = (),
     ) -> None:
         self._genesis = genesis
+        self._periods = PeriodCheck(genesis.hash, period_ends)
         self._on_executed = on_executed
         self._state = ReplayedState(
             initial_commit(genesis, genesis_records(genesis), lambda root: first_header(genesis, root))
@@ -222,7 +235,9 @@ class Auditor:
                 raise Diverged(self.height, leaf_name(namespace, identifier), expected, "no leaf")
         if end.leaves != len(self._compared):
             raise Diverged(self.height, "end", f"{len(self._compared)} leaves", f"{end.leaves}")
-        return Report(self.height, self._state.transfers, self._state.newest.state_root)
+        return Report(
+            self.height, self._state.transfers, self._state.newest.state_root, self._periods.findings
+        )
 
     # --- a block
 
@@ -370,12 +385,15 @@ class Auditor:
             block.parent_certificate,
             block.recovery,
         )
+        self._periods.pass_to(header.time_ms, self._state.records)
         try:
             execution = await self._executor.execute(final)
         except Halted as fault:
             raise Diverged(header.height, "invariant", "all hold", str(fault)) from fault
         except DomainError as fault:
             raise Diverged(header.height, "header", "a block that may follow", str(fault)) from fault
+        for closing in self._state.closings:
+            self._periods.take(closing)
         if self._on_executed is not None:
             await self._on_executed(final, execution, self._cache)
 
