@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from hashlib import sha256
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import Message
 from icn.audit.v1 import archive_pb2
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
+from icn_machine.blocks.final_block import DESCENDANTS_MAX
 
 from icn_audit.divergence import Diverged
 
@@ -24,6 +26,10 @@ BLOCKS_BYTES: Final = 1024 * 1024
 """A chunk of blocks is closed when it holds so many; it may hold a larger block alone."""
 _HEAD_BYTES: Final = 9
 _DIGEST_BYTES: Final = 32
+_COUNTS_BYTES_MAX: Final = 64
+"""Of head and end, which hold a hash and three numbers."""
+_FIELDS_OF_A_BLOCK_MAX: Final = 2 + DESCENDANTS_MAX
+"""Of an ArchivedBlock."""
 _LENGTH_DELIMITED: Final = 2
 """The protobuf wire type."""
 _LENGTH_SHIFT_MAX: Final = 28
@@ -45,6 +51,13 @@ _MESSAGES: Final[dict[int, type[Message]]] = {
     Kind.LEAVES: archive_pb2.ArchivedLeaves,
     Kind.END: archive_pb2.ArchiveEnd,
 }
+
+
+_ENTRIES: Final = {
+    Kind.BLOCKS: ("blocks", BLOCKS_PER_CHUNK_MAX),
+    Kind.LEAVES: ("leaves", LEAVES_PER_CHUNK_MAX),
+}
+"""What a chunk of a kind is a list of, and how many there may be."""
 
 
 class Frame(NamedTuple):
@@ -132,22 +145,25 @@ def read_frames(read: Callable[[int], bytes]) -> Iterator[Frame]:
         found, size_bytes = int.from_bytes(head[:4], "big"), int.from_bytes(head[5:], "big")
         if found != number:
             raise _damaged(number, f"number {number}", f"number {found}")
-        if size_bytes > CONTENT_BYTES_MAX:
-            raise _damaged(number, f"at most {CONTENT_BYTES_MAX} bytes", f"{size_bytes} bytes")
+        kind = _kind_after(kind, head[4], number)
+        bytes_max = CONTENT_BYTES_MAX if kind in _ENTRIES else _COUNTS_BYTES_MAX
+        if size_bytes > bytes_max:
+            raise _damaged(number, f"at most {bytes_max} bytes", f"{size_bytes} bytes")
         content = _whole(read, size_bytes, number)
-        digest = sha256(digest + head + content).digest()
+        hashed = sha256(digest + head)
+        hashed.update(content)
+        digest = hashed.digest()
         said = _whole(read, _DIGEST_BYTES, number)
         if said != digest:
             raise _damaged(number, digest.hex(), said.hex())
-        kind = _kind_after(kind, head[4], number)
+        if kind is Kind.END and read(1):  # before it is handed on: whoever takes it asks for nothing more
+            raise _damaged(number + 1, "the end of the file", "more bytes")
         yield Frame(number, kind, content)
         number += 1
-    if read(1):
-        raise _damaged(number, "the end of the file", "more bytes")
 
 
 def read_fields(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Number, begin and end of each field between two places that hold a message whose fields are all bytes or
+    """Number, begin and end of each field between two places of a message whose fields are all bytes or
     messages, numbered 1 to 15. Nothing is copied: however many there are, they take no room.
 
     Raises:
@@ -194,9 +210,31 @@ def _kind_after(before: Kind | None, found: int, number: int) -> Kind:
 
 def _message(kind: Kind, content: bytes, number: int) -> Any:
     try:
+        if kind in _ENTRIES:
+            _check_counts(kind, content, number)
         return parse_canonical(_MESSAGES[kind], content, CONTENT_BYTES_MAX)
     except (MalformedBytes, NotCanonical) as error:
         raise _damaged(number, f"canonical {kind.name.lower()}", str(error)) from error
+
+
+def _check_counts(kind: Kind, content: bytes, number: int) -> None:
+    """Refuse what holds more than it may before it is read: an object for each of millions of empty entries
+    takes thirty times the room of their bytes.
+
+    Raises:
+        Diverged: too many entries, or none.
+        MalformedBytes: they are no list.
+    """
+    what, count_max = _ENTRIES[kind]
+    entries = list(islice(read_fields(content, 0, len(content)), count_max + 1))
+    if not 1 <= len(entries) <= count_max:
+        found = "more" if entries else "none"
+        raise _damaged(number, f"1 to {count_max} {what}", found)
+    if kind is Kind.BLOCKS:
+        for _, start, stop in entries:
+            fields = islice(read_fields(content, start, stop), _FIELDS_OF_A_BLOCK_MAX + 1)
+            if sum(1 for _ in fields) > _FIELDS_OF_A_BLOCK_MAX:
+                raise _damaged(number, f"at most {DESCENDANTS_MAX} headers behind a block", "more")
 
 
 def _damaged(number: int, expected: str, found: str) -> Diverged:

@@ -29,8 +29,8 @@ from icn_machine.refusals import Malformed
 from icn_audit.archive import Kind, read_fields, read_frames
 from icn_audit.divergence import Diverged
 
-NOTES_MAX: Final = 131_072
-"""A thousand units that close every month for ten years; some 20 MB with their digests."""
+NOTES_MAX: Final = 65_536
+"""A thousand units that close every month for five years; some 20 MB with their digests."""
 FINDINGS_MAX: Final = 1_000
 
 _CLOSING: Final = re.compile(

@@ -45,9 +45,9 @@ from icn_machine.leaves import encode_leaf
 from icn_machine.records import Namespace
 from icn_machine.validity import Moment
 
-from icn_audit.archive import BLOCKS_PER_CHUNK_MAX, LEAVES_PER_CHUNK_MAX, Kind, read_chunks
+from icn_audit.archive import Kind, read_chunks
 from icn_audit.contracts import InProcessContracts
-from icn_audit.divergence import Diverged
+from icn_audit.divergence import Diverged, hexadecimal
 from icn_audit.periods import Note, PeriodCheck, PeriodFindings, note_ends
 from icn_audit.state import ReplayedState
 
@@ -101,12 +101,10 @@ async def verify_archive(
             case Kind.HEAD:
                 auditor.begin(chunk.message)
             case Kind.BLOCKS:
-                _check_count(len(chunk.message.blocks), BLOCKS_PER_CHUNK_MAX, "blocks", chunk.number)
                 for archived in chunk.message.blocks:
                     await auditor.add(archived)
                     on_block(auditor.height, auditor.height_last)
             case Kind.LEAVES:
-                _check_count(len(chunk.message.leaves), LEAVES_PER_CHUNK_MAX, "leaves", chunk.number)
                 auditor.compare(chunk.message.leaves, f"chunk/{chunk.number}")
             case Kind.END:
                 return auditor.finish(chunk.message)
@@ -125,14 +123,9 @@ def seldom_collecting() -> Iterator[None]:
         gc.set_threshold(*thresholds)
 
 
-def _check_count(count: int, count_max: int, what: str, number: int) -> None:
-    if not 1 <= count <= count_max:
-        raise Diverged(0, f"chunk/{number}", f"1 to {count_max} {what}", f"{count}")
-
-
 def leaf_name(namespace: Namespace, identifier: bytes) -> str:
     """What a leaf is called in a divergence."""
-    return f"{namespace.name.lower()}/{identifier.hex()}"
+    return f"{namespace.name.lower()}/{hexadecimal(identifier)}"
 
 
 async def _verify(items: Sequence[SignedItem]) -> list[Verdict]:
@@ -211,16 +204,15 @@ class Auditor:
             except ValueError:
                 raise Diverged(self.height, key, "a known namespace", f"{leaf.namespace}") from None
             name = leaf_name(namespace, leaf.identifier)
+            record = self._state.records.table(namespace).get(leaf.identifier)
+            expected = b"" if record is None else encode_leaf(namespace, record)
+            if record is None or expected != leaf.value:
+                found = hexadecimal(leaf.value) or "an empty leaf"
+                raise Diverged(self.height, name, hexadecimal(expected) or "no leaf", found)
             place = state_key(namespace, leaf.identifier)
             if place <= self._compared_last:
                 raise Diverged(self.height, name, "leaves ascending by state key", "one out of place")
             self._compared_last = place
-            record = self._state.records.table(namespace).get(leaf.identifier)
-            expected = b"" if record is None else encode_leaf(namespace, record)
-            if record is None or expected != leaf.value:
-                raise Diverged(
-                    self.height, name, expected.hex() or "no leaf", leaf.value.hex() or "an empty leaf"
-                )
             self._compared.add((namespace, leaf.identifier))
 
     def finish(self, end: Any) -> Report:
@@ -231,7 +223,7 @@ class Auditor:
         for namespace, identifier, record in self._state.records:
             if (namespace, identifier) not in self._compared:
                 assert record is not None, "what is absent has no record"
-                expected = encode_leaf(namespace, record).hex()
+                expected = hexadecimal(encode_leaf(namespace, record))
                 raise Diverged(self.height, leaf_name(namespace, identifier), expected, "no leaf")
         if end.leaves != len(self._compared):
             raise Diverged(self.height, "end", f"{len(self._compared)} leaves", f"{end.leaves}")

@@ -226,3 +226,9 @@ async def test_more_or_fewer_blocks_than_the_head_says_are_noticed(chain: Chain,
     assert (await found(short, zone))[1] == "head"
     long = write(zone.genesis, chain.blocks, chain.leaves(), height=height - 1)
     assert (await found(long, zone))[1] == "head"
+
+
+async def test_bytes_behind_the_end_are_noticed_by_who_stops_at_the_end(chain: Chain, zone: Zone) -> None:
+    """A verifier that had taken the end asked for nothing more, and what followed was never looked at."""
+    _, key = await found(chain.archive() + b"\0", zone)
+    assert key.startswith("chunk/")
