@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from icn_client import credit
+from icn_chain.trial_balance import trial_balance_digest
 from icn_client.acting import actor_of, now_ms, perform
 from icn_client.connection import Connection, NetworkFile
 from icn_client.decisions import build_decision, countersign, enact_decision
@@ -255,7 +255,7 @@ def test_a_unit_is_governed_from_opening_balances_to_closed_books(
     closed = coop.answer("unit", "close-period", kilo, "--end", iso(over_ms), "--as", "bakery")
     balances = {bytes.fromhex(coop.kilo["farm"]): -10, bytes.fromhex(coop.kilo["housing"]): 10}
     genesis_hash = coop.on_chain(_genesis_hash)
-    assert closed["digest"] == credit.trial_balance_digest(genesis_hash, balances).hex()
+    assert closed["digest"] == trial_balance_digest(genesis_hash, balances).hex()
     assert "PERIOD_CLOSED" in coop.refused(
         "unit", "close-period", kilo, "--end", "2020-01-01", "--as", "bakery"
     )
@@ -286,6 +286,8 @@ def test_a_unit_is_governed_from_opening_balances_to_closed_books(
     assert icn("audit", "export", "--out", "archive.icn", *data).returncode == 0
     verified = icn("audit", "verify", "archive.icn", "--genesis", str(genesis))
     assert verified.returncode == 0, verified.stdout + verified.stderr
+    periods = json.loads(verified.stdout)["periods"]
+    assert periods == {"closed": 1, "not_recomputed": 0, "wrong": 0}
 
 
 async def _genesis_hash(connection: Connection) -> bytes:

@@ -123,4 +123,4 @@ def write(
 
 async def verify(archive: bytes, zone: Zone) -> Report:
     """Verify an archive as the command does."""
-    return await verify_archive(BytesIO(archive).read, zone.genesis)
+    return await verify_archive(BytesIO(archive), zone.genesis)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from icn.ledger.v1.state_pb2 import Receipt
 from icn_kit.genesis import Genesis
@@ -170,7 +170,7 @@ class Simulation:
 
 
 async def simulate_archive(
-    read: Callable[[int], bytes],
+    archive: IO[bytes],
     genesis: Genesis,
     supposed: Supposition,
     *,
@@ -180,7 +180,7 @@ async def simulate_archive(
     """Verify an archive, and execute it under a supposition.
 
     Args:
-        read: gives the next bytes of the file, as many as asked for unless it ends.
+        archive: as `verify_archive` takes it.
         genesis: of the archive's zone.
         supposed: what is different.
         on_difference: told of every transaction that ends otherwise, in their order.
@@ -191,5 +191,5 @@ async def simulate_archive(
     """
     contracts = InProcessContracts(genesis.hash)
     simulation = Simulation(genesis, supposed, contracts, on_difference)
-    await verify_archive(read, genesis, on_block=on_block, on_executed=simulation.add)
+    await verify_archive(archive, genesis, on_block=on_block, on_executed=simulation.add)
     return simulation

@@ -18,6 +18,7 @@ from icn_machine.blocks.ports import (
     StatePruned,
 )
 from icn_machine.duty import DutyCounts
+from icn_machine.events import PeriodClosed
 from icn_machine.limits import (
     HOLDS_RELEASED_PER_BLOCK_MAX,
     IDENTIFIER_BYTES,
@@ -70,6 +71,8 @@ class ReplayedState:
         """Of the blocks behind the first of them: controllers and allowances, as they were before."""
         self.transfers = 0
         """Postings of all blocks so far."""
+        self.closings: Sequence[PeriodClosed] = ()
+        """Of periods, in the newest block."""
         self._holds, self._polls = _Falling(self._hold_due_ms), _Falling(self._poll_due_ms)
         self._orders = _Falling(self._order_due_ms)
         self._add(first)
@@ -224,6 +227,8 @@ class ReplayedState:
                 self._edges.append(edge)
         self._log, self._duty = commit.log, commit.duty
         self.transfers += len(commit.posted)
+        closed = commit.changes.periods and [one for one in commit.events if type(one) is PeriodClosed]
+        self.closings = closed or ()
         self._blocks.append(commit.block)
         executed_height = BlockHeader.FromString(commit.block.header).executed_height
         while self._blocks[0].height < executed_height:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import gc
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from icn.audit.v1 import archive_pb2
 from icn_chain.block import Block, parse_block
@@ -29,10 +29,12 @@ from icn_chain.header import BlockHeader, parse_header
 from icn_chain.malformed import MalformedMessage
 from icn_chain.validator_set import parse_validator_set
 from icn_crypto.ed25519 import Verdict
+from icn_crypto.native import accelerator
 from icn_crypto.state_tree import state_key
 from icn_crypto.suites import SignedItem, verify_batch
 from icn_kit.errors import DomainError
 from icn_kit.genesis import Genesis
+from icn_machine.authority import AuthorityFault, signing_keys
 from icn_machine.blocks.block_commit import initial_commit
 from icn_machine.blocks.branches import Branch, BranchCache
 from icn_machine.blocks.contract_engine import ContractEngine
@@ -42,12 +44,15 @@ from icn_machine.blocks.transaction_cache import TransactionCache
 from icn_machine.blocks.validate_block import validate_block
 from icn_machine.genesis_state import first_header, genesis_records
 from icn_machine.leaves import encode_leaf
+from icn_machine.messages import Transaction
 from icn_machine.records import Namespace
+from icn_machine.refusals import Malformed
 from icn_machine.validity import Moment
 
-from icn_audit.archive import BLOCKS_PER_CHUNK_MAX, LEAVES_PER_CHUNK_MAX, Kind, read_chunks
+from icn_audit.archive import Kind, in_batches, read_chunks
 from icn_audit.contracts import InProcessContracts
-from icn_audit.divergence import Diverged
+from icn_audit.divergence import Diverged, hexadecimal
+from icn_audit.periods import Note, PeriodCheck, PeriodFindings, note_ends
 from icn_audit.state import ReplayedState
 
 COLLECTED_OBJECTS: Final = 50_000
@@ -65,10 +70,12 @@ class Report(NamedTuple):
     heights: int
     transfers: int
     state_root: bytes
+    periods: PeriodFindings
+    """What is wrong without making the archive so."""
 
 
 async def verify_archive(
-    read: Callable[[int], bytes],
+    archive: IO[bytes],
     genesis: Genesis,
     *,
     contracts: ContractEngine | None = None,
@@ -78,7 +85,7 @@ async def verify_archive(
     """Execute an archive again.
 
     Args:
-        read: gives the next bytes of the file, as many as asked for unless it ends.
+        archive: where it begins; read twice, once where it cannot be: then no closing is recomputed.
         genesis: the verifier's own.
         contracts: runs contracts; in this process where left out.
         on_block: told of every block that held: its height and that of the last one.
@@ -87,18 +94,21 @@ async def verify_archive(
     Raises:
         Diverged: the first thing that is not as the archive says.
     """
-    auditor = Auditor(genesis, contracts or InProcessContracts(genesis.hash), on_executed)
-    for chunk in read_chunks(read):
+    notes: Sequence[Note] = ()
+    if archive.seekable():
+        start = archive.tell()
+        notes = note_ends(archive.read, genesis.hash)
+        archive.seek(start)
+    auditor = Auditor(genesis, contracts or InProcessContracts(genesis.hash), on_executed, notes)
+    for chunk in read_chunks(archive.read):
         match chunk.kind:
             case Kind.HEAD:
                 auditor.begin(chunk.message)
             case Kind.BLOCKS:
-                _check_count(len(chunk.message.blocks), BLOCKS_PER_CHUNK_MAX, "blocks", chunk.number)
-                for archived in chunk.message.blocks:
-                    await auditor.add(archived)
-                    on_block(auditor.height, auditor.height_last)
+                for some in in_batches(chunk.message.blocks):
+                    async for height in auditor.add(some):
+                        on_block(height, auditor.height_last)
             case Kind.LEAVES:
-                _check_count(len(chunk.message.leaves), LEAVES_PER_CHUNK_MAX, "leaves", chunk.number)
                 auditor.compare(chunk.message.leaves, f"chunk/{chunk.number}")
             case Kind.END:
                 return auditor.finish(chunk.message)
@@ -117,19 +127,17 @@ def seldom_collecting() -> Iterator[None]:
         gc.set_threshold(*thresholds)
 
 
-def _check_count(count: int, count_max: int, what: str, number: int) -> None:
-    if not 1 <= count <= count_max:
-        raise Diverged(0, f"chunk/{number}", f"1 to {count_max} {what}", f"{count}")
-
-
 def leaf_name(namespace: Namespace, identifier: bytes) -> str:
     """What a leaf is called in a divergence."""
-    return f"{namespace.name.lower()}/{identifier.hex()}"
+    return f"{namespace.name.lower()}/{hexadecimal(identifier)}"
 
 
 async def _verify(items: Sequence[SignedItem]) -> list[Verdict]:
     """In batches, which do not tell who is valid with the cofactor only."""
-    return [Verdict.VALID if is_valid else Verdict.INVALID for is_valid in verify_batch(items)]
+    valid = verify_batch(items)
+    if all(valid):
+        return [Verdict.VALID] * len(valid)
+    return [Verdict.VALID if is_valid else Verdict.INVALID for is_valid in valid]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +152,14 @@ class Auditor:
     """Takes what an archive holds, in its order."""
 
     def __init__(
-        self, genesis: Genesis, contracts: ContractEngine, on_executed: OnExecuted | None = None
+        self,
+        genesis: Genesis,
+        contracts: ContractEngine,
+        on_executed: OnExecuted | None = None,
+        period_ends: Iterable[Note] = (),
     ) -> None:
         self._genesis = genesis
+        self._periods = PeriodCheck(genesis.hash, period_ends)
         self._on_executed = on_executed
         self._state = ReplayedState(
             initial_commit(genesis, genesis_records(genesis), lambda root: first_header(genesis, root))
@@ -177,10 +190,67 @@ class Auditor:
             raise Diverged(0, "genesis", self._genesis.hash.hex(), head.genesis_hash.hex())
         self.height_last = head.height
 
-    async def add(self, archived: archive_pb2.ArchivedBlock) -> None:
-        """Judge and execute the next block."""
-        height = self.height + 1
-        block = self._read(archived, height)
+    async def add(self, archived: Sequence[archive_pb2.ArchivedBlock]) -> AsyncIterator[int]:
+        """Judge and execute the next blocks; gives the height of each when it held."""
+        read = [self._read(one) for one in archived]
+        ahead = 0
+        for place, (one, block) in enumerate(zip(archived, read, strict=True)):
+            if isinstance(block, MalformedMessage):
+                wanted = "a block with the body that its header names"
+                raise Diverged(self.height + 1, "header", wanted, str(block))
+            if place == ahead and accelerator is not None:  # without it a batch saves nothing
+                ahead += await self._verify_ahead(read[place:])
+            await self._add(block, one)
+            yield self.height
+
+    def _read(self, archived: archive_pb2.ArchivedBlock) -> Block | MalformedMessage:
+        """The block, or what is wrong with its bytes: said when it is its turn."""
+        limits = self._genesis.limits
+        try:
+            return parse_block(
+                self._genesis.hash,
+                archived.block,
+                bytes_max=limits.bytes_max,
+                transactions_max=limits.transactions_max,
+            )
+        except MalformedMessage as fault:
+            return fault
+
+    async def _verify_ahead(self, blocks: Sequence[Block | MalformedMessage]) -> int:
+        """Verify the signatures of blocks in one batch, with the keys that the state has now; of how many.
+
+        Up to one that is malformed, or most of whose principals only come to be. Whose keys are others by its
+        turn is verified again; what is refused is told then.
+        """
+        wanted: list[tuple[Transaction, tuple[bytes, ...]]] = []
+        for count, block in enumerate(blocks):
+            if isinstance(block, MalformedMessage):
+                break
+            found = list(self._with_keys(block))
+            if count and len(found) * 2 < len(block.transactions):
+                break
+            wanted += found
+        else:
+            count = len(blocks)
+        await self._cache.verify_all(wanted)
+        return count
+
+    def _with_keys(self, block: Block) -> Iterator[tuple[Transaction, tuple[bytes, ...]]]:
+        """The transactions whose signers' keys the state has."""
+        controllers = self._state.records.controllers
+        for data in block.transactions:
+            try:
+                transaction = self._cache.read(data)
+            except Malformed:
+                continue
+            controller = controllers.get(transaction.principal)
+            if controller is not None:
+                keys = signing_keys(transaction, controller, block.header.time_ms)
+                if not isinstance(keys, AuthorityFault):
+                    yield transaction, keys
+
+    async def _add(self, block: Block, archived: archive_pb2.ArchivedBlock) -> None:
+        self._check_place(block.header)
         self._check_certificates(block)
         await self._check_transactions(block)
         await self._execute(block, archived)
@@ -198,16 +268,15 @@ class Auditor:
             except ValueError:
                 raise Diverged(self.height, key, "a known namespace", f"{leaf.namespace}") from None
             name = leaf_name(namespace, leaf.identifier)
+            record = self._state.records.table(namespace).get(leaf.identifier)
+            expected = b"" if record is None else encode_leaf(namespace, record)
+            if record is None or expected != leaf.value:
+                found = hexadecimal(leaf.value) or "an empty leaf"
+                raise Diverged(self.height, name, hexadecimal(expected) or "no leaf", found)
             place = state_key(namespace, leaf.identifier)
             if place <= self._compared_last:
                 raise Diverged(self.height, name, "leaves ascending by state key", "one out of place")
             self._compared_last = place
-            record = self._state.records.table(namespace).get(leaf.identifier)
-            expected = b"" if record is None else encode_leaf(namespace, record)
-            if record is None or expected != leaf.value:
-                raise Diverged(
-                    self.height, name, expected.hex() or "no leaf", leaf.value.hex() or "an empty leaf"
-                )
             self._compared.add((namespace, leaf.identifier))
 
     def finish(self, end: Any) -> Report:
@@ -218,28 +287,18 @@ class Auditor:
         for namespace, identifier, record in self._state.records:
             if (namespace, identifier) not in self._compared:
                 assert record is not None, "what is absent has no record"
-                expected = encode_leaf(namespace, record).hex()
+                expected = hexadecimal(encode_leaf(namespace, record))
                 raise Diverged(self.height, leaf_name(namespace, identifier), expected, "no leaf")
         if end.leaves != len(self._compared):
             raise Diverged(self.height, "end", f"{len(self._compared)} leaves", f"{end.leaves}")
-        return Report(self.height, self._state.transfers, self._state.newest.state_root)
+        return Report(
+            self.height, self._state.transfers, self._state.newest.state_root, self._periods.findings
+        )
 
     # --- a block
 
-    def _read(self, archived: archive_pb2.ArchivedBlock, height: int) -> Block:
-        limits, parent = self._genesis.limits, self._last.header
-        try:
-            block = parse_block(
-                self._genesis.hash,
-                archived.block,
-                bytes_max=limits.bytes_max,
-                transactions_max=limits.transactions_max,
-            )
-        except MalformedMessage as error:
-            raise Diverged(
-                height, "header", "a block with the body that its header names", str(error)
-            ) from error
-        header = block.header
+    def _check_place(self, header: BlockHeader) -> None:
+        height, parent = self.height + 1, self._last.header
         for name, expected, found in (
             ("height", f"{height}", f"{header.height}"),
             ("protocol version", f"{PROTOCOL_VERSION}", f"{header.protocol_version}"),
@@ -251,7 +310,6 @@ class Auditor:
             raise Diverged(height, "header", f"a view above {parent.view}", f"view {header.view}")
         if height > self.height_last:
             raise Diverged(height, "head", f"{self.height_last} blocks", "more")
-        return block
 
     def _check_certificates(self, block: Block) -> None:
         header, parent = block.header, self._last.header
@@ -370,12 +428,15 @@ class Auditor:
             block.parent_certificate,
             block.recovery,
         )
+        self._periods.pass_to(header.time_ms, self._state.records)
         try:
             execution = await self._executor.execute(final)
         except Halted as fault:
             raise Diverged(header.height, "invariant", "all hold", str(fault)) from fault
         except DomainError as fault:
             raise Diverged(header.height, "header", "a block that may follow", str(fault)) from fault
+        for closing in self._state.closings:
+            self._periods.take(closing)
         if self._on_executed is not None:
             await self._on_executed(final, execution, self._cache)
 

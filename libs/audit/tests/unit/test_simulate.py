@@ -54,7 +54,7 @@ class History:
         differences: list[Difference] = []
         floor = supposed.pop("default_floor_minor", None)
         simulation = await simulate_archive(
-            BytesIO(self.chain.archive()).read,
+            BytesIO(self.chain.archive()),
             self.zone.genesis,
             Supposition(UNIT, UnitPolicy(**supposed), floor),
             on_difference=differences.append,
@@ -136,7 +136,7 @@ async def test_an_archive_that_was_tampered_with_is_not_simulated(history: Histo
     archive[len(archive) // 2] ^= 1
     with pytest.raises(Diverged):
         await simulate_archive(
-            BytesIO(bytes(archive)).read,
+            BytesIO(bytes(archive)),
             history.zone.genesis,
             Supposition(UNIT, UnitPolicy()),
             on_difference=lambda _difference: None,

@@ -7,7 +7,7 @@ Source: docs/spec/ledger.md, "Messages".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from icn.ledger.v1.transaction_pb2 import (
     CancelOrder,
@@ -29,8 +29,6 @@ from icn.ledger.v1.transaction_pb2 import (
     VoidExchange,
     WriteOff,
 )
-from icn_crypto import tags
-from icn_crypto.hashing import domain_hash
 
 
 def transfer_legs(legs: Iterable[Transfer]) -> Message:
@@ -218,21 +216,9 @@ def close_period(unit: bytes, end_time_ms: int, digest: bytes) -> Message:
     Args:
         unit: whose books.
         end_time_ms: first block time that is not in the period.
-        digest: `trial_balance_digest` of the balances then, 32 bytes.
+        digest: `icn_chain.trial_balance.trial_balance_digest` of the balances then, 32 bytes.
     """
     return Message(close_period=ClosePeriod(unit=unit, end_time_ms=end_time_ms, digest=digest))
-
-
-def trial_balance_digest(genesis_hash: bytes, balances: Mapping[bytes, int]) -> bytes:
-    """Digest of a unit's balances, by account, of its accounts with entries.
-
-    Source: docs/spec/ledger.md, "Closing a period".
-    """
-    body = b"".join(
-        account + balance_minor.to_bytes(8, "big", signed=True)
-        for account, balance_minor in sorted(balances.items())
-    )
-    return domain_hash(tags.TRIAL_BALANCE, genesis_hash, body)
 
 
 def charge_demurrage(accounts: Iterable[bytes]) -> Message:

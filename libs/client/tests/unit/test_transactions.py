@@ -226,17 +226,6 @@ def test_a_part_of_an_offer_costs_its_share_rounded_up(part: int, price: int) ->
     assert credit.exchange_price(part, 10, 25) == price
 
 
-def test_the_trial_balance_does_not_depend_on_the_order_of_the_accounts() -> None:
-    one, other = b"a" * 16, b"b" * 16
-    expected = domain_hash(
-        tags.TRIAL_BALANCE,
-        GENESIS_HASH,
-        one + (-7).to_bytes(8, "big", signed=True) + other + b"\0" * 7 + b"\7",
-    )
-    assert credit.trial_balance_digest(GENESIS_HASH, {other: 7, one: -7}) == expected
-    assert credit.trial_balance_digest(GENESIS_HASH, {}) == domain_hash(tags.TRIAL_BALANCE, GENESIS_HASH, b"")
-
-
 def test_countersignatures_are_put_in_order_of_their_signers() -> None:
     signers = [entry.signer[0] for entry in MESSAGES["enact_decision"].enact_decision.countersignatures]
     assert signers == [7, 8, 9]

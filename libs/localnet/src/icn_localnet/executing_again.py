@@ -109,7 +109,7 @@ async def check_archive(file: IO[bytes], genesis: Genesis, teller: Teller) -> in
     """
     try:
         report = await verify_archive(
-            file.read, genesis, on_block=lambda height, last: teller.tell("verify", height, last)
+            file, genesis, on_block=lambda height, last: teller.tell("verify", height, last)
         )
     except Diverged as divergence:
         raise FailedPrecondition("ARCHIVE_INVALID", str(divergence)) from divergence

@@ -9,7 +9,7 @@ from collections import defaultdict
 from itertools import chain
 
 from icn_machine.limits import IDENTIFIER_BYTES, QUANTITY_MAX
-from icn_machine.records import AccountTerms, RecordTables
+from icn_machine.records import RecordTables
 from icn_machine.refusals import InvariantBroken
 
 
@@ -63,13 +63,17 @@ def _check_bonds(before: RecordTables, changes: RecordTables) -> None:
         for sign, policy in ((-1, previous), (1, in_force)):
             if policy is not None and policy.policy.fund:
                 bound[policy.policy.fund] += sign
+    bearing: list[bytes] = []
+    """Accounts that have bonds or a parent, or had: few."""
     for identifier, account in changes.accounts.items():
         was_account = before.accounts[identifier]
-        now = AccountTerms() if account is None else account.known_terms
-        if now.parent:
+        now = None if account is None else account.terms
+        if now is not None or (was_account is not None and was_account.terms is not None):
+            bearing.append(identifier)
+        if now is not None and now.parent:
             was_open = was_account is not None and not was_account.known_terms.is_closed
             bound[now.parent] += (not now.is_closed) - was_open
-    for identifier in chain(bound, changes.accounts):
+    for identifier in chain(bound, bearing):
         account, was_account = changes.accounts.get(identifier), before.accounts.get(identifier)
         bonds = 0 if account is None else account.known_terms.bonds
         bonds -= 0 if was_account is None or account is None else was_account.known_terms.bonds

@@ -17,6 +17,7 @@ from icn_crypto.hashing import domain_hash
 from icn_crypto.suites import Suite
 
 from icn_machine.messages import Signature, Transaction, Transfer
+from icn_machine.records import new_tuple
 
 _NUMBER: Final = rb"([\x80-\xff]{0,7}[\x01-\x7f])"
 """A varint above zero, minimal, below 2^56; all larger ones are for `parsing`."""
@@ -81,8 +82,8 @@ def read_plain_transfer(data: bytes, genesis_hash: bytes) -> Transaction | None:
         lane[0] if lane else 0,
         _number(sequence),
         _number(expire_time),
-        (Transfer(source, destination, _number(amount), memo_hash),),
-        (Signature(_SUITE, key_id, signature),),
+        (new_tuple(Transfer, (source, destination, _number(amount), memo_hash, b"")),),
+        (new_tuple(Signature, (_SUITE, key_id, signature)),),
         1,  # signature is charged
         0,  # leaves are made
         (),  # organizations' allowances are set

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from icn_client.cli.common import DataOption, command_group, platform_directory,
 from icn_client.cli.files import write_new_file
 from icn_client.cli.output import EXIT_REFUSED, Progress, Refused, print_json, progress, say
 from icn_client.cli.proofs import GenesisOption, read_genesis
+
+if TYPE_CHECKING:
+    from icn_audit.periods import WrongDigest
 
 _EXAMPLES = """\b
 Examples:
@@ -64,7 +67,10 @@ def verify(
     ],
     genesis: GenesisOption,
 ) -> None:
-    """Execute all blocks again, offline, and compare. Exit 0 when everything is as it says, 1 when not."""
+    """Execute all blocks again, offline, and compare. Exit 0 when everything is as it says, 1 when not.
+
+    A period that was closed with a wrong digest is told as a finding: no rule of the chain forbids it.
+    """
     import asyncio
 
     from icn_audit.divergence import Diverged
@@ -74,7 +80,7 @@ def verify(
     found: dict[str, Any]
     try:
         with archive.open("rb") as file, progress("blocks") as shown, seldom_collecting():
-            report = asyncio.run(verify_archive(file.read, zone, on_block=telling(shown)))
+            report = asyncio.run(verify_archive(file, zone, on_block=telling(shown)))
     except OSError as error:
         raise Refused(f"{archive}: {error.strerror}", "FILE_UNREADABLE") from None
     except Diverged as divergence:
@@ -95,9 +101,35 @@ def verify(
         "heights": report.heights,
         "transfers": report.transfers,
         "state_root": report.state_root.hex(),
+        "periods": {
+            "closed": report.periods.closed,
+            "not_recomputed": report.periods.not_recomputed,
+            "wrong": report.periods.wrong,
+        },
+        "findings": [_finding(wrong) for wrong in report.periods.kept],
     }
     print_json(found)
+    if report.periods.wrong:
+        say(
+            f"icn: {report.periods.wrong} of {report.periods.closed} periods were closed with another digest "
+            "than that of the books: the chain is valid, what its authority said of it is not"
+        )
+    if report.periods.not_recomputed:
+        say(f"icn: {report.periods.not_recomputed} digests of periods were not recomputed")
     say(f"icn: {report.heights} blocks and {report.transfers} transfers are as they say")
+
+
+def _finding(wrong: WrongDigest) -> dict[str, Any]:
+    """A period that was closed with a wrong digest, as a document."""
+    return {
+        "kind": "period_digest",
+        "height": wrong.height,
+        "key": f"period/{wrong.unit.hex()}",
+        "end_time_ms": wrong.end_time_ms,
+        "expected": wrong.expected.hex(),
+        "found": wrong.found.hex(),
+        "corrected_at": wrong.corrected_at or None,
+    }
 
 
 def telling(shown: Progress) -> Callable[[int, int], None]:

@@ -89,7 +89,7 @@ def simulate(
         try:
             with progress("blocks") as shown, seldom_collecting():
                 simulation = asyncio.run(
-                    simulate_archive(file.read, zone, supposed, on_difference=note, on_block=telling(shown))
+                    simulate_archive(file, zone, supposed, on_difference=note, on_block=telling(shown))
                 )
         except Diverged as divergence:
             raise Refused(f"{archive} is not what it says: {divergence}", "ARCHIVE_DIVERGED") from None

@@ -179,6 +179,8 @@ def close_period(  # noqa: PLR0917 - one parameter per option
     The trial balance is made of what the ledger shows, which takes a read of every account; anybody who has
     the archive can compare its digest.
     """
+    from icn_chain.trial_balance import trial_balance_digest
+
     from icn_client import credit
     from icn_client.trial_balance import trial_balance
 
@@ -195,7 +197,7 @@ def close_period(  # noqa: PLR0917 - one parameter per option
                 "PERIOD_CLOSED",
             )
         balances = {} if given else await trial_balance(connection, wanted, end_ms)
-        made = given or credit.trial_balance_digest(connection.genesis.hash, balances)
+        made = given or trial_balance_digest(connection.genesis.hash, balances)
         scale, code = found.unit.scale, found.unit.code
         return Governed(
             credit.close_period(wanted, end_ms, made),

@@ -9,7 +9,7 @@ from icn_chain.recovery import RecoveryInvalid
 from icn_kit.genesis import Genesis
 
 from icn_machine.blocks.branches import Branch, BranchCache
-from icn_machine.blocks.breath import in_breaths
+from icn_machine.blocks.breath import breaths
 from icn_machine.blocks.check_recovery import read_recovery
 from icn_machine.blocks.judging import Signatures, judged
 from icn_machine.blocks.ports import State, StateBehind
@@ -56,8 +56,9 @@ async def validate_block(
         return BlockJudgement(own.transaction_ids, "", "")
     known: list[Transaction] = []
     try:
-        async for data in in_breaths(transactions):
-            known.append(cache.read(data))
+        async for some in breaths(transactions):
+            for data in some:
+                known.append(cache.read(data))
     except Malformed as refusal:
         return _invalid(len(known), refusal)
     view = await state.load_validity(touched_by_validity(known), branch.executed_height)
@@ -82,9 +83,10 @@ async def _judge_all(
     """What the block alone uses, or why it is not valid."""
     position = 0
     try:
-        async for one in in_breaths(known):
-            include(one, view, use, moment, verdict_of=signatures.verdict_of)
-            position += 1
+        async for some in breaths(known):
+            for one in some:
+                include(one, view, use, moment, verdict_of=signatures.verdict_of)
+                position += 1
     except NotValid as refusal:
         return _invalid(position, refusal)
     return use.alone()
