@@ -15,8 +15,12 @@ const INVALID: u8 = 0;
 const COFACTORED_ONLY: u8 = 1;
 const VALID: u8 = 2;
 
-/// Signatures verified in one equation. More saves little and makes one bad signature dearer.
-const BATCH_MAX: usize = 256;
+/// Signatures verified in one equation, where all are good. A thousand cost an eighth less each than 256, and
+/// sixteen thousand half as much, most of all since a key that signed several is decompressed once.
+const BATCH_MAX: usize = 16_384;
+
+/// Signatures verified together once such a batch has failed: more would make one bad signature dearer.
+const SEARCHED_MAX: usize = 256;
 
 /// Below it a batch saves nothing over its signatures one by one.
 const SINGLY_MAX: usize = 8;
@@ -43,10 +47,13 @@ pub fn ed25519_verify_batch(py: Python<'_>, items: Vec<Item>) -> Bound<'_, PyByt
     PyBytes::new(py, &valid)
 }
 
-/// All at once; where that fails, a search for what is bad.
+/// All at once; where that fails, part by part, and in each that fails a search for what is bad.
 fn verify_chunk(items: &[Item]) -> Vec<u8> {
     if is_batch_valid(items) {
         return vec![1; items.len()];
+    }
+    if items.len() > SEARCHED_MAX {
+        return items.chunks(SEARCHED_MAX).flat_map(verify_chunk).collect();
     }
     search(items)
 }

@@ -39,14 +39,14 @@ from icn_audit.periods import NOTES_MAX, note_ends
 from icn_audit.verify import Report, verify_archive
 from icn_chain.block import transactions_root
 from icn_chain.certificate import certificate_digest
-from icn_chain.envelope import MESSAGES_MAX
+from icn_chain.envelope import MESSAGES_MAX, TRANSACTION_BYTES_MAX
 from icn_crypto.wire import MalformedBytes
 from icn_machine.blocks.final_block import DESCENDANTS_MAX
 from icn_machine.messages import KIND_NUMBERS
 
 from libs.audit.tests.chain import Chain
 from libs.audit.tests.everything import Everything, kinds_in_effect
-from libs.machine.tests.credit_messages import close_period
+from libs.machine.tests.credit_messages import close_period, legs
 from libs.machine.tests.zone import make_zone
 
 CPU_SECONDS_MAX = 20
@@ -339,6 +339,31 @@ def closing_transactions() -> Iterator[bytes]:
         ).SerializeToString(deterministic=True)
 
 
+def blocks_of_legs() -> Iterator[bytes]:
+    """As large as blocks may be, and full of the smallest messages that can be read; nobody signed them."""
+    bytes_max = chain().zone.genesis.limits.bytes_max
+    signature = ledger_pb.Signature(suite=1, key_id=bytes(16), signature=bytes(64))
+    pairs = [(number.to_bytes(16, "big"), (number + 1).to_bytes(16, "big")) for number in range(64)]
+    message = legs(*[(source, destination, 1) for source, destination in pairs[1:]])
+    for height in range(1, CONTENT_BYTES_MAX // bytes_max):
+        block = Block.FromString(chain().blocks[0].block)
+        del block.transactions[:]
+        while block.ByteSize() < bytes_max - TRANSACTION_BYTES_MAX:
+            body = ledger_pb.TransactionBody(
+                principal=bytes(15) + b"\1",
+                payer=bytes(15) + b"\1",
+                sequence=height * 1_000 + len(block.transactions),
+                expire_time_ms=1,
+                messages=[message] * MESSAGES_MAX,
+            ).SerializeToString(deterministic=True)
+            made = ledger_pb.Transaction(body=body, signatures=[signature])
+            block.transactions.append(made.SerializeToString(deterministic=True))
+        header = BlockHeader.FromString(block.header)
+        header.transactions_root = transactions_root(block.transactions)
+        block.header = header.SerializeToString(deterministic=True)
+        yield block.SerializeToString(deterministic=True)
+
+
 CLOSING = field(1, bytes(16)) + b"\x10\x05" + field(3, bytes(32))
 HOSTILE: dict[str, tuple[int, Callable[[], tuple[int, bytes]]]] = {
     "blocks": (1, lambda: (2, many(EMPTY_BLOCK, 0))),
@@ -347,6 +372,7 @@ HOSTILE: dict[str, tuple[int, Callable[[], tuple[int, bytes]]]] = {
     "transactions": (1, lambda: (2, field(1, field(1, many(EMPTY_TRANSACTION))))),
     "closings": (1, lambda: (2, field(1, field(1, many(field(2, CLOSING)))))),
     "notes": (1, lambda: (2, field(1, field(1, b"".join(field(2, one) for one in closing_transactions()))))),
+    "legs": (15, lambda: (2, b"".join(field(1, field(1, one)) for one in blocks_of_legs()))),
     "value": (0, lambda: (3, field(1, b"\x08\x03" + field(3, LARGE)))),
     "identifier": (0, lambda: (3, field(1, b"\x08\x03" + field(2, LARGE)))),
     "unknown": (1, lambda: (2, many(b"\x7a\x00"))),
@@ -381,6 +407,7 @@ def test_no_chunk_has_the_verifier_take_more_memory_than_is_said(tmp_path: Path)
         "transactions": "header",
         "closings": "header",
         "notes": "header",
+        "legs": "transactions",
         "value": "account/",
         "identifier": account.ljust(80, "0"),
         "unknown": "chunk/1",

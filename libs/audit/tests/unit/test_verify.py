@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from icn.audit.v1 import archive_pb2 as pb
 from icn.consensus.v1.block_pb2 import VOTE_KIND_FINALIZE, VOTE_KIND_NOTARIZE, Block, BlockHeader
 from icn.ledger.v1.state_pb2 import AccountLeaf
+from icn.ledger.v1.transaction_pb2 import Message
+from icn_audit import verify as verify_module
+from icn_audit.archive import BLOCKS_BYTES, in_batches
 from icn_audit.divergence import Diverged
 from icn_chain.block import transactions_root
 from icn_chain.certificate import certificate_digest
+from icn_crypto.native import accelerator
+from icn_crypto.suites import SignedItem, verify_batch
 from icn_machine.records import Namespace
 
 from libs.audit.tests.chain import Chain, verify, write
 from libs.machine.tests.certificates import certificate
 from libs.machine.tests.seats import next_hash, rekey
-from libs.machine.tests.zone import Zone, anchor, make_zone
+from libs.machine.tests.zone import (
+    Member,
+    TestKey,
+    Zone,
+    anchor,
+    make_zone,
+    open_controller,
+    update_controller,
+)
 
 Edit = Callable[[Block, BlockHeader], None]
 
@@ -232,3 +245,51 @@ async def test_bytes_behind_the_end_are_noticed_by_who_stops_at_the_end(chain: C
     """A verifier that had taken the end asked for nothing more, and what followed was never looked at."""
     _, key = await found(chain.archive() + b"\0", zone)
     assert key.startswith("chunk/")
+
+
+async def rekeyed(zone: Zone, signs_with_the_old_key: bool) -> bytes:
+    """A member changes its key in one block, and signs with the new or the old one in those behind it."""
+    chain = Chain(zone)
+    shop = zone.organizations[0]
+    member = zone.member("ana", shop, keys=2)
+
+    async def add(
+        message: Message, *keys: TestKey, actor: Member = member, others: Sequence[Message] = ()
+    ) -> None:
+        later_ms = chain.ledger.state.newest.time_ms + 1_000
+        beside = [zone.transaction(shop, one, time_ms=later_ms) for one in others]
+        await chain.add(zone.transaction(actor, message, keys=keys, time_ms=later_ms), *beside)
+
+    old, new = member.keys
+    await add(open_controller(member, keys=[old]), *shop.keys, actor=shop)
+    await add(anchor(bytes([1]) * 32), old)
+    await add(update_controller(1, new), old)
+    await add(anchor(bytes([2]) * 32), new, others=[anchor(bytes([4]) * 32)])
+    await add(anchor(bytes([3]) * 32), old if signs_with_the_old_key else new)
+    return chain.archive()
+
+
+async def test_who_changes_its_key_is_judged_by_the_keys_of_each_block(
+    zone: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+
+    def counting(items: Sequence[SignedItem]) -> list[bool]:
+        batches.append(len(items))
+        return verify_batch(items)
+
+    monkeypatch.setattr(verify_module, "verify_batch", counting)
+    assert (await verify(await rekeyed(zone, signs_with_the_old_key=False), zone)).heights == 5
+    if accelerator is None:
+        assert batches == [1, 1, 1, 2, 1], "block by block: a batch saves nothing"
+    else:
+        assert batches == [1, 3, 1, 1], "a batch ends before a block of strangers; a new key is no part of it"
+    assert await found(await rekeyed(make_zone(), signs_with_the_old_key=True), zone) == (5, "transactions")
+
+
+def test_blocks_are_verified_together_up_to_so_many_bytes() -> None:
+    half = pb.ArchivedBlock(block=bytes(BLOCKS_BYTES // 2))
+    less = pb.ArchivedBlock(block=bytes(BLOCKS_BYTES // 2 - 1))
+    assert [len(some) for some in in_batches([half, half, half])] == [2, 1]
+    assert [len(some) for some in in_batches([half, less, half])] == [3]
+    assert list(in_batches([])) == []
