@@ -248,7 +248,7 @@ async def test_bytes_behind_the_end_are_noticed_by_who_stops_at_the_end(chain: C
 
 
 async def rekeyed(zone: Zone, signs_with_the_old_key: bool) -> bytes:
-    """A member changes its key in one block, and signs with a new or the old one in those behind it."""
+    """A member changes its key in one block, and signs with the new or the old one in those behind it."""
     chain = Chain(zone)
     shop = zone.organizations[0]
     member = zone.member("ana", shop, keys=2)
