@@ -12,6 +12,7 @@ from icn_chain.header import BlockHeader
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
+from icn_consensus.domain.chain import RECENT_HEIGHTS
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.domain.replica import Replica
@@ -21,7 +22,6 @@ from icn_consensus.usecases.fetching import ANSWER_SECONDS_MAX, page_of
 from icn_consensus.usecases.judging import CANDIDATES_SHARE, with_ancestors
 from icn_consensus.usecases.pool import Admitted, Pool
 from icn_consensus.usecases.ports import AncestorUnknown, Choice, FetchRequest, Found, StateBehind
-from icn_consensus.usecases.state_sync import ANSWER_SECONDS_MAX as SYNC_ANSWER_SECONDS_MAX
 from icn_consensus.usecases.state_sync import fetch_body, restore
 
 from icn_sim.application import at_once
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from icn_sim.world import Network
 
 ANSWER_MS_MAX: Final = int(1_000 * ANSWER_SECONDS_MAX)
-SYNC_ANSWER_MS_MAX: Final = int(1_000 * SYNC_ANSWER_SECONDS_MAX)
 RESTART_MS: Final = (50, 3_000)
 _RECEIVED: Final[Mapping[act.MessageKind, Callable[[bytes, bytes], events.Message]]] = {
     act.MessageKind.PROPOSAL: events.ProposalReceived,
@@ -57,16 +56,16 @@ def _received(kind: act.MessageKind, peer: bytes, data: bytes) -> events.Message
 class _Question:
     """What is asked of a peer while the state is taken from others; awaiting it gives the answer."""
 
-    def __init__(self, peer: bytes, request: FetchRequest) -> None:
-        self.peer, self.request = peer, request
+    def __init__(self, peer: bytes, request: FetchRequest, patience_ms: int) -> None:
+        self.peer, self.request, self.patience_ms = peer, request, patience_ms
 
     def __await__(self) -> Generator[_Question, Found | None, Found | None]:
         answer = yield self
         return answer
 
 
-async def _ask(peer: bytes, request: FetchRequest, _seconds: float) -> Found | None:
-    return await _Question(peer, request)
+async def _ask(peer: bytes, request: FetchRequest, seconds: float) -> Found | None:
+    return await _Question(peer, request, int(1_000 * seconds))
 
 
 class Node:
@@ -138,6 +137,7 @@ class Node:
             self.application.state(),
             records,
             () if newest is None else self._sets_of(newest.block.header),
+            tuple(stored.block.hash for stored in self.disk.blocks[-RECENT_HEIGHTS:]),
         )
         self.perform(self.replica.start(recovered, self.now_ms()))
         self.tell_pool()
@@ -186,7 +186,7 @@ class Node:
                 found = other.serve_snapshot(question.request)
                 self.network.deliver(other, self, lambda: take(found))
 
-        self.network.schedule(SYNC_ANSWER_MS_MAX, lambda: take(None))
+        self.network.schedule(question.patience_ms, lambda: take(None))
         self.network.deliver(self, other, serve)
 
     def serve_snapshot(self, request: FetchRequest) -> Found:

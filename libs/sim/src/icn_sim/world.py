@@ -24,7 +24,7 @@ from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
 from icn_consensus.domain.block import Proposal, Vote, parse_proposal, parse_vote
 from icn_consensus.domain.config import Config
-from icn_consensus.domain.records import RecordKind, decode_record
+from icn_consensus.domain.records import Record, RecordKind, decode_record
 from icn_kit.clock import Clock
 
 from icn_sim.application import SEATS, Seats, Simulated, SimulatedApplication
@@ -105,7 +105,8 @@ class Network:
         self._cut: set[tuple[int, int]] = set()
         """Links that carry nothing, as (from, to)."""
         self._last_arrival_ms: dict[tuple[int, int], int] = {}
-        self.votes: dict[tuple[int, int, int], dict[VoteKind, Vote]] = {}
+        # By key, epoch and view: who gets another key owes nothing to what it said with the one before.
+        self.votes: dict[tuple[bytes, int, int], dict[VoteKind, Vote]] = {}
         """What each node said, by (node, epoch, view)."""
         self.final_hashes: dict[int, bytes] = {}
         self.genesis_seats = range(seats)
@@ -192,6 +193,7 @@ class Network:
             del self.final_hashes[height]
         self.wanted.update(dict.fromkeys(sorted(self.acknowledged - set(state))))
         self.acknowledged &= set(state)
+        self._opened = {place: kinds for place, kinds in self._opened.items() if place[0] < epoch}
         self._deciding = {since: known for since, known in self._deciding.items() if since <= header.epoch}
         self.learn_set(data)
         self._deciding[epoch] = self._newest_set.hash
@@ -350,14 +352,16 @@ class Network:
         held = self.seats_in(vote.epoch).seat_of(node.public_key)
         if vote.seat != held:
             raise PromiseBroken(f"node {node.seat} with seat {held} sends a vote of seat {vote.seat}")
-        said = self.votes.setdefault((node.seat, vote.epoch, vote.view), {})
+        said = self.votes.setdefault((node.public_key, vote.epoch, vote.view), {})
         earlier = said.get(vote.kind)
         if earlier is None:
-            if vote.kind == VoteKind.NOTARIZE and VoteKind.NULLIFY in said:
-                raise PromiseBroken(f"seat {node.seat} notarizes view {vote.view} after nullifying it")
             said[vote.kind] = vote
             if not _is_on_disk(node.disk, vote):
                 raise PromiseBroken(f"seat {node.seat} sends a vote that is not on its disk")
+            nullified = said.get(VoteKind.NULLIFY)
+            # It may have crashed between writing the one and sending it, and sends it after the other.
+            if vote.kind == VoteKind.NOTARIZE and nullified and not _is_before(node.disk, vote, nullified):
+                raise PromiseBroken(f"seat {node.seat} notarizes view {vote.view} after nullifying it")
         elif earlier.data != data:
             raise PromiseBroken(f"seat {node.seat} says two things in view {vote.view}")
         if VoteKind.FINALIZE in said and VoteKind.NULLIFY in said:
@@ -464,14 +468,27 @@ class Network:
         return [item.block.header for item in longest.disk.blocks]
 
 
+_RECORDS: Final = {
+    VoteKind.NOTARIZE: RecordKind.NOTARIZE,
+    VoteKind.NULLIFY: RecordKind.NULLIFY,
+    VoteKind.FINALIZE: RecordKind.FINALIZE,
+}
+
+
 def _is_on_disk(disk: Disk, vote: Vote) -> bool:
-    kinds = {
-        VoteKind.NOTARIZE: RecordKind.NOTARIZE,
-        VoteKind.NULLIFY: RecordKind.NULLIFY,
-        VoteKind.FINALIZE: RecordKind.FINALIZE,
-    }
-    wanted = kinds[vote.kind]
-    return any(
-        record.kind == wanted and record.message == vote.data
+    return any(_is_of(record, vote) for record in map(decode_record, disk.newest_synced_payloads()))
+
+
+def _is_before(disk: Disk, first: Vote, second: Vote) -> bool:
+    """Whether one vote was written before another."""
+    of_either = (
+        record
         for record in map(decode_record, disk.newest_synced_payloads())
+        if _is_of(record, first) or _is_of(record, second)
     )
+    newest = next(of_either, None)
+    return newest is not None and _is_of(newest, second)
+
+
+def _is_of(record: Record, vote: Vote) -> bool:
+    return record.kind == _RECORDS[vote.kind] and record.message == vote.data

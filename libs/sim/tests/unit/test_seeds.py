@@ -41,6 +41,20 @@ def test_a_seed_breaks_no_promise(seed: int) -> None:
     assert not play(seed).violation
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        1_043_241,  # all restart below a notarized block whose branch begins three blocks under the final one
+        1_028_459,  # state sync beside one who forges and one who is silent
+        1_039_840,
+        1_035_152,  # a notarize that was written before a crash is sent after a nullify
+        1_043_220,  # a recovery takes the number of an epoch that had begun with the old keys
+    ],
+)
+def test_a_seed_of_a_long_run_breaks_no_promise_any_more(seed: int) -> None:
+    assert not play(seed).violation
+
+
 def test_two_runs_of_a_seed_are_one_and_two_seeds_are_two() -> None:
     assert play(7).digest == play(7).digest != play(8).digest
 

@@ -32,11 +32,18 @@ async def store(database: Database) -> BlockStore:
 
 async def test_blocks_come_back_as_they_were_stored(store: BlockStore) -> None:
     assert await store.newest() is None
+    assert await store.recent_hashes(2) == []
     await store.add([stored(1), stored(2)], 5)
     assert await store.newest() == stored(2)
     assert await store.by_hash(stored(1).hash) == stored(1)
     assert await store.by_hash(bytes(32)) is None
     assert await store.page(1) == [stored(1), stored(2)]
+
+
+async def test_hashes_of_the_newest_blocks_ascend(store: BlockStore) -> None:
+    await store.add([stored(1), stored(2), stored(3)], 5)
+    assert await store.recent_hashes(2) == [stored(2).hash, stored(3).hash]
+    assert await store.recent_hashes(4) == [stored(1).hash, stored(2).hash, stored(3).hash]
 
 
 async def test_adding_blocks_again_changes_nothing(store: BlockStore) -> None:

@@ -187,6 +187,9 @@ class FakeStore:
     async def newest(self) -> StoredBlock | None:
         return self.blocks[max(self.blocks)] if self.blocks else None
 
+    async def recent_hashes(self, count: int) -> list[bytes]:
+        return [self.blocks[height].hash for height in sorted(self.blocks)[-count:]]
+
     async def by_hash(self, block_hash: bytes) -> StoredBlock | None:
         return next((block for block in self.blocks.values() if block.hash == block_hash), None)
 

@@ -128,6 +128,15 @@ def test_headers_are_known_of_the_final_block_and_of_those_above() -> None:
     assert chain.header(bytes(32)) is None
 
 
+def test_a_chain_that_starts_with_what_is_stored_names_every_block_of_a_branch() -> None:
+    _, blocks = grown(5)
+    hashes = [block.hash for block in blocks]
+    chain = Chain(blocks[3].header, hashes[1:4])
+    assert [chain.final_hash_at(height) for height in range(1, 6)] == [None, *hashes[1:4], None]
+    assert chain.branch_of(blocks[4:], 1) == Branch(1, tuple(hashes[1:5]))
+    assert chain.branch_of(blocks[4:], 0) is None
+
+
 def test_a_chain_that_starts_above_genesis_remembers_its_newest_block_and_the_parent() -> None:
     _, blocks = grown(3)
     chain = Chain(blocks[2].header)

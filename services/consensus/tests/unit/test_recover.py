@@ -64,6 +64,7 @@ async def test_an_application_at_the_stores_height_has_nothing_to_do() -> None:
     assert application.executed == []
     assert (recovered.final_header.hash, recovered.finalization) == (some_block(3).hash, b"final")
     assert recovered.records == (b"record",)
+    assert recovered.recent_hashes == tuple(some_block(height).hash for height in (1, 2, 3))
 
 
 @pytest.mark.parametrize("height", [0, 1, 4])

@@ -36,12 +36,14 @@ class Path:
 class Chain:
     """The newest final header and the unfinished blocks known above it."""
 
-    def __init__(self, final: BlockHeader) -> None:
+    def __init__(self, final: BlockHeader, recent: Sequence[bytes] = ()) -> None:
+        """``recent``: hashes of the newest final blocks, ascending, `final`'s last; as many as are known."""
         self.final = final
         self.final_notarization: Certificate | None = None
         """Parent certificate for a block on `final`; None for genesis, and until it is fetched."""
         self.blocks: dict[bytes, Block] = {}
-        self._recent: dict[int, bytes] = {final.height: final.hash}
+        self._recent = dict(enumerate(recent, final.height + 1 - len(recent)))
+        self._recent[final.height] = final.hash
         if final.height:
             self._recent[final.height - 1] = final.parent
 

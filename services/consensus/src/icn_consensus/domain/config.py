@@ -67,3 +67,6 @@ class Recovered:
     """Record payloads of the log, in the order they were appended."""
     validators: tuple[ValidatorSet, ...] = ()
     """The sets that the final header names, where they are not that of genesis."""
+    recent_hashes: tuple[bytes, ...] = ()
+    """Of the newest blocks of the block store, ascending, at most `chain.RECENT_HEIGHTS`: a notarized block
+    may say that only an older one was executed, and whoever judges it has to name those between."""

@@ -111,7 +111,7 @@ class State:
         self.crypto = crypto
         self.now_ms = now_ms
         self.actions: list[Action] = []
-        self.chain = Chain(final)
+        self.chain = Chain(final, recovered.recent_hashes)
         self.seating = Seating(config, final, executed.next_validator_set, recovered.validators)
         self.epoch = config.epoch_of(final.time_ms) if config.closes_epoch(final) else final.epoch
         self.view = final.view + 1

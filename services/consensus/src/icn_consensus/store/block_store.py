@@ -117,6 +117,13 @@ class BlockStore:
         rows = await self._select("ORDER BY height DESC LIMIT 1", ())
         return rows[0] if rows else None
 
+    async def recent_hashes(self, count: int) -> list[bytes]:
+        """Of the highest final blocks, ascending, at most so many."""
+        async with self._database.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute("SELECT hash FROM final_blocks ORDER BY height DESC LIMIT %s", (count,))
+            return [block_hash for (block_hash,) in reversed(await cursor.fetchall())]
+
     async def by_hash(self, block_hash: bytes) -> StoredBlock | None:
         """The final block of this hash."""
         rows = await self._select("WHERE hash = %b", (block_hash,))

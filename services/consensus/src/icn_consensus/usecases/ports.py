@@ -141,6 +141,9 @@ class BlockStore(Protocol):
     async def newest(self) -> StoredBlock | None:
         """The highest; None before the first."""
 
+    async def recent_hashes(self, count: int) -> list[bytes]:
+        """Of the highest blocks, ascending, at most so many."""
+
     async def by_hash(self, block_hash: bytes) -> StoredBlock | None:
         """The final block of this hash."""
 

@@ -10,6 +10,7 @@ from icn_chain.header import BlockHeader, genesis_header, parse_header
 from icn_chain.validator_set import parse_validator_set
 
 from icn_consensus.domain.block import ExecutedState
+from icn_consensus.domain.chain import RECENT_HEIGHTS
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.usecases.execution import final_block_from
 from icn_consensus.usecases.ports import Application, BlockStore, StoredBlock
@@ -51,7 +52,8 @@ async def recover(
     hashes = {header.validator_set_hash, header.next_validator_set_hash} - {config.validators.hash}
     data = [await application.validator_set(item) for item in sorted(hashes)]
     validators = tuple(parse_validator_set(item) for item in data)
-    return Recovered(header, newest.finalization, state, tuple(records), validators)
+    recent_hashes = tuple(await store.recent_hashes(RECENT_HEIGHTS))
+    return Recovered(header, newest.finalization, state, tuple(records), validators, recent_hashes)
 
 
 async def _checked_state(config: Config, application: Application) -> ExecutedState:
