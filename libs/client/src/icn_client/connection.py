@@ -67,6 +67,7 @@ from icn_chain.checkpoint import Checkpoint
 from icn_kit.channel import ChannelFactory
 from icn_kit.errors import DomainError, FailedPrecondition, NotFound, Unavailable, from_rpc_error
 from icn_kit.genesis import Genesis, GenesisInvalid, load_genesis
+from icn_kit.ledger_streams import WATCH_ACCOUNT
 from icn_kit.min_height import min_height_metadata
 from icn_kit.tls import TlsFiles
 
@@ -80,7 +81,6 @@ NETWORK_FORMAT: Final = 3
 """Beside ``genesis.json`` in a directory that `icn connect` has made."""
 STREAM: Final = "/icn.consensus.v1.ConsensusService/StreamTransactions"
 STATEMENT: Final = "/icn.ledger.v1.LedgerService/GetStatement"
-WATCH_ACCOUNT: Final = "/icn.ledger.v1.LedgerService/WatchAccount"
 STATEMENT_SECONDS: Final = 60.0
 """As long as a server lets a call take; a longer statement goes on in another call."""
 SERVICES: Final = ("identity", "governance", "marketplace", "reputation")
@@ -396,11 +396,8 @@ class Connection:
                 if request.from_height == begun_at:
                     raise Unavailable("STATEMENT_MALFORMED", "a statement has neither entries nor closing")
             except (grpc.RpcError, DomainError) as error:
-                refusal = error if isinstance(error, DomainError) else from_rpc_error(error)
                 failures += 1
-                if not _is_away(refusal) or failures == len(self.network.validators):
-                    raise refusal from error
-                self._first = (self._first + 1) % len(self.network.validators)
+                self._ask_elsewhere(_refusal_of(error), failures)
 
     async def watch_account(
         self, account: bytes, from_height: int = 0
@@ -425,11 +422,16 @@ class Connection:
                     told = news
                 refusal: DomainError = Unavailable("STREAM_ENDED", "the validator ended the stream")
             except (grpc.RpcError, DomainError) as error:
-                refusal = error if isinstance(error, DomainError) else from_rpc_error(error)
+                refusal = _refusal_of(error)
             failures += 1
-            if not _is_away(refusal) or failures == len(self.network.validators):
-                raise refusal
-            self._first = (self._first + 1) % len(self.network.validators)
+            self._ask_elsewhere(refusal, failures)
+
+    def _ask_elsewhere(self, refusal: DomainError, failures: int) -> None:
+        """Ask the next validator first, after so many in a row; raises the refusal where no other would help,
+        or each was asked."""
+        if not _is_away(refusal) or failures == len(self.network.validators):
+            raise refusal
+        self._first = (self._first + 1) % len(self.network.validators)
 
     def prefer(self, address: ValidatorAddress) -> None:
         """Ask this validator first from now on."""
@@ -791,6 +793,10 @@ def _said(error: BaseException) -> str:
     return (
         f"{error.code().name}: {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)
     )
+
+
+def _refusal_of(error: grpc.RpcError | DomainError) -> DomainError:
+    return error if isinstance(error, DomainError) else from_rpc_error(error)
 
 
 def _is_away(error: DomainError) -> bool:

@@ -31,14 +31,9 @@ from icn_kit.errors import (
     Unauthenticated,
     Unavailable,
 )
+from icn_kit.ledger_streams import WATCH_ACCOUNT
 
-from icn_client.connection import (
-    STATEMENT,
-    WATCH_ACCOUNT,
-    Connection,
-    NetworkFile,
-    ValidatorAddress,
-)
+from icn_client.connection import STATEMENT, Connection, NetworkFile, ValidatorAddress
 from icn_client.sign_in import origin_of
 from icn_client.submitter import DoorClosed, News, NewsState, TransactionMalformed
 from icn_client.transactions import transaction_id

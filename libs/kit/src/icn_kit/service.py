@@ -32,13 +32,14 @@ from icn_kit.database import POOL_SIZE_DEFAULT, Database
 from icn_kit.genesis import Genesis, load_genesis
 from icn_kit.inbox import Consumer
 from icn_kit.key_directory import LedgerKeyDirectory
+from icn_kit.ledger_streams import WATCH_BLOCKS
 from icn_kit.lifecycle import Stop, cancel_all, run_service
 from icn_kit.relay import Relay
 from icn_kit.sealing import read_sealing_key
 from icn_kit.server import AddServicer, GrpcServer
 from icn_kit.settings import HostedSettings
 from icn_kit.telemetry import MetricsServer, configure_logging
-from icn_kit.validators import WATCH_BLOCKS, Validators
+from icn_kit.validators import Validators
 
 DRAIN_SECONDS = 5.0
 """What is under way gets this long; nothing of a service takes longer than a call."""

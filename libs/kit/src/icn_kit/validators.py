@@ -66,11 +66,6 @@ Response = TypeVar("Response")
 _log = structlog.get_logger(__name__)
 
 
-WATCH_BLOCKS = "/icn.ledger.v1.LedgerService/WatchBlocks"
-WATCH_ACCOUNT = "/icn.ledger.v1.LedgerService/WatchAccount"
-"""Full names of the streams that no deadline ends."""
-
-
 @dataclass(frozen=True, slots=True)
 class ValidatorReport:
     """What one validator said of itself just now."""
@@ -93,8 +88,8 @@ class Validators(LedgerReads):
         addresses: one per seat. f is counted among them, so list every validator of the zone: of fewer than
             four each one is believed.
         channels: a factory without retries of its own, since another validator is asked sooner than the same
-            one again, and with WATCH_BLOCKS and WATCH_ACCOUNT, where they are followed, among its long-lived
-            streams.
+            one again, and with those of `icn_kit.ledger_streams` that are followed among its long-lived
+            ones.
     """
 
     def __init__(self, addresses: Sequence[ValidatorAddress], channels: ChannelFactory) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from icn_crypto import tags
-from icn_crypto.hashing import HASH_BYTES, domain_hash
-
 from icn_machine import refusals
 from icn_machine.credit_messages import CloseAccount, PledgeAccount
 from icn_machine.demurrage import begin_demurrage, settle
+from icn_machine.entries import extend_sub_accounts
 from icn_machine.events import AccountClosed, AccountOpened
 from icn_machine.messages import OpenAccount, Transaction
 from icn_machine.payments import check_free
@@ -75,10 +73,12 @@ def _parent(working: WorkingSet, owner: bytes, message: OpenAccount) -> Account:
 
 def _add_sub_account(working: WorkingSet, context: BlockContext, parent: Account, account: Account) -> None:
     terms = parent.known_terms
-    before = terms.sub_accounts_hash or bytes(HASH_BYTES)
-    chained = domain_hash(tags.SUB_ACCOUNTS, context.zone.genesis_hash, before + account.account)
     changed = parent.with_terms(
-        sub_accounts=terms.sub_accounts + 1, sub_accounts_hash=chained, bonds=terms.bonds + 1
+        sub_accounts=terms.sub_accounts + 1,
+        sub_accounts_hash=extend_sub_accounts(
+            context.zone.genesis_hash, terms.sub_accounts_hash, account.account
+        ),
+        bonds=terms.bonds + 1,
     )
     working.put(working.now.accounts, parent.account, changed)
 

@@ -1,4 +1,5 @@
-"""The chain of an account's entries: each hash covers an entry and the hash before it.
+"""The chains of an account, over its entries and over its sub-accounts: each hash covers one of them and the
+hash before it.
 
 Whoever has two proofs of an account's leaf can tell with it whether a list of the entries between them is
 complete and unchanged.
@@ -15,7 +16,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from icn_crypto import tags
-from icn_crypto.hashing import HASH_BYTES, preimage
+from icn_crypto.hashing import HASH_BYTES, domain_hash, preimage
 
 from icn_machine.events import NO_TRANSACTION, Event, Movement
 from icn_machine.records import Account, new_tuple
@@ -64,6 +65,14 @@ class Entry(NamedTuple):
     """At most 32 bytes."""
     hold: bytes
     """Or order; 16 bytes, or empty."""
+
+
+def extend_sub_accounts(genesis_hash: bytes, before: bytes, account: bytes) -> bytes:
+    """The hash behind an account's next sub-account, 32 bytes; ``before`` is empty where it is the first.
+
+    Source: docs/spec/ledger.md, "Accounts".
+    """
+    return domain_hash(tags.SUB_ACCOUNTS, genesis_hash, (before or bytes(HASH_BYTES)) + account)
 
 
 class EntryChain:

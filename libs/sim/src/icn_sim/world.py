@@ -105,9 +105,8 @@ class Network:
         self._cut: set[tuple[int, int]] = set()
         """Links that carry nothing, as (from, to)."""
         self._last_arrival_ms: dict[tuple[int, int], int] = {}
-        # By key, epoch and view: who gets another key owes nothing to what it said with the one before.
         self.votes: dict[tuple[bytes, int, int], dict[VoteKind, Vote]] = {}
-        """What each node said, by (node, epoch, view)."""
+        """What each node said, by (key, epoch, view): a new key owes nothing to what the old one said."""
         self.final_hashes: dict[int, bytes] = {}
         self.genesis_seats = range(seats)
         genesis_set = self._newest_set = parse_validator_set(self.validator_set)

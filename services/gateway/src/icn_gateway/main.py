@@ -12,9 +12,10 @@ from icn_kit.channel import ChannelFactory
 from icn_kit.clock import SystemClock
 from icn_kit.genesis import GENESIS_BYTES_MAX, parse_genesis
 from icn_kit.key_directory import LedgerKeyDirectory
+from icn_kit.ledger_streams import WATCH_ACCOUNT, WATCH_BLOCKS
 from icn_kit.lifecycle import Stop, cancel_all, run_service
 from icn_kit.telemetry import MetricsServer, configure_logging
-from icn_kit.validators import WATCH_ACCOUNT, WATCH_BLOCKS, Validators
+from icn_kit.validators import Validators
 
 from icn_gateway.api.application import build_application
 from icn_gateway.api.context import Context

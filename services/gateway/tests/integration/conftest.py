@@ -17,10 +17,11 @@ from icn.ledger.v1.service_pb2_grpc import LedgerServiceServicer, add_LedgerServ
 from icn_gateway.api.server import HttpServer
 from icn_gateway.events.feed import Feed
 from icn_kit.channel import ChannelFactory
+from icn_kit.ledger_streams import WATCH_ACCOUNT
 from icn_kit.min_height import MIN_HEIGHT_KEY
 from icn_kit.preference import ValidatorAddress
 from icn_kit.server import GrpcServer
-from icn_kit.validators import WATCH_ACCOUNT, Validators
+from icn_kit.validators import Validators
 from icn_localnet.files import free_port
 from icn_machine.blocks.ports import StateBehind
 

@@ -17,6 +17,7 @@ from icn_kit.clock import Clock, SystemClock
 from icn_kit.database import Database
 from icn_kit.errors import FailedPrecondition
 from icn_kit.genesis import Genesis, load_genesis
+from icn_kit.ledger_streams import STREAM_LEAVES, WATCH_ACCOUNT, WATCH_BLOCKS
 from icn_kit.lifecycle import EXIT_FATAL, Stop, cancel_all, run_service
 from icn_kit.probed import Probed
 from icn_kit.relay import Relay
@@ -31,7 +32,7 @@ from icn_machine.genesis_state import first_header, genesis_records
 from icn_machine.invariants import check_state
 
 from icn_ledger.api.application_service import ApplicationServicer
-from icn_ledger.api.ledger_service import STREAM_LEAVES, WATCH_ACCOUNT, WATCH_BLOCKS, LedgerServicer
+from icn_ledger.api.ledger_service import LedgerServicer
 from icn_ledger.api.reads_at_height import AddLedgerService
 from icn_ledger.events.outbox_rows import make_event_rows
 from icn_ledger.metrics import DUTY, EXECUTED_HEIGHT, TRANSACTIONS

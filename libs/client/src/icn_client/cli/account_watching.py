@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from icn_machine.limits import QUANTITY_MAX
 
 from icn_client.cli.account_documents import account_document, credit_document, entry_document
 from icn_client.cli.common import (
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from icn_client.connection import Connection
 
 COUNT_MAX = 1_000_000_000
-HEIGHT_MAX = 2**62
 
 _EXAMPLES = """\b
 Examples:
@@ -42,7 +42,11 @@ def watch(
     from_height: Annotated[
         int | None,
         typer.Option(
-            "--from-height", metavar="N", min=1, max=HEIGHT_MAX, help="Begin with the entries since block N."
+            "--from-height",
+            metavar="N",
+            min=1,
+            max=QUANTITY_MAX,
+            help="Begin with the entries since block N.",
         ),
     ] = None,
     count: Annotated[

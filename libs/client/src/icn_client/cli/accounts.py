@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from icn_machine.limits import QUANTITY_MAX
 
 from icn_client.cli import account_terms, account_watching
 from icn_client.cli.account_documents import account_document, credit_document, entry_document
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 PrincipalArgument = Annotated[str, typer.Argument(metavar="PRINCIPAL", help="Id of the member.")]
 ENTRIES_DEFAULT = 20
 ENTRIES_MAX = 500
-HEIGHT_MAX = 2**62
 
 _EXAMPLES = """\b
 Examples:
@@ -286,7 +286,7 @@ def balance(
         str | None, typer.Option("--at", metavar="TIME", help="A day's beginning or a time (UTC).")
     ] = None,
     at_height: Annotated[
-        int | None, typer.Option("--at-height", metavar="N", min=0, max=HEIGHT_MAX, help="After block N.")
+        int | None, typer.Option("--at-height", metavar="N", min=0, max=QUANTITY_MAX, help="After block N.")
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,

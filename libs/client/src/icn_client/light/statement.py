@@ -11,13 +11,14 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial, reduce
 from typing import IO, Any, Final, NamedTuple
 
 from icn_chain.epochs import ProofInvalid
 from icn_crypto import jcs, tags
-from icn_crypto.hashing import HASH_BYTES, domain_hash, preimage
-from icn_machine.entries import Entry, PostingKind
-from icn_machine.limits import REFERENCE_BYTES_MAX
+from icn_crypto.hashing import preimage
+from icn_machine.entries import Entry, PostingKind, extend_sub_accounts
+from icn_machine.limits import QUANTITY_MAX, REFERENCE_BYTES_MAX
 from icn_machine.records import Namespace
 
 from icn_client.light.final_header import ProofMalformed
@@ -37,7 +38,6 @@ TIME_MS_MAX: Final = 253_402_300_799_999
 _KINDS: Final = {kind.name.lower(): int(kind) for kind in PostingKind}
 _NAMES: Final = {number: name for name, number in _KINDS.items()}
 _KIND_NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}")
-_MOST: Final = 2**62
 _ZERO: Final = b"\0"
 _ZEROS: Final = bytes(32)
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
@@ -238,7 +238,12 @@ def read_entry(number: int, members: Mapping[str, Any], data: bytes) -> Entry:
 
 def _check_entry(number: int, entry: Entry) -> None:
     at, height, time_ms, transaction, _, amount, balance, other, memo, reference, hold = entry
-    if not (0 < at <= _MOST and 0 < height <= _MOST and abs(amount) <= _MOST and abs(balance) <= _MOST):
+    if not (
+        0 < at <= QUANTITY_MAX
+        and 0 < height <= QUANTITY_MAX
+        and abs(amount) <= QUANTITY_MAX
+        and abs(balance) <= QUANTITY_MAX
+    ):
         raise statement_malformed(number, "a number is out of its range")
     if not 0 <= time_ms <= TIME_MS_MAX:
         raise statement_malformed(number, f"block_time_ms {time_ms} is no date")
@@ -271,10 +276,7 @@ def read_sub_accounts(number: int, members: Mapping[str, Any]) -> tuple[bytes, .
 
 def sub_accounts_hash(genesis_hash: bytes, accounts: Iterable[bytes]) -> bytes:
     """What the leaf of an account has of its sub-accounts in this order; empty for none."""
-    end = b""
-    for account in accounts:
-        end = domain_hash(tags.SUB_ACCOUNTS, genesis_hash, (end or bytes(HASH_BYTES)) + account)
-    return end
+    return reduce(partial(extend_sub_accounts, genesis_hash), accounts, b"")
 
 
 def read_leaf_line(number: int, members: Mapping[str, Any], name: str, account: bytes) -> ShownLeaf:

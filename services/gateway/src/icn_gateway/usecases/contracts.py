@@ -16,11 +16,10 @@ from icn.kit.v1.command_pb2 import SignedCommand
 from icn.ledger.v1 import service_pb2 as ledger
 from icn.marketplace.v1 import service_pb2 as marketplace
 from icn.reputation.v1 import service_pb2 as reputation
+from icn_kit.ledger_streams import WATCH_ACCOUNT
 
 LEDGER = "ledger"
-BEGINNINGS = frozenset(
-    {"/icn.ledger.v1.LedgerService/GetStatement", "/icn.ledger.v1.LedgerService/WatchAccount"}
-)
+BEGINNINGS = frozenset({"/icn.ledger.v1.LedgerService/GetStatement", WATCH_ACCOUNT})
 """Streams whose beginning is an answer by itself, with which whoever asks can go on."""
 CONTENT = "content"
 """The field of a request that carries a file beside its command."""

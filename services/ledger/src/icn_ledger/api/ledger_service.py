@@ -62,11 +62,6 @@ BLOCKS_PAGE_SIZE_MAX = 200
 """A page of full blocks is shorter: the source bounds how many transactions it names."""
 PLACE_NUMBER_BYTES = 8
 
-WATCH_BLOCKS = "/icn.ledger.v1.LedgerService/WatchBlocks"
-WATCH_ACCOUNT = "/icn.ledger.v1.LedgerService/WatchAccount"
-STREAM_LEAVES = "/icn.ledger.v1.LedgerService/StreamLeaves"
-"""Full names of the streams that no deadline ends."""
-
 
 class LedgerSource(ReceiptSource, ProofSource, ExecutionReader, StatementReader, Protocol):
     """Everything the service reads from."""

@@ -168,7 +168,7 @@ class Reader(Protocol):
         """Accounts above an id, ascending; all or (``owner`` not empty) of one owner."""
 
     async def sub_accounts(self, parent: bytes, after: int, count: int) -> Sequence[tuple[int, LeafAt]]:
-        """Sub-accounts with a number above one, ascending, as far as their order is known."""
+        """Sub-accounts with a number above one, ascending, each with its number."""
 
     async def units(self, after: bytes, count: int) -> Sequence[LeafAt]:
         """Units above an id, ascending."""
