@@ -41,13 +41,13 @@ class Teller:
     """Says how far the work is, not too often."""
 
     def __init__(self) -> None:
-        self._told_at = 0.0
+        self._told, self._told_at = "", 0.0
 
     def tell(self, doing: str, height: int, last: int) -> None:
-        """Tell, unless that was done a moment ago."""
+        """Tell, unless of the same work that was done a moment ago."""
         now = time.monotonic()
-        if now - self._told_at >= TELL_SECONDS:
-            self._told_at = now
+        if doing != self._told or now - self._told_at >= TELL_SECONDS:
+            self._told, self._told_at = doing, now
             say({"doing": doing, "height": height, "last": last})
 
 
