@@ -24,8 +24,8 @@ RESUMES_WITHIN_MS: Final = 30_000
 """Promise P4."""
 RESUMES_WITHIN_VIEWS: Final = 60
 """Views between the heal and the block that everybody waits for."""
-SETTLES_WITHIN_MS: Final = 500
-"""Fetching the body of a newest block takes a moment."""
+SETTLES_WITHIN_MS: Final = 2_000
+"""Who has no seat hears of a block, asks for it and is answered, up to 300 ms each, at every edge anew."""
 LEDGER_PERCENT: Final = 50
 """Seeds whose application is the ledger; of the others it is a digest, which says more of consensus alone."""
 CHANGES_SEATS_PERCENT: Final = 60
