@@ -33,8 +33,9 @@ fit, and a block has room for as many turns as a leader proposes transactions.""
 PAYER_TURNS_MAX: Final = 64
 """Of one payer in a proposal, where others pay too: who floods makes no block long. At the 40 ms between
 proposals that are not half full these are 1,600 a second."""
-PAYER_SEEN_BLOCKS: Final = 64
-"""Executed blocks for which a payer counts as one who pays too: some seconds."""
+PAYER_SEEN_BLOCKS: Final = 20_000
+"""Executed blocks for which a payer counts as one who pays too: a quarter of an hour of a flood, else days.
+Who comes only now and then would find a flood that had it all: long blocks, and many of them under way."""
 FRESH_PER_AGAIN: Final = 7
 """Of eight candidates one was passed over before, so that neither kind keeps the other out."""
 LANE_REMEMBERED_BLOCKS: Final = 64
@@ -188,7 +189,7 @@ class Pool:
         self._blocks_executed = 0
         self._payers: dict[bytes, _Payer] = {}
         self._payers_seen: dict[bytes, int] = {}
-        """Payer → which block of those executed here had something of it last."""
+        """Payer → which block of those executed here had something of it last; oldest first."""
         self._covers: dict[bytes, int] = {}
         """Transaction bytes → number of notarized blocks, not executed and not abandoned, that hold it."""
         self._noted: dict[bytes, tuple[bytes, ...]] = {}
@@ -391,10 +392,10 @@ class Pool:
         for identifier in identifiers:
             item = self._items.get(identifier)
             if item is not None:
+                self._payers_seen.pop(item.payer.name, None)
                 self._payers_seen[item.payer.name] = self._blocks_executed
                 self.remove(identifier)
-        oldest = self._blocks_executed - PAYER_SEEN_BLOCKS
-        self._payers_seen = {name: seen for name, seen in self._payers_seen.items() if seen > oldest}
+        self._forget_payers()
         self._notarized_unseen.pop(block_hash, None)
         self._forget(block_hash)
 
@@ -456,6 +457,11 @@ class Pool:
         self._lanes = {
             name: lane for name, lane in self._lanes.items() if lane.items or lane.moved_at > oldest
         }
+
+    def _forget_payers(self) -> None:
+        seen, newest_forgotten = self._payers_seen, self._blocks_executed - PAYER_SEEN_BLOCKS
+        while seen and seen[name := next(iter(seen))] <= newest_forgotten:
+            del seen[name]
 
     def _advance(self, lane: _Lane, last: int) -> None:
         """The lane's sequences up to ``last`` are executed: what follows without a gap waits no more."""
