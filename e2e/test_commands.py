@@ -89,6 +89,7 @@ READS: Mapping[str, Read] = {
     "ledger.v1.LedgerService/ListUnits": Read({}, None),
     "ledger.v1.LedgerService/GetController": Read({"name": f"principals/{ID}"}, "CONTROLLER_UNKNOWN"),
     "ledger.v1.LedgerService/GetHold": Read({"name": f"holds/{ID}"}, "HOLD_UNKNOWN"),
+    "ledger.v1.LedgerService/ListHolds": Read({"account": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/GetAllowance": Read({"organization": f"principals/{ID}"}, "ALLOWANCE_UNKNOWN"),
     "ledger.v1.LedgerService/GetRecovery": Read({"name": f"recoveries/{ID}"}, "RECOVERY_UNKNOWN"),
     "ledger.v1.LedgerService/GetAuthority": Read({"name": f"authorities/{ID}"}, "AUTHORITY_UNKNOWN"),

@@ -214,7 +214,13 @@ def test_a_unit_is_governed_from_opening_balances_to_closed_books(
     )
     taken = coop.answer("exchange", "take", offer, "10", "--as", "housing")
     assert (taken["got_minor"], taken["paid_minor"]) == ("10", "2000")
-    assert coop.answer("exchange", "show", offer)["remaining_minor"] == "10"
+    shown = coop.answer("exchange", "show", offer)
+    assert shown["remaining_minor"] == "10"
+    assert coop.lines("exchange", "list") == coop.lines("exchange", "list", "--unit", shown["give_unit"])
+    assert coop.lines("exchange", "list") == [shown]
+    assert coop.lines("exchange", "list", "--unit", shown["take_unit"]) == []
+    for side in (coop.kilo["farm"], coop.hour["farm"]):
+        assert [one["hold"] for one in coop.lines("account", "holds", side)] == [offer]
     coop.answer("exchange", "void", offer, "--as", "farm")
     over_ms = coop.on_chain(lambda connection: connection.newest_block_time_ms()) + 1
     assert coop.account("farm")["balance_minor"] == "-10070"

@@ -54,6 +54,7 @@ from icn.ledger.v1.service_pb2 import (
     GetUnitResponse,
     ListAccountsRequest,
     ListEntriesRequest,
+    ListHoldsRequest,
     ListLimitChangesRequest,
     ListOrdersRequest,
     ListUnitsRequest,
@@ -467,20 +468,29 @@ class Connection:
         request = GetHoldRequest(name=f"holds/{hold.hex()}")
         return (await self.read(lambda stub: stub.GetHold(request))).hold
 
-    async def orders(self, account: bytes) -> AsyncIterator[Any]:
+    def orders(self, account: bytes) -> AsyncIterator[Any]:
         """Leaves of all orders that debit or credit an account, ascending by id. Raises DomainError."""
-        token = ""
+        return self._listed("ListOrders", ListOrdersRequest(account=f"accounts/{account.hex()}"), "orders")
+
+    def holds(self, account: bytes) -> AsyncIterator[Any]:
+        """Leaves of all open holds that debit or may pay an account, ascending by id. Raises DomainError."""
+        return self._listed("ListHolds", ListHoldsRequest(account=f"accounts/{account.hex()}"), "holds")
+
+    def exchange_offers(self) -> AsyncIterator[Any]:
+        """Leaves of the holds of all offers of exchange, ascending by id."""
+        return self._listed("ListHolds", ListHoldsRequest(), "holds")
+
+    async def _listed(self, method: str, request: Any, field: str) -> AsyncIterator[Any]:
+        """What all pages of a list hold. Raises DomainError."""
+        request.page_size = PAGE_SIZE_MAX
         for _ in range(PAGES_MAX):
-            request = ListOrdersRequest(
-                account=f"accounts/{account.hex()}", page_size=PAGE_SIZE_MAX, page_token=token
-            )
-            page = await self.read(partial(_list_orders, request))
-            for order in page.orders:
-                yield order
-            token = page.next_page_token
-            if not token:
+            page = await self.read(partial(_call, method, request))
+            for item in getattr(page, field):
+                yield item
+            request.page_token = page.next_page_token
+            if not request.page_token:
                 return
-        raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE_MAX} orders")
+        raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE_MAX} {field}")
 
     async def limit_changes(self, name: str, limit: int) -> list[Any]:
         """The newest changes of the limits of ``accounts/…`` or ``units/…``, at most PAGE_SIZE_MAX. Raises
@@ -517,42 +527,20 @@ class Connection:
         )
         return await self.read(lambda stub: stub.QueryContract(request))
 
-    async def accounts(self, owner: bytes | None = None) -> AsyncIterator[Account]:
+    def accounts(self, owner: bytes | None = None) -> AsyncIterator[Account]:
         """All accounts, or those of one owner, ascending by id."""
         name = f"principals/{owner.hex()}" if owner is not None else ""
-        async for account in self._listed_accounts(ListAccountsRequest(owner=name)):
-            yield account
+        return self._listed("ListAccounts", ListAccountsRequest(owner=name), "accounts")
 
-    async def sub_accounts(self, parent: bytes) -> AsyncIterator[Account]:
+    def sub_accounts(self, parent: bytes) -> AsyncIterator[Account]:
         """All sub-accounts of an account, in the order in which they were opened. Raises DomainError:
         ACCOUNT_UNKNOWN; HISTORY_MISSING: who answers does not know it."""
         request = ListAccountsRequest(parent=f"accounts/{parent.hex()}")
-        async for account in self._listed_accounts(request):
-            yield account
+        return self._listed("ListAccounts", request, "accounts")
 
-    async def _listed_accounts(self, request: ListAccountsRequest) -> AsyncIterator[Account]:
-        request.page_size = PAGE_SIZE_MAX
-        for _ in range(PAGES_MAX):
-            page = await self.read(partial(_list_accounts, request))
-            for account in page.accounts:
-                yield account
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return
-        raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE_MAX} accounts")
-
-    async def units(self) -> AsyncIterator[Any]:
+    def units(self) -> AsyncIterator[Any]:
         """All units' leaves, ascending by id."""
-        token = ""
-        for _ in range(PAGES_MAX):
-            request = ListUnitsRequest(page_size=PAGE_SIZE_MAX, page_token=token)
-            page = await self.read(partial(_list_units, request))
-            for unit in page.units:
-                yield unit
-            token = page.next_page_token
-            if not token:
-                return
-        raise Unavailable("LIST_TOO_LONG", f"more than {PAGES_MAX * PAGE_SIZE_MAX} units")
+        return self._listed("ListUnits", ListUnitsRequest(), "units")
 
     async def entries(self, account: bytes, limit: int) -> list[Any]:
         """An account's newest entries, at most PAGE_SIZE_MAX. Raises DomainError."""
@@ -803,16 +791,8 @@ def _is_away(error: DomainError) -> bool:
     return error.kind.name in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")
 
 
-def _list_accounts(request: ListAccountsRequest, stub: Any) -> Awaitable[Any]:
-    return cast("Awaitable[Any]", stub.ListAccounts(request))
-
-
-def _list_units(request: ListUnitsRequest, stub: Any) -> Awaitable[Any]:
-    return cast("Awaitable[Any]", stub.ListUnits(request))
-
-
-def _list_orders(request: ListOrdersRequest, stub: Any) -> Awaitable[Any]:
-    return cast("Awaitable[Any]", stub.ListOrders(request))
+def _call(method: str, request: Any, stub: Any) -> Awaitable[Any]:
+    return cast("Awaitable[Any]", getattr(stub, method)(request))
 
 
 async def ask(call: Awaitable[T]) -> T:

@@ -20,16 +20,21 @@ from libs.machine.tests.credit_messages import (
     close_account,
     close_period,
     freeze_account,
+    offer_exchange,
     open_with,
     order_transfers,
     set_unit_policy,
+    take_exchange,
+    void_exchange,
 )
 from libs.machine.tests.zone import (
     Member,
+    capture_hold,
     create_unit,
     identifier,
     open_account,
     open_controller,
+    place_hold,
     set_floor,
     transfer,
 )
@@ -87,6 +92,17 @@ class Cooperative:
             lambda token: self.running.ledger.ListOrders(pb.ListOrdersRequest(**request, page_token=token)),
             "orders",
         )
+
+    async def holds(self, account: bytes = b"") -> list[bytes]:
+        """Ids of the holds of an account, or of all offers of exchange."""
+        name = f"accounts/{account.hex()}" if account else ""
+        found = await pages(
+            lambda token: self.running.ledger.ListHolds(
+                pb.ListHoldsRequest(account=name, page_size=1, page_token=token)
+            ),
+            "holds",
+        )
+        return [hold.hold for hold in found]
 
     async def limit_changes(self, name: str) -> list[Any]:
         return await pages(
@@ -166,6 +182,44 @@ async def test_orders_are_listed_of_either_side(running: Running) -> None:
     await coop.block((coop.ben, [cancel_order(others[0])]))
     assert [order.ordered.order for order in await coop.orders(ANA)] == sorted(others[1:])
     nowhere = running.ledger.ListOrders(pb.ListOrdersRequest(account=f"accounts/{UNIT.hex()}"))
+    assert await refuse(nowhere, grpc.StatusCode.NOT_FOUND) == "ACCOUNT_UNKNOWN"
+
+
+async def test_holds_are_listed_of_either_side_and_offers_for_all(
+    running: Running, start: Callable[..., Awaitable[Running]]
+) -> None:
+    coop = await Cooperative(running).set_up()
+    loaves, of_ana = identifier("loaves"), identifier("loaves of ana")
+    of_ben, expire_ms = identifier("loaves of ben"), await coop.now_ms() + DAY_MS
+    holds = sorted(identifier(f"hold {number}") for number in range(3))
+    offer, other = identifier("offer"), identifier("other offer")
+    await coop.block(
+        (coop.shop, [create_unit(loaves, -100)]),
+        (coop.ana, [open_account(of_ana, loaves)]),
+        (coop.ben, [open_account(of_ben, loaves)]),
+    )
+    await coop.block(
+        (coop.ana, [place_hold(hold, ANA, BEN, 5, expire_ms) for hold in holds]),
+        (coop.ana, [offer_exchange(offer, (ANA, 6), (of_ana, 3), expire_ms)]),
+        (coop.ben, [offer_exchange(other, (of_ben, 3), (BEN, 6), expire_ms)]),
+    )
+    assert await coop.holds(ANA) == sorted([*holds, offer])
+    assert await coop.holds(BEN) == sorted([*holds, other])
+    assert await coop.holds(of_ana) == [offer]
+    assert await coop.holds() == sorted([offer, other])
+    assert await coop.holds(FUND) == []
+    await coop.block(
+        (coop.ben, [capture_hold(holds[0], 5), capture_hold(holds[1], 2)]),
+        (coop.ben, [take_exchange(offer, (of_ben, of_ana, 1), (ANA, BEN, 2)), void_exchange(other)]),
+    )
+    assert await coop.holds(ANA) == sorted([*holds[1:], offer])
+    assert await coop.holds() == [offer]
+    await running.service.drain()
+    coop.running = await start()
+    assert await coop.holds(BEN) == holds[1:]
+    await coop.block(after_ms=DAY_MS)
+    assert (await coop.holds(), await coop.holds(ANA)) == ([], [])
+    nowhere = coop.running.ledger.ListHolds(pb.ListHoldsRequest(account=f"accounts/{UNIT.hex()}"))
     assert await refuse(nowhere, grpc.StatusCode.NOT_FOUND) == "ACCOUNT_UNKNOWN"
 
 

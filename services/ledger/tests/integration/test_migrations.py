@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from icn.ledger.v1.state_pb2 import HoldLeaf
 from icn_kit.database import Database
 from icn_kit.migrate import upgrade, versions_folder_of
 from icn_ledger.store.versions import fetch_leaf_bytes, fetch_leaf_bytes_at_edge, fetch_pages
@@ -12,6 +13,8 @@ from icn_localnet.postgres import PostgresServer
 from icn_machine.records import Namespace
 
 ANCHOR = Namespace.ANCHOR
+BEFORE_HOLDS_OF_ACCOUNTS = 13
+"""Migrations."""
 
 VERSIONS = (
     "INSERT INTO chain (genesis_hash, executed_height, log_frontier, descendant_headers)"
@@ -63,3 +66,32 @@ async def test_versions_become_the_newest_state_and_what_was_replaced(
     await database.close()
     with postgres_server.connect() as connection_:
         connection_.execute("DROP DATABASE versions_before WITH (FORCE)")
+
+
+async def test_holds_that_were_open_are_listed(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    folder = versions_folder_of("icn_ledger")
+    for migration in sorted(folder.glob("0*.py"))[:BEFORE_HOLDS_OF_ACCOUNTS]:
+        shutil.copy(migration, tmp_path)
+    postgres_server.create_database("holds_before")
+    dsn = postgres_server.create_role_and_schema("ledger", "holds_before")
+    upgrade(dsn, "ledger", tmp_path)
+    ana, ben, cay = (name * 16 for name in (b"a", b"b", b"c"))
+    plain = HoldLeaf(hold=b"1" * 16, source=ana, destination=ben, remaining_minor=5)
+    offer = HoldLeaf(hold=b"2" * 16, source=ben, take_account=cay, remaining_minor=7)
+    database = await Database.open(dsn, "ledger", pool_size=1)
+    async with database.transaction() as connection:
+        for leaf in (plain, offer):
+            await connection.execute("INSERT INTO holds VALUES (%s, 9)", (leaf.hold,))
+            await connection.execute(
+                "INSERT INTO leaves (namespace, identifier, height, value) VALUES (%s, %s, 1, %s)",
+                (int(Namespace.HOLD), leaf.hold, leaf.SerializeToString()),
+            )
+    upgrade(dsn, "ledger", folder)
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT hold, expire_time_ms, source, destination, is_offer FROM holds ORDER BY hold"
+        )
+        assert await cursor.fetchall() == [(plain.hold, 9, ana, ben, False), (offer.hold, 9, ben, cay, True)]
+    await database.close()
+    with postgres_server.connect() as connection_:
+        connection_.execute("DROP DATABASE holds_before WITH (FORCE)")

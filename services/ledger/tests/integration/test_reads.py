@@ -84,6 +84,7 @@ READS = [
     ("ListAccounts", pb.ListAccountsRequest()),
     ("ListEntries", pb.ListEntriesRequest()),
     ("ListOrders", pb.ListOrdersRequest(account=ACCOUNT)),
+    ("ListHolds", pb.ListHoldsRequest(account=ACCOUNT)),
     ("ListUnits", pb.ListUnitsRequest()),
     ("GetValidators", pb.GetValidatorsRequest()),
     ("GetContract", pb.GetContractRequest(name=f"contracts/{'ab' * 16}")),

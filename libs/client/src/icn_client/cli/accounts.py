@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from icn_machine.limits import QUANTITY_MAX
 
-from icn_client.cli import account_terms, account_watching
+from icn_client.cli import account_holds, account_terms, account_watching
 from icn_client.cli.account_documents import account_document, credit_document, entry_document
 from icn_client.cli.account_terms import floor_text
 from icn_client.cli.common import (
@@ -110,6 +110,7 @@ def register(app: typer.Typer) -> None:
     accounts.command("list", epilog=_LIST_EXAMPLES)(list_accounts)
     accounts.command("entries", epilog=_ENTRIES_EXAMPLES)(entries)
     account_watching.add_to(accounts)
+    account_holds.add_to(accounts)
     account_terms.add_to(accounts)
     app.add_typer(accounts, name="account")
 

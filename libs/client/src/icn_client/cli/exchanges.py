@@ -20,7 +20,7 @@ from icn_client.cli.common import (
     show_time,
     with_connection,
 )
-from icn_client.cli.output import Refused, print_json, print_text
+from icn_client.cli.output import Refused, print_json, print_text, table
 from icn_client.cli.payments import only_account, positive_minor
 from icn_client.cli.signing import perform_and_print, perform_as, print_done
 
@@ -32,12 +32,18 @@ OfferArgument = Annotated[str, typer.Argument(metavar="OFFER", help="Id of the o
 _EXAMPLES = """\b
 Examples:
   icn exchange offer --give 10 --from ACCOUNT --take 25 --into ACCOUNT --expire 7d --as anna
+  icn exchange list
   icn exchange take OFFER 4 --as bruno
 """
 _OFFER_EXAMPLES = """\b
 Examples:
   icn exchange offer --give 10 --from ACCOUNT --take 25 --into ACCOUNT --expire 7d --as anna
   icn exchange offer --give 10 --from ACCOUNT --take 25 --into ACCOUNT --expire 7d --taker PRINCIPAL --as anna
+"""
+_LIST_EXAMPLES = """\b
+Examples:
+  icn exchange list
+  icn exchange list --unit UNIT      what gives this one
 """
 _SHOW_EXAMPLES = """\b
 Examples:
@@ -58,6 +64,7 @@ def register(app: typer.Typer) -> None:
     """Add the group."""
     group = command_group("Exchanges of two units at a rate.", _EXAMPLES)
     group.command("offer", epilog=_OFFER_EXAMPLES)(offer)
+    group.command("list", epilog=_LIST_EXAMPLES)(list_offers)
     group.command("show", epilog=_SHOW_EXAMPLES)(show)
     group.command("take", epilog=_TAKE_EXAMPLES)(take)
     group.command("void", epilog=_VOID_EXAMPLES)(void)
@@ -116,38 +123,91 @@ def offer(  # noqa: PLR0917 - one parameter per option
     print_done(outcome, as_json, shown, text)
 
 
+def list_offers(
+    unit: Annotated[
+        str | None, typer.Option("--unit", metavar="UNIT", help="Only what gives this unit.")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the open offers of the zone, whoever may take them; with --json one object per line."""
+    given = None if unit is None else identifier(unit, "--unit", "units")
+
+    async def read(connection: Connection) -> list[tuple[Any, Any, Any]]:
+        found = []
+        if given is not None:
+            await connection.unit(given)  # or it is told that there is none
+        units: dict[bytes, Any] = {}
+
+        async def unit_of(account: bytes) -> Any:
+            if account not in units:
+                units[account] = await _unit_of(connection, account)
+            return units[account]
+
+        async for leaf in connection.exchange_offers():
+            giving = await unit_of(leaf.source)
+            if given in (None, giving.unit):
+                found.append((leaf, giving, await unit_of(leaf.take_account)))
+        return found
+
+    found = with_connection(platform_directory(data), read)
+    if as_json:
+        for leaf, giving, taking in found:
+            print_json(_document(leaf, giving, taking))
+        return
+    table(
+        ("offer", "gives", "for", "taker", "until"),
+        [
+            (
+                leaf.hold.hex(),
+                f"{show_amount(leaf.remaining_minor, giving.scale)} {giving.code}",
+                f"{show_amount(_price_minor(leaf), taking.scale)} {taking.code}",
+                leaf.taker.hex() or "anybody",
+                show_time(leaf.expire_time_ms),
+            )
+            for leaf, giving, taking in found
+        ],
+    )
+
+
 def show(offer: OfferArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show what is left of an offer, and what it costs."""
-    from icn_client.credit import exchange_price
-
     wanted = identifier(offer, "OFFER", "holds")
     leaf, giving, taking = with_connection(
         platform_directory(data), lambda connection: _offer(connection, wanted)
     )
-    price_minor = exchange_price(leaf.remaining_minor, leaf.offered_give_minor, leaf.offered_take_minor)
     if as_json:
-        print_json(
-            {
-                "offer": wanted.hex(),
-                "give_account": leaf.source.hex(),
-                "give_unit": giving.unit.hex(),
-                "take_account": leaf.take_account.hex(),
-                "take_unit": taking.unit.hex(),
-                "offered_give_minor": str(leaf.offered_give_minor),
-                "offered_take_minor": str(leaf.offered_take_minor),
-                "remaining_minor": str(leaf.remaining_minor),
-                "price_minor": str(price_minor),
-                "taker": leaf.taker.hex(),
-                "expire_time_ms": str(leaf.expire_time_ms),
-            }
-        )
+        print_json(_document(leaf, giving, taking))
         return
     print_text(f"offer    {wanted.hex()}")
     print_text(f"gives    {show_amount(leaf.remaining_minor, giving.scale)} {giving.code}, all that is left")
-    print_text(f"for      {show_amount(price_minor, taking.scale)} {taking.code}")
+    print_text(f"for      {show_amount(_price_minor(leaf), taking.scale)} {taking.code}")
     print_text(f"from     {leaf.source.hex()}, paid into {leaf.take_account.hex()}")
     print_text(f"taker    {leaf.taker.hex() or 'anybody'}")
     print_text(f"until    {show_time(leaf.expire_time_ms)}")
+
+
+def _document(leaf: Any, giving: Any, taking: Any) -> dict[str, Any]:
+    return {
+        "offer": leaf.hold.hex(),
+        "give_account": leaf.source.hex(),
+        "give_unit": giving.unit.hex(),
+        "take_account": leaf.take_account.hex(),
+        "take_unit": taking.unit.hex(),
+        "offered_give_minor": str(leaf.offered_give_minor),
+        "offered_take_minor": str(leaf.offered_take_minor),
+        "remaining_minor": str(leaf.remaining_minor),
+        "price_minor": str(_price_minor(leaf)),
+        "taker": leaf.taker.hex(),
+        "expire_time_ms": str(leaf.expire_time_ms),
+    }
+
+
+def _price_minor(leaf: Any) -> int:
+    """What all that is left costs."""
+    from icn_client.credit import exchange_price
+
+    return exchange_price(leaf.remaining_minor, leaf.offered_give_minor, leaf.offered_take_minor)
 
 
 def take(  # noqa: PLR0917 - one parameter per option

@@ -170,6 +170,18 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         token = self._tokens.write(listing, orders[-1].ordered.order) if len(rows) > size else ""
         return service_pb2.ListOrdersResponse(orders=orders, next_page_token=token)
 
+    async def ListHolds(self, request: Any, _context: Any) -> service_pb2.ListHoldsResponse:
+        account = parse_identifier(request.account, "accounts") if request.account else b""
+        size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        listing = f"holds of {account.hex()}"
+        after = self._tokens.read(listing, request.page_token, IDENTIFIER_BYTES)
+        rows = await self._source.holds(account, after or b"", size + 1)
+        if account and not rows:
+            await get_leaf(Namespace.ACCOUNT, account, self._source)  # none, or no such account
+        holds = [state_pb2.HoldLeaf.FromString(row.value) for row in rows[:size]]
+        token = self._tokens.write(listing, holds[-1].hold) if len(rows) > size else ""
+        return service_pb2.ListHoldsResponse(holds=holds, next_page_token=token)
+
     async def ListLimitChanges(self, request: Any, _context: Any) -> service_pb2.ListLimitChangesResponse:
         of_unit = request.name.startswith("units/")
         namespace = Namespace.UNIT if of_unit else Namespace.ACCOUNT

@@ -129,22 +129,30 @@ _UNIT = """
     WHERE unit.namespace = %(unit_namespace)s AND unit.identifier = %(unit)s
 """
 
-# Each half is a range of its index; an order whose two accounts are the same does not exist.
-_ORDERS = """
+_LISTED = """
     SELECT leaf.value, chain.executed_height
-    FROM chain, (
-        (SELECT standing_order FROM orders WHERE source = %(account)s AND standing_order > %(after)s
-            ORDER BY standing_order LIMIT %(count)s)
-        UNION ALL
-        (SELECT standing_order FROM orders WHERE destination = %(account)s AND standing_order > %(after)s
-            ORDER BY standing_order LIMIT %(count)s)
-        ORDER BY standing_order LIMIT %(count)s
-    ) AS listed, LATERAL (
+    FROM chain, ({listed}) AS listed, LATERAL (
         SELECT value FROM leaves
-        WHERE namespace = %(namespace)s AND identifier = listed.standing_order LIMIT 1
+        WHERE namespace = %(namespace)s AND identifier = listed.identifier LIMIT 1
     ) AS leaf
-    ORDER BY listed.standing_order
+    ORDER BY listed.identifier
 """
+# Each half is a range of its index; nothing has the same account on both sides.
+_OF_ACCOUNT = """
+    (SELECT {key} AS identifier FROM {table} WHERE source = %(account)s AND {key} > %(after)s
+        ORDER BY {key} LIMIT %(count)s)
+    UNION ALL
+    (SELECT {key} FROM {table} WHERE destination = %(account)s AND {key} > %(after)s
+        ORDER BY {key} LIMIT %(count)s)
+    ORDER BY identifier LIMIT %(count)s
+"""
+_ORDERS = _LISTED.format(listed=_OF_ACCOUNT.format(key="standing_order", table="orders"))
+_HOLDS = _LISTED.format(listed=_OF_ACCOUNT.format(key="hold", table="holds"))
+_OFFERS = _LISTED.format(
+    listed="""
+    SELECT hold AS identifier FROM holds WHERE is_offer AND hold > %(after)s ORDER BY hold LIMIT %(count)s
+"""
+)
 
 _LIMIT_CHANGES_OF_UNIT = """
     SELECT change FROM limit_changes
@@ -372,6 +380,14 @@ class LedgerQueries:
         rows = await self._all(
             _ORDERS,
             {"namespace": int(Namespace.ORDER), "account": account, "after": after, "count": count},
+        )
+        return [LeafAt(*row) for row in rows]
+
+    async def holds(self, account: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
+        """Holds above an id of an account, or (``account`` empty) offers of exchange, ascending."""
+        rows = await self._all(
+            _HOLDS if account else _OFFERS,
+            {"namespace": int(Namespace.HOLD), "account": account, "after": after, "count": count},
         )
         return [LeafAt(*row) for row in rows]
 

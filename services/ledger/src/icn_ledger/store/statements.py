@@ -131,9 +131,12 @@ _HOLDS = """
     holds_ended AS (
         DELETE FROM holds WHERE hold = ANY(%(ended_holds)s)
     ), holds_placed AS (
-        INSERT INTO holds (hold, expire_time_ms)
-        SELECT hold, expire_time_ms FROM unnest(%(holds)s, %(expiries)s) AS given (hold, expire_time_ms)
-        ON CONFLICT (hold) DO UPDATE SET expire_time_ms = excluded.expire_time_ms
+        INSERT INTO holds (hold, expire_time_ms, source, destination, is_offer)
+        SELECT hold, expire_time_ms, source, coalesce(take_account, destination), take_account IS NOT NULL
+        FROM unnest(%(holds)s, %(expiries)s, %(hold_sources)s, %(hold_destinations)s, %(take_accounts)s)
+            AS given (hold, expire_time_ms, source, destination, take_account)
+        ON CONFLICT (hold) DO UPDATE SET expire_time_ms = excluded.expire_time_ms,
+            source = excluded.source, destination = excluded.destination, is_offer = excluded.is_offer
     )
 """
 
@@ -414,6 +417,9 @@ def _holds(commit: Changed) -> dict[str, Any]:
         "ended_holds": ByteaArray([identifier for identifier, hold in changed.items() if hold is None]),
         "holds": ByteaArray([hold.hold for hold in open_holds]),
         "expiries": BigintArray([hold.expire_time_ms for hold in open_holds]),
+        "hold_sources": ByteaArray([hold.source for hold in open_holds]),
+        "hold_destinations": ByteaArray([hold.destination for hold in open_holds]),
+        "take_accounts": ByteaArray([hold.price.take_account if hold.price else None for hold in open_holds]),
     }
 
 

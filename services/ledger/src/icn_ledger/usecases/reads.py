@@ -159,6 +159,9 @@ class Reader(Protocol):
     async def orders(self, account: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
         """Orders above an id that debit or credit the account, ascending."""
 
+    async def holds(self, account: bytes, after: bytes, count: int) -> Sequence[LeafAt]:
+        """Holds above an id of an account, or (``account`` empty) offers of exchange, ascending."""
+
     async def limit_changes(
         self, namespace: Namespace, identifier: bytes, before: Place | None, count: int
     ) -> Sequence[service_pb2.LimitChange]:

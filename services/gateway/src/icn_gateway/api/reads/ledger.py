@@ -1,5 +1,5 @@
-"""What the ledger knows beside accounts and blocks: sub-accounts, orders, limits, policies, authorities,
-memberships, polls, decisions, contracts, duties, who validates."""
+"""What the ledger knows beside accounts and blocks: sub-accounts, orders, holds, limits, policies,
+authorities, memberships, polls, decisions, contracts, duties, who validates."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ READS = (
         "Accounts",
         method("ledger", "ListOrders"),
         (identifier("account_id", "account", "accounts", "Account"), *_PAGING),
+    ),
+    Read(
+        "/v1/accounts/{account_id:str}/holds",
+        "ListHolds",
+        "Accounts",
+        method("ledger", "ListHolds"),
+        (identifier("account_id", "account", "accounts", "Account"), *_PAGING),
+    ),
+    Read(
+        "/v1/exchanges",
+        "ListExchanges",
+        "Accounts",
+        method("ledger", "ListHolds"),
+        _PAGING,
     ),
     Read(
         "/v1/accounts/{account_id:str}/limit-changes",
