@@ -153,7 +153,9 @@ class Model:
         return self.lines[one["unit"], one["owner"]]["main"] == account
 
     def rules(self, account: bytes) -> dict[str, Any]:
-        return self.in_force.get(self.accounts[account]["unit"], {**DEFAULT_POLICY, "set_time_ms": 0})
+        return self.in_force.get(
+            self.accounts[account]["unit"], {**DEFAULT_POLICY, "set_time_ms": 0, "demurrage_set_time_ms": 0}
+        )
 
     def limit(self, account: bytes) -> int:
         one, rules = self.accounts[account], self.rules(account)
@@ -284,8 +286,8 @@ class Model:
         if one["is_closed"] or one["is_opening"]:
             return
         between = rules["demurrage_days"] * DAY_MS
-        edges_passed = (now - rules["set_time_ms"]) // between
-        edges_taken = max(0, (one["demurrage_until"] - rules["set_time_ms"]) // between)
+        edges_passed = (now - rules["demurrage_set_time_ms"]) // between
+        edges_taken = max(0, (one["demurrage_until"] - rules["demurrage_set_time_ms"]) // between)
         n = edges_passed - edges_taken
         if n <= 0:
             return
@@ -442,9 +444,11 @@ class Model:
             above["sub_accounts_hash"] = self.hash_of(
                 b"icn/sub-accounts/v1", (above["sub_accounts_hash"] or bytes(32)) + account
             )
-        is_first = (unit, actor.principal) not in self.lines
+        has_line = (unit, actor.principal) in self.lines
+        line = self.lines.setdefault((unit, actor.principal), {"main": b"", "earned": 0, "spent": 0})
+        is_first = not line["main"]
         if is_first:
-            self.lines[unit, actor.principal] = {"main": account, "earned": 0, "spent": 0}
+            line["main"] = account
         has_demurrage = self.in_force.get(unit, DEFAULT_POLICY)["demurrage_ppm"] > 0
         self.accounts[account] = {
             "owner": actor.principal,
@@ -466,7 +470,7 @@ class Model:
             "demurrage_until": self.block.time_ms if has_demurrage else 0,
             "is_closed": False,
         }
-        self.occupy(actor.payer, 2 if is_first else 1)
+        self.occupy(actor.payer, 1 if has_line else 2)
 
     def hash_of(self, tag: bytes, body: bytes) -> bytes:
         head = len(tag).to_bytes(4, "big") + tag + self.genesis_hash + len(body).to_bytes(4, "big")
@@ -748,8 +752,15 @@ class Model:
         self.occupy(actor.payer, unit not in self.policies)
         before = dict(self.policies.get(unit, {}))
         before.pop("set_time_ms", None)
+        since = before.pop("demurrage_set_time_ms", self.block.time_ms)
+        if any(before.get(name) != policy[name] for name in policy if name.startswith("demurrage_")):
+            since = self.block.time_ms
         self.block.policies.append((unit, before or None, policy))
-        self.policies[unit] = {**policy, "set_time_ms": self.block.time_ms}
+        self.policies[unit] = {
+            **policy,
+            "set_time_ms": self.block.time_ms,
+            "demurrage_set_time_ms": since,
+        }
 
     def do_freeze_account(self, actor: Any, _index: int, account: bytes, until_time_ms: int) -> None:
         self.known(account)
@@ -826,6 +837,12 @@ class Model:
             self.room(remainder_to, one["balance"])
             self.pay(TRANSFER, account, remainder_to, one["balance"], payer=actor.payer, index=index)
         self.occupy(one["payer"], -1)
+        untouched = (
+            not one["entries"] and not one["has_own_floor"] and one["frozen_until"] <= self.block.time_ms
+        )
+        line = self.lines.get((one["unit"], one["owner"]))
+        if line and line["main"] == account and untouched:
+            line["main"] = b""
         one.update(payer=b"", is_closed=True, is_opening=False, opening=0)
         one.update(pledged=0, frozen_until=0, demurrage_until=0)
 

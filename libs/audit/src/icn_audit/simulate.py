@@ -95,7 +95,7 @@ class SupposedState(ReplayedState):
             _bind(records, before.policy.fund if before is not None else b"", -1)
             _bind(records, supposed.policy.fund, 1)
             since_ms = time_ms if self._in_force is None else self._in_force.set_time_ms
-            self._in_force = PolicyInForce(supposed.policy, since_ms)
+            self._in_force = PolicyInForce(supposed.policy, since_ms, since_ms)
             records.unit_policies[supposed.unit] = self._in_force
         return True
 

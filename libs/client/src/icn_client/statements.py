@@ -98,8 +98,10 @@ def _unit_policy(said: Mapping[str, Any]) -> str:
 
 
 def _credit_line(said: Mapping[str, Any]) -> str:
+    main = said["main_account"]
+    owner = f"account {main}" if main else "an owner without a main account"
     return (
-        f"of the trade of account {said['main_account']} count {said['earned_minor']} minor units as earned "
+        f"of the trade of {owner} count {said['earned_minor']} minor units as earned "
         f"and {said['spent_minor']} as spent"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from icn_machine import refusals
+from icn_machine.credit import is_main
 from icn_machine.credit_messages import CloseAccount, PledgeAccount
 from icn_machine.demurrage import begin_demurrage, settle
 from icn_machine.entries import extend_sub_accounts
@@ -26,15 +27,15 @@ def open_account(
     if unit is None:
         raise Refused(refusals.UNIT_UNKNOWN)
     parent = _parent(working, owner, message) if message.parent else None
-    line_identifier = message.unit + owner
-    is_main = working.now.credit_lines[line_identifier] is None
+    line = working.now.credit_lines[message.unit + owner]
+    is_first = line is None or not line.main_account
     account = Account(
         message.account,
         owner,
         message.unit,
         0,
         0,
-        unit.default_floor_minor if is_main else 0,
+        unit.default_floor_minor if is_first else 0,
         payer=transaction.payer,
     ).with_terms(
         parent=message.parent,
@@ -43,11 +44,19 @@ def open_account(
         sub_account_number=parent.known_terms.sub_accounts + 1 if parent else 0,
     )
     put_new(working, context, account)
-    if is_main:
-        working.put(working.now.credit_lines, line_identifier, CreditLine(message.account, 0, 0))
+    if is_first:
+        _put_main(working, account, line)
+    if line is None:
         occupy(working, transaction.payer, 1)
     if parent is not None:
         _add_sub_account(working, context, parent, account)
+
+
+def _put_main(working: WorkingSet, account: Account, line: CreditLine | None) -> None:
+    changed = (
+        CreditLine(account.account, 0, 0) if line is None else line._replace(main_account=account.account)
+    )
+    working.put(working.now.credit_lines, account.unit + account.owner, changed)
 
 
 def put_new(working: WorkingSet, context: BlockContext, account: Account) -> None:
@@ -152,8 +161,15 @@ def _pass_on(working: WorkingSet, cause: Cause, account: Account, remainder_to: 
 
 
 def _end(working: WorkingSet, cause: Cause, account: Account) -> None:
-    """Leave the leaf, so that nobody can open the id again, and free its place."""
+    """Leave the leaf, so that nobody can open the id again, and free its place; where nothing was ever posted
+    and nothing decided about it, the owner's next account is the main one."""
     terms = account.known_terms
+    line = working.now.credit_lines[account.unit + account.owner]
+    # Its balance is 0, so what was ever credited was debited, too.
+    was_used = account.given_minor or terms.has_own_floor or cause.context.time_ms < terms.frozen_until_ms
+    if line is not None and is_main(account, line) and not was_used:
+        vacant = line._replace(main_account=b"")
+        working.put(working.now.credit_lines, account.unit + account.owner, vacant)
     kept = AccountTerms(
         parent=terms.parent,
         sub_accounts=terms.sub_accounts,

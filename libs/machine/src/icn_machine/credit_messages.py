@@ -100,6 +100,11 @@ class UnitPolicy(NamedTuple):
     """Empty: the unit's authority."""
 
     @property
+    def demurrage(self) -> tuple[int, int, int]:
+        """What its edges are of."""
+        return self.demurrage_ppm, self.demurrage_days, self.demurrage_free_minor
+
+    @property
     def has_fee(self) -> bool:
         """Whether payments may cost something."""
         return self.fee_fixed_minor > 0 or self.fee_ppm > 0

@@ -65,8 +65,9 @@ def settle_both(working: WorkingSet, cause: Cause, one: Account, other: Account)
 def edges_between(in_force: PolicyInForce, since_ms: int, until_ms: int) -> int:
     """How many edges of the policy lie behind the one time and not behind the other."""
     period_ms = in_force.policy.demurrage_days * DAY_MS
-    passed = max(until_ms - in_force.set_time_ms, 0) // period_ms
-    return min(passed - max(since_ms - in_force.set_time_ms, 0) // period_ms, DEMURRAGE_EDGES_MAX)
+    first_ms = in_force.demurrage_set_time_ms
+    passed = max(until_ms - first_ms, 0) // period_ms
+    return min(passed - max(since_ms - first_ms, 0) // period_ms, DEMURRAGE_EDGES_MAX)
 
 
 def charge_demurrage(working: WorkingSet, _acting: bytes, message: ChargeDemurrage, cause: Cause) -> None:

@@ -25,7 +25,9 @@ from icn_machine.records import (
 
 def _encode_unit_policy(in_force: PolicyInForce) -> bytes:
     return state_pb2.UnitPolicyLeaf(
-        policy=unit_policy_message(in_force.policy), set_time_ms=in_force.set_time_ms
+        policy=unit_policy_message(in_force.policy),
+        set_time_ms=in_force.set_time_ms,
+        demurrage_set_time_ms=in_force.demurrage_set_time_ms,
     ).SerializeToString(deterministic=True)
 
 
@@ -36,7 +38,8 @@ def unit_policy_message(policy: UnitPolicy) -> transaction_pb2.UnitPolicy:
 
 def _decode_unit_policy(leaf: bytes) -> PolicyInForce:
     message = state_pb2.UnitPolicyLeaf.FromString(leaf)
-    return PolicyInForce(read_unit_policy(message.policy), message.set_time_ms)
+    policy = read_unit_policy(message.policy)
+    return PolicyInForce(policy, message.set_time_ms, message.demurrage_set_time_ms)
 
 
 def _encode_credit_line(line: CreditLine) -> bytes:

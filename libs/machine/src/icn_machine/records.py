@@ -261,7 +261,8 @@ class PolicyInForce(NamedTuple):
 
     policy: UnitPolicy
     set_time_ms: int
-    """Edges of demurrage are counted from it."""
+    demurrage_set_time_ms: int
+    """Since when its demurrage has been as it is; the edges are counted from it."""
 
 
 class CreditLine(NamedTuple):

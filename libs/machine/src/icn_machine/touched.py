@@ -479,6 +479,7 @@ def _add_of_accounts(behind: RecordNames, transactions: Sequence[Transaction], l
         for account in accounts.values():
             if account is not None:
                 behind.units.add(account.unit)
+                behind.credit_lines.add(account.unit + account.owner)
                 behind.allowances.update({account.payer} - {b""})
                 behind.accounts.update({account.known_terms.parent} - {b""})
     policies = {unit: found.policy for unit, found in loaded.unit_policies.items() if found is not None}
@@ -497,7 +498,7 @@ def _add_of_accounts(behind: RecordNames, transactions: Sequence[Transaction], l
 
 
 def _asks_of_accounts(message: Message) -> bool:
-    """Whether the message needs the unit, the payer or the parent of accounts that it names."""
+    """Whether the message needs unit, payer, parent or credit line of accounts that it names."""
     return isinstance(message, _OfUnit) or (
         isinstance(message, EnactDecision) and any(isinstance(action, _OfUnit) for action in message.actions)
     )

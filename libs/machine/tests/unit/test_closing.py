@@ -6,7 +6,7 @@ import pytest
 from icn_machine.entries import PostingKind
 from icn_machine.events import AccountClosed
 from icn_machine.limits import NO_FLOOR, QUANTITY_MAX
-from icn_machine.records import AccountTerms
+from icn_machine.records import AccountTerms, CreditLine
 
 from libs.machine.tests.credit_messages import (
     cancel_order,
@@ -168,12 +168,42 @@ async def test_nothing_is_posted_to_or_held_on_a_closed_account(scene: CreditSce
     assert scene.account(ANA).held_minor == 0
 
 
-async def test_who_closed_its_main_account_has_further_ones_only(scene: CreditScene) -> None:
+@pytest.mark.parametrize("was", ["used", "with a floor of its own", "frozen"])
+async def test_who_closed_its_main_account_has_further_ones_only(scene: CreditScene, was: str) -> None:
+    if was == "used":
+        await scene.applied(scene.ana, transfer(ANA, BEN, 1))
+        await scene.applied(scene.ben, transfer(BEN, ANA, 1))
+    elif was == "frozen":
+        await scene.applied(scene.shop, freeze_account(BEN, scene.now_ms + HOUR_MS))
+    else:
+        await scene.applied(scene.shop, set_floor(BEN, -100))
     await scene.applied(scene.ben, close_account(BEN))
     again = identifier("another account of ben")
     leaves = scene.leaves_used()
     await scene.applied(scene.ben, open_account(again, UNIT))
     assert (scene.account(again).floor_minor, scene.leaves_used()) == (0, leaves + 1)
+
+
+@pytest.mark.parametrize("closing", ["ben", "shop"])
+async def test_the_next_account_takes_the_place_of_a_main_one_that_was_never_used(
+    scene: CreditScene, closing: str
+) -> None:
+    """So a wrong opening balance is mended by closing and opening; the authority takes nobody's credit so."""
+    further, again, third = map(identifier, ("further of ben", "again of ben", "third of ben"))
+    await scene.govern(growth_ppm=1_000_000, growth_max_minor=50, counterparty_max_minor=90)
+    await scene.applied(scene.ben, open_account(further, UNIT))
+    await scene.applied(scene.ana, transfer(ANA, further, 40))
+    await scene.applied(scene.ben, transfer(further, ANA, 40))
+    await scene.applied(getattr(scene, closing), close_account(BEN))
+    line = scene.ledger.state.records[-1].credit_lines[UNIT + scene.ben.principal]
+    assert line == CreditLine(b"", 40, 40)
+    leaves = scene.leaves_used()
+    await scene.applied(scene.ben, open_bringing(again, UNIT, 0), open_account(third, UNIT))
+    assert [scene.account(one).floor_minor for one in (again, third)] == [-100, 0]
+    assert scene.leaves_used() == leaves + 2
+    await scene.applied(scene.ben, close_account(again), open_account(BELOW, UNIT))
+    await scene.refused("CREDIT_LIMIT_EXCEEDED", scene.ben, transfer(BELOW, ANA, 141))
+    await scene.applied(scene.ben, transfer(BELOW, ANA, 140))
 
 
 async def test_an_opening_that_waits_is_withdrawn_by_closing(scene: CreditScene) -> None:

@@ -37,7 +37,7 @@ def order(source: bytes = A) -> StandingOrder:
 
 
 def policy(fund: bytes) -> PolicyInForce:
-    return PolicyInForce(UnitPolicy(fund=fund), 1)
+    return PolicyInForce(UnitPolicy(fund=fund), 1, 1)
 
 
 def accounts(*records: Account) -> dict[bytes, Account | None]:

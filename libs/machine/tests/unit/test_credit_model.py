@@ -444,7 +444,9 @@ class CreditMachine(RuleBasedStateMachine):
         elif namespace == 21:
             policy = dict(model.policies[identifier])
             found = state_pb2.UnitPolicyLeaf(
-                set_time_ms=policy.pop("set_time_ms"), policy=pb.UnitPolicy(**policy)
+                set_time_ms=policy.pop("set_time_ms"),
+                demurrage_set_time_ms=policy.pop("demurrage_set_time_ms"),
+                policy=pb.UnitPolicy(**policy),
             )
         elif namespace == 22:
             line = model.lines[identifier[:16], identifier[16:]]
@@ -550,7 +552,11 @@ class CreditMachine(RuleBasedStateMachine):
             for name, one in there["trades"].items()
         } == model.trades
         assert {
-            unit: {**one.policy._asdict(), "set_time_ms": one.set_time_ms}
+            unit: {
+                **one.policy._asdict(),
+                "set_time_ms": one.set_time_ms,
+                "demurrage_set_time_ms": one.demurrage_set_time_ms,
+            }
             for unit, one in there["unit_policies"].items()
         } == model.policies
         assert {unit: tuple(one) for unit, one in there["periods"].items()} == model.periods
@@ -610,7 +616,7 @@ class CreditMachine(RuleBasedStateMachine):
         for policy in model.policies.values():
             if policy["demurrage_ppm"]:
                 between = policy["demurrage_days"] * DAY_MS
-                times.append(now + between - (now - policy["set_time_ms"]) % between)
+                times.append(now + between - (now - policy["demurrage_set_time_ms"]) % between)
         return sorted(time for time in times if time > now)
 
     @rule(block=st.lists(transactions, max_size=6), seed=st.integers(0, 2**20))

@@ -92,6 +92,18 @@ async def test_edges_lie_as_far_apart_as_the_policy_says(scene: CreditScene) -> 
     assert await charged_at(scene, set_ms + 60 * DAY_MS, ANA) == [(ANA, 9)]
 
 
+async def test_who_changes_something_else_of_the_policy_forgives_nothing(scene: CreditScene) -> None:
+    set_ms = await scene.govern(**DAILY)
+    changed_ms = await scene.govern(**DAILY, soft_ppm=1)
+    assert changed_ms > set_ms
+    assert await charged_at(scene, set_ms + DAY_MS, ANA) == [(ANA, 10)]
+    lighter_ms = await scene.govern(**{**DAILY, "demurrage_ppm": 2_000})
+    assert await charged_at(scene, lighter_ms + DAY_MS - 1, ANA) == []
+    assert await charged_at(scene, lighter_ms + DAY_MS, ANA) == [(ANA, 1)], "of 990, rounded down"
+    free_ms = await scene.govern(**{**DAILY, "demurrage_free_minor": 90})
+    assert await charged_at(scene, free_ms + DAY_MS, ANA) == [(ANA, 8)], "of 989 - 90"
+
+
 @pytest.mark.parametrize(("free", "taken"), [(0, 10), (900, 1), (901, 0), (1_000, 0), (2_000, 0)])
 async def test_the_free_amount_is_of_main_accounts_only(scene: CreditScene, free: int, taken: int) -> None:
     set_ms = await scene.govern(**DAILY, demurrage_free_minor=free)
@@ -181,19 +193,20 @@ async def test_the_block_that_replaces_a_policy_still_goes_by_the_old_one(scene:
 def test_edges_are_those_behind_the_one_time_and_not_behind_the_other(
     set_day: int, since_day: int, until_day: int, days: int
 ) -> None:
-    in_force = PolicyInForce(UnitPolicy(demurrage_days=days), set_day * DAY_MS)
+    in_force = PolicyInForce(UnitPolicy(demurrage_days=days), 7, set_day * DAY_MS)
     since_ms, until_ms = sorted((since_day, until_day))[0] * DAY_MS, max(since_day, until_day) * DAY_MS
     found = edges_between(in_force, since_ms, until_ms)
-    first = max(1, (since_ms - in_force.set_time_ms) // (days * DAY_MS) - 1)
-    last = (until_ms - in_force.set_time_ms) // (days * DAY_MS) + 1
+    first = max(1, (since_ms - in_force.demurrage_set_time_ms) // (days * DAY_MS) - 1)
+    last = (until_ms - in_force.demurrage_set_time_ms) // (days * DAY_MS) + 1
     ends = range(
-        in_force.set_time_ms + first * days * DAY_MS, in_force.set_time_ms + last * days * DAY_MS + 1
+        in_force.demurrage_set_time_ms + first * days * DAY_MS,
+        in_force.demurrage_set_time_ms + last * days * DAY_MS + 1,
     )
     assert found == sum(since_ms < edge <= until_ms for edge in ends[:: days * DAY_MS])
 
 
 def test_at_most_so_many_edges_are_taken_at_once() -> None:
-    in_force = PolicyInForce(UnitPolicy(demurrage_days=1), 0)
+    in_force = PolicyInForce(UnitPolicy(demurrage_days=1), 5, 0)
     assert edges_between(in_force, 0, (2**20 - 1) * DAY_MS) == 2**20 - 1
     assert edges_between(in_force, 0, (2**20 + 1) * DAY_MS) == DEMURRAGE_EDGES_MAX == 2**20
 

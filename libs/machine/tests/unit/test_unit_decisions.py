@@ -60,7 +60,7 @@ async def test_a_decision_sets_a_policy_and_who_brings_it_pays_for_the_leaf(scen
     leaves = scene.leaves_used()
     await decided(scene, set_unit_policy(COMMON, soft_ppm=1))
     in_force = scene.ledger.state.records[-1].unit_policies[COMMON]
-    assert in_force == (UnitPolicy(soft_ppm=1), scene.last_time_ms)
+    assert in_force == (UnitPolicy(soft_ppm=1), scene.last_time_ms, scene.last_time_ms)
     assert scene.leaves_used() == leaves + 1 + 1
 
 

@@ -105,7 +105,7 @@ async def test_a_block_that_changes_nothing_of_it_is_not_told(shelf: Shelf) -> N
 
 FROZEN = Account(ANA, bytes(16), bytes(16), 0, 0, -100).with_terms(frozen_until_ms=5_000)
 CHANGES: list[dict[str, Any]] = [
-    {"in_force": PolicyInForce(UnitPolicy(soft_ppm=500_000), 0)},
+    {"in_force": PolicyInForce(UnitPolicy(soft_ppm=500_000), 0, 0)},
     {"line": CreditLine(ANA, 5, 7)},
     {"account": FROZEN},
 ]
