@@ -78,7 +78,11 @@ CONSENSUS: Final = Subject(
     ),
 )
 LEDGER: Final = Subject(
-    "ledger", "libs/machine/src", "icn_machine", ("libs/machine/tests/unit",), ("libs/machine/tests",)
+    "ledger",
+    "libs/machine/src",
+    "icn_machine",
+    ("libs/machine/tests/unit",),
+    ("libs/machine/tests", "docs/spec/vectors/chain"),
 )
 SUBJECTS: Final = {subject.name: subject for subject in (CONSENSUS, LEDGER)}
 
