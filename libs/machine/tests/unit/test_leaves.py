@@ -269,6 +269,7 @@ records = st.one_of(
                 freezer=maybe_ids,
             ),
             quantities,
+            quantities,
         ),
     ),
     st.tuples(st.just(Namespace.CREDIT_LINE), st.builds(CreditLine, ids, quantities, quantities)),
