@@ -272,7 +272,7 @@ records = st.one_of(
             quantities,
         ),
     ),
-    st.tuples(st.just(Namespace.CREDIT_LINE), st.builds(CreditLine, ids, quantities, quantities)),
+    st.tuples(st.just(Namespace.CREDIT_LINE), st.builds(CreditLine, maybe_ids, quantities, quantities)),
     st.tuples(st.just(Namespace.TRADE), st.builds(Trade, quantities, quantities, ids)),
     st.tuples(
         st.just(Namespace.ORDER),
