@@ -54,7 +54,7 @@ async def flood(data: Path) -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async with Connection(NetworkFile.load(data)) as connection:
         side = icn.IcnSide(None, connection)
-        await side.open_accounts(data, FLOODING_FOUNDER, FLOODERS)
+        await side.open_accounts(data, (FLOODING_FOUNDER,), FLOODERS)
         for lane in count(1):
             side.begin_lane(lane)
             signed, expire_time_ms = side.sign(SIGNED_AHEAD)

@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +58,30 @@ def _transfer(actor: Actor, source: bytes, destination: bytes, expire_time_ms: i
     return actor.sign([message], expire_time_ms)
 
 
+def _opening(
+    sponsor: Actor, parties: Sequence[Actor], accounts: Sequence[bytes]
+) -> Iterator[tuple[list[Signed], int]]:
+    """What is handed in, one after the other: a unit, the parties' controllers, their accounts."""
+    unit, expire_time_ms = new_identifier(), now_ms() + EXPIRY_MS
+    made = [
+        transactions.open_controller(
+            party.principal, 1, [transactions.controller_key(party.keys[0].public_keys)]
+        )
+        for party in parties
+    ]
+    groups = [made[begin : begin + MESSAGES_MAX] for begin in range(0, len(made), MESSAGES_MAX)]
+    yield (
+        [sponsor.sign([transactions.create_unit(unit, "BENCH", 2, FLOOR_MINOR)], expire_time_ms)],
+        expire_time_ms,
+    )
+    yield [sponsor.sign(group, expire_time_ms) for group in groups], expire_time_ms
+    opened = [
+        party.sign([transactions.open_account(account, unit)], expire_time_ms)
+        for party, account in zip(parties, accounts, strict=True)
+    ]
+    yield opened, expire_time_ms
+
+
 class IcnSide:
     """`Side` of a running network; use `icn_side`."""
 
@@ -71,35 +95,28 @@ class IcnSide:
         self._chance = random.Random(5)
         self._parties: list[Actor] = []
         self._accounts: list[bytes] = []
+        self._sponsors = 1
 
-    async def open_accounts(self, directory: Path, founder: int = 0, parties: int = PARTIES) -> None:
-        """One unit, and so many principals of one sponsor with an account each."""
-        sponsor = await actor_of(self._connection, open_founders(directory)[founder])
-        unit = new_identifier()
-        keys = [KeyPair.generate() for _ in range(parties)]
-        self._parties = [
-            Actor(self._connection.genesis.hash, new_identifier(), sponsor.principal, (key,)) for key in keys
-        ]
-        self._accounts = [new_identifier() for _ in range(parties)]
-        made = [
-            transactions.open_controller(
-                party.principal, 1, [transactions.controller_key(party.keys[0].public_keys)]
-            )
-            for party in self._parties
-        ]
-        groups = [made[begin : begin + MESSAGES_MAX] for begin in range(0, parties, MESSAGES_MAX)]
-        expire_time_ms = now_ms() + EXPIRY_MS
+    async def open_accounts(
+        self, directory: Path, founders: Sequence[int] = (0,), parties: int = PARTIES
+    ) -> None:
+        """So many principals with an account each, evenly of sponsors that have a unit each."""
+        self._sponsors = len(founders)
+        self._parties, self._accounts = [], []
+        sponsors = [await actor_of(self._connection, open_founders(directory)[each]) for each in founders]
+        for number in range(parties):
+            sponsor, key = sponsors[number % len(sponsors)], KeyPair.generate()
+            actor = Actor(self._connection.genesis.hash, new_identifier(), sponsor.principal, (key,))
+            self._parties.append(actor)
+            self._accounts.append(new_identifier())
         async with Submitter(self.doors()) as submitter:
-            for work in (
-                [sponsor.sign([transactions.create_unit(unit, "BENCH", 2, FLOOR_MINOR)], expire_time_ms)],
-                [sponsor.sign(group, expire_time_ms) for group in groups],
-                [
-                    party.sign([transactions.open_account(account, unit)], expire_time_ms)
-                    for party, account in zip(self._parties, self._accounts, strict=True)
-                ],
-            ):
-                for outcome in await submitter.submit(work, expire_time_ms):
-                    self.check(outcome)
+            for number, sponsor in enumerate(sponsors):
+                members = slice(number, None, len(sponsors))
+                for work, expire_time_ms in _opening(
+                    sponsor, self._parties[members], self._accounts[members]
+                ):
+                    for outcome in await submitter.submit(work, expire_time_ms):
+                        self.check(outcome)
 
     def begin_lane(self, lane: int) -> None:
         """Have everybody sign on another lane from now on; on the one before some may be missing."""
@@ -112,8 +129,9 @@ class IcnSide:
     def sign(self, count: int) -> tuple[list[Signed], int]:
         expire_time_ms = now_ms() + EXPIRY_MS
         signed = []
-        for _ in range(count):
-            source, destination = self._chance.sample(range(len(self._parties)), 2)
+        for number in range(count):
+            members = range(number % self._sponsors, len(self._parties), self._sponsors)
+            source, destination = self._chance.sample(members, 2)
             signed.append(
                 _transfer(
                     self._parties[source],
@@ -168,7 +186,7 @@ class IcnSide:
 
 @asynccontextmanager
 async def icn_side(
-    label: str, directory: Path, delay_ms: int = 0, parties: int = PARTIES
+    label: str, directory: Path, delay_ms: int = 0, parties: int = PARTIES, payers: int = 1
 ) -> AsyncIterator[IcnSide]:
     """A new network in a directory, running meanwhile, its accounts open."""
     data = directory / "data"
@@ -179,7 +197,7 @@ async def icn_side(
         try:
             async with Connection(NetworkFile.load(data)) as connection:
                 side = IcnSide(platform, connection)
-                await side.open_accounts(data, parties=parties)
+                await side.open_accounts(data, range(payers), parties)
                 yield side
         finally:
             await asyncio.to_thread(platform.stop)
