@@ -18,7 +18,8 @@ async def trial_balance(connection: Connection, unit: bytes, end_time_ms: int) -
     Raises:
         DomainError: PERIOD_NOT_OVER where no validator has executed a block of that time or later;
             LEDGER_BEHIND where the one that answers has not, ask again; HISTORY_MISSING where it began with a
-            later snapshot.
+            later snapshot, or does not say how many entries an account had; BALANCES_UNBALANCED where what it
+            says of the accounts does not add up to 0.
     """
     over_height = await _height_past(connection, end_time_ms)
     balances = {}
@@ -31,8 +32,20 @@ async def trial_balance(connection: Connection, unit: bytes, end_time_ms: int) -
         if leaf.unit != unit or not leaf.entries:
             continue
         found = await connection.balance(leaf.account, time_ms=max(end_time_ms - 1, 0))
-        if found.HasField("entry"):
+        if not found.HasField("entry") and not found.HasField("entries"):
+            raise FailedPrecondition(
+                "HISTORY_MISSING",
+                f"who answers shows no entry of accounts/{leaf.account.hex()} before {end_time_ms}, and does not "
+                "say whether it had any: ask a validator of this release",
+            )
+        if found.HasField("entry") or found.entries:
             balances[leaf.account] = found.balance_minor
+    if (sum_minor := sum(balances.values())) != 0:
+        raise FailedPrecondition(
+            "BALANCES_UNBALANCED",
+            f"the {len(balances)} balances told add up to {sum_minor}, and those of a unit to 0: ask another validator",
+            sum_minor=sum_minor,
+        )
     return balances
 
 

@@ -51,8 +51,23 @@ class Ledger:
     async def balance(self, account: bytes, *, time_ms: int) -> GetBalanceResponse:
         until = [balance for at_ms, balance in ENTRIES[account] if at_ms <= time_ms]
         if not until:
-            return GetBalanceResponse()
-        return GetBalanceResponse(balance_minor=until[-1], entry=Entry(number=len(until)))
+            return GetBalanceResponse(entries=0)
+        entry = Entry(number=len(until))
+        return GetBalanceResponse(balance_minor=until[-1], entry=entry, entries=len(until))
+
+
+class Restored(Ledger):
+    """Began with a snapshot, so that it has none of the entries before the end any more."""
+
+    entries: int | None = 1
+    """That it says of each account; None: it is of an older release."""
+
+    async def balance(self, account: bytes, *, time_ms: int) -> GetBalanceResponse:
+        found = await super().balance(account, time_ms=time_ms)
+        had = self.entries if found.entries else 0
+        return GetBalanceResponse(
+            balance_minor=found.balance_minor, entries=None if self.entries is None else had
+        )
 
 
 def balances_of(ledger: Any) -> dict[bytes, int]:
@@ -63,6 +78,30 @@ def test_balances_are_those_before_the_end_of_accounts_that_had_entries_by_then(
     ledger = Ledger()
     assert balances_of(ledger) == {ONE: -7, TWO: 7}
     assert ledger.preferred == ["c"], "one that has executed a block past the end"
+
+
+def test_a_ledger_that_began_with_a_snapshot_tells_of_accounts_whose_entries_it_does_not_have() -> None:
+    assert balances_of(Restored()) == {ONE: -7, TWO: 7}
+
+
+def test_of_a_ledger_that_does_not_say_whether_there_were_entries_no_balances_are_made() -> None:
+    ledger = Restored()
+    ledger.entries = None
+    with pytest.raises(DomainError) as refusal:
+        balances_of(ledger)
+    assert refusal.value.reason == "HISTORY_MISSING"
+
+
+def test_balances_that_do_not_add_up_to_0_are_refused_with_their_sum() -> None:
+    class Wrong(Ledger):
+        async def balance(self, account: bytes, *, time_ms: int) -> GetBalanceResponse:
+            found = await super().balance(account, time_ms=time_ms)
+            found.balance_minor += account == TWO
+            return found
+
+    with pytest.raises(DomainError) as refusal:
+        balances_of(Wrong())
+    assert (refusal.value.reason, refusal.value.metadata) == ("BALANCES_UNBALANCED", {"sum_minor": 1})
 
 
 def test_a_period_that_is_not_over_is_refused_with_both_times() -> None:

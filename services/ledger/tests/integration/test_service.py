@@ -118,7 +118,8 @@ async def test_a_past_balance_is_that_after_the_newest_entry_until_then(running:
     async def balance(**at: int) -> tuple[int, int, int]:
         found = await running.ledger.GetBalance(pb.GetBalanceRequest(name=f"accounts/{ANA.hex()}", **at))
         assert (found.executed_height, found.executed_time_ms) == (6, genesis.time_ms + 6_000)
-        return found.balance_minor, found.entry.number if found.HasField("entry") else 0, found.height
+        assert found.entries == (found.entry.number if found.HasField("entry") else 0)
+        return found.balance_minor, found.entries, found.height
 
     after = [(0, 0), (0, 0), (-1, 1), (-3, 2), (-6, 3), (-10, 4), (-15, 5)]
     for height, (balance_minor, number) in enumerate(after):

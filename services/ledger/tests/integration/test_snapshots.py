@@ -277,9 +277,21 @@ async def test_what_lies_before_the_snapshot_is_refused_and_not_answered_as_if_i
     block = source.blocks[-1]
     request = _asked(block)
     at_snapshot = pb.GetBalanceRequest(name=of_account, height=height)
-    assert (await ledger.GetBalance(at_snapshot)).balance_minor == account.balance_minor
-    await running.application.ExecuteBlock(request)
-    assert (await ledger.GetBalance(at_snapshot)).balance_minor == account.balance_minor
+    assert account.entries > 0
+    for is_executed in (False, True):
+        if is_executed:
+            await running.application.ExecuteBlock(request)
+        found = await ledger.GetBalance(at_snapshot)
+        assert (found.balance_minor, found.entries) == (account.balance_minor, account.entries)
+        assert not found.HasField("entry")
+    (opening,) = [
+        part.opening
+        async for part in ledger.GetStatement(
+            pb.GetStatementRequest(name=of_account, from_height=height + 1, until_height=height + 2)
+        )
+        if part.HasField("opening")
+    ]
+    assert (opening.balance_minor, opening.entries) == (account.balance_minor, account.entries)
     page = await ledger.ListBlocks(pb.ListBlocksRequest())
     assert [one.height for one in page.blocks] == [height + 1]
     assert (

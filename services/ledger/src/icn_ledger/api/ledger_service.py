@@ -102,13 +102,14 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         if getattr(request, asked) > QUANTITY_MAX:
             raise InvalidArgument("INSTANT_OUT_OF_RANGE", f"{asked} {getattr(request, asked)} is above 2^62")
         height = request.height if asked == "height" else None
-        balance_minor, row = await get_balance(account, height, request.time_ms, self._source)
+        found = await get_balance(account, height, request.time_ms, self._source)
         return service_pb2.GetBalanceResponse(
-            balance_minor=balance_minor,
-            entry=row.before,
-            height=row.height,
-            executed_height=row.executed_height,
-            executed_time_ms=row.executed_time_ms,
+            balance_minor=found.balance_minor,
+            entry=found.row.before,
+            height=found.row.height,
+            executed_height=found.row.executed_height,
+            executed_time_ms=found.row.executed_time_ms,
+            entries=found.entries,
         )
 
     async def ListAccounts(self, request: Any, _context: Any) -> service_pb2.ListAccountsResponse:

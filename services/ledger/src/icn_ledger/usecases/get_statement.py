@@ -14,7 +14,7 @@ from icn_kit.errors import InvalidArgument
 from icn_kit.places import Places
 from icn_machine.limits import QUANTITY_MAX
 
-from icn_ledger.usecases.reads import BalanceRow, Reader, get_balance
+from icn_ledger.usecases.reads import Reader, get_balance
 
 PART_BYTES: Final = 256 * 1024
 """A part ends with the block whose entries reach it: some 1,200 entries, 2 ms of the event loop."""
@@ -52,7 +52,7 @@ class Edge(NamedTuple):
 
     balance_minor: int
     entries: int
-    """Number of its newest entry."""
+    """Number of its newest entry, which may be older than what is here."""
     height: int
 
 
@@ -93,8 +93,8 @@ class Statements:
 
     async def _edge(self, account: bytes, bound: Bound) -> Edge:
         height = None if bound.height is None else max(bound.height - 1, 0)
-        balance_minor, row = await get_balance(account, height, bound.time_ms - 1, self._reader)
-        return Edge(balance_minor, _number(row), row.height)
+        found = await get_balance(account, height, bound.time_ms - 1, self._reader)
+        return Edge(found.balance_minor, found.entries, found.row.height)
 
     async def _parts(self, account: bytes, first: int, last: int) -> AsyncIterator[Sequence[EntryRows]]:
         while first <= last:
@@ -107,7 +107,3 @@ class Statements:
 
 FROM_THE_FIRST: Final = Bound(0)
 TO_THE_NEWEST: Final = Bound(None, QUANTITY_MAX)
-
-
-def _number(row: BalanceRow) -> int:
-    return 0 if row.before is None else row.before.number

@@ -125,6 +125,16 @@ class BalanceRow(NamedTuple):
     snapshot_height: int
 
 
+class PastBalance(NamedTuple):
+    """What an account had after a height."""
+
+    balance_minor: int
+    entries: int
+    """How many its chain had, those older than what is here among them."""
+    row: BalanceRow
+    """Where both were found."""
+
+
 class ValidatorsAt(NamedTuple):
     """Who validates, and who will."""
 
@@ -287,10 +297,8 @@ async def list_sub_accounts(
     return await reader.sub_accounts(parent, after, count)
 
 
-async def get_balance(
-    account: bytes, height: int | None, time_ms: int, reader: Reader
-) -> tuple[int, BalanceRow]:
-    """GetBalance: minor units, and where they were found.
+async def get_balance(account: bytes, height: int | None, time_ms: int, reader: Reader) -> PastBalance:
+    """GetBalance.
 
     Raises:
         NotFound: ACCOUNT_UNKNOWN.
@@ -303,14 +311,17 @@ async def get_balance(
     if row.leaf is None:
         raise _unknown(Namespace.ACCOUNT, account)
     if row.before is not None:
-        return row.before.posting.balance_minor, row
+        return PastBalance(row.before.posting.balance_minor, row.before.number, row)
     if not row.snapshot_height:
-        return 0, row
+        return PastBalance(0, 0, row)
     if row.height < row.snapshot_height:
         raise HistoryMissing(f"the balance after height {row.height}", row.snapshot_height + 1)
     if row.after is not None:
-        return row.after.posting.balance_minor - row.after.posting.amount_minor, row
-    return state_pb2.AccountLeaf.FromString(row.leaf).balance_minor, row
+        # What is from before entries were numbered has 0.
+        posting, earlier = row.after.posting, max(row.after.number - 1, 0)
+        return PastBalance(posting.balance_minor - posting.amount_minor, earlier, row)
+    leaf = state_pb2.AccountLeaf.FromString(row.leaf)
+    return PastBalance(leaf.balance_minor, leaf.entries, row)
 
 
 async def get_poll(identifier: bytes, reader: Reader) -> PollAt:

@@ -7,28 +7,43 @@ from typing import Any, cast
 import pytest
 from icn.ledger.v1 import service_pb2, state_pb2
 from icn_kit.errors import NotFound
-from icn_ledger.usecases.reads import BalanceRow, Reader, get_balance
+from icn_ledger.usecases.reads import BalanceRow, PastBalance, Reader, get_balance
 from icn_machine.blocks.ports import HistoryMissing, StateBehind
 
 ACCOUNT = bytes(16)
-LEAF = state_pb2.AccountLeaf(balance_minor=7).SerializeToString()
+LEAF = state_pb2.AccountLeaf(balance_minor=7, entries=6).SerializeToString()
 
 
-def entry(amount_minor: int, balance_minor: int) -> service_pb2.Entry:
+def entry(amount_minor: int, balance_minor: int, number: int = 1) -> service_pb2.Entry:
     posting = state_pb2.Posting(amount_minor=amount_minor, balance_minor=balance_minor)
-    return service_pb2.Entry(posting=posting)
+    return service_pb2.Entry(posting=posting, number=number)
 
 
-async def balance(**changes: Any) -> int:
+async def past_balance(**changes: Any) -> PastBalance:
     row = BalanceRow(LEAF, 5, None, None, 9, 9_000, 0)._replace(**changes)
 
     class Rows:
         async def balance(self, account: bytes, height: int | None, time_ms: int) -> BalanceRow:
             return row
 
-    found, told = await get_balance(ACCOUNT, 5, 0, cast(Reader, Rows()))
-    assert told == row
+    found = await get_balance(ACCOUNT, 5, 0, cast(Reader, Rows()))
+    assert found.row == row
     return found
+
+
+async def balance(**changes: Any) -> int:
+    return (await past_balance(**changes)).balance_minor
+
+
+async def test_how_many_entries_there_were_is_told_although_none_of_them_is_here() -> None:
+    async def entries(**changes: Any) -> int:
+        return (await past_balance(**changes)).entries
+
+    assert await entries(before=entry(3, 11, 4), after=entry(-4, 7, 5)) == 4
+    assert await entries(after=entry(7, 7)) == 0
+    assert await entries(after=entry(-4, 7, 5), snapshot_height=5) == 4
+    assert await entries(after=entry(-4, 7, 0), snapshot_height=5) == 0, "from before they were numbered"
+    assert await entries(snapshot_height=5) == 6
 
 
 async def test_it_is_that_after_the_newest_entry_until_then() -> None:
