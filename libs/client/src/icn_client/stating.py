@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from icn.ledger.v1.service_pb2 import Entry as ShownEntry
 from icn.ledger.v1.service_pb2 import GetBlockRequest
+from icn.ledger.v1.state_pb2 import ControllerLeaf
 from icn_chain.header import parse_header
 from icn_crypto.suites import Suite
 from icn_kit.errors import FailedPrecondition, ResourceExhausted, Unavailable
@@ -30,10 +31,12 @@ from icn_client.light.statement import (
     sub_accounts_hash,
 )
 from icn_client.light.verify import Shown, check_leaf, verify_proof
+from icn_client.transactions import controller_key_id
 
 if TYPE_CHECKING:
     from icn_client.connection import Connection
     from icn_client.keystore import Identity
+    from icn_client.transactions import KeyPair
 
 
 class _Edge(NamedTuple):
@@ -43,6 +46,14 @@ class _Edge(NamedTuple):
     height: int
     leaf: Mapping[str, Any]
     line: bytes
+
+
+class _Signer(NamedTuple):
+    """Who signs a statement."""
+
+    key: KeyPair
+    line: bytes
+    """Shows that the key is one that may."""
 
 
 async def write_statement(
@@ -61,7 +72,7 @@ async def write_statement(
         head: account and span.
         out: where the lines go.
         has_sub_accounts: whether it covers all sub-accounts, too.
-        signer: who signs it, with its first key; nobody where left out.
+        signer: who signs it, with the first of its keys that has no scope on the ledger; nobody where left out.
         on_entry: told how many entries were read so far.
 
     Returns:
@@ -71,7 +82,8 @@ async def write_statement(
         DomainError: the account is unknown, or nobody answers; ENTRIES_INCOMPLETE: who told the entries is
             behind; ENTRIES_UNCHAINED: some are from before entries were chained; TOO_MANY_SUB_ACCOUNTS;
             SUB_ACCOUNTS_INCOMPLETE: who told them is behind; STATE_MOVED: the state in which all are shown is
-            not kept any more.
+            not kept any more; NO_UNSCOPED_KEY: the signer holds no key that signs a statement; nothing is
+            written then.
         ProofInvalid, ProofMalformed: who answered shows what does not hold.
     """
     writer = _Writer(connection, head, out, on_entry)
@@ -80,6 +92,8 @@ async def write_statement(
     between = await _headers(connection, shown.height + 1, proof)
     closing = line({"closing_proof": json.loads(proof.to_bytes()), "headers": between})
     closings = [_Edge(head.account, shown.height, shown.statement, closing)]
+    # Behind the closing's, since the signer's keys must be those of a state no older than that.
+    signs = None if signer is None else await _signer(connection, signer)
     writer.put(head_line(head))
     writer.put(line({"unit_proof": await _document(connection, f"units/{shown.statement['unit']}")}))
     if has_sub_accounts:
@@ -89,7 +103,7 @@ async def write_statement(
     await writer.put_account(opening, closings[0])
     for closed in closings[1:]:
         await writer.put_account(await _sub_account_opening(connection, closed.account, head, opened), closed)
-    await writer.put_end(signer)
+    writer.put_end(signs)
     return writer.sums
 
 
@@ -132,13 +146,12 @@ class _Writer:
         self.put(closed.line)
         self.sums.merge(sums)
 
-    async def put_end(self, signer: Identity | None) -> None:
+    def put_end(self, signer: _Signer | None) -> None:
         """Who signs, and the sums."""
         signature: Mapping[str, Any] | None = None
         if signer is not None:
-            name = f"principals/{signer.principal.hex()}"
-            self.put(line({"signer_proof": await _document(self._connection, name)}))
-            key = signer.keys[0]
+            self.put(signer.line)
+            key = signer.key
             signed = signed_bytes(self._connection.genesis.hash, self._digest.digest())
             made = key.sign(signed, Suite.ED25519)
             signature = {"key_id": key.key_id.hex(), "suite": int(Suite.ED25519), "signature": made.hex()}
@@ -160,6 +173,23 @@ def read_told(told: ShownEntry) -> Entry:
         told.reference,
         told.hold,
     )
+
+
+async def _signer(connection: Connection, signer: Identity) -> _Signer:
+    """The key that signs for an identity: the first that counts towards its threshold on the ledger."""
+    document = await _document(connection, f"principals/{signer.principal.hex()}")
+    shown = ControllerLeaf.FromString(bytes.fromhex(document["value"]))
+    unscoped = {controller_key_id(key) for key in shown.keys if not key.HasField("scope")}
+    key = next((key for key in signer.keys if key.key_id in unscoped), None)
+    if key is None:
+        raise FailedPrecondition(
+            "NO_UNSCOPED_KEY",
+            f"principals/{signer.principal.hex()} has {len(unscoped)} keys without a scope, and none of them is "
+            f"one of the {len(signer.keys)} that {signer.name} holds: no other key signs a statement",
+            unscoped=len(unscoped),
+            held=len(signer.keys),
+        )
+    return _Signer(key, line({"signer_proof": document}))
 
 
 async def _opening(

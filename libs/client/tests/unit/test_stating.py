@@ -14,20 +14,27 @@ from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.ledger.v1.service_pb2 import Account, BlockSummary, GetBlockResponse, GetProofResponse
 from icn.ledger.v1.service_pb2 import Entry as ToldEntry
 from icn.ledger.v1.state_pb2 import AccountLeaf, Posting
+from icn.ledger.v1.transaction_pb2 import KeyScope
 from icn_client import stating
+from icn_client.keystore import Identity
 from icn_client.light.statement import Head
 from icn_client.light.verify_statement import verify_statement
 from icn_client.stating import write_statement
+from icn_client.transactions import KeyPair
 from icn_crypto import jcs
 from icn_kit.errors import DomainError, FailedPrecondition
 from icn_machine.records import Namespace
 
 from libs.client.tests.unit.told import BEN, FAMILY, LAST_MS, MAIN, Told, family
-from libs.machine.tests.zone import GENESIS_TIME_MS
+from libs.machine.tests.zone import GENESIS_TIME_MS, TestKey, update_controller
 
 ALL = (MAIN, *FAMILY)
 FROM_MS, UNTIL_MS = GENESIS_TIME_MS + 5_000, GENESIS_TIME_MS + 17_000
-SPACES = {"accounts": Namespace.ACCOUNT, "units": Namespace.UNIT}
+SPACES = {
+    "accounts": Namespace.ACCOUNT,
+    "units": Namespace.UNIT,
+    "principals": Namespace.CONTROLLER,
+}
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +196,34 @@ def test_more_sub_accounts_than_a_statement_covers_are_refused(
     assert written(Ledger(told))
     monkeypatch.setattr(stating, "SUB_ACCOUNTS_MAX", len(FAMILY) - 1)
     assert reason(Ledger(told)) == "TOO_MANY_SUB_ACCOUNTS"
+
+
+def test_it_is_signed_with_a_key_without_scope_although_the_signers_first_key_has_one() -> None:
+    told = asyncio.run(family())
+    shop, till = told.zone.organizations[1], TestKey("till")
+    bounds = KeyScope(message_kinds=[6])
+    time_ms = told.chain.ledger.state.newest.time_ms + 1_000
+    change = update_controller(1, shop.keys[0], (till, bounds))
+    asyncio.run(told.chain.add(told.zone.transaction(shop, change, time_ms=time_ms)))
+    asyncio.run(told.chain.add())
+
+    def signed(*keys: TestKey) -> list[bytes]:
+        pairs = tuple(KeyPair(key.signing.values()) for key in keys)
+        out = io.BytesIO()
+        head = Head(told.zone.genesis.hash, MAIN, FROM_MS, UNTIL_MS)
+        signer = Identity("shop", shop.principal, 1, pairs)
+        try:
+            asyncio.run(write_statement(Ledger(told), head, out, signer=signer))  # type: ignore[arg-type]
+        except DomainError:
+            assert out.getvalue() == b""
+            raise
+        return out.getvalue().splitlines(keepends=True)
+
+    for keys in ((till, shop.keys[0]), (shop.keys[0], till), (TestKey("of nobody"), shop.keys[0])):
+        found = verify_statement(signed(*keys), told.zone.genesis)
+        assert (found.signer, found.key_id) == (shop.principal.hex(), shop.keys[0].key_id.hex())
+    for keys in ((till,), (TestKey("of nobody"), till)):
+        with pytest.raises(DomainError) as refusal:
+            signed(*keys)
+        assert refusal.value.reason == "NO_UNSCOPED_KEY"
+        assert refusal.value.metadata == {"unscoped": 1, "held": len(keys)}
