@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -370,7 +370,7 @@ class Connection:
 
     async def statement(
         self, account: bytes, from_height: int, until_height: int
-    ) -> AsyncIterator[GetStatementResponse]:
+    ) -> AsyncGenerator[GetStatementResponse, None]:
         """An account's statement over the blocks from one height on and before another, in parts until the
         closing; another validator goes on where one leaves off, with an opening of its own.
 

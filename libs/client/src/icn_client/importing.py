@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
+from icn.ledger.v1.service_pb2 import Account
 from icn.ledger.v1.transaction_pb2 import Message
 from icn_chain.envelope import MESSAGES_MAX
-from icn_kit.errors import NotFound
+from icn_kit.errors import FailedPrecondition, NotFound
 from icn_machine.entries import PostingKind
 
 from icn_client.acting import TransactionRefused, actor_of, perform
@@ -31,63 +33,93 @@ Tell = Callable[[int], object]
 """Is told how many are done."""
 
 
-async def absent(connection: Connection, principals: Sequence[bytes], tell: Tell) -> set[bytes]:
-    """Those of the principals that the ledger does not know. Raises DomainError."""
+async def controllers(connection: Connection, principals: Sequence[bytes], tell: Tell) -> dict[bytes, Any]:
+    """Leaves of those of the principals that the ledger knows. Raises DomainError."""
 
-    async def is_there(principal: bytes) -> bool:
+    async def controller_of(principal: bytes) -> Any:
         try:
-            await connection.controller(principal)
+            return await connection.controller(principal)
         except NotFound:
-            return False
-        return True
+            return None
 
-    found = await _ask_each(principals, is_there, tell)
-    return {principal for principal, is_known in zip(principals, found, strict=True) if not is_known}
+    found = await _ask_each(principals, controller_of, tell)
+    return {principal: leaf for principal, leaf in zip(principals, found, strict=True) if leaf is not None}
 
 
 async def standings(
     connection: Connection, unit: bytes, principals: Sequence[bytes], *, with_others: bool = False, tell: Tell
 ) -> dict[bytes, Standing]:
-    """What principals have in a unit, and on request whoever else has something there. Raises DomainError."""
+    """What principals have in a unit, and on request whoever else has something there.
+
+    Raises:
+        DomainError: nobody answers; HISTORY_MISSING where who does no longer has the first entry of an
+            account of the principals, so that what was confirmed of it cannot be told.
+    """
 
     async def accounts_of(owner: bytes) -> list[Any]:
-        return [one.leaf async for one in connection.accounts(owner) if one.leaf.unit == unit]
+        return [one async for one in connection.accounts(owner) if one.leaf.unit == unit]
 
     if with_others:
-        leaves = []
+        accounts = []
         seen = 0
         async for one in connection.accounts():
             tell(seen := seen + 1)
             if one.leaf.unit == unit:
-                leaves.append(one.leaf)
+                accounts.append(one)
     else:
-        leaves = [leaf for some in await _ask_each(principals, accounts_of, tell) for leaf in some]
+        accounts = [one for some in await _ask_each(principals, accounts_of, tell) for one in some]
     found: dict[bytes, Standing] = {}
-    for leaf in leaves:
+    for one in accounts:
+        leaf = one.leaf
         standing = found.setdefault(leaf.owner, Standing())
         if leaf.terms.is_opening:
             standing.waiting[leaf.account] = leaf.terms.opening_minor
         elif not leaf.terms.is_closed:
             standing.is_open = True
 
-    # What was confirmed is an account's first entry, so it stands on the page where there is only one.
+    # What was confirmed are an account's first entries, all of one block: nothing can be posted before.
     named = set(principals)
-    looked_at = [leaf for leaf in leaves if leaf.owner in named and 0 < leaf.entries <= PAGE_SIZE_MAX]
-    confirmed = await _ask_each(looked_at, lambda leaf: _confirmed_minor(connection, leaf.account), tell)
-    for leaf, minor in zip(looked_at, confirmed, strict=True):
-        if minor is not None:
-            found[leaf.owner].confirmed_minor = (found[leaf.owner].confirmed_minor or 0) + minor
+    moved = [one for one in accounts if one.leaf.owner in named and one.leaf.entries]
+    short = [one for one in moved if one.leaf.entries <= PAGE_SIZE_MAX]
+    firsts = list(
+        zip(short, await _ask_each(short, lambda one: _only_page(connection, one), tell), strict=True)
+    )
+    # One by one: a ledger streams few statements at once, to all who ask.
+    firsts += [(one, await _first_part(connection, one)) for one in moved if one.leaf.entries > PAGE_SIZE_MAX]
+    for one, entries in firsts:
+        openings = [
+            entry.posting.amount_minor for entry in entries if entry.posting.kind == PostingKind.OPENING
+        ]
+        if openings:
+            standing = found[one.leaf.owner]
+            standing.confirmed_minor = (standing.confirmed_minor or 0) + sum(openings)
     return found
 
 
-async def _confirmed_minor(connection: Connection, account: bytes) -> int | None:
-    """What was confirmed of an account with one page of entries; None where nothing was."""
-    openings = [
-        entry.posting.amount_minor
-        for entry in await connection.entries(account, PAGE_SIZE_MAX)
-        if entry.posting.kind == PostingKind.OPENING
-    ]
-    return sum(openings) if openings else None
+async def _only_page(connection: Connection, account: Account) -> Sequence[Any]:
+    """Entries of an account that has few. Raises as `standings`."""
+    entries = await connection.entries(account.leaf.account, PAGE_SIZE_MAX)
+    return _with_first(account, entries)
+
+
+async def _first_part(connection: Connection, account: Account) -> Sequence[Any]:
+    """The oldest entries of an account, all of its first block among them. Raises as `standings`."""
+    async with aclosing(connection.statement(account.leaf.account, 1, account.height + 1)) as parts:
+        async for part in parts:
+            if part.entries:
+                return _with_first(account, part.entries)
+    return _with_first(account, ())
+
+
+def _with_first(account: Account, entries: Sequence[Any]) -> Sequence[Any]:
+    """The entries, of which one is the account's first. Raises as `standings`."""
+    if not any(entry.number == 1 for entry in entries):
+        raise FailedPrecondition(
+            "HISTORY_MISSING",
+            f"accounts/{account.leaf.account.hex()} has {account.leaf.entries} entries, and who answers does "
+            "not show the first, which tells what was confirmed: ask a validator that has it",
+        )
+    return entries
 
 
 async def perform_all(

@@ -271,7 +271,7 @@ class Standing:
     is_open: bool = False
     """Whether it has an account that waits for nothing."""
     confirmed_minor: int | None = None
-    """What was confirmed for it; None where nothing was, or nobody can tell any more."""
+    """What was confirmed for it; None where nothing was."""
 
 
 class Difference(NamedTuple):

@@ -72,7 +72,7 @@ async def write_statement(
         head: account and span.
         out: where the lines go.
         has_sub_accounts: whether it covers all sub-accounts, too.
-        signer: who signs it, with the first of its keys that has no scope on the ledger; nobody where left out.
+        signer: who signs it, with its first key that has no scope on the ledger; nobody where left out.
         on_entry: told how many entries were read so far.
 
     Returns:
@@ -82,8 +82,8 @@ async def write_statement(
         DomainError: the account is unknown, or nobody answers; ENTRIES_INCOMPLETE: who told the entries is
             behind; ENTRIES_UNCHAINED: some are from before entries were chained; TOO_MANY_SUB_ACCOUNTS;
             SUB_ACCOUNTS_INCOMPLETE: who told them is behind; STATE_MOVED: the state in which all are shown is
-            not kept any more; NO_UNSCOPED_KEY: the signer holds no key that signs a statement; nothing is
-            written then.
+            not kept any more; NO_UNSCOPED_KEY: the signer holds no key that signs a statement, and nothing is
+            written.
         ProofInvalid, ProofMalformed: who answered shows what does not hold.
     """
     writer = _Writer(connection, head, out, on_entry)
@@ -184,8 +184,8 @@ async def _signer(connection: Connection, signer: Identity) -> _Signer:
     if key is None:
         raise FailedPrecondition(
             "NO_UNSCOPED_KEY",
-            f"principals/{signer.principal.hex()} has {len(unscoped)} keys without a scope, and none of them is "
-            f"one of the {len(signer.keys)} that {signer.name} holds: no other key signs a statement",
+            f"principals/{signer.principal.hex()} has {len(unscoped)} keys without a scope, and none of "
+            f"them is one of the {len(signer.keys)} that {signer.name} holds: no other key signs a statement",
             unscoped=len(unscoped),
             held=len(signer.keys),
         )

@@ -35,15 +35,16 @@ async def trial_balance(connection: Connection, unit: bytes, end_time_ms: int) -
         if not found.HasField("entry") and not found.HasField("entries"):
             raise FailedPrecondition(
                 "HISTORY_MISSING",
-                f"who answers shows no entry of accounts/{leaf.account.hex()} before {end_time_ms}, and does not "
-                "say whether it had any: ask a validator of this release",
+                f"who answers shows no entry of accounts/{leaf.account.hex()} before {end_time_ms}, "
+                "and does not say whether it had any: ask a validator of this release",
             )
         if found.HasField("entry") or found.entries:
             balances[leaf.account] = found.balance_minor
     if (sum_minor := sum(balances.values())) != 0:
         raise FailedPrecondition(
             "BALANCES_UNBALANCED",
-            f"the {len(balances)} balances told add up to {sum_minor}, and those of a unit to 0: ask another validator",
+            f"the {len(balances)} balances told add up to {sum_minor}, and those of a unit to 0: "
+            "ask another validator",
             sum_minor=sum_minor,
         )
     return balances

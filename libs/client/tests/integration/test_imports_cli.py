@@ -18,10 +18,10 @@ from icn.consensus.v1.service_pb2_grpc import ConsensusServiceServicer, add_Cons
 from icn.ledger.v1 import service_pb2 as ledger
 from icn.ledger.v1 import state_pb2 as state
 from icn.ledger.v1.service_pb2_grpc import LedgerServiceServicer, add_LedgerServiceServicer_to_server
-from icn.ledger.v1.transaction_pb2 import Transaction, TransactionBody
+from icn.ledger.v1.transaction_pb2 import KeyScope, Transaction, TransactionBody
 from icn_client.keystore import SCRYPT_LOG2_N_MACHINE_MADE, Identity, Keystore
 from icn_client.platforms import LOCK_NAME
-from icn_client.transactions import transaction_id
+from icn_client.transactions import controller_key, transaction_id
 from icn_kit.errors import NotFound
 from icn_kit.genesis import public_keys_document
 from icn_kit.server import GrpcServer
@@ -30,6 +30,8 @@ from icn_machine.entries import PostingKind
 STREAM = "/icn.consensus.v1.ConsensusService/StreamTransactions"
 UNIT, OTHER_UNIT = b"u" * 16, b"v" * 16
 PASSPHRASE = "a passphrase for tests"
+HEIGHT = 1_000
+"""Of the newest block."""
 ON_UNIT = ("--unit", UNIT.hex(), "--json")
 
 
@@ -39,31 +41,55 @@ class Books(ConsensusServiceServicer, LedgerServiceServicer):
     def __init__(self, genesis_hash: bytes, authority: bytes) -> None:
         self.genesis_hash = genesis_hash
         self.authority = authority
-        self.controllers = {authority}
+        self.members: dict[bytes, Identity] = {}
+        self.controllers = {authority: state.ControllerLeaf(principal=authority)}
         self.refused: set[bytes] = set()
         self.accounts: list[state.AccountLeaf] = []
         self.entries: dict[bytes, list[tuple[int, int]]] = {}
+        """Of each account, newest first."""
+        self.first_number = 1
+        """Of the oldest entry that is here."""
         self.transactions: list[list[Any]] = []
 
     def add(self, owner: bytes, claim: int | None = None, unit: bytes = UNIT, **fields: Any) -> bytes:
         """An account, waiting with a claim."""
         account = bytes([len(self.accounts) + 1]) * 16
         terms = state.AccountTerms(is_opening=True, opening_minor=claim) if claim is not None else None
-        self.controllers.add(owner)
+        self.register(owner)
         self.accounts.append(
             state.AccountLeaf(account=account, owner=owner, unit=unit, terms=terms, **fields)
         )
         return account
 
+    def register(self, owner: bytes, *keys: Any, threshold: int = 1) -> None:
+        """A controller, with the keys of the identity where none are given."""
+        if owner in self.members:
+            keys = keys or tuple(controller_key(one.public_keys) for one in self.members[owner].keys)
+        self.controllers[owner] = state.ControllerLeaf(principal=owner, threshold=threshold, keys=keys)
+
+    def told(self, account: bytes) -> list[ledger.Entry]:
+        """Entries that are here, newest first."""
+        newest = len(self.entries[account])
+        return [
+            ledger.Entry(
+                number=number,
+                height=1 if kind == PostingKind.OPENING else number,
+                posting=state.Posting(kind=kind, amount_minor=amount),  # type: ignore[arg-type]
+            )
+            for number, (kind, amount) in zip(range(newest, 0, -1), self.entries[account], strict=True)
+            if number >= self.first_number
+        ]
+
     def execute(self, messages: list[Any]) -> state.Receipt:
         self.transactions.append(messages)
-        opened = [one.open_controller.principal for one in messages if one.HasField("open_controller")]
-        for index, principal in enumerate(opened):
-            if principal in self.refused:
+        opened = [one.open_controller for one in messages if one.HasField("open_controller")]
+        for index, one in enumerate(opened):
+            if one.principal in self.refused:
                 return state.Receipt(
                     status=state.RECEIPT_STATUS_REFUSED, reason="PRINCIPAL_EXISTS", message_index=index
                 )
-        self.controllers |= set(opened)
+        for one in opened:
+            self.register(one.principal, *one.keys, threshold=one.threshold)
         return state.Receipt(status=state.RECEIPT_STATUS_APPLIED)
 
     async def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
@@ -94,24 +120,27 @@ class Books(ConsensusServiceServicer, LedgerServiceServicer):
         principal = bytes.fromhex(request.name.removeprefix("principals/"))
         if principal not in self.controllers:
             raise NotFound("CONTROLLER_UNKNOWN", "there is no such controller")
-        return ledger.GetControllerResponse(controller=state.ControllerLeaf(principal=principal))
+        return ledger.GetControllerResponse(controller=self.controllers[principal])
 
     async def ListAccounts(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
         found = [one for one in self.accounts if request.owner in ("", f"principals/{one.owner.hex()}")]
         first = int(request.page_token or 0)
         return ledger.ListAccountsResponse(
-            accounts=[ledger.Account(leaf=one) for one in found[first : first + 2]],
+            accounts=[ledger.Account(leaf=one, height=HEIGHT) for one in found[first : first + 2]],
             next_page_token=str(first + 2) if len(found) > first + 2 else "",
         )
 
     async def ListEntries(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
         account = bytes.fromhex(request.account.removeprefix("accounts/"))
-        return ledger.ListEntriesResponse(
-            entries=[
-                ledger.Entry(posting=state.Posting(kind=kind, amount_minor=amount))  # type: ignore[arg-type]
-                for kind, amount in self.entries[account]
-            ]
-        )
+        return ledger.ListEntriesResponse(entries=self.told(account)[: request.page_size])
+
+    async def GetStatement(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - named by gRPC
+        assert (request.from_height, request.until_height) == (1, HEIGHT + 1)
+        entries = self.told(bytes.fromhex(request.name.removeprefix("accounts/")))[::-1]
+        yield ledger.GetStatementResponse(opening=ledger.StatementEdge())
+        yield ledger.GetStatementResponse(entries=entries[:3])
+        yield ledger.GetStatementResponse(entries=entries[3:])
+        yield ledger.GetStatementResponse(closing=ledger.StatementEdge(height=HEIGHT))
 
 
 @dataclass
@@ -152,6 +181,7 @@ async def office(tmp_path: Path, zone: Any) -> AsyncIterator[Office]:
     Keystore(tmp_path / "keys").add(members["bakery"], PASSPHRASE, SCRYPT_LOG2_N_MACHINE_MADE)
     Keystore(tmp_path / "keys").add(members["carla"], PASSPHRASE, SCRYPT_LOG2_N_MACHINE_MADE)
     books = Books(zone.genesis.hash, members["bakery"].principal)
+    books.members = {identity.principal: identity for identity in members.values()}
     server = GrpcServer(
         "127.0.0.1:0",
         [(add_ConsensusServiceServicer_to_server, books), (add_LedgerServiceServicer_to_server, books)],
@@ -278,7 +308,7 @@ async def test_members_beyond_sixteen_go_into_further_transactions_until_one_is_
     code, out, _ = await office.icn(*arguments)
     assert (code, json.loads(out)["admitted"]) == (0, 24)
     assert [len(one) for one in office.books.transactions[2:]] == [16, 8]
-    assert {one.principal for one in identities} <= office.books.controllers
+    assert {one.principal for one in identities} <= office.books.controllers.keys()
 
 
 async def test_nothing_is_confirmed_while_ledger_and_sheet_differ(office: Office) -> None:
@@ -328,4 +358,66 @@ async def test_what_does_not_add_up_is_not_confirmed(office: Office) -> None:
     code, out, err = await office.icn("confirm", "members.csv", *ON_UNIT, "--as", "bakery")
     assert (code, out) == (1, "")
     assert "OPENINGS_UNBALANCED: debts of 5.00, credits of 4.99 HOURS" in err
+    assert office.books.transactions == []
+
+
+async def test_who_is_on_the_ledger_with_other_keys_than_its_file_has_is_a_bad_row(office: Office) -> None:
+    books, anna, bruno = office.books, office.members["anna"].principal, office.members["bruno"].principal
+    stranger = controller_key(Identity.generate("stranger").keys[0].public_keys)
+    own = controller_key(office.members["anna"].keys[0].public_keys)
+    till = controller_key(Identity.generate("till").keys[0].public_keys)
+    till.scope.CopyFrom(KeyScope(message_kinds=[6]))
+    waits = books.add(anna, -500), books.add(bruno, 500)
+    office.write("anna,anna.json,-5", "bruno,bruno.json,5", "carla,carla.json,0")
+    members = ("members", "members.csv", *ON_UNIT, "--as", "bakery")
+    confirm = ("confirm", "members.csv", *ON_UNIT, "--as", "bakery")
+
+    for keys, threshold in (((stranger,), 1), ((own, stranger), 1), ((own, stranger), 2), ((own, till), 1)):
+        books.register(anna, *keys, threshold=threshold)
+        code, out, _ = await office.icn("check", "members.csv", *ON_UNIT)
+        found = json.loads(out)
+        assert (code, found["members"], found["to_admit"]) == (1, 2, 1)
+        ((line, column, reason, text),) = [tuple(one.values()) for one in found["faults"]]
+        assert (line, column, reason) == (2, "member", "KEYS_DIFFER")
+        assert f"threshold {threshold}, in the file 1" in text
+    for command in (members, confirm):
+        code, out, err = await office.icn(*command)
+        assert (code, out, "line 2, member: KEYS_DIFFER" in err) == (1, "", True)
+    assert books.transactions == []
+
+    code, out, err = await office.icn("check", "members.csv", *ON_UNIT, "--allow-changed-keys")
+    assert (code, json.loads(out)["fault_count"]) == (0, 0)
+    code, out, err = await office.icn(*members, "--allow-changed-keys")
+    assert (code, json.loads(out)["admitted"]) == (0, 1), err
+    code, out, err = await office.icn(*confirm, "--allow-changed-keys")
+    assert (code, json.loads(out)["groups"]) == (0, [sorted(one.hex() for one in waits)]), err
+
+
+async def test_an_id_without_a_file_says_nothing_of_keys(office: Office) -> None:
+    anna = office.members["anna"].principal
+    office.books.register(anna, controller_key(Identity.generate("stranger").keys[0].public_keys))
+    office.write(f"anna,{anna.hex()},0")
+    code, out, _ = await office.icn("check", "members.csv", *ON_UNIT)
+    assert (code, json.loads(out)["to_admit"]) == (0, 0)
+
+
+@pytest.mark.parametrize("later", [498, 499, 700])
+async def test_what_was_confirmed_long_ago_is_not_confirmed_once_more(office: Office, later: int) -> None:
+    anna, bruno = office.members["anna"].principal, office.members["bruno"].principal
+    old = office.books.add(anna, entries=2 + later)
+    office.books.entries[old] = [(PostingKind.TRANSFER, 1)] * later + [(PostingKind.OPENING, -250)] * 2
+    office.books.add(anna, -500), office.books.add(bruno, 500)
+    office.write("anna,anna.json,-5", "bruno,bruno.json,5")
+    confirm = ("confirm", "members.csv", *ON_UNIT, "--as", "bakery")
+    code, out, _ = await office.icn(*confirm)
+    ((difference,), confirmed) = json.loads(out)["differences"], json.loads(out)["confirmed"]
+    assert (code, difference["line"], difference["reason"]) == (1, 2, "OTHER_AMOUNT")
+    assert (difference["confirmed_minor"], confirmed) == ("-500", 0)
+
+    office.books.first_number = 2
+    code, out, err = await office.icn(*confirm)
+    assert (code, out) == (1, "")
+    assert "HISTORY_MISSING" in err and f"accounts/{old.hex()} has {2 + later} entries" in err
+    code, out, err = await office.icn("members", "members.csv", *ON_UNIT, "--as", "bakery")
+    assert (code, out, "HISTORY_MISSING" in err) == (1, "", True)
     assert office.books.transactions == []

@@ -91,7 +91,10 @@ def export(  # noqa: PLR0917 - one parameter per option
         typer.Option("--sub-accounts", help="Cover all its sub-accounts, too, and what all have together."),
     ] = False,
     acting: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="Sign it with this identity's first key that has no scope.")
+        str | None,
+        typer.Option(
+            "--as", metavar="NAME", help="Sign it with this identity's first key that has no scope."
+        ),
     ] = None,
     keystore: KeystoreOption = None,
     data: DataOption = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +48,12 @@ FileArgument = Annotated[
         readable=False,
     ),
 ]
+ChangedKeysOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-changed-keys", help="Take members whose keys on the ledger are not those of their files."
+    ),
+]
 UnitOption = Annotated[str, typer.Option("--unit", metavar="UNIT", help="Id of the unit.")]
 
 _EXAMPLES = """\b
@@ -86,7 +92,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="import")
 
 
-def check(
+def check(  # noqa: PLR0917 - one parameter per option
     file: FileArgument,
     unit: Annotated[
         str | None, typer.Option("--unit", metavar="UNIT", help="Ask the platform for scale and principals.")
@@ -94,6 +100,7 @@ def check(
     scale: Annotated[
         int | None, typer.Option("--scale", min=0, max=9, help="Decimal places, to check offline.")
     ] = None,
+    allow_changed_keys: ChangedKeysOption = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -109,7 +116,7 @@ def check(
         directory = platform_directory(data)
         leaf = _unit_of(directory, unit or "")
         sheet = _read(file, leaf.scale)
-        absent = _look_up(directory, sheet)
+        absent = _look_up(directory, file, sheet, allow_changed_keys)
         print_sheet(file, sheet, leaf.scale, as_json, leaf.code, absent)
     if sheet.fault_count:
         raise SystemExit(EXIT_REFUSED)
@@ -128,6 +135,7 @@ def members(  # noqa: PLR0917 - one parameter per option
         ),
     ] = None,
     delay: DelayOption = DELAY_DEFAULT,
+    allow_changed_keys: ChangedKeysOption = False,
     keystore: KeystoreOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -143,7 +151,7 @@ def members(  # noqa: PLR0917 - one parameter per option
     policy = policy_of(identity.principal.hex(), delay, "--guardian") if guardian is None else named
     leaf = _unit_of(directory, unit)
     sheet = _read(file, leaf.scale)
-    absent = _look_up(directory, sheet)
+    absent = _look_up(directory, file, sheet, allow_changed_keys)
     _refuse_faults(file, sheet)
     new = [member for member in sheet.members if member.principal in absent]
     there = [member.principal for member in sheet.members if member.principal not in absent]
@@ -152,11 +160,12 @@ def members(  # noqa: PLR0917 - one parameter per option
         return f"lines {new[sent].line} to {new[sent + count - 1].line}, with {sent} admitted before them"
 
     async def work(connection: Connection) -> dict[bytes, Standing]:
+        with progress("looked at") as shown:
+            found = await importing.standings(connection, leaf.unit, there, tell=shown.update)
         opened = (_open_controller(file, member, policy) for member in new)
         with progress("members admitted", len(new)) as shown:
             await importing.perform_all(connection, identity, opened, place, shown.update)
-        with progress("looked at") as shown:
-            return await importing.standings(connection, leaf.unit, there, tell=shown.update)
+        return found
 
     print_members(sheet, leaf, absent, with_connection(directory, work), as_json)
 
@@ -168,6 +177,7 @@ def confirm(  # noqa: PLR0917 - one parameter per option
     leave_others: Annotated[
         bool, typer.Option("--leave-others", help="Whoever else waits in the unit goes on waiting.")
     ] = False,
+    allow_changed_keys: ChangedKeysOption = False,
     keystore: KeystoreOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -182,6 +192,8 @@ def confirm(  # noqa: PLR0917 - one parameter per option
     identity = open_identity(acting, keystore, directory)
     leaf = _unit_of(directory, unit)
     sheet = _read(file, leaf.scale)
+    if not allow_changed_keys:
+        _check_keys(file, sheet, _controllers(directory, [one for one in sheet.members if one.public_part]))
     _refuse_faults(file, sheet)
     listed = [member.principal for member in sheet.members]
 
@@ -221,24 +233,70 @@ def _unit_of(directory: Path, unit: str) -> Any:
     return with_connection(directory, lambda connection: connection.unit(wanted))
 
 
-def _look_up(directory: Path, sheet: Sheet) -> set[bytes]:
-    """Principals of the sheet that the ledger does not know; those without a public part become bad rows."""
-    from icn_client import importing
+def _look_up(directory: Path, file: Path, sheet: Sheet, allow_changed_keys: bool) -> set[bytes]:
+    """Principals of the sheet that the ledger does not know; those without a public part become bad rows, and
+    unless they are allowed those that it knows with other keys."""
     from icn_client.spreadsheet import Fault
 
-    async def work(connection: Connection) -> set[bytes]:
-        with progress("members looked up", len(sheet.members)) as shown:
-            listed = [member.principal for member in sheet.members]
-            return await importing.absent(connection, listed, shown.update)
-
-    absent = with_connection(directory, work)
+    known = _controllers(directory, sheet.members)
+    absent = {member.principal for member in sheet.members} - known.keys()
     for member in sheet.members:
         if member.principal in absent and not member.public_part:
             shown = f"principals/{member.principal.hex()}"
             text = f"the ledger does not know {shown}: name the file of the public part, to admit it"
             sheet.add_fault(Fault(member.line, "member", "PRINCIPAL_UNKNOWN", text))
     sheet.members = [one for one in sheet.members if one.principal not in absent or one.public_part]
+    if not allow_changed_keys:
+        _check_keys(file, sheet, known)
     return absent
+
+
+def _controllers(directory: Path, members: Sequence[Member]) -> dict[bytes, Any]:
+    """Leaves of those members' principals that the ledger knows."""
+    from icn_client import importing
+
+    async def work(connection: Connection) -> dict[bytes, Any]:
+        with progress("members looked up", len(members)) as shown:
+            listed = [member.principal for member in members]
+            return await importing.controllers(connection, listed, shown.update)
+
+    return with_connection(directory, work)
+
+
+def _check_keys(file: Path, sheet: Sheet, known: Mapping[bytes, Any]) -> None:
+    """Make bad rows of those whose file has other keys than the ledger: whoever saw an id first could have
+    opened it, with keys of its own."""
+    from icn_client.spreadsheet import CellFault, Fault
+
+    taken = []
+    for member in sheet.members:
+        controller = known.get(member.principal)
+        try:
+            if controller is not None and member.public_part:
+                _compare_keys(*_keys_of(file, member), controller)
+        except CellFault as error:
+            sheet.add_fault(Fault(member.line, "member", error.reason, str(error)))
+        else:
+            taken.append(member)
+    sheet.members = taken
+
+
+def _compare_keys(threshold: int, keys: Sequence[Any], controller: Any) -> None:
+    """Raises CellFault. A scoped key beside the file's is another one too: it may be somebody else's."""
+    from icn_client.spreadsheet import CellFault
+    from icn_client.transactions import controller_key_id
+
+    wanted = {controller_key_id(key) for key in keys}
+    found = {controller_key_id(key) for key in controller.keys}
+    is_scoped = any(key.HasField("scope") for key in controller.keys)
+    if (threshold, wanted) != (controller.threshold, found) or is_scoped:
+        raise CellFault(
+            "KEYS_DIFFER",
+            f"principals/{controller.principal.hex()} is on the ledger with {len(found)} keys, "
+            f"{len(found & wanted)} of them among the file's {len(wanted)}, and threshold "
+            f"{controller.threshold}, in the file {threshold}: ask the member; --allow-changed-keys takes "
+            "keys that it changed itself",
+        )
 
 
 def _read(file: Path, scale: int) -> Sheet:
@@ -294,12 +352,20 @@ def _open_controller(sheet: Path, member: Member, policy: Any) -> Any:
     from icn_client.transactions import open_controller
 
     try:
-        principal, threshold, keys = _public_part(sheet, member.public_part)
-        if principal != member.principal:
-            raise CellFault("PUBLIC_PART_INVALID", f"it is of principals/{principal.hex()} now")
+        threshold, keys = _keys_of(sheet, member)
     except CellFault as error:
         raise Refused(f"{sheet}: line {member.line}, member: {error}", error.reason) from None
-    return open_controller(principal, threshold, keys, policy)
+    return open_controller(member.principal, threshold, keys, policy)
+
+
+def _keys_of(sheet: Path, member: Member) -> tuple[int, list[Any]]:
+    """Threshold and keys of a member's file. Raises CellFault: it is not as it was when it was checked."""
+    from icn_client.spreadsheet import CellFault
+
+    principal, threshold, keys = _public_part(sheet, member.public_part)
+    if principal != member.principal:
+        raise CellFault("PUBLIC_PART_INVALID", f"it is of principals/{principal.hex()} now")
+    return threshold, keys
 
 
 def _groups(claims: Mapping[bytes, int], unit: Any) -> list[list[bytes]]:
