@@ -16,6 +16,7 @@ from typing import IO, NamedTuple
 
 from icn.ledger.v1.state_pb2 import Receipt
 from icn_kit.genesis import Genesis
+from icn_machine import refusals
 from icn_machine.blocks.block_commit import initial_commit
 from icn_machine.blocks.contract_engine import ContractEngine
 from icn_machine.blocks.execute_block import Execution, Executor
@@ -24,7 +25,9 @@ from icn_machine.blocks.ports import BlockCommit, ExecutedBlock
 from icn_machine.blocks.transaction_cache import TransactionCache
 from icn_machine.credit_messages import UnitPolicy
 from icn_machine.genesis_state import first_header, genesis_records
+from icn_machine.posting import check_open
 from icn_machine.records import PolicyInForce, RecordTables
+from icn_machine.refusals import Refused
 
 from icn_audit.contracts import InProcessContracts
 from icn_audit.state import ReplayedState
@@ -39,6 +42,14 @@ class Supposition:
     policy: UnitPolicy
     default_floor_minor: int | None = None
     """Of main accounts that are opened once the unit is there; None: as it was."""
+
+
+class SuppositionImpossible(Exception):
+    """What is supposed could not have been in force; ``reason`` is stable."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Difference(NamedTuple):
@@ -76,28 +87,56 @@ class SupposedState(ReplayedState):
             receipts_root=actual.receipts_root,
             log_root=actual.log_root,
         )
-        committed = await super().commit(replace(commit, block=block))
-        if self._put_in_force(block.time_ms) and not self.since_height:
-            self.since_height = block.height + 1
-        return committed
+        return await super().commit(replace(commit, block=block))
 
-    def _put_in_force(self, time_ms: int) -> bool:
-        """Have the next block go by the policy; False while unit or fund are not there."""
-        records, supposed = self.records, self._supposed
-        unit = records.units.get(supposed.unit)
-        fund = records.accounts.get(supposed.policy.fund) if supposed.policy.fund else None
-        if unit is None or (supposed.policy.fund and fund is None):
-            return False
+    def put_in_force(self) -> None:
+        """Have the next block go by the policy, once the unit and its fund are there.
+
+        Raises:
+            SuppositionImpossible: UNIT_MISMATCH, ACCOUNT_CLOSED: the account can never be its fund.
+        """
+        if self.missing():
+            return
+        records, supposed, newest = self.records, self._supposed, self.newest
+        self.since_height = self.since_height or newest.height + 1
+        unit = records.units[supposed.unit]
+        assert unit is not None, "it is not missing"
         if supposed.default_floor_minor is not None:
             records.units[supposed.unit] = unit._replace(default_floor_minor=supposed.default_floor_minor)
         before = records.unit_policies.get(supposed.unit)
         if before is None or before.policy != supposed.policy:
             _bind(records, before.policy.fund if before is not None else b"", -1)
             _bind(records, supposed.policy.fund, 1)
-            since_ms = time_ms if self._in_force is None else self._in_force.set_time_ms
+            since_ms = newest.time_ms if self._in_force is None else self._in_force.set_time_ms
             self._in_force = PolicyInForce(supposed.policy, since_ms, since_ms)
             records.unit_policies[supposed.unit] = self._in_force
-        return True
+
+    def missing(self) -> str:
+        """The reason for which the policy cannot be in force yet; empty where it can. Raises as
+        `put_in_force`."""
+        records, supposed = self.records, self._supposed
+        if records.units.get(supposed.unit) is None:
+            return refusals.UNIT_UNKNOWN
+        identifier = supposed.policy.fund
+        if not identifier:
+            return ""
+        fund = records.accounts.get(identifier)
+        if fund is None:
+            return refusals.FUND_UNKNOWN
+        if fund.unit != supposed.unit:
+            raise SuppositionImpossible(
+                refusals.UNIT_MISMATCH,
+                f"the fund {identifier.hex()} is of the unit {fund.unit.hex()}, not of {supposed.unit.hex()}",
+            )
+        try:
+            check_open(fund)
+        except Refused as refusal:
+            if refusal.reason == refusals.OPENING_PENDING:
+                return refusal.reason
+            raise SuppositionImpossible(
+                refusal.reason, f"the fund {identifier.hex()} is closed after height {self.newest.height}"
+            ) from None
+        return ""
 
 
 def _bind(records: RecordTables, fund: bytes, bonds: int) -> None:
@@ -137,7 +176,7 @@ class Simulation:
         return since_height if since_height <= self._state.newest.height else 0
 
     async def add(self, final: FinalBlock, was: Execution, cache: TransactionCache) -> None:
-        """Execute the block that was just executed as it was."""
+        """Execute the block that was just executed as it was. Raises SuppositionImpossible."""
         self._state.actual = was.block
         executor = Executor(
             self._genesis,
@@ -148,6 +187,7 @@ class Simulation:
             contracts=self._contracts,
         )
         would_be = await executor.execute(final)
+        self._state.put_in_force()
         for data, (identifier, before), (_, after) in zip(
             final.transactions, was.outcomes, would_be.outcomes, strict=True
         ):
@@ -167,6 +207,20 @@ class Simulation:
                         tuple((figure.name, figure.value) for figure in figures),
                     )
                 )
+
+    def check(self) -> None:
+        """Whether the policy came to be in force, at the end of the archive.
+
+        Raises:
+            SuppositionImpossible: UNIT_UNKNOWN, FUND_UNKNOWN, OPENING_PENDING: all that was simulated is
+                history.
+        """
+        if reason := self._state.missing():
+            raise SuppositionImpossible(
+                reason,
+                f"up to height {self._state.newest.height} the policy could not be in force: the unit, or "
+                "the fund that it names, is not there, or waits for its opening",
+            )
 
 
 async def simulate_archive(
@@ -188,8 +242,10 @@ async def simulate_archive(
 
     Raises:
         Diverged: the archive is not what it says.
+        SuppositionImpossible: the policy could not have been in force, or not before the archive ends.
     """
     contracts = InProcessContracts(genesis.hash)
     simulation = Simulation(genesis, supposed, contracts, on_difference)
     await verify_archive(archive, genesis, on_block=on_block, on_executed=simulation.add)
+    simulation.check()
     return simulation

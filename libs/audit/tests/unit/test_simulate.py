@@ -8,11 +8,23 @@ from typing import Any
 import pytest
 from icn.ledger.v1 import transaction_pb2 as pb
 from icn_audit.divergence import Diverged
-from icn_audit.simulate import Difference, Simulation, Supposition, simulate_archive
+from icn_audit.simulate import (
+    Difference,
+    Simulation,
+    Supposition,
+    SuppositionImpossible,
+    simulate_archive,
+)
 from icn_machine.credit_messages import UnitPolicy
 
 from libs.audit.tests.chain import Chain
-from libs.machine.tests.credit_messages import pledge_account, set_unit_policy
+from libs.machine.tests.credit_messages import (
+    close_account,
+    confirm_openings,
+    open_bringing,
+    pledge_account,
+    set_unit_policy,
+)
 from libs.machine.tests.zone import (
     Member,
     Zone,
@@ -60,6 +72,12 @@ class History:
             on_difference=differences.append,
         )
         return simulation, differences
+
+    async def refusal(self, **supposed: Any) -> str:
+        """Why a policy cannot be simulated."""
+        with pytest.raises(SuppositionImpossible) as impossible:
+            await self.simulate(**supposed)
+        return impossible.value.reason
 
 
 @pytest.fixture
@@ -127,8 +145,54 @@ async def test_a_policy_with_a_fund_acts_once_the_fund_is_there(history: History
     simulation, differences = await history.simulate(fee_ppm=100_000, fund=FUND)
     assert [(one.was, one.would_be) for one in differences] == [("", "CREDIT_LIMIT_EXCEEDED")]
     assert simulation.since_height == 2
-    nowhere, none = await history.simulate(fee_ppm=100_000, fund=identifier("no fund"))
-    assert (nowhere.since_height, none) == (0, [])
+
+
+async def test_a_fund_that_waits_for_its_opening_takes_fees_from_when_it_is_confirmed(
+    history: History,
+) -> None:
+    other, beside = identifier("other fund"), identifier("beside it")
+    opened = open_bringing(other, UNIT, 5), open_bringing(beside, UNIT, -5)
+    await history.add(history.shop, *opened)
+    await history.add(history.ana, transfer(ANA, BEN, 60))
+    await history.add(history.shop, confirm_openings(UNIT, *sorted((other, beside))))
+    await history.add(history.ben, transfer(BEN, ANA, 160))
+    await history.add(history.ana, transfer(ANA, BEN, 200))
+    simulation, differences = await history.simulate(fee_ppm=100_000, fund=other)
+    assert simulation.since_height == 8
+    assert [(one.height, one.would_be) for one in differences] == [(9, "CREDIT_LIMIT_EXCEEDED")]
+
+
+async def test_a_fund_that_waits_until_the_archive_ends_never_takes_any(history: History) -> None:
+    other = identifier("other fund")
+    await history.add(history.shop, open_bringing(other, UNIT, 0))
+    await history.add(history.ana, transfer(ANA, BEN, 60))
+    assert await history.refusal(fund=other, fee_ppm=100_000) == "OPENING_PENDING"
+
+
+async def test_what_could_never_be_the_fund_of_the_unit_is_refused(history: History) -> None:
+    elsewhere, closed, unit = identifier("elsewhere"), identifier("closed"), identifier("other unit")
+    await history.add(history.shop, create_unit(unit, floor_minor=-100), open_account(elsewhere, unit))
+    await history.add(history.shop, open_account(closed, UNIT), close_account(closed))
+    await history.add(history.ana, transfer(ANA, BEN, 60))
+    for fund, reason in ((elsewhere, "UNIT_MISMATCH"), (closed, "ACCOUNT_CLOSED"), (unit, "FUND_UNKNOWN")):
+        assert await history.refusal(fund=fund, fee_ppm=100_000) == reason
+    with pytest.raises(SuppositionImpossible) as impossible:
+        await simulate_archive(
+            BytesIO(history.chain.archive()),
+            history.zone.genesis,
+            Supposition(FUND, UnitPolicy()),
+            on_difference=print,
+        )
+    assert impossible.value.reason == "UNIT_UNKNOWN"
+
+
+async def test_a_fund_that_was_closed_later_in_history_is_kept_open(history: History) -> None:
+    other = identifier("other fund")
+    await history.add(history.shop, open_account(other, UNIT))
+    await history.add(history.shop, pledge_account(FUND, 5), set_unit_policy(UNIT, fee_ppm=1, fund=FUND))
+    await history.add(history.shop, close_account(other))
+    _, differences = await history.simulate(fee_ppm=100_000, fund=other)
+    assert [(one.was, one.would_be) for one in differences] == [("", "ACCOUNT_IN_USE")]
 
 
 async def test_an_archive_that_was_tampered_with_is_not_simulated(history: History) -> None:

@@ -107,7 +107,8 @@ def post(
     """Debit the source and credit the destination; of the debit ``captured_minor`` was held before."""
     accounts = working.now.accounts
     debtor, debtor_owner, unit, balance_minor, held_minor, floor_minor, given_minor, *rest = source
-    creditor, creditor_owner, _, credited_minor, *creditor_rest = destination
+    creditor, creditor_owner, credited_unit, credited_minor, *creditor_rest = destination
+    assert credited_unit == unit, "callers refuse accounts of two units"
     source_balance_minor = balance_minor - amount_minor
     destination_balance_minor = credited_minor + amount_minor
     assert source_balance_minor >= -QUANTITY_MAX, "no limit is below that, nor was it at the hold's placing"

@@ -8,7 +8,7 @@ from icn_machine.events import Movement
 from icn_machine.execution import BlockExecution, BlockOutcome
 from icn_machine.invariants import check_block, check_state
 from icn_machine.limits import QUANTITY_MAX
-from icn_machine.posting import BlockContext, ZoneFacts
+from icn_machine.posting import BlockContext, Cause, ZoneFacts, post
 from icn_machine.records import (
     Account,
     Contract,
@@ -20,6 +20,7 @@ from icn_machine.records import (
     RecoveryPolicy,
 )
 from icn_machine.refusals import InvariantBroken
+from icn_machine.working_set import WorkingSet
 
 from libs.machine.tests.zone import identifier, make_zone
 
@@ -96,6 +97,15 @@ def test_what_was_given_is_the_sum_of_debits_up_to_its_bound(before: int, after:
         return
     with pytest.raises(InvariantBroken, match="has given"):
         check(loaded, changed, movement(5))
+
+
+def test_a_posting_between_two_units_stops_before_it_changes_anything() -> None:
+    source, destination = account(A), account(B)._replace(unit=identifier("other unit"))
+    working = WorkingSet(RecordTables(accounts={A: source, B: destination}, unit_policies={UNIT: None}))
+    cause = Cause(identifier("payer"), 0, BlockContext(1, 0, 1))
+    with pytest.raises(AssertionError, match="two units"):
+        post(working, cause, source=source, destination=destination, amount_minor=5)
+    assert not any(working.changes().filled()) and not working.events
 
 
 def test_credit_out_of_nothing_is_found() -> None:

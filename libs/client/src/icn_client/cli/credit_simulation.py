@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from icn_client.cli.audits import telling
 from icn_client.cli.common import command_group, identifier
-from icn_client.cli.files import read_file
-from icn_client.cli.output import Refused, print_json, progress, say
+from icn_client.cli.files import read_file, write_new_file
+from icn_client.cli.output import Progress, Refused, print_json, progress, say
 from icn_client.cli.proofs import GenesisOption, read_genesis
 
 if TYPE_CHECKING:
-    from icn_audit.simulate import Difference, Supposition
+    from icn_audit.simulate import Difference, Simulation, Supposition
 
 POLICY_BYTES_MAX = 65_536
 MEMBERS_SHOWN = 1_000
 """Those with the most differences; all of them are in the file of --out."""
+
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}")
+"""ASCII digits, as many as 64 bits take."""
+_HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 
 _EXAMPLES = """\b
 Examples:
@@ -63,36 +67,45 @@ def simulate(
     """Execute an archive again under another policy, and say who would have been refused, and who not.
 
     The archive is verified on the way. Later payments are those of the simulation: who was refused a loan
-    cannot spend it.
+    cannot spend it. Of each member it counts what would be refused, what would be accepted, and what was
+    refused and would be for another reason.
     """
     import asyncio
 
     from icn_audit.divergence import Diverged
-    from icn_audit.simulate import simulate_archive
+    from icn_audit.simulate import SuppositionImpossible, simulate_archive
     from icn_audit.verify import seldom_collecting
 
     zone = read_genesis(genesis)
     supposed = _read_supposition(identifier(unit, "--unit", "units"), policy)
     members: dict[bytes, dict[str, Any]] = {}
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(archive.open("rb"))
-            lines = None if out is None else stack.enter_context(out.open("x", encoding="utf-8"))
-        except OSError as error:
-            raise Refused(f"{error.filename}: {error.strerror}", "FILE_UNREADABLE") from None
 
+    def work(lines: IO[bytes] | None, shown: Progress) -> Simulation:
         def note(difference: Difference) -> None:
             _count(members, difference)
             if lines is not None:
-                lines.write(json.dumps(_document(difference)) + "\n")
+                lines.write(json.dumps(_document(difference)).encode() + b"\n")
 
+        with seldom_collecting():
+            return asyncio.run(
+                simulate_archive(file, zone, supposed, on_difference=note, on_block=telling(shown))
+            )
+
+    try:
+        file = archive.open("rb")
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}", "FILE_UNREADABLE") from None
+    with file:
         try:
-            with progress("blocks") as shown, seldom_collecting():
-                simulation = asyncio.run(
-                    simulate_archive(file, zone, supposed, on_difference=note, on_block=telling(shown))
-                )
+            if out is None:
+                with progress("blocks") as shown:
+                    simulation = work(None, shown)
+            else:
+                simulation = write_new_file(out, work, "blocks")
         except Diverged as divergence:
             raise Refused(f"{archive} is not what it says: {divergence}", "ARCHIVE_DIVERGED") from None
+        except SuppositionImpossible as impossible:
+            raise Refused(f"{policy}: {impossible.reason}: {impossible}", impossible.reason) from None
     ranked = sorted(members.values(), key=lambda one: (-one["would_be_refused"], one["principal"]))
     print_json(
         {
@@ -119,7 +132,7 @@ def _read_supposition(unit: bytes, file: Path) -> Supposition:
 
     try:
         document = json.loads(read_file(file, POLICY_BYTES_MAX))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(f"{file}: not JSON: {error}", "POLICY_MALFORMED") from None
     if not isinstance(document, dict):
         raise Refused(f"{file}: not a JSON object", "POLICY_MALFORMED")
@@ -128,15 +141,33 @@ def _read_supposition(unit: bytes, file: Path) -> Supposition:
     message.policy.SetInParent()
     try:
         for name, value in document.items():
-            is_id = name in ("fund", "freezer")
-            setattr(message.policy, name, bytes.fromhex(value) if is_id else int(value))
-        floor_minor = None if floor is None else int(floor)
+            if name not in message.policy.DESCRIPTOR.fields_by_name:
+                raise ValueError(f"{name[:40]!r} is no field of a policy")
+            read = _identifier if name in ("fund", "freezer") else _whole
+            setattr(message.policy, name, read(name, value))
+        floor_minor = None if floor is None else _whole("default_floor_minor", floor)
         policy = read_set_unit_policy(message).policy
-    except (AttributeError, TypeError, ValueError, Malformed) as error:
+    except (TypeError, ValueError, Malformed) as error:
         raise Refused(f"{file}: {error}", "POLICY_MALFORMED") from None
     if floor_minor is not None and not -(2**62) <= floor_minor <= 0:
         raise Refused(f"{file}: default_floor_minor {floor_minor}, allowed -2^62 to 0", "POLICY_MALFORMED")
     return Supposition(unit, policy, floor_minor)
+
+
+def _whole(name: str, value: Any) -> int:
+    """A number of minor units, days or millionths, exactly as it is written. Raises ValueError."""
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return int(value)
+    raise ValueError(f'{name}: {str(value)[:40]!r} is no whole number such as 250 or "-250"')
+
+
+def _identifier(name: str, value: Any) -> bytes:
+    """An id in hex. Raises ValueError."""
+    if isinstance(value, str) and _HEX.fullmatch(value):
+        return bytes.fromhex(value)
+    raise ValueError(f"{name}: {str(value)[:40]!r} is not hexadecimal")
 
 
 def _count(members: dict[bytes, dict[str, Any]], difference: Difference) -> None:
@@ -146,16 +177,17 @@ def _count(members: dict[bytes, dict[str, Any]], difference: Difference) -> None
             "principal": difference.principal.hex(),
             "would_be_refused": 0,
             "would_be_accepted": 0,
+            "refused_otherwise": 0,
             "first_height": difference.height,
             "reasons": {},
         },
     )
-    if difference.would_be:
-        member["would_be_refused"] += 1
-        reasons = member["reasons"]
-        reasons[difference.would_be] = reasons.get(difference.would_be, 0) + 1
-    else:
+    if not difference.would_be:
         member["would_be_accepted"] += 1
+        return
+    member["refused_otherwise" if difference.was else "would_be_refused"] += 1
+    reasons = member["reasons"]
+    reasons[difference.would_be] = reasons.get(difference.would_be, 0) + 1
 
 
 def _document(difference: Difference) -> dict[str, Any]:
