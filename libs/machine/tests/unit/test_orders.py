@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
@@ -438,6 +438,21 @@ async def test_no_key_that_signed_the_order_releases_it(scene: CreditScene) -> N
     for keys in ([one, two], [one, three], [three, two], [one, three, four]):
         assert await scene.refused("SAME_KEY", dora, release, keys=keys) == {}
     await scene.applied(dora, release, keys=[three, four])
+
+
+async def test_what_two_of_three_keys_ordered_only_a_scoped_key_releases(scene: CreditScene) -> None:
+    dora, officer = scene.zone.member("dora", scene.shop, keys=3), TestKey("officer")
+    hers = identifier("account of dora")
+    await scene.applied(scene.shop, open_controller(dora, threshold=2))
+    await scene.applied(dora, pb.Message(open_account=pb.OpenAccount(account=hers, unit=UNIT)))
+    message = order_transfers(ORDER, hers, BEN, 10, scene.now_ms + HOUR_MS, needs_release=True)
+    await scene.applied(dora, message, keys=dora.keys[:2])
+    release = release_order(ORDER, hers, BEN, 10)
+    for keys in combinations(dora.keys, 2):
+        await scene.refused("SAME_KEY", dora, release, keys=keys)
+    scope = pb.KeyScope(message_kinds=[38])
+    await scene.applied(dora, update_controller(2, *dora.keys, (officer, scope)), keys=dora.keys[:2])
+    await scene.applied(dora, release, keys=[officer])
 
 
 @pytest.mark.parametrize(

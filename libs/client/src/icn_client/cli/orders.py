@@ -22,7 +22,7 @@ from icn_client.cli.common import (
     with_connection,
 )
 from icn_client.cli.memos import MemoOption, ReferenceOption, read_reference, seal_memo
-from icn_client.cli.output import Refused, UsageError, print_json, table
+from icn_client.cli.output import Refused, UsageError, print_json, say, table
 from icn_client.cli.payments import FromOption, only_account, positive_minor
 from icn_client.cli.signing import perform_and_print, perform_as, print_done
 
@@ -100,11 +100,15 @@ def place(  # noqa: PLR0917 - one parameter per option
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Order payments that fall due by block time, or one that waits for its release."""
+    """Order payments that fall due by block time, or one that waits for its release. Says so where no key of
+    the owner could release it as its keys are now.
+    """
     from icn_machine.limits import ORDER_TIMES_MAX
 
     from icn_client import transactions
+    from icn_client.acting import now_ms
     from icn_client.credit import order_transfers
+    from icn_client.order_release import can_be_released
 
     destination = identifier(to, "ACCOUNT", "accounts")
     payer = None if source is None else identifier(source, "--from", "accounts")
@@ -123,13 +127,14 @@ def place(  # noqa: PLR0917 - one parameter per option
     identity = open_identity(acting, keystore, directory)
     order = transactions.new_identifier()
 
-    async def work(connection: Connection) -> tuple[Any, int, Any]:
+    async def work(connection: Connection) -> tuple[Any, int, Any, bool]:
         target = await connection.account(destination)
         unit = await connection.unit(target.leaf.unit)
         minor = positive_minor(amount, unit.scale)
+        debited = payer or await only_account(connection, identity.principal, target.leaf.unit)
         message = order_transfers(
             order,
-            payer or await only_account(connection, identity.principal, target.leaf.unit),
+            debited,
             destination,
             minor,
             first_ms,
@@ -140,10 +145,14 @@ def place(  # noqa: PLR0917 - one parameter per option
             memo_hash=memo_hash,
             reference=word,
         )
+        signers = {key.key_id for key in identity.keys[: identity.threshold]}
+        is_stuck = needs_release and not can_be_released(
+            await connection.controller(identity.principal), signers, debited, minor, now_ms()
+        )
         outcome, _ = await perform_as(connection, identity, [message])
-        return unit, minor, outcome
+        return unit, minor, outcome, is_stuck
 
-    unit, minor, outcome = with_connection(directory, work)
+    unit, minor, outcome, is_stuck = with_connection(directory, work)
     shown = {
         "order": order.hex(),
         "amount_minor": str(minor),
@@ -157,6 +166,11 @@ def place(  # noqa: PLR0917 - one parameter per option
     )
     text = f"ordered {count} x {show_amount(minor, unit.scale)} {unit.code}, {when}: orders/{order.hex()}"
     print_done(outcome, as_json, shown, text)
+    if is_stuck:
+        say(
+            "icn: no key of the owner can release it: those that ordered it may not, and too few others "
+            "are left; let one before it ends: icn keys allow FILE --kind release-order"
+        )
 
 
 def list_orders(
