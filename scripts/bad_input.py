@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from libs.machine.tests import bad_transactions
 from services.consensus.tests import bad_messages
-from services.ledger.tests import bad_transactions
 
 CASES_PER_ROUND: Final = 2_000
 ROUNDS_MIN: Final = 9

@@ -11,6 +11,7 @@ from icn.consensus.v1 import peer_pb2
 from icn_consensus.peers import frames
 from icn_consensus.peers.hello import Greeting, Identity
 from icn_consensus.peers.network import FOLLOWERS_MAX, PeerNetwork
+from icn_consensus.peers.standing import FAULTS_MAX
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.errors import Unavailable
@@ -156,3 +157,101 @@ async def test_whoever_fills_all_places_of_followers_with_one_certificate_drives
     for stream in streams:
         stream.cancel()
     await asyncio.gather(*streams, return_exceptions=True)
+
+
+class Answering:
+    """The call of a stream that we dial: who answers shakes hands and sends what it is given."""
+
+    def __init__(self, key: SigningKey, messages: list[bytes]) -> None:
+        self._messages = messages
+        self._greeting = Greeting(Identity(GENESIS, key.public_key, ConsensusCrypto(key, GENESIS)), b"")
+        self._answers: asyncio.Queue[bytes] = asyncio.Queue()
+        self._written = 0
+
+    async def write(self, data: bytes) -> None:
+        self._written += 1
+        if self._written == 1:
+            self._greeting.hear(frames.parse_frame(data), must_answer=False)
+            self._answers.put_nowait(frames.request_bytes(self._greeting.say(0)))
+        elif self._written == 2:
+            for message in self._messages:
+                self._answers.put_nowait(message)
+
+    async def read(self) -> bytes:
+        return await self._answers.get()
+
+    def cancel(self) -> bool:
+        return True
+
+
+class Dialling:
+    """A network that has dialled one peer, and blames it for every frame but its first ``free`` ones."""
+
+    def __init__(self, messages: list[bytes], *, is_named: bool, free: int = 0) -> None:
+        peer = SigningKey.from_seed(Suite.ED25519, bytes([1] * 32))
+        self.peer, self.streams, self.heard = peer.public_key, 0, 0
+
+        def call() -> Answering:
+            self.streams += 1
+            return Answering(peer, messages)
+
+        def on_frame(key: bytes, _frame: peer_pb2.PeerFrame) -> None:
+            self.heard += 1
+            if self.heard > free:
+                self.network.note_fault(key)
+
+        async def wait_for_room(_peer: bytes) -> None:
+            await asyncio.sleep(0)
+
+        listener: Any = SimpleNamespace(
+            on_frame=on_frame,
+            on_connected=lambda _peer, _height: None,
+            on_disconnected=lambda _peer: None,
+            wait_for_room=wait_for_room,
+        )
+        channels: Any = SimpleNamespace(
+            channel=lambda _address: SimpleNamespace(stream_stream=lambda _method: call), certificate_hash=b""
+        )
+        identity = Identity(GENESIS, KEY.public_key, ConsensusCrypto(KEY, GENESIS))
+        self.network = PeerNetwork(
+            identity, ["peer"], channels, listener, final_height=lambda: 0, is_named=lambda _peer: is_named
+        )
+
+    async def run_for(self, seconds: float) -> None:
+        self.network.start(lambda work, name: asyncio.create_task(work, name=name))
+        await asyncio.sleep(seconds)
+        self.is_connected, _ = self.network.connection(self.peer)
+        self.is_barred = self.network.is_barred(self.peer)
+        await self.network.close()
+
+
+VOTES = [frames.request_bytes(peer_pb2.PeerFrame(vote=b"vote %d" % number)) for number in range(100)]
+QUESTIONS = [
+    frames.request_bytes(peer_pb2.PeerFrame(fetch_request=peer_pb2.FetchRequest(request=number)))
+    for number in range(1, 101)
+]
+
+
+async def test_a_barred_peer_is_not_heard_on_the_stream_that_we_dialled_and_that_stays() -> None:
+    dialling = Dialling(VOTES, is_named=True)
+    await dialling.run_for(0.3)
+    assert dialling.heard == FAULTS_MAX
+    assert (dialling.is_barred, dialling.is_connected, dialling.streams) == (True, True, 1)
+
+
+async def test_who_holds_no_seat_is_heard_no_more_on_the_stream_that_we_dialled() -> None:
+    dialling = Dialling([*VOTES, *QUESTIONS], is_named=False, free=1_000)
+    await dialling.run_for(0.3)
+    assert (dialling.heard, dialling.is_connected) == (len(QUESTIONS), True)
+
+
+async def test_a_follower_at_fault_loses_the_stream_that_we_dialled_and_is_not_dialled_at_once() -> None:
+    dialling = Dialling(QUESTIONS, is_named=False)
+    await dialling.run_for(0.5)
+    assert dialling.heard == dialling.streams <= 4
+
+
+async def test_a_stream_that_ends_for_what_is_no_frame_is_dialled_again_ever_later() -> None:
+    dialling = Dialling([b"\xff" * 100], is_named=True)
+    await dialling.run_for(0.7)
+    assert 2 <= dialling.streams <= 5, "after 0.1, 0.2 and 0.4 s, or down to half of each"

@@ -3,7 +3,7 @@
 Each validator dials every address it was given, and writes to a peer on the stream that it dialled; where it
 has none, as to one that came later, on the stream that the peer dialled. So reconnecting needs no agreement.
 A peer is its consensus key. Whom no known set names is a follower: it is told what everybody is told, its
-questions are answered, and nothing else that it says is heard.
+questions are answered, and nothing else that it says is heard. Who is barred is heard on no stream.
 """
 
 from __future__ import annotations
@@ -91,6 +91,8 @@ class _Link:
         self.outbox = Outbox()
         self.peer = b""
         """Who answers there; empty while there is no stream."""
+        self.is_cut = False
+        """Whether the stream ends, or ended, for what came on it: then it is not dialled at once again."""
         self.last_problem = ""
 
 
@@ -185,8 +187,15 @@ class PeerNetwork:
 
     def note_fault(self, peer: bytes) -> None:
         """A peer sent what no honest validator sends; when that was too much, its stream is cut."""
-        if self._note_fault(peer, "malformed messages", is_fatal=False) and peer in self._calls:
+        if self._note_fault(peer, "malformed messages", is_fatal=False):
+            self._cut(peer)
+
+    def _cut(self, peer: bytes) -> None:
+        """End the stream that a peer dialled. Ours stays, where a set names it: it hears what it needs."""
+        if peer in self._calls:
             self._calls[peer].end(_barred(peer))
+        if peer in self._dialled and not self._is_named(peer):
+            self._dialled[peer].is_cut = True
 
     def _note_fault(self, peer: bytes, problem: str, *, is_fatal: bool) -> bool:
         """Count a fault; True when the peer is barred from now on."""
@@ -284,15 +293,19 @@ class PeerNetwork:
         while True:
             try:
                 await self._run_stream(link)
-            except (HelloRefused, frames.MalformedFrame) as refusal:
+            except HelloRefused as refusal:
                 self._note_problem(link, str(refusal))
+            except frames.MalformedFrame as error:
+                link.is_cut = True
+                self._note_problem(link, str(error))
             except grpc.RpcError as error:
                 answer = from_rpc_error(error)
                 self._note_problem(link, f"{answer.reason}: {answer.message}")
             except (TimeoutError, asyncio.InvalidStateError, grpc.aio.UsageError) as error:
                 self._note_problem(link, f"the stream broke: {type(error).__name__}")
             if link.peer:
-                delay_seconds = RECONNECT_SECONDS_FIRST
+                if not link.is_cut:
+                    delay_seconds = RECONNECT_SECONDS_FIRST
                 self._disconnected(link)
             if task.cancelling():
                 return  # gRPC answers a cancellation that reaches it while a call begins with an error
@@ -317,6 +330,7 @@ class PeerNetwork:
                     raise HelloRefused(f"{greeting.peer.hex()} answers at {other.address}, too")
                 await call.write(frames.request_bytes(greeting.say(self._final_height())))
             link.peer = greeting.peer
+            link.is_cut = False
             link.last_problem = ""
             self._dialled[link.peer] = link
             self.note_final_height(link.peer, greeting.final_height)
@@ -332,7 +346,12 @@ class PeerNetwork:
 
         async def read() -> None:
             while (data := await call.read()) is not grpc.aio.EOF:
-                self._take(peer, data, traffic, is_heard=True)
+                if link.is_cut:
+                    raise HelloRefused(_barred(peer).message)
+                if self.is_barred(peer):
+                    traffic.received(len(data))
+                    continue
+                self._take(peer, data, traffic, is_heard=self._is_named(peer))
                 await self._listener.wait_for_room(peer)
 
         writing = asyncio.ensure_future(_write(call.write, link.outbox, traffic))
