@@ -10,6 +10,7 @@ exit status 1 and the seed on any violation.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -56,6 +57,7 @@ def main() -> int:
                 traceback.print_exc()
                 print(json.dumps({"violation": name, "seed": seed}))
                 return 1
+            gc.collect()  # a round's federation is a ring of objects: what is left of it is not what grows
             resident.append(resident_bytes())
         growth = growth_of(resident)
         print_table(name, outcomes)

@@ -171,17 +171,30 @@ async def test_a_full_pool_refuses_with_a_time_to_come_back(small_world: World) 
     assert (sink.news[2].reason, sink.news[2].retry_after_ms) == ("POOL_FULL", admission.RETRY_AFTER_MS)
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "state"),
+    [
+        ("", SubmitState.REFUSED),
+        ("forwarded", SubmitState.UNKNOWN),
+        ("in a block that may become final", SubmitState.UNKNOWN),
+    ],
+)
 async def test_what_waits_for_a_gap_makes_room_in_a_full_pool_and_its_sender_hears_of_it(
-    small_world: World,
+    small_world: World, elsewhere: str, state: SubmitState
 ) -> None:
+    """REFUSED only where nobody else could include it: who hears that may sign the payment anew."""
     waiting = await small_world.submit(b"ahead")
     item = small_world.pool.get(b"id of ahead")
     assert item is not None
     small_world.pool.defer([item])
+    if elsewhere == "forwarded":
+        item.sent_to |= small_world.pool.bit(BEN)
+    elif elsewhere:
+        small_world.pool.note_block(b"block", (b"before", b"ahead"))
     sink = await small_world.submit(b"one", b"two")
     assert [news.state for news in sink.news] == [SubmitState.PENDING] * 2
     last = waiting.news[-1]
-    assert (last.state, last.reason, last.retry_after_ms) == (SubmitState.REFUSED, "POOL_FULL", 500)
+    assert (last.state, last.reason, last.retry_after_ms) == (state, "POOL_FULL", 500)
 
 
 async def test_forwarded_transactions_enter_the_pool_and_are_not_forwarded_to_who_sent_them(

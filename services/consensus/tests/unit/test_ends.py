@@ -42,11 +42,14 @@ class TestEnds:
         ends, sink = Ends(), FakeSink()
         ends.wait(b"a", sink, 0)
         ends.wait(b"b", sink, 1)
-        ends.refuse(b"a", "KEY_UNKNOWN", "gone", 5)
+        ends.wait(b"c", sink, 2)
+        ends.refuse(b"a", "KEY_UNKNOWN", "gone", 5, is_final=True)
         ends.expire(b"b", "too late")
-        assert sink.news[2:] == [
+        ends.refuse(b"c", "KEY_UNKNOWN", "gone", 5, is_final=False)
+        assert sink.news[3:] == [
             News(0, b"a", SubmitState.REFUSED, "KEY_UNKNOWN", "gone", retry_after_ms=5),
             News(1, b"b", SubmitState.EXPIRED, "EXPIRED", "too late"),
+            News(2, b"c", SubmitState.UNKNOWN, "KEY_UNKNOWN", "gone", retry_after_ms=5),
         ]
 
     def test_when_the_validator_stops_everybody_is_told_to_ask_by_id(self) -> None:

@@ -142,6 +142,7 @@ def test_an_empty_frame_among_others_is_refused() -> None:
         ("traces", lambda n: peer_pb2.TraceBatch(traces=[peer_pb2.TransactionTrace()] * n), 1_000),
         ("fetch_response", lambda n: peer_pb2.FetchResponse(blocks=[b""] * n), 64),
         ("fetch_response", lambda n: peer_pb2.FetchResponse(certificates=[b""] * n), 64),
+        ("fetch_response", lambda n: peer_pb2.FetchResponse(descendant_headers=[b""] * n), 512),
     ],
 )
 def test_lists_of_the_longest_are_read_and_one_entry_more_refused(

@@ -21,7 +21,7 @@ class World:
         """As the driver takes messages in."""
         for message in messages:
             if not self.inbox.is_repeat(peer, message, now):
-                self.inbox.put_of(peer, VoteReceived(peer, message), now)
+                self.inbox.put_of(peer, VoteReceived(peer, message), now, len(message))
 
     def take(self) -> list[tuple[bytes, bytes]]:
         return [(event.peer, event.data) for event in self.inbox.take() if isinstance(event, VoteReceived)]
@@ -69,6 +69,32 @@ async def test_exactly_from_the_bound_on_a_peer_waits_and_no_other_does(world: W
     assert not waiting.done()
     world.take()
     await asyncio.wait_for(waiting, 1)
+
+
+async def test_from_eight_mebibytes_on_a_peer_waits_until_the_core_has_taken_enough_of_them(
+    world: World,
+) -> None:
+    half = inboxes.PEER_BYTES_MAX // 2
+    world.say(ANA, b"1" * half, b"2" * (half - 1))
+    await asyncio.wait_for(world.inbox.wait_for_room(ANA), 1)
+    world.say(ANA, b"3")
+    waiting = asyncio.ensure_future(world.inbox.wait_for_room(ANA))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert len(world.take()) == 3
+    await asyncio.wait_for(waiting, 1)
+    world.say(ANA, *(b"%d" % number + bytes(half // 40) for number in range(100)))
+    assert not await has_room(world)
+    world.take()
+    assert await has_room(world), "what is left is less"
+
+
+async def has_room(world: World) -> bool:
+    try:
+        await asyncio.wait_for(world.inbox.wait_for_room(ANA), 0.01)
+    except TimeoutError:
+        return False
+    return True
 
 
 async def test_who_waits_for_events_gets_those_of_peers_and_its_own(world: World) -> None:

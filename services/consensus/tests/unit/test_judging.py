@@ -100,6 +100,18 @@ async def test_a_block_is_judged_by_the_application(world: World) -> None:
     ]
 
 
+async def test_what_a_refused_block_holds_is_free_again(world: World) -> None:
+    world.application.on_validate = lambda block_hash, _branch: "EXPIRED" if block_hash == b"bad" else ""
+    world.admit(b"transaction")
+    item = world.pool.get(b"id of transaction")
+    assert item is not None
+    for block_hash, is_free in ((b"bad", True), (b"eight", False)):
+        world.judging.put(judge(block_hash))
+        assert not world.pool.is_ours_alone(item)
+        await settle()
+        assert world.pool.is_ours_alone(item) is is_free
+
+
 @pytest.mark.parametrize("error", [StateBehind("later"), Unavailable("AWAY", "restarting")])
 async def test_a_block_that_cannot_be_judged_now_is_asked_about_later(world: World, error: Exception) -> None:
     def fail(_block_hash: bytes, _branch: Branch) -> str:

@@ -517,6 +517,22 @@ def test_blocks_that_never_end_are_forgotten_oldest_first(count: int) -> None:
     assert pool.has_pending == (count > 1_024)
 
 
+@pytest.mark.parametrize("bytes_too_many", [0, 1])
+def test_blocks_are_forgotten_oldest_first_for_their_bytes_too(bytes_too_many: int) -> None:
+    pool, size_bytes = Pool(), pools.NOTED_BYTES_MAX // 4
+    add(pool, 0)
+    first = pool.get(id_of(0))
+    assert first is not None
+    pool.note_block(b"of the first", (data_of(0), bytes(size_bytes - len(data_of(0)))))
+    pool.note_block(b"executed", (bytes(size_bytes),))
+    for number in range(2):
+        pool.note_block(b"block %d" % number, (bytes(size_bytes),))
+    pool.note_executed(b"executed", [])
+    assert not pool.is_ours_alone(first)
+    pool.note_block(b"the last", (bytes(size_bytes + bytes_too_many),))
+    assert pool.is_ours_alone(first) is bool(bytes_too_many)
+
+
 def test_the_oldest_is_found_wherever_it_was_put() -> None:
     pool = Pool()
     assert pool.oldest_age_seconds(9.0) == 0

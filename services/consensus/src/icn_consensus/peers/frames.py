@@ -27,6 +27,8 @@ BATCH_TRACES_MAX: Final = 1_000
 """Traces in one TraceBatch, as the proto says."""
 PAGE_MAX: Final = 64
 """Blocks and certificates in one FetchResponse, as the proto says."""
+DESCENDANT_HEADERS_MAX: Final = 512
+"""Headers in one FetchResponse, as the proto says: as many blocks as may wait to become final."""
 BATCH_BYTES_MAX: Final = 1024 * 1024
 """A batch is split above it: larger ones would delay votes behind them on the same stream."""
 
@@ -158,6 +160,8 @@ def _check_counts(frame: peer_pb2.PeerFrame) -> None:
         response = frame.fetch_response
         if max(len(response.blocks), len(response.certificates)) > PAGE_MAX:
             raise MalformedFrame(f"more than {PAGE_MAX} blocks or certificates")
+        if len(response.descendant_headers) > DESCENDANT_HEADERS_MAX:
+            raise MalformedFrame(f"more than {DESCENDANT_HEADERS_MAX} headers")
 
 
 def _varint(value: int) -> bytes:

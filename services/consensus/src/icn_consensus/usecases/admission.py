@@ -359,8 +359,9 @@ class Admission:
         pool, expire_time_ms = self._pool, check.expire_time_ms
         admitted = pool.add(check.transaction_id, data, expire_time_ms, now, check.place)
         while admitted is Admitted.FULL and (waiting := pool.first_to_leave()) is not None:
+            is_final = pool.is_ours_alone(waiting)
             pool.remove(waiting.id)
             message = "the pool is full and no block could take it yet"
-            self._ends.refuse(waiting.id, POOL_FULL, message, RETRY_AFTER_MS)
+            self._ends.refuse(waiting.id, POOL_FULL, message, RETRY_AFTER_MS, is_final=is_final)
             admitted = pool.add(check.transaction_id, data, expire_time_ms, now, check.place)
         return admitted

@@ -285,7 +285,7 @@ class Driver:
             return
         if message is CertificateReceived:
             self._note_certificate(peer, data, now)
-        self._inbox.put_of(peer, message(peer, data), now)
+        self._inbox.put_of(peer, message(peer, data), now, len(data))
 
     def _note_certificate(self, peer: bytes, data: bytes, now: float) -> None:
         """A finalization tells how far its sender is: not verified, it is shown (GetStatus), not used. One
@@ -324,8 +324,9 @@ class Driver:
 
     def _on_refused(self, item: PoolItem, check: TransactionCheck) -> None:
         if self.pool.get(item.id) is item:
+            is_final = self.pool.is_ours_alone(item)
             self.pool.remove(item.id)
-            self.ends.refuse(item.id, check.reason, check.message)
+            self.ends.refuse(item.id, check.reason, check.message, is_final=is_final)
 
     def _on_judged(self, event: Event) -> None:
         self.put(event)

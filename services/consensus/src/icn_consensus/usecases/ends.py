@@ -96,9 +96,13 @@ class Ends:
         """No block can include the transaction any more."""
         self._end(identifier, SubmitState.EXPIRED, "EXPIRED", message)
 
-    def refuse(self, identifier: bytes, reason: str, message: str, retry_after_ms: int = 0) -> None:
-        """The transaction has lost its place in the pool."""
-        self._end(identifier, SubmitState.REFUSED, reason, message, retry_after_ms)
+    def refuse(
+        self, identifier: bytes, reason: str, message: str, retry_after_ms: int = 0, *, is_final: bool
+    ) -> None:
+        """The transaction has lost its place in the pool; unless that is final others may yet include it, so
+        that nothing is known: who signed it anew might pay twice."""
+        state = SubmitState.REFUSED if is_final else SubmitState.UNKNOWN
+        self._end(identifier, state, reason, message, retry_after_ms)
 
     def close(self) -> None:
         """This validator stops: everybody who still waits is told to ask by id."""

@@ -18,6 +18,9 @@ EVENTS_PER_ROUND_MAX: Final = 64
 """Events that share one fdatasync; with more, the first one's answer would wait for the last one's."""
 PEER_EVENTS_MAX: Final = 256
 """Of one peer; beyond it its streams are not read. As many as one message of a stream holds."""
+PEER_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Of their messages, likewise: a proposal of the largest size and one that is read beside it. While the core
+waits for Postgres all of it stays."""
 PEERS_MAX: Final = 128
 """More than every set and its followers have; whoever is quiet for longest is forgotten."""
 REPEAT_SECONDS: Final = 0.2
@@ -35,10 +38,12 @@ USELESS_PER_FAULT: Final = 256
 class _Peer:
     """What one peer has said."""
 
-    __slots__ = ("has_room", "heard", "spare", "spare_at", "waiting")
+    __slots__ = ("has_room", "heard", "size_bytes", "spare", "spare_at", "waiting")
 
     def __init__(self, now: float) -> None:
-        self.waiting: deque[Event] = deque()
+        self.waiting: deque[tuple[Event, int]] = deque()
+        """Each with the bytes of its message."""
+        self.size_bytes = 0
         self.has_room = asyncio.Event()
         self.has_room.set()
         self.heard: dict[int, float] = {}
@@ -46,6 +51,11 @@ class _Peer:
         self.spare: float = USELESS_MAX
         """What it may still say for nothing."""
         self.spare_at = now
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the core has to catch up first."""
+        return len(self.waiting) >= PEER_EVENTS_MAX or self.size_bytes >= PEER_BYTES_MAX
 
 
 class Inbox:
@@ -68,13 +78,14 @@ class Inbox:
         self._own.append(event)
         self._has_events.set()
 
-    def put_of(self, key: bytes, event: Event, now: float) -> None:
-        """Take what a peer brought about."""
+    def put_of(self, key: bytes, event: Event, now: float, size_bytes: int = 0) -> None:
+        """Take what a peer brought about, by a message of so many bytes."""
         peer = self._peer(key, now)
         if not peer.waiting:
             self._turns.append(peer)
-        peer.waiting.append(event)
-        if len(peer.waiting) >= PEER_EVENTS_MAX:
+        peer.waiting.append((event, size_bytes))
+        peer.size_bytes += size_bytes
+        if peer.is_full:
             peer.has_room.clear()
         self._has_events.set()
 
@@ -114,10 +125,12 @@ class Inbox:
             taken.append(self._own.popleft())
         while self._turns and len(taken) < EVENTS_PER_ROUND_MAX:
             peer = self._turns.popleft()
-            taken.append(peer.waiting.popleft())
+            event, size_bytes = peer.waiting.popleft()
+            taken.append(event)
+            peer.size_bytes -= size_bytes
             if peer.waiting:
                 self._turns.append(peer)
-            if len(peer.waiting) < PEER_EVENTS_MAX:
+            if not peer.is_full:
                 peer.has_room.set()
         return taken
 

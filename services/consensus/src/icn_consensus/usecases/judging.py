@@ -123,6 +123,8 @@ class Judging:
         except DomainError as error:
             _log.warning("a block cannot be judged now", reason=error.reason, problem=error.message)
             return BlockJudged(action.block_hash, is_valid=False, is_behind=True)
+        if reason:
+            self._pool.note_abandoned((action.block_hash,))
         return BlockJudged(action.block_hash, is_valid=not reason, reason=reason)
 
     def _candidates(self, action: Prepare) -> list[PoolItem]:

@@ -21,6 +21,8 @@ POOL_BYTES_MAX: Final = 32 * 1024 * 1024
 """Thirty-two full blocks by the default limits."""
 NOTED_BLOCKS_MAX: Final = 1_024
 """Twice what the core holds above the final block."""
+NOTED_BYTES_MAX: Final = 128 * 1024 * 1024
+"""Of their transactions. Who leads may propose full blocks that nobody votes for."""
 PAYER_SHARE: Final = 2
 """One payer's transactions take one part of so many of the pool at most: others find room beside them."""
 LANE_GAPPED_MAX: Final = 64
@@ -193,7 +195,8 @@ class Pool:
         self._covers: dict[bytes, int] = {}
         """Transaction bytes → number of notarized blocks, not executed and not abandoned, that hold it."""
         self._noted: dict[bytes, tuple[bytes, ...]] = {}
-        """Block hash → its transactions, for unfinished blocks seen here."""
+        """Block hash → its transactions, for unfinished blocks seen here; oldest first."""
+        self._noted_bytes = 0
         self._covering: set[bytes] = set()
         """Hashes of noted blocks that are notarized."""
         self._notarized_unseen: dict[bytes, None] = {}
@@ -327,6 +330,11 @@ class Pool:
                 return next(iter(waiting.values()))
         return self._again.first()
 
+    def is_ours_alone(self, item: PoolItem) -> bool:
+        """Whether nobody else can include it: no other validator has it, as far as is known, and no block
+        that may become final holds it."""
+        return not item.sent_to and not any(item.data in held for held in self._noted.values())
+
     def of_payer(self, name: bytes) -> tuple[int, int]:
         """How many transactions of a payer are here, and their bytes."""
         payer = self._payers.get(name, _Payer(name))
@@ -355,9 +363,10 @@ class Pool:
         if block_hash in self._noted:
             return
         self._noted[block_hash] = transactions
+        self._noted_bytes += sum(map(len, transactions))
         if self._notarized_unseen.pop(block_hash, 0) is None:
             self._cover(block_hash)
-        if len(self._noted) > NOTED_BLOCKS_MAX:
+        while len(self._noted) > NOTED_BLOCKS_MAX or self._noted_bytes > NOTED_BYTES_MAX:
             self._forget(next(iter(self._noted)))
 
     def note_notarized(self, block_hash: bytes) -> None:
@@ -533,6 +542,7 @@ class Pool:
 
     def _forget(self, block_hash: bytes) -> None:
         transactions = self._noted.pop(block_hash, ())
+        self._noted_bytes -= sum(map(len, transactions))
         if block_hash not in self._covering:
             return
         self._covering.discard(block_hash)

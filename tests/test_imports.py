@@ -1,4 +1,5 @@
-"""Benches run by hand and seldom: each file must at least import, or a renamed function breaks it unseen."""
+"""Benches and campaigns run by hand and seldom: each file must at least import, or a renamed function breaks
+it unseen."""
 
 from __future__ import annotations
 
@@ -45,6 +46,14 @@ def test_every_bench_can_be_imported(root: Path, tracked: list[Path]) -> None:
     benches = [path for path in tracked if path.parts[0] == "benches" and path.suffix == ".py"]
     names = [module_of(path) for path in benches if "tests" not in path.parts]
     assert {"run", "benches.consensus", "benches.ledger.reads"} <= set(names)
+    assert faults_of_imports(names, root) == {}
+
+
+def test_every_script_can_be_imported(root: Path, tracked: list[Path]) -> None:
+    names = [
+        f"scripts.{path.stem}" for path in tracked if path.parts[0] == "scripts" and path.suffix == ".py"
+    ]
+    assert {"scripts.bad_input", "scripts.kills", "scripts.mutants"} <= set(names)
     assert faults_of_imports(names, root) == {}
 
 
