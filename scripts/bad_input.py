@@ -1,5 +1,5 @@
-"""Bad transactions against the ledger's check, bad frames and messages against the consensus core, by the
-hundred thousand (`make campaign`, or ``python -m scripts.bad_input``).
+"""Bad transactions against the ledger's check, bad frames and messages against the consensus core and against
+its driver, by the hundred thousand (`make campaign`, or ``python -m scripts.bad_input``).
 
 Each round has a seed of its own: a ledger in memory, or a simulated federation that must go on meanwhile.
 Every case must be refused with a reason of the documented ones or have no effect at all, and memory must stay
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from libs.machine.tests import bad_transactions
-from services.consensus.tests import bad_messages
+from services.consensus.tests import bad_frames, bad_messages
 
 CASES_PER_ROUND: Final = 2_000
 ROUNDS_MIN: Final = 9
@@ -34,6 +34,7 @@ Outcomes = Counter[tuple[str, str]]
 PLAYS: Final[dict[str, Callable[[int, int], Outcomes]]] = {
     "transactions": bad_transactions.play,
     "frames and messages": bad_messages.play,
+    "frames at the driver's door": bad_frames.play,
 }
 
 
