@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from icn.consensus.v1 import block_pb2
 from icn_crypto import tags
@@ -62,6 +62,16 @@ class Certificate:
     """(seat, signature), ascending by seat, no seat twice."""
     data: bytes
     """Canonical bytes of the icn.consensus.v1.Certificate."""
+
+
+class Peek(NamedTuple):
+    """What a certificate says it certifies; named as in `Certificate`."""
+
+    epoch: int
+    view: int
+    kind: int
+    """Of no `VoteKind` where the bytes are no certificate."""
+    block_hash: bytes
 
 
 def vote_body(protocol_version: int, epoch: int, view: int, height: int, block_hash: bytes) -> bytes:
@@ -139,8 +149,8 @@ def parse_certificate(data: bytes) -> Certificate:
 
 
 @lru_cache(CERTIFICATES_KEPT)
-def peek_certificate(data: bytes) -> tuple[int, int, int]:
-    """(epoch, view, kind) as the bytes say, without any check: enough to drop what is held already.
+def peek_certificate(data: bytes) -> Peek:
+    """What the bytes say, without any check: enough to drop what is held already.
 
     Raises:
         MalformedMessage: no Certificate at all.
@@ -151,7 +161,7 @@ def peek_certificate(data: bytes) -> tuple[int, int, int]:
         message = block_pb2.Certificate.FromString(data)
     except Exception as error:
         raise MalformedMessage("not a Certificate") from error
-    return message.epoch, message.view, message.kind
+    return Peek(message.epoch, message.view, message.kind, message.block_hash)
 
 
 def vote_kind(kind: int, height: int, block_hash: bytes) -> VoteKind:

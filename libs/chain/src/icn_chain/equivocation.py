@@ -33,18 +33,29 @@ _PLACE_BYTES: Final = 20
 _NO_BLOCK: Final = bytes(8 + HASH_BYTES)
 
 
-def are_contrary(kind: int, what: object, other_kind: int, other: object) -> bool:
+What = tuple[int, bytes] | tuple[int, bytes, int]
+"""What a statement names: height and hash of a block (0, empty: none), and a proposal the parent's view."""
+RIVALS: Final[Mapping[int, tuple[int, ...]]] = {
+    PROPOSAL: (PROPOSAL, VoteKind.NOTARIZE),
+    VoteKind.NOTARIZE: (VoteKind.NOTARIZE, PROPOSAL),
+    VoteKind.NULLIFY: (VoteKind.FINALIZE,),
+    VoteKind.FINALIZE: (VoteKind.FINALIZE, VoteKind.NULLIFY),
+}
+"""By kind, of which kinds an honest seat says in the same view only what names the same."""
+
+
+def are_contrary(kind: int, what: What, other_kind: int, other: What) -> bool:
     """Whether of two statements of a seat about one view an honest one makes at most one.
 
     Args:
         kind: of the one, `PROPOSAL` or a `VoteKind`.
-        what: all that it says beside kind and view.
+        what: that it names.
         other_kind: of the other.
         other: the same of it.
     """
-    if kind == other_kind:
-        return what != other
-    return {kind, other_kind} == {VoteKind.NULLIFY, VoteKind.FINALIZE}
+    if other_kind not in RIVALS[kind]:
+        return False
+    return what != other if kind == other_kind else what[:2] != other[:2]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,6 +72,21 @@ class Statement:
     def name(self) -> str:
         """Of its kind, for people."""
         return "proposal" if self.kind == PROPOSAL else VoteKind(self.kind).name.lower()
+
+    @property
+    def tag(self) -> str:
+        """That it is signed under."""
+        return _TAGS[self.kind]
+
+    @property
+    def what(self) -> What:
+        """What it names."""
+        if self.kind == VoteKind.NULLIFY:
+            return 0, b""
+        height, block_hash = int.from_bytes(self.body[20:28], "big"), self.body[-HASH_BYTES:]
+        if self.kind == PROPOSAL:
+            return height, block_hash, int.from_bytes(self.body[28:36], "big")
+        return height, block_hash
 
     @property
     def epoch(self) -> int:
@@ -111,7 +137,7 @@ class Equivocation:
             EvidenceInvalid: it proves nothing.
         """
         for said in (self.first, self.second):
-            grounds.check_signed(self.seat, self.epoch, _TAGS[said.kind], said.body, said.signature)
+            grounds.check_signed(self.seat, self.epoch, said.tag, said.body, said.signature)
         return f"{self.first.name} and {self.second.name} contradict each other"
 
 
@@ -167,5 +193,5 @@ def _check(first: Statement, second: Statement) -> None:
     """
     if first.body[:_PLACE_BYTES] != second.body[:_PLACE_BYTES]:
         raise EvidenceInvalid("the statements are about two views")
-    if not are_contrary(first.kind, first.body, second.kind, second.body):
+    if not are_contrary(first.kind, first.what, second.kind, second.what):
         raise EvidenceInvalid("an honest validator may say both")

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from icn_chain.certificate import VOTE_TAGS, VoteKind
-from icn_chain.equivocation import EQUIVOCATION_BYTES_MAX, PROPOSAL, Equivocation, Statement, make
+from icn_chain.equivocation import (
+    EQUIVOCATION_BYTES_MAX,
+    PROPOSAL,
+    Equivocation,
+    Statement,
+    What,
+    are_contrary,
+    make,
+)
 from icn_chain.evidence import parse
 from icn_chain.grounds import Grounds
 from icn_chain.malformed import EvidenceInvalid
@@ -57,13 +66,14 @@ def say(
     epoch: int = 1,
     view: int = 7,
     height: int = 5,
+    parent_view: int = 6,
     genesis: bytes = GENESIS,
     key: SigningKey = KEY,
 ) -> Statement:
     place = (1).to_bytes(4, "big") + epoch.to_bytes(8, "big") + view.to_bytes(8, "big")
     height = 0 if kind == VoteKind.NULLIFY else height
-    parent_view = (view - 1).to_bytes(8, "big") if kind == PROPOSAL else b""
-    body = place + height.to_bytes(8, "big") + parent_view + block_hash
+    parent = parent_view.to_bytes(8, "big") if kind == PROPOSAL else b""
+    body = place + height.to_bytes(8, "big") + parent + block_hash
     return Statement(kind, body, key.sign(preimage(TAGS[kind], genesis, body)))
 
 
@@ -72,12 +82,24 @@ CONTRADICTIONS: dict[str, Callable[[], tuple[Statement, Statement]]] = {
     "two notarizes": lambda: (say(VoteKind.NOTARIZE, A), say(VoteKind.NOTARIZE, B)),
     "two finalizes": lambda: (say(VoteKind.FINALIZE, A), say(VoteKind.FINALIZE, A, height=6)),
     "finalize and nullify": lambda: (say(VoteKind.FINALIZE, A), say(VoteKind.NULLIFY)),
+    "a proposal and a notarize of another block": lambda: (say(PROPOSAL, A), say(VoteKind.NOTARIZE, B)),
+    "a proposal and a notarize at another height": lambda: (
+        say(PROPOSAL, A),
+        say(VoteKind.NOTARIZE, A, height=6),
+    ),
+    "one block on two parents": lambda: (say(PROPOSAL, A), say(PROPOSAL, A, parent_view=5)),
 }
 COMPATIBLE: dict[str, Callable[[], tuple[Statement, Statement]]] = {
     "the same twice": lambda: (say(VoteKind.NOTARIZE, A), say(VoteKind.NOTARIZE, A)),
     "notarize and nullify": lambda: (say(VoteKind.NOTARIZE, A), say(VoteKind.NULLIFY)),
     "notarize and finalize": lambda: (say(VoteKind.NOTARIZE, A), say(VoteKind.FINALIZE, A)),
-    "proposal and notarize": lambda: (say(PROPOSAL, A), say(VoteKind.NOTARIZE, B)),
+    "proposal and notarize": lambda: (say(PROPOSAL, A), say(VoteKind.NOTARIZE, A)),
+    "proposal and nullify": lambda: (say(PROPOSAL, A), say(VoteKind.NULLIFY)),
+    "proposal, and finalize of what others notarized": lambda: (say(PROPOSAL, A), say(VoteKind.FINALIZE, B)),
+    "notarize, and finalize of what others notarized": lambda: (
+        say(VoteKind.NOTARIZE, A),
+        say(VoteKind.FINALIZE, B),
+    ),
     "two views": lambda: (say(VoteKind.NOTARIZE, A), say(VoteKind.NOTARIZE, B, view=8)),
     "two epochs": lambda: (say(VoteKind.FINALIZE, A), say(VoteKind.NULLIFY, epoch=2)),
 }
@@ -105,6 +127,13 @@ def test_what_an_honest_validator_may_say_is_no_proof(name: str) -> None:
         data += bytes([said.kind]) + len(said.body).to_bytes(4, "big") + said.body + said.signature
     with pytest.raises(EvidenceInvalid):
         parse(data)
+
+
+def test_what_is_contrary_is_so_in_either_order() -> None:
+    whats: dict[int, list[What]] = {PROPOSAL: [(5, A, 6), (5, B, 6), (5, A, 5)], VoteKind.NULLIFY: [(0, b"")]}
+    said = [(kind, what) for kind in TAGS for what in whats.get(kind, [(5, A), (5, B), (6, A)])]
+    for (kind, what), (other_kind, other) in product(said, said):
+        assert are_contrary(kind, what, other_kind, other) == are_contrary(other_kind, other, kind, what)
 
 
 def test_only_the_seats_key_of_this_zone_has_signed() -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 from icn_chain.evidence import parse
 from icn_chain.grounds import Grounds
+from icn_chain.malformed import EvidenceInvalid
 from icn_chain.validator_set import parse_validator_set
+from icn_crypto.suites import Suite
 from icn_machine.events import EquivocationRecorded
 from icn_machine.parsing import parse_transaction
 from icn_machine.refusals import Malformed
+from icn_sim import lies
 
 from libs.machine.tests.equivocations import SEAT, evidence, invalid_proposal, notarize, record
 from libs.machine.tests.scene import Scene
-from libs.machine.tests.zone import EPOCH_MS, Zone, anchor
+from libs.machine.tests.zone import EPOCH_MS, SUITES, TestKey, Zone, anchor
 
 
 @pytest.fixture
@@ -38,6 +41,18 @@ async def test_anybody_records_what_a_seat_has_signed(scene: Scene) -> None:
     ]
     grounds = Grounds(zone.genesis, parse_validator_set(zone.genesis.validator_set))
     assert parse(leaf.evidence).check(grounds), "whoever has the leaf can check it"
+
+
+async def test_a_leader_s_proposal_and_its_notarize_of_another_block_are_recorded(scene: Scene) -> None:
+    zone = scene.zone
+    key = TestKey(f"seat {SEAT}", SUITES).signing[Suite.ED25519]
+    proposal = lies.propose_block(key, zone.genesis.hash, b"one".ljust(32, b"."), view=9, parent_view=8)
+    data = evidence(zone, statements=(proposal, notarize(zone, "other")))
+    await scene.applied(scene.ana, record(data))
+    (leaf,) = scene.ledger.state.records[-1].equivocations.values()
+    assert leaf is not None and leaf.evidence == data
+    with pytest.raises(EvidenceInvalid, match="may say both"):
+        evidence(zone, statements=(proposal, notarize(zone, "one")))
 
 
 async def test_one_of_a_seat_and_epoch_is_enough(scene: Scene) -> None:

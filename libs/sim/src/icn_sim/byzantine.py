@@ -16,6 +16,7 @@ from icn_chain.certificate import (
     parse_certificate,
     vote_body,
 )
+from icn_chain.equivocation import make
 from icn_chain.header import BlockHeader, build_header
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
@@ -28,7 +29,7 @@ from icn_consensus.domain.block import (
     parse_proposal,
     parse_vote,
 )
-from icn_consensus.domain.evidence import vote_evidence
+from icn_consensus.domain.evidence import voted
 from icn_crypto import tags
 from icn_crypto.hashing import sha256
 
@@ -38,7 +39,7 @@ from icn_sim.node import Node
 from icn_sim.signatures import cofactored
 from icn_sim.tally import Reached
 from icn_sim.traders import Principal
-from icn_sim.zone import GENESIS_HASH
+from icn_sim.zone import GENESIS_HASH, GENESIS_TIME_MS
 
 
 def remade(
@@ -139,6 +140,38 @@ class Equivocator(Forger):
                 self._halve(act.MessageKind.VOTE, contrary.data, vote.data)
         else:
             super().perform_one(action)
+
+
+class CarefulEquivocator(Forger):
+    """Tells the odd seats another block of its own and nullifies to them what it finalizes, and tells no seat
+    both: what shows it is what others pass on."""
+
+    odd: Vote | None = None
+    """Its notarize for the block that only the odd seats know of."""
+
+    def perform_one(self, action: act.Action) -> None:
+        """Keep two stories apart."""
+        if not isinstance(action, act.Broadcast):
+            super().perform_one(action)
+        elif action.kind == act.MessageKind.PROPOSAL:
+            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
+            other = remade(self, proposal, time_ms=proposal.block.header.time_ms + 1)
+            header = other.block.header
+            self.odd = self.vote(VoteKind.NOTARIZE, header.epoch, header.view, header.height, header.hash)
+            self._halve(act.MessageKind.PROPOSAL, proposal.data, other.data)
+        elif action.kind == act.MessageKind.VOTE:
+            vote = contrary = parse_vote(action.data)
+            if vote.kind == VoteKind.FINALIZE:
+                contrary = self.vote(VoteKind.NULLIFY, vote.epoch, vote.view, 0, b"")
+            elif vote.kind == VoteKind.NOTARIZE and self.odd is not None and _is_of_one_view(vote, self.odd):
+                contrary = self.odd
+            self._halve(act.MessageKind.VOTE, vote.data, contrary.data)
+        else:
+            super().perform_one(action)
+
+
+def _is_of_one_view(one: Vote, other: Vote) -> bool:
+    return (one.epoch, one.view) == (other.epoch, other.view)
 
 
 class Babbler(Node):
@@ -274,7 +307,7 @@ class Accuser(Forger):
             )
             for number in range(2)
         )
-        return vote_evidence(first, second)
+        return make(first.seat, voted(first), voted(second)).encode()
 
 
 class Hoarder(Node):
@@ -310,50 +343,73 @@ class DoubleVoter(Forger):
         self._halve(act.MessageKind.VOTE, invented.data, vote.data)
 
 
-class WrongRoot(Forger):
-    """Proposes blocks that name a state root nobody came to, and votes for them."""
+class ProposalForger(Forger):
+    """Proposes to everybody something else than its core would, and votes for that."""
+
+    instead: Vote | None = None
+    """Its notarize for what it proposed last."""
+
+    def changed(self, proposal: Proposal) -> Proposal | None:
+        """What to propose instead; None: nothing else."""
+        raise NotImplementedError
 
     def perform_one(self, action: act.Action) -> None:
-        """Put another root into each own proposal."""
-        if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.PROPOSAL:
+        """Say the other thing, and nothing of what the core chose."""
+        if not isinstance(action, act.Broadcast):
+            super().perform_one(action)
+        elif action.kind == act.MessageKind.PROPOSAL:
             proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
-            other = remade(self, proposal, state_root=sha256(proposal.block.header.state_root))
+            other = self.changed(proposal) or proposal
+            header = other.block.header
+            self.instead = self.vote(VoteKind.NOTARIZE, header.epoch, header.view, header.height, header.hash)
             self._halve(act.MessageKind.PROPOSAL, other.data, other.data)
+        elif action.kind == act.MessageKind.VOTE:
+            vote = parse_vote(action.data)
+            if vote.kind == VoteKind.NOTARIZE and self.instead is not None:
+                vote = self.instead if _is_of_one_view(vote, self.instead) else vote
+            self._halve(act.MessageKind.VOTE, vote.data, vote.data)
         else:
             super().perform_one(action)
 
 
-class Repeater(Forger):
+class WrongRoot(ProposalForger):
+    """Proposes blocks that name a state root nobody came to."""
+
+    def changed(self, proposal: Proposal) -> Proposal | None:
+        """Another root."""
+        return remade(self, proposal, state_root=sha256(proposal.block.header.state_root))
+
+
+class WrongTime(ProposalForger):
+    """Proposes blocks of times that are as far from its clock as voters take, or farther."""
+
+    def changed(self, proposal: Proposal) -> Proposal | None:
+        """Another time, which is later than the parent's only where it lies ahead."""
+        distance_ms = self.network.config(self.seat).block_time_distance_ms_max
+        ahead_ms = self.network.random.choice(
+            (distance_ms // 2, distance_ms, distance_ms + 1, 10 * distance_ms, -distance_ms - 1)
+        )
+        time_ms = max(GENESIS_TIME_MS + proposal.block.header.height, self.now_ms() + ahead_ms)
+        return remade(self, proposal, time_ms=time_ms)
+
+
+class Repeater(ProposalForger):
     """Proposes again what was executed before, or leaves out the first transaction of those it chose."""
 
-    def perform_one(self, action: act.Action) -> None:
-        """Change the transactions of each own proposal."""
-        if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.PROPOSAL:
-            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
-            chosen = proposal.block.transactions[1:]
-            used = [data for stored in self.disk.blocks for data in stored.block.transactions]
-            if used and self.network.random.randrange(2):
-                chosen = (*proposal.block.transactions[:-1], self.network.random.choice(used))
-            other = remade(self, proposal, transactions=chosen)
-            self._halve(act.MessageKind.PROPOSAL, other.data, other.data)
-        else:
-            super().perform_one(action)
+    def changed(self, proposal: Proposal) -> Proposal | None:
+        """Other transactions."""
+        chosen = proposal.block.transactions[1:]
+        used = [data for stored in self.disk.blocks for data in stored.block.transactions]
+        if used and self.network.random.randrange(2):
+            chosen = (*proposal.block.transactions[:-1], self.network.random.choice(used))
+        return remade(self, proposal, transactions=chosen)
 
 
-class Skipper(Forger):
+class Skipper(ProposalForger):
     """Proposes on the grandparent, as if the view between had been nullified."""
 
-    def perform_one(self, action: act.Action) -> None:
-        """Leave the parent out of each own proposal where the grandparent's header is at hand."""
-        if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.PROPOSAL:
-            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
-            skipping = self._skipping(proposal)
-            if skipping is not None:
-                self._halve(act.MessageKind.PROPOSAL, skipping.data, skipping.data)
-                return
-        super().perform_one(action)
-
-    def _skipping(self, proposal: Proposal) -> Proposal | None:
+    def changed(self, proposal: Proposal) -> Proposal | None:
+        """Without the parent, where the grandparent's header is at hand."""
         parent = at_once(self.find_block(proposal.block.header.parent))
         if parent is None or not parent.parent_certificate:
             return None
@@ -412,17 +468,12 @@ INVALID: Final[tuple[Callable[[Proposal], Changes], ...]] = (
 """What makes a proposal invalid by itself; the transactions' faults only where the ledger judges them."""
 
 
-class InvalidProposer(Forger):
+class InvalidProposer(ProposalForger):
     """Proposes what no state makes valid, and signs it."""
 
-    def perform_one(self, action: act.Action) -> None:
-        """Break each own proposal in a way drawn anew."""
-        if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.PROPOSAL:
-            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
-            other = remade(self, proposal, **self.network.random.choice(INVALID)(proposal))
-            self._halve(act.MessageKind.PROPOSAL, other.data, other.data)
-        else:
-            super().perform_one(action)
+    def changed(self, proposal: Proposal) -> Proposal | None:
+        """Broken in a way drawn anew."""
+        return remade(self, proposal, **self.network.random.choice(INVALID)(proposal))
 
 
 class PageForger(Forger):
@@ -452,6 +503,7 @@ class PageForger(Forger):
 
 LIARS: Final[Mapping[str, type[Node]]] = {
     "equivocate": Equivocator,
+    "equivocate_carefully": CarefulEquivocator,
     "double_vote": DoubleVoter,
     "silent_leader": MuteLeader,
     "garbage": Babbler,
@@ -463,6 +515,7 @@ LIARS: Final[Mapping[str, type[Node]]] = {
     "fake_evidence": Accuser,
     "stale_certificate": Hoarder,
     "wrong_root": WrongRoot,
+    "wrong_time": WrongTime,
     "repeat": Repeater,
     "skip_view": Skipper,
     "invalid_proposal": InvalidProposer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icn_chain.certificate import VoteKind, vote_body
-from icn_chain.equivocation import Statement
+from icn_chain.equivocation import PROPOSAL, Statement
 from icn_chain.header import build_header, proposal_body
 from icn_chain.invalid_proposal import InvalidProposal, ProposalFault
 from icn_chain.validator_set import parse_validator_set
@@ -20,6 +20,21 @@ def notarize(
     """A vote; two of one view for different blocks contradict each other."""
     body = vote_body(1, epoch, view, height, block_hash)
     return Statement(VoteKind.NOTARIZE, body, key.sign(preimage(tags.NOTARIZE, genesis_hash, body)))
+
+
+def propose_block(
+    key: SigningKey, genesis_hash: bytes, block_hash: bytes, *, view: int, parent_view: int, height: int = 5
+) -> Statement:
+    """A proposal; beside a notarize of the view for another block it contradicts that."""
+    body = proposal_body(
+        protocol_version=1,
+        epoch=0,
+        view=view,
+        height=height,
+        parent_view=parent_view,
+        block_hash=block_hash,
+    )
+    return Statement(PROPOSAL, body, key.sign(preimage(tags.PROPOSAL, genesis_hash, body)))
 
 
 def propose_executed(

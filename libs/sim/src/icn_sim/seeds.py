@@ -12,7 +12,7 @@ from typing import Final
 
 from icn_chain.quorum import SEATS_MIN, faults_of
 
-from icn_sim.byzantine import LIARS, Forger
+from icn_sim.byzantine import LIARS, CarefulEquivocator, Forger
 from icn_sim.ledger import LedgerApplication, founder, genesis_of
 from icn_sim.restoring import is_recoverable, lose_logs
 from icn_sim.tally import Fault, Reached, Tally
@@ -261,3 +261,5 @@ def _check_accusations(network: Network) -> None:
     }
     if not accused <= contradict:
         raise PromiseBroken(f"nodes {sorted(accused - contradict)} are accused wrongly")
+    proven = [seat for seat in accused if isinstance(network.nodes[seat], CarefulEquivocator)]
+    network.tally.reached[Reached.CAREFUL_PROVEN] += len(proven)

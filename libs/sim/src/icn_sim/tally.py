@@ -42,6 +42,7 @@ class Reached(StrEnum):
     FORGED_SNAPSHOT = "forged_snapshots_and_chunks_served"
     EVIDENCE = "evidence"
     FALSE_EVIDENCE = "made_up_evidence_brought"
+    CAREFUL_PROVEN = "careful_equivocators_proven"
     INVALID_PROVEN = "invalid_proposals_proven"
     REFUSED_BLOCK = "blocks_refused_by_the_application"
     DISK_REFUSED = "logs_refused_as_damaged"
@@ -63,6 +64,7 @@ MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
     Reached.STATE_SYNC: 30,
     Reached.FORGED_SNAPSHOT: 10,
     Reached.REFUSED_BLOCK: 100,
+    Reached.CAREFUL_PROVEN: 10,
     Reached.INVALID_PROVEN: 150,
     Reached.FALSE_EVIDENCE: 30,
 }

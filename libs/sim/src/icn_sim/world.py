@@ -376,7 +376,8 @@ class Network:
         self._sets[self._newest_set.hash] = self._newest_set
 
     def _watch_certificate(self, data: bytes) -> None:
-        epoch, view, kind = peek_certificate(data)
+        peek = peek_certificate(data)
+        epoch, view, kind = peek.epoch, peek.view, peek.kind
         opened = self._opened.setdefault((epoch, view), set())
         if kind in opened:
             return

@@ -245,7 +245,8 @@ def test_a_certificate_of_fifty_seats_is_read_back_and_fits() -> None:
     assert parse_certificate(certificate.data) == certificate
     assert [seat for seat, _ in certificate.signatures] == list(range(50))
     assert len(certificate.data) <= CERTIFICATE_BYTES_MAX
-    assert peek_certificate(certificate.data) == (INTEGER_MAX, INTEGER_MAX, VoteKind.NOTARIZE)
+    peek = peek_certificate(certificate.data)
+    assert peek == (INTEGER_MAX, INTEGER_MAX, VoteKind.NOTARIZE, sha256(b"block"))
 
 
 @pytest.mark.parametrize(

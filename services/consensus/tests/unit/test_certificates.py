@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from icn_chain.certificate import VoteKind, build_certificate
+from icn_chain.certificate import Peek, VoteKind, build_certificate
 from icn_chain.equivocation import Equivocation
 from icn_chain.evidence import parse
 from icn_consensus.domain import actions as act
@@ -16,11 +16,11 @@ from icn_consensus.domain.certificates import (
     forget_below_final,
     is_news,
     is_valid,
-    is_vote_valid,
     remember_finalization,
 )
 from icn_consensus.domain.chain import RECENT_HEIGHTS
 from icn_consensus.domain.events import CertificateReceived, VoteReceived
+from icn_consensus.domain.evidence import is_signed, voted
 from icn_consensus.domain.records import RecordKind, decode_record
 from icn_consensus.domain.state import FINALIZATIONS_MAX
 from icn_consensus.domain.view import said
@@ -202,10 +202,11 @@ def test_a_finalization_of_a_later_epoch_stays_though_an_older_one_of_its_height
 def test_a_vote_s_signature_is_verified_once_and_a_wrong_one_each_time() -> None:
     bench = Bench()
     vote = bench.vote(VoteKind.NULLIFY, 1, 1)
-    assert is_vote_valid(bench.state, vote) and is_vote_valid(bench.state, vote)
+    view = bench.state.view_at(1)
+    assert is_signed(bench.state, view, 1, voted(vote)) and is_signed(bench.state, view, 1, voted(vote))
     assert bench.crypto.verified == 1
-    forged = replace(vote, signature=bytes(64))
-    assert not is_vote_valid(bench.state, forged) and not is_vote_valid(bench.state, forged)
+    forged = voted(replace(vote, signature=bytes(64)))
+    assert not is_signed(bench.state, view, 1, forged) and not is_signed(bench.state, view, 1, forged)
     assert bench.crypto.verified == 3
     assert bench.state.view_at(1).verified == {said(vote)}
 
@@ -329,19 +330,24 @@ def test_signatures_of_one_epoch_say_nothing_in_another() -> None:
 def test_what_a_certificate_may_still_tell() -> None:
     bench = Bench()
     state = bench.state
-    assert not is_news(state, 0, 0, VoteKind.NOTARIZE), "genesis needs none"
-    assert is_news(state, 0, 1, VoteKind.NULLIFY)
-    assert not is_news(state, 1, 1, VoteKind.NULLIFY), "of a later epoch"
+    hashes = {VoteKind.NOTARIZE: BLOCK_HASH, VoteKind.NULLIFY: b"", VoteKind.FINALIZE: BLOCK_HASH}
+
+    def tells(epoch: int, view: int, kind: VoteKind) -> bool:
+        return is_news(state, Peek(epoch, view, kind, hashes[kind]))
+
+    assert not tells(0, 0, VoteKind.NOTARIZE), "genesis needs none"
+    assert tells(0, 1, VoteKind.NULLIFY)
+    assert not tells(1, 1, VoteKind.NULLIFY), "of a later epoch"
     bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3]))
-    assert not is_news(state, 0, 1, VoteKind.NULLIFY)
-    assert is_news(state, 0, 1, VoteKind.NOTARIZE), "known of in another kind"
+    assert not tells(0, 1, VoteKind.NULLIFY)
+    assert tells(0, 1, VoteKind.NOTARIZE), "known of in another kind"
     proposal = bench.proposal(2)
     bench.finalize(proposal)
     kinds = list(VoteKind)
-    assert not [kind for kind in kinds if is_news(state, 0, 2, kind)]
+    assert not [kind for kind in kinds if tells(0, 2, kind)]
     state.chain.final_notarization = None
-    assert [kind for kind in kinds if is_news(state, 0, 2, kind)] == [VoteKind.NOTARIZE], "a child carries it"
-    assert not [kind for kind in kinds if is_news(state, 0, 1, kind)]
+    assert [kind for kind in kinds if tells(0, 2, kind)] == [VoteKind.NOTARIZE], "a child carries it"
+    assert not [kind for kind in kinds if tells(0, 1, kind)]
 
 
 def test_a_missing_notarization_of_the_final_block_is_kept_and_recorded_if_it_is_that_block_s() -> None:

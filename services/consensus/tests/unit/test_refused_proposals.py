@@ -12,7 +12,7 @@ from icn_chain.evidence import parse
 from icn_chain.header import NO_HASH, BlockHeader
 from icn_chain.invalid_proposal import InvalidProposal, ProposalFault
 from icn_consensus.domain import actions as act
-from icn_consensus.domain.block import Proposal, parse_proposal
+from icn_consensus.domain.block import Proposal, parse_proposal, parse_vote
 from icn_consensus.domain.events import BlockJudged, Event, ProposalReceived
 from icn_crypto.hashing import sha256
 from icn_sim.byzantine import Skipper, remade
@@ -31,7 +31,7 @@ Forgery = Callable[["Forger", Proposal], bytes | None]
 
 
 class Forger(Node):
-    """Sends a forged proposal in place of each of its own that the forgery applies to."""
+    """Sends a forged proposal in place of each of its own that it applies to, and votes for neither."""
 
     forgery: Forgery
     forged_views: set[int]
@@ -46,7 +46,14 @@ class Forger(Node):
                     if other is not self:
                         self.transmit(other, act.MessageKind.PROPOSAL, forged)
                 return
-        super().perform_one(action)
+        if not self._is_for_the_other(action):
+            super().perform_one(action)
+
+    def _is_for_the_other(self, action: act.Action) -> bool:
+        if not isinstance(action, act.Broadcast | act.Send) or action.kind != act.MessageKind.VOTE:
+            return False
+        vote = parse_vote(action.data)
+        return vote.kind == VoteKind.NOTARIZE and vote.view in self.forged_views
 
     def grandparent(self, block: Block) -> BlockHeader | None:
         """The parent's parent, as far as this node knows it."""

@@ -6,8 +6,8 @@ import pytest
 from icn_chain.certificate import VoteKind
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.block import parse_vote
-from icn_consensus.domain.certificates import is_vote_valid
 from icn_consensus.domain.events import BlockJudged, BlockPrepared, PoolChanged, TimerFired, VoteReceived
+from icn_consensus.domain.evidence import is_signed, voted
 from icn_consensus.domain.records import Record, RecordKind, decode_record, encode_record
 from icn_consensus.domain.voting import can_nullify, cast, nullify
 
@@ -221,7 +221,8 @@ def test_a_vote_is_recorded_with_the_block_it_is_for_before_it_is_sent() -> None
     vote = parse_vote(sent.data)
     assert (vote.kind, vote.epoch, vote.view, vote.height) == (VoteKind.NOTARIZE, 0, 1, 1)
     assert (vote.block_hash, vote.seat, vote.protocol_version) == (proposal.block.hash, 0, 1)
-    assert is_vote_valid(Bench().state, vote)
+    other = Bench().state
+    assert is_signed(other, other.current, 0, voted(vote))
 
 
 def test_a_leader_sends_its_proposal_after_both_are_recorded_and_before_its_vote() -> None:

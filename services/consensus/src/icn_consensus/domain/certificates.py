@@ -5,26 +5,15 @@ Source: docs/spec/consensus.md, "Votes and certificates".
 
 from __future__ import annotations
 
-from icn_chain.certificate import VOTE_TAGS, Certificate, VoteKind, build_certificate
-from icn_chain.equivocation import are_contrary
+from icn_chain.certificate import VOTE_TAGS, Certificate, Peek, VoteKind, build_certificate
 
-from icn_consensus.domain.actions import Broadcast, MessageKind, Notarized, ReportKind
+from icn_consensus.domain.actions import Broadcast, MessageKind, Notarized
 from icn_consensus.domain.block import Vote, body_of_vote
 from icn_consensus.domain.chain import RECENT_HEIGHTS
-from icn_consensus.domain.evidence import vote_evidence
+from icn_consensus.domain.evidence import notice_certificate, notice_vote
 from icn_consensus.domain.ports import SignedItem
 from icn_consensus.domain.state import FINALIZATIONS_MAX, State
 from icn_consensus.domain.view import Said, View, said
-
-
-def is_vote_valid(state: State, vote: Vote) -> bool:
-    """Whether the vote's signature is its seat's; asked once per signature."""
-    view = state.view_at(vote.view)
-    if said(vote) not in view.verified:
-        if not state.crypto.verify([_signed_item(state, vote)])[0]:
-            return False
-        view.verified.add(said(vote))
-    return True
 
 
 def add_vote(state: State, vote: Vote) -> bool:
@@ -34,7 +23,7 @@ def add_vote(state: State, vote: Vote) -> bool:
     True when a certificate was formed.
     """
     view = state.view_at(vote.view)
-    _notice_contradiction(state, view, vote)
+    notice_vote(state, view, vote)
     known = view.votes[vote.kind].get(vote.seat)
     if known is not None:
         return False
@@ -63,7 +52,7 @@ def add_vote(state: State, vote: Vote) -> bool:
         block_hash=vote.block_hash,
         signatures={item.seat: item.signature for item in votes},
     )
-    accept(state, certificate)
+    _keep(state, view, certificate)  # what its votes may contradict was looked at as they came
     return True
 
 
@@ -79,21 +68,26 @@ def is_valid(state: State, certificate: Certificate) -> bool:
     body = body_of_vote(certificate)
     tag = VOTE_TAGS[certificate.kind]
     kind, height, block_hash = certificate.kind, certificate.height, certificate.block_hash
-    keys = [(kind, height, block_hash, seat, signature) for seat, signature in certificate.signatures]
-    unverified = [key for key in keys if key not in verified]
-    items = [(validators.public_keys[seat], tag, body, signature) for *_, seat, signature in unverified]
+    unverified = [
+        (seat, signature)
+        for seat, signature in certificate.signatures
+        if (kind, height, block_hash, seat, signature) not in verified
+    ]
+    items = [(validators.public_keys[seat], tag, body, signature) for seat, signature in unverified]
     if not all(state.crypto.verify(items)):
         return False
     if view is not None:
-        view.verified.update(unverified)
+        view.verified.update((kind, height, block_hash, *signed) for signed in unverified)
     return True
 
 
-def is_news(state: State, epoch: int, view: int, kind: int) -> bool:
-    """Whether a certificate of this epoch, view and kind would tell anything new; cheap, before parsing.
+def is_news(state: State, certificate: Certificate | Peek) -> bool:
+    """Whether a certificate of this place, kind and block would tell anything new; cheap, before parsing.
 
-    What a later epoch's seats say cannot be checked before this one has ended here.
+    What a later epoch's seats say cannot be checked before this one has ended here. A second one of a kind is
+    news once, if it names another block: then seats have contradicted themselves.
     """
+    epoch, view, kind = certificate.epoch, certificate.view, certificate.kind
     final = state.chain.final
     if (epoch, view, kind) == (final.epoch, final.view, VoteKind.NOTARIZE):
         return state.chain.final_notarization is None and final.height > 0
@@ -102,7 +96,10 @@ def is_news(state: State, epoch: int, view: int, kind: int) -> bool:
     if view <= final.view:
         return False
     known = state.views.get(view)
-    return known is None or kind not in known.certificates
+    held = None if known is None else known.certificates.get(kind)
+    if known is None or held is None:
+        return True
+    return held.block_hash != certificate.block_hash and kind not in known.forked
 
 
 def accept(
@@ -110,6 +107,7 @@ def accept(
 ) -> None:
     """Take in a valid certificate that `is_news`: keep it, log it, pass it on once, and act on it.
 
+    A second one of its kind only shows who signed both.
     One that was fetched others have: it is passed on only where it moves this replica to another view.
     """
     final = state.chain.final
@@ -118,9 +116,24 @@ def accept(
             state.chain.final_notarization = certificate
             state.persist_certificate(certificate)
         return
+    view = state.view_at(certificate.view)
+    notice_certificate(state, certificate)
+    if certificate.kind in view.certificates:
+        view.forked.add(certificate.kind)
+    else:
+        _keep(state, view, certificate, except_peer, is_fetched=is_fetched)
+
+
+def _keep(
+    state: State,
+    view: View,
+    certificate: Certificate,
+    except_peer: bytes | None = None,
+    *,
+    is_fetched: bool = False,
+) -> None:
     for seat, _ in certificate.signatures:
         state.attendance.hear(seat, min(certificate.view, state.view))
-    view = state.view_at(certificate.view)
     view.certificates[certificate.kind] = certificate
     state.persist_certificate(certificate)
     if certificate.view >= state.view or not is_fetched:
@@ -184,20 +197,3 @@ def _signed_item(state: State, vote: Vote) -> SignedItem:
         body_of_vote(vote),
         vote.signature,
     )
-
-
-def _notice_contradiction(state: State, view: View, vote: Vote) -> None:
-    """Report a seat that contradicts itself, once per view; both signatures are verified first."""
-    if vote.seat in view.accused:
-        return
-    for kind, votes in view.votes.items():
-        earlier = votes.get(vote.seat)
-        if earlier is None or not are_contrary(
-            kind, (earlier.height, earlier.block_hash), vote.kind, (vote.height, vote.block_hash)
-        ):
-            continue
-        if is_vote_valid(state, earlier) and is_vote_valid(state, vote):
-            view.accused.add(vote.seat)
-            evidence = vote_evidence(earlier, vote)
-            state.report(ReportKind.EQUIVOCATION, view.number, vote.seat, evidence=evidence)
-        return

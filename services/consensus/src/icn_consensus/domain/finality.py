@@ -25,6 +25,7 @@ from icn_consensus.domain.block import ExecutedState
 from icn_consensus.domain.chain import BLOCKS_MAX
 from icn_consensus.domain.config import Config
 from icn_consensus.domain.events import BlocksFetched, CertificatesFetched, FetchFailed
+from icn_consensus.domain.evidence import notice_certificate
 from icn_consensus.domain.fetcher import Question
 from icn_consensus.domain.state import PAGE_DELAY_MS, Page, State
 
@@ -143,7 +144,7 @@ def on_certificates_fetched(state: State, event: CertificatesFetched) -> None:
             certificate = parse_certificate(data)
         except MalformedMessage:
             break
-        if not certificates.is_news(state, certificate.epoch, certificate.view, certificate.kind):
+        if not certificates.is_news(state, certificate):
             continue
         if not certificates.is_valid(state, certificate):
             break
@@ -197,6 +198,7 @@ def _take_page(state: State, blocks: list[Block], event: BlocksFetched) -> bool:
         or not all(state.chain.add(block) for block in following)
     ):
         return False
+    notice_certificate(state, finalization)
     certificates.remember_finalization(state, finalization)
     state.page = Page(end, finalization, event.descendant_headers)
     return True

@@ -9,12 +9,10 @@ from collections import deque
 
 from icn_chain.certificate import VoteKind, parse_certificate, peek_certificate
 from icn_chain.malformed import MalformedMessage
-from icn_crypto import tags
 
-from icn_consensus.domain import certificates, recovering, rounds
+from icn_consensus.domain import certificates, evidence, recovering, rounds
 from icn_consensus.domain.actions import MessageKind, ReportKind
-from icn_consensus.domain.block import Proposal, Vote, body_of_proposal, parse_proposal, parse_vote
-from icn_consensus.domain.evidence import accuse_of, proposal_evidence
+from icn_consensus.domain.block import Proposal, Vote, parse_proposal, parse_vote
 from icn_consensus.domain.pacemaker import TIMEOUT_MS_MIN
 from icn_consensus.domain.state import FUTURE_VIEWS_MAX, LATER_EPOCH_MESSAGES_MAX, State
 
@@ -44,7 +42,7 @@ def on_proposal(state: State, peer: bytes, data: bytes) -> None:
         return
     if state.leader(header.view) != seat:
         if (header.epoch, header.view) == (state.epoch, state.view):
-            accuse_of(state, proposal, f"view {header.view} is not its turn")
+            evidence.accuse_of(state, proposal, f"view {header.view} is not its turn")
         return
     if header.protocol_version != state.config.protocol_version:
         _report_dishonest(state, peer, f"a proposal of protocol version {header.protocol_version}")
@@ -55,9 +53,7 @@ def on_proposal(state: State, peer: bytes, data: bytes) -> None:
     elif place > (state.epoch, state.view):
         _take_early(state, peer, proposal)
     elif header.epoch == state.epoch and header.view > state.chain.final.view:
-        notarization = state.notarization(header.view)
-        if notarization is not None and notarization.block_hash == header.hash:
-            state.chain.add(proposal.block)
+        _take_late(state, proposal)
 
 
 def take_future_proposal(state: State) -> bool:
@@ -102,12 +98,12 @@ def on_vote(state: State, peer: bytes, data: bytes) -> bool:
 def on_certificate(state: State, peer: bytes, data: bytes) -> bool:
     """A certificate; most are known already and dropped before they are parsed in full: then False."""
     try:
-        epoch, view, kind = peek_certificate(data)
-        if epoch > state.epoch:
+        peek = peek_certificate(data)
+        if peek.epoch > state.epoch:
             _keep_for_later(state, peer, MessageKind.CERTIFICATE, data)
-            state.note_ahead(peer, epoch)
+            state.note_ahead(peer, peek.epoch)
             return True
-        if not certificates.is_news(state, epoch, view, kind):
+        if not certificates.is_news(state, peek):
             return False
         certificate = parse_certificate(data)
     except MalformedMessage as error:
@@ -173,28 +169,36 @@ def _take(state: State, proposal: Proposal) -> None:
         view.proposal.block.hash == proposal.block.hash or seat in view.accused
     ):
         return
-    body = body_of_proposal(proposal.block.header, proposal.parent_view)
-    leader = state.validators.public_keys[seat]
-    if not state.crypto.verify([(leader, tags.PROPOSAL, body, proposal.signature)])[0]:
+    if not evidence.is_signed(state, view, seat, evidence.proposed(proposal)):
+        leader = state.validators.public_keys[seat]
         _report_dishonest(state, leader, "a proposal that its leader did not sign")
         return
     state.attendance.hear(seat, state.view)
     if view.proposal is None:
         state.note_proposal(view, proposal)
-        return
-    view.accused.add(seat)
-    evidence = proposal_evidence(view.proposal, proposal)
-    state.report(ReportKind.EQUIVOCATION, state.view, seat, evidence=evidence)
+    evidence.notice_proposal(state, view, proposal)
 
 
 def _take_early(state: State, peer: bytes, proposal: Proposal) -> None:
     """Keep it until its view has come, which the certificates in its body may bring about."""
     state.future_proposals[peer] = proposal
+    header = proposal.block.header
+    if header.epoch == state.epoch and header.view <= state.view + FUTURE_VIEWS_MAX:
+        evidence.notice_proposal(state, state.view_at(header.view), proposal)
     if proposal.block.recovery:
         recovering.on_recovery(state, peer, proposal.block.recovery)
     for data in (proposal.block.parent_certificate, proposal.block.finalization):
         if data:
             on_certificate(state, peer, data)
+
+
+def _take_late(state: State, proposal: Proposal) -> None:
+    """Compare one of a view that is over with what else its leader said there; the body may be missing."""
+    header = proposal.block.header
+    evidence.notice_proposal(state, state.view_at(header.view), proposal)
+    notarization = state.notarization(header.view)
+    if notarization is not None and notarization.block_hash == header.hash:
+        state.chain.add(proposal.block)
 
 
 def _keep_for_later(state: State, peer: bytes, kind: MessageKind, data: bytes) -> None:

@@ -132,7 +132,7 @@ def _check_parent_certificate(state: State, proposal: Proposal) -> tuple[bytes, 
     is_known = known is not None and known.data == data
     if not is_known and not certificates.is_valid(state, certificate):
         raise ProposalInvalid("parent certificate is not a quorum's")
-    if certificates.is_news(state, certificate.epoch, certificate.view, certificate.kind):
+    if certificates.is_news(state, certificate):
         certificates.accept(state, certificate)
     return state.signers(certificate)
 
@@ -242,7 +242,7 @@ def _verify_finalization(state: State, certificate: Certificate) -> None:
     is_held = any(item is not None and item.data == certificate.data for item in held)
     if not is_held and not certificates.is_valid(state, certificate):
         raise ProposalInvalid("finalization is not a quorum's")
-    if certificates.is_news(state, certificate.epoch, certificate.view, certificate.kind):
+    if certificates.is_news(state, certificate):
         certificates.accept(state, certificate)
 
 

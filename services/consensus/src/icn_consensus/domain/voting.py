@@ -36,8 +36,10 @@ def consider(state: State) -> bool:
 
     True when voted, and when its body told of a finalization: the vote may wait for what that makes final.
     """
-    view = state.views.get(state.view) if state.is_seated else None
-    if view is None or view.proposal is None or view.own_votes or view.own_proposal is not None:
+    # Who leads notarizes by proposing alone, also where its log kept nothing of the view but that.
+    is_voter = state.is_seated and state.leader(state.view) != state.seat
+    view = state.views.get(state.view) if is_voter else None
+    if view is None or view.proposal is None or view.own_votes:
         return False
     is_new = state.candidate is None
     candidate = state.candidate or Candidate(view.proposal)
