@@ -81,8 +81,8 @@ LEDGER: Final = Subject(
     "ledger",
     "libs/machine/src",
     "icn_machine",
-    ("libs/machine/tests/unit",),
-    ("libs/machine/tests", "docs/spec/vectors/chain"),
+    ("libs/machine/tests/unit", "services/ledger/tests/unit/usecases/test_snapshots.py"),
+    ("libs/machine/tests", "services/ledger/tests", "docs/spec/vectors/chain"),
 )
 SUBJECTS: Final = {subject.name: subject for subject in (CONSENSUS, LEDGER)}
 
