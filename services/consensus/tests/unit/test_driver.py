@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from icn.consensus.v1 import peer_pb2
+from icn_consensus.domain.actions import Report, ReportKind
 from icn_consensus.domain.events import PoolChanged
+from icn_consensus.usecases import inbox
 from icn_consensus.usecases.clock_watch import ClockWrong
 from icn_consensus.usecases.driver import Driver
 from icn_consensus.usecases.pool import Pool
@@ -65,6 +67,23 @@ async def test_a_certificate_that_is_none_does_not_break_the_stream_it_comes_on(
     driver.on_frame(b"somebody", peer_pb2.PeerFrame(certificate=certificate))
     assert not heights
     assert len(driver._inbox) == 1, "the core judges it"
+
+
+async def test_who_sends_too_many_recoveries_of_no_use_is_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "USELESS_MAX", 2)
+    monkeypatch.setattr(inbox, "USELESS_PER_SECOND", 0)
+    faulty: list[bytes] = []
+
+    class Peers(FakePeers):
+        def note_fault(self, peer: bytes) -> None:
+            faulty.append(peer)
+
+    driver = await make_driver(FakeStore())
+    driver._peers = Peers()
+    for peer in (b"somebody", b"somebody", b"", b"", b"", b"another", b"somebody"):
+        assert not faulty
+        driver._carry_report(Report(ReportKind.RECOVERY_REFUSED, 0, 1, 0, peer=peer))
+    assert faulty == [b"somebody"], "the operator's own count against nobody"
 
 
 async def test_a_clock_that_is_set_back_stops_the_node_instead_of_its_timers() -> None:

@@ -11,9 +11,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from icn.consensus.v1 import block_pb2
 from icn_chain.malformed import MalformedMessage
-from icn_chain.recovery import BLOCK_ROOM_BYTES, RecoveryCertificate, RecoveryInvalid, parse_recovery
+from icn_chain.recovery import (
+    BLOCK_ROOM_BYTES,
+    RecoveryCertificate,
+    RecoveryInvalid,
+    parse_recovery,
+    peek_recovery,
+)
 from icn_consensus.domain import actions as act
+from icn_consensus.domain import recovering
 from icn_consensus.domain.actions import MessageKind, ReportKind
 from icn_consensus.domain.block import ExecutedState
 from icn_consensus.domain.config import Recovered
@@ -363,7 +371,7 @@ class TestOneReplica:
         done = self.offered(bench, certificate)
         (fetch,) = [item for item in done if isinstance(item, act.Fetch)]
         assert (fetch.peer, fetch.what) == (bench.peers[2], act.FetchFinalBlocks(1))
-        assert bench.state.recoveries.offers == {bench.peers[2]: certificate}
+        assert bench.state.recoveries.offers == {bench.peers[2]: peek_recovery(certificate.data)}
         assert not self.reports(done)
 
     def test_a_certificate_waits_for_the_execution_of_the_block_that_it_names(self) -> None:
@@ -380,7 +388,39 @@ class TestOneReplica:
         (report,) = self.reports(done)
         assert (report.kind, report.view, report.seat) == (ReportKind.RECOVERY_REFUSED, 2, 0)
         assert report.detail.startswith("it goes on after block ")
+        assert report.peer == bench.peers[2], "of one too many it is told"
         assert not self.reports(bench.step(TimerFired()))
+
+    @pytest.mark.parametrize(
+        "changes", [{"epoch": 4}, {"block_hash": bytes(32)}, {"state_root": bytes(32)}, {"height": 9}]
+    )
+    def test_what_cannot_be_judged_or_is_of_no_use_is_not_read_in_full(
+        self, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Reading one takes some 10 ms, whoever made it up."""
+        bench = self.final()
+        certificate = bench.recovery(**changes)
+        if "epoch" in changes:
+            bench.state.epoch = certificate.epoch
+
+        def read(_data: bytes) -> RecoveryCertificate:
+            raise AssertionError("read in full")
+
+        monkeypatch.setattr(recovering, "parse_recovery", read)
+        is_waiting = "height" in changes
+        assert len(self.reports(self.offered(bench, certificate))) == (not is_waiting)
+        assert len(bench.state.recoveries.offers) == is_waiting
+
+    def test_one_that_cannot_be_read_in_full_counts_against_its_sender_when_it_is(
+        self,
+    ) -> None:
+        bench = self.final()
+        message = block_pb2.RecoveryCertificate(body=bench.recovery().body)
+        message.endorsements.add(controller=b"none", state_proof="none")
+        done = bench.step(RecoveryReceived(bench.peers[2], message.SerializeToString()))
+        (report,) = self.reports(done)
+        assert (report.kind, report.peer) == (ReportKind.DISHONEST_MESSAGE, bench.peers[2])
+        assert not bench.state.recoveries.offers
 
     def test_one_that_waits_does_not_keep_others_from_being_judged(self) -> None:
         bench = self.final()
@@ -390,7 +430,7 @@ class TestOneReplica:
 
     def test_the_newest_of_each_peer_waits_and_of_too_many_peers_the_first_goes(self) -> None:
         state = Bench().state
-        early, late = (Bench().recovery(height=height) for height in (8, 9))
+        early, late = (peek_recovery(Bench().recovery(height=height).data) for height in (8, 9))
         for number in range(OFFERS_MAX):
             offer(state, b"peer %d" % number, early)
         offer(state, b"peer 0", late)
@@ -444,7 +484,7 @@ class TestOneReplica:
         ]
         bench.state.later_records.append(Record(RecordKind.CERTIFICATE, 7, 2, b""))
         take_recorded(bench.state)
-        assert bench.state.recoveries.offers == {bench.config.public_key: recorded[1]}
+        assert bench.state.recoveries.offers == {bench.config.public_key: peek_recovery(recorded[1].data)}
         bench.state.recoveries.offers.clear()
         bench.state.later_records = []
         take_recorded(bench.state)

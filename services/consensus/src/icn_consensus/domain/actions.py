@@ -209,7 +209,7 @@ class Report:
     evidence: bytes = b""
     milliseconds: int = 0
     peer: bytes = b""
-    """Who sent what is dishonest."""
+    """Who sent what is dishonest, or a recovery certificate of no use here."""
 
 
 Action = (

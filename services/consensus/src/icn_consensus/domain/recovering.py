@@ -16,8 +16,10 @@ from icn_chain.recovery import (
     BLOCK_ROOM_BYTES,
     RecoveryCertificate,
     RecoveryInvalid,
+    RecoveryPeek,
     check_recovery,
     parse_recovery,
+    peek_recovery,
 )
 
 from icn_consensus.domain import rounds
@@ -45,12 +47,12 @@ def on_recovery(state: State, peer: bytes, data: bytes) -> None:
     if known is not None and known.data == data:
         return
     try:
-        offer(state, peer, parse_recovery(data))
+        offer(state, peer, peek_recovery(data))
     except MalformedMessage as error:
         _blame(state, peer, f"recovery certificate: {error}")
 
 
-def offer(state: State, peer: bytes, certificate: RecoveryCertificate) -> None:
+def offer(state: State, peer: bytes, certificate: RecoveryPeek) -> None:
     """Keep a certificate until this replica stands where it can be judged; the newest of each peer.
 
     Where the block that it names is missing, the peer is asked for it as one that speaks of a later epoch.
@@ -69,18 +71,20 @@ def consider(state: State) -> bool:
     if not offers:
         return False
     for peer in sorted(offers):
-        certificate = offers[peer]
+        offered = offers[peer]
         final = state.chain.final
-        if certificate.epoch > state.epoch and certificate.height > final.height:
+        if offered.epoch > state.epoch and offered.height > final.height:
             continue
-        if certificate.height == final.height > state.executed.executed_height:
+        if offered.height == final.height > state.executed.executed_height:
             continue
         del offers[peer]
         try:
+            _check_named(state, offered)
+            certificate = parse_recovery(offered.data)
             check(state, certificate)
         except RecoveryRefused as refusal:
-            state.report(ReportKind.RECOVERY_REFUSED, state.view, state.seat, detail=str(refusal))
-        except RecoveryInvalid as fault:
+            _report_refused(state, peer, str(refusal))
+        except (RecoveryInvalid, MalformedMessage) as fault:
             _blame(state, peer, f"recovery certificate: {fault}")
         else:
             _begin(state, certificate, peer)
@@ -95,6 +99,17 @@ def check(state: State, certificate: RecoveryCertificate) -> None:
         RecoveryRefused: RECOVERY_EPOCH_PASSED, RECOVERY_TOO_LARGE, RECOVERY_OTHER_CHAIN, RECOVERY_OTHER_ROOT.
         RecoveryInvalid: see `check_recovery`; only where the block is the newest final one.
     """
+    _check_named(state, certificate)
+    final = state.chain.final
+    if certificate.height > final.height:
+        return
+    seated = state.seats_of(final.epoch)
+    assert seated is not None, "the newest final block is of this epoch or of the one before"
+    check_recovery(certificate, final, seated, state.config.genesis_hash, state.config)
+
+
+def _check_named(state: State, certificate: RecoveryCertificate | RecoveryPeek) -> None:
+    """Refuse one whose epoch, size, block or root is of no use here, whoever signed it."""
     final = state.chain.final
     if certificate.epoch <= state.epoch:
         raise RecoveryRefused(
@@ -129,9 +144,6 @@ def check(state: State, certificate: RecoveryCertificate) -> None:
             f"here it is {executed.state_root.hex()}",
             height=certificate.height,
         )
-    seated = state.seats_of(final.epoch)
-    assert seated is not None, "the newest final block is of this epoch or of the one before"
-    check_recovery(certificate, final, seated, state.config.genesis_hash, state.config)
 
 
 def take_recorded(state: State) -> None:
@@ -139,7 +151,7 @@ def take_recorded(state: State) -> None:
     recorded = [record for record in state.later_records if record.kind == RecordKind.RECOVERY]
     if recorded:
         newest = max(recorded, key=lambda record: record.epoch)
-        offer(state, state.config.public_key, parse_recovery(newest.message))
+        offer(state, state.config.public_key, peek_recovery(newest.message))
 
 
 def _begin(state: State, certificate: RecoveryCertificate, peer: bytes) -> None:
@@ -164,9 +176,15 @@ def _begin(state: State, certificate: RecoveryCertificate, peer: bytes) -> None:
     )
 
 
+def _report_refused(state: State, peer: bytes, detail: str) -> None:
+    """Say so, and of whom it came: one that an honest peer passes on may be of no use here."""
+    sender = b"" if peer == state.config.public_key else peer
+    state.report(ReportKind.RECOVERY_REFUSED, state.view, state.seat, detail=detail, peer=sender)
+
+
 def _blame(state: State, peer: bytes, detail: str) -> None:
     if peer == state.config.public_key:
-        state.report(ReportKind.RECOVERY_REFUSED, state.view, state.seat, detail=detail)
+        _report_refused(state, peer, detail)
         return
     seat = state.validators.seat_of(peer)
     state.report(ReportKind.DISHONEST_MESSAGE, state.view, seat, detail=detail, peer=peer)

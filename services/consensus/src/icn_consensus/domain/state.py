@@ -13,7 +13,7 @@ from typing import Final
 
 from icn_chain.certificate import Certificate, VoteKind
 from icn_chain.header import BlockHeader
-from icn_chain.recovery import RecoveryCertificate
+from icn_chain.recovery import RecoveryCertificate, RecoveryPeek
 from icn_chain.validator_set import ValidatorSet
 
 from icn_consensus.domain.actions import (
@@ -84,8 +84,8 @@ class Recoveries:
 
     begun: RecoveryCertificate | None = None
     """What began the current epoch, until a block of it is final: that block's first ancestor carries it."""
-    offers: dict[bytes, RecoveryCertificate] = field(default_factory=dict)
-    """Per peer, one that cannot be judged yet."""
+    offers: dict[bytes, RecoveryPeek] = field(default_factory=dict)
+    """Per peer, one that cannot be judged yet, and is not read in full before it can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -456,6 +456,8 @@ class Driver:
                 return  # told once, not in every view
         if action.kind is ReportKind.DISHONEST_MESSAGE:
             self._peers.note_fault(action.peer)
+        if action.kind is ReportKind.RECOVERY_REFUSED and action.peer:
+            self._inbox.note_useless(action.peer, time.monotonic())
         if action.evidence:
             self._evidence.put(action)
         _log.log(
