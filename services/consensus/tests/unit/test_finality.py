@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from icn_chain.certificate import Certificate, VoteKind
 from icn_chain.header import BlockHeader
+from icn_chain.recovery import peek_recovery
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.actions import FetchBlock, FetchCertificates, FetchFinalBlocks
 from icn_consensus.domain.block import Proposal
@@ -227,7 +228,7 @@ class TestPages:
             bench.receive_certificate(bench.finalization(chain(bench, FAR)[-1].block.header))
         )
         done = bench.step(page(request, bench.peers[1], [block], bench.finalization(block.block.header)))
-        assert bench.state.recoveries.offers == {bench.peers[1]: certificate}
+        assert bench.state.recoveries.offers == {bench.peers[1]: peek_recovery(certificate.data)}
         assert not committed(done)
         assert asked(done)[0] == (bench.peers[2], FetchFinalBlocks(1))
 

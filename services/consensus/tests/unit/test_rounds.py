@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from icn_chain.certificate import VoteKind
 from icn_consensus.domain import actions as act
+from icn_consensus.domain.certificates import forget_below_final
 from icn_consensus.domain.events import PeerConnected
 from icn_consensus.domain.pacemaker import TIMEOUT_MS_MIN
 from icn_consensus.domain.records import Record, RecordKind
@@ -23,6 +24,17 @@ def test_views_and_epochs_only_go_up() -> None:
         enter_view(bench.state, 1, None)
     with pytest.raises(AssertionError, match=r"^epochs only go up$"):
         enter_epoch(bench.state, 0, 1, bench.config.validators)
+
+
+def test_what_an_epoch_leaves_behind_is_not_remembered_as_judged() -> None:
+    bench = Bench()
+    proposal = bench.proposal(1)
+    bench.propose(proposal)
+    bench.judge(proposal)
+    assert bench.state.judged == {proposal.block.hash}
+    enter_epoch(bench.state, 1, 2, bench.config.validators)
+    forget_below_final(bench.state)
+    assert not bench.state.judged
 
 
 @pytest.mark.parametrize(("view", "since"), [(2, 1), (3, 3)])

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from icn_chain.certificate import VoteKind
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.block import parse_vote
-from icn_consensus.domain.events import BlockJudged, BlockPrepared, PoolChanged, TimerFired, VoteReceived
+from icn_consensus.domain.events import (
+    BlockExecuted,
+    BlockJudged,
+    BlockPrepared,
+    PoolChanged,
+    TimerFired,
+    VoteReceived,
+)
 from icn_consensus.domain.evidence import is_signed, voted
 from icn_consensus.domain.records import Record, RecordKind, decode_record, encode_record
 from icn_consensus.domain.voting import can_nullify, cast, nullify
@@ -48,6 +57,47 @@ def test_a_proposal_is_judged_once_and_then_notarized() -> None:
     assert not bench.propose(proposal), "the same again says nothing"
     assert votes(bench.judge(proposal)) == [(VoteKind.NOTARIZE, 1)]
     assert not judged(bench.step(TimerFired()))
+
+
+def test_a_verdict_that_comes_when_the_view_is_over_is_remembered_until_finality_passes_that() -> None:
+    """It was for ever: the block is in no chain, so nothing ever dropped it."""
+    bench = Bench()
+    proposal = bench.proposal(1)
+    bench.propose(proposal)
+    bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3]))
+    bench.judge(proposal)
+    assert bench.state.judged == {proposal.block.hash}, "others may have notarized it"
+    bench.finalize(bench.proposal(2))
+    assert bench.state.chain.final.view == 2
+    assert proposal.block.hash not in bench.state.judged
+
+
+def test_a_verdict_that_comes_when_finality_has_passed_the_view_is_not_remembered() -> None:
+    bench = Bench()
+    passed, final = bench.proposal(1), bench.proposal(2)
+    bench.propose(passed)
+    bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 1, [1, 2, 3]))
+    bench.propose(final)
+    bench.receive_certificate(bench.notarization(final.block.header))
+    bench.state.chain.add(final.block)
+    bench.receive_certificate(bench.finalization(final.block.header))
+    assert bench.state.chain.final == final.block.header
+    bench.judge(passed)
+    assert not bench.state.judged
+
+
+def test_a_verdict_on_a_block_that_became_final_meanwhile_is_remembered_until_that_is_executed() -> None:
+    bench = Bench()
+    proposal = bench.proposal(1)
+    bench.propose(proposal)
+    header = proposal.block.header
+    bench.state.chain.add(proposal.block)
+    bench.receive_certificate(bench.finalization(header))
+    assert bench.state.chain.final == header
+    bench.judge(proposal)
+    assert bench.state.judged == {header.hash}
+    bench.step(BlockExecuted(replace(bench.state.executed, executed_height=1)))
+    assert not bench.state.judged
 
 
 def test_a_verdict_on_another_block_than_was_asked_about_is_none() -> None:

@@ -173,7 +173,7 @@ def remember_finalization(state: State, certificate: Certificate) -> None:
 
 
 def forget_below_final(state: State) -> None:
-    """Drop what is known of views and heights that finality has passed."""
+    """Drop what is known of views, heights and blocks that finality or execution has passed."""
     final = state.chain.final
     if final.epoch == state.epoch:
         for number in sorted(number for number in state.views if number <= final.view):
@@ -183,6 +183,7 @@ def forget_below_final(state: State) -> None:
     oldest = state.executed.executed_height - RECENT_HEIGHTS
     for height in [height for height in state.executed_states if height <= oldest]:
         del state.executed_states[height]
+    state.judged = {block_hash for block_hash in state.judged if state.is_wanted(block_hash)}
 
 
 def _pass_on(state: State, certificate: Certificate, except_peer: bytes | None) -> None:

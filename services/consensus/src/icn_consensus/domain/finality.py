@@ -112,9 +112,6 @@ def on_executed(state: State, executed: ExecutedState) -> None:
     state.executed = executed
     state.seating.learn(executed.next_validator_set)
     state.executed_states[executed.executed_height] = executed
-    block_hash = state.chain.final_hash_at(executed.executed_height)
-    if block_hash is not None:
-        state.judged.discard(block_hash)
     state.is_judgement_deferred = False
     certificates.forget_below_final(state)
 
@@ -259,8 +256,6 @@ def _settle(
     abandoned = state.chain.prune()
     if abandoned:
         state.emit(Abandoned(abandoned))
-    for block_hash in abandoned:
-        state.judged.discard(block_hash)
     if state.view <= last.view:
         rounds.enter_view(state, rounds.view_after(last), certificate)
     if last.epoch == state.epoch:

@@ -144,7 +144,7 @@ class State:
         self.ahead: dict[bytes, int] = {}
         """Peers that spoke of a later epoch, and of which: they are asked how this one ended, once."""
         self.judged: set[bytes] = set()
-        """Blocks the application found valid since it started; asked, never iterated."""
+        """Blocks the application found valid since it started, of those that `is_wanted`."""
         self.judging: bytes | None = None
         self.is_judgement_deferred = False
         self.future_proposals: dict[bytes, Proposal] = {}
@@ -246,6 +246,17 @@ class State:
             if certificate is not None:
                 return certificate
         return None
+
+    def is_wanted(self, block_hash: bytes) -> bool:
+        """Whether a verdict on the block may matter: it is held, final and not executed, or was proposed in a
+        view above the final one, so that others may have notarized it."""
+        unexecuted = range(self.executed.executed_height + 1, self.chain.final.height + 1)
+        proposals = (view.proposal for view in self.views.values())
+        return (
+            block_hash in self.chain.blocks
+            or any(self.chain.final_hash_at(height) == block_hash for height in unexecuted)
+            or any(item is not None and item.block.hash == block_hash for item in proposals)
+        )
 
     def emit(self, action: Action) -> None:
         """Note something to be done."""

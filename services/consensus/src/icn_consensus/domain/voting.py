@@ -95,7 +95,8 @@ def on_judged(state: State, event: BlockJudged) -> None:
         return
     state.judging = None
     if event.is_valid:
-        state.judged.add(event.block_hash)
+        if state.is_wanted(event.block_hash):
+            state.judged.add(event.block_hash)
     elif event.is_behind:
         state.is_judgement_deferred = True
     else:
