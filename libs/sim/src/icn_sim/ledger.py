@@ -188,9 +188,11 @@ class LedgerApplication(ApplicationCalls):
     async def execute(self, block: FinalBlock) -> Execution:
         """See `Application`."""
         execution = await super().execute(block)
+        in_block: set[bytes] = set()
         for data, (identifier, _) in zip(block.transactions, execution.outcomes, strict=True):
-            if self._heights.setdefault(identifier, block.height) != block.height:
+            if identifier in in_block or self._heights.setdefault(identifier, block.height) != block.height:
                 raise PromiseBroken(f"transaction {identifier.hex()} is executed twice")
+            in_block.add(identifier)
             self.transactions[data] = block.height
         while self._due:
             writer = SnapshotWriter(self.snapshots, pause_factor=0)

@@ -307,6 +307,9 @@ class Node:
                     is_of_proposal = action.kind == act.ReportKind.INVALID_PROPOSAL
                     self.network.tally.reached[Reached.INVALID_PROVEN] += is_of_proposal
                     self.network.check_evidence(self, action)
+                if action.kind == act.ReportKind.BLOCK_TIME_REFUSED:
+                    is_right = self.seat not in self.network.hampered
+                    self.network.tally.reached[Reached.REFUSED_TIME] += is_right
                 if action.kind == act.ReportKind.DISHONEST_MESSAGE:
                     self.network.check_accused(self, action)
 

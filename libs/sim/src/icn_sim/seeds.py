@@ -40,8 +40,12 @@ LOSES_LOGS_PERCENT: Final = 60
 LIARS_PERCENT: Final = 40
 BLOCK_TRANSACTIONS_MAX: Final = 5
 BAD_DISK_PERCENT: Final = 10
+WRONG_CLOCK_PERCENT: Final = 15
+"""Of the seeds that have fewer than f seats of other faults."""
+WRONG_CLOCK_MS: Final = (5_000, 20_000, 3_600_000)
+"""All beyond what voters take."""
 LOSES_EVERYTHING_PERCENT: Final = 30
-"""Of the seeds with the ledger and short epochs in which fewer than f seats lie."""
+"""Of the seeds with the ledger and short epochs in which fewer than f seats lie or have a wrong clock."""
 EPOCH_MS_MAX: Final = 3_000
 EPOCHS_UNTIL_SNAPSHOT: Final = 3
 """One that ends, one whose first state is named, and one more for those that were behind."""
@@ -130,7 +134,19 @@ def network_of(choose: random.Random, seed: int) -> Network:
     network.tally.faults[Fault.CLOCK_SKEW] += bool(skew_ms)
     if not liars and choose.randrange(100) < BAD_DISK_PERCENT:
         network.bad_disk_seat = choose.randrange(seats)
+    _set_clocks_wrong(network, random.Random(~seed))  # noqa: S311 - a simulation, not a secret
     return network
+
+
+def _set_clocks_wrong(network: Network, choose: random.Random) -> None:
+    """Give some of those that a quorum can do without another clock. Drawn apart, so that seeds without one
+    play what they played before there were wrong clocks."""
+    sound = sorted(set(network.genesis_seats) - network.hampered)
+    room = faults_of(len(network.genesis_seats)) - len(network.hampered)
+    if room > 0 and choose.randrange(100) < WRONG_CLOCK_PERCENT:
+        for seat in choose.sample(sound, choose.randint(1, room)):
+            network.nodes[seat].clock_offset_ms = choose.choice((-1, 1)) * choose.choice(WRONG_CLOCK_MS)
+            network.tally.faults[Fault.WRONG_CLOCK] += 1
 
 
 def disturb(network: Network, choose: random.Random, steps: int) -> None:
@@ -172,8 +188,8 @@ def _change_seats(network: Network, choose: random.Random) -> None:
         nodes.pop(choose.randrange(len(nodes)))
     if dice > 0 and spare not in nodes:
         nodes.insert(choose.randint(0, len(nodes)), spare)
-    faulty = {*network.faulty, network.bad_disk_seat} & set(nodes)
-    if len(nodes) >= SEATS_MIN and len(faulty) <= faults_of(len(nodes)):
+    hampered = network.hampered & set(nodes)
+    if len(nodes) >= SEATS_MIN and len(hampered) <= faults_of(len(nodes)):
         network.hand_in_seats(nodes)
 
 
@@ -181,7 +197,7 @@ def _may_lose_everything(network: Network) -> bool:
     """Whether a seat may be lost beside those that lie, and epochs are so short that there are snapshots."""
     return (
         isinstance(network.nodes[0].application, LedgerApplication)
-        and len(network.faulty) < faults_of(len(network.nodes))
+        and len(network.hampered) < faults_of(len(network.nodes))
         and network.bad_disk_seat is None
         and network.config(0).epoch_ms <= EPOCH_MS_MAX
     )

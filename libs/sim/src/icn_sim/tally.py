@@ -22,6 +22,7 @@ class Fault(StrEnum):
     ONE_WAY_CUT = "one_way_cut"
     CRASH = "crash"
     CLOCK_SKEW = "clock_skew"
+    WRONG_CLOCK = "wrong_clock"
 
 
 class Reached(StrEnum):
@@ -45,6 +46,7 @@ class Reached(StrEnum):
     CAREFUL_PROVEN = "careful_equivocators_proven"
     INVALID_PROVEN = "invalid_proposals_proven"
     REFUSED_BLOCK = "blocks_refused_by_the_application"
+    REFUSED_TIME = "block_times_refused"
     DISK_REFUSED = "logs_refused_as_damaged"
     FINAL_BLOCK = "final_blocks"
 
@@ -64,6 +66,7 @@ MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
     Reached.STATE_SYNC: 30,
     Reached.FORGED_SNAPSHOT: 10,
     Reached.REFUSED_BLOCK: 100,
+    Reached.REFUSED_TIME: 400,
     Reached.CAREFUL_PROVEN: 10,
     Reached.INVALID_PROVEN: 150,
     Reached.FALSE_EVIDENCE: 30,

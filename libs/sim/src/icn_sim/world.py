@@ -119,7 +119,7 @@ class Network:
         """Makes a node's application."""
         self.clients: Clients = clients or Numbering()
         chosen = node_classes or {}
-        offset = self.conditions.clock_offset_ms
+        offset = self._clock_offset_ms = self.conditions.clock_offset_ms
         self.nodes = [
             chosen.get(seat, node_class or Node)(self, seat, self.random.randint(-offset, offset))
             for seat in range(seats + spares)
@@ -172,6 +172,18 @@ class Network:
             block_bytes_max=1_048_576,
             block_transactions_max=self._block_transactions_max,
         )
+
+    @property
+    def wrong_clocks(self) -> set[int]:
+        """Seats that keep the rules by clocks so far off that they can do no more than follow."""
+        distance_ms_max = self.config(0).block_time_distance_ms_max
+        return {node.seat for node in self.nodes if abs(node.clock_offset_ms) > distance_ms_max}
+
+    @property
+    def hampered(self) -> set[int]:
+        """Seats that a quorum must do without: at most f of those that decide."""
+        bad_disk = set() if self.bad_disk_seat is None else {self.bad_disk_seat}
+        return self.faulty | self.wrong_clocks | bad_disk
 
     def restore(self, node: Node, height: int, public_key: bytes) -> None:
         """Give a node that is down an older copy of its databases, no log, and another key."""
@@ -440,11 +452,18 @@ class Network:
         if not {node.seat, blamed} & self.faulty:
             raise PromiseBroken(f"node {node.seat} blames node {blamed}: {report.detail}")
 
+    @property
+    def _block_time_ahead_ms_max(self) -> int:
+        """Of a final block: an honest seat whose clock is not wrong has compared it with that."""
+        return self.config(0).block_time_distance_ms_max + self._clock_offset_ms
+
     def check_final(self, node: Node, action: act.Execute) -> None:
         """Hold honest nodes to one chain, without a gap."""
         header = action.block.header
         if node.seat in self.faulty:
             return
+        if header.time_ms > self.now_ms + self._block_time_ahead_ms_max:
+            raise PromiseBroken(f"final block {header.height} is of {header.time_ms}, at {self.now_ms}")
         if header.height not in self.final_hashes:
             self.tally.reached[Reached.FINAL_BLOCK] += 1
             is_edge = (header.time_ms - GENESIS_TIME_MS) // self._epoch_ms > header.epoch

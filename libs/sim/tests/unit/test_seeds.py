@@ -11,11 +11,24 @@ from icn_chain.evidence import parse
 from icn_consensus.domain.actions import Action, Fetch, FetchFinalBlocks, Persist, ReportKind
 from icn_consensus.domain.events import Event
 from icn_consensus.domain.record_frames import RecordLogDamaged
+from icn_consensus.peers.application import ApplicationCalls
+from icn_consensus.usecases.ports import Execution, FinalBlock
 from icn_crypto.hashing import sha256
+from icn_kit.clock import SystemClock
 from icn_sim import campaign, seeds
-from icn_sim.byzantine import LIARS, CarefulEquivocator, Equivocator, Mute, PageForger, Pretender, SlowSigner
+from icn_sim.byzantine import (
+    LIARS,
+    CarefulEquivocator,
+    Equivocator,
+    Mute,
+    PageForger,
+    Pretender,
+    SlowSigner,
+    WrongTime,
+)
 from icn_sim.campaign import run
 from icn_sim.disk import Disk, DiskFault
+from icn_sim.ledger import LedgerApplication, genesis_of
 from icn_sim.node import Node
 from icn_sim.seeds import disturb, play
 from icn_sim.tally import MINIMA_PER_2000_SEEDS, Fault, Reached, missed
@@ -194,6 +207,35 @@ def test_certificates_form_although_a_seat_signs_in_ways_that_cost_the_most() ->
         if seat == 1 and header.height > 1 and signature[32:] != sha256(signature[:32])
     }
     assert dear, "its second way of signing is valid for all"
+
+
+def test_nobody_takes_a_block_of_a_wrong_time_and_a_seat_with_a_wrong_clock_follows() -> None:
+    network = Network(7, 3, Conditions(delay_ms=(1, 20)), node_classes={1: WrongTime})
+    network.nodes[2].clock_offset_ms = 3_600_000
+    network.start()
+    for number in range(60):
+        network.submit(b"transaction %d" % number)
+        network.run_for(100)
+    assert network.tally.reached[Reached.REFUSED_TIME] > 0
+    assert min(network.heights()) > 20
+    assert max(network.heights()) - min(network.heights()) <= 1
+    leaders = {header.view % 7 for header in network.headers()}
+    assert 1 in leaders, "some of its times are within what voters take"
+    assert 2 not in leaders
+    assert network.accused <= {1}
+
+
+async def test_a_block_that_holds_a_transaction_twice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    application = LedgerApplication(genesis_of(4, 60_000, 2_000, 5), SystemClock())
+    twice = FinalBlock(1, b"", (b"one", b"one"), b"", (), b"")
+    execution = Execution(application.state(), [(b"id", b""), (b"id", b"")])
+
+    async def execute(_self: object, _block: FinalBlock) -> Execution:
+        return execution
+
+    monkeypatch.setattr(ApplicationCalls, "execute", execute)
+    with pytest.raises(PromiseBroken, match="executed twice"):
+        await application.execute(twice)
 
 
 class Forgetful(Node):
