@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from icn_chain.certificate import VoteKind
 from icn_chain.evidence import parse
+from icn_chain.recovery import peek_recovery
 from icn_consensus.domain import actions as act
 from icn_consensus.domain.events import CertificateReceived, PeerConnected, ProposalReceived, VoteReceived
 from icn_consensus.domain.receive import replay_later_messages
@@ -165,7 +166,7 @@ class TestProposals:
         early = bench.proposal(2, epoch=4, recovery=certificate.data)
         bench.propose(early)
         assert bench.state.future_proposals == {bench.peers[2]: early}
-        assert bench.state.recoveries.offers == {bench.peers[2]: certificate}
+        assert bench.state.recoveries.offers == {bench.peers[2]: peek_recovery(certificate.data)}
 
     def test_a_late_one_is_kept_where_the_others_notarized_it(self) -> None:
         bench = Bench()
