@@ -463,6 +463,10 @@ class Connection:
         request = GetUnitRequest(name=f"units/{unit.hex()}")
         return await self.read(lambda stub: stub.GetUnit(request))
 
+    async def unit_of(self, account: bytes) -> Any:
+        """The leaf of an account's unit. Raises DomainError (ACCOUNT_UNKNOWN)."""
+        return await self.unit((await self.account(account)).leaf.unit)
+
     async def hold(self, hold: bytes) -> Any:
         """An open hold's leaf, an offer of exchange among them. Raises DomainError (HOLD_UNKNOWN)."""
         request = GetHoldRequest(name=f"holds/{hold.hex()}")

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from icn.ledger.v1.transaction_pb2 import KeyScope, Message
-
-from icn_client.transactions import controller_key_id
+from icn_machine.authority import scope_excess
+from icn_machine.credit_messages import ReleaseOrder
+from icn_machine.leaves import decode_leaf
+from icn_machine.records import Controller, Namespace
 
 
 def can_be_released(
@@ -25,17 +26,11 @@ def can_be_released(
         amount_minor: that it pays.
         time_ms: unix milliseconds.
     """
-    others = [key for key in controller.keys if controller_key_id(key) not in signers]
-    scopes = [key.scope for key in others if key.HasField("scope")]
-    return len(others) - len(scopes) >= controller.threshold or any(
-        _covers(scope, source, amount_minor, time_ms) for scope in scopes
-    )
-
-
-def _covers(scope: KeyScope, source: bytes, amount_minor: int, time_ms: int) -> bool:
-    return (
-        Message.RELEASE_ORDER_FIELD_NUMBER in scope.message_kinds
-        and (not scope.amount_minor_max or amount_minor <= scope.amount_minor_max)
-        and (not scope.accounts or source in scope.accounts)
-        and (not scope.expire_time_ms or time_ms <= scope.expire_time_ms)
+    owner = decode_leaf(Namespace.CONTROLLER, controller.SerializeToString(deterministic=True))
+    assert isinstance(owner, Controller), "it is the leaf of one"
+    others = [key for key in owner.keys if key.key_id not in signers]
+    scopes = [key.scope for key in others if key.scope is not None]
+    release = (ReleaseOrder(b"", source, b"", amount_minor),)
+    return len(others) - len(scopes) >= owner.threshold or any(
+        scope_excess(release, scope, time_ms) is None for scope in scopes
     )

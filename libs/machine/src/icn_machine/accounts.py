@@ -27,7 +27,8 @@ def open_account(
     if unit is None:
         raise Refused(refusals.UNIT_UNKNOWN)
     parent = _parent(working, owner, message) if message.parent else None
-    line = working.now.credit_lines[message.unit + owner]
+    lines, line_identifier = working.now.credit_lines, message.unit + owner
+    line = lines[line_identifier]
     is_first = line is None or not line.main_account
     account = Account(
         message.account,
@@ -45,18 +46,12 @@ def open_account(
     )
     put_new(working, context, account)
     if is_first:
-        _put_main(working, account, line)
+        vacant = line or CreditLine(b"", 0, 0)
+        working.put(lines, line_identifier, vacant._replace(main_account=message.account))
     if line is None:
         occupy(working, transaction.payer, 1)
     if parent is not None:
         _add_sub_account(working, context, parent, account)
-
-
-def _put_main(working: WorkingSet, account: Account, line: CreditLine | None) -> None:
-    changed = (
-        CreditLine(account.account, 0, 0) if line is None else line._replace(main_account=account.account)
-    )
-    working.put(working.now.credit_lines, account.unit + account.owner, changed)
 
 
 def put_new(working: WorkingSet, context: BlockContext, account: Account) -> None:

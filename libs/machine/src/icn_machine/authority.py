@@ -5,7 +5,7 @@ Source: docs/spec/transaction.md, "Validity".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from icn_machine.contract_messages import ExecuteContract, InstantiateContract
@@ -73,8 +73,8 @@ def signing_keys(
     if scope is not None:
         if signed > 1:
             return AuthorityFault(KEY_SCOPE_EXCEEDED, "a scoped key signs alone", ())
-        if (excess := _find_excess(transaction, scope, time_ms)) is not None:
-            return excess
+        if (excess := scope_excess(transaction.messages, scope, time_ms)) is not None:
+            return AuthorityFault(KEY_SCOPE_EXCEEDED, excess, ())
     elif signed < controller.threshold:
         return AuthorityFault(
             THRESHOLD_NOT_MET,
@@ -88,15 +88,11 @@ def signing_keys(
     return tuple(public_keys)
 
 
-def _find_excess(transaction: Transaction, scope: KeyScope, time_ms: int) -> AuthorityFault | None:
+def scope_excess(messages: Iterable[Message], scope: KeyScope, time_ms: int) -> str | None:
+    """In what the messages go beyond a key's scope in a block of this time; None when they do not."""
     if scope.expire_time_ms and time_ms > scope.expire_time_ms:
-        return AuthorityFault(
-            KEY_SCOPE_EXCEEDED, f"the key ended at {scope.expire_time_ms}, block time is {time_ms}", ()
-        )
-    for message in transaction.messages:
-        if (excess := _excess(message, scope)) is not None:
-            return AuthorityFault(KEY_SCOPE_EXCEEDED, excess, ())
-    return None
+        return f"the key ended at {scope.expire_time_ms}, block time is {time_ms}"
+    return next((excess for message in messages if (excess := _excess(message, scope)) is not None), None)
 
 
 def _excess(message: Message, scope: KeyScope) -> str | None:

@@ -54,8 +54,9 @@ def set_unit_policy(working: WorkingSet, acting: bytes, message: SetUnitPolicy, 
     if policy.fund:
         bind(working, policy.fund, 1)
     time_ms = cause.context.time_ms
-    keeps_demurrage = before is not None and before.policy.demurrage == policy.demurrage
-    since_ms = before.demurrage_set_time_ms if before is not None and keeps_demurrage else time_ms
+    since_ms = time_ms
+    if before is not None and before.policy.demurrage == policy.demurrage:
+        since_ms = before.demurrage_set_time_ms
     working.put(policies, message.unit, PolicyInForce(policy, time_ms, since_ms))
     previous = None if before is None else before.policy
     working.events.append(UnitPolicySet(cause.payer, message.unit, previous, policy, acting, cause.position))

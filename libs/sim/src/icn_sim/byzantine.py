@@ -74,6 +74,10 @@ def remade(
     return build_proposal(build_block(header, *body), view, max(0, node.replica.status().seat), signature)
 
 
+def _parsed(proposal: bytes) -> Proposal:
+    return parse_proposal(GENESIS_HASH, proposal, bytes_max=1 << 20, transactions_max=1_000)
+
+
 class MuteLeader(Node):
     """Votes like everybody, but never sends a proposal of its own."""
 
@@ -106,6 +110,10 @@ class Forger(Node):
             signature=self.crypto.sign(VOTE_TAGS[kind], body),
         )
 
+    def notarize(self, header: BlockHeader) -> Vote:
+        """The vote for this block, whatever the core said."""
+        return self.vote(VoteKind.NOTARIZE, header.epoch, header.view, header.height, header.hash)
+
     def _halve(self, kind: act.MessageKind, even: bytes, odd: bytes) -> None:
         """Send to each other seat what its half is told; nothing where there is nothing."""
         for other in self.network.nodes:
@@ -122,14 +130,12 @@ class Equivocator(Forger):
         if not isinstance(action, act.Broadcast):
             super().perform_one(action)
         elif action.kind == act.MessageKind.PROPOSAL:
-            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
+            proposal = _parsed(action.data)
             other = remade(self, proposal, time_ms=proposal.block.header.time_ms + 1)
             self._halve(act.MessageKind.PROPOSAL, proposal.data, other.data)
             if self.network.random.randrange(2):
                 self._halve(act.MessageKind.PROPOSAL, other.data, proposal.data)
-            header = other.block.header
-            vote = self.vote(VoteKind.NOTARIZE, header.epoch, header.view, header.height, header.hash)
-            self._halve(act.MessageKind.VOTE, b"", vote.data)
+            self._halve(act.MessageKind.VOTE, b"", self.notarize(other.block.header).data)
         elif action.kind == act.MessageKind.VOTE:
             vote = parse_vote(action.data)
             contrary = vote
@@ -154,10 +160,9 @@ class CarefulEquivocator(Forger):
         if not isinstance(action, act.Broadcast):
             super().perform_one(action)
         elif action.kind == act.MessageKind.PROPOSAL:
-            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
+            proposal = _parsed(action.data)
             other = remade(self, proposal, time_ms=proposal.block.header.time_ms + 1)
-            header = other.block.header
-            self.odd = self.vote(VoteKind.NOTARIZE, header.epoch, header.view, header.height, header.hash)
+            self.odd = self.notarize(other.block.header)
             self._halve(act.MessageKind.PROPOSAL, proposal.data, other.data)
         elif action.kind == act.MessageKind.VOTE:
             vote = contrary = parse_vote(action.data)
@@ -358,10 +363,9 @@ class ProposalForger(Forger):
         if not isinstance(action, act.Broadcast):
             super().perform_one(action)
         elif action.kind == act.MessageKind.PROPOSAL:
-            proposal = parse_proposal(GENESIS_HASH, action.data, bytes_max=1 << 20, transactions_max=1_000)
+            proposal = _parsed(action.data)
             other = self.changed(proposal) or proposal
-            header = other.block.header
-            self.instead = self.vote(VoteKind.NOTARIZE, header.epoch, header.view, header.height, header.hash)
+            self.instead = self.notarize(other.block.header)
             self._halve(act.MessageKind.PROPOSAL, other.data, other.data)
         elif action.kind == act.MessageKind.VOTE:
             vote = parse_vote(action.data)

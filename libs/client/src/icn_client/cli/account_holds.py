@@ -42,7 +42,7 @@ def holds(
     wanted = identifier(account, "ACCOUNT", "accounts")
 
     async def read(connection: Connection) -> tuple[Any, list[Any]]:
-        unit = await connection.unit((await connection.account(wanted)).leaf.unit)
+        unit = await connection.unit_of(wanted)
         return unit, [hold async for hold in connection.holds(wanted)]
 
     unit, found = with_connection(platform_directory(data), read)

@@ -64,7 +64,7 @@ def watch(
     wanted = identifier(account, "ACCOUNT", "accounts")
 
     async def follow(connection: Connection) -> None:
-        unit = await connection.unit((await connection.account(wanted)).leaf.unit)
+        unit = await connection.unit_of(wanted)
         told = 0
         async for news in connection.watch_account(wanted, from_height or 0):
             _tell(news, unit, as_json)

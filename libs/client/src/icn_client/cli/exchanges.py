@@ -101,7 +101,7 @@ def offer(  # noqa: PLR0917 - one parameter per option
     hold = transactions.new_identifier()
 
     async def work(connection: Connection) -> tuple[Any, Any, Any]:
-        giving, taking = [await _unit_of(connection, account) for account in (give_account, take_account)]
+        giving, taking = [await connection.unit_of(account) for account in (give_account, take_account)]
         if giving.unit == taking.unit:
             raise Refused(f"SAME_UNIT: both accounts are of units/{giving.unit.hex()}", "SAME_UNIT")
         message = credit.offer_exchange(
@@ -141,7 +141,7 @@ def list_offers(
 
         async def unit_of(account: bytes) -> Any:
             if account not in units:
-                units[account] = await _unit_of(connection, account)
+                units[account] = await connection.unit_of(account)
             return units[account]
 
         async for leaf in connection.exchange_offers():
@@ -305,8 +305,4 @@ async def _offer(connection: Connection, offer: bytes) -> tuple[Any, Any, Any]:
         raise Refused(
             f"EXCHANGE_MISMATCH: holds/{offer.hex()} is no offer of an exchange", "EXCHANGE_MISMATCH"
         )
-    return leaf, await _unit_of(connection, leaf.source), await _unit_of(connection, leaf.take_account)
-
-
-async def _unit_of(connection: Connection, account: bytes) -> Any:
-    return await connection.unit((await connection.account(account)).leaf.unit)
+    return leaf, await connection.unit_of(leaf.source), await connection.unit_of(leaf.take_account)

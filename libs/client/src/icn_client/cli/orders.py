@@ -182,7 +182,7 @@ def list_orders(
     wanted = identifier(account, "ACCOUNT", "accounts")
 
     async def read(connection: Connection) -> tuple[Any, list[Any]]:
-        unit = await connection.unit((await connection.account(wanted)).leaf.unit)
+        unit = await connection.unit_of(wanted)
         return unit, [order async for order in connection.orders(wanted)]
 
     unit, found = with_connection(platform_directory(data), read)
@@ -250,7 +250,7 @@ def release(  # noqa: PLR0917 - one parameter per option
     async def work(connection: Connection) -> tuple[Any, Any, Any]:
         leaf = await _order_of(connection, identity.principal, wanted)
         ordered = leaf.ordered
-        unit = await connection.unit((await connection.account(ordered.source)).leaf.unit)
+        unit = await connection.unit_of(ordered.source)
         if not ordered.needs_release:
             raise Refused(
                 f"ORDER_MISMATCH: orders/{wanted.hex()} is paid by itself at {show_time(leaf.next_time_ms)}",

@@ -81,7 +81,7 @@ def consider(state: State) -> bool:
         try:
             _check_named(state, offered)
             certificate = parse_recovery(offered.data)
-            check(state, certificate)
+            _check_signed(state, certificate)
         except RecoveryRefused as refusal:
             _report_refused(state, peer, str(refusal))
         except (RecoveryInvalid, MalformedMessage) as fault:
@@ -100,6 +100,11 @@ def check(state: State, certificate: RecoveryCertificate) -> None:
         RecoveryInvalid: see `check_recovery`; only where the block is the newest final one.
     """
     _check_named(state, certificate)
+    _check_signed(state, certificate)
+
+
+def _check_signed(state: State, certificate: RecoveryCertificate) -> None:
+    """Refuse one that breaks a rule, where its block is the newest final one."""
     final = state.chain.final
     if certificate.height > final.height:
         return

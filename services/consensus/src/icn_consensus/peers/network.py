@@ -186,12 +186,10 @@ class PeerNetwork:
         self._heights[peer] = max(height, self._heights.get(peer, 0))
 
     def note_fault(self, peer: bytes) -> None:
-        """A peer sent what no honest validator sends; when that was too much, its stream is cut."""
-        if self._note_fault(peer, "malformed messages", is_fatal=False):
-            self._cut(peer)
-
-    def _cut(self, peer: bytes) -> None:
-        """End the stream that a peer dialled. Ours stays, where a set names it: it hears what it needs."""
+        """A peer sent what no honest validator sends; when that was too much, the stream that it dialled is
+        cut. Ours stays, where a set names it: it hears what it needs."""
+        if not self._note_fault(peer, "malformed messages", is_fatal=False):
+            return
         if peer in self._calls:
             self._calls[peer].end(_barred(peer))
         if peer in self._dialled and not self._is_named(peer):

@@ -301,7 +301,8 @@ class Pool:
     @property
     def has_company(self) -> bool:
         """Whether more than one payer has something here, or had lately."""
-        return len(self._payers.keys() | self._payers_seen.keys()) > 1
+        here, lately = self._payers.keys(), self._payers_seen.keys()
+        return max(len(here), len(lately)) > 1 or (len(here) == len(lately) == 1 and here != lately)
 
     def _in_turn(self, left_out: Container[bytes], of_payer_max: int) -> Iterator[PoolItem]:
         again = self._again.in_turn(left_out, of_payer_max)
