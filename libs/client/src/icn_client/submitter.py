@@ -46,6 +46,10 @@ DOUBTFUL_REASONS: Final = frozenset(
 )
 """Refusals that a validator may give because it has not executed what the sender has seen committed."""
 SEQUENCE_USED: Final = "SEQUENCE_USED"
+USED_TRIES_MAX: Final = 3
+"""How often a validator's word that the sequence is used is followed by a question by id."""
+LASTING_REASONS: Final = frozenset({"MALFORMED_TRANSACTION", "SIGNATURE_INVALID"})
+"""Refusals that no other validator and no later block takes back."""
 EXPIRED: Final = "EXPIRED"
 """A pool says so by its own clock, while the transaction may still commit elsewhere; only block time past the
 expiry ends it.
@@ -154,24 +158,30 @@ class _Entry:
         "doubts",
         "due_at",
         "expire_time_ms",
+        "is_elsewhere",
         "is_queued",
         "is_unanswered",
         "sends",
         "signed",
         "told_at",
+        "uses_told",
     )
 
     def __init__(self, signed: Signed, expire_time_ms: int) -> None:
         self.signed = signed
         self.expire_time_ms = expire_time_ms
         self.sends = 0
-        self.doubts = 0
+        self.doubts = self.uses_told = 0
         self.told_at = time.monotonic()
         """When anything was last heard, or done about it."""
         self.due_at: float | None = None
         self.is_queued = False
         self.is_unanswered = True
         """Sent on the stream, and not a word about it on that stream since."""
+        self.is_elsewhere = False
+        """Whether validators may have it that nobody hears of on this stream: those that the one which could
+        not say had told of it, or one whose stream broke. Then another one's refusal is not the end: who
+        signs the payment anew pays twice when that one commits."""
 
 
 class Submitter:
@@ -363,6 +373,7 @@ class Submitter:
         sent = [entry for entry in self._entries.values() if entry.sends]
         await self._ask(door, sent)
         for entry in sent:
+            entry.is_elsewhere = True
             if entry.signed.transaction_id in self._entries:
                 self._enqueue(entry)
 
@@ -395,20 +406,31 @@ class Submitter:
         elif news.state is not NewsState.PENDING:
             # Unknown, committed without a receipt, or expired by one validator's word: ask by id and by block
             # time.
-            entry.due_at = now + DOUBT_SECONDS
+            entry.is_elsewhere = True
+            self._doubt(entry, now)
 
     def _hear_refusal(self, entry: _Entry, news: News, now: float) -> None:
         if news.retry_after_ms > 0:
             entry.due_at = now + min(news.retry_after_ms / 1000, RETRY_SECONDS_MAX)
             return
-        # A used sequence may be this very transaction's; others of these reasons may be a validator that is
-        # behind.
-        is_doubtful = news.reason in DOUBTFUL_REASONS or news.reason == SEQUENCE_USED or entry.sends > 1
-        if is_doubtful and entry.doubts < (3 if news.reason == SEQUENCE_USED else DOUBT_TRIES_MAX):
-            entry.doubts += 1
-            entry.due_at = now + DOUBT_SECONDS
-            return
-        self._settle(entry, Outcome(entry.signed, End.REFUSED, reason=news.reason, message=news.message))
+        if news.reason == SEQUENCE_USED:  # perhaps by this very transaction
+            entry.uses_told += 1
+            is_open = entry.uses_told <= USED_TRIES_MAX
+        elif news.reason in LASTING_REASONS:
+            is_open = False
+        else:
+            is_doubtful = news.reason in DOUBTFUL_REASONS or entry.sends > 1
+            is_open = entry.is_elsewhere or (is_doubtful and entry.doubts < DOUBT_TRIES_MAX)
+        if is_open:
+            self._doubt(entry, now)
+        else:
+            outcome = Outcome(entry.signed, End.REFUSED, reason=news.reason, message=news.message)
+            self._settle(entry, outcome)
+
+    def _doubt(self, entry: _Entry, now: float) -> None:
+        """Ask about it soon; what stays doubtful, now and then."""
+        entry.doubts += 1
+        entry.due_at = now + (DOUBT_SECONDS if entry.doubts <= DOUBT_TRIES_MAX else RETRY_SECONDS_MAX)
 
     # --- caretaker
 

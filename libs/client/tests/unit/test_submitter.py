@@ -26,6 +26,7 @@ EXPIRY = 10**15
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RESEND_SECONDS", 0.15)
     monkeypatch.setattr(module, "DOUBT_SECONDS", 0.02)
+    monkeypatch.setattr(module, "RETRY_SECONDS_MAX", 0.05)
     monkeypatch.setattr(module, "CARETAKER_SECONDS", 0.02)
     monkeypatch.setattr(module, "RECONNECT_SECONDS", 0.01)
     monkeypatch.setattr(module, "UNREACHABLE_SECONDS", 0.3)
@@ -246,6 +247,72 @@ async def test_a_validator_that_is_behind_is_asked_again_until_it_knows_the_cont
             commits(stream, number)
 
     (outcome,) = await submit([FakeDoor(Chain(), behind)], 1)
+    assert outcome.end is End.COMMITTED
+
+
+@pytest.mark.parametrize("reason", ["SEQUENCE_GAP", "POOL_FULL", "ALLOWANCE_EXCEEDED"])
+@pytest.mark.parametrize("first", [NewsState.UNKNOWN, None])
+async def test_what_others_may_have_is_refused_by_nobody(first: NewsState | None, reason: str) -> None:
+    """Told that it has no place in one pool, the sender would sign the payment anew, and pay twice when a
+    validator that had it from another, or before its stream broke, included the first."""
+    chain, tries = Chain(), 0
+
+    def drops(stream: FakeStream, number: int) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1 and first is None:
+            stream.end()
+        elif tries == 1:
+            stream.tell(number, first, reason=reason)
+        else:
+            stream.tell(number, NewsState.REFUSED, reason=reason)
+            if tries == module.DOUBT_TRIES_MAX + 3:
+                chain.execute(number)
+
+    (outcome,) = await submit([FakeDoor(chain, drops)], 1)
+    assert (outcome.end, tries) == (End.COMMITTED, module.DOUBT_TRIES_MAX + 3)
+
+
+async def test_what_others_may_have_ends_with_its_expiry() -> None:
+    chain, tries = Chain(), 0
+
+    def drops(stream: FakeStream, number: int) -> None:
+        nonlocal tries
+        tries += 1
+        stream.tell(number, NewsState.UNKNOWN if tries == 1 else NewsState.REFUSED, reason="SEQUENCE_GAP")
+        if tries == 4:
+            chain.time_ms = EXPIRY + 1
+
+    (outcome,) = await submit([FakeDoor(chain, drops)], 1)
+    assert (outcome.end, tries) == (End.EXPIRED, 4)
+
+
+@pytest.mark.parametrize("reason", ["SIGNATURE_INVALID", "MALFORMED_TRANSACTION"])
+async def test_what_no_validator_ever_takes_is_refused_whoever_has_it(reason: str) -> None:
+    tries = 0
+
+    def drops(stream: FakeStream, number: int) -> None:
+        nonlocal tries
+        tries += 1
+        stream.tell(number, NewsState.UNKNOWN if tries == 1 else NewsState.REFUSED, reason=reason)
+
+    (outcome,) = await submit([FakeDoor(Chain(), drops)], 1)
+    assert (outcome.end, outcome.reason, tries) == (End.REFUSED, reason, 2)
+
+
+async def test_a_used_sequence_is_asked_by_id_however_often_it_was_unknown_before() -> None:
+    chain, tries = Chain(), 0
+
+    def drops(stream: FakeStream, number: int) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= 5:
+            stream.tell(number, NewsState.UNKNOWN)
+        else:
+            chain.execute(number)
+            stream.tell(number, NewsState.REFUSED, reason="SEQUENCE_USED")
+
+    (outcome,) = await submit([FakeDoor(chain, drops)], 1)
     assert outcome.end is End.COMMITTED
 
 

@@ -11,7 +11,7 @@ from icn_consensus.usecases.ends import Ends, SubmitState
 from icn_consensus.usecases.pool import Pool, PoolItem
 from icn_kit.errors import InvalidArgument, Unavailable
 
-from .fakes import FakeApplication, FakeSink, check_of, settle
+from .fakes import LATER_MS, FakeApplication, FakeSink, check_of, settle
 
 ANA, BEN = b"key of ana", b"key of ben"
 
@@ -119,7 +119,7 @@ async def test_a_transaction_in_the_pool_is_not_checked_again_and_its_second_sen
     first = await world.submit(b"one")
     second = await world.submit(b"one")
     assert len(world.application.asked) == 1
-    world.ends.commit(11, [(b"id of one", b"receipt")])
+    world.ends.commit(11, 11_000, [(b"id of one", b"receipt")])
     for sink in (first, second):
         assert [news.state for news in sink.news] == [SubmitState.PENDING, SubmitState.COMMITTED]
 
@@ -133,14 +133,14 @@ async def test_the_applications_refusal_is_told_with_its_reason(world: World) ->
 
 
 async def test_what_was_executed_lately_is_answered_with_its_receipt(world: World) -> None:
-    world.ends.commit(9, [(b"id of one", b"receipt")])
+    world.ends.commit(9, 9_000, [(b"id of one", b"receipt")])
     world.application.checks[b"one"] = check_of(b"one", reason="SEQUENCE_USED", executed_height=9)
     [news] = (await world.submit(b"one")).news
     assert (news.state, news.height, news.receipt) == (SubmitState.COMMITTED, 9, b"receipt")
 
 
 async def test_what_is_executed_while_it_is_checked_does_not_enter_the_pool(world: World) -> None:
-    world.application.on_check = lambda: world.ends.commit(11, [(b"id of one", b"receipt")])
+    world.application.on_check = lambda: world.ends.commit(11, 11_000, [(b"id of one", b"receipt")])
     [news] = (await world.submit(b"one")).news
     assert news.state is SubmitState.COMMITTED
     assert len(world.pool) == 0
@@ -157,7 +157,7 @@ async def test_what_the_application_has_executed_ahead_of_us_is_pending_until_it
 ) -> None:
     world.application.checks[b"one"] = check_of(b"one", reason="SEQUENCE_USED", executed_height=11)
     sink = await world.submit(b"one")
-    world.ends.commit(11, [(b"id of one", b"receipt")])
+    world.ends.commit(11, 11_000, [(b"id of one", b"receipt")])
     assert [news.state for news in sink.news] == [SubmitState.PENDING, SubmitState.COMMITTED]
 
 
@@ -195,6 +195,27 @@ async def test_what_waits_for_a_gap_makes_room_in_a_full_pool_and_its_sender_hea
     assert [news.state for news in sink.news] == [SubmitState.PENDING] * 2
     last = waiting.news[-1]
     assert (last.state, last.reason, last.retry_after_ms) == (state, "POOL_FULL", 500)
+    again = await small_world.submit(b"ahead")
+    assert [(news.state, news.reason) for news in again.news] == [(state, "POOL_FULL")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"), [("ALLOWANCE_EXCEEDED", SubmitState.UNKNOWN), ("SEQUENCE_USED", SubmitState.REFUSED)]
+)
+async def test_what_others_may_include_is_refused_only_when_its_sequence_is_executed(
+    world: World, reason: str, state: SubmitState
+) -> None:
+    """Told UNKNOWN and then, on asking again, REFUSED, a client signed the payment anew, and paid twice."""
+    world.ends.refuse(b"id of one", reason, "no", open_until_ms=LATER_MS)
+    world.application.checks[b"one"] = check_of(b"one", reason=reason, message="no")
+    world.application.checks[b"two"] = check_of(b"two", reason=reason, message="no")
+    sink = await world.submit(b"one", b"two")
+    assert [(news.state, news.reason) for news in sink.news] == [
+        (state, reason),
+        (SubmitState.REFUSED, reason),
+    ]
+    world.ends.commit(11, LATER_MS + 1, [])
+    assert [news.state for news in (await world.submit(b"one")).news] == [SubmitState.REFUSED]
 
 
 async def test_forwarded_transactions_enter_the_pool_and_are_not_forwarded_to_who_sent_them(

@@ -8,7 +8,7 @@ from icn_consensus.api.sinks import CallSink, StreamSink
 from icn_consensus.usecases.ends import WAITERS_PER_TRANSACTION_MAX, Ends, News, SubmitState
 from icn_kit.errors import Unavailable
 
-from .fakes import FakeSink
+from .fakes import LATER_MS, FakeSink
 
 PENDING, COMMITTED = SubmitState.PENDING, SubmitState.COMMITTED
 
@@ -22,8 +22,8 @@ class TestEnds:
         ends, first, second = Ends(), FakeSink(), FakeSink()
         ends.wait(b"id", first, 3)
         ends.wait(b"id", second, 5)
-        ends.commit(8, [(b"id", b"receipt")])
-        ends.commit(9, [(b"id", b"receipt")])
+        ends.commit(8, 8_000, [(b"id", b"receipt")])
+        ends.commit(9, 9_000, [(b"id", b"receipt")])
         assert first.news == [
             News(3, b"id", PENDING),
             News(3, b"id", COMMITTED, height=8, receipt=b"receipt"),
@@ -43,14 +43,40 @@ class TestEnds:
         ends.wait(b"a", sink, 0)
         ends.wait(b"b", sink, 1)
         ends.wait(b"c", sink, 2)
-        ends.refuse(b"a", "KEY_UNKNOWN", "gone", 5, is_final=True)
+        ends.refuse(b"a", "KEY_UNKNOWN", "gone", 5, open_until_ms=0)
         ends.expire(b"b", "too late")
-        ends.refuse(b"c", "KEY_UNKNOWN", "gone", 5, is_final=False)
+        ends.refuse(b"c", "KEY_UNKNOWN", "gone", 5, open_until_ms=LATER_MS)
         assert sink.news[3:] == [
             News(0, b"a", SubmitState.REFUSED, "KEY_UNKNOWN", "gone", retry_after_ms=5),
             News(1, b"b", SubmitState.EXPIRED, "EXPIRED", "too late"),
             News(2, b"c", SubmitState.UNKNOWN, "KEY_UNKNOWN", "gone", retry_after_ms=5),
         ]
+
+    def test_what_others_may_include_is_undecided_until_it_is_committed_or_block_time_has_passed_it(
+        self,
+    ) -> None:
+        ends = Ends()
+        ends.refuse(b"a", "POOL_FULL", "no room", open_until_ms=5_000)
+        ends.refuse(b"b", "POOL_FULL", "no room", open_until_ms=6_000)
+        ends.refuse(b"ours alone", "POOL_FULL", "no room", open_until_ms=0)
+        for height, block_time_ms, undecided in ((1, 5_000, [5, 6]), (2, 5_001, [6]), (3, 6_001, [])):
+            ends.commit(height, block_time_ms, [])
+            assert [
+                expiry
+                for identifier, expiry in ((b"a", 5), (b"b", 6), (b"ours alone", 9), (b"never seen", 1))
+                if ends.is_undecided(identifier, expiry * 1_000)
+            ] == undecided
+        ends.refuse(b"c", "POOL_FULL", "no room", open_until_ms=9_000)
+        assert ends.is_undecided(b"c", 9_000)
+        ends.commit(4, 7_000, [(b"c", b"receipt")])
+        assert not ends.is_undecided(b"c", 9_000)
+
+    def test_of_too_many_undecided_the_latest_expiry_is_kept_for_all(self) -> None:
+        ends = Ends(remembered_max=2)
+        for identifier, expiry in ((b"a", 8), (b"b", 4), (b"c", 9), (b"d", 9)):
+            ends.refuse(identifier, "POOL_FULL", "no room", open_until_ms=expiry)
+        assert [ends.is_undecided(b"any", expiry) for expiry in (0, 4, 8, 9)] == [False, True, True, False]
+        assert ends.is_undecided(b"c", 9) and ends.is_undecided(b"d", 9)
 
     def test_when_the_validator_stops_everybody_is_told_to_ask_by_id(self) -> None:
         ends, sink = Ends(), FakeSink()
@@ -60,8 +86,8 @@ class TestEnds:
 
     def test_the_latest_ends_are_remembered_up_to_the_limit(self) -> None:
         ends = Ends(remembered_max=2)
-        ends.commit(1, [(b"a", b"1"), (b"b", b"2")])
-        ends.commit(2, [(b"c", b"3")])
+        ends.commit(1, 1_000, [(b"a", b"1"), (b"b", b"2")])
+        ends.commit(2, 2_000, [(b"c", b"3")])
         assert [ends.committed(one) for one in (b"a", b"b", b"c")] == [None, (1, b"2"), (2, b"3")]
 
     def test_only_so_many_may_wait_for_one_transaction_but_the_gone_do_not_count(self) -> None:

@@ -107,9 +107,9 @@ async def test_what_a_refused_block_holds_is_free_again(world: World) -> None:
     assert item is not None
     for block_hash, is_free in ((b"bad", True), (b"eight", False)):
         world.judging.put(judge(block_hash))
-        assert not world.pool.is_ours_alone(item)
+        assert world.pool.open_until_ms(item) == item.expire_time_ms
         await settle()
-        assert world.pool.is_ours_alone(item) is is_free
+        assert (world.pool.open_until_ms(item) == 0) is is_free
 
 
 @pytest.mark.parametrize("error", [StateBehind("later"), Unavailable("AWAY", "restarting")])

@@ -9,6 +9,7 @@ import grpc
 import pytest
 from icn.consensus.v1 import peer_pb2
 from icn_consensus.peers import frames
+from icn_consensus.peers import network as networks
 from icn_consensus.peers.hello import Greeting, Identity
 from icn_consensus.peers.network import FOLLOWERS_MAX, PeerNetwork
 from icn_consensus.peers.standing import FAULTS_MAX
@@ -162,7 +163,7 @@ async def test_whoever_fills_all_places_of_followers_with_one_certificate_drives
 class Answering:
     """The call of a stream that we dial: who answers shakes hands and sends what it is given."""
 
-    def __init__(self, key: SigningKey, messages: list[bytes]) -> None:
+    def __init__(self, key: SigningKey, messages: list[Any]) -> None:
         self._messages = messages
         self._greeting = Greeting(Identity(GENESIS, key.public_key, ConsensusCrypto(key, GENESIS)), b"")
         self._answers: asyncio.Queue[bytes] = asyncio.Queue()
@@ -177,8 +178,12 @@ class Answering:
             for message in self._messages:
                 self._answers.put_nowait(message)
 
-    async def read(self) -> bytes:
+    async def read(self) -> Any:
         return await self._answers.get()
+
+    @property
+    def unread(self) -> int:
+        return self._answers.qsize()
 
     def cancel(self) -> bool:
         return True
@@ -187,13 +192,14 @@ class Answering:
 class Dialling:
     """A network that has dialled one peer, and blames it for every frame but its first ``free`` ones."""
 
-    def __init__(self, messages: list[bytes], *, is_named: bool, free: int = 0) -> None:
+    def __init__(self, messages: list[Any], *, is_named: bool, free: int = 0) -> None:
         peer = SigningKey.from_seed(Suite.ED25519, bytes([1] * 32))
         self.peer, self.streams, self.heard = peer.public_key, 0, 0
 
         def call() -> Answering:
             self.streams += 1
-            return Answering(peer, messages)
+            self.newest = Answering(peer, messages)
+            return self.newest
 
         def on_frame(key: bytes, _frame: peer_pb2.PeerFrame) -> None:
             self.heard += 1
@@ -237,6 +243,7 @@ async def test_a_barred_peer_is_not_heard_on_the_stream_that_we_dialled_and_that
     await dialling.run_for(0.3)
     assert dialling.heard == FAULTS_MAX
     assert (dialling.is_barred, dialling.is_connected, dialling.streams) == (True, True, 1)
+    assert dialling.newest.unread == len(VOTES) - FAULTS_MAX - 1, "what it sends meanwhile waits at its end"
 
 
 async def test_who_holds_no_seat_is_heard_no_more_on_the_stream_that_we_dialled() -> None:
@@ -255,3 +262,18 @@ async def test_a_stream_that_ends_for_what_is_no_frame_is_dialled_again_ever_lat
     dialling = Dialling([b"\xff" * 100], is_named=True)
     await dialling.run_for(0.7)
     assert 2 <= dialling.streams <= 5, "after 0.1, 0.2 and 0.4 s, or down to half of each"
+
+
+async def test_a_peer_that_ends_its_streams_at_once_is_dialled_ever_later() -> None:
+    """It made every validator say its state and its proposals again, a dozen times a second."""
+    dialling = Dialling([grpc.aio.EOF], is_named=True)
+    await dialling.run_for(0.7)
+    assert 2 <= dialling.streams <= 5
+
+
+async def test_a_peer_whose_stream_lasted_is_dialled_at_once_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "RECONNECT_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(networks, "RECONNECT_SECONDS_FIRST", 0.02)
+    dialling = Dialling([grpc.aio.EOF], is_named=True)
+    await dialling.run_for(0.5)
+    assert dialling.streams > 5

@@ -528,9 +528,9 @@ def test_blocks_are_forgotten_oldest_first_for_their_bytes_too(bytes_too_many: i
     for number in range(2):
         pool.note_block(b"block %d" % number, (bytes(size_bytes),))
     pool.note_executed(b"executed", [])
-    assert not pool.is_ours_alone(first)
+    assert pool.open_until_ms(first) == first.expire_time_ms
     pool.note_block(b"the last", (bytes(size_bytes + bytes_too_many),))
-    assert pool.is_ours_alone(first) is bool(bytes_too_many)
+    assert (pool.open_until_ms(first) == 0) is bool(bytes_too_many)
 
 
 def test_the_oldest_is_found_wherever_it_was_put() -> None:

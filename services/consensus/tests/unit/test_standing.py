@@ -12,16 +12,16 @@ from icn_consensus.peers.standing import (
 def test_faults_below_the_limit_bar_nobody_and_the_next_one_does() -> None:
     standing = Standing()
     assert not any(standing.note_fault(0.0) for _ in range(FAULTS_MAX - 1))
-    assert not standing.is_barred(0.0)
+    assert standing.barred_seconds(0.0) == 0
     assert standing.note_fault(0.0) == BAR_SECONDS_FIRST
-    assert standing.is_barred(BAR_SECONDS_FIRST - 0.001)
-    assert not standing.is_barred(BAR_SECONDS_FIRST)
+    assert standing.barred_seconds(BAR_SECONDS_FIRST / 4) == BAR_SECONDS_FIRST * 3 / 4
+    assert standing.barred_seconds(BAR_SECONDS_FIRST) == 0
 
 
 def test_a_fault_that_ends_the_stream_bars_at_once() -> None:
     standing = Standing()
     assert standing.note_fault(5.0, is_fatal=True) == BAR_SECONDS_FIRST
-    assert standing.is_barred(5.0)
+    assert standing.barred_seconds(5.0) == BAR_SECONDS_FIRST
 
 
 def test_each_bar_is_twice_as_long_up_to_the_longest() -> None:

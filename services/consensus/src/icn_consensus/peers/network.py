@@ -35,7 +35,8 @@ HELLO_SECONDS_MAX: Final = 5.0
 """For a handshake of three messages; a peer that is up needs milliseconds."""
 RECONNECT_SECONDS_FIRST: Final = 0.1
 RECONNECT_SECONDS_MAX: Final = 2.0
-"""A validator that starts again within 5 s is found within 2 s more, however long it was away."""
+"""A validator that starts again within 5 s is found within 2 s more, however long it was away. A stream that
+ends sooner than so is as none: the next is dialled ever later."""
 FOLLOWERS_MAX: Final = 8
 """Streams of callers that no set names: validators that wait for their seat. A newer one takes the place of
 the oldest of the same certificate's names, else of the oldest of the names with most streams."""
@@ -174,8 +175,11 @@ class PeerNetwork:
 
     def is_barred(self, peer: bytes) -> bool:
         """Whether its streams are refused for now."""
+        return self._barred_seconds(peer) > 0
+
+    def _barred_seconds(self, peer: bytes) -> float:
         standing = self._standings.get(peer)
-        return standing is not None and standing.is_barred(time.monotonic())
+        return 0.0 if standing is None else standing.barred_seconds(time.monotonic())
 
     def told_height(self) -> int:
         """The highest final block that a connected peer told of."""
@@ -201,7 +205,7 @@ class PeerNetwork:
         if not self._is_named(peer):
             return True  # nobody misses a follower
         standing, now = self._standings.setdefault(peer, Standing()), time.monotonic()
-        if standing.is_barred(now):
+        if standing.barred_seconds(now):
             return True  # for what its stream sent before it was cut
         seconds = standing.note_fault(now, is_fatal=is_fatal)
         if not seconds:
@@ -289,6 +293,7 @@ class PeerNetwork:
         task = asyncio.current_task()
         assert task is not None, "a coroutine runs in a task"
         while True:
+            dialled_at = time.monotonic()
             try:
                 await self._run_stream(link)
             except HelloRefused as refusal:
@@ -302,7 +307,7 @@ class PeerNetwork:
             except (TimeoutError, asyncio.InvalidStateError, grpc.aio.UsageError) as error:
                 self._note_problem(link, f"the stream broke: {type(error).__name__}")
             if link.peer:
-                if not link.is_cut:
+                if not link.is_cut and time.monotonic() - dialled_at >= RECONNECT_SECONDS_MAX:
                     delay_seconds = RECONNECT_SECONDS_FIRST
                 self._disconnected(link)
             if task.cancelling():
@@ -346,8 +351,9 @@ class PeerNetwork:
             while (data := await call.read()) is not grpc.aio.EOF:
                 if link.is_cut:
                     raise HelloRefused(_barred(peer).message)
-                if self.is_barred(peer):
+                if barred_seconds := self._barred_seconds(peer):
                     traffic.received(len(data))
+                    await asyncio.sleep(barred_seconds)  # what it sends meanwhile waits at its end
                     continue
                 self._take(peer, data, traffic, is_heard=self._is_named(peer))
                 await self._listener.wait_for_room(peer)

@@ -28,9 +28,9 @@ class Standing:
         self._barred_until = 0.0
         self._last_at = 0.0
 
-    def is_barred(self, now: float) -> bool:
-        """Whether its streams are refused."""
-        return now < self._barred_until
+    def barred_seconds(self, now: float) -> float:
+        """For how long its streams are refused."""
+        return max(0.0, self._barred_until - now)
 
     def note_fault(self, now: float, *, is_fatal: bool = False) -> float:
         """Count a fault; the seconds for which the peer is barred from now on, 0 when it is not yet.

@@ -308,9 +308,7 @@ class Admission:
                 )
             )
         elif check.reason:
-            is_unknown = check.reason == HISTORY_MISSING
-            state = SubmitState.UNKNOWN if is_unknown else SubmitState.REFUSED
-            sink.tell(News(position, identifier, state, check.reason, check.message))
+            sink.tell(News(position, identifier, self._no(check), check.reason, check.message))
         else:
             return self._admit_sound(data, sink, position, check, now)
         self._tally["client", "refused" if check.reason else "known"] += 1
@@ -326,18 +324,21 @@ class Admission:
         if not is_new and admitted is not Admitted.KNOWN:
             reason, message, retry_after_ms = self._why_not(admitted, check.place)
             sink.tell(
-                News(
-                    position,
-                    identifier,
-                    SubmitState.REFUSED,
-                    reason,
-                    message,
-                    retry_after_ms=retry_after_ms,
-                )
+                News(position, identifier, self._no(check), reason, message, retry_after_ms=retry_after_ms)
             )
             return None
         self._ends.wait(identifier, sink, position)
         return self._pool.get(identifier) if is_new else None
+
+    def _no(self, check: TransactionCheck) -> SubmitState:
+        """REFUSED only where it cannot commit by what was done here: that its sequence is executed is the
+        end of it, of any other reason others may know better."""
+        if check.reason == SEQUENCE_USED:
+            return SubmitState.REFUSED
+        is_unknown = check.reason == HISTORY_MISSING or self._ends.is_undecided(
+            check.transaction_id, check.expire_time_ms
+        )
+        return SubmitState.UNKNOWN if is_unknown else SubmitState.REFUSED
 
     def _why_not(self, admitted: Admitted, place: Place) -> tuple[str, str, int]:
         """Reason, message and when to try again."""
@@ -359,9 +360,9 @@ class Admission:
         pool, expire_time_ms = self._pool, check.expire_time_ms
         admitted = pool.add(check.transaction_id, data, expire_time_ms, now, check.place)
         while admitted is Admitted.FULL and (waiting := pool.first_to_leave()) is not None:
-            is_final = pool.is_ours_alone(waiting)
+            open_until_ms = pool.open_until_ms(waiting)
             pool.remove(waiting.id)
             message = "the pool is full and no block could take it yet"
-            self._ends.refuse(waiting.id, POOL_FULL, message, RETRY_AFTER_MS, is_final=is_final)
+            self._ends.refuse(waiting.id, POOL_FULL, message, RETRY_AFTER_MS, open_until_ms=open_until_ms)
             admitted = pool.add(check.transaction_id, data, expire_time_ms, now, check.place)
         return admitted

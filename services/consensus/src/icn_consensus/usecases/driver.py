@@ -324,9 +324,9 @@ class Driver:
 
     def _on_refused(self, item: PoolItem, check: TransactionCheck) -> None:
         if self.pool.get(item.id) is item:
-            is_final = self.pool.is_ours_alone(item)
+            open_until_ms = self.pool.open_until_ms(item)
             self.pool.remove(item.id)
-            self.ends.refuse(item.id, check.reason, check.message, is_final=is_final)
+            self.ends.refuse(item.id, check.reason, check.message, open_until_ms=open_until_ms)
 
     def _on_judged(self, event: Event) -> None:
         self.put(event)
@@ -343,7 +343,7 @@ class Driver:
         self._executed_time_ms = state.time_ms
         identifiers = [identifier for identifier, _ in outcomes]
         self.pool.note_executed(block_hash, identifiers, execution.sequences)
-        self.ends.commit(block.height, outcomes)
+        self.ends.commit(block.height, state.time_ms, outcomes)
         for item in self.pool.expire(state.time_ms):
             message = f"it expired at {item.expire_time_ms}, block time is {state.time_ms}"
             self.ends.expire(item.id, message)

@@ -56,6 +56,11 @@ class Ends:
         self._remembered_max = remembered_max
         self._waiters: dict[bytes, list[tuple[Sink, int]]] = {}
         self._committed: dict[bytes, tuple[int, bytes]] = {}
+        self._undecided: dict[bytes, int] = {}
+        """What has lost its place in this pool while others may include it: until when, by id."""
+        self._undecided_until_ms = 0
+        """Latest expiry of those that were forgotten: whatever expires by then may be one of them."""
+        self._block_time_ms = 0
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -63,6 +68,11 @@ class Ends:
     def committed(self, identifier: bytes) -> tuple[int, bytes] | None:
         """Height and receipt of a transaction executed lately."""
         return self._committed.get(identifier)
+
+    def is_undecided(self, identifier: bytes, expire_time_ms: int) -> bool:
+        """Whether others may include it for what was done here, although it has no place here any more."""
+        may_be = identifier in self._undecided or 0 < expire_time_ms <= self._undecided_until_ms
+        return may_be and expire_time_ms >= self._block_time_ms
 
     def wait(self, identifier: bytes, sink: Sink, position: int) -> None:
         """Tell ``sink`` PENDING now, and the end when it comes; UNKNOWN when too many wait already."""
@@ -79,11 +89,13 @@ class Ends:
         waiters.append((sink, position))
         sink.tell(News(position, identifier, SubmitState.PENDING))
 
-    def commit(self, height: int, outcomes: Iterable[tuple[bytes, bytes]]) -> None:
-        """A block was executed with these ids and receipts."""
+    def commit(self, height: int, block_time_ms: int, outcomes: Iterable[tuple[bytes, bytes]]) -> None:
+        """A block of this time was executed with these ids and receipts."""
+        self._block_time_ms = block_time_ms
         remembered = self._committed
         for identifier, receipt in outcomes:
             remembered[identifier] = (height, receipt)
+            self._undecided.pop(identifier, None)
             for sink, position in self._waiters.pop(identifier, ()):
                 if not sink.is_closed:
                     sink.tell(
@@ -97,12 +109,19 @@ class Ends:
         self._end(identifier, SubmitState.EXPIRED, "EXPIRED", message)
 
     def refuse(
-        self, identifier: bytes, reason: str, message: str, retry_after_ms: int = 0, *, is_final: bool
+        self, identifier: bytes, reason: str, message: str, retry_after_ms: int = 0, *, open_until_ms: int
     ) -> None:
-        """The transaction has lost its place in the pool; unless that is final others may yet include it, so
-        that nothing is known: who signed it anew might pay twice."""
-        state = SubmitState.REFUSED if is_final else SubmitState.UNKNOWN
-        self._end(identifier, state, reason, message, retry_after_ms)
+        """The transaction has lost its place in the pool. Until its expiry ``open_until_ms`` others may yet
+        include it, so that nothing is known: who signed it anew might pay twice. 0 where nobody may.
+        """
+        if not open_until_ms:
+            self._end(identifier, SubmitState.REFUSED, reason, message, retry_after_ms)
+            return
+        self._undecided[identifier] = open_until_ms
+        while len(self._undecided) > self._remembered_max:
+            forgotten = self._undecided.pop(next(iter(self._undecided)))
+            self._undecided_until_ms = max(self._undecided_until_ms, forgotten)
+        self._end(identifier, SubmitState.UNKNOWN, reason, message, retry_after_ms)
 
     def close(self) -> None:
         """This validator stops: everybody who still waits is told to ask by id."""

@@ -331,10 +331,11 @@ class Pool:
                 return next(iter(waiting.values()))
         return self._again.first()
 
-    def is_ours_alone(self, item: PoolItem) -> bool:
-        """Whether nobody else can include it: no other validator has it, as far as is known, and no block
-        that may become final holds it."""
-        return not item.sent_to and not any(item.data in held for held in self._noted.values())
+    def open_until_ms(self, item: PoolItem) -> int:
+        """Its expiry where somebody else may include it, since another validator has it, as far as is known,
+        or a block that may become final holds it; else 0."""
+        is_elsewhere = item.sent_to or any(item.data in held for held in self._noted.values())
+        return item.expire_time_ms if is_elsewhere else 0
 
     def of_payer(self, name: bytes) -> tuple[int, int]:
         """How many transactions of a payer are here, and their bytes."""

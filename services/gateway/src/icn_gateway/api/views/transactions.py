@@ -80,7 +80,11 @@ class Committed(View):
 
 
 class Pending(View):
-    """The outcome is open: ask at `poll`, or send the same bytes again (that is safe)."""
+    """The outcome is open: ask at `poll`, or send the same bytes again (that is safe).
+
+    After `unknown` it stays open whatever else refuses them, until they are `committed` or block time is past
+    their expiry: sign a payment anew only then.
+    """
 
     transaction_id: TransactionId
     state: Annotated[
@@ -112,7 +116,7 @@ class BatchOutcome(View):
             description=(
                 "`committed`: a final block includes it, see `receipt`. `pending`: in a pool. "
                 "`refused`: had no effect. "
-                "`expired`: never will have one. `unknown`: ask by id."
+                "`expired`: never will have one. `unknown`: ask by id; a later `refused` is then no end."
             ),
             examples=["committed"],
         ),
