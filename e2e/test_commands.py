@@ -83,6 +83,7 @@ READS: Mapping[str, Read] = {
     "ledger.v1.LedgerService/GetBalance": Read({"name": f"accounts/{ID}", "height": 0}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/ListAccounts": Read({"owner": f"principals/{ID}"}, None),
     "ledger.v1.LedgerService/ListEntries": Read({"account": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
+    "ledger.v1.LedgerService/GetOrder": Read({"name": f"orders/{ID}"}, "ORDER_UNKNOWN"),
     "ledger.v1.LedgerService/ListOrders": Read({"account": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/ListLimitChanges": Read({"name": f"accounts/{ID}"}, "ACCOUNT_UNKNOWN"),
     "ledger.v1.LedgerService/GetUnit": Read({"name": f"units/{ID}"}, "UNIT_UNKNOWN"),
@@ -156,6 +157,9 @@ READS: Mapping[str, Read] = {
     "marketplace.v1.MarketplaceService/GetResource": Read({"name": f"resources/{ID}"}, "RESOURCE_UNKNOWN"),
     "marketplace.v1.MarketplaceService/ListResources": Read({"owner": f"principals/{ID}"}, None),
     "marketplace.v1.MarketplaceService/GetPhoto": Read({"name": f"photos/{DIGEST}"}, "PHOTO_UNKNOWN"),
+    "marketplace.v1.MarketplaceService/KeepMemo": Read({"payment": f"orders/{ID}"}, "MEMO_MALFORMED"),
+    "marketplace.v1.MarketplaceService/GetMemo": Read({"name": f"memos/{DIGEST}"}, "MEMO_UNKNOWN"),
+    "marketplace.v1.MarketplaceService/ListMemos": Read({"names": [f"memos/{DIGEST}"]}, None),
     "marketplace.v1.MarketplaceService/GetBooking": Read({"name": f"bookings/{ID}"}, "BOOKING_UNKNOWN"),
     "marketplace.v1.MarketplaceService/ListBookings": Read({"resource": f"resources/{ID}"}, None),
     "marketplace.v1.MarketplaceService/FindFreeSlot": Read(

@@ -26,7 +26,7 @@ def test_members_trade_and_prove_what_they_have(
 
     paid = answer("pay", anna, "12.50", "--as", "bruno", "--memo", "bread")
     assert (paid["amount_minor"], paid["balance_minor"]) == ("1250", "-1250")
-    assert len(paid["memo_salt"]) == 32
+    assert paid["memo_is_kept"] and "memo_sealed" not in paid
     shown = answer("account", "show", bruno)
     assert (shown["balance_minor"], shown["floor_minor"], shown["code"]) == ("-1250", "-5000", "LOAVES")
 
@@ -42,7 +42,13 @@ def test_members_trade_and_prove_what_they_have(
     entries = icn("account", "entries", bruno, "--json", *data)
     newest, oldest = (json.loads(line) for line in entries.stdout.splitlines())
     assert (newest["amount_minor"], newest["balance_minor"]) == ("-3750", "-5000")
-    assert oldest["memo_hash"] and not newest["memo_hash"]
+    assert oldest["memo_hash"] == paid["memo_hash"] and not newest["memo_hash"]
+
+    for name, memos in (("anna", [None, "bread"]), ("bruno", [None, "bread"]), ("bakery", [None, None])):
+        shown = icn("account", "entries", bruno, "--json", "--as", name, *data)
+        assert [json.loads(line)["memo"] for line in shown.stdout.splitlines()] == memos
+    table = icn("account", "entries", anna, "--as", "anna", *data).stdout
+    assert "memo" in table.splitlines()[0] and "bread" in table
 
     proof = tmp_path / "balance.json"
     assert icn("proof", "fetch", f"accounts/{bruno}", "--out", str(proof), *data).returncode == 0

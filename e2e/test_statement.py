@@ -67,6 +67,9 @@ def instant(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
+MEMO = "flour for March"
+
+
 @pytest.mark.xdist_group("platform")
 def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
     answer: Any, icn: Any, federation: Any, tmp_path: Path
@@ -74,7 +77,12 @@ def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
     unit = answer("unit", "create", "LOAF", "--floor", "-50", "--as", "bakery")["unit"]
     bakery = answer("account", "open", "--unit", unit, "--as", "bakery")["account"]
     farm = answer("account", "open", "--unit", unit, "--as", "farm")["account"]
-    paid = [answer("pay", bakery, f"{n}.50", "--as", "farm", "--from", farm) for n in (1, 2, 3)]
+    told = ("--memo", MEMO)
+    paid = [
+        answer("pay", bakery, f"{n}.50", "--as", "farm", "--from", farm, *(told if n == 2 else ()))
+        for n in (1, 2, 3)
+    ]
+    assert [one.get("memo_is_kept") for one in paid] == [None, True, None]
     back = answer(
         "pay", farm, "3.50", "--as", "bakery", "--from", bakery, "--reference", paid[2]["transaction"]
     )
@@ -105,6 +113,19 @@ def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
     assert icn("statement", "convert", "loaves.jsonl", "--to", "pdf").returncode == 2
 
     (tmp_path / "names.csv").write_text(f"account,name\n{farm},Höfe\n", "utf-8")
+    told_of = ("statement", "memos", "loaves.jsonl", "--out", "memos.jsonl", *data)
+    for party, opened in (("housing", 0), ("farm", 1), ("bakery", 1)):
+        (tmp_path / "memos.jsonl").unlink(missing_ok=True)
+        written = icn(*told_of, "--as", party)
+        assert written.returncode == 0, written.stderr
+        assert json.loads(written.stdout) == {"memos": 1, "kept": 1, "opened": opened}
+    with_memos = ("--memos", "memos.jsonl")
+    for form in ("csv", "beancount", "hledger"):
+        told_form = icn("statement", "convert", "loaves.jsonl", "--to", form, *with_memos)
+        assert told_form.stdout.count(MEMO) == 1
+        (tmp_path / f"told.{form}").write_text(told_form.stdout)
+        against = ("--form", form, "--against", "loaves.jsonl")
+        assert icn("statement", "check-text", f"told.{form}", *against, *with_memos).returncode == 0
     to_pdf = ("statement", "convert", "loaves.jsonl", "--to", "pdf", "--genesis", str(genesis))
     printed = icn(*to_pdf, "--names", "names.csv", "--out", "loaves.pdf")
     assert printed.returncode == 0, printed.stderr

@@ -95,6 +95,14 @@ def photo(request: Any) -> Any:
     return marketplace.GetPhotoResponse(content=content, media_type="image/png")
 
 
+def memo(request: Any) -> Any:
+    """The one sealed memo there is: what EXAMPLE_DIGEST is the hash of."""
+    content = b"foo\n"
+    if request.name != f"memos/{sha256(content).hexdigest()}":
+        raise NotFound("MEMO_UNKNOWN", "no such memo")
+    return marketplace.GetMemoResponse(content=content)
+
+
 class FakeServices:
     """Answers by the name of the call: a message as it is, an exception raised, or what a function of the
     request gives. Anything else answers with an empty message, as a service without data may."""
@@ -102,6 +110,7 @@ class FakeServices:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {
             "GetCredential": identity.GetCredentialResponse(credential=identity.Credential(document=b"{}")),
+            "GetMemo": memo,
             "GetPhoto": photo,
             "GetProposal": governance.GetProposalResponse(
                 proposal=governance.Proposal(decision=f"decisions/{'d0' * 32}")

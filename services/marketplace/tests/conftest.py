@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 import pytest
 from google.protobuf.message import Message
@@ -37,6 +37,7 @@ from icn_marketplace.usecases.ports import AccountSeen, PostingSeen
 GENESIS = b"g" * 32
 NOW = 1_800_000_000_000
 """A whole minute."""
+SEALING_KEY = secrets.token_bytes(32)
 METHODS = "/icn.marketplace.v1.MarketplaceService/"
 
 RequestT = TypeVar("RequestT", bound=Message)
@@ -86,13 +87,16 @@ class KnownRelations:
 
 @dataclass
 class TestLedger:
-    """Implements `Ledger`, `LedgerEvents` and `BlockTime`."""
+    """Implements `Ledger`, `PaymentMemos`, `LedgerEvents` and `BlockTime`."""
 
     __test__ = False
 
     accounts: dict[bytes, AccountSeen] = field(default_factory=dict)
     holds: set[bytes] = field(default_factory=set)
     transactions: dict[bytes, list[PostingSeen]] = field(default_factory=dict)
+    memos: dict[tuple[bytes, int], set[bytes]] = field(default_factory=dict)
+    """Of entries, by account and height."""
+    order_memos: dict[bytes, bytes] = field(default_factory=dict)
     block_time_ms: int = NOW
     is_stream_handled: bool = True
     height: int = 100
@@ -109,6 +113,16 @@ class TestLedger:
         if transaction_id not in self.transactions:
             raise NotFound("TRANSACTION_UNKNOWN", "no transaction")
         return self.transactions[transaction_id]
+
+    async def memos_of_entries(self, account: bytes, height: int) -> set[bytes]:
+        if account not in self.accounts:
+            raise NotFound("ACCOUNT_UNKNOWN", "no account")
+        return self.memos.get((account, height), set())
+
+    async def memo_of_order(self, order: bytes) -> bytes:
+        if order not in self.order_memos:
+            raise NotFound("ORDER_UNKNOWN", "no order")
+        return self.order_memos[order]
 
     async def is_level(self) -> bool:
         return self.is_stream_handled
@@ -216,6 +230,13 @@ class Market:
             ).fetchall()
         return [EventEnvelope.FromString(row[0]) for row in rows]
 
+    async def count(self, table: LiteralString) -> int:
+        """Rows of a table."""
+        async with self.database.connection() as connection:
+            row = await (await connection.execute(f"SELECT count(*) FROM {table}")).fetchone()
+        assert row is not None
+        return int(row[0])
+
     async def event_names(self) -> list[str]:
         return [event.subject.rpartition(".")[2] for event in await self.events()]
 
@@ -246,7 +267,7 @@ class Market:
 async def market(database_for: DatabaseFor) -> AsyncIterator[Market]:
     database = await Database.open(database_for("icn_marketplace"), "marketplace", pool_size=8)
     clock, permissions, ledger, people = TestClock(), KnownRelations(), TestLedger(), People()
-    announcer, blobs = Announcer(GENESIS), BlobTable(secrets.token_bytes(32))
+    announcer, blobs = Announcer(GENESIS), BlobTable(SEALING_KEY)
     context = Context(
         genesis_hash=GENESIS,
         units=partial(UnitOfWork, database, blobs, asyncio.Semaphore(6)),

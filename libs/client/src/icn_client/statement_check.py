@@ -16,11 +16,11 @@ from typing import IO, Any, Final, NamedTuple
 from icn_machine.entries import Entry
 
 from icn_client.light.statement import kind_number
-from icn_client.statement_texts import FORMS, Money, Piece, csv_columns, csv_row, read_span
+from icn_client.statement_texts import FORMS, Memos, Money, Piece, csv_columns, csv_row, read_span
 
 LINE_CHARACTERS_MAX: Final = 65_536
 """Of a text; one of ours has some 400, and there may be columns of somebody's own."""
-DERIVED_COLUMNS: Final = ("account", "reverses")
+DERIVED_COLUMNS: Final = ("account", "reverses", "memo")
 """Which no line of an entry has."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER: Final = re.compile(r"[0-9]{1,19}")
@@ -46,19 +46,23 @@ class TextUnreadable(ValueError):
     """The text is none of this form at all."""
 
 
-def find_difference(lines: Iterable[bytes], text: IO[str], form: str) -> tuple[int, Difference | None]:
+def find_difference(
+    lines: Iterable[bytes], text: IO[str], form: str, memos: Memos | None = None
+) -> tuple[int, Difference | None]:
     """How many entries are the same from the first on, and where it differs then.
 
     Args:
         lines: of a statement; whether it holds is for `verify_statement`.
         text: what is compared with its span, opened with ``newline=""``.
         form: a key of `statement_texts.FORMS`.
+        memos: that the text was made with.
 
     Raises:
         StatementInvalid: STATEMENT_MALFORMED.
         TextUnreadable: the text has no lines, or not the columns, of its form.
     """
-    compared = _compare_csv(lines, text) if form == "csv" else _compare_lines(lines, text, form)
+    span = read_span(lines, memos)
+    compared = _compare_csv(span, text) if form == "csv" else _compare_lines(span, text, form)
     same = 0
     for difference in compared:
         if difference is not None:
@@ -83,9 +87,8 @@ def read_csv_entry(row: Mapping[str, str | None], money: Money) -> Entry:
     return Entry(*values.values())
 
 
-def _compare_csv(lines: Iterable[bytes], text: IO[str]) -> Iterator[Difference | None]:
+def _compare_csv(span: Iterator[Piece], text: IO[str]) -> Iterator[Difference | None]:
     rows = csv.DictReader(_bounded(text), strict=True)
-    span = read_span(lines)
     try:
         given, wanted = rows.fieldnames or (), csv_columns(next(span))
         missing = [one for one in wanted if given.count(one) != 1]
@@ -120,9 +123,9 @@ def _compare_row(piece: Piece | None, row: Mapping[str, str | None] | None) -> D
     return None
 
 
-def _compare_lines(lines: Iterable[bytes], text: IO[str], form: str) -> Iterator[Difference | None]:
+def _compare_lines(span: Iterator[Piece], text: IO[str], form: str) -> Iterator[Difference | None]:
     told = _words(enumerate(_bounded(text), 1))
-    for piece in read_span(lines):
+    for piece in span:
         for _, expected in _words(enumerate(FORMS[form](piece).splitlines())):
             at, found = next(told, (0, ""))
             if found != expected:

@@ -37,6 +37,7 @@ CSV_COLUMNS: Final = (
     *("currency", "reference", "reverses", "memo_hash", "hold"),
 )
 
+_BEANCOUNT_ESCAPED: Final = str.maketrans({"\\": "\\\\", '"': '\\"'})
 SUMS: Final = "sums"
 """A form without entries: what each account opened and closed with, and all of them together."""
 SUMS_COLUMNS: Final = ("account", "opening", "debited", "credited", "closing", "entries", "currency")
@@ -67,6 +68,8 @@ class Piece(NamedTuple):
     """After it, or at the opening."""
     reverses: int = 0
     """Number of the account's entry that this one gives back; 0: none."""
+    memo: str | None = None
+    """Of the entry, empty where it has none that was opened; None where no opened memos were given."""
 
     @property
     def is_first(self) -> bool:
@@ -74,12 +77,17 @@ class Piece(NamedTuple):
         return self.entry is None and self.account == self.head.account
 
 
-def convert(lines: Iterable[bytes], form: str) -> Iterator[str]:
+Memos = Mapping[bytes, str]
+"""Texts of opened memos by their hash (`icn_client.memos.read_opened`)."""
+
+
+def convert(lines: Iterable[bytes], form: str, memos: Memos | None = None) -> Iterator[str]:
     """The statement's span as text, a piece for what an account opens with and one for each entry.
 
     Args:
         lines: of a statement; whether it holds is for `verify_statement`.
         form: a key of FORMS, or SUMS.
+        memos: written beside the entries that have them.
 
     Raises:
         StatementInvalid: STATEMENT_MALFORMED.
@@ -88,17 +96,17 @@ def convert(lines: Iterable[bytes], form: str) -> Iterator[str]:
         yield from _sums(read_span(lines))
         return
     write = FORMS[form]
-    for piece in read_span(lines):
+    for piece in read_span(lines, memos):
         yield write(piece)
 
 
-def read_span(lines: Iterable[bytes]) -> Iterator[Piece]:
+def read_span(lines: Iterable[bytes], memos: Memos | None = None) -> Iterator[Piece]:
     """The statement's span: of each account first what it opens with, then each entry.
 
     Raises:
         StatementInvalid: STATEMENT_MALFORMED.
     """
-    reading = _Span()
+    reading = _Span(memos)
     is_whole = False
     for number, members, data in read_lines(lines):
         if number == 1:
@@ -125,7 +133,8 @@ def read_span(lines: Iterable[bytes]) -> Iterator[Piece]:
 class _Span:
     """How far the span of a statement has been read."""
 
-    def __init__(self) -> None:
+    def __init__(self, memos: Memos | None) -> None:
+        self._memos = memos
         self.head: Head | None = None
         self.money: Money | None = None
         self.balance_minor = 0
@@ -176,7 +185,8 @@ class _Span:
 
     def _piece(self, account: bytes, entry: Entry | None, balance_minor: int, reverses: int = 0) -> Piece:
         assert self.head is not None and self.money is not None, "the account is known"
-        return Piece(self.head, self.money, account, self._family, entry, balance_minor, reverses)
+        memo = None if self._memos is None else self._memos.get(entry.memo_hash, "") if entry else ""
+        return Piece(self.head, self.money, account, self._family, entry, balance_minor, reverses, memo)
 
 
 def _time(milliseconds: int) -> datetime:
@@ -185,7 +195,8 @@ def _time(milliseconds: int) -> datetime:
 
 def csv_columns(piece: Piece) -> tuple[str, ...]:
     """Names of the columns; whose entry it is where the statement is of several accounts."""
-    return ("account", *CSV_COLUMNS) if piece.family else CSV_COLUMNS
+    columns = CSV_COLUMNS if piece.memo is None else (*CSV_COLUMNS, "memo")
+    return ("account", *columns) if piece.family else columns
 
 
 def csv_row(piece: Piece) -> tuple[str, ...]:
@@ -207,6 +218,7 @@ def csv_row(piece: Piece) -> tuple[str, ...]:
         str(piece.reverses or ""),
         entry.memo_hash.hex(),
         entry.hold.hex(),
+        *(() if piece.memo is None else (piece.memo,)),
     )
 
 
@@ -243,13 +255,18 @@ def _sums_row(name: str, sums: Sums, money: Money) -> str:
     return _csv_line(name, *map(money.text, amounts), str(sums.entries), money.code)
 
 
+def one_line(memo: str) -> str:
+    """Without line ends and other control characters: who wrote it is somebody else."""
+    return "".join(one if one.isprintable() else " " for one in memo)
+
+
 def _currency(money: Money) -> str:
     """As Beancount allows: it begins with a letter and ends with a letter or a digit."""
     return f"ICN-{money.code}_X" if money.code.endswith("-") else f"ICN-{money.code}"
 
 
 def _beancount(piece: Piece) -> str:
-    head, money, account, family, entry, balance_minor, reverses = piece
+    head, money, account, family, entry, balance_minor, reverses, memo = piece
     currency, own = _currency(money), f"Assets:ICN:A{account.hex().upper()}"
     if entry is None:
         opened = _time(head.from_ms).date().isoformat()
@@ -265,6 +282,7 @@ def _beancount(piece: Piece) -> str:
     other = f"Equity:ICN:{between}A{entry.counter_account.hex().upper()}"
     reference = f'  reference: "{entry.reference.hex()}"\n' if entry.reference else ""
     reference += f"  reverses: {reverses}\n" if reverses else ""
+    reference += f'  memo: "{one_line(memo).translate(_BEANCOUNT_ESCAPED)}"\n' if memo else ""
     return (
         f'{day} * "ICN" "{kind_name(entry.kind)}"\n'
         f'  number: {entry.number}\n  transaction: "{entry.transaction_id.hex()}"\n{reference}'
@@ -274,7 +292,7 @@ def _beancount(piece: Piece) -> str:
 
 
 def _hledger(piece: Piece) -> str:
-    head, money, account, family, entry, balance_minor, reverses = piece
+    head, money, account, family, entry, balance_minor, reverses, memo = piece
     own = f"assets:icn:{account.hex()}"
     if entry is None:
         commodity = f'commodity 1000{money.text(0)[1:] if money.scale else "."} "{money.code}"\n\n'
@@ -288,9 +306,10 @@ def _hledger(piece: Piece) -> str:
     reference = f", reference:{entry.reference.hex()}" if entry.reference else ""
     reference += f", reverses:{reverses}" if reverses else ""
     between = "between:" if entry.counter_account in family else ""
+    told = f"    ; {one_line(memo)}\n" if memo else ""
     return (
         f"{_time(entry.block_time_ms).date().isoformat()} {kind_name(entry.kind)}"
-        f"  ; number:{entry.number}, transaction:{entry.transaction_id.hex()}{reference}\n"
+        f"  ; number:{entry.number}, transaction:{entry.transaction_id.hex()}{reference}\n{told}"
         f'    {own}  {money.text(entry.amount_minor)} "{money.code}" = {money.text(entry.balance_minor)} '
         f'"{money.code}"\n'
         f"    equity:icn:{between}{entry.counter_account.hex()}\n\n"

@@ -11,7 +11,17 @@ from icn_client.light.statement import entry_line
 from icn_client.statement_check import Difference, TextUnreadable, find_difference, read_csv_entry
 from icn_client.statement_texts import CSV_COLUMNS, FORMS, Money, convert
 
-from libs.client.tests.unit.told import ACCOUNT, FROM_MS, LAST_MS, SPANS, UNTIL_MS, Told, grown
+from libs.client.tests.unit.told import (
+    ACCOUNT,
+    FROM_MS,
+    LAST_MS,
+    MAIN,
+    SPANS,
+    UNTIL_MS,
+    Told,
+    grown,
+    with_memos,
+)
 
 
 @pytest.fixture
@@ -33,6 +43,31 @@ async def test_what_was_converted_is_found_equal_when_it_comes_back(
     text = "".join(convert(lines, form))
     assert check(lines, text, form) == (len(inside), None)
     assert check(lines, text.replace("\n", "\r\n"), form) == (len(inside), None)
+
+
+HOSTILE = 'two "loaves" \\\n2026-01-01 * "ICN" "gift" ; \x1b[31m, ok'
+"""A memo is written by the other party."""
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+async def test_memos_stand_beside_their_entries_and_come_back_equal(form: str) -> None:
+    hashes = [bytes([number]) * 32 for number in range(1, 4)]
+    told = await with_memos(b"", *hashes)
+    lines = told.lines(MAIN, 0, LAST_MS)
+    entries = told.entries(MAIN)
+    memos = {hashes[0]: HOSTILE, hashes[2]: "three"}
+    text = "".join(convert(lines, form, memos))
+    assert "loaves" in text and "loaves" not in "".join(convert(lines, form))
+    found = find_difference(lines, io.StringIO(text, newline=""), form, memos)
+    assert found == (len(entries), None)
+    other = {**memos, hashes[0]: "two"}
+    same, difference = find_difference(lines, io.StringIO(text, newline=""), form, other)
+    assert difference is not None and same < len(entries)
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        assert [row["memo"] for row in rows] == [memos.get(one.memo_hash, "") for one in entries]
+    else:
+        assert "\x1b" not in text and '\n2026-01-01 * "ICN" "gift"' not in text
 
 
 async def test_a_csv_is_read_back_into_the_very_entries(told: Told) -> None:

@@ -165,6 +165,18 @@ FAMILY = (TRAVEL, OLD, TOOLS)
 """Sub-accounts of MAIN, in the order in which they were opened; OLD is closed."""
 
 
+async def with_memos(*hashes: bytes) -> Told:
+    """MAIN pays once for each of these memo hashes."""
+    told = Told(make_zone())
+    shop = told.zone.organizations[0]
+    opened = (create_unit(UNIT, floor_minor=-10_000), open_with(MAIN, UNIT), open_with(BEN, UNIT))
+    await told.chain.add(told.zone.transaction(shop, *opened))
+    for memo_hash in hashes:
+        await told.chain.add(told.zone.transaction(shop, transfer(MAIN, BEN, 250, memo_hash)))
+    await told.chain.add()
+    return told
+
+
 async def family() -> Told:
     """An account with sub-accounts, of which one was opened late, and what moved between and beside them."""
     told = Told(make_zone())

@@ -76,6 +76,10 @@ SIGN_IN: Final = "icn/sign-in/v1"
 """Signing a gateway's challenge, to read as oneself."""
 MARKETPLACE_ID: Final = "icn/marketplace-id/v1"
 """Id of what a command makes in the marketplace."""
+MEMO: Final = "icn/memo/v1"
+"""Commitment to a memo's text."""
+MEMO_KEY: Final = "icn/memo-key/v1"
+"""Sealing a memo's key to a party's key."""
 
 ALL: Final = (
     TRANSACTION,
@@ -113,5 +117,7 @@ ALL: Final = (
     DECISION_TEXT,
     SIGN_IN,
     MARKETPLACE_ID,
+    MEMO,
+    MEMO_KEY,
 )
 """Every tag in use; no two are equal."""

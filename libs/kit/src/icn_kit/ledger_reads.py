@@ -30,10 +30,18 @@ class LedgerReads(ABC):
         request = ledger.ListAccountsRequest(owner=owner, page_size=page_size, page_token=page_token)
         return await self._read(request, ledger.ListAccountsResponse)
 
-    async def list_entries(self, account: str, page_size: int, page_token: str) -> ledger.ListEntriesResponse:
-        """Entries of an account, newest first."""
-        request = ledger.ListEntriesRequest(account=account, page_size=page_size, page_token=page_token)
+    async def list_entries(
+        self, account: str, page_size: int, page_token: str, height: int = 0
+    ) -> ledger.ListEntriesResponse:
+        """Entries of an account, newest first; of one block where ``height`` is not 0."""
+        request = ledger.ListEntriesRequest(
+            account=account, page_size=page_size, page_token=page_token, height=height
+        )
         return await self._read(request, ledger.ListEntriesResponse)
+
+    async def get_order(self, name: str) -> ledger.GetOrderResponse:
+        """An open order."""
+        return await self._read(ledger.GetOrderRequest(name=name), ledger.GetOrderResponse)
 
     async def get_unit(self, name: str) -> ledger.GetUnitResponse:
         """One unit."""

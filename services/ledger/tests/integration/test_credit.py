@@ -179,6 +179,8 @@ async def test_orders_are_listed_of_either_side(running: Running) -> None:
     )
     assert [order.ordered.order for order in await coop.orders(ANA)] == sorted(others)
     assert [order.ordered.order for order in await coop.orders(BEN)] == sorted([*others, ORDER])
+    found = await running.ledger.GetOrder(pb.GetOrderRequest(name=f"orders/{ORDER.hex()}"))
+    assert [found.order] == await coop.orders(FUND)
     await coop.block((coop.ben, [cancel_order(others[0])]))
     assert [order.ordered.order for order in await coop.orders(ANA)] == sorted(others[1:])
     nowhere = running.ledger.ListOrders(pb.ListOrdersRequest(account=f"accounts/{UNIT.hex()}"))

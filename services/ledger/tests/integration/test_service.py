@@ -177,6 +177,7 @@ ABSENT = [
     ("GetUnit", pb.GetUnitRequest(name=f"units/{HEX}"), "UNIT_UNKNOWN"),
     ("GetController", pb.GetControllerRequest(name=f"principals/{HEX}"), "CONTROLLER_UNKNOWN"),
     ("GetHold", pb.GetHoldRequest(name=f"holds/{HEX}"), "HOLD_UNKNOWN"),
+    ("GetOrder", pb.GetOrderRequest(name=f"orders/{HEX}"), "ORDER_UNKNOWN"),
     ("GetAllowance", pb.GetAllowanceRequest(organization=f"principals/{HEX}"), "ALLOWANCE_UNKNOWN"),
     ("GetRecovery", pb.GetRecoveryRequest(name=f"recoveries/{HEX}"), "RECOVERY_UNKNOWN"),
     ("GetTransaction", pb.GetTransactionRequest(name=f"transactions/{HEX * 2}"), "TRANSACTION_UNKNOWN"),
@@ -211,6 +212,7 @@ async def test_a_wrong_name_is_an_invalid_argument_everywhere(running: Running) 
             ledger.GetUnit(pb.GetUnitRequest(name=name)),
             ledger.GetController(pb.GetControllerRequest(name=name)),
             ledger.GetHold(pb.GetHoldRequest(name=name)),
+            ledger.GetOrder(pb.GetOrderRequest(name=name)),
             ledger.GetAllowance(pb.GetAllowanceRequest(organization=name)),
             ledger.GetRecovery(pb.GetRecoveryRequest(name=name)),
             ledger.GetTransaction(pb.GetTransactionRequest(name=name)),
@@ -332,9 +334,9 @@ async def test_garbage_bytes_are_answered_with_a_refusal(running: Running, metho
 async def test_entries_are_listed_newest_first_whatever_the_page_size(running: Running) -> None:
     await running.fill()
 
-    def listed(account: str, size: int) -> Callable[[str], Awaitable[Any]]:
+    def listed(account: str, size: int, height: int = 0) -> Callable[[str], Awaitable[Any]]:
         return lambda token: running.ledger.ListEntries(
-            pb.ListEntriesRequest(account=account, page_size=size, page_token=token)
+            pb.ListEntriesRequest(account=account, page_size=size, page_token=token, height=height)
         )
 
     for size in (1, 2, 3, 10, 11):
@@ -344,6 +346,13 @@ async def test_entries_are_listed_newest_first_whatever_the_page_size(running: R
         of_ana = await pages(listed(f"accounts/{ANA.hex()}", size), "entries")
         assert [entry.posting.balance_minor for entry in of_ana] == [-15, -10, -6, -3, -1]
         assert [entry.posting.amount_minor for entry in of_ana] == [-5, -4, -3, -2, -1]
+        for height, amounts in ((1, []), (2, [-1]), (4, [-3]), (6, [-5])):
+            of_block = await pages(listed(f"accounts/{ANA.hex()}", size, height), "entries")
+            assert [entry.posting.amount_minor for entry in of_block] == amounts
+            of_all = await pages(listed("", size, height), "entries")
+            assert [entry.posting.amount_minor for entry in of_all] == [-one for one in amounts] + amounts
+    ahead = listed(f"accounts/{ANA.hex()}", 1, 7)("")
+    assert await refuse(ahead, grpc.StatusCode.UNAVAILABLE) == "STATE_BEHIND"
     newest = of_ana[0]
     assert newest.memo_hash == bytes([5]) * 32
     assert newest.posting.counter_account == BEN

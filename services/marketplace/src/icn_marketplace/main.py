@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 
 from icn.marketplace.v1 import service_pb2_grpc
-from icn_kit.blobs import BlobTable
+from icn_kit.blobs import BlobTable, PostgresBlobStore
 from icn_kit.lifecycle import Stop
 from icn_kit.permission_projection import Permissions
 from icn_kit.service import Foundation, HostedService, Parts, run_hosted
@@ -22,6 +22,7 @@ from icn_marketplace.store.queries import Queries
 from icn_marketplace.store.unit_of_work import WRITES_AT_ONCE, EventUnitOfWork, UnitOfWork
 from icn_marketplace.usecases.announce import Announcer
 from icn_marketplace.usecases.context import Context
+from icn_marketplace.usecases.memos import Memos
 from icn_marketplace.usecases.permissions import PermissionsAt
 
 SERVICE = "marketplace"
@@ -58,7 +59,13 @@ async def assemble(foundation: Foundation) -> Parts:
         block_time=ClockOfBlocks(foundation.block_clock),
         announcer=announcer,
     )
-    servicer = MarketplaceServicer(context, foundation.commands, queries, PhotoQueries(database, blobs))
+    servicer = MarketplaceServicer(
+        context,
+        foundation.commands,
+        queries,
+        PhotoQueries(database, blobs),
+        Memos(ledger, context.block_time, PostgresBlobStore(database, foundation.sealing_key)),
+    )
     return Parts(
         servicers=[(service_pb2_grpc.add_MarketplaceServiceServicer_to_server, servicer)],
         consumers=(holds.consumer, permissions.consumer(foundation.bus, PERMISSIONS_CONSUMER)),

@@ -15,20 +15,33 @@ from google.protobuf.message import Message
 from icn.kit.v1.command_pb2 import SignedCommand
 from icn.marketplace.v1 import service_pb2 as pb
 from icn.marketplace.v1 import service_pb2_grpc
+from icn_crypto.sealed_memo import MEMO_BYTES_MAX, seal_memo
+from icn_crypto.suites import SigningKey, Suite
+from icn_kit.blobs import PostgresBlobStore
 from icn_kit.commands import CommandVerifier
 from icn_kit.errors import DomainError, Unavailable, from_rpc_error
 from icn_kit.server import GrpcServer
 from icn_marketplace.api.marketplace_service import METHODS, MarketplaceServicer
 from icn_marketplace.domain.limits import MINUTE_MS
 from icn_marketplace.store.photos import PhotoQueries
+from icn_marketplace.usecases.memos import Memos
 from icn_marketplace.usecases.ports import AccountSeen
 
-from services.marketplace.tests.conftest import GENESIS, NOW, Market, Person, always_open, wish
+from services.marketplace.tests.conftest import (
+    GENESIS,
+    NOW,
+    SEALING_KEY,
+    Market,
+    Person,
+    always_open,
+    wish,
+)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["MarketplaceService"]
 WRITES = [method.name for method in SERVICE.methods if "command" in method.input_type.fields_by_name]
 READS = [method.name for method in SERVICE.methods if method.name not in WRITES]
 UNKNOWN = "ab" * 16
+MEMO = seal_memo("two loaves", {b"k" * 16: SigningKey.generate(Suite.ED25519).public_key}, GENESIS)
 JPEG = b"\xff\xd8\xff\xe0 a photo"
 
 
@@ -66,6 +79,7 @@ async def served(market: Market) -> AsyncIterator[Served]:
         CommandVerifier(GENESIS, market.people, market.clock),
         market.queries,
         PhotoQueries(market.database, market.blobs),
+        Memos(market.ledger, market.ledger, PostgresBlobStore(market.database, SEALING_KEY)),
     )
     server = GrpcServer(
         "127.0.0.1:0", [(service_pb2_grpc.add_MarketplaceServiceServicer_to_server, servicer)]
@@ -204,8 +218,52 @@ async def test_lists_come_in_pages_that_miss_nothing_and_repeat_nothing(served: 
     assert len(await names(stub.ListOffers, closed_too, "offers")) == 5
 
 
+async def test_the_memo_of_a_payment_is_kept_whoever_brings_it(served: Served) -> None:
+    account, stub, ledger = b"a" * 16, served.stub, served.market.ledger
+    digest = sha256(MEMO).digest()
+    ledger.accounts[account] = AccountSeen(b"o" * 16, b"u" * 16)
+    ledger.memos[account, 7] = {b"", sha256(b"another").digest(), digest}
+    request = pb.KeepMemoRequest(payment=f"accounts/{account.hex()}", height=7, content=MEMO)
+    kept = await stub.KeepMemo(request)
+    assert kept.memo == f"memos/{digest.hex()}"
+    assert await stub.KeepMemo(request) == kept
+    assert (await stub.GetMemo(pb.GetMemoRequest(name=kept.memo))).content == MEMO
+    names = [f"memos/{UNKNOWN * 2}", kept.memo]
+    assert list((await stub.ListMemos(pb.ListMemosRequest(names=names))).contents) == [MEMO]
+    digest_as_photo = pb.GetPhotoRequest(name=f"photos/{digest.hex()}")
+    assert (await served.refusal(stub.GetPhoto(digest_as_photo))).reason == "PHOTO_UNKNOWN"
+
+
+async def test_the_memo_of_an_order_is_kept_before_it_pays(served: Served) -> None:
+    order, digest = b"o" * 16, sha256(MEMO).digest()
+    served.market.ledger.order_memos[order] = digest
+    request = pb.KeepMemoRequest(payment=f"orders/{order.hex()}", content=MEMO)
+    assert (await served.stub.KeepMemo(request)).memo == f"memos/{digest.hex()}"
+
+
+async def test_a_memo_that_no_payment_has_is_not_kept(served: Served) -> None:
+    """Else the host would keep whatever anybody brings, and show it as somebody's payment's."""
+    account, order, ledger = b"a" * 16, b"o" * 16, served.market.ledger
+    ledger.accounts[account] = AccountSeen(b"o" * 16, b"u" * 16)
+    ledger.memos[account, 7] = {sha256(MEMO).digest()}
+    ledger.order_memos[order] = b""
+    changed = MEMO[:-1] + bytes((MEMO[-1] ^ 1,))
+    for payment, height, content in (
+        (f"accounts/{account.hex()}", 8, MEMO),
+        (f"accounts/{account.hex()}", 7, changed),
+        (f"orders/{order.hex()}", 0, MEMO),
+    ):
+        request = pb.KeepMemoRequest(payment=payment, height=height, content=content)
+        assert (await served.refusal(served.stub.KeepMemo(request))).reason == "PAYMENT_UNKNOWN"
+    large = pb.KeepMemoRequest(
+        payment=f"accounts/{account.hex()}", height=7, content=MEMO + bytes(MEMO_BYTES_MAX)
+    )
+    assert (await served.refusal(served.stub.KeepMemo(large))).reason == "MEMO_MALFORMED"
+    assert await served.market.count("blobs") == 0
+
+
 def test_the_writes_and_reads_are_those_of_the_specification() -> None:
-    assert (len(WRITES), len(READS)) == (13, 10)
+    assert (len(WRITES), len(READS)) == (13, 13)
 
 
 @pytest.mark.parametrize("method", WRITES)
@@ -256,6 +314,19 @@ async def test_bytes_that_are_no_request_are_refused(served: Served, method: str
         (pb.GetResourceRequest(name=f"resources/{UNKNOWN}"), "RESOURCE_UNKNOWN"),
         (pb.GetPhotoRequest(name=f"photos/{UNKNOWN}"), "MALFORMED_NAME"),
         (pb.GetPhotoRequest(name=f"photos/{UNKNOWN * 2}"), "PHOTO_UNKNOWN"),
+        (pb.GetMemoRequest(name=f"photos/{UNKNOWN * 2}"), "MALFORMED_NAME"),
+        (pb.GetMemoRequest(name=f"memos/{UNKNOWN * 2}"), "MEMO_UNKNOWN"),
+        (pb.ListMemosRequest(), "FIELD_INVALID"),
+        (pb.ListMemosRequest(names=["x"]), "MALFORMED_NAME"),
+        (pb.ListMemosRequest(names=[f"memos/{UNKNOWN * 2}"] * 201), "FIELD_INVALID"),
+        (pb.KeepMemoRequest(), "MALFORMED_NAME"),
+        (pb.KeepMemoRequest(payment=f"memos/{UNKNOWN}", height=1), "MALFORMED_NAME"),
+        (pb.KeepMemoRequest(payment=f"accounts/{UNKNOWN}"), "FIELD_INVALID"),
+        (pb.KeepMemoRequest(payment=f"accounts/{UNKNOWN}", height=2**62 + 1), "FIELD_INVALID"),
+        (pb.KeepMemoRequest(payment=f"orders/{UNKNOWN}", height=1), "FIELD_INVALID"),
+        (pb.KeepMemoRequest(payment=f"orders/{UNKNOWN}", content=b"x"), "MEMO_MALFORMED"),
+        (pb.KeepMemoRequest(payment=f"orders/{UNKNOWN}", content=MEMO), "ORDER_UNKNOWN"),
+        (pb.KeepMemoRequest(payment=f"accounts/{UNKNOWN}", height=1, content=MEMO), "ACCOUNT_UNKNOWN"),
         (pb.GetBookingRequest(name=f"bookings/{UNKNOWN}"), "BOOKING_UNKNOWN"),
         (pb.GetBookingRequest(name="bookings/'; DROP TABLE bookings"), "MALFORMED_NAME"),
         (pb.GetOfferRequest(name=f"offers/{UNKNOWN}"), "OFFER_UNKNOWN"),

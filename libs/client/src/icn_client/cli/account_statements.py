@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from icn_client.cli.common import (
+    AsOption,
     DataOption,
     KeystoreOption,
     command_group,
@@ -26,10 +27,15 @@ from icn_client.cli.files import read_file, write_new_file
 from icn_client.cli.output import EXIT_REFUSED, Progress, Refused, UsageError, print_json, say
 from icn_client.cli.proofs import GenesisOption, read_genesis
 
+if TYPE_CHECKING:
+    from icn_client.connection import Connection
+
 TEXT_FORMS = ("csv", "beancount", "hledger")
 PDF = "pdf"
 FORMS_BY_ENDING = {**{f".{form}": form for form in TEXT_FORMS}, ".journal": "hledger"}
 SHOWN_CHARACTERS_MAX = 200
+MEMOS_BYTES_MAX = 256 * 1024 * 1024
+"""Some 300,000 memos."""
 NAMES_BYTES_MAX = 16 * 1024 * 1024
 """Some 200,000 accounts with their names."""
 
@@ -57,6 +63,11 @@ Examples:
   icn statement convert family.jsonl --to sums > sums.csv
   icn statement convert quarter.jsonl --to pdf --out quarter.pdf --genesis genesis.json --names names.csv
 """
+_MEMOS_EXAMPLES = """\b
+Examples:
+  icn statement memos quarter.jsonl --as bakery --out memos.jsonl
+  icn statement convert quarter.jsonl --to csv --memos memos.jsonl > quarter.csv
+"""
 _CHECK_EXAMPLES = """\b
 Examples:
   icn statement check-text quarter.csv --against quarter.jsonl
@@ -64,6 +75,10 @@ Examples:
 """
 StatementArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="As `icn statement export` writes it.", readable=False)
+]
+MemosOption = Annotated[
+    Path | None,
+    typer.Option("--memos", metavar="FILE", help="As `icn statement memos` wrote it.", readable=False),
 ]
 
 
@@ -73,6 +88,7 @@ def register(app: typer.Typer) -> None:
     group.command("export", epilog=_EXPORT_EXAMPLES)(export)
     group.command("verify", epilog=_VERIFY_EXAMPLES)(verify)
     group.command("convert", epilog=_CONVERT_EXAMPLES)(convert)
+    group.command("memos", epilog=_MEMOS_EXAMPLES)(memos)
     group.command("check-text", epilog=_CHECK_EXAMPLES)(check_text)
     app.add_typer(group, name="statement")
 
@@ -166,7 +182,7 @@ def verify(file: StatementArgument, genesis: GenesisOption) -> None:
         say("icn: the span goes on after that; what came then is not shown")
 
 
-def convert(
+def convert(  # noqa: PLR0917 - one parameter per option
     file: StatementArgument,
     to: Annotated[str, typer.Option("--to", metavar="FORM", help="csv, beancount, hledger, sums or pdf.")],
     out: Annotated[
@@ -180,6 +196,7 @@ def convert(
         Path | None,
         typer.Option("--names", metavar="CSV", help="account,name: beside ids in a PDF.", readable=False),
     ] = None,
+    opened: MemosOption = None,
 ) -> None:
     """Print a statement's span in another form, or write its pages. Only a PDF is made of what was checked:
     for the others see `icn statement verify`.
@@ -196,9 +213,46 @@ def convert(
         raise UsageError(f"--to: {to[:40]!r} is none of {', '.join(TEXT_FORMS)}, {SUMS}, {PDF}")
     if (out, genesis, names) != (None, None, None):
         raise UsageError("--out, --genesis and --names are for --to pdf")
+    if opened is not None and to == SUMS:
+        raise UsageError("--memos: sums have no entries")
     with _opened(file) as lines:
-        for text in texts(lines, to):
+        for text in texts(lines, to, _read_memos(opened, file)):
             sys.stdout.write(text)
+
+
+def memos(
+    file: StatementArgument,
+    acting: AsOption,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.", readable=False)],
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+) -> None:
+    """Write the memos of a statement's entries that the identity's keys open, each with what shows that it is
+    the one whose hash the ledger has: whoever has the file can read them without any key.
+    """
+    from icn_client.memos import fetch, memo_texts, opened_line
+    from icn_client.statement_texts import read_span
+
+    with _opened(file) as lines:
+        span = [piece.entry for piece in read_span(lines)]
+    hashes = [entry.memo_hash for entry in span if entry is not None and entry.memo_hash]
+    directory = platform_directory(data)
+    identity = open_identity(acting, keystore, directory)
+    wanted = list(dict.fromkeys(hashes))
+
+    async def read(connection: Connection) -> tuple[bytes, Any]:
+        return connection.genesis.hash, await fetch(connection, wanted)
+
+    genesis_hash, sealed = with_connection(directory, read)
+    opened = memo_texts(identity, sealed, genesis_hash)
+
+    def write(to: IO[bytes], _shown: Progress) -> None:
+        for memo_hash, memo in opened.items():
+            to.write(opened_line(memo_hash, sealed[memo_hash], memo))
+
+    write_new_file(out, write, "memos")
+    print_json({"memos": len(wanted), "kept": len(sealed), "opened": len(opened)})
+    say(f"icn: {out}: {len(opened)} of {len(wanted)} memos, {len(sealed)} are kept by the host")
 
 
 def check_text(
@@ -210,6 +264,7 @@ def check_text(
         str | None,
         typer.Option("--form", metavar="FORM", help="csv, beancount or hledger; by default by its ending."),
     ] = None,
+    opened: MemosOption = None,
 ) -> None:
     """Say whether a text still has the entries of a statement's span, or where it first differs. Exit 0 when
     they are equal, 1 when not. The statement is not checked: see `icn statement verify`.
@@ -221,7 +276,7 @@ def check_text(
         raise UsageError(f"--form: {named[:40]!r} is none of {', '.join(TEXT_FORMS)}")
     try:
         with _opened(against) as lines, text.open(encoding="utf-8-sig", newline="") as told:
-            same, found = find_difference(lines, told, named)
+            same, found = find_difference(lines, told, named, _read_memos(opened, against))
     except OSError as error:
         raise Refused(f"{text}: {error.strerror}", "FILE_UNREADABLE") from None
     except TextUnreadable as error:
@@ -256,6 +311,23 @@ def _lines(file: Path) -> Iterator[bytes]:
             yield from bounded_lines(lines)
     except OSError as error:
         raise Refused(f"{file}: {error.strerror}", "FILE_UNREADABLE") from None
+
+
+def _read_memos(opened: Path | None, file: Path) -> Mapping[bytes, str] | None:
+    """Texts of opened memos by hash, of the zone of a statement; None without a file."""
+    from icn_client.light.statement import read_head, read_lines
+    from icn_client.memos import MemosInvalid, read_opened
+
+    if opened is None:
+        return None
+    with _opened(file) as lines:
+        number, members, _ = next(iter(read_lines(lines)))
+        head = read_head(number, members)
+    content = read_file(opened, MEMOS_BYTES_MAX)
+    try:
+        return read_opened(content.splitlines(), head.genesis)
+    except MemosInvalid as error:
+        raise Refused(f"{opened}: {error}", "MEMOS_INVALID") from None
 
 
 def _write_pdf(file: Path, out: Path, genesis: Path, names: dict[bytes, str]) -> None:

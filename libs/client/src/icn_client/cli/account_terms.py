@@ -26,7 +26,7 @@ from icn_client.cli.common import (
     with_connection,
 )
 from icn_client.cli.governing import Governed, perform_governed
-from icn_client.cli.memos import MemoOption, seal_memo
+from icn_client.cli.memos import Memo, MemoOption
 from icn_client.cli.output import Refused, UsageError, print_json, table
 from icn_client.cli.payments import positive_minor
 from icn_client.cli.signing import perform_as, print_done
@@ -242,7 +242,7 @@ def write_off(  # noqa: PLR0917 - one parameter per option
     wanted = identifier(account, "ACCOUNT", "accounts")
     if memo is not None and as_action:
         raise UsageError("--memo: of a decision the reason stands in the proposal; leave it out")
-    memo_hash, kept = seal_memo(memo)
+    told = Memo(memo)
 
     async def prepare(connection: Connection) -> Governed:
         leaf, unit = await _open_account(connection, wanted)
@@ -259,19 +259,23 @@ def write_off(  # noqa: PLR0917 - one parameter per option
                 f"FUND_UNKNOWN: the policy of units/{leaf.unit.hex()} names no fund (icn unit policy --fund)",
                 "FUND_UNKNOWN",
             )
-        pledged_minor = (await connection.account(fund)).leaf.terms.pledged_minor
+        fund_leaf = (await connection.account(fund)).leaf
+        pledged_minor = fund_leaf.terms.pledged_minor
         if minor > pledged_minor:
             raise Refused(
                 f"PLEDGE_EXCEEDED: {show_amount(pledged_minor, unit.scale)} of the fund are pledged, "
                 f"{show_amount(minor, unit.scale)} {unit.code} are asked for (icn account pledge)",
                 "PLEDGE_EXCEEDED",
             )
+        memo_hash = await told.seal(connection, (leaf.owner, fund_leaf.owner, unit.authority))
         return Governed(
             credit.write_off(wanted, minor, memo_hash),
             unit.authority,
             "NOT_UNIT_AUTHORITY",
-            {"account": wanted.hex(), "amount_minor": str(minor), "fund": fund.hex(), **kept},
+            {"account": wanted.hex(), "amount_minor": str(minor), "fund": fund.hex()},
             f"wrote off {show_amount(minor, unit.scale)} {unit.code} of accounts/{wanted.hex()}",
+            memo=told,
+            memo_of=f"accounts/{wanted.hex()}",
         )
 
     perform_governed(prepare, acting, as_action, keystore, data, as_json)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from icn_client.connection import Connection
+    from icn_client.keystore import Identity
 
 PrincipalArgument = Annotated[str, typer.Argument(metavar="PRINCIPAL", help="Id of the member.")]
 ENTRIES_DEFAULT = 20
@@ -95,6 +96,7 @@ _ENTRIES_EXAMPLES = """\b
 Examples:
   icn account entries ACCOUNT
   icn account entries ACCOUNT --limit 5 --json
+  icn account entries ACCOUNT --as anna              with the memos that she can open
 """
 
 
@@ -367,31 +369,40 @@ def list_accounts(
     with_connection(platform_directory(data), read)
 
 
-def entries(
+def entries(  # noqa: PLR0917 - one parameter per option
     account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Id of the account.")],
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=ENTRIES_MAX, help="How many, the newest first.")
     ] = ENTRIES_DEFAULT,
+    acting: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Show the memos that this identity can open.")
+    ] = None,
+    keystore: KeystoreOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show an account's entries, newest first; with --json one object per line."""
     from icn_client.light.statement import kind_name
+    from icn_client.statement_texts import one_line
 
     wanted = identifier(account, "ACCOUNT", "accounts")
+    directory = platform_directory(data)
+    identity = None if acting is None else open_identity(acting, keystore, directory)
 
-    async def read(connection: Connection) -> tuple[Any, Any]:
+    async def read(connection: Connection) -> tuple[Any, Any, Any]:
         found = await connection.account(wanted)
         unit = await connection.unit(found.leaf.unit)
-        return unit, await connection.entries(wanted, limit)
+        entries = await connection.entries(wanted, limit)
+        return unit, entries, {} if identity is None else await _memos(connection, identity, entries)
 
-    unit, found = with_connection(platform_directory(data), read)
+    unit, found, memos = with_connection(directory, read)
     if as_json:
         for entry in found:
-            print_json(entry_document(entry))
+            told = {} if identity is None else {"memo": memos.get(entry.memo_hash)}
+            print_json({**entry_document(entry), **told})
         return
     table(
-        ("number", "height", "kind", "amount", "balance", "with"),
+        ("number", "height", "kind", "amount", "balance", "with", *(() if identity is None else ("memo",))),
         [
             (
                 str(entry.number),
@@ -400,7 +411,17 @@ def entries(
                 show_amount(entry.posting.amount_minor, unit.scale),
                 show_amount(entry.posting.balance_minor, unit.scale),
                 entry.posting.counter_account.hex(),
+                *(() if identity is None else (one_line(memos.get(entry.memo_hash, "")),)),
             )
             for entry in found
         ],
     )
+
+
+async def _memos(connection: Connection, identity: Identity, entries: Any) -> dict[bytes, str]:
+    """Texts of the entries' memos that the identity can open, by hash."""
+    from icn_client.memos import fetch, memo_texts
+
+    sealed = await fetch(connection, [entry.memo_hash for entry in entries])
+    opened = memo_texts(identity, sealed, connection.genesis.hash)
+    return {memo_hash: memo.text for memo_hash, memo in opened.items()}

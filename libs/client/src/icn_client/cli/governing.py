@@ -13,6 +13,7 @@ from icn_client.cli.output import Refused, UsageError, print_json, print_text, s
 from icn_client.cli.signing import perform_as, print_done
 
 if TYPE_CHECKING:
+    from icn_client.cli.memos import Memo
     from icn_client.connection import Connection
 
 
@@ -33,6 +34,9 @@ class Governed:
     """Told to people before."""
     or_owner: bytes | None = None
     """Another principal that may."""
+    memo: Memo | None = None
+    """Of the entry that it makes in the account ``memo_of`` (``accounts/<hex>``)."""
+    memo_of: str = ""
 
 
 def perform_governed(  # noqa: PLR0917 - what the commands pass on
@@ -62,6 +66,9 @@ def perform_governed(  # noqa: PLR0917 - what the commands pass on
             return prepared, None
         _check_who(prepared, identity.principal)
         outcome, _ = await perform_as(connection, identity, [prepared.message])
+        if prepared.memo is not None:
+            await prepared.memo.keep(connection, prepared.memo_of, outcome.height)
+            prepared.shown.update(prepared.memo.shown)
         return prepared, outcome
 
     prepared, outcome = with_connection(directory, work)

@@ -21,7 +21,7 @@ from icn_client.cli.common import (
     show_time,
     with_connection,
 )
-from icn_client.cli.memos import MemoOption, ReferenceOption, read_reference, seal_memo
+from icn_client.cli.memos import Memo, MemoOption, ReferenceOption, read_reference
 from icn_client.cli.output import Refused, UsageError, print_json, say, table
 from icn_client.cli.payments import FromOption, only_account, positive_minor
 from icn_client.cli.signing import perform_and_print, perform_as, print_done
@@ -121,7 +121,7 @@ def place(  # noqa: PLR0917 - one parameter per option
     if count > ORDER_TIMES_MAX:
         raise UsageError(f"--times: {count}, at most {ORDER_TIMES_MAX} are ordered")
     first_ms = future_ms(first, "--first")
-    memo_hash, kept = seal_memo(memo)
+    told = Memo(memo)
     word = read_reference(reference)
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
@@ -142,7 +142,7 @@ def place(  # noqa: PLR0917 - one parameter per option
             every_months=months,
             times=count,
             needs_release=needs_release,
-            memo_hash=memo_hash,
+            memo_hash=await told.seal(connection, (identity.principal, target.leaf.owner)),
             reference=word,
         )
         signers = {key.key_id for key in identity.keys[: identity.threshold]}
@@ -150,6 +150,7 @@ def place(  # noqa: PLR0917 - one parameter per option
             await connection.controller(identity.principal), signers, debited, minor, now_ms()
         )
         outcome, _ = await perform_as(connection, identity, [message])
+        await told.keep(connection, f"orders/{order.hex()}")
         return unit, minor, outcome, is_stuck
 
     unit, minor, outcome, is_stuck = with_connection(directory, work)
@@ -159,7 +160,7 @@ def place(  # noqa: PLR0917 - one parameter per option
         "first_time_ms": str(first_ms),
         "times": count,
         "needs_release": needs_release,
-        **kept,
+        **told.shown,
     }
     when = (
         f"until {show_time(first_ms)} it can be released" if needs_release else f"first {show_time(first_ms)}"

@@ -21,7 +21,7 @@ from icn_client.cli.common import (
     with_connection,
 )
 from icn_client.cli.files import read_file
-from icn_client.cli.memos import MemoOption, ReferenceOption, read_reference, seal_memo
+from icn_client.cli.memos import Memo, MemoOption, ReferenceOption, read_reference
 from icn_client.cli.output import Refused, UsageError
 from icn_client.cli.signing import perform_as, print_done
 
@@ -73,7 +73,7 @@ def pay(  # noqa: PLR0917 - one parameter per option
     payer = None if source is None else identifier(source, "--from", "accounts")
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
-    memo_hash, kept = seal_memo(memo)
+    told = Memo(memo)
     word = read_reference(reference)
 
     async def work(connection: Connection) -> tuple[Any, Any, Any]:
@@ -81,8 +81,10 @@ def pay(  # noqa: PLR0917 - one parameter per option
         unit = await connection.unit(target.leaf.unit)
         minor = positive_minor(amount, unit.scale)
         paying = payer or await only_account(connection, identity.principal, target.leaf.unit)
+        memo_hash = await told.seal(connection, (identity.principal, target.leaf.owner))
         message = transactions.transfer(paying, destination, minor, memo_hash, word)
         outcome, receipt = await perform_as(connection, identity, [message])
+        await told.keep(connection, f"accounts/{paying.hex()}", outcome.height)
         return unit, outcome, posting_of(receipt, paying, destination)
 
     unit, outcome, posting = with_connection(directory, work)
@@ -91,7 +93,7 @@ def pay(  # noqa: PLR0917 - one parameter per option
         "destination": destination.hex(),
         "amount_minor": str(-posting.amount_minor),
         "balance_minor": str(posting.balance_minor),
-        **kept,
+        **told.shown,
     }
     text = f"paid {show_amount(-posting.amount_minor, unit.scale)} {unit.code}, balance now "
     print_done(outcome, as_json, shown, text + show_amount(posting.balance_minor, unit.scale))

@@ -218,6 +218,16 @@ async def test_what_is_not_the_photo_asked_for_is_not_passed_on(
     assert (answer.status_code, answer.json()["reason"]) == (502, "MALFORMED_ANSWER")
 
 
+async def test_a_memo_is_given_out_as_it_was_sealed(client: httpx.AsyncClient, zone: Any) -> None:
+    answer = await client.get(f"/v1/memos/{EXAMPLE_DIGEST}")
+    assert answer.content == b"foo\n"
+    assert answer.headers["content-type"] == "application/vnd.icn.sealed-memo"
+    assert answer.headers["content-disposition"] == "attachment"
+    zone.services.answers["GetMemo"] = marketplace.GetMemoResponse(content=b"another")
+    answer = await client.get(f"/v1/memos/{EXAMPLE_DIGEST}")
+    assert (answer.status_code, answer.json()["reason"]) == (502, "MALFORMED_ANSWER")
+
+
 async def test_a_result_is_answered_byte_for_byte_under_its_digest(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"/v1/proposals/{EXAMPLE_ID}/result")
     assert answer.content == b'{"quota":"3"}'

@@ -142,14 +142,24 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
     async def ListEntries(self, request: Any, _context: Any) -> service_pb2.ListEntriesResponse:
         account = parse_identifier(request.account, "accounts") if request.account else b""
         size = check_page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
-        listing = f"entries of {account.hex()}"
+        height = self._executed(request.height)
+        listing = f"entries of {account.hex()} at {height}"
         place = self._tokens.read(listing, request.page_token, 2 * PLACE_NUMBER_BYTES)
-        before = None if place is None else _numbers(place)
+        before = _numbers(place) if place is not None else (height + 1, 0) if height else None
         rows, has_more = await list_entries(account, before, size, self._source)
+        if height:
+            has_more = has_more and rows[-1].height == height
+            rows = [row for row in rows if row.height == height]
         token = ""
         if has_more:
             token = self._tokens.write(listing, _place(rows[-1].height) + _place(rows[-1].index))
         return service_pb2.ListEntriesResponse(entries=rows, next_page_token=token)
+
+    def _executed(self, height: int) -> int:
+        """A height that an answer depends on. Raises StateBehind."""
+        if height > self._feed.newest_height:
+            raise StateBehind(height, self._feed.newest_height)
+        return height
 
     async def GetUnit(self, request: Any, _context: Any) -> service_pb2.GetUnitResponse:
         found = await get_unit(parse_identifier(request.name, "units"), self._source)
@@ -158,6 +168,10 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
             policy=state_pb2.UnitPolicyLeaf.FromString(found.policy) if found.policy else None,
             period=state_pb2.PeriodLeaf.FromString(found.period) if found.period else None,
         )
+
+    async def GetOrder(self, request: Any, _context: Any) -> service_pb2.GetOrderResponse:
+        leaf = await get_leaf(Namespace.ORDER, parse_identifier(request.name, "orders"), self._source)
+        return service_pb2.GetOrderResponse(order=state_pb2.StandingOrderLeaf.FromString(leaf.value))
 
     async def ListOrders(self, request: Any, _context: Any) -> service_pb2.ListOrdersResponse:
         account = parse_identifier(request.account, "accounts")

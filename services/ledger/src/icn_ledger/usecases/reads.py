@@ -18,6 +18,7 @@ _UNKNOWN: dict[Namespace, str] = {
     Namespace.UNIT: "UNIT_UNKNOWN",
     Namespace.ACCOUNT: "ACCOUNT_UNKNOWN",
     Namespace.HOLD: "HOLD_UNKNOWN",
+    Namespace.ORDER: "ORDER_UNKNOWN",
     Namespace.ALLOWANCE: "ALLOWANCE_UNKNOWN",
     Namespace.RECOVERY: "RECOVERY_UNKNOWN",
     Namespace.AUTHORITY: "AUTHORITY_UNKNOWN",

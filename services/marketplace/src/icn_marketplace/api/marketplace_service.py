@@ -19,6 +19,7 @@ from icn_marketplace.domain.fields import check_range, field_invalid
 from icn_marketplace.domain.limits import (
     BOOKING_MINUTES_MAX,
     DIGEST_BYTES,
+    HEIGHT_MAX,
     IDENTIFIER_BYTES,
     MINUTE_MS,
     TIME_MS_MAX,
@@ -39,6 +40,7 @@ from icn_marketplace.usecases.describe import (
     describe_slot,
 )
 from icn_marketplace.usecases.end_booking import end_booking
+from icn_marketplace.usecases.memos import Memos
 from icn_marketplace.usecases.patience import with_newest_permissions
 from icn_marketplace.usecases.publish_offer import publish_offer
 from icn_marketplace.usecases.remove_resource import remove_resource
@@ -61,12 +63,18 @@ class MarketplaceServicer(service_pb2_grpc.MarketplaceServiceServicer):
     """The RPCs; errors become statuses in the interceptor."""
 
     def __init__(
-        self, context: Context, commands: CommandVerifier, reader: Reader, photos: PhotoReader
+        self,
+        context: Context,
+        commands: CommandVerifier,
+        reader: Reader,
+        photos: PhotoReader,
+        memos: Memos,
     ) -> None:
         self._context = context
         self._commands = commands
         self._reader = reader
         self._photos = photos
+        self._memos = memos
         self._tokens = PageTokens(context.genesis_hash)
 
     # Writes.
@@ -113,6 +121,17 @@ class MarketplaceServicer(service_pb2_grpc.MarketplaceServiceServicer):
     async def ReportReturn(self, request: Any, _context: Any) -> pb.ReportReturnResponse:
         return await self._write(request, "ReportReturn", pb.ReportReturn, report_return)
 
+    async def KeepMemo(self, request: Any, _context: Any) -> pb.KeepMemoResponse:
+        if request.payment.startswith("orders/"):
+            order = parse_identifier(request.payment, "orders")
+            check_range("height", request.height, 0, 0)
+            memo = await self._memos.keep_of_order(order, request.content)
+        else:
+            account = parse_identifier(request.payment, "accounts")
+            check_range("height", request.height, 1, HEIGHT_MAX)
+            memo = await self._memos.keep_of_entry(account, request.height, request.content)
+        return pb.KeepMemoResponse(memo=f"memos/{memo}")
+
     # Reads.
 
     async def GetResource(self, request: Any, _context: Any) -> pb.GetResourceResponse:
@@ -134,6 +153,15 @@ class MarketplaceServicer(service_pb2_grpc.MarketplaceServiceServicer):
         digest = parse_identifier(request.name, "photos", DIGEST_BYTES)
         content, media_type = found(await self._photos.get(digest), "photo", digest)
         return pb.GetPhotoResponse(content=content, media_type=media_type)
+
+    async def GetMemo(self, request: Any, _context: Any) -> pb.GetMemoResponse:
+        digest = parse_identifier(request.name, "memos", DIGEST_BYTES)
+        return pb.GetMemoResponse(content=found(await self._memos.get(digest), "memo", digest))
+
+    async def ListMemos(self, request: Any, _context: Any) -> pb.ListMemosResponse:
+        check_range("names", len(request.names), 1, PAGE_SIZE_MAX)
+        digests = [parse_identifier(name, "memos", DIGEST_BYTES) for name in request.names]
+        return pb.ListMemosResponse(contents=await self._memos.list(digests))
 
     async def GetBooking(self, request: Any, _context: Any) -> pb.GetBookingResponse:
         identifier = parse_identifier(request.name, "bookings")

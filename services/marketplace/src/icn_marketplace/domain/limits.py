@@ -6,6 +6,7 @@ from typing import Final
 
 IDENTIFIER_BYTES: Final = 16
 DIGEST_BYTES: Final = 32
+HEIGHT_MAX: Final = 2**62
 
 TITLE_CHARACTERS_MAX: Final = 120
 NOTE_CHARACTERS_MAX: Final = 2_000

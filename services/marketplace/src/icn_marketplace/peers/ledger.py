@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED
 from icn_kit.block_clock import BlockClock
 from icn_kit.errors import NotFound
@@ -9,9 +11,12 @@ from icn_kit.ledger_reads import LedgerReads
 
 from icn_marketplace.usecases.ports import AccountSeen, PostingSeen
 
+PAGE_SIZE = 500
+"""Of entries; a block has some thousands at most."""
+
 
 class ValidatorsLedger:
-    """Implements `usecases.ports.Ledger`."""
+    """Implements `usecases.ports.Ledger` and `PaymentMemos`."""
 
     def __init__(self, ledger: LedgerReads) -> None:
         self._ledger = ledger
@@ -41,6 +46,21 @@ class ValidatorsLedger:
             PostingSeen(posting.account, posting.counter_account, posting.amount_minor)
             for posting in found.receipt.postings
         ]
+
+    async def memos_of_entries(self, account: bytes, height: int) -> Set[bytes]:
+        """See `PaymentMemos`."""
+        memos: set[bytes] = set()
+        token = ""
+        while True:
+            page = await self._ledger.list_entries(f"accounts/{account.hex()}", PAGE_SIZE, token, height)
+            memos.update(entry.memo_hash for entry in page.entries)
+            token = page.next_page_token
+            if not token:
+                return memos
+
+    async def memo_of_order(self, order: bytes) -> bytes:
+        """See `PaymentMemos`."""
+        return (await self._ledger.get_order(f"orders/{order.hex()}")).order.ordered.memo_hash
 
 
 class ClockOfBlocks:

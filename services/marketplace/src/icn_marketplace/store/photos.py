@@ -33,4 +33,4 @@ class PhotoQueries:
                 blob = await self._blobs.get(connection, digest.hex())
             except NotFound:
                 return None
-        return blob.content, blob.media_type
+        return (blob.content, blob.media_type) if blob.media_type.startswith("image/") else None

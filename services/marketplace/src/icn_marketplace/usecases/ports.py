@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -344,6 +344,27 @@ class Ledger(Protocol):
 
         Raises:
             NotFound: TRANSACTION_UNKNOWN, also when it was refused.
+        """
+        ...
+
+
+class PaymentMemos(Protocol):
+    """What the ledger says of memos; a network call, never inside of a transaction."""
+
+    async def memos_of_entries(self, account: bytes, height: int) -> Set[bytes]:
+        """Hashes of the memos of an account's entries in a block.
+
+        Raises:
+            NotFound: ACCOUNT_UNKNOWN.
+            Unavailable: too few validators have executed the block.
+        """
+        ...
+
+    async def memo_of_order(self, order: bytes) -> bytes:
+        """Hash of the memo of an open order; empty where it has none.
+
+        Raises:
+            NotFound: ORDER_UNKNOWN.
         """
         ...
 

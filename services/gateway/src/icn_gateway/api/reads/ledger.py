@@ -39,6 +39,13 @@ READS = (
         (identifier("account_id", "account", "accounts", "Account"), *_PAGING),
     ),
     Read(
+        "/v1/orders/{order_id:str}",
+        "GetOrder",
+        "Accounts",
+        method("ledger", "GetOrder"),
+        (identifier("order_id", "name", "orders", "Order"),),
+    ),
+    Read(
         "/v1/accounts/{account_id:str}/holds",
         "ListHolds",
         "Accounts",

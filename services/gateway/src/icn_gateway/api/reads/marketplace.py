@@ -41,25 +41,39 @@ _TIMES = (
 
 _PHOTO_TYPES = ("image/jpeg", "image/png", "image/webp")
 """Nothing that a browser could run."""
-_PHOTO_SECONDS = 86_400
-"""A photo never changes, but its owner may have it erased."""
+_BLOB_SECONDS = 86_400
+"""A blob never changes, but its owner may have it erased."""
 
 
 def _photo(request: Any, response: Any) -> Content:
     """The photo, if it is the one that was asked for and of a kind that is shown."""
+    if response.media_type not in _PHOTO_TYPES:
+        raise malformed_answer(f"content of type {response.media_type} instead of a photo")
+    return _blob(request, response.content, response.media_type, "inline")
+
+
+def _blob(request: Any, content: bytes, media_type: str, disposition: str) -> Content:
     asked = request.name.rpartition("/")[2]
-    if response.media_type not in _PHOTO_TYPES or sha256(response.content).hexdigest() != asked:
-        raise malformed_answer("something else than the photo asked for")
+    if sha256(content).hexdigest() != asked:
+        raise malformed_answer("something else than the content asked for")
     return Content(
-        response.content,
-        response.media_type,
+        content,
+        media_type,
         {
-            "cache-control": f"public, max-age={_PHOTO_SECONDS}",
-            "content-disposition": "inline",
+            "cache-control": f"public, max-age={_BLOB_SECONDS}",
+            "content-disposition": disposition,
             "content-security-policy": "default-src 'none'; sandbox",
             "etag": f'"{asked}"',
         },
     )
+
+
+_MEMO_TYPE = "application/vnd.icn.sealed-memo"
+
+
+def _memo(request: Any, response: Any) -> Content:
+    """The sealed memo, if it is the one that was asked for."""
+    return _blob(request, response.content, _MEMO_TYPE, "attachment")
 
 
 READS = (
@@ -71,6 +85,15 @@ READS = (
         (digest("digest", "name", "photos", "SHA-256 of a photo"),),
         content=_photo,
         media_types=_PHOTO_TYPES,
+    ),
+    Read(
+        "/v1/memos/{digest:str}",
+        "GetMemo",
+        "Marketplace",
+        method("marketplace", "GetMemo"),
+        (digest("digest", "name", "memos", "SHA-256 of a sealed memo: the memo hash of an entry"),),
+        content=_memo,
+        media_types=(_MEMO_TYPE,),
     ),
     Read(
         "/v1/resources",

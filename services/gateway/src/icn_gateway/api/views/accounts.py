@@ -144,7 +144,7 @@ class Entry(View):
             str,
             Meta(
                 pattern=HEX_64,
-                description="Salted hash of the memo, which is kept elsewhere.",
+                description="SHA-256 of the sealed memo: `/v1/memos/{sha256}` has it.",
                 examples=[EXAMPLE_DIGEST],
             ),
         ]

@@ -1,0 +1,87 @@
+"""Sealed memos of payments.
+
+To bring one needs no signature: the ledger has its hash, so that nobody can bring another one, or one that no
+payment has. Source: docs/spec/memo.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from icn_crypto.sealed_memo import MemoBroken, memo_key_ids
+from icn_kit.blobs import BlobStore
+from icn_kit.errors import InvalidArgument, NotFound
+
+from icn_marketplace.usecases.ports import BlockTime, PaymentMemos
+
+MEDIA_TYPE = "application/vnd.icn.sealed-memo"
+
+
+@dataclass(frozen=True, slots=True)
+class Memos:
+    """The memos that are kept here."""
+
+    ledger: PaymentMemos
+    block_time: BlockTime
+    blobs: BlobStore
+
+    async def keep_of_entry(self, account: bytes, height: int, content: bytes) -> str:
+        """Keep the memo of an entry of an account in a block; its name, the SHA-256 in hex.
+
+        Raises:
+            InvalidArgument: MEMO_MALFORMED.
+            NotFound: ACCOUNT_UNKNOWN; PAYMENT_UNKNOWN, none there has this memo.
+            ResourceExhausted: BLOB_QUOTA_EXCEEDED, of the account in this month.
+            Unavailable: too few validators have executed the block, or answer alike.
+        """
+        digest = _digest(content)
+        hashes = await self.ledger.memos_of_entries(account, height)
+        name = f"accounts/{account.hex()}"
+        if digest not in hashes:
+            raise _no_payment(f"{name} at height {height}", digest)
+        return await self._keep(name, content)
+
+    async def keep_of_order(self, order: bytes, content: bytes) -> str:
+        """Keep the memo of an open order, which its payments will have; its name, the SHA-256 in hex.
+
+        Raises:
+            as `keep_of_entry`; NotFound: ORDER_UNKNOWN.
+        """
+        digest = _digest(content)
+        name = f"orders/{order.hex()}"
+        if digest != await self.ledger.memo_of_order(order):
+            raise _no_payment(name, digest)
+        return await self._keep(name, content)
+
+    async def get(self, digest: bytes) -> bytes | None:
+        """A sealed memo by its SHA-256; None where it is not there, or was forgotten."""
+        try:
+            blob = await self.blobs.get(digest.hex())
+        except NotFound:
+            return None
+        return blob.content if blob.media_type == MEDIA_TYPE else None
+
+    async def list(self, digests: Sequence[bytes]) -> list[bytes]:
+        """Those of the memos that are there, in order."""
+        found = [await self.get(digest) for digest in digests]
+        return [content for content in found if content is not None]
+
+    async def _keep(self, name: str, content: bytes) -> str:
+        """Each month of an account is sealed apart, so that old ones can be forgotten."""
+        month = datetime.fromtimestamp(await self.block_time.now_ms() / 1_000, UTC).strftime("%Y-%m")
+        return await self.blobs.put(content, MEDIA_TYPE, f"{name}/memos/{month}")
+
+
+def _digest(content: bytes) -> bytes:
+    try:
+        memo_key_ids(content)
+    except MemoBroken as error:
+        raise InvalidArgument("MEMO_MALFORMED", str(error)) from None
+    return sha256(content).digest()
+
+
+def _no_payment(where: str, digest: bytes) -> NotFound:
+    return NotFound("PAYMENT_UNKNOWN", f"{where}: no payment has the memo {digest.hex()}", memo=digest.hex())
