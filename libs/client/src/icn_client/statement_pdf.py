@@ -23,7 +23,7 @@ from icn_machine.entries import Entry
 
 from icn_client.light.statement import StatementInvalid, Sums, kind_name
 from icn_client.light.verify_statement import AccountStatement
-from icn_client.statement_texts import Money, Piece, read_span
+from icn_client.statement_texts import Memos, Money, Piece, one_line, read_span
 
 WIDTH, HEIGHT = 595, 842
 """A4 in points."""
@@ -38,7 +38,8 @@ AMOUNT_WIDTH: Final = 82
 """Between the amounts' right edges; a wider one is set smaller."""
 TEXT_END: Final = 520
 """Where texts end at the latest; behind it stands the page's number."""
-NAME_CHARACTERS_MAX: Final = 100
+TEXT_CHARACTERS_MAX: Final = 100
+"""Of a name or a memo."""
 NUMBER_AT, TIME_AT, KIND_AT, OTHER_AT, DEBIT_AT, CREDIT_AT, BALANCE_AT = 74, 80, 155, 195, 389, 472, 555
 _HEADS: Final = (
     (NUMBER_AT, "entry", True),
@@ -65,12 +66,13 @@ _UNUSED: Final = ("GSUB", "GPOS", "GDEF", "kern", "BASE", "DSIG", "gasp", "meta"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def write_pdf(
+def write_pdf(  # noqa: PLR0917 - what is shown, and who is told
     lines: Iterable[bytes],
     found: AccountStatement,
     names: Mapping[bytes, str],
     out: IO[bytes],
     on_entry: Callable[[int], None] = lambda _count: None,
+    memos: Memos | None = None,
 ) -> None:
     """Write the pages of a statement that holds.
 
@@ -80,6 +82,7 @@ def write_pdf(
         names: what accounts are called by who makes the pages.
         out: where the bytes go; they depend on the other arguments alone.
         on_entry: told how many entries there are so far.
+        memos: set below the entries that have them.
 
     Raises:
         StatementInvalid: STATEMENT_MALFORMED: it is not the file that was verified.
@@ -87,12 +90,12 @@ def write_pdf(
     money = Money(found.unit["code"], found.unit["scale"])
     hashed = sha256()
     with TemporaryFile() as spool:
-        pages = _Pages(found, money, names, spool)
-        for piece in read_span(_hashing(lines, hashed)):
+        pages = _Pages(found, money, names, spool, has_memos=memos is not None)
+        for piece in read_span(_hashing(lines, hashed), memos):
             if piece.entry is None:
                 pages.open(piece)
             else:
-                pages.add(piece.entry, piece.reverses)
+                pages.add(piece.entry, piece.reverses, piece.memo or "")
                 on_entry(pages.entries)
         if hashed.digest() != found.digest:
             raise StatementInvalid("STATEMENT_MALFORMED", 0, "the file changed since it was verified")
@@ -230,11 +233,18 @@ class _Pages:
     """Entries, page after page, each with what it adds and what is carried forward."""
 
     def __init__(
-        self, found: AccountStatement, money: Money, names: Mapping[bytes, str], spool: IO[bytes]
+        self,
+        found: AccountStatement,
+        money: Money,
+        names: Mapping[bytes, str],
+        spool: IO[bytes],
+        *,
+        has_memos: bool,
     ) -> None:
         self.pdf = pydyf.PDF()
         self.entries = 0
         self._found, self._money, self._names, self._spool = found, money, names, spool
+        self._has_memos = has_memos
         self._font = _Font()
         self._resources = pydyf.Dictionary()
         self.pdf.add_object(self._resources)
@@ -255,10 +265,11 @@ class _Pages:
         self._debited_minor = self._credited_minor = 0
         self._begin("Opening balance")
 
-    def add(self, entry: Entry, reverses: int) -> None:
-        """Put the next entry on its line, and the number of the one that it reverses, if any."""
-        second = self._second(entry, reverses)
-        if self._y - (SECOND_LEADING if second else 0) < BOTTOM:
+    def add(self, entry: Entry, reverses: int, memo: str) -> None:
+        """Put the next entry on its line; below it the number of the one that it reverses, if any, and what
+        it was for."""
+        below = [one for one in (self._second(entry, reverses), _cut(memo)) if one]
+        if self._y - SECOND_LEADING * len(below) < BOTTOM:
             self._turn()
         self.entries += 1
         moved = self._money.text(abs(entry.amount_minor))
@@ -268,9 +279,9 @@ class _Pages:
         self._put(OTHER_AT, entry.counter_account.hex(), size=SMALL)
         self._put(DEBIT_AT if entry.amount_minor < 0 else CREDIT_AT, moved, is_right=True)
         self._put(BALANCE_AT, self._money.text(entry.balance_minor), is_right=True)
-        if second:
+        for text in below:
             self._y -= SECOND_LEADING
-            self._put(TIME_AT, second, size=SMALL)
+            self._put(TIME_AT, text, size=SMALL)
         self._y -= LEADING
         if entry.amount_minor < 0:
             self._page_debited_minor -= entry.amount_minor
@@ -299,6 +310,8 @@ class _Pages:
             facts.insert(1, ("Accounts", f"this one; its {found.sub_accounts} sub-accounts are not shown"))
         if self._names:
             facts.append(("Names", "are those that whoever made these pages gave to accounts, not proven"))
+        if self._has_memos:
+            facts.append(("Memos", "are what the ledger has the hash of, as a party's key opened them"))
         if found.is_family:
             self._close_account()
             self._tabulate()
@@ -442,8 +455,7 @@ class _Pages:
 
     def _name(self, account: bytes) -> str:
         """What an account is called; characters that no typeface shows are blanks."""
-        name = unicodedata.normalize("NFC", self._names.get(account, ""))[:NAME_CHARACTERS_MAX]
-        return "".join(one if one.isprintable() else " " for one in name)
+        return _cut(self._names.get(account, ""))
 
     def _put(self, x: float, text: str, *, size: float = SIZE, is_right: bool = False) -> None:
         """Set a text whose left or right edge is at x, smaller where it would be too wide."""
@@ -454,6 +466,12 @@ class _Pages:
         self._text.set_font_size("F", round(size, 2))
         self._text.set_text_matrix(1, 0, 0, 1, round(x, 2), round(self._y, 2))
         self._text.stream.append(f"<{code}> Tj".encode())
+
+
+def _cut(text: str) -> str:
+    """As far as it fits below an entry."""
+    composed = one_line(unicodedata.normalize("NFC", text))
+    return composed if len(composed) <= TEXT_CHARACTERS_MAX else f"{composed[: TEXT_CHARACTERS_MAX - 1]}…"
 
 
 def _instant(milliseconds: int) -> str:

@@ -13,7 +13,17 @@ from icn_client.light.verify_statement import AccountStatement, verify_statement
 from icn_client.statement_pdf import write_pdf
 from pypdf import PdfReader
 
-from libs.client.tests.unit.told import ACCOUNT, SPANS, Told, grown, invented, make_up
+from libs.client.tests.unit.told import (
+    ACCOUNT,
+    LAST_MS,
+    MAIN,
+    SPANS,
+    Told,
+    grown,
+    invented,
+    make_up,
+    with_memos,
+)
 
 
 @pytest.fixture
@@ -163,7 +173,7 @@ def test_amounts_and_names_of_any_width_stay_in_their_columns() -> None:
         ["46116860184273879.04", "0.00"],
         ["46116860184273879.04", "-46116860184273879.04"],
     ]
-    assert sum("W" * 100 in one for page in pages(data) for one in page) == 3
+    assert sum("W" * 99 + "…" in one for page in pages(data) for one in page) == 3
 
 
 def test_names_may_have_any_letters_and_what_cannot_be_shown_is_seen_to_be_missing() -> None:
@@ -206,3 +216,19 @@ def test_a_file_that_changed_since_it_was_verified_makes_no_pages() -> None:
     with pytest.raises(StatementInvalid):
         write_pdf(other, found, {}, written)
     assert not written.getvalue()
+
+
+async def test_memos_stand_below_their_entries_as_far_as_they_fit() -> None:
+    told = await with_memos(b"\1" * 32, b"", *[b"\2" * 32] * 36)
+    lines = told.lines(MAIN, 0, LAST_MS, is_signed=True)
+    found = verify_statement(lines, told.zone.genesis)
+    written = BytesIO()
+    long = "flour and " * 30
+    write_pdf(lines, found, {}, written, memos={b"\1" * 32: "two\n\x1bloaves", b"\2" * 32: long})
+    shown = ["\n".join(page) for page in pages(written.getvalue())]
+    assert "two  loaves" in re.sub(r"(?<=two) +", "  ", shown[0]) and "\x1b" not in "".join(shown)
+    text = "".join(page.extract_text() for page in PdfReader(BytesIO(written.getvalue())).pages)
+    assert (text.count(long[:99]), text.count(long[:100]), text.count("…")) == (36, 0, 36 + len(shown))
+    assert text.count("transfer") == 38
+    assert "as a party's key opened them" in text
+    assert "as a party's key opened them" not in "".join("\n".join(page) for page in pages(pdf(lines, found)))

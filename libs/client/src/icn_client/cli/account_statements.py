@@ -207,7 +207,8 @@ def convert(  # noqa: PLR0917 - one parameter per option
     if to == PDF:
         if out is None or genesis is None:
             raise UsageError("--to pdf: give --out FILE.pdf and --genesis GENESIS")
-        _write_pdf(file, out, genesis, {} if names is None else _read_names(names))
+        texts_of = _read_memos(opened, file)
+        _write_pdf(file, out, genesis, {} if names is None else _read_names(names), texts_of)
         return
     if to not in {*TEXT_FORMS, SUMS}:
         raise UsageError(f"--to: {to[:40]!r} is none of {', '.join(TEXT_FORMS)}, {SUMS}, {PDF}")
@@ -330,7 +331,9 @@ def _read_memos(opened: Path | None, file: Path) -> Mapping[bytes, str] | None:
         raise Refused(f"{opened}: {error}", "MEMOS_INVALID") from None
 
 
-def _write_pdf(file: Path, out: Path, genesis: Path, names: dict[bytes, str]) -> None:
+def _write_pdf(
+    file: Path, out: Path, genesis: Path, names: dict[bytes, str], memos: Mapping[bytes, str] | None
+) -> None:
     from icn_client.light.verify_statement import verify_statement
     from icn_client.statement_pdf import write_pdf
 
@@ -340,7 +343,7 @@ def _write_pdf(file: Path, out: Path, genesis: Path, names: dict[bytes, str]) ->
 
     def write(to: IO[bytes], shown: Progress) -> None:
         with _opened(file) as lines:
-            write_pdf(lines, found, names, to, shown.update)
+            write_pdf(lines, found, names, to, shown.update, memos)
 
     write_new_file(out, write, "entries")
     say(f"icn: {out}: {found.sums.entries} entries of a statement that holds")
