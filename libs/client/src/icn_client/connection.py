@@ -43,6 +43,7 @@ from icn.ledger.v1.service_pb2 import (
     GetContractResponse,
     GetControllerRequest,
     GetHoldRequest,
+    GetOrderRequest,
     GetProofRequest,
     GetProofResponse,
     GetReceiptProofRequest,
@@ -471,6 +472,11 @@ class Connection:
         """An open hold's leaf, an offer of exchange among them. Raises DomainError (HOLD_UNKNOWN)."""
         request = GetHoldRequest(name=f"holds/{hold.hex()}")
         return (await self.read(lambda stub: stub.GetHold(request))).hold
+
+    async def order(self, order: bytes) -> Any:
+        """An open order's leaf. Raises DomainError (ORDER_UNKNOWN)."""
+        request = GetOrderRequest(name=f"orders/{order.hex()}")
+        return (await self.read(lambda stub: stub.GetOrder(request))).order
 
     def orders(self, account: bytes) -> AsyncIterator[Any]:
         """Leaves of all orders that debit or credit an account, ascending by id. Raises DomainError."""

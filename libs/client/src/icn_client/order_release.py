@@ -6,12 +6,20 @@ Source: docs/spec/ledger.md, "Messages", and docs/spec/transaction.md, "Validity
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from icn_machine.authority import scope_excess
 from icn_machine.credit_messages import ReleaseOrder
 from icn_machine.leaves import decode_leaf
 from icn_machine.records import Controller, Namespace
+
+from icn_client.keystore import Identity
+
+
+def without_signers(identity: Identity, signers: Collection[bytes]) -> Identity:
+    """The identity with those of its keys that may release an order which these keys signed."""
+    return replace(identity, keys=tuple(key for key in identity.keys if key.key_id not in signers))
 
 
 def can_be_released(

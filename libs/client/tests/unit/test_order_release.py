@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from icn.ledger.v1.state_pb2 import ControllerLeaf
 from icn.ledger.v1.transaction_pb2 import KeyScope
-from icn_client.order_release import can_be_released
+from icn_client.keystore import Identity
+from icn_client.order_release import can_be_released, without_signers
+from icn_client.transactions import KeyPair
 from icn_machine.authority import find_fault
 from icn_machine.leaves import decode_leaf
 from icn_machine.parsing import parse_transaction
@@ -35,6 +37,13 @@ def can(threshold: int, scopes: Sequence[KeyScope | None], signers: int) -> bool
     """Whether an order that the first keys signed can be released."""
     signed = {key.key_id for key in KEYS[:signers]}
     return can_be_released(leaf(threshold, scopes), signed, SOURCE, AMOUNT_MINOR, TIME_MS)
+
+
+def test_who_has_several_keys_releases_with_those_that_did_not_sign() -> None:
+    keys = tuple(KeyPair.generate() for _ in range(3))
+    identity = Identity("bakery", OWNER, 2, keys)
+    assert without_signers(identity, [keys[0].key_id]).keys == keys[1:]
+    assert without_signers(identity, [b"somebody else's"]) == identity
 
 
 @pytest.mark.parametrize(

@@ -243,13 +243,14 @@ def release(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Pay an order that waits for it, with another key of the owner than ordered it."""
     from icn_client.credit import release_order
+    from icn_client.order_release import without_signers
 
     wanted = identifier(order, "ORDER", "orders")
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
 
     async def work(connection: Connection) -> tuple[Any, Any, Any]:
-        leaf = await _order_of(connection, identity.principal, wanted)
+        leaf = await connection.order(wanted)
         ordered = leaf.ordered
         unit = await connection.unit_of(ordered.source)
         if not ordered.needs_release:
@@ -263,12 +264,15 @@ def release(  # noqa: PLR0917 - one parameter per option
                 f"not of {amount}",
                 "ORDER_MISMATCH",
             )
-        if any(key.key_id in leaf.key_ids for key in identity.keys[: identity.threshold]):
+        releasing = without_signers(identity, leaf.key_ids)
+        if len(releasing.keys) < identity.threshold:
             raise Refused(
-                "SAME_KEY: the identity's key signed the order; another has to release it", "SAME_KEY"
+                f"SAME_KEY: {len(releasing.keys)} of the identity's keys did not sign the order, "
+                f"{identity.threshold} such must release it",
+                "SAME_KEY",
             )
         message = release_order(wanted, ordered.source, ordered.destination, ordered.amount_minor)
-        outcome, _ = await perform_as(connection, identity, [message])
+        outcome, _ = await perform_as(connection, releasing, [message])
         return ordered, unit, outcome
 
     ordered, unit, outcome = with_connection(directory, work)
@@ -281,17 +285,6 @@ def release(  # noqa: PLR0917 - one parameter per option
     paid = f"paid {show_amount(ordered.amount_minor, unit.scale)} {unit.code}"
     text = f"{paid} to accounts/{ordered.destination.hex()}"
     print_done(outcome, as_json, shown, text)
-
-
-async def _order_of(connection: Connection, owner: bytes, order: bytes) -> Any:
-    """The leaf of an order of one of the owner's accounts. Raises Refused."""
-    async for account in connection.accounts(owner):
-        if not account.leaf.terms.bonds:
-            continue
-        async for found in connection.orders(account.leaf.account):
-            if found.ordered.order == order:
-                return found
-    raise Refused(f"ORDER_UNKNOWN: no account of the identity has orders/{order.hex()}", "ORDER_UNKNOWN")
 
 
 def _every(text: str | None) -> tuple[int, int]:
