@@ -257,6 +257,15 @@ class TestPatience:
         bench.state.now_ms += 1
         assert not is_patient(bench.state)
 
+    def test_behind_a_nullified_view_a_leader_waits_for_nothing(self) -> None:
+        """Its parent was not made final in time, so it hardly is by waiting; where all who are up are needed,
+        one who restarted, with the shortest time-out, ended every view of a leader who waited."""
+        bench = self.notarized(3)
+        assert is_patient(bench.state)
+        bench.receive_certificate(bench.certificate(VoteKind.NULLIFY, 2, [0, 1, 2]))
+        assert (bench.state.view, bench.state.leader(3)) == (3, 3)
+        assert not is_patient(bench.state)
+
     def test_the_others_wait_for_the_whole(self) -> None:
         bench = self.notarized(0)
         assert timers(bench.step(TimerFired())) == [bench.now_ms + TIMEOUT_MS_MIN]

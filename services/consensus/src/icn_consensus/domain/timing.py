@@ -45,9 +45,13 @@ def has_reason(state: State) -> bool:
 def is_patient(state: State) -> bool:
     """Whether an empty block should still wait: it names more once its parent is final and executed.
 
-    Half a time-out at most, so that the others' timers do not run out.
+    Half a time-out at most, so that the others' timers do not run out; and not at all behind a view that was
+    nullified: what could have made the parent final by itself has been said by then.
     """
-    if state.highest_notarization() is None and state.executed.executed_height == state.chain.final.height:
+    notarization = state.highest_notarization()
+    if notarization is None and state.executed.executed_height == state.chain.final.height:
+        return False
+    if notarization is not None and notarization.view + 1 < state.view:
         return False
     return state.now_ms < _patience_ends_ms(state)
 
