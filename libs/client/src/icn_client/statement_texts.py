@@ -38,6 +38,8 @@ CSV_COLUMNS: Final = (
 )
 
 _BEANCOUNT_ESCAPED: Final = str.maketrans({"\\": "\\\\", '"': '\\"'})
+FORMULA_SIGNS: Final = ("=", "+", "-", "@")
+"""What spreadsheets take for the begin of a formula; https://owasp.org/www-community/attacks/CSV_Injection."""
 SUMS: Final = "sums"
 """A form without entries: what each account opened and closed with, and all of them together."""
 SUMS_COLUMNS: Final = ("account", "opening", "debited", "credited", "closing", "entries", "currency")
@@ -218,8 +220,14 @@ def csv_row(piece: Piece) -> tuple[str, ...]:
         str(piece.reverses or ""),
         entry.memo_hash.hex(),
         entry.hold.hex(),
-        *(() if piece.memo is None else (piece.memo,)),
+        *(() if piece.memo is None else (_cell(piece.memo),)),
     )
+
+
+def _cell(memo: str) -> str:
+    """A text that no spreadsheet takes for a formula: who wrote it is somebody else."""
+    text = one_line(memo)
+    return f"'{text}" if text.lstrip()[:1] in FORMULA_SIGNS else text
 
 
 def _csv_line(*cells: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 from icn_client.light.statement import entry_line
 from icn_client.statement_check import Difference, TextUnreadable, find_difference, read_csv_entry
-from icn_client.statement_texts import CSV_COLUMNS, FORMS, Money, convert
+from icn_client.statement_texts import CSV_COLUMNS, FORMS, Money, convert, one_line
 
 from libs.client.tests.unit.told import (
     ACCOUNT,
@@ -65,9 +65,18 @@ async def test_memos_stand_beside_their_entries_and_come_back_equal(form: str) -
     assert difference is not None and same < len(entries)
     if form == "csv":
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
-        assert [row["memo"] for row in rows] == [memos.get(one.memo_hash, "") for one in entries]
+        shown = {hashes[0]: one_line(HOSTILE), hashes[2]: "three"}
+        assert [row["memo"] for row in rows] == [shown.get(one.memo_hash, "") for one in entries]
     else:
         assert "\x1b" not in text and '\n2026-01-01 * "ICN" "gift"' not in text
+
+
+@pytest.mark.parametrize("memo", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r\n=cmd|' /C calc'!A0"])
+async def test_no_memo_is_a_formula_for_a_spreadsheet(memo: str) -> None:
+    told = await with_memos(b"\1" * 32)
+    text = "".join(convert(told.lines(MAIN, 0, LAST_MS), "csv", {b"\1" * 32: memo}))
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert row["memo"] == f"'{one_line(memo)}"
 
 
 async def test_a_csv_is_read_back_into_the_very_entries(told: Told) -> None:
