@@ -179,12 +179,17 @@ def test_a_unit_is_governed_from_opening_balances_to_closed_books(
     assert coop.account("farm")["balance_minor"] == "-12050"
 
     # A standing order falls due by block time.
-    ordered = coop.answer("order", "place", coop.hour["workshop"], "5", "--first", "3s", "--as", "housing")
+    ordered = coop.answer(
+        "order", "place", coop.hour["workshop"], "5", "--first", "3s", "--as", "housing", "--memo", "rent"
+    )
+    assert ordered["memo_is_kept"]
     entry = until(
         lambda: coop.lines("account", "entries", coop.hour["workshop"], "--limit", "2"),
         lambda found: "standing" in {one["kind"] for one in found},
     )[-1]
     assert (entry["kind"], entry["transaction"], entry["hold"]) == ("standing", "", ordered["order"])
+    shown = coop.lines("account", "entries", coop.hour["workshop"], "--limit", "2", "--as", "workshop")
+    assert shown[-1]["memo"] == "rent"
 
     # Four eyes: a clerk orders, an officer releases, neither does anything else.
     principal = coop.identities["workshop"].principal.hex()

@@ -54,7 +54,8 @@ def test_a_member_pays_books_and_proves_through_the_gateway_alone(
     unit = answer("unit", "create", "REMOTE", "--as", "bakery", "--scale", "2", "--floor", "-50")["unit"]
     account = device.answer("account", "open", "--unit", unit, "--as", "mara")["account"]
     other = answer("account", "open", "--unit", unit, "--as", "farm")["account"]
-    paid = device.answer("pay", other, "12.50", "--as", "mara")
+    paid = device.answer("pay", other, "12.50", "--as", "mara", "--memo", "two loaves")
+    assert paid["memo_is_kept"]
     assert paid["balance_minor"] == "-1250"
     watched = device.answer("account", "watch", account, "--from-height", "1", "--count", "1")
     assert [one["amount_minor"] for one in watched["entries"]] == ["-1250"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import json
@@ -77,6 +78,7 @@ def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
     unit = answer("unit", "create", "LOAF", "--floor", "-50", "--as", "bakery")["unit"]
     bakery = answer("account", "open", "--unit", unit, "--as", "bakery")["account"]
     farm = answer("account", "open", "--unit", unit, "--as", "farm")["account"]
+    housing = answer("account", "open", "--unit", unit, "--as", "housing")["account"]
     told = ("--memo", MEMO)
     paid = [
         answer("pay", bakery, f"{n}.50", "--as", "farm", "--from", farm, *(told if n == 2 else ()))
@@ -114,11 +116,20 @@ def test_a_bookkeeper_exports_a_statement_that_anybody_can_check(
 
     (tmp_path / "names.csv").write_text(f"account,name\n{farm},Höfe\n", "utf-8")
     told_of = ("statement", "memos", "loaves.jsonl", "--out", "memos.jsonl", *data)
+    again = answer("pay", bakery, "0.01", "--as", "housing", "--from", housing, "--memo", "not the flour")
+    sealed = tmp_path / "sealed.txt"
+    sealed.write_text(base64.b64encode(b"no memo").decode())
+    bring = ("memo", "keep", f"accounts/{bakery}", "--height", str(again["height"]), "sealed.txt", *data)
+    refused = icn(*bring)
+    assert (refused.returncode, "MEMO_MALFORMED" in refused.stderr) == (1, True)
+    fetched = httpx.get(f"{federation.gateway_url}/v1/memos/{again['memo_hash']}")
+    sealed.write_text(base64.b64encode(fetched.content).decode())
+    assert icn(*bring).stdout.strip() == f"kept memos/{again['memo_hash']}"
     for party, opened in (("housing", 0), ("farm", 1), ("bakery", 1)):
         (tmp_path / "memos.jsonl").unlink(missing_ok=True)
         written = icn(*told_of, "--as", party)
         assert written.returncode == 0, written.stderr
-        assert json.loads(written.stdout) == {"memos": 1, "kept": 1, "opened": opened}
+        assert json.loads(written.stdout) == {"memos": 1, "kept": 1, "opened": opened, "broken": 0}
     with_memos = ("--memos", "memos.jsonl")
     for form in ("csv", "beancount", "hledger"):
         told_form = icn("statement", "convert", "loaves.jsonl", "--to", form, *with_memos)

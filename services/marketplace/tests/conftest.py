@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, LiteralString, TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from google.protobuf.message import Message
@@ -32,7 +32,7 @@ from icn_marketplace.usecases.announce import Announcer
 from icn_marketplace.usecases.context import Context
 from icn_marketplace.usecases.expire_agreements import expire_agreements
 from icn_marketplace.usecases.permissions import PermissionsAt
-from icn_marketplace.usecases.ports import AccountSeen, PostingSeen
+from icn_marketplace.usecases.ports import AccountSeen, PaymentSeen, PostingSeen
 
 GENESIS = b"g" * 32
 NOW = 1_800_000_000_000
@@ -94,7 +94,7 @@ class TestLedger:
     accounts: dict[bytes, AccountSeen] = field(default_factory=dict)
     holds: set[bytes] = field(default_factory=set)
     transactions: dict[bytes, list[PostingSeen]] = field(default_factory=dict)
-    memos: dict[tuple[bytes, int], set[bytes]] = field(default_factory=dict)
+    memos: dict[tuple[bytes, int], dict[bytes, PaymentSeen]] = field(default_factory=dict)
     """Of entries, by account and height."""
     order_memos: dict[bytes, bytes] = field(default_factory=dict)
     block_time_ms: int = NOW
@@ -114,10 +114,10 @@ class TestLedger:
             raise NotFound("TRANSACTION_UNKNOWN", "no transaction")
         return self.transactions[transaction_id]
 
-    async def memos_of_entries(self, account: bytes, height: int) -> set[bytes]:
+    async def memos_of_entries(self, account: bytes, height: int) -> dict[bytes, PaymentSeen]:
         if account not in self.accounts:
             raise NotFound("ACCOUNT_UNKNOWN", "no account")
-        return self.memos.get((account, height), set())
+        return self.memos.get((account, height), {})
 
     async def memo_of_order(self, order: bytes) -> bytes:
         if order not in self.order_memos:
@@ -230,12 +230,11 @@ class Market:
             ).fetchall()
         return [EventEnvelope.FromString(row[0]) for row in rows]
 
-    async def count(self, table: LiteralString) -> int:
-        """Rows of a table."""
+    async def subjects(self) -> list[str]:
+        """Whose blobs are kept, one for each blob."""
         async with self.database.connection() as connection:
-            row = await (await connection.execute(f"SELECT count(*) FROM {table}")).fetchone()
-        assert row is not None
-        return int(row[0])
+            cursor = await connection.execute("SELECT subject FROM blobs ORDER BY subject")
+            return [row[0] for row in await cursor.fetchall()]
 
     async def event_names(self) -> list[str]:
         return [event.subject.rpartition(".")[2] for event in await self.events()]

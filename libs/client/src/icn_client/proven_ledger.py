@@ -41,6 +41,8 @@ POLL_SECONDS: Final = 0.5
 PROOFS_AT_ONCE: Final = 8
 """A validator makes one at a time; this only hides the way there and back."""
 NAMESPACES: Final = {
+    "accounts": Namespace.ACCOUNT,
+    "principals": Namespace.CONTROLLER,
     "authorities": Namespace.AUTHORITY,
     "memberships": Namespace.MEMBERSHIP,
     "polls": Namespace.POLL,
@@ -56,6 +58,23 @@ class Proven:
     """Empty: there is none."""
     height: int
     """The state's."""
+
+
+async def prove_leaf(connection: Connection, name: str, identifier: bytes) -> Proven:
+    """A leaf, or its absence, in the newest state that a final header names, proven from genesis.
+
+    Raises:
+        FailedPrecondition: no final header names a state yet.
+        ProofMalformed, ProofInvalid: who answered shows something else, or something that does not hold.
+    """
+    genesis = connection.genesis
+    request = GetProofRequest(name=name, from_epoch=0)
+    response = await connection.read(lambda stub: stub.GetProof(request))
+    proof = from_response(response, genesis.hash, genesis.validator_set)
+    shown = verify_proof(proof, genesis)
+    if proof.namespace != NAMESPACES[name.partition("/")[0]] or proof.identifier != identifier:
+        raise ProofMalformed(f"the proof is of another leaf than {name}")
+    return Proven(proof.value, shown.height)
 
 
 class ConnectionLedger:
@@ -161,17 +180,10 @@ class ConnectionLedger:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _proof(self, name: str, identifier: bytes) -> Proven:
-        genesis = self._connection.genesis
-        request = GetProofRequest(name=name, from_epoch=0)
-        response = await self._connection.read(lambda stub: stub.GetProof(request))
         try:
-            proof = from_response(response, genesis.hash, genesis.validator_set)
-            shown = verify_proof(proof, genesis)
+            return await prove_leaf(self._connection, name, identifier)
         except (ProofMalformed, ProofInvalid) as error:
             raise StewardRefuses("LEAF_UNPROVEN", f"{name}: {error}") from None
-        if proof.namespace != NAMESPACES[name.partition("/")[0]] or proof.identifier != identifier:
-            raise StewardRefuses("LEAF_UNPROVEN", f"{name}: the proof is of another leaf")
-        return Proven(proof.value, shown.height)
 
     async def _ballots(self, poll: bytes) -> AsyncIterator[BallotLeaf]:
         token, count = "", 0

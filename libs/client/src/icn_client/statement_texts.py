@@ -29,6 +29,7 @@ from icn_client.light.statement import (
     read_sub_accounts,
     read_unit,
 )
+from icn_client.opened_memos import MemoKey, payment_of
 from icn_client.reversals import Reversals
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,7 +39,7 @@ CSV_COLUMNS: Final = (
 )
 
 _BEANCOUNT_ESCAPED: Final = str.maketrans({"\\": "\\\\", '"': '\\"'})
-FORMULA_SIGNS: Final = ("=", "+", "-", "@")
+FORMULA_SIGNS: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """What spreadsheets take for the begin of a formula; https://owasp.org/www-community/attacks/CSV_Injection."""
 SUMS: Final = "sums"
 """A form without entries: what each account opened and closed with, and all of them together."""
@@ -79,8 +80,8 @@ class Piece(NamedTuple):
         return self.entry is None and self.account == self.head.account
 
 
-Memos = Mapping[bytes, str]
-"""Texts of opened memos by their hash (`icn_client.memos.read_opened`)."""
+Memos = Mapping[MemoKey, str]
+"""Texts of opened memos (`icn_client.opened_memos.read_opened`)."""
 
 
 def convert(lines: Iterable[bytes], form: str, memos: Memos | None = None) -> Iterator[str]:
@@ -185,10 +186,20 @@ class _Span:
             self._has_begun = True
             yield self._piece(account, None, self.balance_minor)
 
+    def _memo(self, account: bytes, entry: Entry | None) -> str:
+        assert self._memos is not None, "the caller looks"
+        return "" if entry is None else self._memos.get(memo_key(account, entry), "")
+
     def _piece(self, account: bytes, entry: Entry | None, balance_minor: int, reverses: int = 0) -> Piece:
         assert self.head is not None and self.money is not None, "the account is known"
-        memo = None if self._memos is None else self._memos.get(entry.memo_hash, "") if entry else ""
+        memo = None if self._memos is None else self._memo(account, entry)
         return Piece(self.head, self.money, account, self._family, entry, balance_minor, reverses, memo)
+
+
+def memo_key(account: bytes, entry: Entry) -> MemoKey:
+    """What the text of an account's entry is looked up by."""
+    payment = payment_of(account, entry.counter_account, entry.amount_minor)
+    return MemoKey(entry.memo_hash, payment)
 
 
 def _time(milliseconds: int) -> datetime:
@@ -314,7 +325,7 @@ def _hledger(piece: Piece) -> str:
     reference = f", reference:{entry.reference.hex()}" if entry.reference else ""
     reference += f", reverses:{reverses}" if reverses else ""
     between = "between:" if entry.counter_account in family else ""
-    told = f"    ; {one_line(memo)}\n" if memo else ""
+    told = f"    ; {one_line(memo).replace(':', ' :')}\n" if memo else ""  # a word before a colon is a tag
     return (
         f"{_time(entry.block_time_ms).date().isoformat()} {kind_name(entry.kind)}"
         f"  ; number:{entry.number}, transaction:{entry.transaction_id.hex()}{reference}\n{told}"

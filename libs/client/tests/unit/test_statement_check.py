@@ -8,11 +8,14 @@ from collections.abc import Sequence
 
 import pytest
 from icn_client.light.statement import entry_line
+from icn_client.opened_memos import MemoKey
 from icn_client.statement_check import Difference, TextUnreadable, find_difference, read_csv_entry
 from icn_client.statement_texts import CSV_COLUMNS, FORMS, Money, convert, one_line
+from icn_crypto.sealed_memo import Payment
 
 from libs.client.tests.unit.told import (
     ACCOUNT,
+    BEN,
     FROM_MS,
     LAST_MS,
     MAIN,
@@ -45,7 +48,7 @@ async def test_what_was_converted_is_found_equal_when_it_comes_back(
     assert check(lines, text.replace("\n", "\r\n"), form) == (len(inside), None)
 
 
-HOSTILE = 'two "loaves" \\\n2026-01-01 * "ICN" "gift" ; \x1b[31m, ok'
+HOSTILE = 'reverses:17, two "loaves" \\\n2026-01-01 * "ICN" "gift" ; \x1b[31m, ok'
 """A memo is written by the other party."""
 
 
@@ -55,12 +58,14 @@ async def test_memos_stand_beside_their_entries_and_come_back_equal(form: str) -
     told = await with_memos(b"", *hashes)
     lines = told.lines(MAIN, 0, LAST_MS)
     entries = told.entries(MAIN)
-    memos = {hashes[0]: HOSTILE, hashes[2]: "three"}
+    payment = Payment(MAIN, BEN)
+    memos = {MemoKey(hashes[0], payment): HOSTILE, MemoKey(hashes[2], payment): "three"}
+    memos[MemoKey(hashes[1], Payment(BEN, MAIN))] = "loaves of another payment"
     text = "".join(convert(lines, form, memos))
     assert "loaves" in text and "loaves" not in "".join(convert(lines, form))
     found = find_difference(lines, io.StringIO(text, newline=""), form, memos)
     assert found == (len(entries), None)
-    other = {**memos, hashes[0]: "two"}
+    other = {**memos, MemoKey(hashes[0], payment): "two"}
     same, difference = find_difference(lines, io.StringIO(text, newline=""), form, other)
     assert difference is not None and same < len(entries)
     if form == "csv":
@@ -68,13 +73,19 @@ async def test_memos_stand_beside_their_entries_and_come_back_equal(form: str) -
         shown = {hashes[0]: one_line(HOSTILE), hashes[2]: "three"}
         assert [row["memo"] for row in rows] == [shown.get(one.memo_hash, "") for one in entries]
     else:
-        assert "\x1b" not in text and '\n2026-01-01 * "ICN" "gift"' not in text
+        assert (
+            "\x1b" not in text
+            and "reverses:" not in text.replace('memo: "reverses:', "")
+            and '\n2026-01-01 * "ICN" "gift"' not in text
+        )
 
 
 @pytest.mark.parametrize("memo", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r\n=cmd|' /C calc'!A0"])
 async def test_no_memo_is_a_formula_for_a_spreadsheet(memo: str) -> None:
     told = await with_memos(b"\1" * 32)
-    text = "".join(convert(told.lines(MAIN, 0, LAST_MS), "csv", {b"\1" * 32: memo}))
+    text = "".join(
+        convert(told.lines(MAIN, 0, LAST_MS), "csv", {MemoKey(b"\1" * 32, Payment(MAIN, BEN)): memo})
+    )
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
     assert row["memo"] == f"'{one_line(memo)}"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from icn_client.cli import output
 from icn_client.cli.account_statements import _read_names, check_text, convert
 from icn_client.cli.output import Refused
 from icn_client.statement_texts import convert as texts
@@ -18,6 +20,37 @@ HEX = "ab" * 16
 @pytest.fixture
 async def told() -> Told:
     return await grown()
+
+
+def test_what_members_write_is_text_and_no_markup_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One payment's memo ended `icn account entries` with a traceback, and another made a link."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = Terminal()
+    monkeypatch.setattr("sys.stdout", shown)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "200")
+    memos = ["[/]", "[link=https://evil.example]invoice[/link]", "[red]paid[/red]", ":skull:"]
+    output.table(("number", "memo"), [(str(number), memo) for number, memo in enumerate(memos)])
+    assert all(memo in shown.getvalue() for memo in memos)
+
+
+async def test_memos_beside_a_statement_that_is_none_are_refused(tmp_path: Path, told: Told) -> None:
+    statement, memos = tmp_path / "statement.jsonl", tmp_path / "memos.jsonl"
+    statement.write_bytes(b"")
+    memos.write_bytes(b"")
+    with pytest.raises(Refused, match="the file is empty"):
+        convert(statement, "csv", opened=memos)
+    statement.write_bytes(b"".join(told.lines()))
+    memos.write_bytes(b"{}\n")
+    with pytest.raises(Refused, match="line 1: no opened memo") as refused:
+        convert(statement, "csv", opened=memos)
+    assert refused.value.reason == "MEMOS_INVALID"
+    with pytest.raises(Refused, match="No such file"):
+        convert(statement, "csv", opened=tmp_path / "nowhere")
 
 
 def test_names_are_read_as_a_spreadsheet_writes_them(tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from icn_client.light.statement import StatementInvalid
 from icn_client.light.verify_statement import AccountStatement, verify_statement
+from icn_client.opened_memos import MemoKey
 from icn_client.statement_pdf import write_pdf
+from icn_crypto.sealed_memo import Payment
 from pypdf import PdfReader
 
 from libs.client.tests.unit.told import (
     ACCOUNT,
+    BEN,
     LAST_MS,
     MAIN,
     SPANS,
@@ -224,7 +227,9 @@ async def test_memos_stand_below_their_entries_as_far_as_they_fit() -> None:
     found = verify_statement(lines, told.zone.genesis)
     written = BytesIO()
     long = "flour and " * 30
-    write_pdf(lines, found, {}, written, memos={b"\1" * 32: "two\n\x1bloaves", b"\2" * 32: long})
+    payment = Payment(MAIN, BEN)
+    memos = {MemoKey(b"\1" * 32, payment): "two\n\x1bloaves", MemoKey(b"\2" * 32, payment): long}
+    write_pdf(lines, found, {}, written, memos=memos)
     shown = ["\n".join(page) for page in pages(written.getvalue())]
     assert "two  loaves" in re.sub(r"(?<=two) +", "  ", shown[0]) and "\x1b" not in "".join(shown)
     text = "".join(page.extract_text() for page in PdfReader(BytesIO(written.getvalue())).pages)

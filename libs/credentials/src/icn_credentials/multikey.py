@@ -11,8 +11,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from icn_crypto import mldsa
-from nacl import bindings
-from nacl.exceptions import CryptoError
+from icn_crypto.curve25519 import NoAgreementKey, x25519_public_key
 
 from icn_credentials import multibase, varint
 from icn_credentials.faults import InvalidKey, InvalidMultibase
@@ -145,9 +144,9 @@ def key_agreement_key(ed25519_key: bytes) -> PublicKey:
         InvalidKey: no point of prime order, so no key to agree with.
     """
     try:
-        return PublicKey(KeyKind.X25519, bindings.crypto_sign_ed25519_pk_to_curve25519(ed25519_key))
-    except CryptoError:
-        raise InvalidKey("no Ed25519 point of prime order") from None
+        return PublicKey(KeyKind.X25519, x25519_public_key(ed25519_key))
+    except NoAgreementKey as error:
+        raise InvalidKey(str(error)) from None
 
 
 def rsa_jwk(content: bytes) -> dict[str, str]:

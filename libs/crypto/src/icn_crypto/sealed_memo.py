@@ -1,8 +1,9 @@
 """Memos of payments, sealed to the parties' keys: whoever keeps one can neither read nor change it.
 
 A memo's text is encrypted under a key of its own, and that key is sealed to each party's Ed25519 key, mapped
-to X25519. The commitment binds key and text, since AES-GCM alone lets who makes a ciphertext open it in two
-ways. The ledger keeps the SHA-256 of all of it. Source: docs/spec/memo.md.
+to X25519. The commitment binds key, text and both accounts, since AES-GCM alone lets who makes a ciphertext
+open it in two ways, and anybody could pay with the hash of somebody else's memo. The ledger keeps the SHA-256
+of all of it. Source: docs/spec/memo.md.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
-from nacl import bindings
-from nacl.exceptions import CryptoError
 
+from icn_crypto.curve25519 import NoAgreementKey, x25519_private_key, x25519_public_key
 from icn_crypto.hashing import HASH_BYTES, domain_hash, preimage
 from icn_crypto.suites import KEY_ID_BYTES, SEED_BYTES
 from icn_crypto.tags import MEMO, MEMO_KEY
@@ -27,9 +27,11 @@ MEMO_TEXT_BYTES_MAX: Final = 640
 """Of UTF-8: a line or two of an invoice."""
 MEMO_KEYS_MAX: Final = 32
 """All keys of two controllers."""
-MEMO_BYTES_MAX: Final = 4_096
+MEMO_BYTES_MAX: Final = 3_761
 """Of a sealed memo with the longest text and the most keys."""
 MEMO_KEY_BYTES: Final = 32
+ACCOUNT_BYTES: Final = 16
+MEDIA_TYPE: Final = "application/vnd.icn.sealed-memo"
 PADDED_BYTES: Final = 64
 """A text is filled up to a multiple of this, so that a ciphertext shows little of its length."""
 
@@ -50,6 +52,14 @@ class MemoBroken(ValueError):
     """Bytes that are no sealed memo of the zone, or do not open with this key."""
 
 
+class Payment(NamedTuple):
+    """What a memo is of; 16 bytes each."""
+
+    source: bytes
+    """Account that is debited."""
+    destination: bytes
+
+
 class OpenedMemo(NamedTuple):
     """What a memo says, and what shows it to others."""
 
@@ -58,23 +68,24 @@ class OpenedMemo(NamedTuple):
     """32 bytes: with it and the sealed memo anybody can read the text and check that it was this one."""
 
 
-def seal_memo(text: str, public_keys: Mapping[bytes, bytes], genesis_hash: bytes) -> bytes:
+def seal_memo(text: str, public_keys: Mapping[bytes, bytes], payment: Payment, genesis_hash: bytes) -> bytes:
     """The text sealed to Ed25519 keys, by their key ids.
 
     Args:
         text: 1 to MEMO_TEXT_BYTES_MAX bytes of UTF-8, without a zero.
         public_keys: 1 to MEMO_KEYS_MAX, of 32 bytes each, as registered: of prime order.
+        payment: that has the memo.
         genesis_hash: of the zone.
 
     Raises:
-        MemoInvalid: the text is too long, empty or holds a zero.
+        MemoInvalid: the text is too long, empty or holds a zero; a key is none to seal to.
     """
     assert 1 <= len(public_keys) <= MEMO_KEYS_MAX, "a payment has two parties with 16 keys each"
     key = secrets.token_bytes(MEMO_KEY_BYTES)
     encoded = encode_memo(text)
-    commitment = _commitment(key, encoded, genesis_hash)
+    commitment = _commitment(key, encoded, payment, genesis_hash)
     slots = b"".join(
-        key_id + _HPKE.encrypt(key, _x25519_public(public_key), info=preimage(MEMO_KEY, genesis_hash, key_id))
+        key_id + _HPKE.encrypt(key, _public_key(public_key), info=_info(key_id, payment, genesis_hash))
         for key_id, public_key in sorted(public_keys.items())
     )
     padded = encoded + bytes(-len(encoded) % PADDED_BYTES)
@@ -92,12 +103,12 @@ def memo_key_ids(sealed: bytes) -> tuple[bytes, ...]:
     return tuple(slots)
 
 
-def open_memo(sealed: bytes, key_id: bytes, seed: bytes, genesis_hash: bytes) -> OpenedMemo:
+def open_memo(sealed: bytes, key_id: bytes, seed: bytes, payment: Payment, genesis_hash: bytes) -> OpenedMemo:
     """Open a memo with one of the keys that it is sealed to; ``seed`` is its Ed25519 seed of 32 bytes.
 
     Raises:
-        MemoBroken: it is no sealed memo, not of this zone, not sealed to this key, or not the text that its
-            commitment binds.
+        MemoBroken: it is no sealed memo, not of this payment or zone, not sealed to this key, or not the text
+            that its commitment binds.
     """
     assert len(seed) == SEED_BYTES, "callers have a key"
     _, slots, _ = _split(sealed)
@@ -105,17 +116,21 @@ def open_memo(sealed: bytes, key_id: bytes, seed: bytes, genesis_hash: bytes) ->
     if slot is None:
         raise MemoBroken(f"the memo is not sealed to key {key_id.hex()}")
     try:
-        key = _HPKE.decrypt(slot, _x25519_private(seed), info=preimage(MEMO_KEY, genesis_hash, key_id))
+        key = _HPKE.decrypt(
+            slot,
+            X25519PrivateKey.from_private_bytes(x25519_private_key(seed)),
+            info=_info(key_id, payment, genesis_hash),
+        )
     except (InvalidTag, ValueError):
         raise MemoBroken(f"the memo does not open with key {key_id.hex()}") from None
-    return OpenedMemo(read_memo(sealed, key, genesis_hash), key)
+    return OpenedMemo(read_memo(sealed, key, payment, genesis_hash), key)
 
 
-def read_memo(sealed: bytes, key: bytes, genesis_hash: bytes) -> str:
+def read_memo(sealed: bytes, key: bytes, payment: Payment, genesis_hash: bytes) -> str:
     """The text, with the memo's own key, as a party that opened it shows it to others.
 
     Raises:
-        MemoBroken: it is no sealed memo, or not the text that its commitment binds under this key.
+        MemoBroken: it is no sealed memo, or not the text that its commitment binds to this key and payment.
     """
     commitment, _, ciphertext = _split(sealed)
     if len(key) != MEMO_KEY_BYTES:
@@ -125,7 +140,7 @@ def read_memo(sealed: bytes, key: bytes, genesis_hash: bytes) -> str:
     except InvalidTag:
         raise MemoBroken("the memo does not open with its key") from None
     encoded = padded.rstrip(b"\0")
-    if not hmac.compare_digest(_commitment(key, encoded, genesis_hash), commitment):
+    if not hmac.compare_digest(_commitment(key, encoded, payment, genesis_hash), commitment):
         raise MemoBroken("the memo is not the text that it commits to")
     try:
         text = encoded.decode()
@@ -148,8 +163,17 @@ def encode_memo(text: str) -> bytes:
     return encoded
 
 
-def _commitment(key: bytes, encoded: bytes, genesis_hash: bytes) -> bytes:
-    return domain_hash(MEMO, genesis_hash, key + encoded)
+def _commitment(key: bytes, encoded: bytes, payment: Payment, genesis_hash: bytes) -> bytes:
+    return domain_hash(MEMO, genesis_hash, key + _bytes_of(payment) + encoded)
+
+
+def _info(key_id: bytes, payment: Payment, genesis_hash: bytes) -> bytes:
+    return preimage(MEMO_KEY, genesis_hash, key_id + _bytes_of(payment))
+
+
+def _bytes_of(payment: Payment) -> bytes:
+    assert all(len(account) == ACCOUNT_BYTES for account in payment), "accounts have ids of one length"
+    return payment.source + payment.destination
 
 
 def _split(sealed: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
@@ -160,7 +184,8 @@ def _split(sealed: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
     ciphertext = sealed[end:]
     if not 1 <= count <= MEMO_KEYS_MAX or len(sealed) > MEMO_BYTES_MAX:
         raise MemoBroken(f"{len(sealed)} bytes with {count} keys are no sealed memo")
-    if len(ciphertext) <= _TAG_BYTES or (len(ciphertext) - _TAG_BYTES) % PADDED_BYTES:
+    padded_bytes = len(ciphertext) - _TAG_BYTES
+    if not 0 < padded_bytes <= MEMO_TEXT_BYTES_MAX or padded_bytes % PADDED_BYTES:
         raise MemoBroken(f"a ciphertext of {len(ciphertext)} bytes is no memo's")
     slots = {
         sealed[place : place + KEY_ID_BYTES]: sealed[place + KEY_ID_BYTES : place + _SLOT_BYTES]
@@ -171,13 +196,8 @@ def _split(sealed: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
     return sealed[:HASH_BYTES], slots, ciphertext
 
 
-def _x25519_public(public_key: bytes) -> X25519PublicKey:
+def _public_key(public_key: bytes) -> X25519PublicKey:
     try:
-        return X25519PublicKey.from_public_bytes(bindings.crypto_sign_ed25519_pk_to_curve25519(public_key))
-    except (CryptoError, ValueError) as error:
-        raise MemoInvalid(f"{public_key.hex()} is no key to seal to") from error
-
-
-def _x25519_private(seed: bytes) -> X25519PrivateKey:
-    _, secret_key = bindings.crypto_sign_seed_keypair(seed)
-    return X25519PrivateKey.from_private_bytes(bindings.crypto_sign_ed25519_sk_to_curve25519(secret_key))
+        return X25519PublicKey.from_public_bytes(x25519_public_key(public_key))
+    except NoAgreementKey as error:
+        raise MemoInvalid(f"{public_key.hex()} is no key to seal to: {error}") from None

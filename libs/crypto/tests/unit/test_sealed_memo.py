@@ -3,17 +3,19 @@ from __future__ import annotations
 from hashlib import sha256
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from icn_crypto import sealed_memo
+from icn_crypto.curve25519 import x25519_private_key, x25519_public_key
 from icn_crypto.sealed_memo import (
     MEMO_BYTES_MAX,
     MEMO_KEYS_MAX,
     MEMO_TEXT_BYTES_MAX,
     MemoBroken,
     MemoInvalid,
+    Payment,
     memo_key_ids,
     open_memo,
     read_memo,
@@ -22,6 +24,7 @@ from icn_crypto.sealed_memo import (
 from icn_crypto.suites import SigningKey, Suite, key_id
 
 GENESIS = b"g" * 32
+PAYMENT = Payment(b"source of a memo", b"destination of 1")
 ANNA, BEN, EVE = (SigningKey.from_seed(Suite.ED25519, bytes([number] * 32)) for number in (1, 2, 3))
 
 
@@ -30,11 +33,11 @@ def id_of(key: SigningKey) -> bytes:
 
 
 def sealed_for(text: str, *keys: SigningKey) -> bytes:
-    return seal_memo(text, {id_of(key): key.public_key for key in keys}, GENESIS)
+    return seal_memo(text, {id_of(key): key.public_key for key in keys}, PAYMENT, GENESIS)
 
 
-def opened(sealed: bytes, key: SigningKey, genesis_hash: bytes = GENESIS) -> str:
-    return open_memo(sealed, id_of(key), key.seed, genesis_hash).text
+def opened(sealed: bytes, key: SigningKey, genesis_hash: bytes = GENESIS, payment: Payment = PAYMENT) -> str:
+    return open_memo(sealed, id_of(key), key.seed, payment, genesis_hash).text
 
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=160)
@@ -46,13 +49,13 @@ def test_both_parties_read_it_and_the_memos_key_shows_it_to_others(text: str) ->
     sealed = sealed_for(text, ANNA, BEN)
     assert set(memo_key_ids(sealed)) == {id_of(ANNA), id_of(BEN)}
     for party in (ANNA, BEN):
-        memo = open_memo(sealed, id_of(party), party.seed, GENESIS)
-        assert memo.text == text == read_memo(sealed, memo.key, GENESIS)
+        memo = open_memo(sealed, id_of(party), party.seed, PAYMENT, GENESIS)
+        assert memo.text == text == read_memo(sealed, memo.key, PAYMENT, GENESIS)
     assert text.encode() not in sealed or len(text.encode()) < 4
 
 
 def test_a_memo_of_the_first_version_opens_for_ever() -> None:
-    assert sha256(FIRST).hexdigest() == "5b4f41a10ac438461bdb13c8bb38931b985654d434a23a419f5f0ae52e29900b"
+    assert sha256(FIRST).hexdigest() == "5417cbaddc05176e5a1c781589bad81cb030e8018b71c65016d1bcf33ac377a2"
     assert opened(FIRST, ANNA) == opened(FIRST, BEN) == "two loaves, 14 March"
 
 
@@ -66,11 +69,11 @@ def test_who_it_is_not_sealed_to_does_not_open_it() -> None:
     with pytest.raises(MemoBroken, match="not sealed to key"):
         opened(sealed, EVE)
     with pytest.raises(MemoBroken, match="does not open with key"):
-        open_memo(sealed, id_of(ANNA), EVE.seed, GENESIS)
+        open_memo(sealed, id_of(ANNA), EVE.seed, PAYMENT, GENESIS)
     with pytest.raises(MemoBroken, match="does not open with its key"):
-        read_memo(sealed, b"k" * 32, GENESIS)
+        read_memo(sealed, b"k" * 32, PAYMENT, GENESIS)
     with pytest.raises(MemoBroken, match="32 bytes, not 31"):
-        read_memo(sealed, b"k" * 31, GENESIS)
+        read_memo(sealed, b"k" * 31, PAYMENT, GENESIS)
 
 
 def test_it_opens_in_its_zone_only() -> None:
@@ -78,7 +81,25 @@ def test_it_opens_in_its_zone_only() -> None:
     with pytest.raises(MemoBroken):
         opened(sealed, ANNA, b"h" * 32)
     with pytest.raises(MemoBroken):
-        read_memo(sealed, open_memo(sealed, id_of(ANNA), ANNA.seed, GENESIS).key, b"h" * 32)
+        read_memo(sealed, open_memo(sealed, id_of(ANNA), ANNA.seed, PAYMENT, GENESIS).key, PAYMENT, b"h" * 32)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Payment(PAYMENT.destination, PAYMENT.source),
+        Payment(PAYMENT.source, b"another account."),
+        Payment(b"another account.", PAYMENT.destination),
+    ],
+)
+def test_it_opens_for_its_payment_only(other: Payment) -> None:
+    """Who pays a cent with the hash of somebody's memo would have it stand beside the cent."""
+    sealed = sealed_for("invoice 17", ANNA)
+    with pytest.raises(MemoBroken):
+        opened(sealed, ANNA, payment=other)
+    key = open_memo(sealed, id_of(ANNA), ANNA.seed, PAYMENT, GENESIS).key
+    with pytest.raises(MemoBroken, match="not the text that it commits to"):
+        read_memo(sealed, key, other, GENESIS)
 
 
 def test_a_key_that_was_sealed_to_one_is_none_of_another() -> None:
@@ -86,7 +107,7 @@ def test_a_key_that_was_sealed_to_one_is_none_of_another() -> None:
     sealed = sealed_for("rent", ANNA)
     moved = sealed[:33] + id_of(EVE) + sealed[49:]
     with pytest.raises(MemoBroken):
-        open_memo(moved, id_of(EVE), ANNA.seed, GENESIS)
+        open_memo(moved, id_of(EVE), ANNA.seed, PAYMENT, GENESIS)
 
 
 def test_no_changed_byte_goes_unseen_by_who_it_is_sealed_to() -> None:
@@ -104,13 +125,13 @@ def test_bytes_that_are_no_memo_are_refused(data: bytes) -> None:
     with pytest.raises(MemoBroken):
         opened(data, ANNA)
     with pytest.raises(MemoBroken):
-        read_memo(data, b"k" * 32, GENESIS)
+        read_memo(data, b"k" * 32, PAYMENT, GENESIS)
 
 
 def test_another_text_than_the_commitment_binds_is_no_memo() -> None:
     """AES-GCM opens under keys that its maker chose, to texts that its maker chose."""
     sealed = sealed_for("rent", ANNA)
-    key = open_memo(sealed, id_of(ANNA), ANNA.seed, GENESIS).key
+    key = open_memo(sealed, id_of(ANNA), ANNA.seed, PAYMENT, GENESIS).key
     slots = sealed[32:-80]
     for text in (b"gift", b"rent\0gift"):
         padded = text + bytes(-len(text) % 64)
@@ -119,15 +140,15 @@ def test_another_text_than_the_commitment_binds_is_no_memo() -> None:
             opened(forged, ANNA)
 
 
-@pytest.mark.parametrize("encoded", [b"", b"\xff\xfe", b"a\0b", b"x" * (MEMO_TEXT_BYTES_MAX + 1)])
+@pytest.mark.parametrize("encoded", [b"", b"\xff\xfe", b"a\0b"])
 def test_a_committed_text_that_is_none_is_no_memo(encoded: bytes) -> None:
     key = b"k" * 32
-    commitment = sealed_memo._commitment(key, encoded, GENESIS)
+    commitment = sealed_memo._commitment(key, encoded, PAYMENT, GENESIS)
     padded = encoded + bytes(-len(encoded) % 64 or (0 if encoded else 64))
     slot = id_of(ANNA) + bytes(80)
     forged = commitment + b"\x01" + slot + AESGCM(key).encrypt(bytes(12), padded, commitment)
     with pytest.raises(MemoBroken, match="holds no text"):
-        read_memo(forged, key, GENESIS)
+        read_memo(forged, key, PAYMENT, GENESIS)
 
 
 @pytest.mark.parametrize("text", ["", "a\0", "\ud800", "x" * (MEMO_TEXT_BYTES_MAX + 1), "\u00e9" * 321])
@@ -138,11 +159,18 @@ def test_what_is_no_text_of_a_memo_is_not_sealed(text: str) -> None:
 
 def test_the_longest_memo_for_the_most_keys_is_within_its_bound() -> None:
     keys = {number.to_bytes(16, "big"): ANNA.public_key for number in range(MEMO_KEYS_MAX)}
-    sealed = seal_memo("x" * MEMO_TEXT_BYTES_MAX, keys, GENESIS)
-    assert len(sealed) <= MEMO_BYTES_MAX
-    assert open_memo(sealed, (31).to_bytes(16, "big"), ANNA.seed, GENESIS).text == "x" * MEMO_TEXT_BYTES_MAX
-    with pytest.raises(MemoBroken):
-        memo_key_ids(sealed + bytes(MEMO_BYTES_MAX - len(sealed) + 1))
+    sealed = seal_memo("x" * MEMO_TEXT_BYTES_MAX, keys, PAYMENT, GENESIS)
+    assert len(sealed) == MEMO_BYTES_MAX
+    assert (
+        open_memo(sealed, (31).to_bytes(16, "big"), ANNA.seed, PAYMENT, GENESIS).text
+        == "x" * MEMO_TEXT_BYTES_MAX
+    )
+    for longer in (sealed + bytes(1), sealed + bytes(64), sealed_for("rent", ANNA) + bytes(640)):
+        with pytest.raises(MemoBroken):
+            memo_key_ids(longer)
+    more = sealed[:32] + bytes((MEMO_KEYS_MAX + 1,)) + sealed[33:129] + sealed[33:]
+    with pytest.raises(MemoBroken, match="33 keys"):
+        memo_key_ids(more)
 
 
 def test_keys_out_of_order_or_twice_are_refused() -> None:
@@ -163,25 +191,33 @@ def test_the_length_shows_in_steps_only() -> None:
 def test_no_memo_is_sealed_to_bytes_that_are_no_key(public_key: bytes) -> None:
     """Points of small order, with which anybody could open it, and what is no point."""
     with pytest.raises(MemoInvalid):
-        seal_memo("rent", {b"i" * 16: public_key}, GENESIS)
+        seal_memo("rent", {b"i" * 16: public_key}, PAYMENT, GENESIS)
 
 
 @settings(deadline=None, max_examples=50)
 @given(seed=st.binary(min_size=32, max_size=32))
 def test_both_halves_of_a_key_are_mapped_to_one_pair(seed: bytes) -> None:
     key = SigningKey.from_seed(Suite.ED25519, seed)
-    private: X25519PrivateKey = sealed_memo._x25519_private(seed)
-    public: X25519PublicKey = sealed_memo._x25519_public(key.public_key)
-    assert private.public_key().public_bytes_raw() == public.public_bytes_raw()
+    private = X25519PrivateKey.from_private_bytes(x25519_private_key(seed))
+    assert private.public_key().public_bytes_raw() == x25519_public_key(key.public_key)
+
+
+def test_the_map_is_that_of_libsodiums_own_test() -> None:
+    """test/default/ed25519_convert of libsodium, https://github.com/jedisct1/libsodium."""
+    seed = bytes.fromhex("421151a459faeade3d247115f94aedae42318124095afabe4d1451a559faedee")
+    key = SigningKey.from_seed(Suite.ED25519, seed)
+    public = "f1814f0e8ff1043d8a44d25babff3cedcae6c22c3edaa48f857ae70de2baae50"
+    private = "8052030376d47112be7f73ed7a019293dd12ad910b654455798b4667d73de166"
+    assert (x25519_public_key(key.public_key).hex(), x25519_private_key(seed).hex()) == (public, private)
 
 
 FIRST = bytes.fromhex(
-    "eff6cbcccec57598886a80418aa36ef1f0709906295a4f2021f2b1d77f27eec302432f136f69065167f86a665dfb1a19"
-    "91d0a0c7ef788646a14ee2424af86cb8e51283563b4f45c78e2f9b423f64bef86d6de75c242c3b92c8a3b3d052ab1074"
-    "24c43d37f04652640718a31bb7e2572966cd4a9dcfe6fef69344edde25f11208116b8caaff24ae12b7a7398569c23f2d"
-    "a763fc4fd9695d3f0cba4a174deadc117a197ed85345d889db320ec7a42e01ec040a03cdd1727df82ea5cbd2ec0d69f5"
-    "4c7922fefbb05dcf3c85847a1cacb66c394792d7adae84b071ca51af1ca542f414dabd23fecbd9940893a174f3b56c94"
-    "02ff20468c0408ee52b5bb9502a6a8b0f1c3ca058cf64cb4bdefa95bc9f539518ee0afbd735a82fa07d446e784fa645b"
-    "f7959b328e5973f81bb709cec4e2a0706a"
+    "2c851449e5f3e32cb6207e4a51d0845beaf8068db1cc466f891b889657a5c8cf02432f136f69065167f86a665dfb1a19"
+    "91629f3a8bc2b3315480dd8d96bde7c0b5cb659bd4dad5e0c0a4d2b0d75d3ca13babe432a9683e6a991b5d043d6f7fae"
+    "f4f33f75b7eaedb5c5ca4b1183d6f8df464cc5d4175085993367138e1943ff7c156b8caaff24ae12b7a7398569c23f2d"
+    "a73a8061dab83d4a71863bdbbd579061f68ed75c0610faa408ad0a362971f6862e6a7b3e6070657791d671d0680a57af"
+    "a9c88b82ba6923edb1bc9da2ee4e6608c84ab55faf9c6aaef2365f654c10b4e50021a31b110628fcff30d37057189eb4"
+    "0af7aac5bfdabd54f533102a85f2aefa5ecd7ddb77682d8d46836f75ee634c2f3694b9b25596e37b504612e56f383842"
+    "7c94520438174acb368103f984efaf4ba6"
 )
 """Sealed to both by the code that came with this test."""

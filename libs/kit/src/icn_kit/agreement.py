@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from google.protobuf.message import Message
 from icn.ledger.v1 import service_pb2 as ledger
-from icn.ledger.v1.state_pb2 import AccountLeaf
+from icn.ledger.v1.state_pb2 import AccountLeaf, StandingOrderLeaf
 from prometheus_client import Counter
 
 from icn_kit.errors import DomainError, ErrorKind, Unavailable
@@ -212,6 +212,8 @@ def settled(response: Message) -> Message:
         kept.account.ClearField("height")
     elif _has_height(response):
         kept.ClearField("height")
+    elif isinstance(kept, ledger.GetOrderResponse):
+        kept.CopyFrom(ledger.GetOrderResponse(order=StandingOrderLeaf(ordered=kept.order.ordered)))
     if isinstance(kept, ledger.GetPollResponse):
         kept.ClearField("block_time_ms")
     return cast(Message, kept)

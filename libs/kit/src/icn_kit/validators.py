@@ -140,7 +140,8 @@ class Validators(LedgerReads):
             answer = await self._call(self._addresses[standing.seat], request, seconds)
         except grpc.aio.AioRpcError as error:
             refusal = from_rpc_error(error)
-            if refusal.kind in _ELSEWHERE or refusal.kind is ErrorKind.DEADLINE_EXCEEDED:
+            is_away = refusal.kind in _ELSEWHERE or refusal.kind is ErrorKind.DEADLINE_EXCEEDED
+            if is_away and refusal.reason != STATE_BEHIND:
                 standing.failed(monotonic())
             else:
                 standing.succeeded()

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 from icn.ledger.v1 import service_pb2 as ledger
-from icn.ledger.v1.state_pb2 import AccountLeaf, ControllerLeaf, Lane, MembershipLeaf, PollLeaf
+from icn.ledger.v1.state_pb2 import (
+    AccountLeaf,
+    ControllerLeaf,
+    Lane,
+    MembershipLeaf,
+    PollLeaf,
+    StandingOrderLeaf,
+)
+from icn.ledger.v1.transaction_pb2 import OrderTransfers
 from icn_chain.quorum import faults_of
 from icn_kit import agreement
 from icn_kit.agreement import AgreedReads
@@ -143,6 +151,13 @@ async def test_what_changes_with_every_transaction_divides_nobody() -> None:
     ]
     answer = await AgreedReads(Panel(*accounts)).get_account("accounts/x")
     assert answer.account == ledger.Account(leaf=AccountLeaf(owner=b"o" * 16), height=100)
+    ordered = OrderTransfers(order=b"o" * 16, memo_hash=b"m" * 32)
+    orders = [
+        ledger.GetOrderResponse(order=StandingOrderLeaf(ordered=ordered, times_passed=passed))
+        for passed in range(4)
+    ]
+    found = (await AgreedReads(Panel(*orders)).get_order("orders/x")).order
+    assert found == StandingOrderLeaf(ordered=ordered)
 
 
 async def test_a_change_that_has_reached_only_some_is_waited_for() -> None:

@@ -300,6 +300,23 @@ async def test_a_validator_that_is_behind_a_wanted_height_is_passed_over_and_not
     assert calls == [2, 3, 1, 1], "each is asked again once it will do"
 
 
+async def test_who_has_not_come_so_far_yet_has_not_failed(
+    validators: Validators, fake_validators: Any
+) -> None:
+    """Who asked for a height of the future made all validators suspects, so that a dead one was no more the
+    last to be asked."""
+    for validator in fake_validators:
+        validator.executed_height = 6
+    token = min_height.set(7)
+    try:
+        with pytest.raises(Unavailable):
+            await validators.agreed.get_account(ACCOUNT)
+    finally:
+        min_height.reset(token)
+    assert sum(validator.calls for validator in fake_validators) >= 2
+    assert not any(standing.failures for standing in validators._standings)
+
+
 async def test_a_statement_is_joined_until_it_is_long_enough(
     validators: Validators, fake_validators: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

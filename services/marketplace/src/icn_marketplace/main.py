@@ -64,7 +64,7 @@ async def assemble(foundation: Foundation) -> Parts:
         foundation.commands,
         queries,
         PhotoQueries(database, blobs),
-        Memos(ledger, context.block_time, PostgresBlobStore(database, foundation.sealing_key)),
+        Memos(ledger, PostgresBlobStore(database, foundation.sealing_key)),
     )
     return Parts(
         servicers=[(service_pb2_grpc.add_MarketplaceServiceServicer_to_server, servicer)],

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from icn.kit.v1.command_pb2 import SignedCommand
 from icn.marketplace.v1 import service_pb2 as pb
 from icn.marketplace.v1 import service_pb2_grpc
-from icn_crypto.sealed_memo import MEMO_BYTES_MAX, seal_memo
+from icn_crypto.sealed_memo import MEMO_BYTES_MAX, Payment, seal_memo
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.blobs import PostgresBlobStore
 from icn_kit.commands import CommandVerifier
@@ -25,7 +25,7 @@ from icn_marketplace.api.marketplace_service import METHODS, MarketplaceServicer
 from icn_marketplace.domain.limits import MINUTE_MS
 from icn_marketplace.store.photos import PhotoQueries
 from icn_marketplace.usecases.memos import Memos
-from icn_marketplace.usecases.ports import AccountSeen
+from icn_marketplace.usecases.ports import AccountSeen, PaymentSeen
 
 from services.marketplace.tests.conftest import (
     GENESIS,
@@ -41,7 +41,13 @@ SERVICE = pb.DESCRIPTOR.services_by_name["MarketplaceService"]
 WRITES = [method.name for method in SERVICE.methods if "command" in method.input_type.fields_by_name]
 READS = [method.name for method in SERVICE.methods if method.name not in WRITES]
 UNKNOWN = "ab" * 16
-MEMO = seal_memo("two loaves", {b"k" * 16: SigningKey.generate(Suite.ED25519).public_key}, GENESIS)
+PAYER, PAYEE = b"account of payer", b"account of payee"
+MEMO = seal_memo(
+    "two loaves",
+    {b"k" * 16: SigningKey.generate(Suite.ED25519).public_key},
+    Payment(PAYER, PAYEE),
+    GENESIS,
+)
 JPEG = b"\xff\xd8\xff\xe0 a photo"
 
 
@@ -79,7 +85,7 @@ async def served(market: Market) -> AsyncIterator[Served]:
         CommandVerifier(GENESIS, market.people, market.clock),
         market.queries,
         PhotoQueries(market.database, market.blobs),
-        Memos(market.ledger, market.ledger, PostgresBlobStore(market.database, SEALING_KEY)),
+        Memos(market.ledger, PostgresBlobStore(market.database, SEALING_KEY)),
     )
     server = GrpcServer(
         "127.0.0.1:0", [(service_pb2_grpc.add_MarketplaceServiceServicer_to_server, servicer)]
@@ -219,14 +225,21 @@ async def test_lists_come_in_pages_that_miss_nothing_and_repeat_nothing(served: 
 
 
 async def test_the_memo_of_a_payment_is_kept_whoever_brings_it(served: Served) -> None:
-    account, stub, ledger = b"a" * 16, served.stub, served.market.ledger
-    digest = sha256(MEMO).digest()
-    ledger.accounts[account] = AccountSeen(b"o" * 16, b"u" * 16)
-    ledger.memos[account, 7] = {b"", sha256(b"another").digest(), digest}
-    request = pb.KeepMemoRequest(payment=f"accounts/{account.hex()}", height=7, content=MEMO)
-    kept = await stub.KeepMemo(request)
+    stub, ledger = served.stub, served.market.ledger
+    digest, seen = sha256(MEMO).digest(), PaymentSeen(PAYER, NOW)
+    for account in (PAYER, PAYEE):
+        ledger.accounts[account] = AccountSeen(b"o" * 16, b"u" * 16)
+        ledger.memos[account, 7] = {sha256(b"another").digest(): seen, digest: seen}
+    requests = [
+        pb.KeepMemoRequest(payment=f"accounts/{account.hex()}", height=7, content=MEMO)
+        for account in (PAYEE, PAYER)
+    ]
+    kept = await stub.KeepMemo(requests[0])
     assert kept.memo == f"memos/{digest.hex()}"
-    assert await stub.KeepMemo(request) == kept
+    ledger.order_memos[b"o" * 16] = digest
+    of_order = pb.KeepMemoRequest(payment=f"orders/{(b'o' * 16).hex()}", content=MEMO)
+    assert [await stub.KeepMemo(request) for request in (*requests, of_order)] == [kept] * 3
+    assert await served.market.subjects() == [f"accounts/{PAYER.hex()}/memos/2027-01"], "once, for who pays"
     assert (await stub.GetMemo(pb.GetMemoRequest(name=kept.memo))).content == MEMO
     names = [f"memos/{UNKNOWN * 2}", kept.memo]
     assert list((await stub.ListMemos(pb.ListMemosRequest(names=names))).contents) == [MEMO]
@@ -239,13 +252,14 @@ async def test_the_memo_of_an_order_is_kept_before_it_pays(served: Served) -> No
     served.market.ledger.order_memos[order] = digest
     request = pb.KeepMemoRequest(payment=f"orders/{order.hex()}", content=MEMO)
     assert (await served.stub.KeepMemo(request)).memo == f"memos/{digest.hex()}"
+    assert await served.market.subjects() == [f"orders/{order.hex()}"]
 
 
 async def test_a_memo_that_no_payment_has_is_not_kept(served: Served) -> None:
     """Else the host would keep whatever anybody brings, and show it as somebody's payment's."""
     account, order, ledger = b"a" * 16, b"o" * 16, served.market.ledger
     ledger.accounts[account] = AccountSeen(b"o" * 16, b"u" * 16)
-    ledger.memos[account, 7] = {sha256(MEMO).digest()}
+    ledger.memos[account, 7] = {sha256(MEMO).digest(): PaymentSeen(account, NOW)}
     ledger.order_memos[order] = b""
     changed = MEMO[:-1] + bytes((MEMO[-1] ^ 1,))
     for payment, height, content in (
@@ -259,7 +273,17 @@ async def test_a_memo_that_no_payment_has_is_not_kept(served: Served) -> None:
         payment=f"accounts/{account.hex()}", height=7, content=MEMO + bytes(MEMO_BYTES_MAX)
     )
     assert (await served.refusal(served.stub.KeepMemo(large))).reason == "MEMO_MALFORMED"
-    assert await served.market.count("blobs") == 0
+    assert await served.market.subjects() == []
+
+
+async def test_a_photo_is_no_memo(served: Served) -> None:
+    farm = served.market.people.person("farm")
+    resource = await served.resource(farm)
+    digest = sha256(JPEG).digest()
+    await served.write(farm, pb.AddPhoto(resource=bare(resource.name), digest=digest), content=JPEG)
+    name = f"memos/{digest.hex()}"
+    assert (await served.refusal(served.stub.GetMemo(pb.GetMemoRequest(name=name)))).reason == "MEMO_UNKNOWN"
+    assert not (await served.stub.ListMemos(pb.ListMemosRequest(names=[name]))).contents
 
 
 def test_the_writes_and_reads_are_those_of_the_specification() -> None:

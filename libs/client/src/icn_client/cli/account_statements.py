@@ -23,7 +23,7 @@ from icn_client.cli.common import (
     platform_directory,
     with_connection,
 )
-from icn_client.cli.files import read_file, write_new_file
+from icn_client.cli.files import read_file, to_owner_only, write_new_file
 from icn_client.cli.output import EXIT_REFUSED, Progress, Refused, UsageError, print_json, say
 from icn_client.cli.proofs import GenesisOption, read_genesis
 
@@ -34,8 +34,6 @@ TEXT_FORMS = ("csv", "beancount", "hledger")
 PDF = "pdf"
 FORMS_BY_ENDING = {**{f".{form}": form for form in TEXT_FORMS}, ".journal": "hledger"}
 SHOWN_CHARACTERS_MAX = 200
-MEMOS_BYTES_MAX = 256 * 1024 * 1024
-"""Some 300,000 memos."""
 NAMES_BYTES_MAX = 16 * 1024 * 1024
 """Some 200,000 accounts with their names."""
 
@@ -231,29 +229,52 @@ def memos(
     """Write the memos of a statement's entries that the identity's keys open, each with what shows that it is
     the one whose hash the ledger has: whoever has the file can read them without any key.
     """
-    from icn_client.memos import fetch, memo_texts, opened_line
-    from icn_client.statement_texts import read_span
+    from icn_client.memos import open_memos
+    from icn_client.opened_memos import opened_line
+    from icn_client.statement_texts import memo_key, read_span
 
+    head = _head_of(file)
     with _opened(file) as lines:
-        span = [piece.entry for piece in read_span(lines)]
-    hashes = [entry.memo_hash for entry in span if entry is not None and entry.memo_hash]
+        wanted = {
+            memo_key(piece.account, piece.entry): None
+            for piece in read_span(lines)
+            if piece.entry is not None and piece.entry.memo_hash
+        }
     directory = platform_directory(data)
     identity = open_identity(acting, keystore, directory)
-    wanted = list(dict.fromkeys(hashes))
 
-    async def read(connection: Connection) -> tuple[bytes, Any]:
-        return connection.genesis.hash, await fetch(connection, wanted)
+    def write(to: IO[bytes], shown: Progress) -> Any:
+        to_owner_only(to)
 
-    genesis_hash, sealed = with_connection(directory, read)
-    opened = memo_texts(identity, sealed, genesis_hash)
+        async def work(connection: Connection) -> Any:
+            if connection.genesis.hash != head.genesis:
+                raise Refused(
+                    f"{file}: of zone {head.genesis.hex()}, the platform is {connection.genesis.hash.hex()}",
+                    "WRONG_ZONE",
+                )
+            written = 0
 
-    def write(to: IO[bytes], _shown: Progress) -> None:
-        for memo_hash, memo in opened.items():
-            to.write(opened_line(memo_hash, sealed[memo_hash], memo))
+            def put(entry: Any, sealed: bytes, memo: Any) -> None:
+                nonlocal written
+                to.write(opened_line(entry, sealed, memo))
+                written += 1
+                shown.update(written)
 
-    write_new_file(out, write, "memos")
-    print_json({"memos": len(wanted), "kept": len(sealed), "opened": len(opened)})
-    say(f"icn: {out}: {len(opened)} of {len(wanted)} memos, {len(sealed)} are kept by the host")
+            return await open_memos(connection, identity, wanted, put)
+
+        return with_connection(directory, work)
+
+    found = write_new_file(out, write, "memos")
+    figures = {
+        "memos": len(wanted),
+        "kept": found.kept,
+        "opened": len(found.texts),
+        "broken": found.broken,
+    }
+    print_json(figures)
+    say(f"icn: {out}: {len(found.texts)} of {len(wanted)} memos, {found.kept} are kept by the host")
+    if found.broken:
+        say(f"icn: {found.broken} memos are broken, or were copied from other payments")
 
 
 def check_text(
@@ -314,25 +335,35 @@ def _lines(file: Path) -> Iterator[bytes]:
         raise Refused(f"{file}: {error.strerror}", "FILE_UNREADABLE") from None
 
 
-def _read_memos(opened: Path | None, file: Path) -> Mapping[bytes, str] | None:
-    """Texts of opened memos by hash, of the zone of a statement; None without a file."""
-    from icn_client.light.statement import read_head, read_lines
-    from icn_client.memos import MemosInvalid, read_opened
+def _read_memos(opened: Path | None, file: Path) -> Mapping[Any, str] | None:
+    """Texts of opened memos, of the zone of a statement; None without a file."""
+    from icn_client.light.statement import bounded_lines
+    from icn_client.opened_memos import MemosInvalid, read_opened
 
     if opened is None:
         return None
-    with _opened(file) as lines:
-        number, members, _ = next(iter(read_lines(lines)))
-        head = read_head(number, members)
-    content = read_file(opened, MEMOS_BYTES_MAX)
+    head = _head_of(file)
     try:
-        return read_opened(content.splitlines(), head.genesis)
+        with opened.open("rb") as lines:
+            return read_opened(bounded_lines(lines), head.genesis)
     except MemosInvalid as error:
         raise Refused(f"{opened}: {error}", "MEMOS_INVALID") from None
+    except OSError as error:
+        raise Refused(f"{opened}: {error.strerror}", "FILE_UNREADABLE") from None
+
+
+def _head_of(file: Path) -> Any:
+    """What a statement says it is of. Raises Refused."""
+    from icn_client.light.statement import StatementInvalid, read_head, read_lines
+
+    with _opened(file) as lines:
+        for number, members, _ in read_lines(lines):
+            return read_head(number, members)
+        raise StatementInvalid("STATEMENT_MALFORMED", 0, "the file is empty")
 
 
 def _write_pdf(
-    file: Path, out: Path, genesis: Path, names: dict[bytes, str], memos: Mapping[bytes, str] | None
+    file: Path, out: Path, genesis: Path, names: dict[bytes, str], memos: Mapping[Any, str] | None
 ) -> None:
     from icn_client.light.verify_statement import verify_statement
     from icn_client.statement_pdf import write_pdf

@@ -259,15 +259,14 @@ def write_off(  # noqa: PLR0917 - one parameter per option
                 f"FUND_UNKNOWN: the policy of units/{leaf.unit.hex()} names no fund (icn unit policy --fund)",
                 "FUND_UNKNOWN",
             )
-        fund_leaf = (await connection.account(fund)).leaf
-        pledged_minor = fund_leaf.terms.pledged_minor
+        pledged_minor = (await connection.account(fund)).leaf.terms.pledged_minor
         if minor > pledged_minor:
             raise Refused(
                 f"PLEDGE_EXCEEDED: {show_amount(pledged_minor, unit.scale)} of the fund are pledged, "
                 f"{show_amount(minor, unit.scale)} {unit.code} are asked for (icn account pledge)",
                 "PLEDGE_EXCEEDED",
             )
-        memo_hash = await told.seal(connection, (leaf.owner, fund_leaf.owner, unit.authority))
+        memo_hash = await told.seal(connection, fund, wanted, unit.authority)
         return Governed(
             credit.write_off(wanted, minor, memo_hash),
             unit.authority,

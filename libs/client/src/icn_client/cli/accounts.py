@@ -393,12 +393,14 @@ def entries(  # noqa: PLR0917 - one parameter per option
         found = await connection.account(wanted)
         unit = await connection.unit(found.leaf.unit)
         entries = await connection.entries(wanted, limit)
-        return unit, entries, {} if identity is None else await _memos(connection, identity, entries)
+        if identity is None:
+            return unit, entries, {}
+        return unit, entries, await _memos(connection, identity, wanted, entries)
 
     unit, found, memos = with_connection(directory, read)
     if as_json:
         for entry in found:
-            told = {} if identity is None else {"memo": memos.get(entry.memo_hash)}
+            told = {} if identity is None else {"memo": memos.get(entry.number)}
             print_json({**entry_document(entry), **told})
         return
     table(
@@ -411,17 +413,33 @@ def entries(  # noqa: PLR0917 - one parameter per option
                 show_amount(entry.posting.amount_minor, unit.scale),
                 show_amount(entry.posting.balance_minor, unit.scale),
                 entry.posting.counter_account.hex(),
-                *(() if identity is None else (one_line(memos.get(entry.memo_hash, "")),)),
+                *(() if identity is None else (one_line(memos.get(entry.number, "")),)),
             )
             for entry in found
         ],
     )
 
 
-async def _memos(connection: Connection, identity: Identity, entries: Any) -> dict[bytes, str]:
-    """Texts of the entries' memos that the identity can open, by hash."""
-    from icn_client.memos import fetch, memo_texts
+async def _memos(connection: Connection, identity: Identity, account: bytes, entries: Any) -> dict[int, str]:
+    """Texts of the entries' memos that the identity can open, by number; says what is wrong with others."""
+    from icn_kit.errors import DomainError
 
-    sealed = await fetch(connection, [entry.memo_hash for entry in entries])
-    opened = memo_texts(identity, sealed, connection.genesis.hash)
-    return {memo_hash: memo.text for memo_hash, memo in opened.items()}
+    from icn_client.memos import open_memos
+    from icn_client.opened_memos import MemoKey, payment_of
+
+    keys = {
+        entry.number: MemoKey(
+            entry.memo_hash,
+            payment_of(account, entry.posting.counter_account, entry.posting.amount_minor),
+        )
+        for entry in entries
+        if entry.memo_hash
+    }
+    try:
+        opening = await open_memos(connection, identity, keys.values())
+    except DomainError as error:
+        say(f"icn: no memos are shown: {error.reason}: {error.message}")
+        return {}
+    if opening.broken:
+        say(f"icn: {opening.broken} memos are broken, or were copied from other payments")
+    return {number: opening.texts[key].text for number, key in keys.items() if key in opening.texts}

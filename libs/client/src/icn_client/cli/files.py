@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,11 @@ def register(app: typer.Typer) -> None:
     ledger.command("verify-proof", epilog=_VERIFY_PROOF_EXAMPLES)(verify_proof)
     ledger_rebuilding.register(ledger)
     app.add_typer(ledger, name="ledger")
+
+
+def to_owner_only(file: IO[bytes]) -> None:
+    """Let nobody else read an open file: what is in it others need not see."""
+    os.fchmod(file.fileno(), 0o600)
 
 
 def write_new_file(path: Path, work: Callable[[IO[bytes], Progress], T], what: str) -> T:

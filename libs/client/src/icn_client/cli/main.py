@@ -29,6 +29,7 @@ from icn_client.cli import (
     keys,
     marketplace,
     members,
+    memos,
     orders,
     organizations,
     payments,
@@ -78,6 +79,7 @@ keys.register(app)
 accounts.register(app)
 units.register(app)
 payments.register(app)
+memos.register(app)
 orders.register(app)
 exchanges.register(app)
 members.register(app)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from icn_machine.limits import REFERENCE_BYTES_MAX
 
-from icn_client.cli.output import Refused, UsageError, say
+from icn_client.cli.common import (
+    DataOption,
+    JsonOption,
+    command_group,
+    identifier,
+    platform_directory,
+    with_connection,
+)
+from icn_client.cli.files import read_file
+from icn_client.cli.output import Refused, UsageError, print_json, print_text, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from icn_client.connection import Connection
+
+SEALED_BYTES_MAX: Final = 8_192
+"""Of base64; a sealed memo has half of it."""
+_KEEP_EXAMPLES: Final = """\b
+Examples:
+  icn memo keep accounts/ID --height 4711 sealed.txt
+  icn memo keep orders/ID -
+"""
 
 MemoOption = Annotated[
     str | None,
@@ -48,20 +64,29 @@ class Memo:
         except MemoInvalid as error:
             raise UsageError(f"--memo: {error}") from None
 
-    async def seal(self, connection: Connection, principals: Iterable[bytes]) -> bytes:
-        """Seal it to the keys of the principals; its hash, empty without a memo. Raises Refused."""
+    async def seal(self, connection: Connection, source: bytes, destination: bytes, *others: bytes) -> bytes:
+        """Seal it to who owns both accounts, and to other principals; its hash, empty without a memo.
+
+        Raises:
+            Refused: MEMO_UNREADABLE.
+        """
         from hashlib import sha256
 
+        from icn_crypto.sealed_memo import MemoInvalid, Payment
         from icn_kit.errors import FailedPrecondition
 
         from icn_client.memos import seal_for
 
         if self.text is None:
             return b""
+        parties = [("accounts", account) for account in (source, destination)]
+        parties += [("principals", principal) for principal in others]
         try:
-            self.sealed = await seal_for(connection, self.text, principals)
+            self.sealed = await seal_for(connection, self.text, Payment(source, destination), parties)
         except FailedPrecondition as error:
             raise Refused(f"--memo: {error.message}", error.reason) from None
+        except MemoInvalid as error:
+            raise Refused(f"--memo: {error}", "MEMO_UNREADABLE") from None
         return sha256(self.sealed).digest()
 
     async def keep(self, connection: Connection, payment: str, height: int = 0) -> None:
@@ -76,12 +101,15 @@ class Memo:
             await keep(connection, payment, height, self.sealed)
         except DomainError as error:
             self.problem = f"{error.reason}: {error.message}"
-            say(f"icn: the memo is not kept: {self.problem}; with --json the command prints it sealed")
+            at = f" --height {height}" if height else ""
+            say(
+                f"icn: the payment is made, its memo is not kept ({self.problem}). Bring it later, with this "
+                f"line on standard input:\n  icn memo keep {payment}{at} -\n{self._encoded()}"
+            )
 
     @property
     def shown(self) -> dict[str, Any]:
         """For programs; what the host has not taken is there as it was sealed."""
-        from base64 import b64encode
         from hashlib import sha256
 
         if not self.sealed:
@@ -91,8 +119,54 @@ class Memo:
             "memo_is_kept": not self.problem,
         }
         if self.problem:
-            found["memo_sealed"] = b64encode(self.sealed).decode()
+            found["memo_sealed"] = self._encoded()
         return found
+
+    def _encoded(self) -> str:
+        from base64 import b64encode
+
+        return b64encode(self.sealed).decode()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("Memos of payments.", _KEEP_EXAMPLES)
+    group.command("keep", epilog=_KEEP_EXAMPLES)(keep_sealed)
+    app.add_typer(group, name="memo")
+
+
+def keep_sealed(
+    payment: Annotated[
+        str, typer.Argument(metavar="PAYMENT", help="accounts/ID of the payer or payee, or orders/ID.")
+    ],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE|-", help="The sealed memo in base64.", readable=False)
+    ],
+    height: Annotated[
+        int,
+        typer.Option("--height", metavar="N", min=0, help="Block of the payment; of an order none."),
+    ] = 0,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the host a sealed memo that it did not take when the payment was made."""
+    from base64 import b64decode
+    from hashlib import sha256
+
+    from icn_client.memos import keep
+
+    collection = "accounts" if height else "orders"
+    named = f"{collection}/{identifier(payment, 'PAYMENT', collection).hex()}"
+    try:
+        sealed = b64decode(read_file(file, SEALED_BYTES_MAX).strip(), validate=True)
+    except ValueError:
+        raise Refused(f"{file}: not base64", "MEMO_MALFORMED") from None
+    with_connection(platform_directory(data), lambda connection: keep(connection, named, height, sealed))
+    memo_hash = sha256(sealed).hexdigest()
+    if as_json:
+        print_json({"memo_hash": memo_hash, "memo_is_kept": True})
+    else:
+        print_text(f"kept memos/{memo_hash}")
 
 
 def read_reference(text: str | None) -> bytes:

@@ -142,7 +142,7 @@ def place(  # noqa: PLR0917 - one parameter per option
             every_months=months,
             times=count,
             needs_release=needs_release,
-            memo_hash=await told.seal(connection, (identity.principal, target.leaf.owner)),
+            memo_hash=await told.seal(connection, debited, destination),
             reference=word,
         )
         signers = {key.key_id for key in identity.keys[: identity.threshold]}

@@ -114,7 +114,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         shown = Table(*columns, box=None, pad_edge=False)
         for row in rows:
             shown.add_row(*row)
-        Console(no_color=not has_colour(sys.stdout), highlight=False).print(shown)
+        # What members call things, and what they write, is text and no markup.
+        Console(no_color=not has_colour(sys.stdout), highlight=False, markup=False, emoji=False).print(shown)
         return
     print_text("\n".join("\t".join(line) for line in (columns, *rows)))
 

@@ -81,7 +81,7 @@ def pay(  # noqa: PLR0917 - one parameter per option
         unit = await connection.unit(target.leaf.unit)
         minor = positive_minor(amount, unit.scale)
         paying = payer or await only_account(connection, identity.principal, target.leaf.unit)
-        memo_hash = await told.seal(connection, (identity.principal, target.leaf.owner))
+        memo_hash = await told.seal(connection, paying, destination)
         message = transactions.transfer(paying, destination, minor, memo_hash, word)
         outcome, receipt = await perform_as(connection, identity, [message])
         await told.keep(connection, f"accounts/{paying.hex()}", outcome.height)

@@ -146,10 +146,7 @@ class LedgerServicer(InstitutionReads, ContractReads, service_pb2_grpc.LedgerSer
         listing = f"entries of {account.hex()} at {height}"
         place = self._tokens.read(listing, request.page_token, 2 * PLACE_NUMBER_BYTES)
         before = _numbers(place) if place is not None else (height + 1, 0) if height else None
-        rows, has_more = await list_entries(account, before, size, self._source)
-        if height:
-            has_more = has_more and rows[-1].height == height
-            rows = [row for row in rows if row.height == height]
+        rows, has_more = await list_entries(account, before, size, self._source, height)
         token = ""
         if has_more:
             token = self._tokens.write(listing, _place(rows[-1].height) + _place(rows[-1].index))

@@ -379,15 +379,21 @@ async def list_blocks(before: int | None, count: int, reader: Reader) -> tuple[S
 
 
 async def list_entries(
-    account: bytes, before: Place | None, count: int, reader: Reader
+    account: bytes, before: Place | None, count: int, reader: Reader, height: int = 0
 ) -> tuple[Sequence[service_pb2.Entry], bool]:
-    """ListEntries: a page, and whether there may be entries below it.
+    """ListEntries: a page, and whether there may be entries below it; of one block where ``height`` is not 0.
 
     Raises:
         NotFound: ACCOUNT_UNKNOWN.
         HistoryMissing: all below are older than what this ledger has.
     """
     rows = await reader.entries(account, before, count + 1)
+    if height:
+        await check_history(f"entries of height {height}", height, reader)
+        of_block = [row for row in rows if row.height == height]
+        if not of_block and account:
+            await get_leaf(Namespace.ACCOUNT, account, reader)  # nothing then, or no such account
+        return of_block[:count], len(of_block) > count
     if len(rows) > count:
         return rows[:count], True
     if rows:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping
 
 from icn.ledger.v1.state_pb2 import RECEIPT_STATUS_APPLIED
 from icn_kit.block_clock import BlockClock
 from icn_kit.errors import NotFound
 from icn_kit.ledger_reads import LedgerReads
 
-from icn_marketplace.usecases.ports import AccountSeen, PostingSeen
+from icn_marketplace.usecases.ports import AccountSeen, PaymentSeen, PostingSeen
 
 PAGE_SIZE = 500
 """Of entries; a block has some thousands at most."""
@@ -47,16 +47,20 @@ class ValidatorsLedger:
             for posting in found.receipt.postings
         ]
 
-    async def memos_of_entries(self, account: bytes, height: int) -> Set[bytes]:
+    async def memos_of_entries(self, account: bytes, height: int) -> Mapping[bytes, PaymentSeen]:
         """See `PaymentMemos`."""
-        memos: set[bytes] = set()
+        seen: dict[bytes, PaymentSeen] = {}
         token = ""
         while True:
             page = await self._ledger.list_entries(f"accounts/{account.hex()}", PAGE_SIZE, token, height)
-            memos.update(entry.memo_hash for entry in page.entries)
+            for entry in page.entries:
+                if entry.memo_hash:
+                    is_debit = entry.posting.amount_minor < 0
+                    source = account if is_debit else entry.posting.counter_account
+                    seen[entry.memo_hash] = PaymentSeen(source, entry.block_time_ms)
             token = page.next_page_token
             if not token:
-                return memos
+                return seen
 
     async def memo_of_order(self, order: bytes) -> bytes:
         """See `PaymentMemos`."""

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from icn_crypto.sealed_memo import MemoBroken, memo_key_ids
+from icn_crypto.sealed_memo import MEDIA_TYPE, MemoBroken, memo_key_ids
 from icn_kit.blobs import BlobStore
 from icn_kit.errors import InvalidArgument, NotFound
 
-from icn_marketplace.usecases.ports import BlockTime, PaymentMemos
-
-MEDIA_TYPE = "application/vnd.icn.sealed-memo"
+from icn_marketplace.usecases.ports import PaymentMemos
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,6 @@ class Memos:
     """The memos that are kept here."""
 
     ledger: PaymentMemos
-    block_time: BlockTime
     blobs: BlobStore
 
     async def keep_of_entry(self, account: bytes, height: int, content: bytes) -> str:
@@ -34,15 +31,17 @@ class Memos:
         Raises:
             InvalidArgument: MEMO_MALFORMED.
             NotFound: ACCOUNT_UNKNOWN; PAYMENT_UNKNOWN, none there has this memo.
-            ResourceExhausted: BLOB_QUOTA_EXCEEDED, of the account in this month.
+            ResourceExhausted: BLOB_QUOTA_EXCEEDED, of the account that pays in the month of the payment.
             Unavailable: too few validators have executed the block, or answer alike.
         """
         digest = _digest(content)
-        hashes = await self.ledger.memos_of_entries(account, height)
-        name = f"accounts/{account.hex()}"
-        if digest not in hashes:
-            raise _no_payment(f"{name} at height {height}", digest)
-        return await self._keep(name, content)
+        if await self.get(digest) is not None:
+            return digest.hex()
+        seen = (await self.ledger.memos_of_entries(account, height)).get(digest)
+        if seen is None:
+            raise _no_payment(f"accounts/{account.hex()} at height {height}", digest)
+        month = datetime.fromtimestamp(seen.block_time_ms / 1_000, UTC).strftime("%Y-%m")
+        return await self._keep(f"accounts/{seen.source.hex()}/memos/{month}", content)
 
     async def keep_of_order(self, order: bytes, content: bytes) -> str:
         """Keep the memo of an open order, which its payments will have; its name, the SHA-256 in hex.
@@ -51,6 +50,8 @@ class Memos:
             as `keep_of_entry`; NotFound: ORDER_UNKNOWN.
         """
         digest = _digest(content)
+        if await self.get(digest) is not None:
+            return digest.hex()
         name = f"orders/{order.hex()}"
         if digest != await self.ledger.memo_of_order(order):
             raise _no_payment(name, digest)
@@ -69,10 +70,9 @@ class Memos:
         found = [await self.get(digest) for digest in digests]
         return [content for content in found if content is not None]
 
-    async def _keep(self, name: str, content: bytes) -> str:
-        """Each month of an account is sealed apart, so that old ones can be forgotten."""
-        month = datetime.fromtimestamp(await self.block_time.now_ms() / 1_000, UTC).strftime("%Y-%m")
-        return await self.blobs.put(content, MEDIA_TYPE, f"{name}/memos/{month}")
+    async def _keep(self, subject: str, content: bytes) -> str:
+        """Each month of an account, and each order, is sealed apart, so that it can be forgotten."""
+        return await self.blobs.put(content, MEDIA_TYPE, subject)
 
 
 def _digest(content: bytes) -> bytes:

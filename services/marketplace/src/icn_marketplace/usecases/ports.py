@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -348,11 +348,19 @@ class Ledger(Protocol):
         ...
 
 
+class PaymentSeen(NamedTuple):
+    """An entry of the ledger that has a memo."""
+
+    source: bytes
+    """Account that it debits."""
+    block_time_ms: int
+
+
 class PaymentMemos(Protocol):
     """What the ledger says of memos; a network call, never inside of a transaction."""
 
-    async def memos_of_entries(self, account: bytes, height: int) -> Set[bytes]:
-        """Hashes of the memos of an account's entries in a block.
+    async def memos_of_entries(self, account: bytes, height: int) -> Mapping[bytes, PaymentSeen]:
+        """An account's payments in a block by the hashes of their memos.
 
         Raises:
             NotFound: ACCOUNT_UNKNOWN.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+from icn_crypto.sealed_memo import MEDIA_TYPE
+
 from icn_gateway.api.fields import HEIGHT_MAX
 from icn_gateway.api.reads.route import (
     Content,
@@ -68,12 +70,9 @@ def _blob(request: Any, content: bytes, media_type: str, disposition: str) -> Co
     )
 
 
-_MEMO_TYPE = "application/vnd.icn.sealed-memo"
-
-
 def _memo(request: Any, response: Any) -> Content:
     """The sealed memo, if it is the one that was asked for."""
-    return _blob(request, response.content, _MEMO_TYPE, "attachment")
+    return _blob(request, response.content, MEDIA_TYPE, "attachment")
 
 
 READS = (
@@ -93,7 +92,7 @@ READS = (
         method("marketplace", "GetMemo"),
         (digest("digest", "name", "memos", "SHA-256 of a sealed memo: the memo hash of an entry"),),
         content=_memo,
-        media_types=(_MEMO_TYPE,),
+        media_types=(MEDIA_TYPE,),
     ),
     Read(
         "/v1/resources",
