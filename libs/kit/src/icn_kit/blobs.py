@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from icn_kit.database import Connection, Database
 from icn_kit.errors import InvalidArgument, NotFound, ResourceExhausted
-from icn_kit.sealing import Sealer
+from icn_kit.sealing import Sealer, SubjectKey
 
 CONTENT_BYTES_MAX = 1_000_000
 """With its command it stays below 1 MiB."""
@@ -28,6 +29,11 @@ _PUT = """
     ON CONFLICT DO NOTHING
 """
 _GET = "SELECT subject, media_type, sealed FROM blobs WHERE sha256 = %s ORDER BY subject LIMIT 1"
+
+_GET_SEVERAL = """
+    SELECT DISTINCT ON (sha256) sha256, subject, sealed FROM blobs
+    WHERE sha256 = ANY(%s) AND media_type = %s ORDER BY sha256, subject
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,10 @@ class BlobStore(Protocol):
         Raises:
             NotFound: nobody has, or whoever had is forgotten (BLOB_UNKNOWN).
         """
+        ...
+
+    async def get_several(self, digests: Sequence[bytes], media_type: str) -> dict[bytes, bytes]:
+        """Contents of this type, by SHA-256; those that are not there, or were forgotten, are left out."""
         ...
 
     async def delete_subject(self, subject: str) -> bool:
@@ -125,6 +135,21 @@ class BlobTable:
         assert hashlib.sha256(content).digest() == digest, "it was sealed under its digest"
         return Blob(content, row[1])
 
+    async def get_several(
+        self, connection: Connection, digests: Sequence[bytes], media_type: str
+    ) -> dict[bytes, bytes]:
+        """See `BlobStore.get_several`."""
+        cursor = await connection.execute(_GET_SEVERAL, (list(digests), media_type))
+        keys: dict[str, SubjectKey | None] = {}
+        found: dict[bytes, bytes] = {}
+        for digest, subject, sealed in await cursor.fetchall():
+            if subject not in keys:
+                keys[subject] = await self._sealer.find(connection, subject)
+            key = keys[subject]
+            if key is not None:  # else it was forgotten meanwhile
+                found[digest] = key.open(sealed, _about(digest, media_type))
+        return found
+
     async def delete_subject(self, connection: Connection, subject: str) -> bool:
         """See `BlobStore.delete_subject`."""
         return await self._sealer.forget(connection, subject)
@@ -146,6 +171,11 @@ class PostgresBlobStore:
         """See `BlobStore`."""
         async with self._database.transaction() as connection:
             return await self._table.get(connection, name)
+
+    async def get_several(self, digests: Sequence[bytes], media_type: str) -> dict[bytes, bytes]:
+        """See `BlobStore`."""
+        async with self._database.transaction() as connection:
+            return await self._table.get_several(connection, digests, media_type)
 
     async def delete_subject(self, subject: str) -> bool:
         """See `BlobStore`."""

@@ -63,6 +63,23 @@ async def test_the_tables_alone_show_nothing(store: PostgresBlobStore, database:
         await PostgresBlobStore(database, bytes(32)).get(hashlib.sha256(PHOTO).hexdigest())
 
 
+async def test_several_are_read_at_once_by_content_and_type(store: PostgresBlobStore) -> None:
+    photo, text, lost = b"a photo", b"a text", b"a text of Ben's"
+    digests = [hashlib.sha256(content).digest() for content in (photo, text, lost, b"nobody's")]
+    for content, media_type, subject in (
+        (photo, "image/jpeg", ANA),
+        (text, "image/jpeg", ANA),
+        (text, "text/plain", BEN),
+        (lost, "text/plain", BEN),
+    ):
+        await store.put(content, media_type, subject)
+    assert await store.get_several(digests, "text/plain") == {digests[1]: text, digests[2]: lost}
+    assert await store.get_several(digests, "image/jpeg") == {digests[0]: photo, digests[1]: text}
+    await store.delete_subject(BEN)
+    assert await store.get_several(digests, "text/plain") == {}
+    assert await store.get_several([], "text/plain") == {}
+
+
 async def test_a_forgotten_subject_is_nowhere_readable_and_others_stay(
     store: PostgresBlobStore, database: Database
 ) -> None:

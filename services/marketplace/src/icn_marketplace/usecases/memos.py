@@ -59,16 +59,12 @@ class Memos:
 
     async def get(self, digest: bytes) -> bytes | None:
         """A sealed memo by its SHA-256; None where it is not there, or was forgotten."""
-        try:
-            blob = await self.blobs.get(digest.hex())
-        except NotFound:
-            return None
-        return blob.content if blob.media_type == MEDIA_TYPE else None
+        return (await self.blobs.get_several([digest], MEDIA_TYPE)).get(digest)
 
     async def list(self, digests: Sequence[bytes]) -> list[bytes]:
         """Those of the memos that are there, in order."""
-        found = [await self.get(digest) for digest in digests]
-        return [content for content in found if content is not None]
+        found = await self.blobs.get_several(digests, MEDIA_TYPE)
+        return [found[digest] for digest in digests if digest in found]
 
     async def _keep(self, subject: str, content: bytes) -> str:
         """Each month of an account, and each order, is sealed apart, so that it can be forgotten."""
