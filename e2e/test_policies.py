@@ -238,13 +238,16 @@ def test_a_unit_is_governed_from_opening_balances_to_closed_books(
 
     # Several payments at once, all or none.
     (tmp_path / "legs.csv").write_text(
-        "source,destination,amount\n"
-        f"{coop.hour['housing']},{coop.hour['workshop']},1.50\n{coop.hour['housing']},{coop.hour['farm']},0\n"
+        f"source,destination,amount,memo\n{coop.hour['housing']},{coop.hour['workshop']},1.50,wages\n"
+        f"{coop.hour['housing']},{coop.hour['farm']},0,\n"
     )
     assert "line 3: amount: must be more than zero" in coop.refused("pay-legs", "legs.csv", "--as", "housing")
-    rows = (tmp_path / "legs.csv").read_text().replace(",0\n", ",2.00\n")
+    rows = (tmp_path / "legs.csv").read_text().replace(",0,\n", ",2.00,\n")
     (tmp_path / "legs.csv").write_text(rows)
-    assert coop.answer("pay-legs", "legs.csv", "--as", "housing")["legs"] == 2
+    paid = coop.answer("pay-legs", "legs.csv", "--as", "housing")
+    assert (paid["legs"], [one["memo_is_kept"] for one in paid["memos"]]) == (2, [True])
+    (newest,) = coop.lines("account", "entries", coop.hour["workshop"], "--limit", "1", "--as", "workshop")
+    assert newest["memo"] == "wages"
 
     coop.answer("account", "freeze", coop.hour["farm"], "--until", "1d", "--as", "bakery")
     assert coop.account("farm")["spendable_minor"] == "0"

@@ -101,10 +101,12 @@ HEADER = "source,destination,amount\n"
 def test_rows_of_payments_keep_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "legs.csv"
     file.write_text(f"{HEADER}{ONE},accounts/{OTHER},1.50\n\n{OTHER},{ONE},2\n")
-    assert _read_rows(file) == [
-        (2, b"\x11" * 16, b"\x22" * 16, "1.50"),
-        (4, b"\x22" * 16, b"\x11" * 16, "2"),
+    assert [(*row[:4], row.memo.text) for row in _read_rows(file)] == [
+        (2, b"\x11" * 16, b"\x22" * 16, "1.50", None),
+        (4, b"\x22" * 16, b"\x11" * 16, "2", None),
     ]
+    file.write_text(f'{HEADER[:-1]},memo\n{ONE},{OTHER},1.50,"March, first half"\n{OTHER},{ONE},2,\n')
+    assert [row.memo.text for row in _read_rows(file)] == ["March, first half", None]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,8 @@ def test_rows_of_payments_keep_their_lines(tmp_path: Path) -> None:
         (HEADER + f"{ONE},{OTHER},1\n" * 65, "65 rows, 2 to 64"),
         (f"{HEADER}{ONE},{OTHER}\n", "line 2: 2 columns"),
         (f"{HEADER}{ONE},{OTHER},1,\n", "line 2: 4 columns"),
+        (f"{HEADER[:-1]},memo\n{ONE},{OTHER},1\n", "line 2: 3 columns"),
+        (f"{HEADER[:-1]},memo\n{ONE},{OTHER},1,{'x' * 641}\n", "line 2: memo: the memo has 641 bytes"),
         (f"{HEADER}{ONE},{OTHER},1\n{ONE},nobody,1\n", "line 3: destination: 'nobody'"),
         (f'{HEADER}"{ONE}', "unexpected end of data"),
         ("\xff", "codec"),

@@ -50,11 +50,12 @@ ReferenceOption = Annotated[
 class Memo:
     """The memo of a payment that a command makes, or none."""
 
-    def __init__(self, text: str | None) -> None:
-        """Raises UsageError."""
+    def __init__(self, text: str | None, what: str = "--memo") -> None:
+        """``what`` it is called by who made the command. Raises UsageError."""
         from icn_crypto.sealed_memo import MemoInvalid, encode_memo
 
         self.text = text
+        self._what = what
         self.sealed = b""
         self.problem = ""
         """Why the host has not taken it."""
@@ -62,7 +63,7 @@ class Memo:
             if text is not None:
                 encode_memo(text)
         except MemoInvalid as error:
-            raise UsageError(f"--memo: {error}") from None
+            raise UsageError(f"{what}: {error}") from None
 
     async def seal(self, connection: Connection, source: bytes, destination: bytes, *others: bytes) -> bytes:
         """Seal it to who owns both accounts, and to other principals; its hash, empty without a memo.
@@ -84,9 +85,9 @@ class Memo:
         try:
             self.sealed = await seal_for(connection, self.text, Payment(source, destination), parties)
         except FailedPrecondition as error:
-            raise Refused(f"--memo: {error.message}", error.reason) from None
+            raise Refused(f"{self._what}: {error.message}", error.reason) from None
         except MemoInvalid as error:
-            raise Refused(f"--memo: {error}", "MEMO_UNREADABLE") from None
+            raise Refused(f"{self._what}: {error}", "MEMO_UNREADABLE") from None
         return sha256(self.sealed).digest()
 
     async def keep(self, connection: Connection, payment: str, height: int = 0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LEGS_FILE_BYTES_MAX: Final = 65_536
 COLUMNS: Final = ("source", "destination", "amount")
+MEMO_COLUMN: Final = "memo"
+"""May follow; an empty cell is no memo."""
 FromOption = Annotated[
     str | None,
     typer.Option("--from", metavar="ACCOUNT", help="Account that pays; by default the only one in the unit."),
@@ -44,7 +46,7 @@ Examples:
 """
 _LEGS_EXAMPLES = """\b
 Examples:
-  icn pay-legs wages.csv --as sunrise-bakery        source,destination,amount: all of them or none
+  icn pay-legs wages.csv --as sunrise-bakery        source,destination,amount[,memo]: all of them or none
   icn pay-legs wages.csv --as sunrise-bakery --json
 """
 
@@ -103,7 +105,9 @@ def pay_legs(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE.csv", help="With a header source,destination,amount; 2 to 64 rows.", readable=False
+            metavar="FILE.csv",
+            help="With a header source,destination,amount, and memo where there are some; 2 to 64 rows.",
+            readable=False,
         ),
     ],
     acting: AsOption,
@@ -112,6 +116,8 @@ def pay_legs(
     as_json: JsonOption = False,
 ) -> None:
     """Pay several at once: all of it happens, or nothing. The sources are the acting identity's."""
+    import asyncio
+
     from icn_client.credit import transfer_legs
 
     rows = _read_rows(file)
@@ -120,7 +126,11 @@ def pay_legs(
 
     async def work(connection: Connection) -> tuple[Any, Any, Any]:
         legs, units = await _legs(connection, identity.principal, rows)
+        for leg, row in zip(legs, rows, strict=True):
+            leg.memo_hash = await row.memo.seal(connection, row.source, row.destination)
         outcome, receipt = await perform_as(connection, identity, [transfer_legs(legs)])
+        keeping = (row.memo.keep(connection, f"accounts/{row.source.hex()}", outcome.height) for row in rows)
+        await asyncio.gather(*keeping)
         return units, outcome, receipt
 
     units, outcome, receipt = with_connection(directory, work)
@@ -132,12 +142,22 @@ def pay_legs(
             for account, minor in sorted(balances.items())
             if account in units
         ],
+        "memos": [{"line": row.line, **row.memo.shown} for row in rows if row.memo.sealed],
     }
     print_done(outcome, as_json, shown, f"paid {len(rows)} legs")
 
 
-def _read_rows(file: Path) -> Sequence[tuple[int, bytes, bytes, str]]:
-    """Line, source, destination and amount as written. Raises Refused."""
+class _Row(NamedTuple):
+    line: int
+    source: bytes
+    destination: bytes
+    amount: str
+    """As written."""
+    memo: Memo
+
+
+def _read_rows(file: Path) -> Sequence[_Row]:
+    """The rows as they are written. Raises Refused."""
     from icn_machine.limits import LEGS_MAX
 
     content = read_file(file, LEGS_FILE_BYTES_MAX)
@@ -145,19 +165,23 @@ def _read_rows(file: Path) -> Sequence[tuple[int, bytes, bytes, str]]:
     try:
         reader = csv.reader(content.decode("utf-8-sig").splitlines(), strict=True)
         header = tuple(next(reader, ()))
-        if header != COLUMNS:
-            raise Refused(f"{file}: line 1: the header is not {','.join(COLUMNS)}", "FILE_INVALID")
+        if header not in (COLUMNS, (*COLUMNS, MEMO_COLUMN)):
+            raise Refused(
+                f"{file}: line 1: the header is not {','.join(COLUMNS)}, nor that and {MEMO_COLUMN}",
+                "FILE_INVALID",
+            )
         for row in reader:
             if not row:
                 continue
             where = f"{file}: line {reader.line_num}"
-            if len(row) != len(COLUMNS):
-                raise Refused(f"{where}: {len(row)} columns, {len(COLUMNS)} are expected", "FILE_INVALID")
+            if len(row) != len(header):
+                raise Refused(f"{where}: {len(row)} columns, {len(header)} are expected", "FILE_INVALID")
             source, destination = (
                 identifier(cell, f"{where}: {name}", "accounts")
                 for name, cell in zip(COLUMNS, row[:2], strict=False)
             )
-            rows.append((reader.line_num, source, destination, row[2]))
+            memo = Memo("".join(row[3:]) or None, f"{where}: {MEMO_COLUMN}")
+            rows.append(_Row(reader.line_num, source, destination, row[2], memo))
     except (UnicodeDecodeError, csv.Error) as error:
         raise Refused(f"{file}: {error}", "FILE_INVALID") from None
     except UsageError as error:
@@ -168,7 +192,7 @@ def _read_rows(file: Path) -> Sequence[tuple[int, bytes, bytes, str]]:
 
 
 async def _legs(
-    connection: Connection, principal: bytes, rows: Sequence[tuple[int, bytes, bytes, str]]
+    connection: Connection, principal: bytes, rows: Sequence[_Row]
 ) -> tuple[Sequence[Any], Mapping[bytes, Any]]:
     """The legs, and the unit of each account that pays. Raises Refused."""
     from icn.ledger.v1.transaction_pb2 import Transfer
@@ -176,7 +200,7 @@ async def _legs(
     units: dict[bytes, Any] = {}
     legs = []
     seen: dict[tuple[bytes, bytes], int] = {}
-    for line, source, destination, amount in rows:
+    for line, source, destination, amount, _ in rows:
         if source not in units:
             leaf = (await connection.account(source)).leaf
             if leaf.owner != principal:
