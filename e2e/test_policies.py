@@ -246,8 +246,9 @@ def test_a_unit_is_governed_from_opening_balances_to_closed_books(
     (tmp_path / "legs.csv").write_text(rows)
     paid = coop.answer("pay-legs", "legs.csv", "--as", "housing")
     assert (paid["legs"], [one["memo_is_kept"] for one in paid["memos"]]) == (2, [True])
-    (newest,) = coop.lines("account", "entries", coop.hour["workshop"], "--limit", "1", "--as", "workshop")
-    assert newest["memo"] == "wages"
+    shown = coop.lines("account", "entries", coop.hour["workshop"], "--limit", "4", "--as", "workshop")
+    wages = [one for one in shown if one["height"] == paid["height"]]
+    assert [one["memo"] for one in wages if one["amount_minor"] == "150"] == ["wages"], "beside its fee"
 
     coop.answer("account", "freeze", coop.hour["farm"], "--until", "1d", "--as", "bakery")
     assert coop.account("farm")["spendable_minor"] == "0"
