@@ -24,6 +24,7 @@ from icn_client.cli.common import (
     with_connection,
 )
 from icn_client.cli.files import read_file, to_owner_only, write_new_file
+from icn_client.cli.memos import say_broken
 from icn_client.cli.output import EXIT_REFUSED, Progress, Refused, UsageError, print_json, say
 from icn_client.cli.proofs import GenesisOption, read_genesis
 
@@ -273,8 +274,7 @@ def memos(
     }
     print_json(figures)
     say(f"icn: {out}: {len(found.texts)} of {len(wanted)} memos, {found.kept} are kept by the host")
-    if found.broken:
-        say(f"icn: {found.broken} memos are broken, or were copied from other payments")
+    say_broken(found.broken)
 
 
 def check_text(

@@ -26,6 +26,7 @@ from icn_client.cli.common import (
     show_time,
     with_connection,
 )
+from icn_client.cli.memos import say_broken
 from icn_client.cli.output import UsageError, print_json, print_text, say, table
 from icn_client.cli.signing import (
     DELAY_DEFAULT,
@@ -390,8 +391,7 @@ def entries(  # noqa: PLR0917 - one parameter per option
     identity = None if acting is None else open_identity(acting, keystore, directory)
 
     async def read(connection: Connection) -> tuple[Any, Any, Any]:
-        found = await connection.account(wanted)
-        unit = await connection.unit(found.leaf.unit)
+        unit = await connection.unit_of(wanted)
         entries = await connection.entries(wanted, limit)
         if identity is None:
             return unit, entries, {}
@@ -440,6 +440,5 @@ async def _memos(connection: Connection, identity: Identity, account: bytes, ent
     except DomainError as error:
         say(f"icn: no memos are shown: {error.reason}: {error.message}")
         return {}
-    if opening.broken:
-        say(f"icn: {opening.broken} memos are broken, or were copied from other payments")
+    say_broken(opening.broken)
     return {number: opening.texts[key].text for number, key in keys.items() if key in opening.texts}

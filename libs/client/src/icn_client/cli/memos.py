@@ -56,7 +56,7 @@ class Memo:
 
         self.text = text
         self._what = what
-        self.sealed = b""
+        self.sealed = self.memo_hash = b""
         self.problem = ""
         """Why the host has not taken it."""
         try:
@@ -88,7 +88,8 @@ class Memo:
             raise Refused(f"{self._what}: {error.message}", error.reason) from None
         except MemoInvalid as error:
             raise Refused(f"{self._what}: {error}", "MEMO_UNREADABLE") from None
-        return sha256(self.sealed).digest()
+        self.memo_hash = sha256(self.sealed).digest()
+        return self.memo_hash
 
     async def keep(self, connection: Connection, payment: str, height: int = 0) -> None:
         """Give it to the host. The payment stands, whether that takes it or not."""
@@ -111,14 +112,9 @@ class Memo:
     @property
     def shown(self) -> dict[str, Any]:
         """For programs; what the host has not taken is there as it was sealed."""
-        from hashlib import sha256
-
         if not self.sealed:
             return {}
-        found: dict[str, Any] = {
-            "memo_hash": sha256(self.sealed).hexdigest(),
-            "memo_is_kept": not self.problem,
-        }
+        found: dict[str, Any] = {"memo_hash": self.memo_hash.hex(), "memo_is_kept": not self.problem}
         if self.problem:
             found["memo_sealed"] = self._encoded()
         return found
@@ -168,6 +164,12 @@ def keep_sealed(
         print_json({"memo_hash": memo_hash, "memo_is_kept": True})
     else:
         print_text(f"kept memos/{memo_hash}")
+
+
+def say_broken(count: int) -> None:
+    """Say how many memos are not those of their payments, if any."""
+    if count:
+        say(f"icn: {count} memos are broken, or were copied from other payments")
 
 
 def read_reference(text: str | None) -> bytes:
