@@ -31,7 +31,7 @@ from icn_client.keystore import (
 )
 
 if TYPE_CHECKING:
-    from icn_localnet.network import Network, NetworkOptions
+    from icn_localnet.network import Founder, Network, NetworkOptions
 
 DATA_VARIABLE: Final = "ICN_DATA"
 KEYSTORE_VARIABLE: Final = "ICN_KEYSTORE"
@@ -175,10 +175,27 @@ def found_network(
         FileExistsError: the directory holds a network.
         KeystoreError: the keystores cannot be written.
     """
-    from icn_localnet.network import Founder, NetworkOptions, create_network
+    from icn_localnet.network import NetworkOptions, create_network
 
     if (directory / "genesis.json").exists():
         raise FileExistsError(f"{directory} holds a network already")
+    founders = make_founders(directory, validators)
+    network = create_network(directory, founders, validators=validators, options=options or NetworkOptions())
+    if port is not None:
+        network.gateway = f"127.0.0.1:{port}"
+        network.save()
+    return network
+
+
+def make_founders(directory: Path, count: int) -> list[Founder]:
+    """Founding organizations for trying things out, as genesis names them; their keys are made here, in
+    `founders_keystore`.
+
+    Raises:
+        KeystoreError: the keystores cannot be written.
+    """
+    from icn_localnet.network import Founder
+
     store = founders_keystore(directory)
     passphrase = passphrase_from_environment(store.folder)
     log2_n = SCRYPT_LOG2_N
@@ -186,7 +203,7 @@ def found_network(
         passphrase = make_machine_passphrase(store.folder)
         log2_n = SCRYPT_LOG2_N_MACHINE_MADE
     founders = []
-    for position in range(validators):
+    for position in range(count):
         name = FOUNDER_NAMES[position] if position < len(FOUNDER_NAMES) else f"Cooperative {position + 1}"
         identity = Identity.generate(founder_slug(name), (Suite.ED25519, Suite.ML_DSA_65))
         store.add(identity, passphrase, log2_n)
@@ -198,11 +215,7 @@ def found_network(
                 principal=identity.principal,
             )
         )
-    network = create_network(directory, founders, validators=validators, options=options or NetworkOptions())
-    if port is not None:
-        network.gateway = f"127.0.0.1:{port}"
-        network.save()
-    return network
+    return founders
 
 
 def open_founders(directory: Path) -> list[Identity]:

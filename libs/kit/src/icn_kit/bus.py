@@ -141,6 +141,7 @@ class Bus:
         Returns when connected, or after CONNECT_SECONDS_MAX while it goes on trying.
 
         Args:
+            tls: files for mutual TLS, used where ``url`` begins with ``tls://``.
             stream_replicas: servers of a NATS cluster that keep each stream, 1 to 5.
         """
         bus = cls(url, name, stream_replicas)
@@ -149,6 +150,12 @@ class Bus:
         return bus
 
     async def _connect(self, user: str | None, password: str | None, tls: TlsFiles | None) -> None:
+        context = _tls_context(tls) if tls is not None and self._url.startswith("tls://") else None
+
+        async def on_disconnected() -> None:
+            if context is not None and tls is not None:
+                _read_certificates(context, tls)  # the next connection shows what is there by then
+
         async def on_error(error: Exception) -> None:
             text = str(error) or type(error).__name__
             if text != self._last_error:  # once per outage, not once per try
@@ -164,8 +171,9 @@ class Bus:
             name=self.name,
             user=user,
             password=password,
-            tls=None if tls is None else _tls_context(tls),
+            tls=context,
             error_cb=on_error,
+            disconnected_cb=on_disconnected,
             reconnected_cb=on_connected,
             connect_timeout=CONNECT_SECONDS_MAX,
             max_reconnect_attempts=-1,
@@ -380,5 +388,10 @@ class Bus:
 
 def _tls_context(files: TlsFiles) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=files.authority)
-    context.load_cert_chain(files.certificate, files.key)
+    _read_certificates(context, files)
     return context
+
+
+def _read_certificates(context: ssl.SSLContext, files: TlsFiles) -> None:
+    context.load_verify_locations(cafile=files.authority)
+    context.load_cert_chain(files.certificate, files.key)

@@ -1,4 +1,7 @@
-"""Migrations of one service: ``python -m icn_kit.migrate SERVICE_PACKAGE DSN``.
+"""Migrations of one service: ``python -m icn_kit.migrate SERVICE_PACKAGE [DSN]``.
+
+Without a DSN it is the service's own setting, ``ICN_<SERVICE>_DATABASE_URL``, and a server that does not
+answer yet is waited for: it may be starting beside us.
 
 A service keeps its alembic revisions in ``migrations/`` (beside ``src``, or inside the installed package).
 A revision is a Python file with ``revision``, ``down_revision`` and ``upgrade()``; there is no ``env.py``
@@ -9,7 +12,9 @@ service's schema, under a lock that keeps two migrating processes apart.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,9 @@ STATEMENT_TIMEOUT_MS = 60_000
 ADVISORY_LOCK = 0x49434E01
 """Any number that all releases agree on ("ICN", 1); the second key is the schema's hash."""
 REVISION_TABLE = "schema_revision"
+WAIT_SECONDS_MAX = 120.0
+"""For a server that replays its log after a crash."""
+WAIT_SECONDS = 1.0
 
 
 def upgrade(dsn: str, schema: str, versions_folder: Path) -> None:
@@ -102,12 +110,48 @@ def versions_folder_of(package: str) -> Path:
 
 def main(arguments: list[str]) -> int:
     """The command; 2 for wrong usage."""
-    if len(arguments) != 2:
-        sys.stderr.write("usage: python -m icn_kit.migrate SERVICE_PACKAGE DSN\n")
+    if len(arguments) not in (1, 2):
+        sys.stderr.write("usage: python -m icn_kit.migrate SERVICE_PACKAGE [DSN]\n")
         return 2
-    package, dsn = arguments
-    upgrade(dsn, schema_of(package), versions_folder_of(package))
+    package = arguments[0]
+    schema = schema_of(package)
+    if len(arguments) == 2:
+        dsn = arguments[1]
+    else:
+        variable = f"ICN_{schema.upper()}_DATABASE_URL"
+        dsn = os.environ.get(variable, "")
+        if not dsn:
+            sys.stderr.write(f"{variable} is not set: it says where {package} keeps its tables\n")
+            return 2
+        if refusal := wait_for_server(dsn):
+            sys.stderr.write(f"{variable} leads to no server that lets {package} in: {refusal}\n")
+            return 1
+    upgrade(dsn, schema, versions_folder_of(package))
     return 0
+
+
+def wait_for_server(dsn: str, seconds_max: float = WAIT_SECONDS_MAX) -> str:
+    """Return when the server lets us in: an empty string, or why it did not in ``seconds_max``.
+
+    Each refusal is told when it is new: a wrong password too may be one that is just being changed.
+    """
+    import psycopg
+
+    deadline = time.monotonic() + seconds_max
+    told = ""
+    while True:
+        try:
+            psycopg.connect(dsn, connect_timeout=5).close()
+        except psycopg.OperationalError as error:
+            refusal = " ".join(str(error).split())
+            if time.monotonic() > deadline:
+                return refusal
+            if refusal != told:
+                told = refusal
+                sys.stderr.write(f"waiting for Postgres: {refusal}\n")
+            time.sleep(WAIT_SECONDS)
+        else:
+            return ""
 
 
 if __name__ == "__main__":

@@ -184,6 +184,7 @@ class HostedService:
             self._name,
             user=settings.nats_user or None,
             password=settings.nats_password.get_secret_value() or None,
+            tls=settings.tls,
         )
         self._opened.push_async_callback(bus.close)
         channels = ChannelFactory(settings.tls, long_lived_streams=(WATCH_BLOCKS,))

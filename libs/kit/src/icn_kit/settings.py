@@ -78,7 +78,7 @@ class HostedSettings(ServiceSettings):
     """Addresses of the services of the host by name, as JSON, this one included."""
 
     nats_url: str
-    """``nats://host:port``."""
+    """``nats://host:port``, or ``tls://host:port`` for mutual TLS with the files below."""
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
 

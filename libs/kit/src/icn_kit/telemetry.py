@@ -104,7 +104,9 @@ def configure_logging(service: str, *, level: int = logging.INFO) -> None:
 
 
 class MetricsServer:
-    """``GET /metrics`` (Prometheus text) and ``GET /healthz`` (200 ``ok`` or 503 with what is wrong).
+    """What is asked over HTTP: ``GET /metrics`` (Prometheus text), ``GET /healthz`` (whether to send work here:
+    200 ``ok``, or 503 with what is wrong) and ``GET /livez`` (whether to start anew: 200 as long as the event
+    loop answers at all).
 
     Args:
         host: address to listen on; loopback unless a scraper outside of the pod needs it.
@@ -164,7 +166,9 @@ class MetricsServer:
             if fault:
                 return _response("503 Service Unavailable", fault.encode() + b"\n")
             return _response("200 OK", b"ok\n")
-        return _response("404 Not Found", b"only /metrics and /healthz\n")
+        if path == b"/livez":
+            return _response("200 OK", b"ok\n")
+        return _response("404 Not Found", b"only /metrics, /healthz and /livez\n")
 
 
 def _response(status: str, body: bytes, content_type: str = "text/plain; charset=utf-8") -> bytes:

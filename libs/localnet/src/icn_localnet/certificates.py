@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,10 +55,10 @@ class Authority:
         files.write_private(self.key, _key_pem(key), may_replace=True)
         files.write_atomically(self.certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, directory: Path) -> TlsFiles:
+    def issue(self, name: str, directory: Path, hosts: Sequence[str] = ()) -> TlsFiles:
         """Give the process ``name`` a certificate in ``directory``, unless one there is good for RENEW_DAYS.
 
-        It is for serving and for calling, and names 127.0.0.1, ::1, localhost and ``name``.
+        It is for serving and for calling, and names 127.0.0.1, ::1, localhost, ``name`` and ``hosts``.
         """
         issued = TlsFiles(directory / "certificate.pem", directory / "key.pem", directory / "authority.pem")
         authority_pem = self.certificate.read_bytes()
@@ -71,8 +72,7 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         alternatives = x509.SubjectAlternativeName(
             [
-                x509.DNSName(name),
-                x509.DNSName("localhost"),
+                *(x509.DNSName(host) for host in dict.fromkeys((name, "localhost", *hosts))),
                 x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
                 x509.IPAddress(ipaddress.ip_address("::1")),
             ]

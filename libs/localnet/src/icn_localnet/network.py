@@ -299,6 +299,38 @@ class Network:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class FoundedZone:
+    """A new zone, as its genesis says, with what its validators begin to vote with."""
+
+    text: bytes
+    """Of the genesis file."""
+    genesis: Genesis
+    key_files: Sequence[bytes]
+    """By seat: the content of its KEY_FILE, which is private."""
+
+
+def found_zone(founders: Sequence[Founder], validators: int, options: NetworkOptions) -> FoundedZone:
+    """Write genesis and make the validators' consensus keys; the first ``validators`` founders get the seats.
+
+    The zone's authority is more than two thirds of the first keys of at most sixteen founders.
+
+    Raises:
+        ValueError: fewer founders than validators, or a number of validators out of range.
+        GenesisInvalid: a founder's name or key is not acceptable.
+    """
+    if not VALIDATORS_MIN <= validators <= VALIDATORS_MAX:
+        raise ValueError(f"{validators} validators, must be {VALIDATORS_MIN} to {VALIDATORS_MAX}")
+    if len(founders) < validators:
+        raise ValueError(f"{validators} validators need as many founding organizations, got {len(founders)}")
+    seats = founders[:validators]
+    consensus_keys = [{suite: SigningKey.generate(suite) for suite in SUITE_NAMES} for _ in seats]
+    document = _genesis_document(founders, seats, consensus_keys, options)
+    text = json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+    seeds = ({SUITE_NAMES[suite]: key.seed.hex() for suite, key in keys.items()} for keys in consensus_keys)
+    return FoundedZone(text, parse_genesis(text), [json.dumps(one, indent=1).encode() for one in seeds])
+
+
 def create_network(
     directory: Path,
     founders: Sequence[Founder],
@@ -308,30 +340,18 @@ def create_network(
 ) -> Network:
     """Write genesis, the validators' consensus keys and the addresses of a new network.
 
-    The first ``validators`` founders get the seats. The zone's authority is more than two thirds of the first
-    keys of at most sixteen founders.
-
     Raises:
         FileExistsError: the directory holds a network already.
-        ValueError: fewer founders than validators, or a number of validators out of range.
-        GenesisInvalid: a founder's name or key is not acceptable.
+        ValueError, GenesisInvalid: as `found_zone`.
     """
-    if not VALIDATORS_MIN <= validators <= VALIDATORS_MAX:
-        raise ValueError(f"{validators} validators, must be {VALIDATORS_MIN} to {VALIDATORS_MAX}")
-    if len(founders) < validators:
-        raise ValueError(f"{validators} validators need as many founding organizations, got {len(founders)}")
     if (directory / "genesis.json").exists():
         raise FileExistsError(f"{directory} holds a network already")
-    seats = founders[:validators]
-    consensus_keys = [{suite: SigningKey.generate(suite) for suite in SUITE_NAMES} for _ in seats]
-    document = _genesis_document(founders, seats, consensus_keys, options)
-    text = json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
-    genesis = parse_genesis(text)
+    founded = found_zone(founders, validators, options)
+    text, genesis = founded.text, founded.genesis
     files.make_private_directory(directory)
-    for seat, keys in enumerate(consensus_keys):
+    for seat, key_file in enumerate(founded.key_files):
         keys_directory = files.make_private_directory(directory / f"validator-{seat}" / "keys")
-        seeds = {SUITE_NAMES[suite]: key.seed.hex() for suite, key in keys.items()}
-        files.write_private(keys_directory / KEY_FILE, json.dumps(seeds, indent=1).encode(), may_replace=True)
+        files.write_private(keys_directory / KEY_FILE, key_file, may_replace=True)
     network = Network(
         directory,
         [

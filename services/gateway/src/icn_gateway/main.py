@@ -133,7 +133,7 @@ async def build(settings: GatewaySettings, stop: Stop) -> Gateway:
     bus = None
     if settings.nats_url:
         user, password = settings.nats_user or None, settings.nats_password.get_secret_value() or None
-        bus = await Bus.connect(settings.nats_url, "gateway", user=user, password=password)
+        bus = await Bus.connect(settings.nats_url, "gateway", user=user, password=password, tls=settings.tls)
     return Gateway(settings, stop, bus)
 
 

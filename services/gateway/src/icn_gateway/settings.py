@@ -31,7 +31,7 @@ class GatewaySettings(ServiceSettings, service="gateway"):
     """Addresses of the services of the host by name, as JSON: ``{"marketplace": "127.0.0.1:7101", …}``.
     One that is missing answers 503."""
     nats_url: str = ""
-    """``nats://host:port``; empty: no live events, everything else works."""
+    """``nats://host:port``, or ``tls://host:port`` for mutual TLS; empty: no live events, all else works."""
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
 

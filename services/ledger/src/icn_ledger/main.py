@@ -207,6 +207,7 @@ class Service:
             settings.name,
             user=settings.nats_user or None,
             password=settings.nats_password.get_secret_value() or None,
+            tls=settings.tls,
         )
         try:
             await Relay(database, bus, SCHEMA).run()

@@ -32,7 +32,7 @@ class LedgerSettings(ServiceSettings, service="ledger"):
     genesis on. Get one from somebody you trust; it matters only while this ledger has executed nothing."""
 
     nats_url: str = ""
-    """``nats://host:port``; empty: events stay in the outbox."""
+    """``nats://host:port``, or ``tls://host:port`` for mutual TLS; empty: events stay in the outbox."""
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
     name: str = "ledger"

@@ -16,6 +16,7 @@ from icn_client.cli import (
     accounts,
     audits,
     ballots,
+    clusters,
     connecting,
     contract_calls,
     contracts,
@@ -102,6 +103,7 @@ connecting.register(app)
 simulation.register(app)
 evidence.register(app)
 validators.register(app)
+clusters.register(app)
 sessions.register(app)
 votes.register(app)
 contracts.register(app)

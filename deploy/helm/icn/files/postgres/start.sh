@@ -1,0 +1,63 @@
+#!/bin/sh
+# Makes the cluster where there is none, gives each role in ROLES its password and schema, then becomes Postgres.
+# Runs at every start: a password that was changed in its Secret counts from the next one on.
+set -eu
+
+data=/var/lib/postgresql/cluster
+secrets=/run/passwords
+
+# Statements end with a semicolon and an empty line. Single-user mode says what it refused and goes on.
+statements() {
+	said=$(postgres --single -j -D "$1" -c config_file="$1/postgresql.conf" -c log_min_error_statement=panic "$2" 2>&1 >/dev/null) || { echo "$said" >&2; exit 1; }
+	case $said in *ERROR:* | *FATAL:*) echo "$said" >&2; exit 1 ;; esac
+}
+
+password_of() {
+	tr -d '\n' <"$secrets/$1-password" | sed "s/'/''/g"
+}
+
+if [ ! -s "$data/PG_VERSION" ]; then
+	rm -rf "$data.new"
+	initdb --pgdata="$data.new" --username=icn_administrator --encoding=UTF8 --locale=C --auth=scram-sha-256 \
+		--pwfile="$secrets/administrator-password" --data-checksums --no-instructions >/dev/null
+	statements "$data.new" postgres <<-SQL
+		CREATE DATABASE icn TEMPLATE template0;
+
+		REVOKE ALL ON DATABASE icn FROM PUBLIC;
+
+		REVOKE ALL ON DATABASE postgres FROM PUBLIC;
+
+		REVOKE ALL ON DATABASE template1 FROM PUBLIC;
+
+	SQL
+	mv "$data.new" "$data"
+fi
+
+{
+	echo "ALTER ROLE icn_administrator PASSWORD '$(password_of administrator)';"
+	echo
+	echo "REVOKE ALL ON SCHEMA public FROM PUBLIC;"
+	echo
+	echo "CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA public;"
+	echo
+	for role in $ROLES; do
+		cat <<-SQL
+			DO \$\$ BEGIN
+			IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '$role') THEN
+			CREATE ROLE $role LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT;
+			END IF;
+			END \$\$;
+
+			ALTER ROLE $role PASSWORD '$(password_of "$role")';
+
+			ALTER ROLE $role SET search_path = $role;
+
+			GRANT CONNECT ON DATABASE icn TO $role;
+
+			CREATE SCHEMA IF NOT EXISTS $role AUTHORIZATION $role;
+
+		SQL
+	done
+} | statements "$data" icn
+
+exec postgres -D "$data" -c config_file=/etc/postgresql/postgresql.conf -c hba_file=/etc/postgresql/pg_hba.conf "$@"

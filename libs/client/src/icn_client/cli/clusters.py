@@ -1,0 +1,117 @@
+"""`icn cluster`: what a Kubernetes cluster is given before the chart is installed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from icn_client.cli.common import JsonOption, command_group
+from icn_client.cli.output import Refused, UsageError, print_json, print_text
+from icn_client.cli.platform import VALIDATORS_MIN, ValidatorsOption
+
+OBJECTS_FILE: Final = "objects.json"
+VALUES_FILE: Final = "values.yaml"
+DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
+"""Part of the names of objects, which hold up to 63 characters."""
+
+_EXAMPLES = """\b
+Examples:
+  icn cluster prepare federation --zone "Valley Federation"
+"""
+_PREPARE_EXAMPLES = """\b
+Examples:
+  icn cluster prepare federation --zone "Valley Federation"
+  icn cluster prepare federation --validators 7 --release icn --namespace icn --no-certificates
+  kubectl create namespace icn && kubectl -n icn apply -f federation/objects.json
+  helm install icn deploy/helm/icn -n icn -f federation/values.yaml
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("What a Kubernetes cluster is given beside the chart.", _EXAMPLES)
+    group.command("prepare", epilog=_PREPARE_EXAMPLES)(prepare)
+    app.add_typer(group, name="cluster")
+
+
+def prepare(  # noqa: PLR0917 - one parameter per option
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A new folder, for everything that is made.", readable=False)
+    ],
+    zone: Annotated[
+        str, typer.Option("--zone", metavar="NAME", help="Of the federation.")
+    ] = "Local federation",
+    validators: ValidatorsOption = VALIDATORS_MIN,
+    release: Annotated[
+        str, typer.Option("--release", metavar="NAME", help="Of the Helm release; every name begins with it.")
+    ] = "icn",
+    namespace: Annotated[str, typer.Option("--namespace", metavar="NAME")] = "icn",
+    no_certificates: Annotated[
+        bool, typer.Option("--no-certificates", help="Without: cert-manager or you will make them.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Found a zone for a cluster to run: its genesis, the secrets of every part, and values for the chart.
+
+    The founding co-ops' keys are put into keystores under DIR/keystores, which stay with you: nothing of them
+    goes into the cluster. Everything that does is in DIR/objects.json; keep that private, and out of any
+    repository.
+    """
+    import json
+
+    from icn_kit.genesis import GenesisInvalid
+    from icn_localnet import files
+    from icn_localnet.network import NetworkOptions, found_zone
+
+    from icn_client import platforms
+    from icn_client.cluster_files import Release, cluster_objects
+
+    for option, name in (("--release", release), ("--namespace", namespace)):
+        if not DNS_LABEL.fullmatch(name):
+            raise UsageError(
+                f"{option}: 1 to 40 of a-z, 0-9 and -, beginning and ending with neither -, not {name}"
+            )
+    directory = directory.absolute()
+    if directory.exists() and any(directory.iterdir()):
+        raise Refused(f"{directory} is not empty: keys that are there must not be lost")
+    files.make_private_directory(directory)
+    try:
+        founded = found_zone(
+            platforms.make_founders(directory, validators), validators, NetworkOptions(zone=zone)
+        )
+    except GenesisInvalid as error:
+        raise Refused(f"genesis: {error}") from None
+    made = Release(release, namespace)
+    objects = cluster_objects(founded, made, None if no_certificates else directory)
+    files.write_private(directory / OBJECTS_FILE, json.dumps(objects, indent=1).encode() + b"\n")
+    files.write_atomically(directory / "genesis.json", founded.text)
+    files.write_atomically(
+        directory / VALUES_FILE, _values(founded.genesis.trust_profile, validators).encode()
+    )
+    if as_json:
+        print_json(
+            {
+                "genesis_hash": founded.genesis.hash.hex(),
+                "objects": str(directory / OBJECTS_FILE),
+                "values": str(directory / VALUES_FILE),
+                "keystore": str(platforms.founders_keystore(directory).folder),
+            }
+        )
+        return
+    print_text(f"zone       {zone}, genesis {founded.genesis.hash.hex()}")
+    print_text(f"next       kubectl -n {namespace} apply -f {directory / OBJECTS_FILE}")
+    print_text(
+        f"           helm install {release} deploy/helm/icn -n {namespace} -f {directory / VALUES_FILE}"
+    )
+
+
+def _values(trust_profile: str, validators: int) -> str:
+    seats = ", ".join(map(str, range(validators)))
+    return (
+        "# Written by `icn cluster prepare`; deploy/helm/icn/values.yaml has every other value.\n"
+        f"trustProfile: {trust_profile}\n"
+        f"validators:\n  seats: [{seats}]\n"
+    )
