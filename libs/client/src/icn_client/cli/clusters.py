@@ -9,13 +9,16 @@ from typing import Annotated, Final
 import typer
 
 from icn_client.cli.common import JsonOption, command_group
-from icn_client.cli.output import Refused, UsageError, print_json, print_text
+from icn_client.cli.output import Refused, Unreachable, UsageError, print_json, print_text
 from icn_client.cli.platform import VALIDATORS_MIN, ValidatorsOption
 
 OBJECTS_FILE: Final = "objects.json"
 VALUES_FILE: Final = "values.yaml"
 DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 """Part of the names of objects, which hold up to 63 characters."""
+CONSENSUS_METRICS_PORT: Final = 9101
+METRICS_SECONDS_MAX: Final = 5.0
+METRICS_BYTES_MAX: Final = 4 * 1024 * 1024
 
 _EXAMPLES = """\b
 Examples:
@@ -28,12 +31,17 @@ Examples:
   kubectl create namespace icn && kubectl -n icn apply -f federation/objects.json
   helm install icn deploy/helm/icn -n icn -f federation/values.yaml
 """
+_ROLL_EXAMPLES = """\b
+Examples:
+  icn cluster roll --release icn
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
     group = command_group("What a Kubernetes cluster is given beside the chart.", _EXAMPLES)
     group.command("prepare", epilog=_PREPARE_EXAMPLES)(prepare)
+    group.command("roll", epilog=_ROLL_EXAMPLES)(roll)
     app.add_typer(group, name="cluster")
 
 
@@ -106,6 +114,46 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     print_text(
         f"           helm install {release} deploy/helm/icn -n {namespace} -f {directory / VALUES_FILE}"
     )
+
+
+def roll(
+    release: Annotated[
+        str,
+        typer.Option("--release", metavar="NAME", help="Of the Helm release whose validators to restart."),
+    ] = "icn",
+) -> None:
+    """Bring a release's validators to the version that was installed, one after the other.
+
+    Runs in the cluster, after an upgrade and after a rollback; each validator takes part again, with all that
+    the others have, before the next one goes.
+    """
+    from icn_client import rolling
+    from icn_client.kubernetes import KubernetesApi, KubernetesRefused
+
+    selector = f"app.kubernetes.io/instance={release},icn.coop/kind=validator"
+    try:
+        for done in rolling.roll(KubernetesApi.of_this_pod(), selector, _is_in_step):
+            what = f"restarted in {done.seconds:.0f} s" if done.seconds else "is of this version already"
+            print_text(f"{done.name}   {what}")
+    except rolling.NotRolled as error:
+        raise Refused(str(error)) from None
+    except KubernetesRefused as error:
+        raise (Unreachable if error.status == 0 else Refused)(f"Kubernetes: {error}") from None
+
+
+def _is_in_step(host: str) -> bool:
+    """Whether consensus there has heard from others and is where they are."""
+    import urllib.request
+
+    from icn_client.rolling import follows_the_chain
+
+    try:
+        with urllib.request.urlopen(
+            f"http://{host}:{CONSENSUS_METRICS_PORT}/metrics", timeout=METRICS_SECONDS_MAX
+        ) as answer:
+            return follows_the_chain(answer.read(METRICS_BYTES_MAX).decode("utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 def _values(trust_profile: str, validators: int) -> str:

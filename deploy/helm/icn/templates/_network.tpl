@@ -1,0 +1,42 @@
+{{/* Who calls whom: the one list that the network policies are made from. `validator` stands for each of them,
+     `elsewhere` for what is outside the release, `kubernetes` for its API, `anybody` for members. */}}
+{{- define "icn.calls" -}}
+{{- $hosted := include "icn.hosted" . | splitList " " }}
+- {from: validator, to: validator, ports: [7001]}
+- {from: validator, to: {{ ternary "nats" "elsewhere" .Values.nats.bundled }}, ports: [4222]}
+- {from: gateway, to: validator, ports: [7001, 7002]}
+- {from: gateway, to: {{ ternary "nats" "elsewhere" .Values.nats.bundled }}, ports: [4222]}
+- {from: gateway, to: {{ ternary "postgres" "elsewhere" .Values.postgres.bundled }}, ports: [5432]}
+{{- range $hosted }}
+- {from: gateway, to: {{ . }}, ports: [7100]}
+- {from: {{ . }}, to: validator, ports: [7001, 7002]}
+- {from: {{ . }}, to: {{ ternary "nats" "elsewhere" $.Values.nats.bundled }}, ports: [4222]}
+- {from: {{ . }}, to: {{ ternary "postgres" "elsewhere" $.Values.postgres.bundled }}, ports: [5432]}
+{{- end }}
+{{- if not .Values.validators.postgres.bundled }}
+- {from: validator, to: elsewhere, ports: [5432]}
+{{- end }}
+{{- range .Values.validators.elsewhere }}
+- {from: validator, to: elsewhere, ports: [{{ .consensusPort }}]}
+- {from: gateway, to: elsewhere, ports: [{{ .consensusPort }}, {{ .ledgerPort }}]}
+{{- $elsewhere := . }}
+{{- range $hosted }}
+- {from: {{ . }}, to: elsewhere, ports: [{{ $elsewhere.consensusPort }}, {{ $elsewhere.ledgerPort }}]}
+{{- end }}
+{{- end }}
+{{- if .Values.validators.elsewhere }}
+- {from: elsewhere, to: validator, ports: [7001, 7002]}
+{{- end }}
+- {from: client, to: gateway, ports: [8080]}
+- {from: operator, to: kubernetes, ports: [443, 6443]}
+- {from: operator, to: validator, ports: [9101]}
+{{- end -}}
+
+{{/* icn.networkSelector (list root part) */}}
+{{- define "icn.networkSelector" -}}
+{{- if eq (index . 1) "validator" -}}
+{{ include "icn.validatorSelector" (index . 0) }}
+{{- else -}}
+{{ include "icn.selector" . }}
+{{- end -}}
+{{- end -}}
