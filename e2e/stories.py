@@ -20,7 +20,7 @@ from icn.ledger.v1.transaction_pb2 import AuthorityRules
 from icn_client import transactions
 from icn_client.acting import Actor, now_ms
 from icn_client.commands import sign_command
-from icn_client.connection import Connection, NetworkFile
+from icn_client.connection import Connection, NetworkFile, connect
 from icn_client.decisions import countersign, founding_decision
 from icn_client.governance import new_opening, new_secret
 from icn_client.submitter import Submitter

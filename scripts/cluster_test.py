@@ -1,8 +1,8 @@
 """Installs the chart on a real Kubernetes and holds it to what it must reach: ``make cluster-test``.
 
-The cluster is that of ``CLUSTER_DIR`` (../shared/cluster where it is not set): one node on this machine, started
-here if it does not run. Prints a table of bars and what was measured; exit status 1 where one is missed. Parts:
-``python -m scripts.cluster_test --only policies --only stories`` on a release that stays up (``--keep``).
+The cluster is that of ``CLUSTER_DIR`` (../shared/cluster where it is not set): one node on this machine,
+started here if it does not run. Prints a table of bars and what was measured; exit status 1 where one is
+missed. Single steps: ``python -m scripts.cluster_test --work DIR --only install --only policies``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,24 +21,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from e2e.doors import RestDoor
 from icn_client import transactions
 from icn_client.acting import Actor, now_ms
+from icn_client.cluster_files import SHARED_ROLES
 from icn_client.platforms import open_founders
 from icn_client.transactions import KeyPair, new_identifier
 from icn_localnet.network import Founder
 from icn_localnet.pytest_plugin import FounderKeys
 
+from e2e.doors import RestDoor
+from scripts.images import images
+
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy" / "helm" / "icn"
 RELEASE = NAMESPACE = "icn"
-IMAGES = (
-    "identity", "reputation", "consensus", "ledger", "vm", "marketplace", "governance", "gateway", "client",
-    "nats", "postgres",
-)  # fmt: skip
 SEATS = range(4)
 INSTALL_SECONDS_BAR = 150.0
 CHAIN_GAP_SECONDS_BAR = 5.0
@@ -127,6 +128,11 @@ class Cluster:
         """What `icn cluster prepare` has made."""
         return self.work / "federation"
 
+    @property
+    def whose_keys(self) -> dict[str, str]:
+        """With this in its environment `icn` acts for the founders, on this release."""
+        return {"ICN_DATA": str(self.zone), "ICN_KEYSTORE": str(self.federation / "keystores")}
+
     def pods(self) -> list[dict[str, Any]]:
         """Those that should run."""
         found = json.loads(self.kubectl("get", "pods", "-l", "app.kubernetes.io/instance=icn", "-o", "json"))
@@ -203,7 +209,7 @@ def load_images(cluster: Cluster) -> None:
         sys.executable, "-m", "scripts.images", "--docker", "/usr/bin/docker", "--tag", cluster.tag,
         seconds=1800,
     )  # fmt: skip
-    names = " ".join(f"icn/{name}:{cluster.tag}" for name in IMAGES)
+    names = " ".join(f"icn/{name}:{cluster.tag}" for name in images())
     cluster.run(
         "bash", "-o", "pipefail", "-c", f"/usr/bin/docker save {names} | {cluster.directory}/load-image -"
     )
@@ -240,26 +246,28 @@ def values(cluster: Cluster) -> tuple[str, ...]:
 
 def make_tester(cluster: Cluster) -> None:
     """A member for `helm test`, as docs/operating/install.md shows."""
-    cluster.environment |= {
-        "ICN_DATA": str(cluster.zone),
-        "ICN_KEYSTORE": str(cluster.federation / "keystores"),
-    }
+    cluster.environment |= cluster.whose_keys
     cluster.icn("connect", cluster.gateway_url, "--genesis", str(cluster.federation / "genesis.json"))
-    cluster.icn("keys", "new", "tester")
-    public = cluster.work / "tester.public.json"
-    public.write_text(cluster.run(str(ROOT / ".venv" / "bin" / "icn"), "keys", "export", "tester"), "utf-8")
+    keystore = cluster.work / "tester"
+    shutil.rmtree(keystore, ignore_errors=True)
+    keystore.mkdir(mode=0o700)
+    (keystore / "passphrase").write_text(secrets.token_urlsafe(), "ascii")
+    own = ("--keystore", str(keystore))
+    cluster.icn("keys", "new", "tester", *own)
+    public = keystore / "public.json"
+    program = str(ROOT / ".venv" / "bin" / "icn")
+    public.write_text(cluster.run(program, "keys", "export", "tester", *own), "utf-8")
     cluster.icn("account", "admit", str(public), "--as", "sunrise-bakery")
     unit = cluster.icn("unit", "create", "TEST", "--as", "sunrise-bakery", "--scale", "2", "--floor=-1")[
         "unit"
     ]
-    accounts = [cluster.icn("account", "open", "--unit", unit, "--as", "tester")["account"] for _ in range(2)]
-    keystore = cluster.federation / "keystores"
+    opened = [cluster.icn("account", "open", "--unit", unit, "--as", "tester", *own) for _ in range(2)]
     cluster.kubectl(
         "create", "secret", "generic", "icn-tester",
         f"--from-file=tester.json={keystore / 'tester.json'}",
         f"--from-file=passphrase={keystore / 'passphrase'}",
-        f"--from-literal=first={accounts[0]}",
-        f"--from-literal=second={accounts[1]}",
+        f"--from-literal=first={opened[0]['account']}",
+        f"--from-literal=second={opened[1]['account']}",
     )  # fmt: skip
 
 
@@ -321,7 +329,7 @@ def check_policies(cluster: Cluster) -> None:
                 "-c",
                 PROBE,
                 json.dumps(addresses),
-            )  # fmt: skip
+            )
         )
         for (name, port), reaches in zip(asked, answers, strict=True):
             tried += 1
@@ -381,7 +389,7 @@ class Load:
     def longest_gap_seconds(self) -> float:
         """Between two that became final."""
         times = sorted(self.committed)
-        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=float("inf"))
+        return max((later - earlier for earlier, later in pairwise(times)), default=float("inf"))
 
 
 @contextmanager
@@ -476,7 +484,7 @@ def roll_under_load(cluster: Cluster) -> None:
         cluster.helm(
             "upgrade", RELEASE, str(CHART), *values(cluster), "--wait", "--timeout", "15m",
             "--set", "validators.environment.ICN_TEST_REVISION=2",
-            *(f"--set=services.{name}.environment.ICN_TEST_REVISION=2" for name in ("gateway", "identity", "governance", "marketplace", "reputation")),
+            *(f"--set=services.{name}.environment.ICN_TEST_REVISION=2" for name in SHARED_ROLES),
         )  # fmt: skip
         cluster.wait_until_ready()
 
@@ -561,8 +569,7 @@ def main() -> None:
     environment.setdefault("KUBECONFIG", str(state / "admin.kubeconfig"))
     environment.setdefault("DOCKER_HOST", f"unix://{state / 'run' / 'docker.sock'}")
     cluster = Cluster(directory, work, options.tag, environment)
-    if (cluster.federation / "keystores").is_dir():
-        environment |= {"ICN_DATA": str(cluster.zone), "ICN_KEYSTORE": str(cluster.federation / "keystores")}
+    cluster.environment |= cluster.whose_keys
     failed = 0
     for name in options.only or STEPS:
         say(f"-- {name}")

@@ -104,9 +104,10 @@ def configure_logging(service: str, *, level: int = logging.INFO) -> None:
 
 
 class MetricsServer:
-    """What is asked over HTTP: ``GET /metrics`` (Prometheus text), ``GET /healthz`` (whether to send work here:
-    200 ``ok``, or 503 with what is wrong) and ``GET /livez`` (whether to start anew: 200 as long as the event
-    loop answers at all).
+    """What is asked over HTTP.
+
+    ``GET /metrics``: Prometheus text. ``GET /healthz``, whether to send work here: 200 ``ok``, or 503 with
+    what is wrong. ``GET /livez``, whether to start anew: 200 as long as the event loop answers at all.
 
     Args:
         host: address to listen on; loopback unless a scraper outside of the pod needs it.
