@@ -47,6 +47,9 @@ COMMAND_SECONDS_MAX = 900.0
 TRANSFERS_AT_ONCE = 4
 TRANSFER_PAUSE_SECONDS = 0.2
 EXPIRY_MS = 600_000
+LOAD_LANE = 14
+"""Stories and people use others."""
+LOAD_BEGINS_SECONDS_MAX = 60.0
 
 
 class Failed(Exception):
@@ -69,6 +72,8 @@ class Cluster:
 
     directory: Path
     """Of CLUSTER_DIR."""
+    state: Path
+    """Of the cluster."""
     work: Path
     """Where the zone's keys and files are."""
     tag: str
@@ -137,6 +142,14 @@ class Cluster:
         """Those that should run."""
         found = json.loads(self.kubectl("get", "pods", "-l", "app.kubernetes.io/instance=icn", "-o", "json"))
         return [pod for pod in found["items"] if pod["metadata"]["labels"].get("job-name") is None]
+
+    def starts(self) -> dict[str, int]:
+        """How often each container that should run was started again, by pod and name."""
+        return {
+            f"{pod['metadata']['name']}/{one['name']}": one["restartCount"]
+            for pod in self.pods()
+            for one in pod["status"].get("containerStatuses", [])
+        }
 
     def wait_until_ready(self) -> None:
         """Every pod that should run."""
@@ -240,8 +253,9 @@ def install(cluster: Cluster) -> None:
 
 
 def values(cluster: Cluster) -> tuple[str, ...]:
-    """What every install and upgrade is given."""
-    return ("-f", str(cluster.federation / "values.yaml"), "--set", f"images.tag={cluster.tag}")
+    """What every install and upgrade is given: a second gateway, so that the loss of one stops no client."""
+    chosen = ("--set", f"images.tag={cluster.tag}", "--set", "services.gateway.replicas=2")
+    return ("-f", str(cluster.federation / "values.yaml"), *chosen)
 
 
 def make_tester(cluster: Cluster) -> None:
@@ -399,9 +413,11 @@ def steady_load(cluster: Cluster) -> Iterator[Load]:
     thread = threading.Thread(target=lambda: asyncio.run(_load(cluster, load, stop)))
     thread.start()
     try:
-        deadline = time.monotonic() + 60
-        while len(load.committed) < 10 and time.monotonic() < deadline and thread.is_alive():
-            time.sleep(0.2)
+        deadline = time.monotonic() + LOAD_BEGINS_SECONDS_MAX
+        while len(load.committed) < 10 * TRANSFERS_AT_ONCE:
+            if time.monotonic() > deadline or not thread.is_alive():
+                raise Failed(f"there was no load: {load.failures}")
+            time.sleep(TRANSFER_PAUSE_SECONDS)
         yield load
     finally:
         stop.set()
@@ -418,7 +434,7 @@ async def _load(cluster: Cluster, load: Load, stop: threading.Event) -> None:
     network = NetworkFile.load(platform.directory)
     async with RestDoor(platform.gateway_url) as door, connect(network) as connection:
         principal = sponsor_keys.founder.principal
-        lane = 40
+        lane = LOAD_LANE
         controller = await connection.controller(principal)
         last = next((one.last_sequence for one in controller.lanes if one.lane == lane), 0)
         genesis = network.genesis.hash
@@ -531,6 +547,95 @@ async def _missing(cluster: Cluster, identifiers: Sequence[bytes]) -> int:
     return missing
 
 
+def kill_everything(cluster: Cluster) -> None:
+    """SIGKILL to every process of the release at once, as a power cut; all starts again by itself."""
+    with steady_load(cluster) as load:
+        time.sleep(5)
+    root = settled_root(cluster)
+    ctr = ("ctr", "--address", str(cluster.state / "run" / "containerd.sock"), "--namespace", "k8s.io")
+    named = f'labels."io.kubernetes.pod.namespace"=={NAMESPACE}'
+    containers = cluster.run(*ctr, "containers", "ls", "-q", named).split()
+    before = cluster.starts()
+    for container in containers:
+        cluster.run(*ctr, "tasks", "kill", "--signal", "SIGKILL", container, may_fail=True)
+    began = time.monotonic()
+    while not all(count > before.get(pod, 0) for pod, count in cluster.starts().items()):
+        if time.monotonic() - began > LOAD_BEGINS_SECONDS_MAX:
+            raise Failed(f"not everything was killed: {before} then {cluster.starts()}")
+        time.sleep(0.5)
+    cluster.wait_until_ready()
+    after = settled_root(cluster)
+    lost = asyncio.run(_missing(cluster, load.transactions))
+    cluster.note(
+        "kill -9 of everything: the same root",
+        "yes",
+        f"{'yes' if after == root else f'{root} then {after}'}, back after {time.monotonic() - began:.0f} s",
+        after == root,
+    )
+    cluster.note("the same: acknowledged and lost", "0", f"{lost} of {len(load.transactions)}", not lost)
+
+
+def settled_root(cluster: Cluster) -> str:
+    """The state root that all validators stand at, with nobody writing."""
+    deadline = time.monotonic() + 120
+    while True:
+        status = cluster.icn("status")
+        seats = status["validators"]
+        found = {(one["final_height"], one["executed_height"], one["state_root"]) for one in seats}
+        if len(found) == 1 and len(seats) == len(SEATS) and len({one[:2] for one in found}) == 1:
+            return str(found.pop()[2])
+        if time.monotonic() > deadline:
+            raise Failed(f"the validators do not come to one root: {found}")
+        time.sleep(1)
+
+
+STREAMS_PROBE = """
+import json, urllib.request
+shown = json.load(urllib.request.urlopen("http://127.0.0.1:8222/jsz?accounts=true&streams=true", timeout=5))
+details = [one for account in shown["account_details"] for one in account.get("stream_detail", [])]
+print(json.dumps({one["name"]: one["state"]["messages"] for one in details}))
+"""
+
+
+def events_on_the_bus(cluster: Cluster) -> dict[str, int]:
+    """Messages per stream of a service."""
+    text = cluster.kubectl("exec", "icn-nats-0", "--", "python3", "-c", STREAMS_PROBE)
+    return {name: count for name, count in json.loads(text).items() if name.startswith("ICN_")}
+
+
+def wipe_events(cluster: Cluster) -> None:
+    """The bus loses its volume while transfers go on; every stream is made again from Postgres."""
+    with steady_load(cluster) as load:
+        before = events_on_the_bus(cluster)
+        cluster.kubectl("exec", "icn-nats-0", "--", "sh", "-c", "rm -rf /var/lib/nats/*")
+        delete_at_once(cluster, "icn-nats-0")
+        time.sleep(1)
+        cluster.wait_until_ready()
+        began = time.monotonic()
+        after: dict[str, int] = {}
+        while any(after.get(name, 0) < count for name, count in before.items()):
+            if time.monotonic() - began > COMMAND_SECONDS_MAX:
+                break
+            time.sleep(1)
+            after = events_on_the_bus(cluster)
+    missing = {
+        name: count - after.get(name, 0) for name, count in before.items() if after.get(name, 0) < count
+    }
+    lost = asyncio.run(_missing(cluster, load.transactions))
+    cluster.note(
+        "NATS volume wiped under load: events missing in the streams made again",
+        "0",
+        f"{sum(missing.values())} of {sum(before.values())}, after {time.monotonic() - began:.0f} s",
+        not missing,
+    )
+    cluster.note(
+        "the same: calls failed after retry; acknowledged and lost",
+        "0; 0",
+        f"{len(load.failures)}; {lost} of {len(load.transactions)}",
+        not load.failures and not lost,
+    )
+
+
 def uninstall(cluster: Cluster) -> None:
     """Nothing of the release is left but its volumes and what it was given."""
     cluster.helm("uninstall", RELEASE, "--wait", "--timeout", "5m")
@@ -546,6 +651,8 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "policies": check_policies,
     "stories": tell_stories,
     "rolling": roll_under_load,
+    "killed": kill_everything,
+    "events": wipe_events,
     "uninstall": uninstall,
 }
 
@@ -568,7 +675,7 @@ def main() -> None:
     state = Path(os.environ.get("CLUSTER_STATE", "/var/lib/icn-cluster"))
     environment.setdefault("KUBECONFIG", str(state / "admin.kubeconfig"))
     environment.setdefault("DOCKER_HOST", f"unix://{state / 'run' / 'docker.sock'}")
-    cluster = Cluster(directory, work, options.tag, environment)
+    cluster = Cluster(directory, state, work, options.tag, environment)
     cluster.environment |= cluster.whose_keys
     failed = 0
     for name in options.only or STEPS:

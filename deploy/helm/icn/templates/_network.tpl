@@ -29,6 +29,7 @@
 {{- end }}
 - {from: client, to: gateway, ports: [8080]}
 - {from: operator, to: kubernetes, ports: [443, 6443]}
+- {from: validator, to: kubernetes, ports: [443, 6443]}
 - {from: operator, to: validator, ports: [9101]}
 {{- end -}}
 

@@ -88,3 +88,30 @@ livenessProbe:
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
 {{- end -}}
+
+{{/* icn.consensusEnvironment (list root seat secret): the settings of a seat's consensus. */}}
+{{- define "icn.consensusEnvironment" -}}
+{{- $root := index . 0 -}}
+{{- $seat := index . 1 -}}
+{{- $secret := index . 2 -}}
+{{ include "icn.commonEnvironment" (dict "prefix" "ICN_CONSENSUS" "port" 9101) }}
+{{ include "icn.tlsEnvironment" "ICN_CONSENSUS" }}
+- {name: ICN_CONSENSUS_GENESIS, value: /run/genesis/genesis.json}
+- {name: ICN_CONSENSUS_KEY_FILE, value: /run/consensus-key/consensus.json}
+- {name: ICN_CONSENSUS_RECORD_DIRECTORY, value: /var/lib/icn/record}
+- {name: ICN_CONSENSUS_APPLICATION_ADDRESS, value: "unix:/run/icn/ledger.sock"}
+- {name: ICN_CONSENSUS_ADDRESS, value: "0.0.0.0:7001"}
+- name: ICN_CONSENSUS_PEERS
+  value: {{ include "icn.peers" (list $root $seat) | quote }}
+{{ include "icn.secretValue" (list "ICN_CONSENSUS_DATABASE_URL" $secret "consensus-database-url") }}
+{{- end -}}
+
+{{/* icn.accountVolume: what the container that asks Kubernetes mounts; the others of its pod do not. */}}
+{{- define "icn.accountVolume" -}}
+projected:
+  defaultMode: 0440
+  sources:
+    - serviceAccountToken: {path: token, expirationSeconds: 3600}
+    - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+    - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+{{- end -}}

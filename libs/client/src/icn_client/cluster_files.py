@@ -64,6 +64,8 @@ def cluster_objects(zone: FoundedZone, release: Release, directory: Path | None)
     """
     seats = range(len(zone.key_files))
     items = [_config_map(f"{release.name}-genesis", {"genesis.json": zone.text.decode("utf-8")})]
+    # Empty: which record log each seat's key votes with is noted there, and must outlive the seat's volumes.
+    items += [_config_map(f"{release.name}-validator-{seat}-record", {}) for seat in seats]
     items += [_validator_secret(release, seat, key_file) for seat, key_file in enumerate(zone.key_files)]
     items += [_service_secret(release, role) for role in SHARED_ROLES]
     items.append(_secret(f"{release.name}-postgres", {"administrator-password": _password()}))

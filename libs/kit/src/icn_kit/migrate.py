@@ -123,7 +123,7 @@ def main(arguments: list[str]) -> int:
         if not dsn:
             sys.stderr.write(f"{variable} is not set: it says where {package} keeps its tables\n")
             return 2
-        if refusal := wait_for_server(dsn):
+        if refusal := wait_for_server(dsn, WAIT_SECONDS_MAX):
             sys.stderr.write(f"{variable} leads to no server that lets {package} in: {refusal}\n")
             return 1
     upgrade(dsn, schema, versions_folder_of(package))

@@ -8,9 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from icn_kit import migrate as migrations
 from icn_kit.database import Database, UnsafeDatabase, migrate
 from icn_kit.errors import NotFound, Unavailable
-from icn_kit.migrate import LOCK_TIMEOUT_MS, schema_of, versions_folder_of
+from icn_kit.migrate import LOCK_TIMEOUT_MS, schema_of, versions_folder_of, wait_for_server
 from icn_localnet.postgres import PostgresServer
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -245,10 +246,10 @@ def test_a_service_names_its_schema_and_keeps_its_migrations_beside_its_source()
 
 def test_the_command_tells_its_usage() -> None:
     finished = subprocess.run(
-        [sys.executable, "-m", "icn_kit.migrate", "icn_ledger"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "icn_kit.migrate"], capture_output=True, text=True, check=False
     )
     assert finished.returncode == 2
-    assert "SERVICE_PACKAGE DSN" in finished.stderr
+    assert "SERVICE_PACKAGE [DSN]" in finished.stderr
 
 
 async def test_a_connection_that_is_cancelled_while_it_connects_leaves_no_backend(
@@ -282,3 +283,45 @@ async def test_a_connection_that_is_cancelled_while_it_connects_leaves_no_backen
             await asyncio.sleep(0.05)
     assert left == (0,)
     assert all(task.cancelled() for task in kept)
+
+
+def test_a_server_that_is_coming_up_is_waited_for(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tries = iter(["refused", "refused", "starting"])
+    connect = psycopg.connect
+
+    def sometimes(*arguments: Any, **options: Any) -> Any:
+        if (refusal := next(tries, None)) is not None:
+            raise psycopg.OperationalError(refusal)
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(migrations, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(psycopg, "connect", sometimes)
+    assert wait_for_server(dsn) == ""
+    assert capsys.readouterr().err.splitlines() == [
+        "waiting for Postgres: refused",
+        "waiting for Postgres: starting",
+    ]
+
+
+def test_a_server_that_does_not_come_is_told_of_once_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(migrations, "WAIT_SECONDS", 0.01)
+    nowhere = make_conninfo("", host="127.0.0.1", port="1", user="ledger", password="not shown", dbname="icn")
+    refusal = wait_for_server(nowhere, 0.05)
+    assert "Connection refused" in refusal
+    assert "not shown" not in refusal
+
+
+def test_migrations_take_the_address_of_their_service_s_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ICN_LEDGER_DATABASE_URL", raising=False)
+    assert migrations.main(["icn_ledger"]) == 2
+    assert "ICN_LEDGER_DATABASE_URL is not set" in capsys.readouterr().err
+    monkeypatch.setattr(migrations, "WAIT_SECONDS_MAX", 0.0)
+    monkeypatch.setenv("ICN_LEDGER_DATABASE_URL", "host=127.0.0.1 port=1")
+    assert migrations.main(["icn_ledger"]) == 1
+    assert "leads to no server that lets icn_ledger in" in capsys.readouterr().err

@@ -122,6 +122,11 @@ async def test_health_says_what_is_wrong(metrics: MetricsServer, faults: list[st
     assert answer.endswith(b"\r\n\r\nno quorum\n")
 
 
+async def test_who_cannot_serve_is_alive_all_the_same(metrics: MetricsServer, faults: list[str]) -> None:
+    faults.append("no quorum")
+    assert (await ask(metrics, b"GET /livez HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from icn_kit.clock import Clock, SystemClock
 from icn_kit.database import Database
 from icn_kit.errors import FailedPrecondition
 from icn_kit.genesis import Genesis, load_genesis
+from icn_kit.kubernetes import KubernetesApi, KubernetesRefused
 from icn_kit.lifecycle import Stop, cancel_all, run_service
 from icn_kit.probed import Probed
 from icn_kit.server import GrpcServer
@@ -29,6 +30,7 @@ from icn_consensus import metrics
 from icn_consensus.api.consensus_service import STREAM_TRANSACTIONS, ConsensusServicer
 from icn_consensus.api.peer_service import CONNECT, PeerServicer, add_peer_service_to_server
 from icn_consensus.domain.config import Config
+from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.domain.replica import Status
 from icn_consensus.peers.application import ApplicationClient, LocalApplication, execute_request
 from icn_consensus.peers.hello import Identity
@@ -37,7 +39,8 @@ from icn_consensus.settings import ConsensusSettings
 from icn_consensus.store.block_store import SCHEMA, BlockStore
 from icn_consensus.store.evidence_store import EvidenceStore
 from icn_consensus.store.key_lease import KeyLease
-from icn_consensus.store.record_log import RecordLog
+from icn_consensus.store.key_note import bring_key
+from icn_consensus.store.record_log import RecordLog, RecordLogInUse, RecordLogMissing
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_consensus.usecases.driver import Driver
 from icn_consensus.usecases.execution import final_block_from
@@ -359,6 +362,38 @@ def _config(genesis: Genesis, public_key: bytes) -> Config:
     )
 
 
+class _ConfigMapNotes:
+    """`icn_consensus.store.key_note.Notes` in a ConfigMap, which lies where the Secrets do."""
+
+    def __init__(self, api: KubernetesApi, name: str) -> None:
+        self._api = api
+        self._name = name
+
+    def read(self) -> dict[str, str]:
+        return self._api.config_map(self._name)
+
+    def add(self, notes: Mapping[str, str]) -> None:
+        self._api.add_to_config_map(self._name, notes)
+
+
+def _bring_key(settings: ConsensusSettings) -> int:
+    """Put the key where it is used, with its note, before consensus starts; the exit status."""
+    assert settings.given_key_file is not None, "asked for by main"
+    try:
+        bring_key(
+            settings.given_key_file.read_bytes(),
+            _load_key(settings.given_key_file).public_key,
+            key_file=settings.key_file,
+            record_directory=settings.record_directory,
+            genesis_hash=load_genesis(settings.genesis).hash,
+            notes=_ConfigMapNotes(KubernetesApi.of_this_pod(), settings.key_notes),
+        )
+    except (KubernetesRefused, RecordLogMissing, RecordLogDamaged, RecordLogInUse, CannotValidate) as error:
+        _log.critical("this validator must not vote", why=str(error))
+        return 1
+    return 0
+
+
 def _load_key(path: Path) -> SigningKey:
     try:
         seed = bytes.fromhex(json.loads(path.read_text("ascii"))["ed25519"])
@@ -399,9 +434,11 @@ def _number(status: Status, name: str) -> float:
 
 
 def main() -> None:
-    """The command ``icn-consensus``."""
+    """The command ``icn-consensus``; with ``bring-key`` it only prepares the key."""
     configure_logging("consensus")
     settings = ConsensusSettings()  # type: ignore[call-arg]  # from the environment
+    if sys.argv[1:] == ["bring-key"]:
+        sys.exit(_bring_key(settings))
 
     async def build_probed(stop: Stop) -> Probed:
         return Probed((await build(settings, stop),), settings.metrics_host, settings.metrics_port)

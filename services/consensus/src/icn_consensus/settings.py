@@ -22,6 +22,10 @@ class ConsensusSettings(ServiceSettings, service="consensus"):
     key_file: Path
     """Who this validator is: it votes where a set names its key. JSON object with the 32-byte seed of each
     consensus key in hex: ``ed25519``, ``ml_dsa_65``."""
+    given_key_file: Path | None = None
+    """Where the key is given, if ``key_file`` is to be a copy of it (``icn-consensus bring-key``)."""
+    key_notes: Annotated[str, Field(max_length=253)] = ""
+    """With it: the ConfigMap of Kubernetes that keeps which record log a key votes with."""
     database_url: SecretStr
     """The validator's own Postgres, as the role ``consensus``."""
     record_directory: Path

@@ -127,8 +127,9 @@ def roll(
     Runs in the cluster, after an upgrade and after a rollback; each validator takes part again, with all that
     the others have, before the next one goes.
     """
+    from icn_kit.kubernetes import KubernetesApi, KubernetesRefused
+
     from icn_client import rolling
-    from icn_client.kubernetes import KubernetesApi, KubernetesRefused
 
     selector = f"app.kubernetes.io/instance={release},icn.coop/kind=validator"
     try:

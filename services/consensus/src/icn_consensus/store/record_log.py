@@ -310,6 +310,17 @@ class RecordLog:
         self._segments.append(_Segment(path, first_sequence, _HEADER.size))
 
 
+def key_of_log(folder: Path) -> bytes | None:
+    """The public key that a log was made for; None where there is no log, or none whose header is whole."""
+    for path in sorted(folder.glob(f"*{_SUFFIX}"))[:1]:
+        with path.open("rb") as file:
+            header = file.read(_HEADER.size)
+        if len(header) == _HEADER.size and _HEADER.unpack(header)[4] == _header_crc(header):
+            public_key: bytes = _HEADER.unpack(header)[2]
+            return public_key
+    return None
+
+
 def _name(first_sequence: int) -> str:
     return f"{first_sequence:020d}{_SUFFIX}"
 

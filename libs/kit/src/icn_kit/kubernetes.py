@@ -71,8 +71,25 @@ class KubernetesApi:
         """Ask the pod to end, if it is still this one."""
         self._call("DELETE", "/api/v1", f"pods/{name}", {"preconditions": {"uid": uid}})
 
+    def config_map(self, name: str) -> dict[str, str]:
+        """What the ConfigMap holds."""
+        answer = self._call("GET", "/api/v1", f"configmaps/{name}")
+        return dict(answer.get("data") or {})
+
+    def add_to_config_map(self, name: str, values: Mapping[str, str]) -> None:
+        """Put these beside what the ConfigMap holds, in place of what has the same names."""
+        kind = "application/merge-patch+json"
+        self._call("PATCH", "/api/v1", f"configmaps/{name}", {"data": dict(values)}, content_type=kind)
+
     def _call(
-        self, method: str, group: str, path: str, body: Mapping[str, Any] | None = None, **query: str
+        self,
+        method: str,
+        group: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        content_type: str = "application/json",
+        **query: str,
     ) -> dict[str, Any]:
         what = f"{method} {path}"
         url = f"{self._url}{group}/namespaces/{self.namespace}/{path}"
@@ -85,7 +102,7 @@ class KubernetesApi:
             headers={
                 # Read each time: Kubernetes renews it.
                 "Authorization": f"Bearer {self._token_file.read_text('ascii').strip()}",
-                "Content-Type": "application/json",
+                "Content-Type": content_type,
             },
         )
         try:
