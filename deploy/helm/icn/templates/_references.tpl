@@ -1,0 +1,64 @@
+{{/* icn.references root: JSON of every Secret and ConfigMap that pods need and the chart does not make, with the keys
+     that must be in it. What cert-manager makes is not among them: it comes after the release. */}}
+{{- define "icn.references" -}}
+{{- $root := . -}}
+{{- $isTlsOurs := .Values.tls.certManager.enabled -}}
+{{- $tls := list "tls.crt" "tls.key" "ca.crt" -}}
+{{- $all := list (dict "kind" "ConfigMap" "name" (include "icn.genesisConfigMap" .) "keys" (list "genesis.json")) -}}
+{{- $parts := list -}}
+{{- range .Values.validators.seats -}}
+{{- $part := printf "validator-%d" (int .) -}}
+{{- $parts = append $parts $part -}}
+{{- $keys := list "consensus.json" "nats-password" -}}
+{{- range list "consensus" "ledger" "vm" -}}
+{{- $keys = append $keys (printf "%s-database-url" .) -}}
+{{- if $root.Values.validators.postgres.bundled }}{{- $keys = append $keys (printf "%s-password" .) }}{{- end -}}
+{{- end -}}
+{{- if $root.Values.validators.postgres.bundled }}{{- $keys = append $keys "administrator-password" }}{{- end -}}
+{{- $all = append $all (dict "kind" "Secret" "name" (include "icn.secret" (list $root $part)) "keys" $keys) -}}
+{{- end -}}
+{{- range append (include "icn.hosted" . | splitList " ") "gateway" -}}
+{{- $parts = append $parts . -}}
+{{- $keys := list "database-url" "nats-password" -}}
+{{- if ne . "gateway" }}{{- $keys = append $keys "sealing.key" }}{{- end -}}
+{{- if $root.Values.postgres.bundled }}{{- $keys = append $keys "database-password" }}{{- end -}}
+{{- $all = append $all (dict "kind" "Secret" "name" (include "icn.secret" (list $root .)) "keys" $keys) -}}
+{{- end -}}
+{{- if .Values.postgres.bundled -}}
+{{- $parts = append $parts "postgres" -}}
+{{- $all = append $all (dict "kind" "Secret" "name" (include "icn.secret" (list $root "postgres")) "keys" (list "administrator-password")) -}}
+{{- end -}}
+{{- if .Values.nats.bundled }}{{- $parts = append $parts "nats" }}{{- end -}}
+{{- if not $isTlsOurs -}}
+{{- range $parts -}}
+{{- $all = append $all (dict "kind" "Secret" "name" (include "icn.tlsSecret" (list $root .)) "keys" $tls) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.images.pullSecrets -}}
+{{- $all = append $all (dict "kind" "Secret" "name" . "keys" list) -}}
+{{- end -}}
+{{- $ingress := .Values.services.gateway.ingress -}}
+{{- if and $ingress.enabled $ingress.tlsSecret -}}
+{{- $all = append $all (dict "kind" "Secret" "name" $ingress.tlsSecret "keys" (list "tls.crt" "tls.key")) -}}
+{{- end -}}
+{{- $all | toJson -}}
+{{- end -}}
+
+{{/* icn.certificateParts root: everything that calls or is called over TLS, with a space between. */}}
+{{- define "icn.certificateParts" -}}
+{{- $parts := list -}}
+{{- range .Values.validators.seats }}{{- $parts = append $parts (printf "validator-%d" (int .)) }}{{- end -}}
+{{- $parts = concat $parts (include "icn.hosted" . | splitList " ") (list "gateway") -}}
+{{- if .Values.postgres.bundled }}{{- $parts = append $parts "postgres" }}{{- end -}}
+{{- if .Values.nats.bundled }}{{- $parts = append $parts "nats" }}{{- end -}}
+{{- append $parts "client" | join " " -}}
+{{- end -}}
+
+{{/* icn.minutes duration: of hours or minutes, as the schema allows them. */}}
+{{- define "icn.minutes" -}}
+{{- if hasSuffix "h" . -}}
+{{- mul 60 (trimSuffix "h" . | int) -}}
+{{- else -}}
+{{- trimSuffix "m" . | int -}}
+{{- end -}}
+{{- end -}}
