@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup setup-dev native run demo test check bench bench-consensus bench-ledger campaign model mutants mutation lock clean
+.PHONY: help python setup setup-dev native run demo test check bench bench-consensus bench-ledger campaign model mutants mutation images cluster-test lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-15s %s\n' "$$name" "$$text"; done
@@ -68,6 +68,15 @@ campaign: setup-dev ## long runs: new seeds of consensus, bad input, verdicts (a
 	@$(BIN)/python -m scripts.verdicts --cases $(CASES) --first-seed $(FIRST_SEED)
 	@$(BIN)/python -m scripts.kills --kills $(KILLS) --first-seed $(FIRST_SEED)
 	@$(BIN)/python -m scripts.stories --rounds $(ROUNDS) --first-seed $(FIRST_SEED)
+
+DOCKER ?= docker
+TAG ?= dev
+images: setup-dev ## build an image per service (needs Docker with BuildKit and a base image; TAG=dev DOCKER=docker)
+	@$(BIN)/python -m scripts.images --docker $(DOCKER) --tag $(TAG)
+
+CLUSTER_DIR ?= ../shared/cluster
+cluster-test: setup-dev ## install the chart on a real Kubernetes and hold it to its bars (Linux, root, Go; CLUSTER_DIR)
+	@CLUSTER_DIR=$(CLUSTER_DIR) $(BIN)/python -m scripts.cluster_test --tag $(TAG)
 
 lock: setup ## resolve requirements*.in into the hashed lock files
 	@$(BIN)/python scripts/lock.py

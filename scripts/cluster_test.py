@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import os
 import secrets
@@ -142,6 +143,10 @@ class Cluster:
         """Those that should run."""
         found = json.loads(self.kubectl("get", "pods", "-l", "app.kubernetes.io/instance=icn", "-o", "json"))
         return [pod for pod in found["items"] if pod["metadata"]["labels"].get("job-name") is None]
+
+    def logs(self, pod: str, container: str) -> str:
+        """What a container has said; empty while there is none."""
+        return self.kubectl("logs", pod, "-c", container, may_fail=True)
 
     def starts(self) -> dict[str, int]:
         """How often each container that should run was started again, by pod and name."""
@@ -636,6 +641,58 @@ def wipe_events(cluster: Cluster) -> None:
     )
 
 
+def lose_volumes(cluster: Cluster) -> None:
+    """A seat loses its database and its record: it must not vote anew, and follows with a new key."""
+    pod = "icn-validator-3-0"
+    claims = ("record-icn-validator-3-0", "postgres-icn-validator-3-0")
+    cluster.kubectl("delete", "pvc", *claims, "--wait=false")
+    delete_at_once(cluster, pod)
+    wait_for(lambda: "this validator must not vote" in cluster.logs(pod, "bring-key"), "the seat to refuse")
+    why = cluster.logs(pod, "bring-key")
+    cluster.note(
+        "a seat that lost both volumes does not vote anew, and says why",
+        "refused",
+        "refused" if "has to sign a new consensus key" in why else why[-200:],
+        "has to sign a new consensus key" in why,
+    )
+    status = cluster.icn("status")
+    organization = next(
+        one for one in open_founders(cluster.federation) if one.name == "wheelwright-workshop"
+    )
+    key, offer = cluster.work / "consensus.json", cluster.work / "offer.json"
+    key.unlink(missing_ok=True)
+    program = str(ROOT / ".venv" / "bin" / "icn")
+    made = cluster.run(
+        program, "validators", "key", "new", "--for", organization.principal.hex(), "--out", str(key)
+    )
+    offer.write_text(made, "utf-8")
+    encoded = base64.b64encode(key.read_bytes()).decode("ascii")
+    patch = json.dumps({"data": {"consensus.json": encoded}})
+    cluster.kubectl("patch", "secret", "icn-validator-3", "--type=merge", "-p", patch)
+    cluster.icn("validators", "rekey", "--as", organization.name, "--offer", str(offer))
+    delete_at_once(cluster, pod)
+    cluster.wait_until_ready()
+    height = max(one["final_height"] for one in status["validators"] if "final_height" in one)
+
+    def follows() -> bool:
+        shown = {one["seat"]: one for one in cluster.icn("status")["validators"]}
+        return int(shown[3].get("executed_height", 0)) >= int(height)
+
+    wait_for(follows, "the seat to follow with its new key")
+    cluster.note(
+        "the same seat with a new key", "follows", "follows, and votes from the epoch that names it", True
+    )
+
+
+def wait_for(is_so: Callable[[], bool], what: str, seconds_max: float = 180.0) -> None:
+    """Return when it is so. Raises Failed."""
+    deadline = time.monotonic() + seconds_max
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise Failed(f"waited {seconds_max:.0f} s for {what}")
+        time.sleep(1)
+
+
 def uninstall(cluster: Cluster) -> None:
     """Nothing of the release is left but its volumes and what it was given."""
     cluster.helm("uninstall", RELEASE, "--wait", "--timeout", "5m")
@@ -653,6 +710,7 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "rolling": roll_under_load,
     "killed": kill_everything,
     "events": wipe_events,
+    "lost": lose_volumes,
     "uninstall": uninstall,
 }
 
