@@ -504,8 +504,8 @@ def roll_under_load(cluster: Cluster) -> None:
     def upgrade() -> None:
         cluster.helm(
             "upgrade", RELEASE, str(CHART), *values(cluster), "--wait", "--timeout", "15m",
-            "--set", "validators.environment.ICN_TEST_REVISION=2",
-            *(f"--set=services.{name}.environment.ICN_TEST_REVISION=2" for name in SHARED_ROLES),
+            "--set-string", "validators.environment.ICN_TEST_REVISION=2",
+            *(f"--set-string=services.{name}.environment.ICN_TEST_REVISION=2" for name in SHARED_ROLES),
         )  # fmt: skip
         cluster.wait_until_ready()
 

@@ -7,6 +7,10 @@ A service keeps its alembic revisions in ``migrations/`` (beside ``src``, or ins
 A revision is a Python file with ``revision``, ``down_revision`` and ``upgrade()``; there is no ``env.py``
 to copy around. Each revision runs in its own transaction with a lock and a statement time-out, in the
 service's schema, under a lock that keeps two migrating processes apart.
+
+Each works with the release before still running, which also takes the schema as it is when one goes back to
+it. One that takes something away says in ``oldest_head`` which is the oldest head whose code works with it;
+releases that do not know that one refuse the schema.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import importlib.util
 import os
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +34,17 @@ WAIT_SECONDS_MAX = 120.0
 WAIT_SECONDS = 1.0
 
 
+class SchemaTooNew(Exception):
+    """The schema was migrated by a newer release, which this one does not work with."""
+
+
 def upgrade(dsn: str, schema: str, versions_folder: Path) -> None:
-    """Bring ``schema`` (made if missing and allowed) to the one head of ``versions_folder``.
+    """Bring ``schema`` (made if missing and allowed) to the one head of ``versions_folder``; one that a newer
+    release has migrated is left as it is.
 
     Raises:
-        alembic.util.CommandError: the folder has several heads or an unknown revision is in the database.
+        SchemaTooNew: see there.
+        alembic.util.CommandError: the folder has several heads.
         sqlalchemy.exc.OperationalError: a lock or statement time-out, or no server.
     """
     import psycopg
@@ -63,6 +74,9 @@ def upgrade(dsn: str, schema: str, versions_folder: Path) -> None:
         _ensure_schema(connection, schema)
         connection.exec_driver_sql("SELECT set_config('search_path', %s, false)", (_quoted(schema),))
         connection.commit()
+        known = {revision.revision: revision for revision in scripts.walk_revisions()}
+        if _is_of_a_newer_release(connection, schema, known):
+            return
         with EnvironmentContext(config, scripts, fn=to_head) as environment:
             environment.configure(
                 connection=connection,
@@ -72,8 +86,38 @@ def upgrade(dsn: str, schema: str, versions_folder: Path) -> None:
             )
             with environment.begin_transaction():
                 environment.run_migrations()
+        oldest = [getattr(revision.module, "oldest_head", "") for revision in known.values()]
+        _note_oldest_head(connection, max(oldest, default=""))
         connection.commit()
     engine.dispose()
+
+
+def _is_of_a_newer_release(connection: Any, schema: str, known: Collection[str]) -> bool:
+    """Whether the schema is at a revision that is not among ``known``.
+
+    Raises:
+        SchemaTooNew: and those who wrote it do not say that it works for a head that is.
+    """
+    table = f"{_quoted(schema)}.{REVISION_TABLE}"
+    if connection.exec_driver_sql("SELECT to_regclass(%s)", (table,)).scalar() is None:
+        return False
+    current = connection.exec_driver_sql(f"SELECT version_num FROM {table}").scalar()  # noqa: S608 - quoted
+    if current is None or current in known:
+        return False
+    oldest = connection.exec_driver_sql("SELECT obj_description(to_regclass(%s))", (table,)).scalar()
+    if oldest and oldest not in known:
+        raise SchemaTooNew(
+            f"the schema {schema} is at revision {current}, which works with releases that know {oldest}, "
+            f"and the newest that this one knows is {max(known)}: go on with the newer release, or restore a "
+            "backup of before its migration"
+        )
+    return True
+
+
+def _note_oldest_head(connection: Any, oldest_head: str) -> None:
+    """For older releases, as the comment of the table that names the revision."""
+    assert oldest_head.isalnum() or not oldest_head, "revisions are numbers"
+    connection.exec_driver_sql(f"COMMENT ON TABLE {REVISION_TABLE} IS '{oldest_head}'")
 
 
 def _quoted(name: str) -> str:
@@ -126,7 +170,11 @@ def main(arguments: list[str]) -> int:
         if refusal := wait_for_server(dsn, WAIT_SECONDS_MAX):
             sys.stderr.write(f"{variable} leads to no server that lets {package} in: {refusal}\n")
             return 1
-    upgrade(dsn, schema, versions_folder_of(package))
+    try:
+        upgrade(dsn, schema, versions_folder_of(package))
+    except SchemaTooNew as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     return 0
 
 

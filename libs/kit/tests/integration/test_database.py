@@ -11,7 +11,7 @@ import pytest
 from icn_kit import migrate as migrations
 from icn_kit.database import Database, UnsafeDatabase, migrate
 from icn_kit.errors import NotFound, Unavailable
-from icn_kit.migrate import LOCK_TIMEOUT_MS, schema_of, versions_folder_of, wait_for_server
+from icn_kit.migrate import LOCK_TIMEOUT_MS, SchemaTooNew, schema_of, versions_folder_of, wait_for_server
 from icn_localnet.postgres import PostgresServer
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -32,6 +32,15 @@ down_revision = "0001"
 def upgrade():
     from alembic import op
     op.execute("ALTER TABLE account ADD COLUMN floor_minor bigint NOT NULL DEFAULT 0")
+"""
+THIRD = """
+revision = "0003"
+down_revision = "0002"
+oldest_head = "0002"
+
+def upgrade():
+    from alembic import op
+    op.execute("ALTER TABLE account DROP COLUMN id")
 """
 
 
@@ -221,6 +230,35 @@ def test_a_migration_does_not_wait_long_for_a_lock(dsn: str, versions: Path) -> 
             migrate(dsn, "kit", versions)
     assert LOCK_TIMEOUT_MS <= 5_000
     assert columns(dsn) == {"id"}
+
+
+def test_a_release_before_takes_the_schema_of_the_next_as_it_is(dsn: str, versions: Path) -> None:
+    newer = versions / "0002_floors.py"
+    newer.write_text(SECOND)
+    migrate(dsn, "kit", versions)
+    newer.unlink()
+    migrate(dsn, "kit", versions)
+    assert columns(dsn) == {"id", "floor_minor"}
+    newer.write_text(SECOND)
+    migrate(dsn, "kit", versions)
+
+
+def test_a_schema_that_took_something_away_is_refused_by_who_still_needs_it(
+    dsn: str, versions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second, third = versions / "0002_floors.py", versions / "0003_no_id.py"
+    second.write_text(SECOND)
+    third.write_text(THIRD)
+    migrate(dsn, "kit", versions)
+    third.unlink()
+    migrate(dsn, "kit", versions)  # knows 0002, the oldest head that works
+    second.unlink()
+    with pytest.raises(SchemaTooNew, match="at revision 0003, which works with releases that know 0002"):
+        migrate(dsn, "kit", versions)
+    assert columns(dsn) == {"floor_minor"}
+    monkeypatch.setattr(migrations, "versions_folder_of", lambda _package: versions)
+    assert migrations.main(["icn_kit", dsn]) == 1
+    assert "the newest that this one knows is 0001: go on with the newer release" in capsys.readouterr().err
 
 
 def test_two_heads_are_refused(dsn: str, versions: Path) -> None:
