@@ -1,4 +1,4 @@
-"""Writes the chart's README.md from its values.yaml: ``python -m scripts.chart_readme`` (``--check`` compares).
+"""Writes the README.md of the chart from values.yaml: ``python -m scripts.chart_readme`` (or ``--check``).
 
 A value's meaning is the comment above it; where it has none, what its name means everywhere, or the comment
 above what it belongs to.

@@ -1,0 +1,123 @@
+"""What the schema cannot refuse is refused by a sentence that says what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHART = Path(__file__).resolve().parents[1] / "helm" / "icn"
+MILL = {"seat": 3, "host": "icn.mill.example", "consensusPort": 7001, "ledgerPort": 7002}
+
+REFUSED = {
+    "the tag latest": ({"images": {"tag": "latest"}}, "images.tag is latest", "name a version"),
+    "three seats in all": (
+        {"validators": {"seats": [0, 1, 2]}},
+        "validators.seats and validators.elsewhere have 3",
+        "`icn cluster prepare --validators 4`",
+    ),
+    "a seat here and elsewhere": (
+        {"validators": {"seats": [0, 1, 2, 3], "elsewhere": [MILL]}},
+        "validators.elsewhere: seat 3 is listed twice",
+        "each once",
+    ),
+    "a seat twice elsewhere": (
+        {"validators": {"seats": [0, 1, 2], "elsewhere": [MILL, {**MILL, "host": "other.example"}]}},
+        "validators.elsewhere: seat 3 is listed twice",
+        "each once",
+    ),
+    "fewer pods at most than at least": (
+        {"services": {"marketplace": {"replicas": 5, "autoscaling": {"enabled": True}}}},
+        "services.marketplace.autoscaling.replicasMax is 3 and replicas, from which it grows, 5",
+        "raise replicasMax or lower replicas",
+    ),
+    "an ingress without host": (
+        {"services": {"gateway": {"ingress": {"enabled": True}}}},
+        "services.gateway.ingress.host is empty",
+        "name the host",
+    ),
+    "no event bus": ({"nats": {"bundled": False}}, "nats.url: where the event bus is", "tls://host:port"),
+    "renewal before the beginning": (
+        {"tls": {"certManager": {"enabled": True, "issuer": {"name": "a"}, "renewBefore": "129600m"}}},
+        "tls.certManager.renewBefore is 129600m and duration 2160h",
+        "renew a third of the duration before its end",
+    ),
+    "no issuer": (
+        {"tls": {"certManager": {"enabled": True}}},
+        "tls.certManager.issuer.name is empty",
+        "name the Issuer or ClusterIssuer",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_values_that_contradict_are_refused_with_what_to_do(refusal: Callable[..., str], what: str) -> None:
+    values, says, advice = REFUSED[what]
+    said = refusal(values)
+    assert says in said
+    assert advice in said
+
+
+def test_guards_hold_where_the_schema_is_skipped(refusal: Callable[..., str]) -> None:
+    said = refusal({"validators": {"seats": [0, 1, 2, 2]}}, "--skip-schema-validation")
+    assert "validators.seats: seat 2 is listed twice" in said
+
+
+def test_values_at_the_border_are_accepted(render: Callable[..., Any]) -> None:
+    values = {
+        "validators": {"seats": [0, 1, 2], "elsewhere": [MILL]},
+        "services": {"marketplace": {"replicas": 3, "autoscaling": {"enabled": True}}},
+        "tls": {"certManager": {"enabled": True, "issuer": {"name": "a"}, "renewBefore": "129599m"}},
+    }
+    assert ("StatefulSet", "icn-validator-2") in render(values)
+
+
+@pytest.fixture
+def later_chart(tmp_path: Path) -> Path:
+    """A later version of the chart, where ``validators.storage.size`` and ``debug`` have been removed."""
+    chart = tmp_path / "icn"
+    shutil.copytree(CHART, chart)
+    entries = [
+        {"key": "validators.storage.size", "removedIn": "9.0.0", "instead": "set validators.postgres.size"},
+        {"key": "debug", "removedIn": "9.1.0", "instead": "leave it out"},
+    ]
+    (chart / "files" / "removed-keys.yaml").write_text(yaml.safe_dump(entries), "utf-8")
+    schema = yaml.safe_load((chart / "values.schema.json").read_text("utf-8"))
+    schema["properties"]["debug"] = {}
+    schema["properties"]["validators"]["properties"]["storage"] = {}
+    (chart / "values.schema.json").write_text(json.dumps(schema), "utf-8")
+    return chart
+
+
+@pytest.mark.parametrize("value", ["8Gi", "", False, {}, 0], ids=repr)
+def test_a_removed_key_is_refused_with_what_replaces_it(
+    refusal: Callable[..., str], later_chart: Path, value: Any
+) -> None:
+    said = refusal({"validators": {"storage": {"size": value}}}, chart=later_chart)
+    assert "validators.storage.size was removed in 9.0.0: set validators.postgres.size" in said
+    assert "UPGRADING.md" in said
+
+
+def test_only_keys_that_are_set_are_refused_as_removed(
+    refusal: Callable[..., str], render: Callable[..., Any], later_chart: Path
+) -> None:
+    assert "debug was removed in 9.1.0" in refusal({"debug": False}, chart=later_chart)
+    assert render({"validators": {"storage": "none"}}, chart=later_chart)
+    assert render({}, chart=later_chart)
+
+
+def test_removed_keys_stay_in_the_schema_so_that_the_guard_is_reached() -> None:
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text("utf-8"))
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    for entry in yaml.safe_load((CHART / "files" / "removed-keys.yaml").read_text("utf-8")):
+        assert set(entry) == {"key", "removedIn", "instead"}
+        node, value = schema, values
+        for name in entry["key"].split("."):
+            node = node["properties"][name]
+            value = value.get(name) if isinstance(value, dict) else None
+        assert value is None, f"{entry['key']} is in values.yaml again"
