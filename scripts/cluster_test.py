@@ -110,6 +110,14 @@ class Cluster:
         """In the release's namespace."""
         return self.run("helm", "-n", NAMESPACE, *arguments, **how)
 
+    def refusal(self, *arguments: str) -> str:
+        """Why helm does not do it; empty where it does."""
+        try:
+            self.helm(*arguments)
+        except Failed as failed:
+            return str(failed)
+        return ""
+
     def icn(self, *arguments: str) -> Any:
         """The command as a person has it; its one JSON object."""
         program = str(ROOT / ".venv" / "bin" / "icn")
@@ -357,6 +365,61 @@ def check_policies(cluster: Cluster) -> None:
                 say(f"{caller} {'reaches' if reaches else 'does not reach'} {name}:{port}")
     cluster.note(
         "network policies, every pair of pods", "all as listed", f"{tried - wrong} of {tried}", not wrong
+    )
+
+
+BUS_PROBE = """
+import asyncio, json, os, sys
+from pathlib import Path
+from icn_kit.bus import _tls_context
+from icn_kit.tls import TlsFiles
+import nats
+told = {name.removeprefix("ICN_IDENTITY_"): value for name, value in os.environ.items()}
+refused = []
+async def main():
+    async def on_error(error):
+        refused.append(str(error))
+    names = ("TLS_CERTIFICATE", "TLS_KEY", "TLS_AUTHORITY")
+    bus = await nats.connect(
+        told["NATS_URL"], user=told["NATS_USER"], password=told["NATS_PASSWORD"], error_cb=on_error,
+        tls=_tls_context(TlsFiles(*(Path(told[name]) for name in names))), allow_reconnect=False,
+    )
+    answers = {}
+    for subject in json.loads(sys.argv[1]):
+        refused.clear()
+        await bus.publish(subject, b"{}")
+        await bus.flush()
+        await asyncio.sleep(0.2)
+        answers[subject] = any("permissions violation" in one.lower() for one in refused)
+    await bus.close()
+    print(json.dumps(answers))
+asyncio.run(main())
+"""
+BUS_REFUSED = {
+    "icn.ledger.v1.transfer_committed": True,
+    "$JS.API.STREAM.DELETE.ICN_LEDGER": True,
+    "$JS.API.STREAM.PURGE.ICN_IDENTITY": True,
+    "$JS.API.STREAM.CREATE.ANYTHING": True,
+    "$SYS.REQ.SERVER.PING": True,
+    "$JS.API.INFO": False,
+    "$JS.API.STREAM.INFO.ICN_LEDGER": False,
+}
+"""What the bus refuses to identity's user."""
+
+
+def check_bus(cluster: Cluster) -> None:
+    """A service writes its own subjects, and no other's."""
+    text = cluster.kubectl(
+        "exec", "deploy/icn-identity", "-c", "identity", "--", "/opt/icn/venv/bin/python", "-c", BUS_PROBE,
+        json.dumps(list(BUS_REFUSED)),
+    )  # fmt: skip
+    found = json.loads(text.splitlines()[-1])
+    wrong = {subject: refused for subject, refused in found.items() if refused != BUS_REFUSED[subject]}
+    cluster.note(
+        "what the bus allows identity",
+        "its own",
+        f"{len(found) - len(wrong)} of {len(found)} as listed {wrong or ''}",
+        not wrong,
     )
 
 
@@ -693,6 +756,60 @@ def wait_for(is_so: Callable[[], bool], what: str, seconds_max: float = 180.0) -
         time.sleep(1)
 
 
+def keep(cluster: Cluster) -> None:
+    """Upgrades that are told nothing change nothing; what is installed anew on kept volumes goes on."""
+    before = {pod["metadata"]["uid"] for pod in cluster.pods()}
+    for _ in range(3):
+        cluster.helm("upgrade", RELEASE, str(CHART), "--wait", "--timeout", "10m")
+    after = {pod["metadata"]["uid"] for pod in cluster.pods()}
+    cluster.note(
+        "`helm upgrade` without flags, three times",
+        "0 pods restarted",
+        str(len(after - before)),
+        before == after,
+    )
+    root = settled_root(cluster)
+    cluster.helm("uninstall", RELEASE, "--wait", "--timeout", "5m")
+    cluster.helm("install", RELEASE, str(CHART), *values(cluster), "--wait", "--timeout", "5m")
+    cluster.icn("connect", cluster.gateway_url, "--genesis", str(cluster.federation / "genesis.json"))
+    found = settled_root(cluster)
+    cluster.note(
+        "installed anew on kept volumes", "the same root", "yes" if found == root else found, found == root
+    )
+
+
+REFUSALS: dict[str, tuple[tuple[str, ...], str]] = {
+    "fewer than 4 validators": (
+        ("--set", "validators.seats={0,1,2}"),
+        "fewer than 4 cannot bear that one fails",
+    ),
+    "images of no version": (("--set", "images.tag=latest"), "images.tag"),
+    "an unknown value": (("--set", "validators.seat=1"), "seat"),
+    "a missing Secret": (
+        ("--set", "secrets.gateway=nowhere"),
+        "does not have what the pods need: Secret nowhere",
+    ),
+}
+
+
+def refuse(cluster: Cluster) -> None:
+    """What cannot work is refused by a sentence before anything is changed."""
+    history = cluster.helm("history", RELEASE, "-o", "json")
+    for name, (flags, sentence) in REFUSALS.items():
+        said = cluster.refusal("upgrade", RELEASE, str(CHART), *values(cluster), *flags)
+        cluster.note(f"refused: {name}", "a sentence", said[-160:].strip() or "accepted", sentence in said)
+    said = cluster.refusal("install", "second", str(CHART), *values(cluster))
+    sentence = f"namespace {NAMESPACE} has the release {RELEASE} already"
+    cluster.note(
+        "refused: a second release in the namespace",
+        "a sentence",
+        said[:160].strip() or "accepted",
+        sentence in said,
+    )
+    same = cluster.helm("history", RELEASE, "-o", "json") == history
+    cluster.note("the same: what they changed", "nothing", "nothing" if same else "the history", same)
+
+
 def uninstall(cluster: Cluster) -> None:
     """Nothing of the release is left but its volumes and what it was given."""
     cluster.helm("uninstall", RELEASE, "--wait", "--timeout", "5m")
@@ -706,11 +823,14 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "install": install,
     "requests": check_requests,
     "policies": check_policies,
+    "bus": check_bus,
     "stories": tell_stories,
     "rolling": roll_under_load,
     "killed": kill_everything,
     "events": wipe_events,
     "lost": lose_volumes,
+    "kept": keep,
+    "refused": refuse,
     "uninstall": uninstall,
 }
 
