@@ -6,6 +6,12 @@ set -eu
 data=/var/lib/postgresql/cluster
 secrets=/run/passwords
 
+# One server per volume: a pod that was deleted by force may still run here while its successor starts. Postgres' own
+# lock file names a process, which in another container means nothing; this lock ends with the last of its processes.
+exec 9>/var/lib/postgresql/lock
+flock --wait 120 9 || { echo "another Postgres still runs on this volume after 120 s: this one does not start" >&2; exit 1; }
+rm -f "$data/postmaster.pid"
+
 # Statements end with a semicolon and an empty line. Single-user mode says what it refused and goes on.
 statements() {
 	said=$(postgres --single -j -D "$1" -c config_file="$1/postgresql.conf" -c log_min_error_statement=panic "$2" 2>&1 >/dev/null) || { echo "$said" >&2; exit 1; }
