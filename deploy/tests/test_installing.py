@@ -6,10 +6,12 @@ import base64
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from icn_client.cluster_files import Release, cluster_objects
 
 from deploy.tests.api_server import object_of, serving
 
@@ -17,7 +19,6 @@ CHART = Path(__file__).resolve().parents[1] / "helm" / "icn"
 SEATS = range(4)
 SERVICES = ("identity", "governance", "marketplace", "reputation", "gateway")
 ROLES = ("consensus", "ledger", "vm")
-TLS_KEYS = ("tls.crt", "tls.key", "ca.crt")
 NAMESPACE = "valley"
 
 Object = dict[str, Any]
@@ -40,17 +41,14 @@ def namespace() -> list[Object]:
     ]
 
 
-def prepared(release: str = "icn") -> list[Object]:
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> list[Object]:
     """All that `icn cluster prepare` makes, in its namespace."""
-    made = [object_of("ConfigMap", f"{release}-genesis", NAMESPACE, data={"genesis.json": "{}"})]
-    validator_keys = ["consensus.json", "administrator-password", "nats-password"]
-    validator_keys += [key for role in ROLES for key in (f"{role}-password", f"{role}-database-url")]
-    made += [secret(f"{release}-validator-{seat}", *validator_keys) for seat in SEATS]
-    service_keys = ("database-password", "database-url", "nats-password", "sealing.key")
-    made += [secret(f"{release}-{name}", *service_keys) for name in SERVICES]
-    made.append(secret(f"{release}-postgres", "administrator-password"))
-    parts = [*(f"validator-{seat}" for seat in SEATS), *SERVICES, "postgres", "nats"]
-    return made + [secret(f"{release}-{part}-tls", *TLS_KEYS) for part in parts]
+    zone: Any = SimpleNamespace(
+        key_files=[b"{}" for _ in SEATS], text=b"{}", genesis=SimpleNamespace(zone="Valley")
+    )
+    made = cluster_objects(zone, Release("icn", NAMESPACE), tmp_path_factory.mktemp("prepared"))["items"]
+    return [{**one, "metadata": {**one["metadata"], "namespace": NAMESPACE}} for one in made]
 
 
 def release_there(name: str) -> list[Object]:
@@ -85,22 +83,24 @@ def install(helm: str, tmp_path: Path) -> Install:
     return run
 
 
-def test_a_prepared_namespace_is_installed_into(install: Install) -> None:
-    done = install([*namespace(), *prepared()])
+def test_a_prepared_namespace_is_installed_into(install: Install, prepared: list[Object]) -> None:
+    done = install([*namespace(), *prepared])
     assert done.returncode == 0, done.stderr
     assert "Trust       hosted" in done.stdout
 
 
-def test_all_that_is_missing_is_named_at_once_with_what_makes_it(install: Install) -> None:
-    there = [one for one in prepared() if one["metadata"]["name"] not in ("icn-validator-2", "icn-nats-tls")]
+def test_all_that_is_missing_is_named_at_once_with_what_makes_it(
+    install: Install, prepared: list[Object]
+) -> None:
+    there = [one for one in prepared if one["metadata"]["name"] not in ("icn-validator-2", "icn-nats-tls")]
     done = install([*namespace(), *there])
     assert done.returncode != 0
     assert "does not have what the pods need: Secret icn-validator-2, Secret icn-nats-tls. " in done.stderr
     assert f"`icn cluster prepare DIR --release icn --namespace {NAMESPACE}`" in done.stderr
 
 
-def test_a_secret_without_a_key_is_named_with_the_key(install: Install) -> None:
-    others = [one for one in prepared() if one["metadata"]["name"] != "icn-gateway"]
+def test_a_secret_without_a_key_is_named_with_the_key(install: Install, prepared: list[Object]) -> None:
+    others = [one for one in prepared if one["metadata"]["name"] != "icn-gateway"]
     done = install([*namespace(), *others, secret("icn-gateway", "database-url", "database-password")])
     assert "need: nats-password in Secret icn-gateway. " in done.stderr
 
@@ -121,19 +121,20 @@ def test_what_is_not_bundled_and_what_cert_manager_makes_is_not_asked_for(instal
     there = [object_of("ConfigMap", "icn-genesis", NAMESPACE, data={"genesis.json": "{}"})]
     urls = [f"{role}-database-url" for role in ROLES]
     there += [secret(f"icn-validator-{seat}", "consensus.json", "nats-password", *urls) for seat in SEATS]
+    there += [object_of("ConfigMap", f"icn-validator-{seat}-record", NAMESPACE) for seat in SEATS]
     there += [secret(f"icn-{name}", "database-url", "nats-password", "sealing.key") for name in SERVICES]
     assert install([*namespace(), *there], values=values).returncode == 0
 
 
-def test_whoever_may_see_the_namespace_alone_can_install(install: Install) -> None:
-    done = install([*namespace(), *prepared()], forbidden=("Namespace",))
+def test_whoever_may_see_the_namespace_alone_can_install(install: Install, prepared: list[Object]) -> None:
+    done = install([*namespace(), *prepared], forbidden=("Namespace",))
     assert done.returncode == 0, done.stderr
     refused = install(namespace(), forbidden=("Namespace",))
     assert "Secret icn-validator-0" in refused.stderr
 
 
-def test_a_second_release_in_the_namespace_is_refused(install: Install) -> None:
-    there = [*namespace(), *prepared(), *release_there("first")]
+def test_a_second_release_in_the_namespace_is_refused(install: Install, prepared: list[Object]) -> None:
+    there = [*namespace(), *prepared, *release_there("first")]
     done = install(there)
     assert done.returncode != 0
     assert f"namespace {NAMESPACE} has the release first already" in done.stderr
@@ -141,11 +142,13 @@ def test_a_second_release_in_the_namespace_is_refused(install: Install) -> None:
     assert install(there, values={"joinsAnotherRelease": True}).returncode == 0
 
 
-def test_other_software_and_the_release_itself_are_no_second_one(install: Install) -> None:
+def test_other_software_and_the_release_itself_are_no_second_one(
+    install: Install, prepared: list[Object]
+) -> None:
     labels = {"app.kubernetes.io/name": "wiki", "app.kubernetes.io/instance": "wiki"}
     others = [object_of("StatefulSet", "wiki", NAMESPACE, labels=labels)]
     others += [object_of("StatefulSet", "bare", NAMESPACE)]
-    assert install([*namespace(), *prepared(), *others, *release_there("icn")]).returncode == 0
+    assert install([*namespace(), *prepared, *others, *release_there("icn")]).returncode == 0
 
 
 def test_where_nobody_is_asked_nothing_is_missing(install: Install) -> None:
@@ -155,7 +158,8 @@ def test_where_nobody_is_asked_nothing_is_missing(install: Install) -> None:
 def test_what_the_guard_asks_for_is_what_pods_use(install: Install, render: Callable[..., Any]) -> None:
     """Every Secret and ConfigMap that a pod needs and the chart does not make is asked for, and no other."""
     objects = render()
-    used: set[tuple[str, str]] = set()
+    # The init container reads this one from Kubernetes' API; the others are mounted or in variables.
+    used = {("ConfigMap", f"icn-validator-{seat}-record") for seat in SEATS}
 
     def walk(node: Any) -> None:
         if isinstance(node, list):
@@ -175,8 +179,8 @@ def test_what_the_guard_asks_for_is_what_pods_use(install: Install, render: Call
     assert {tuple(one.split(" ")) for one in said.split(", ")} == wanted
 
 
-def test_notes_say_what_is_true_of_the_release(install: Install) -> None:
-    there = [*namespace(), *prepared()]
+def test_notes_say_what_is_true_of_the_release(install: Install, prepared: list[Object]) -> None:
+    there = [*namespace(), *prepared]
     notes = install(there).stdout.partition("NOTES:")[2]
     assert "4 here, 0 elsewhere; 1 may fail" in notes
     assert notes.count("WARNING") == 3

@@ -16,6 +16,8 @@
 {{- end -}}
 {{- if $root.Values.validators.postgres.bundled }}{{- $keys = append $keys "administrator-password" }}{{- end -}}
 {{- $all = append $all (dict "kind" "Secret" "name" (include "icn.secret" (list $root $part)) "keys" $keys) -}}
+{{- /* Which record each key of the seat votes with: read and written before it starts, not mounted. */ -}}
+{{- $all = append $all (dict "kind" "ConfigMap" "name" (printf "%s-record" (include "icn.name" (list $root $part))) "keys" list) -}}
 {{- end -}}
 {{- range append (include "icn.hosted" . | splitList " ") "gateway" -}}
 {{- $parts = append $parts . -}}
