@@ -66,6 +66,7 @@ spec:
             - {name: {{ $prefix }}_TRUSTED_PROXY_HOPS, value: {{ $values.trustedProxyHops | quote }}}
             {{- else }}
             - {name: {{ $prefix }}_ADDRESS, value: "0.0.0.0:7100"}
+            - {name: {{ $prefix }}_NATS_STREAM_REPLICAS, value: {{ $root.Values.nats.streamReplicas | quote }}}
             - {name: {{ $prefix }}_SEALING_KEY_FILE, value: /run/sealing/sealing.key}
             {{- end }}
             {{- if eq $name "identity" }}

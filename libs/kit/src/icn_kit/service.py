@@ -185,6 +185,7 @@ class HostedService:
             user=settings.nats_user or None,
             password=settings.nats_password.get_secret_value() or None,
             tls=settings.tls,
+            stream_replicas=settings.nats_stream_replicas,
         )
         self._opened.push_async_callback(bus.close)
         channels = ChannelFactory(settings.tls, long_lived_streams=(WATCH_BLOCKS,))

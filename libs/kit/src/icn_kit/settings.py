@@ -81,6 +81,8 @@ class HostedSettings(ServiceSettings):
     """``nats://host:port``, or ``tls://host:port`` for mutual TLS with the files below."""
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
+    nats_stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    """Servers of a NATS cluster that keep each stream."""
 
     tls_certificate: Path | None = None
     tls_key: Path | None = None

@@ -208,6 +208,7 @@ class Service:
             user=settings.nats_user or None,
             password=settings.nats_password.get_secret_value() or None,
             tls=settings.tls,
+            stream_replicas=settings.nats_stream_replicas,
         )
         try:
             await Relay(database, bus, SCHEMA).run()

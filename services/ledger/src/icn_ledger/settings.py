@@ -35,6 +35,8 @@ class LedgerSettings(ServiceSettings, service="ledger"):
     """``nats://host:port``, or ``tls://host:port`` for mutual TLS; empty: events stay in the outbox."""
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
+    nats_stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    """Servers of a NATS cluster that keep each stream."""
     name: str = "ledger"
     """Shown to people: on the bus and as holder of the relay's lease."""
 
