@@ -21,6 +21,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
+from prometheus_client import Gauge
 
 from icn_kit.envelope import ENVELOPE_BYTES_MAX, MalformedEvent, parse_envelope
 from icn_kit.errors import ResourceExhausted, Unavailable
@@ -63,6 +64,8 @@ _BATCH_COMMIT = "Nats-Batch-Commit"
 
 BUS_FAILURES = (NatsError, TimeoutError, OSError)
 """What a lost or confused NATS raises; whoever publishes or consumes backs off and looks again."""
+
+CONNECTED = Gauge("icn_kit_bus_connected_bool", "1 while this process is connected to NATS.")
 
 _log = structlog.get_logger(__name__)
 
@@ -153,6 +156,7 @@ class Bus:
         context = _tls_context(tls) if tls is not None and self._url.startswith("tls://") else None
 
         async def on_disconnected() -> None:
+            CONNECTED.set(0)
             if context is not None and tls is not None:
                 _read_certificates(context, tls)  # the next connection shows what is there by then
 
@@ -163,6 +167,7 @@ class Bus:
                 _log.warning("bus error", address=self._address, error=text)
 
         async def on_connected() -> None:
+            CONNECTED.set(1)
             self._last_error = ""
             _log.info("bus connected", address=self._address)
 
@@ -181,6 +186,7 @@ class Bus:
             pending_size=PENDING_BYTES_MAX,
             ping_interval=PING_SECONDS,
         )
+        CONNECTED.set(1)
 
     @property
     def is_connected(self) -> bool:

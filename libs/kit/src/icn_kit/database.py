@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import structlog
+from prometheus_client import Counter
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -30,6 +31,13 @@ REQUIRED_SETTINGS = {"fsync": "on", "full_page_writes": "on", "synchronous_commi
 """Without these an acknowledged transaction may be gone after a crash (promise P1)."""
 
 Connection = psycopg.AsyncConnection[Any]
+
+FAILURES = Counter(
+    "icn_kit_database_failures_total",
+    "Work that failed for Postgres: no connection (unavailable), none free (busy), or too slow (timeout).",
+    ["reason"],
+)
+_UNAVAILABLE, _BUSY, _TIMEOUT = (FAILURES.labels(reason) for reason in ("unavailable", "busy", "timeout"))
 
 _log = structlog.get_logger(__name__)
 
@@ -103,15 +111,18 @@ class Database:
             async with self._pool.connection() as connection:
                 yield connection
         except PoolTimeout as error:
+            _BUSY.inc()
             raise Unavailable(
                 "DATABASE_BUSY", f"no database connection within {WAIT_SECONDS_MAX:g} s"
             ) from error
         except psycopg.errors.QueryCanceled as error:
+            _TIMEOUT.inc()
             raise Unavailable("DATABASE_TIMEOUT", "a statement ran into its time-out") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             if connection is None or not connection.broken:
                 raise
             _log.warning("database connection lost", schema=self.schema, error=str(error))
+            _UNAVAILABLE.inc()
             await self._pool.check()  # the others most likely died with it
             raise Unavailable("DATABASE_UNAVAILABLE", "the connection to Postgres was lost") from error
 
@@ -159,6 +170,7 @@ class Database:
                 )
             )
         except psycopg.OperationalError as error:
+            _UNAVAILABLE.inc()
             raise Unavailable("DATABASE_UNAVAILABLE", f"no connection to Postgres: {error}") from error
         async with connection:
             await _check_settings(connection)

@@ -159,6 +159,7 @@ class Consumer:
         self._check = check
         self._on_handled = on_handled
         self._lease = Lease(bus, f"consumer.{name}")
+        EVENTS.labels(name, "dead")  # shown as 0 from the start: an increase from nothing is none
 
     async def run(self) -> None:
         """Consume for ever, through losses of NATS, of Postgres and of the lease."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import psycopg
 import structlog
 from icn.kit.v1.envelope_pb2 import EventEnvelope
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from psycopg.sql import SQL, Identifier
 
 from icn_kit.bus import BATCH_EVENTS_MAX, BUS_FAILURES, Bus, OutgoingEvent, StreamChanged, check_not_cancelled
@@ -51,6 +51,12 @@ OUTBOX_LAG_SECONDS = Histogram(
 )
 STREAM_REWOUND = Counter(
     "icn_kit_stream_rewound_total", "Times a stream did not end where the relay left it.", ["stream"]
+)
+
+PUBLISHING = Gauge(
+    "icn_kit_relay_publishing_bool",
+    "1 while this process publishes to the stream; of all processes that may, one does.",
+    ["stream"],
 )
 
 _ROW_OF_EVENT = "SELECT fence::text, position, subject, envelope FROM outbox WHERE id = %s"
@@ -141,8 +147,17 @@ class Relay:
         self._published = EVENTS_PUBLISHED.labels(service)
         self._lag_seconds = OUTBOX_LAG_SECONDS.labels(service)
         self._rewound = STREAM_REWOUND.labels(service)
-        self.is_publishing = False
+        self._publishing = PUBLISHING.labels(service)
+        self._is_publishing = False
+
+    @property
+    def is_publishing(self) -> bool:
         """Whether we hold the lease and know where the stream ends."""
+        return self._is_publishing
+
+    def _set_publishing(self, is_publishing: bool) -> None:
+        self._is_publishing = is_publishing
+        self._publishing.set(is_publishing)
 
     def start(self) -> asyncio.Task[None]:
         """Run beside everything else until `stop`. The task ends by itself only with OutboxRestored or a
@@ -178,7 +193,7 @@ class Relay:
                 try:
                     await self._publish()
                 finally:
-                    self.is_publishing = False
+                    self._set_publishing(False)
                     await self._lease.release()
             except LeaseLost:
                 failures = 0
@@ -202,7 +217,7 @@ class Relay:
         async with self._listening() as connection:
             await self._refuse_restored(connection)
             reading, last_sequence = await self._find_end(connection)
-            self.is_publishing = True
+            self._set_publishing(True)
             checked_at = asyncio.get_running_loop().time()
             unsettled_seconds = UNSETTLED_SECONDS_MIN
             while True:
@@ -254,9 +269,9 @@ class Relay:
     async def _start_over(self, connection: Connection, found: object) -> tuple[_Reading, int]:
         self._rewound.inc()
         _log.warning("stream does not end where it was left", service=self._service, found=str(found))
-        self.is_publishing = False
+        self._set_publishing(False)
         end = await self._find_end(connection)
-        self.is_publishing = True
+        self._set_publishing(True)
         return end
 
     async def _find_end(self, connection: Connection) -> tuple[_Reading, int]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
+from prometheus_client import Gauge
+
 WATCH_SECONDS = 1.0
 """Files are looked at no more than once in this time; a renewed certificate overlaps the old one by hours."""
+
+CERTIFICATE_EXPIRY = Gauge(
+    "icn_kit_certificate_expiry_time_seconds",
+    "When the certificate that this process shows runs out, unix seconds; 0 where it shows none.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,11 @@ class TlsWatch:
         Raises:
             OSError: a file is missing or unreadable.
         """
-        return TlsMaterial(*(path.read_bytes() for path in self._paths))
+        material = TlsMaterial(*(path.read_bytes() for path in self._paths))
+        with contextlib.suppress(ValueError):  # gRPC refuses what is no certificate, and says so
+            shown = x509.load_pem_x509_certificate(material.certificate)
+            CERTIFICATE_EXPIRY.set(shown.not_valid_after_utc.timestamp())
+        return material
 
     def has_changed(self) -> bool:
         """Whether the files differ from when this last said so; looks at most once in WATCH_SECONDS.

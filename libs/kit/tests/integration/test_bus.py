@@ -9,6 +9,7 @@ from icn_kit.bus import Bus, OutgoingEvent
 from icn_kit.envelope import serialize_envelope
 from icn_kit.errors import ResourceExhausted, Unavailable
 from icn_localnet.nats import NatsServer
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from .conftest import MakeEvent, heights, until
@@ -16,6 +17,10 @@ from .conftest import MakeEvent, heights, until
 
 async def _connected(bus: Bus) -> bool:
     return bus.is_connected
+
+
+async def _is_shown_connected(expected: float) -> bool:
+    return REGISTRY.get_sample_value("icn_kit_bus_connected_bool") == expected
 
 
 async def take(bus: Bus, subject: str, count: int, ready: asyncio.Event) -> list[EventEnvelope]:
@@ -82,14 +87,17 @@ async def test_a_bus_that_never_connected_can_be_closed(own_nats: NatsServer) ->
 
 async def test_a_connection_that_breaks_comes_back_by_itself(own_nats: NatsServer) -> None:
     bus = await Bus.connect(own_nats.url, "test")
+    assert await _is_shown_connected(1)
     own_nats.kill()
 
     async def is_away() -> bool:
         return not bus.is_connected
 
     await until(is_away)
+    await until(lambda: _is_shown_connected(0))
     own_nats.start()
     await until(lambda: _connected(bus))
+    await until(lambda: _is_shown_connected(1))
     assert await bus.stream_state("ledger") is None
     await bus.close()
 

@@ -13,6 +13,7 @@ from icn_kit.database import Database, UnsafeDatabase, migrate
 from icn_kit.errors import NotFound, Unavailable
 from icn_kit.migrate import LOCK_TIMEOUT_MS, SchemaTooNew, schema_of, versions_folder_of, wait_for_server
 from icn_localnet.postgres import PostgresServer
+from prometheus_client import REGISTRY
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
@@ -133,7 +134,12 @@ async def test_a_statement_above_its_time_is_unavailable_and_the_connection_goes
         await database.close()
 
 
+def failures(reason: str) -> float:
+    return REGISTRY.get_sample_value("icn_kit_database_failures_total", {"reason": reason}) or 0.0
+
+
 async def test_waiting_for_a_connection_has_an_end(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = failures("busy")
     monkeypatch.setattr("icn_kit.database.WAIT_SECONDS_MAX", 0.2)
     database = await Database.open(dsn, "kit", pool_size=1)
     try:
@@ -141,6 +147,7 @@ async def test_waiting_for_a_connection_has_an_end(dsn: str, monkeypatch: pytest
             with pytest.raises(Unavailable) as refused:
                 await rows(database, "SELECT 1")
         assert refused.value.reason == "DATABASE_BUSY"
+        assert failures("busy") == before + 1
     finally:
         await database.close()
 

@@ -30,6 +30,7 @@ from icn_kit.trace import current_trace
 from icn_localnet.nats import NatsServer
 from nats.aio.msg import Msg
 from nats.js import api
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from .conftest import AddEvents, MakeEvent, until, until_published
@@ -259,6 +260,8 @@ async def test_after_five_tries_an_event_is_put_aside_and_can_be_replayed(
         events = await add_events(database, 0, 3)
         consumer = start_consumer()
         assert await effects.until_written(2) == [0, 2]
+    shown = {"consumer": consumer.name, "outcome": "dead"}
+    assert REGISTRY.get_sample_value("icn_kit_events_total", shown) == 1
     tries = len(RETRY_SECONDS) + 1
     assert effects.seen.count(1) in (tries, tries + 1), "alone, and before perhaps in a run with others"
     assert effects.seen[-1] == 2 and effects.seen.count(2) == 1

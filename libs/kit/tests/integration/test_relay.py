@@ -22,6 +22,7 @@ from icn_localnet.nats import NatsServer
 from icn_localnet.postgres import PostgresServer
 from icn_localnet.pytest_plugin import DatabaseFor
 from nats.js.kv import KeyValue
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from .conftest import AddEvents, MakeEvent, heights, stream_of, until, until_published
@@ -83,9 +84,16 @@ async def test_a_commit_wakes_the_relay(
     monkeypatch.setattr(relay_module, "IDLE_CHECK_SECONDS", 1_000)
     relay = start_relay()
     await until(lambda: _is_publishing(relay))
+    assert _shown_publishing(service) == 1
     await asyncio.sleep(0.2)
     await add_events(database, 0, 3)
     assert heights(await until_published(bus, service, 3)) == [0, 1, 2]
+    await relay.stop()
+    assert _shown_publishing(service) == 0
+
+
+def _shown_publishing(service: str) -> float | None:
+    return REGISTRY.get_sample_value("icn_kit_relay_publishing_bool", {"stream": service})
 
 
 async def _is_publishing(relay: Relay) -> bool:
