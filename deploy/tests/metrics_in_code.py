@@ -39,13 +39,25 @@ _GROUPED = re.compile(r"\b(?:by|on|ignoring|without)\s*\(([^)]*)\)")
 def exported() -> dict[str, frozenset[str]]:
     """Labels by the name of each sample that the source of libraries and services makes."""
     found = dict(OF_KUBERNETES)
-    for folder in ("libs", "services"):
-        for path in sorted((ROOT / folder).glob("*/src/**/*.py")):
-            found.update(_made(ast.parse(path.read_text("utf-8"))))
+    for pattern in ("libs/*/src/**/*.py", "services/*/src/**/*.py"):
+        for kind, name, labels in _made(pattern):
+            for suffix in SUFFIXES[kind]:
+                found[name + suffix] = labels | OF_TARGETS | ({"le"} if suffix == "_bucket" else set())
     return found
 
 
-def _made(tree: ast.AST) -> Iterator[tuple[str, frozenset[str]]]:
+def families(library: str) -> dict[str, frozenset[str]]:
+    """Labels by the name of each metric that the source of a library makes."""
+    return {name: labels for _, name, labels in _made(f"libs/{library}/src/**/*.py")}
+
+
+def _made(pattern: str) -> Iterator[tuple[str, str, frozenset[str]]]:
+    """Kind, name and labels of the metrics that source files make."""
+    for path in sorted(ROOT.glob(pattern)):
+        yield from _made_by(ast.parse(path.read_text("utf-8")))
+
+
+def _made_by(tree: ast.AST) -> Iterator[tuple[str, str, frozenset[str]]]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.args:
             continue
@@ -55,8 +67,7 @@ def _made(tree: ast.AST) -> Iterator[tuple[str, frozenset[str]]]:
         named = {keyword.arg: keyword.value for keyword in node.keywords}
         given = node.args[2] if len(node.args) > 2 else named.get("labels")
         labels = frozenset(ast.literal_eval(given)) if given is not None else frozenset()
-        for suffix in SUFFIXES[kind]:
-            yield name + suffix, labels | OF_TARGETS | ({"le"} if suffix == "_bucket" else set())
+        yield kind, name, labels
 
 
 def asked(query: str) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ALERTS = sorted((ROOT / "deploy" / "helm" / "icn" / "alerts").glob("*.yaml"))
 TESTS = ROOT / "deploy" / "tests" / "alerts"
 RUNBOOKS = ROOT / "docs" / "operating" / "runbooks"
+PAGE = ROOT / "docs" / "operating" / "monitoring.md"
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 SERVICES = {"gateway", "consensus", "ledger", "events", "services", "postgres", "kubernetes"}
 FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -108,6 +109,15 @@ def test_every_test_and_runbook_is_of_an_alert() -> None:
     assert len(names) >= ALERTS_MIN
     assert {path.name.removesuffix(".test.yaml") for path in TESTS.iterdir()} == names
     assert {path.stem for path in RUNBOOKS.iterdir()} == names
+
+
+def test_the_page_about_monitoring_lists_every_alert_and_every_metric_of_the_kit() -> None:
+    page = PAGE.read_text("utf-8")
+    listed = dict(re.findall(r"^\| \[(\w+)\]\(.+\) \| (\w+) \|", page, re.M))
+    assert listed == {path.stem: rule_of(path)["labels"]["severity"] for path in ALERTS}
+    rows = re.findall(r"^\| `(icn_kit_\w+?)(?:\{([\w,]+)\})?` \|", page, re.M)
+    made = metrics_in_code.families("kit")
+    assert {name: frozenset(labels.split(",")) - {""} for name, labels in rows} == made
 
 
 def test_promtool_takes_every_rule(program: Callable[[str], str]) -> None:

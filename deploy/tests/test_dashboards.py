@@ -1,7 +1,8 @@
 """Every query of every dashboard asks for metrics that there are, and gets an answer from a running platform.
 
 With ICN_SCRAPE, addresses such as http://10.0.0.7:9101/metrics with spaces between, of every process of a
-platform that has traffic: a Prometheus on this machine reads them, and is asked every query.
+platform that has traffic: a Prometheus on this machine reads them, and is asked every query, those of the
+alerts, too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ import yaml
 
 from deploy.tests import metrics_in_code
 
-DASHBOARDS = sorted((Path(__file__).resolve().parents[1] / "helm" / "icn" / "dashboards").glob("*.json"))
+CHART = Path(__file__).resolve().parents[1] / "helm" / "icn"
+DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
+ALERTS = sorted((CHART / "alerts").glob("*.yaml"))
 NAMES = {"overview", "consensus", "ledger-and-events", "services"}
 INTERVAL_SECONDS = 2
 SCRAPED_SECONDS = 40.0
@@ -115,7 +118,7 @@ def configuration(addresses: list[str]) -> dict[str, Any]:
     for address in addresses:
         url = urllib.parse.urlsplit(address)
         container = CONTAINERS.get(url.port or 0, "service")
-        labels = {"namespace": "icn", "pod": url.hostname, "container": container, "component": container}
+        labels = {"namespace": "icn", "pod": url.netloc, "container": container, "component": container}
         targets.append({"targets": [url.netloc], "labels": labels})
     return {
         "global": {"scrape_interval": f"{INTERVAL_SECONDS}s", "scrape_timeout": f"{INTERVAL_SECONDS}s"},
@@ -148,3 +151,9 @@ def test_every_query_has_an_answer_on_a_running_platform(prometheus: str, path: 
 
 def test_prometheus_reads_every_address(prometheus: str) -> None:
     assert [series["metric"] for series in ask(prometheus, "up == 0")] == []
+
+
+def test_no_alert_fires_on_a_running_platform(prometheus: str) -> None:
+    rules = [yaml.safe_load(path.read_text("utf-8"))["groups"][0]["rules"][0] for path in ALERTS]
+    firing = {rule["alert"]: ask(prometheus, rule["expr"]) for rule in rules}
+    assert {name: series for name, series in firing.items() if series} == {}
