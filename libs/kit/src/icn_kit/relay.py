@@ -10,6 +10,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import LiteralString
 
 import psycopg
 import structlog
@@ -50,7 +51,9 @@ OUTBOX_LAG_SECONDS = Histogram(
     buckets=(0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0),
 )
 STREAM_REWOUND = Counter(
-    "icn_kit_stream_rewound_total", "Times a stream did not end where the relay left it.", ["stream"]
+    "icn_kit_stream_rewound_total",
+    "Times a stream did not end where the relay left it, or had nothing of what the outbox holds.",
+    ["stream"],
 )
 
 PUBLISHING = Gauge(
@@ -59,6 +62,7 @@ PUBLISHING = Gauge(
     ["stream"],
 )
 
+_HAS_ROWS = "SELECT EXISTS (SELECT FROM outbox)"
 _ROW_OF_EVENT = "SELECT fence::text, position, subject, envelope FROM outbox WHERE id = %s"
 _ROWS_OF_BLOCK = """
 SELECT fence::text, position, subject, envelope FROM outbox
@@ -259,20 +263,20 @@ class Relay:
             yield connection
 
     async def _refuse_restored(self, connection: Connection) -> None:
-        row = await (await connection.execute(_FROM_THE_FUTURE)).fetchone()
-        if row is not None and row[0]:
+        if await _is_true(connection, _FROM_THE_FUTURE):
             raise OutboxRestored(
                 f"the outbox in schema {self._database.schema} was written by another Postgres server;"
                 " docs/spec/events.md says under Outbox how to mend it"
             )
 
     async def _start_over(self, connection: Connection, found: object) -> tuple[_Reading, int]:
-        self._rewound.inc()
         _log.warning("stream does not end where it was left", service=self._service, found=str(found))
         self._set_publishing(False)
-        end = await self._find_end(connection)
+        reading, last_sequence = await self._find_end(connection)
+        if last_sequence:  # an empty one was counted when that was found
+            self._rewound.inc()
         self._set_publishing(True)
-        return end
+        return reading, last_sequence
 
     async def _find_end(self, connection: Connection) -> tuple[_Reading, int]:
         """What follows the stream's last event in its row, and that event's sequence; makes the stream where
@@ -288,6 +292,8 @@ class Relay:
             state = None
         if state is None or state.last_sequence == 0:
             await self._bus.ensure_stream(self._service)
+            if await _is_true(connection, _HAS_ROWS):  # NATS was lost: the relay was interrupted, too
+                self._rewound.inc()
             return _Reading(), 0
         last = await self._bus.event_at(self._service, state.last_sequence)
         if last is None:
@@ -330,6 +336,11 @@ async def _read(connection: Connection, cursor: _Cursor) -> _Reading:
     for row in settled:
         reading.events.extend(_outgoing(*row[2:4]))
     return reading
+
+
+async def _is_true(connection: Connection, query: LiteralString) -> bool:
+    row = await (await connection.execute(query)).fetchone()
+    return row is not None and bool(row[0])
 
 
 async def _rows_around(connection: Connection, event: EventEnvelope) -> list[tuple[str, int, str, bytes]]:

@@ -96,6 +96,10 @@ def _shown_publishing(service: str) -> float | None:
     return REGISTRY.get_sample_value("icn_kit_relay_publishing_bool", {"stream": service})
 
 
+def _shown_rewound(service: str) -> float:
+    return REGISTRY.get_sample_value("icn_kit_stream_rewound_total", {"stream": service}) or 0.0
+
+
 async def _is_publishing(relay: Relay) -> bool:
     return relay.is_publishing
 
@@ -249,8 +253,10 @@ async def test_a_stream_that_lost_its_end_gets_it_again(
     await bus.delete_stream(service)
     await bus.ensure_stream(service)
     kept = [OutgoingEvent(event.id, event.subject, serialize_envelope(event)) for event in events[:3]]
+    before = _shown_rewound(service)
     await bus.publish_batch(service, kept, 0)
     assert heights(await until_published(bus, service, 5)) == [0, 1, 2, 3, 4]
+    assert _shown_rewound(service) > before
 
 
 async def test_a_purged_stream_is_filled_again_although_it_remembers_the_ids(
@@ -278,11 +284,13 @@ async def test_a_wiped_nats_server_is_filled_again(
     await add_events(database, 0, 5)
     start_relay(database, bus)
     await until_published(bus, service, 5)
+    before = _shown_rewound(service)
     own_nats.kill()
     own_nats.wipe()
     await add_events(database, 5, 8)
     own_nats.start()
     assert heights(await until_published(bus, service, 8, seconds=40)) == list(range(8))
+    assert _shown_rewound(service) > before
     await bus.close()
 
 
