@@ -77,6 +77,7 @@ def upgrade(dsn: str, schema: str, versions_folder: Path) -> None:
         known = {revision.revision: revision for revision in scripts.walk_revisions()}
         if _is_of_a_newer_release(connection, schema, known):
             return
+        connection.commit()  # or all revisions would run in the transaction that this look has begun
         with EnvironmentContext(config, scripts, fn=to_head) as environment:
             environment.configure(
                 connection=connection,
