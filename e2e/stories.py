@@ -380,7 +380,7 @@ async def _tell(platform: Any, lane: int, story: Story) -> dict[str, Any]:
     genesis_hash = network.genesis.hash
     async with RestDoor(platform.gateway_url) as rest, connect(network) as connection:
         founders = {
-            name: await _founder(connection, keys, lane)
+            name: await founder_acting(connection, keys, lane)
             for name, keys in zip(FOUNDERS, platform.founders, strict=True)
         }
 
@@ -412,7 +412,8 @@ def assert_same(found: Mapping[str, Any], told: Mapping[str, Any]) -> None:
     assert not differing, differing
 
 
-async def _founder(connection: Connection, keys: Any, lane: int) -> Actor:
+async def founder_acting(connection: Connection, keys: Any, lane: int) -> Actor:
+    """A founder's principal with its keys, behind what it has sent on this lane."""
     principal: bytes = keys.founder.principal
     controller = await connection.controller(principal)
     last = next((one.last_sequence for one in controller.lanes if one.lane == lane), 0)

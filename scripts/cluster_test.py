@@ -30,12 +30,14 @@ from typing import Any
 from icn_client import transactions
 from icn_client.acting import Actor, now_ms
 from icn_client.cluster_files import SHARED_ROLES
+from icn_client.connection import NetworkFile, connect
 from icn_client.platforms import open_founders
 from icn_client.transactions import KeyPair, new_identifier
 from icn_localnet.network import Founder
 from icn_localnet.pytest_plugin import FounderKeys
 
 from e2e.doors import RestDoor
+from e2e.stories import founder_acting, tell
 from scripts.images import images
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -124,9 +126,11 @@ class Cluster:
 
     def icn(self, *arguments: str) -> Any:
         """The command as a person has it; its one JSON object."""
-        program = str(ROOT / ".venv" / "bin" / "icn")
-        text = self.run(program, *arguments, "--json", seconds=120)
-        return json.loads(text)
+        return json.loads(self.icn_text(*arguments, "--json"))
+
+    def icn_text(self, *arguments: str) -> str:
+        """The same, as it prints it."""
+        return self.run(str(ROOT / ".venv" / "bin" / "icn"), *arguments, seconds=120)
 
     # -- the release
 
@@ -313,8 +317,7 @@ def make_tester(cluster: Cluster) -> None:
     own = ("--keystore", str(keystore))
     cluster.icn("keys", "new", "tester", *own)
     public = keystore / "public.json"
-    program = str(ROOT / ".venv" / "bin" / "icn")
-    public.write_text(cluster.run(program, "keys", "export", "tester", *own), "utf-8")
+    public.write_text(cluster.icn_text("keys", "export", "tester", *own), "utf-8")
     cluster.icn("account", "admit", str(public), "--as", "sunrise-bakery")
     unit = cluster.icn("unit", "create", "TEST", "--as", "sunrise-bakery", "--scale", "2", "--floor=-1")[
         "unit"
@@ -471,7 +474,6 @@ def may_call(caller: str, called: str, port: int) -> bool:
 
 def tell_stories(cluster: Cluster) -> None:
     """Through the gateway, and again while each part is deleted once."""
-    from e2e.stories import tell
     from e2e.test_credit import LANE as CREDIT_LANE
     from e2e.test_credit import credit
     from e2e.test_delegates import LANE as DELEGATES_LANE
@@ -527,24 +529,9 @@ def steady_load(cluster: Cluster) -> Iterator[Load]:
 
 async def _load(cluster: Cluster, load: Load, stop: threading.Event) -> None:
     platform = ClusterUnderTest(cluster)
-    sponsor_keys = platform.founders[0]
-    from icn_client.connection import NetworkFile, connect
-
     network = NetworkFile.load(platform.directory)
     async with RestDoor(platform.gateway_url) as door, connect(network) as connection:
-        principal = sponsor_keys.founder.principal
-        lane = LOAD_LANE
-        controller = await connection.controller(principal)
-        last = next((one.last_sequence for one in controller.lanes if one.lane == lane), 0)
-        genesis = network.genesis.hash
-        sponsor = Actor(
-            genesis,
-            principal,
-            principal,
-            [KeyPair(sponsor_keys.keys.values())],
-            lane=lane,
-            next_sequence=last + 1,
-        )
+        sponsor = await founder_acting(connection, platform.founders[0], LOAD_LANE)
 
         async def send(actor: Actor, *messages: Any) -> Any:
             expire = now_ms() + EXPIRY_MS
@@ -562,7 +549,7 @@ async def _load(cluster: Cluster, load: Load, stop: threading.Event) -> None:
             opening = transactions.open_controller(who, 1, [transactions.controller_key(key.public_keys)])
             async with turn:
                 await send(sponsor, opening)
-            actor = Actor(genesis, who, principal, [key])
+            actor = Actor(network.genesis.hash, who, sponsor.principal, [key])
             mine, other = new_identifier(), new_identifier()
             await send(actor, transactions.open_account(mine, unit))
             await send(actor, transactions.open_account(other, unit))
@@ -677,16 +664,16 @@ def kill_everything(cluster: Cluster) -> None:
 
 def settled_root(cluster: Cluster) -> str:
     """The state root that all validators stand at, with nobody writing."""
-    deadline = time.monotonic() + 120
-    while True:
-        status = cluster.icn("status")
-        seats = status["validators"]
-        found = {(one["final_height"], one["executed_height"], one["state_root"]) for one in seats}
-        if len(found) == 1 and len(seats) == len(SEATS) and len({one[:2] for one in found}) == 1:
-            return str(found.pop()[2])
-        if time.monotonic() > deadline:
-            raise Failed(f"the validators do not come to one root: {found}")
-        time.sleep(1)
+    found: set[tuple[Any, ...]] = set()
+
+    def is_settled() -> bool:
+        seats = cluster.icn("status")["validators"]
+        found.clear()
+        found.update((one["final_height"], one["executed_height"], one["state_root"]) for one in seats)
+        return len(found) == 1 and len(seats) == len(SEATS)
+
+    wait_for(is_settled, "the validators to come to one root")
+    return str(found.pop()[2])
 
 
 STREAMS_PROBE = """
@@ -756,9 +743,8 @@ def lose_volumes(cluster: Cluster) -> None:
     )
     key, offer = cluster.work / "consensus.json", cluster.work / "offer.json"
     key.unlink(missing_ok=True)
-    program = str(ROOT / ".venv" / "bin" / "icn")
-    made = cluster.run(
-        program, "validators", "key", "new", "--for", organization.principal.hex(), "--out", str(key)
+    made = cluster.icn_text(
+        "validators", "key", "new", "--for", organization.principal.hex(), "--out", str(key)
     )
     offer.write_text(made, "utf-8")
     encoded = base64.b64encode(key.read_bytes()).decode("ascii")

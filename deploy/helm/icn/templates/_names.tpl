@@ -50,6 +50,11 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 identity governance marketplace reputation
 {{- end -}}
 
+{{/* What shares the host's Postgres and bus, in this order: the hosted services and the gateway. */}}
+{{- define "icn.shared" -}}
+{{ include "icn.hosted" . }} gateway
+{{- end -}}
+
 {{/* icn.validators root: JSON of where every validator listens. */}}
 {{- define "icn.validators" -}}
 {{- $root := . -}}

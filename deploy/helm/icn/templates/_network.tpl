@@ -1,5 +1,5 @@
 {{/* Who calls whom: the one list that the network policies are made from. `validator` stands for each of them,
-     `elsewhere` for what is outside the release, `kubernetes` for its API, `anybody` for members. */}}
+     `elsewhere` for what is outside the release, `kubernetes` for its API. Members reach the gateway besides. */}}
 {{- define "icn.calls" -}}
 {{- $hosted := include "icn.hosted" . | splitList " " }}
 - {from: validator, to: validator, ports: [7001]}

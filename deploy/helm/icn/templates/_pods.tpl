@@ -15,7 +15,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* icn.podSpec (dict root values): scheduling and pulling; no pod but the roller talks to Kubernetes. */}}
+{{/* icn.podSpec (dict root values): scheduling and pulling; who may ask Kubernetes mounts icn.accountVolume. */}}
 {{- define "icn.podSpec" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -50,7 +50,7 @@ securityContext: {{- include "icn.containerSecurity" . | nindent 2 }}
   valueFrom: {secretKeyRef: {name: {{ index . 1 }}, key: {{ index . 2 }}}}
 {{- end -}}
 
-{{/* icn.commonEnvironment (dict prefix natsUser port): settings that every process of ours has. */}}
+{{/* icn.commonEnvironment (dict prefix port): settings that every process of ours has. */}}
 {{- define "icn.commonEnvironment" -}}
 - {name: GRPC_EXPERIMENTS, value: "-event_engine_client,-event_engine_listener"}
 - {name: {{ .prefix }}_METRICS_HOST, value: "0.0.0.0"}

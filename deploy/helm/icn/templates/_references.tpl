@@ -5,10 +5,8 @@
 {{- $isTlsOurs := .Values.tls.certManager.enabled -}}
 {{- $tls := list "tls.crt" "tls.key" "ca.crt" -}}
 {{- $all := list (dict "kind" "ConfigMap" "name" (include "icn.genesisConfigMap" .) "keys" (list "genesis.json")) -}}
-{{- $parts := list -}}
 {{- range .Values.validators.seats -}}
 {{- $part := printf "validator-%d" (int .) -}}
-{{- $parts = append $parts $part -}}
 {{- $keys := list "consensus.json" "nats-password" -}}
 {{- range list "consensus" "ledger" "vm" -}}
 {{- $keys = append $keys (printf "%s-database-url" .) -}}
@@ -19,20 +17,17 @@
 {{- /* Which record each key of the seat votes with: read and written before it starts, not mounted. */ -}}
 {{- $all = append $all (dict "kind" "ConfigMap" "name" (printf "%s-record" (include "icn.name" (list $root $part))) "keys" list) -}}
 {{- end -}}
-{{- range append (include "icn.hosted" . | splitList " ") "gateway" -}}
-{{- $parts = append $parts . -}}
+{{- range include "icn.shared" . | splitList " " -}}
 {{- $keys := list "database-url" "nats-password" -}}
 {{- if ne . "gateway" }}{{- $keys = append $keys "sealing.key" }}{{- end -}}
 {{- if $root.Values.postgres.bundled }}{{- $keys = append $keys "database-password" }}{{- end -}}
 {{- $all = append $all (dict "kind" "Secret" "name" (include "icn.secret" (list $root .)) "keys" $keys) -}}
 {{- end -}}
 {{- if .Values.postgres.bundled -}}
-{{- $parts = append $parts "postgres" -}}
 {{- $all = append $all (dict "kind" "Secret" "name" (include "icn.secret" (list $root "postgres")) "keys" (list "administrator-password")) -}}
 {{- end -}}
-{{- if .Values.nats.bundled }}{{- $parts = append $parts "nats" }}{{- end -}}
 {{- if not $isTlsOurs -}}
-{{- range $parts -}}
+{{- range without (include "icn.certificateParts" . | splitList " ") "client" -}}
 {{- $all = append $all (dict "kind" "Secret" "name" (include "icn.tlsSecret" (list $root .)) "keys" $tls) -}}
 {{- end -}}
 {{- end -}}
@@ -50,7 +45,7 @@
 {{- define "icn.certificateParts" -}}
 {{- $parts := list -}}
 {{- range .Values.validators.seats }}{{- $parts = append $parts (printf "validator-%d" (int .)) }}{{- end -}}
-{{- $parts = concat $parts (include "icn.hosted" . | splitList " ") (list "gateway") -}}
+{{- $parts = concat $parts (include "icn.shared" . | splitList " ") -}}
 {{- if .Values.postgres.bundled }}{{- $parts = append $parts "postgres" }}{{- end -}}
 {{- if .Values.nats.bundled }}{{- $parts = append $parts "nats" }}{{- end -}}
 {{- append $parts "client" | join " " -}}

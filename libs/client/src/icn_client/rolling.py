@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 READY_SECONDS_MAX: Final = 600.0
@@ -75,34 +76,26 @@ def roll(
     if not names:
         raise NotRolled(f"no StatefulSet has the labels {selector}: nothing to do here")
 
-    def takes_part(name: str) -> bool:
+    def takes_part(name: str, revision: str = "") -> bool:
+        """Whether it does, and with this revision if one is asked for."""
         pod = cluster.pod(f"{name}-0")
-        return pod is not None and _is_ready(pod) and is_in_step(str(pod["status"].get("podIP", "")))
+        if pod is None or not _is_ready(pod) or (revision and not _is_of(pod, revision)):
+            return False
+        return is_in_step(str(pod["status"].get("podIP", "")))
 
     for name in names:
         wanted = _revision(cluster, selector, name, clock)
-        pod = cluster.pod(f"{name}-0")
-        if pod is not None and pod["metadata"]["labels"].get(REVISION_LABEL) == wanted:
-            _wait(lambda: takes_part(name), f"{name} takes part", clock)  # noqa: B023 - called at once
-            yield Rolled(name, 0.0)
-            continue
-        others = [other for other in names if other != name]
-        if pod is not None and takes_part(name):
-            _wait(lambda: all(map(takes_part, others)), f"all but {name} take part", clock)  # noqa: B023
         begun_at = clock.now()
-        if pod is not None:
+        pod = cluster.pod(f"{name}-0")
+        is_rolled = pod is None or not _is_of(pod, wanted)
+        if pod is not None and is_rolled:
+            if takes_part(name):
+                others = [other for other in names if other != name]
+                _wait(lambda: all(map(takes_part, others)), f"all but {name} take part", clock)  # noqa: B023
+            begun_at = clock.now()
             cluster.delete_pod(f"{name}-0", str(pod["metadata"]["uid"]))
-
-        def is_back(name: str = name, wanted: str = wanted) -> bool:
-            found = cluster.pod(f"{name}-0")
-            return (
-                found is not None
-                and found["metadata"]["labels"].get(REVISION_LABEL) == wanted
-                and takes_part(name)
-            )
-
-        _wait(is_back, f"{name} takes part again", clock)
-        yield Rolled(name, clock.now() - begun_at)
+        _wait(partial(takes_part, name, wanted), f"{name} takes part{' again' if is_rolled else ''}", clock)
+        yield Rolled(name, clock.now() - begun_at if is_rolled else 0.0)
 
 
 def follows_the_chain(metrics: str) -> bool:
@@ -140,6 +133,10 @@ def _revision(cluster: Cluster, selector: str, name: str, clock: Clock) -> str:
 
     _wait(is_known, f"Kubernetes says which version {name} should have", clock)
     return found
+
+
+def _is_of(pod: dict[str, Any], revision: str) -> bool:
+    return bool(pod["metadata"]["labels"].get(REVISION_LABEL) == revision)
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

@@ -73,11 +73,11 @@ def upgrade(dsn: str, schema: str, versions_folder: Path) -> None:
         connection.exec_driver_sql("SELECT pg_advisory_lock(%s, hashtext(%s))", (ADVISORY_LOCK, schema))
         _ensure_schema(connection, schema)
         connection.exec_driver_sql("SELECT set_config('search_path', %s, false)", (_quoted(schema),))
-        connection.commit()
         known = {revision.revision: revision for revision in scripts.walk_revisions()}
-        if _is_of_a_newer_release(connection, schema, known):
+        is_newer = _is_of_a_newer_release(connection, schema, known)
+        connection.commit()  # before the revisions: each has a transaction of its own
+        if is_newer:
             return
-        connection.commit()  # or all revisions would run in the transaction that this look has begun
         with EnvironmentContext(config, scripts, fn=to_head) as environment:
             environment.configure(
                 connection=connection,

@@ -315,9 +315,9 @@ def key_of_log(folder: Path) -> bytes | None:
     for path in sorted(folder.glob(f"*{_SUFFIX}"))[:1]:
         with path.open("rb") as file:
             header = file.read(_HEADER.size)
-        if len(header) == _HEADER.size and _HEADER.unpack(header)[4] == _header_crc(header):
-            public_key: bytes = _HEADER.unpack(header)[2]
-            return public_key
+        if len(header) == _HEADER.size:
+            _, _, public_key, _, crc, _ = _HEADER.unpack(header)
+            return bytes(public_key) if crc == _header_crc(header) else None
     return None
 
 
