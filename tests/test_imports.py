@@ -51,7 +51,9 @@ def test_every_bench_can_be_imported(root: Path, tracked: list[Path]) -> None:
 
 def test_every_script_can_be_imported(root: Path, tracked: list[Path]) -> None:
     names = [
-        f"scripts.{path.stem}" for path in tracked if path.parts[0] == "scripts" and path.suffix == ".py"
+        ".".join(path.with_suffix("").parts)
+        for path in tracked
+        if path.parts[0] == "scripts" and path.suffix == ".py"
     ]
     assert {"scripts.bad_input", "scripts.kills", "scripts.mutants"} <= set(names)
     assert faults_of_imports(names, root) == {}
