@@ -1,6 +1,7 @@
 """The files of a local network: who validates, at which addresses, and where each part keeps its data.
 
-::
+A network runs all its validators and what they share, or it is one validator of a zone whose others are
+elsewhere (docs/adr/0047-joining-from-outside.md); then it has no ``shared``. ::
 
     DIR/genesis.json           public; docs/spec/genesis.md
     DIR/network.json           public; addresses and process ids, no secrets
@@ -137,6 +138,8 @@ class Network:
         gateway: str,
         metrics: str,
         nats: str,
+        hosted: Sequence[int] | None = None,
+        listen: str = "",
     ) -> None:
         self.directory = directory.absolute()
         self.validators = validators
@@ -146,7 +149,11 @@ class Network:
         """``host:port`` of the gateway's door."""
         self.gateway_metrics = metrics
         self.nats = nats
-        """``host:port`` of NATS."""
+        """``host:port`` of NATS; empty where none runs here."""
+        self.hosted = tuple(range(len(validators))) if hosted is None else tuple(hosted)
+        """Which of the validators run here."""
+        self.listen = listen
+        """Host on which those listen to others, where it is not the one they are called by."""
         self.processes: dict[str, dict[str, Any]] = {}
         """Name → {pid, state, restarts} when the file was written; empty when the platform does not run."""
         self.ready_pid: int | None = None
@@ -176,7 +183,7 @@ class Network:
                 name: ServiceAddresses(
                     document["services"][name]["address"], document["services"][name]["metrics"]
                 )
-                for name in SERVICES
+                for name in (SERVICES if document["services"] else ())
             }
             gateway = document["gateway"]
             network = cls(
@@ -186,6 +193,8 @@ class Network:
                 gateway=gateway["address"],
                 metrics=gateway["metrics"],
                 nats=document["nats"]["address"],
+                hosted=document.get("hosted"),
+                listen=document.get("listen", ""),
             )
             network.processes = document["processes"]
             network.ready_pid = document["ready_pid"]
@@ -205,8 +214,13 @@ class Network:
 
     @property
     def gateway_url(self) -> str:
-        """Address of the page and the REST interface."""
-        return f"http://{self.gateway}"
+        """Address of the page and the REST interface; empty where no gateway runs here."""
+        return f"http://{self.gateway}" if self.gateway else ""
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether this is one validator of a zone whose others, and its services, are elsewhere."""
+        return not self.services
 
     @property
     def shared_directory(self) -> Path:
@@ -216,6 +230,25 @@ class Network:
     def validator_directory(self, seat: int) -> Path:
         """Data of one validator."""
         return self.directory / f"validator-{seat}"
+
+    @property
+    def client_tls_directory(self) -> Path:
+        """Certificate, key and authority of who calls the validators from this machine."""
+        if self.is_joined:
+            return self.validator_directory(self.hosted[0]) / "tls"
+        return self.shared_directory / "client" / "tls"
+
+    def listening(self, address: str) -> str:
+        """Where a validator that runs here and is called at ``address`` listens."""
+        return f"{self.listen}:{address.rpartition(':')[2]}" if self.listen else address
+
+    def call_validators(self, host: str) -> None:
+        """Have the validators listen on ``host``, so that others reach them from outside; ports stay."""
+        for seat in self.hosted:
+            validator = self.validators[seat]
+            for kind in ("consensus", "ledger"):
+                port = getattr(validator, kind).rpartition(":")[2]
+                setattr(validator, kind, f"{host}:{port}")
 
     def replace_key(self, seat: int, content: bytes) -> None:
         """Give a validator that does not run other consensus keys, with an empty record.
@@ -245,21 +278,26 @@ class Network:
         files.write_private(keys / KEY_FILE, content)
 
     def choose_free_ports(self) -> None:
-        """Replace addresses on which somebody else listens now; the others are kept."""
+        """Replace addresses on which somebody else listens now; the others are kept, and so is what others
+        elsewhere were told."""
         taken: set[int] = set()
 
         def keep_or_replace(address: str) -> str:
             host, _, port = address.rpartition(":")
-            if int(port) in taken or not files.is_free(int(port)):
+            if int(port) in taken or not files.is_free(int(port), host):
                 address = f"{host}:{files.free_port(taken=taken)}"
             taken.add(int(address.rpartition(":")[2]))
             return address
 
-        for validator in self.validators:
-            validator.consensus = keep_or_replace(validator.consensus)
-            validator.ledger = keep_or_replace(validator.ledger)
+        for seat in self.hosted:
+            validator = self.validators[seat]
+            if not self.is_joined:
+                validator.consensus = keep_or_replace(validator.consensus)
+                validator.ledger = keep_or_replace(validator.ledger)
             validator.metrics = keep_or_replace(validator.metrics)
             validator.vm_metrics = keep_or_replace(validator.vm_metrics)
+        if self.is_joined:
+            return
         for service in self.services.values():
             service.address = keep_or_replace(service.address)
             service.metrics = keep_or_replace(service.metrics)
@@ -269,6 +307,7 @@ class Network:
 
     def save(self, processes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """Write ``network.json``; ``processes`` is name → {pid, state, restarts}, None when nothing runs."""
+        tls = self.client_tls_directory.relative_to(self.directory)
         document = {
             "format": NETWORK_FORMAT,
             "zone": self.genesis.zone,
@@ -285,11 +324,9 @@ class Network:
                 {name: getattr(validator, name) for name in ValidatorAddresses.__slots__}
                 for validator in self.validators
             ],
-            "client_tls": {
-                "certificate": "shared/client/tls/certificate.pem",
-                "key": "shared/client/tls/key.pem",
-                "authority": "shared/client/tls/authority.pem",
-            },
+            "hosted": self.hosted,
+            "listen": self.listen,
+            "client_tls": {name: str(tls / f"{name}.pem") for name in ("certificate", "key", "authority")},
             "supervisor_pid": os.getpid() if processes is not None else None,
             "ready_pid": self.ready_pid,
             "processes": dict(processes or {}),

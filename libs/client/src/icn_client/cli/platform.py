@@ -83,7 +83,7 @@ def register(app: typer.Typer) -> None:
     app.command("status", epilog=_STATUS_EXAMPLES)(status)
 
 
-def up(
+def up(  # noqa: PLR0917 - one parameter per option
     validators: ValidatorsOption = VALIDATORS_MIN,
     data: Annotated[
         Path | None,
@@ -95,6 +95,14 @@ def up(
         ),
     ] = None,
     port: PortOption = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="Address of this machine on which its validators listen to those of other machines.",
+        ),
+    ] = None,
     recovery_delay_min: Annotated[
         str | None,
         typer.Option(
@@ -111,6 +119,7 @@ def up(
     A new directory becomes a new zone, whose founding co-ops' keys are put into keystores under
     DIR/keystores; an existing one goes on where it stopped.
     """
+    from icn_localnet import files
     from icn_localnet.platform import run
     from icn_localnet.supervisor import AlreadyRunning, StartFailures
 
@@ -119,7 +128,11 @@ def up(
 
     directory = (data if data is not None else platforms.data_directory()).absolute()
     shortest = None if recovery_delay_min is None else duration_ms(recovery_delay_min, "--recovery-delay-min")
+    if host is not None and not files.is_free(0, host):
+        raise UsageError(f"--host: {host[:80]!r} is no address of this machine")
     network = _found_or_load(directory, validators, port, shortest)
+    if host is not None:
+        network.call_validators(host)
     say(f"starting {len(network.validators)} validators in {directory} …")
 
     def ready() -> None:
@@ -176,6 +189,8 @@ def _found_or_load(
             say(f"founded a zone; its co-ops' keys are in {directory / platforms.FOUNDERS_FOLDER}")
             return network
         network = Network.load(directory)
+        if network.is_joined:
+            raise UsageError(f"--data: {directory} holds one validator; start it with icn validator join")
         if validators not in (VALIDATORS_MIN, len(network.validators)):
             raise UsageError(
                 f"--validators: the zone in {directory} has {len(network.validators)} seats, fixed in genesis"

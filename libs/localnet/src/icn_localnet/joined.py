@@ -1,0 +1,220 @@
+"""One validator of a zone whose others are elsewhere: its directory, and what others tell it.
+
+It is a network (`icn_localnet.network`) that runs its first validator alone; the others it only calls.
+Source: docs/adr/0047-joining-from-outside.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from icn_kit.genesis import parse_genesis
+
+from icn_localnet import files
+from icn_localnet.certificates import CertificateInvalid, check_certificate, write_request
+from icn_localnet.network import KEY_FILE, Network, ValidatorAddresses
+from icn_localnet.parts import port_of
+
+OWN = 0
+"""Which validator of its network it is."""
+ADMISSION_FORMAT = "icn/validator-admission/v1"
+ADMISSION_BYTES_MAX = 262_144
+"""Fifty validators' addresses and a dozen certificates stay far below it."""
+VALIDATORS_TOLD_MAX = 64
+"""As many peers as a validator's consensus takes."""
+ADDRESS_CHARACTERS_MAX = 256
+
+
+class AdmissionInvalid(ValueError):
+    """The bytes are no admission, or not this validator's; the message says why."""
+
+
+class NotAdmitted(ValueError):
+    """The validator was not told where the others are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a validator listens to the others."""
+
+    hosts: Sequence[str]
+    """Names and addresses by which the others call it, the first before the rest."""
+    consensus_port: int
+    ledger_port: int
+    listen: str
+    """Address of this machine, or 0.0.0.0 for all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToldValidator:
+    """Another validator, as who joins is told of it."""
+
+    name: str
+    organization: str
+    """Principal in hex; zeros where it is not known."""
+    consensus: str
+    """``host:port``."""
+    ledger: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What who runs the other validators gives a new one; nothing in it is secret."""
+
+    genesis_hash: bytes
+    certificate: bytes
+    """The new one's, PEM."""
+    authority: bytes
+    """Whose certificates it shall accept, PEM, one or several."""
+    validators: Sequence[ToldValidator]
+
+    def document(self) -> dict[str, Any]:
+        """As a file has it."""
+        return {
+            "format": ADMISSION_FORMAT,
+            "genesis": self.genesis_hash.hex(),
+            "certificate": self.certificate.decode("ascii"),
+            "authority": self.authority.decode("ascii"),
+            "validators": [asdict(one) for one in self.validators],
+        }
+
+
+def read_admission(content: bytes) -> Admission:
+    """The admission of a file.
+
+    Raises:
+        AdmissionInvalid: it is none.
+    """
+    try:
+        document = json.loads(content)
+        if document["format"] != ADMISSION_FORMAT:
+            raise AdmissionInvalid(f"not an admission ({ADMISSION_FORMAT})")
+        told = document["validators"]
+        if not 1 <= len(told) <= VALIDATORS_TOLD_MAX:
+            raise AdmissionInvalid(f"names {len(told)} validators, must be 1 to {VALIDATORS_TOLD_MAX}")
+        return Admission(
+            bytes.fromhex(document["genesis"]),
+            document["certificate"].encode("ascii"),
+            document["authority"].encode("ascii"),
+            tuple(map(_told_validator, told)),
+        )
+    except AdmissionInvalid:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise AdmissionInvalid(f"not an admission ({ADMISSION_FORMAT}): {error!r}") from None
+
+
+def _told_validator(item: Mapping[str, str]) -> ToldValidator:
+    told = ToldValidator(**{field.name: item[field.name] for field in fields(ToldValidator)})
+    for address in (told.consensus, told.ledger):
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or len(address) > ADDRESS_CHARACTERS_MAX:
+            raise AdmissionInvalid(f"{address[:80]!r} is not host:port")
+    bytes.fromhex(told.organization)
+    return told
+
+
+def make_validator(
+    directory: Path, genesis: bytes, organization: bytes, key_file: bytes, listening: Listening
+) -> bytes:
+    """Write the directory of a validator that is to join a zone, and return a request for its certificate,
+    PEM.
+
+    Args:
+        directory: new or empty.
+        genesis: content of the zone's genesis file.
+        organization: principal that will hold the seat.
+        key_file: content of KEY_FILE.
+        listening: to the others.
+
+    Raises:
+        GenesisInvalid: see there.
+        FileExistsError: something is in the directory.
+        CertificateInvalid: a host cannot stand in a certificate.
+    """
+    zone = parse_genesis(genesis)
+    if directory.exists() and any(directory.iterdir()):
+        raise FileExistsError(f"{directory} is not empty")
+    names = {one.principal: one.name for one in zone.organizations}
+    own = ValidatorAddresses(
+        seat=OWN,
+        name=names.get(organization, "this validator"),
+        organization=organization.hex(),
+        consensus=f"127.0.0.1:{listening.consensus_port}",
+        ledger=f"127.0.0.1:{listening.ledger_port}",
+        metrics=f"127.0.0.1:{files.free_port()}",
+        vm_metrics=f"127.0.0.1:{files.free_port()}",
+    )
+    network = Network(
+        directory, [own], {}, gateway="", metrics="", nats="", hosted=[OWN], listen=listening.listen
+    )
+    request = write_request(listening.hosts[0], listening.hosts, network.client_tls_directory)
+    files.make_private_directory(directory)
+    keys = files.make_private_directory(network.validator_directory(OWN) / "keys")
+    files.write_private(keys / KEY_FILE, key_file)
+    files.write_atomically(network.genesis_path, genesis)
+    network.save()
+    return request
+
+
+def take_admission(network: Network, admission: Admission) -> None:
+    """Note where the others are, and what to show them; what it was told before is replaced.
+
+    Raises:
+        AdmissionInvalid: of another zone, or not for this validator's key.
+    """
+    genesis_hash = network.genesis.hash
+    if admission.genesis_hash != genesis_hash:
+        raise AdmissionInvalid(
+            f"of the zone with genesis {admission.genesis_hash.hex()}, and {network.genesis_path} has "
+            f"{genesis_hash.hex()}: one of the two files is of another zone"
+        )
+    shown = network.client_tls_directory
+    try:
+        check_certificate(admission.certificate, (shown / "key.pem").read_bytes(), admission.authority)
+    except CertificateInvalid as error:
+        raise AdmissionInvalid(f"{error}: have it made from the request.pem of this folder") from None
+    own = network.validators[OWN]
+    others = [one for one in admission.validators if one.organization != own.organization]
+    network.validators = [
+        own,
+        *(
+            ValidatorAddresses(
+                seat=position,
+                name=one.name,
+                organization=one.organization,
+                consensus=one.consensus,
+                ledger=one.ledger,
+                metrics="",
+                vm_metrics="",
+            )
+            for position, one in enumerate(others, OWN + 1)
+        ),
+    ]
+    files.write_atomically(shown / "authority.pem", admission.authority)
+    files.write_atomically(shown / "certificate.pem", admission.certificate)
+    network.save()
+
+
+def check_admitted(network: Network) -> None:
+    """Return if the validator knows the others and has what they accept.
+
+    Raises:
+        NotAdmitted: it has no admission.
+        CertificateInvalid: the certificate of it is over, or was damaged.
+    """
+    shown = network.client_tls_directory
+    if len(network.validators) == 1 or not (shown / "certificate.pem").is_file():
+        raise NotAdmitted("this validator has not been admitted")
+    check_certificate(*((shown / f"{name}.pem").read_bytes() for name in ("certificate", "key", "authority")))
+
+
+def taken_ports(network: Network) -> list[str]:
+    """Addresses of the validator on which it cannot listen."""
+    own = network.validators[OWN]
+    addresses = (network.listening(own.consensus), network.listening(own.ledger))
+    return [one for one in addresses if not files.is_free(port_of(one), one.rpartition(":")[0])]
