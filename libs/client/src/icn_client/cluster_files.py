@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from icn_kit.tls import TlsFiles
 from icn_localnet.certificates import Authority
 from icn_localnet.files import SEALING_KEY_BYTES, SECRET_BYTES
-from icn_localnet.network import KEY_FILE, SERVICES
+from icn_localnet.joined import OWN
+from icn_localnet.network import KEY_FILE, SERVICES, Network
 from icn_localnet.postgres import DATABASE
 
 if TYPE_CHECKING:
@@ -74,6 +76,28 @@ def cluster_objects(zone: FoundedZone, release: Release, directory: Path | None)
     return {"apiVersion": "v1", "kind": "List", "items": items}
 
 
+def validator_objects(seat: int, directory: Path, release: Release) -> dict[str, Any]:
+    """The same for a release that runs one validator, whose zone's other seats and services are elsewhere.
+
+    Args:
+        seat: by which the release names it.
+        directory: of a validator that was admitted (`icn_localnet.joined`).
+        release: as it will be installed.
+    """
+    network = Network.load(directory)
+    part = f"validator-{seat}"
+    key_file = network.validator_directory(OWN) / "keys" / KEY_FILE
+    shown = network.client_tls_directory
+    tls = TlsFiles(shown / "certificate.pem", shown / "key.pem", shown / "authority.pem")
+    items = [
+        _config_map(f"{release.name}-genesis", {"genesis.json": network.genesis_path.read_text("utf-8")}),
+        _config_map(f"{release.name}-{part}-record", {}),
+        _validator_secret(release, seat, key_file.read_bytes()),
+        _tls_secret(release, part, tls),
+    ]
+    return {"apiVersion": "v1", "kind": "List", "items": items}
+
+
 def _validator_secret(release: Release, seat: int, key_file: bytes) -> dict[str, Any]:
     values: dict[str, str | bytes] = {KEY_FILE: key_file, "administrator-password": _password()}
     for role in VALIDATOR_ROLES:
@@ -107,10 +131,13 @@ def _certificates(
     authority = Authority(directory / "authority")
     authority.ensure(zone)
     for part in parts:
-        files = authority.issue(part, directory / "tls" / part, release.hosts(part))
-        named = {"tls.crt": files.certificate, "tls.key": files.key, "ca.crt": files.authority}
-        values = {name: path.read_bytes() for name, path in named.items()}
-        yield _secret(f"{release.name}-{part}-tls", values, kind="kubernetes.io/tls")
+        yield _tls_secret(release, part, authority.issue(part, directory / "tls" / part, release.hosts(part)))
+
+
+def _tls_secret(release: Release, part: str, files: TlsFiles) -> dict[str, Any]:
+    named = {"tls.crt": files.certificate, "tls.key": files.key, "ca.crt": files.authority}
+    values = {name: path.read_bytes() for name, path in named.items()}
+    return _secret(f"{release.name}-{part}-tls", values, kind="kubernetes.io/tls")
 
 
 def _password() -> str:

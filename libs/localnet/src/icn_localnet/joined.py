@@ -33,6 +33,10 @@ class AdmissionInvalid(ValueError):
     """The bytes are no admission, or not this validator's; the message says why."""
 
 
+class KeyGone(ValueError):
+    """The validator has no key any more, or has voted with it; the message says what to do."""
+
+
 class NotAdmitted(ValueError):
     """The validator was not told where the others are."""
 
@@ -201,16 +205,45 @@ def take_admission(network: Network, admission: Admission) -> None:
 
 
 def check_admitted(network: Network) -> None:
-    """Return if the validator knows the others and has what they accept.
+    """Return if the validator has its key, knows the others and has what they accept.
 
     Raises:
         NotAdmitted: it has no admission.
+        KeyGone: see there.
         CertificateInvalid: the certificate of it is over, or was damaged.
     """
     shown = network.client_tls_directory
+    if not _key_file(network).is_file():
+        raise KeyGone(
+            f"{_key_file(network)} is not there: a release has the key (icn cluster prepare), and two "
+            "processes must never vote with one; make another validator, or another key for the seat"
+        )
     if len(network.validators) == 1 or not (shown / "certificate.pem").is_file():
         raise NotAdmitted("this validator has not been admitted")
     check_certificate(*((shown / f"{name}.pem").read_bytes() for name in ("certificate", "key", "authority")))
+
+
+def give_key_away(network: Network) -> None:
+    """Remove the key, which votes elsewhere from now on."""
+    _key_file(network).unlink()
+
+
+def check_never_started(network: Network) -> None:
+    """Return if the validator's key cannot have voted here.
+
+    Raises:
+        KeyGone: it can; its record cannot go with it.
+    """
+    record = network.validator_directory(OWN) / "record"
+    if record.exists():
+        raise KeyGone(
+            f"{record} is there: the key has voted here, and elsewhere it could contradict itself; make "
+            "another validator with icn validator init"
+        )
+
+
+def _key_file(network: Network) -> Path:
+    return network.validator_directory(OWN) / "keys" / KEY_FILE
 
 
 def taken_ports(network: Network) -> list[str]:

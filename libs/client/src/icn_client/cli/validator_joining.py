@@ -44,6 +44,16 @@ LOOPBACK: Final = re.compile(r"(127\.[0-9.]+|localhost|\[?::1\]?):[0-9]+")
 NOT_KNOWN: Final = "00" * 16
 _PLACE: Final = re.compile(r"([0-9]{1,2})=(\[[0-9a-fA-F:.]+\]|[^:=\[\]]+)(?::([0-9]{1,5}):([0-9]{1,5}))?")
 
+AdmissionOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--admission",
+        metavar="FILE",
+        help="What `icn validators admit` printed for it; kept from the first time on.",
+        readable=False,
+    ),
+]
+
 _EXAMPLES = """\b
 Examples:
   icn validator init seat --genesis genesis.json --for PRINCIPAL --host icn.mill.example
@@ -165,20 +175,13 @@ def join(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="What `icn validator init` made.", readable=False)
     ],
-    admission: Annotated[
-        Path | None,
-        typer.Option(
-            "--admission",
-            metavar="FILE",
-            help="What `icn validators admit` printed for it; kept from the first time on.",
-            readable=False,
-        ),
-    ] = None,
+    admission: AdmissionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run one validator of a zone whose others are elsewhere: Postgres, consensus, ledger, vm. Ctrl-C stops it.
+    """Run one validator of a zone whose others are elsewhere: Postgres, consensus, ledger, vm.
 
     It takes the chain from the others and follows; from the epoch on whose set names its key it takes part.
+    Ctrl-C stops it, and the same command starts it again where it stopped.
     """
     import asyncio
     from contextlib import suppress
@@ -242,6 +245,7 @@ def admitted_network(directory: Path, admission: Path | None) -> Network:
     from icn_localnet.joined import (
         ADMISSION_BYTES_MAX,
         AdmissionInvalid,
+        KeyGone,
         NotAdmitted,
         check_admitted,
         read_admission,
@@ -261,6 +265,8 @@ def admitted_network(directory: Path, admission: Path | None) -> Network:
             "with --admission",
             "NOT_ADMITTED",
         ) from None
+    except KeyGone as error:
+        raise Refused(str(error), "CONSENSUS_KEY_USED") from None
     except CertificateInvalid as error:
         raise Refused(
             f"{directory}: {error}: send {REQUEST_FILE} again, and give the new --admission", "NOT_ADMITTED"
@@ -352,11 +358,9 @@ def admit(  # noqa: PLR0917 - one parameter per option
     if certificate is not None and authority is not None:
         raise UsageError("--authority: the certificate is made already; give one of the two")
     needs_platform = not places or genesis is None or (certificate is None and authority is None)
-    directory = platform_directory(data) if needs_platform else None
+    directory = platform_directory(data) if needs_platform else Path()
     try:
-        zone = load_genesis(
-            genesis if genesis is not None or directory is None else directory / "genesis.json"
-        )
+        zone = load_genesis(directory / "genesis.json" if genesis is None else genesis)
         asked = read_request(read_file(request, PEM_BYTES_MAX))
     except (GenesisInvalid, OSError) as error:
         raise UsageError(f"--genesis: {error}") from None
