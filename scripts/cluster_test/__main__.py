@@ -23,6 +23,7 @@ from scripts.cluster_test.installing import (
     uninstall,
     validate,
 )
+from scripts.cluster_test.monitoring import ask_dashboards, await_silence
 from scripts.cluster_test.network import check_bus, check_policies
 from scripts.cluster_test.refusals import refuse
 from scripts.cluster_test.release import ROOT, Cluster, Failed, say
@@ -39,10 +40,12 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "stories": tell_stories,
     "rolling": roll_under_load,
     "killed": kill_everything,
+    "dashboards": ask_dashboards,
     "events": wipe_events,
     "lost": lose_volumes,
     "kept": keep,
     "refused": refuse,
+    "silence": await_silence,
     "uninstall": uninstall,
 }
 
@@ -69,14 +72,15 @@ def main() -> None:
     cluster = Cluster(directory, cache, state, work, options.tag, options.namespace, environment)
     cluster.environment |= cluster.whose_keys
     failed = 0
-    for name in options.only or STEPS:
-        say(f"-- {name}")
-        try:
-            STEPS[name](cluster)
-        except (Failed, AssertionError, subprocess.TimeoutExpired) as error:
-            failed += 1
-            say(f"{name} failed: {error}")
-            break
+    with cluster.resources:
+        for name in options.only or STEPS:
+            say(f"-- {name}")
+            try:
+                STEPS[name](cluster)
+            except (Failed, AssertionError, subprocess.TimeoutExpired) as error:
+                failed += 1
+                say(f"{name} failed: {error}")
+                break
     print("\n| figure | bar | measured | |\n|---|---|---|---|")
     for row in cluster.rows:
         print(f"| {row.figure} | {row.bar} | {row.measured} | {'met' if row.is_met else '**missed**'} |")
