@@ -23,9 +23,11 @@ from scripts.cluster_test.installing import (
     uninstall,
     validate,
 )
+from scripts.cluster_test.monitoring import ask_dashboards, await_silence
 from scripts.cluster_test.network import check_bus, check_policies
 from scripts.cluster_test.refusals import refuse
 from scripts.cluster_test.release import ROOT, Cluster, Failed, say
+from scripts.cluster_test.runbooks import run_runbooks
 from scripts.cluster_test.volumes import keep, lose_volumes
 
 STEPS: dict[str, Callable[[Cluster], None]] = {
@@ -39,10 +41,13 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "stories": tell_stories,
     "rolling": roll_under_load,
     "killed": kill_everything,
+    "runbooks": run_runbooks,
+    "dashboards": ask_dashboards,
     "events": wipe_events,
     "lost": lose_volumes,
     "kept": keep,
     "refused": refuse,
+    "silence": await_silence,
     "uninstall": uninstall,
 }
 
@@ -69,14 +74,15 @@ def main() -> None:
     cluster = Cluster(directory, cache, state, work, options.tag, options.namespace, environment)
     cluster.environment |= cluster.whose_keys
     failed = 0
-    for name in options.only or STEPS:
-        say(f"-- {name}")
-        try:
-            STEPS[name](cluster)
-        except (Failed, AssertionError, subprocess.TimeoutExpired) as error:
-            failed += 1
-            say(f"{name} failed: {error}")
-            break
+    with cluster.resources:
+        for name in options.only or STEPS:
+            say(f"-- {name}")
+            try:
+                STEPS[name](cluster)
+            except (Failed, AssertionError, subprocess.TimeoutExpired) as error:
+                failed += 1
+                say(f"{name} failed: {error}")
+                break
     print("\n| figure | bar | measured | |\n|---|---|---|---|")
     for row in cluster.rows:
         print(f"| {row.figure} | {row.bar} | {row.measured} | {'met' if row.is_met else '**missed**'} |")

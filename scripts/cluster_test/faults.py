@@ -12,6 +12,7 @@ from icn_client.cluster_files import SHARED_ROLES
 
 from e2e.stories import tell
 from scripts.cluster_test.load import count_missing, steady_load
+from scripts.cluster_test.monitoring import watching
 from scripts.cluster_test.platform import ClusterUnderTest
 from scripts.cluster_test.release import (
     CHART,
@@ -23,6 +24,7 @@ from scripts.cluster_test.release import (
     say,
     settled_root,
     values,
+    wait_for,
 )
 
 CHAIN_GAP_SECONDS_BAR = 5.0
@@ -147,6 +149,8 @@ def events_on_the_bus(cluster: Cluster) -> dict[str, int]:
 
 def wipe_events(cluster: Cluster) -> None:
     """The bus loses its volume while transfers go on; every stream is made again from Postgres."""
+    prometheus = watching(cluster)
+    was_silent = "IcnStreamRewound" not in prometheus.firing()
     with steady_load(cluster) as load:
         before = events_on_the_bus(cluster)
         cluster.kubectl("exec", "icn-nats-0", "--", "sh", "-c", "rm -rf /var/lib/nats/*")
@@ -160,6 +164,8 @@ def wipe_events(cluster: Cluster) -> None:
                 break
             time.sleep(1)
             after = events_on_the_bus(cluster)
+        wait_for(lambda: "IcnStreamRewound" in prometheus.firing(), "the alert IcnStreamRewound")
+        fired = time.monotonic()
     missing = {
         name: count - after.get(name, 0) for name, count in before.items() if after.get(name, 0) < count
     }
@@ -176,3 +182,5 @@ def wipe_events(cluster: Cluster) -> None:
         f"{len(load.failures)}; {lost} of {len(load.transactions)}",
         not load.failures and not lost,
     )
+    told = f"fired within {fired - began:.0f} s" if was_silent else "fired before, too"
+    cluster.note("the same: the alert IcnStreamRewound", "fired", told, was_silent)

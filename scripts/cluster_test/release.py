@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,10 @@ class Cluster:
     """Of the release; steps that need two make others."""
     environment: dict[str, str] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
+    resources: ExitStack = field(default_factory=ExitStack)
+    """What a step has started and a later one still needs; ends with the run."""
+    prometheus: str = ""
+    """Address of the one that reads the release."""
 
     # -- programs
 
@@ -155,9 +161,21 @@ class Cluster:
 
 
 def values(cluster: Cluster) -> tuple[str, ...]:
-    """What every install and upgrade is given: a second gateway, so that the loss of one stops no client."""
+    """What every install and upgrade is given: a second gateway, so that the loss of one stops no client, and
+    metrics for this machine."""
     chosen = ("--set", f"images.tag={cluster.tag}", "--set", "services.gateway.replicas=2")
-    return ("-f", str(cluster.federation / "values.yaml"), *chosen)
+    readers = json.dumps([{"ipBlock": {"cidr": f"{own_address(cluster)}/32"}}])
+    metrics = ("--set-json", f"networkPolicies.metricsFrom={readers}")
+    return ("-f", str(cluster.federation / "values.yaml"), *chosen, *metrics)
+
+
+def own_address(cluster: Cluster) -> str:
+    """Of this machine, as the node sees it."""
+    shown = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"
+    node = cluster.run("kubectl", "get", "nodes", "-o", shown)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as chosen:
+        chosen.connect((node, 9))  # sends nothing: it chooses the route
+        return str(chosen.getsockname()[0])
 
 
 def delete_at_once(cluster: Cluster, pod: str) -> None:

@@ -1,0 +1,151 @@
+"""The release as its Prometheus sees it: targets as the PodMonitors choose them, the chart's own alerts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from scripts.cluster_test.load import steady_load
+from scripts.cluster_test.release import CHART, RELEASE, ROOT, Cluster, Failed, say, values, wait_for
+
+SCRAPE_SECONDS = 5
+READY_SECONDS_MAX = 60.0
+CLEARED_SECONDS_MAX = 900.0
+"""IcnStreamRewound looks ten minutes back."""
+METRICS_PORT_NAMES = {"m-consensus", "m-ledger", "m-vm", "metrics"}
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """One that reads the release and evaluates its alerts."""
+
+    address: str
+
+    def ask(self, path: str) -> Any:
+        """The data of an answer of its HTTP API."""
+        url = f"{self.address}/api/v1/{path}"
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - http, on this machine
+            return json.load(answer)["data"]
+
+    def targets(self) -> list[dict[str, Any]]:
+        """Processes that it reads."""
+        return list(self.ask("targets?state=active")["activeTargets"])
+
+    def firing(self) -> set[str]:
+        """Names of alerts."""
+        alerts = self.ask("alerts")["alerts"]
+        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+
+
+def watching(cluster: Cluster) -> Prometheus:
+    """The Prometheus of this run, started where there is none. Raises Failed."""
+    if cluster.prometheus:
+        return Prometheus(cluster.prometheus)
+    program = shutil.which("prometheus", path=cluster.environment["PATH"])
+    if program is None:
+        raise Failed("prometheus is not on this machine: install it (Debian: apt install prometheus)")
+    folder = cluster.work / "prometheus"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(_configuration(cluster)), "utf-8")
+    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": _rules(cluster)}), "utf-8")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+    log = cluster.resources.enter_context((folder / "log").open("wb"))
+    process = subprocess.Popen(
+        [program, f"--web.listen-address={listen}", f"--config.file={folder / 'prometheus.yml'}",
+         f"--storage.tsdb.path={folder / 'store'}"],
+        stdout=log, stderr=log,
+    )  # fmt: skip
+    cluster.resources.callback(process.wait)
+    cluster.resources.callback(process.terminate)
+    prometheus = Prometheus(f"http://{listen}")
+    wait_for(lambda: _reads_everything(prometheus), "Prometheus to read every process", READY_SECONDS_MAX)
+    cluster.prometheus = prometheus.address
+    return prometheus
+
+
+def _reads_everything(prometheus: Prometheus) -> bool:
+    try:
+        targets = prometheus.targets()
+    except (urllib.error.URLError, OSError):
+        return False
+    return bool(targets) and all(one["health"] == "up" for one in targets)
+
+
+def _configuration(cluster: Cluster) -> dict[str, Any]:
+    """As the Prometheus operator makes it of the chart's PodMonitors."""
+    meta = "__meta_kubernetes_pod"
+    label = f"{meta}_label_app_kubernetes_io"
+    names = "|".join(sorted(METRICS_PORT_NAMES))
+    copied = {
+        "__meta_kubernetes_namespace": "namespace",
+        f"{meta}_name": "pod",
+        f"{meta}_container_name": "container",
+        f"{label}_component": "component",
+    }
+    discovery = {
+        "role": "pod",
+        "kubeconfig_file": cluster.environment["KUBECONFIG"],
+        "namespaces": {"names": [cluster.namespace]},
+    }
+    relabelings: list[dict[str, Any]] = [
+        {"source_labels": [f"{label}_instance"], "regex": RELEASE, "action": "keep"},
+        {"source_labels": [f"{meta}_container_port_name"], "regex": names, "action": "keep"},
+        {"source_labels": [f"{meta}_phase"], "regex": "Failed|Succeeded", "action": "drop"},
+        *({"source_labels": [source], "target_label": target} for source, target in copied.items()),
+    ]
+    interval = f"{SCRAPE_SECONDS}s"
+    job = {"job_name": "icn", "kubernetes_sd_configs": [discovery], "relabel_configs": relabelings}
+    return {
+        "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
+        "rule_files": ["rules.yml"],
+        "scrape_configs": [job],
+    }
+
+
+def _rules(cluster: Cluster) -> list[dict[str, Any]]:
+    """The groups of the release's PrometheusRule."""
+    shown = ("--show-only", "templates/prometheusrule.yaml", "--set", "monitoring.prometheusRules=true")
+    api = ("--api-versions", "monitoring.coreos.com/v1/PrometheusRule")
+    rendered = cluster.helm("template", RELEASE, str(CHART), *values(cluster), *shown, *api)
+    return list(yaml.safe_load(rendered)["spec"]["groups"])
+
+
+def ask_dashboards(cluster: Cluster) -> None:
+    """Under a load, every query of every dashboard has an answer, and no alert fires."""
+    addresses = " ".join(one["scrapeUrl"] for one in watching(cluster).targets())
+    with steady_load(cluster):
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+             "deploy/tests/test_dashboards.py"],
+            cwd=ROOT, env={**os.environ, **cluster.environment, "ICN_SCRAPE": addresses},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    said = done.stdout.strip().rpartition("\n")[2].strip("= ")
+    is_met = done.returncode == 0 and "skipped" not in said
+    if not is_met:
+        say(done.stdout[-3000:])
+    cluster.note("every query of the dashboards, against the release under load", "an answer", said, is_met)
+
+
+def await_silence(cluster: Cluster) -> None:
+    """What the wiped bus set off is over."""
+    prometheus = watching(cluster)
+    wait_for(
+        lambda: "IcnStreamRewound" not in prometheus.firing(),
+        "IcnStreamRewound to clear",
+        CLEARED_SECONDS_MAX,
+    )
+    cluster.note("the alert of the wiped bus", "cleared", "cleared", True)
