@@ -23,6 +23,7 @@ from scripts.cluster_test.installing import (
     uninstall,
     validate,
 )
+from scripts.cluster_test.joining import join_from_outside, leave_outside
 from scripts.cluster_test.monitoring import ask_dashboards, await_silence
 from scripts.cluster_test.network import check_bus, check_policies
 from scripts.cluster_test.refusals import refuse
@@ -48,6 +49,8 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "kept": keep,
     "refused": refuse,
     "silence": await_silence,
+    "joined": join_from_outside,
+    "left": leave_outside,
     "uninstall": uninstall,
 }
 

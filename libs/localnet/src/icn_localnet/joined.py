@@ -21,6 +21,7 @@ from icn_localnet.parts import port_of
 
 OWN = 0
 """Which validator of its network it is."""
+LISTENING_FILE = "listening.json"
 ADMISSION_FORMAT = "icn/validator-admission/v1"
 ADMISSION_BYTES_MAX = 262_144
 """Fifty validators' addresses and a dozen certificates stay far below it."""
@@ -140,9 +141,28 @@ def make_validator(
         FileExistsError: something is in the directory.
         CertificateInvalid: a host cannot stand in a certificate.
     """
-    zone = parse_genesis(genesis)
+    parse_genesis(genesis)
+    request = make_keys(directory, key_file, listening)
+    take_genesis(directory, genesis, organization)
+    return request
+
+
+def make_keys(directory: Path, key_file: bytes, listening: Listening) -> bytes:
+    """The first half of `make_validator`, for a founder whose zone has no genesis yet; raises the same."""
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(f"{directory} is not empty")
+    request = write_request(listening.hosts[0], listening.hosts, own_directory(directory) / "tls")
+    files.make_private_directory(directory)
+    keys = files.make_private_directory(own_directory(directory) / "keys")
+    files.write_private(keys / KEY_FILE, key_file)
+    files.write_private(directory / LISTENING_FILE, json.dumps(asdict(listening)).encode())
+    return request
+
+
+def take_genesis(directory: Path, genesis: bytes, organization: bytes) -> Network:
+    """The second half of `make_validator`: note which zone it is; raises GenesisInvalid."""
+    zone = parse_genesis(genesis)
+    listening = Listening(**json.loads((directory / LISTENING_FILE).read_text("utf-8")))
     names = {one.principal: one.name for one in zone.organizations}
     own = ValidatorAddresses(
         seat=OWN,
@@ -156,13 +176,14 @@ def make_validator(
     network = Network(
         directory, [own], {}, gateway="", metrics="", nats="", hosted=[OWN], listen=listening.listen
     )
-    request = write_request(listening.hosts[0], listening.hosts, network.client_tls_directory)
-    files.make_private_directory(directory)
-    keys = files.make_private_directory(network.validator_directory(OWN) / "keys")
-    files.write_private(keys / KEY_FILE, key_file)
     files.write_atomically(network.genesis_path, genesis)
     network.save()
-    return request
+    return network
+
+
+def own_directory(directory: Path) -> Path:
+    """Where the keys of the validator in a directory are; its network may not be there yet."""
+    return directory / f"validator-{OWN}"
 
 
 def take_admission(network: Network, admission: Admission) -> None:

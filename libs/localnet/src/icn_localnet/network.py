@@ -80,6 +80,8 @@ class Founder:
     threshold: int = 1
     principal: bytes = field(default_factory=lambda: secrets.token_bytes(IDENTIFIER_BYTES))
     allowance: Allowance = GENEROUS
+    consensus_keys: PublicKeys | None = None
+    """Public keys of its validator, where it has made them itself; None: they are made with genesis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,12 +345,13 @@ class FoundedZone:
     text: bytes
     """Of the genesis file."""
     genesis: Genesis
-    key_files: Sequence[bytes]
-    """By seat: the content of its KEY_FILE, which is private."""
+    key_files: Sequence[bytes | None]
+    """By seat: the content of its KEY_FILE, which is private; None where the founder has made the keys."""
 
 
 def found_zone(founders: Sequence[Founder], validators: int, options: NetworkOptions) -> FoundedZone:
-    """Write genesis and make the validators' consensus keys; the first ``validators`` founders get the seats.
+    """Write genesis, and make consensus keys for founders that have none of their own; the first ``validators``
+    founders get the seats.
 
     The zone's authority is more than two thirds of the first keys of at most sixteen founders.
 
@@ -361,11 +364,21 @@ def found_zone(founders: Sequence[Founder], validators: int, options: NetworkOpt
     if len(founders) < validators:
         raise ValueError(f"{validators} validators need as many founding organizations, got {len(founders)}")
     seats = founders[:validators]
-    consensus_keys = [{suite: SigningKey.generate(suite) for suite in SUITE_NAMES} for _ in seats]
-    document = _genesis_document(founders, seats, consensus_keys, options)
+    made: list[dict[Suite, SigningKey] | None] = [
+        {suite: SigningKey.generate(suite) for suite in SUITE_NAMES} if seat.consensus_keys is None else None
+        for seat in seats
+    ]
+    public: list[PublicKeys] = [
+        {suite: key.public_key for suite, key in keys.items()} if keys else seat.consensus_keys or {}
+        for seat, keys in zip(seats, made, strict=True)
+    ]
+    document = _genesis_document(founders, seats, public, options)
     text = json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
-    seeds = ({SUITE_NAMES[suite]: key.seed.hex() for suite, key in keys.items()} for keys in consensus_keys)
-    return FoundedZone(text, parse_genesis(text), [json.dumps(one, indent=1).encode() for one in seeds])
+    return FoundedZone(text, parse_genesis(text), [keys and _key_file(keys) for keys in made])
+
+
+def _key_file(keys: Mapping[Suite, SigningKey]) -> bytes:
+    return json.dumps({SUITE_NAMES[suite]: key.seed.hex() for suite, key in keys.items()}, indent=1).encode()
 
 
 def create_network(
@@ -387,6 +400,7 @@ def create_network(
     text, genesis = founded.text, founded.genesis
     files.make_private_directory(directory)
     for seat, key_file in enumerate(founded.key_files):
+        assert key_file is not None, "who runs all validators makes their keys"
         keys_directory = files.make_private_directory(directory / f"validator-{seat}" / "keys")
         files.write_private(keys_directory / KEY_FILE, key_file, may_replace=True)
     network = Network(
@@ -420,7 +434,7 @@ def _new_address() -> str:
 def _genesis_document(
     founders: Sequence[Founder],
     seats: Sequence[Founder],
-    consensus_keys: Sequence[Mapping[Suite, SigningKey]],
+    consensus_keys: Sequence[PublicKeys],
     options: NetworkOptions,
 ) -> dict[str, Any]:
     authority_keys = sorted(key_id(founder.keys[0]).hex() for founder in founders[:16])
@@ -443,9 +457,7 @@ def _genesis_document(
                 "seat": seat,
                 "organization": founder.principal.hex(),
                 "name": founder.name,
-                "consensus_public_keys": public_keys_document(
-                    {suite: key.public_key for suite, key in consensus_keys[seat].items()}
-                ),
+                "consensus_public_keys": public_keys_document(consensus_keys[seat]),
             }
             for seat, founder in enumerate(seats)
         ],
