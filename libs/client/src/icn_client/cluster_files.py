@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from icn_kit.tls import TlsFiles
@@ -32,6 +33,8 @@ VALIDATOR_SOCKETS: Final = "/run/postgres"
 TLS_FOLDER: Final = "/run/tls"
 """Where every container finds tls.crt, tls.key and ca.crt."""
 POSTGRES_PORT: Final = 5432
+AUTHORITY_FOLDER: Final = "authority"
+"""Of the directory of a prepared cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +59,35 @@ def parts_with_certificates(seats: Sequence[int]) -> tuple[str, ...]:
     return (*validators, *SERVICES, "gateway", "postgres", "nats", "client")
 
 
-def cluster_objects(zone: FoundedZone, release: Release, directory: Path | None) -> dict[str, Any]:
+def cluster_objects(
+    zone: FoundedZone,
+    release: Release,
+    directory: Path | None,
+    key_files: Mapping[int, bytes],
+    outer_hosts: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """A ``v1`` List for ``kubectl apply``: the ConfigMap of genesis and a Secret for each part.
 
     Args:
-        zone: just founded; its keys go into the Secrets of the seats.
+        zone: just founded.
         release: as it will be installed.
         directory: where an authority is made that certifies every part; None where cert-manager does.
+        key_files: of the seats that it runs; the keys go into their Secrets.
+        outer_hosts: by seat, names under which it is called from outside.
     """
-    seats = range(len(zone.key_files))
+    seats = sorted(key_files)
     items = [_config_map(f"{release.name}-genesis", {"genesis.json": zone.text.decode("utf-8")})]
     # Empty: which record log each seat's key votes with is noted there, and must outlive the seat's volumes.
     items += [_config_map(f"{release.name}-validator-{seat}-record", {}) for seat in seats]
-    items += [_validator_secret(release, seat, key_file) for seat, key_file in enumerate(zone.key_files)]
+    items += [_validator_secret(release, seat, key_files[seat]) for seat in seats]
     items += [_service_secret(release, role) for role in SHARED_ROLES]
     items.append(_secret(f"{release.name}-postgres", {"administrator-password": _password()}))
     if directory is not None:
-        items += _certificates(zone.genesis.zone, release, parts_with_certificates(seats), directory)
+        outer = {f"validator-{seat}": hosts for seat, hosts in outer_hosts.items()}
+        hosts = {
+            part: (*release.hosts(part), *outer.get(part, ())) for part in parts_with_certificates(seats)
+        }
+        items += _certificates(zone.genesis.zone, release, hosts, directory)
     return {"apiVersion": "v1", "kind": "List", "items": items}
 
 
@@ -126,12 +141,12 @@ def _service_secret(release: Release, role: str) -> dict[str, Any]:
 
 
 def _certificates(
-    zone: str, release: Release, parts: Sequence[str], directory: Path
+    zone: str, release: Release, hosts: Mapping[str, Sequence[str]], directory: Path
 ) -> Iterator[dict[str, Any]]:
-    authority = Authority(directory / "authority")
+    authority = Authority(directory / AUTHORITY_FOLDER)
     authority.ensure(zone)
-    for part in parts:
-        yield _tls_secret(release, part, authority.issue(part, directory / "tls" / part, release.hosts(part)))
+    for part, names in hosts.items():
+        yield _tls_secret(release, part, authority.issue(part, directory / "tls" / part, names))
 
 
 def _tls_secret(release: Release, part: str, files: TlsFiles) -> dict[str, Any]:

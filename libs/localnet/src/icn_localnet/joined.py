@@ -65,6 +65,14 @@ class ToldValidator:
     """``host:port``."""
     ledger: str
 
+    def check(self) -> None:
+        """Raises AdmissionInvalid where it cannot be called."""
+        for address in (self.consensus, self.ledger):
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdecimal() or len(address) > ADDRESS_CHARACTERS_MAX:
+                raise AdmissionInvalid(f"{address[:80]!r} is not host:port")
+        bytes.fromhex(self.organization)
+
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -115,11 +123,7 @@ def read_admission(content: bytes) -> Admission:
 
 def _told_validator(item: Mapping[str, str]) -> ToldValidator:
     told = ToldValidator(**{field.name: item[field.name] for field in fields(ToldValidator)})
-    for address in (told.consensus, told.ledger):
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or len(address) > ADDRESS_CHARACTERS_MAX:
-            raise AdmissionInvalid(f"{address[:80]!r} is not host:port")
-    bytes.fromhex(told.organization)
+    told.check()
     return told
 
 
@@ -234,37 +238,45 @@ def check_admitted(network: Network) -> None:
         CertificateInvalid: the certificate of it is over, or was damaged.
     """
     shown = network.client_tls_directory
-    if not _key_file(network).is_file():
-        raise KeyGone(
-            f"{_key_file(network)} is not there: a release has the key (icn cluster prepare), and two "
-            "processes must never vote with one; make another validator, or another key for the seat"
-        )
+    if not _key_file(network.directory).is_file():
+        raise _key_gone(network.directory)
     if len(network.validators) == 1 or not (shown / "certificate.pem").is_file():
         raise NotAdmitted("this validator has not been admitted")
     check_certificate(*((shown / f"{name}.pem").read_bytes() for name in ("certificate", "key", "authority")))
 
 
-def give_key_away(network: Network) -> None:
+def give_key_away(directory: Path) -> None:
     """Remove the key, which votes elsewhere from now on."""
-    _key_file(network).unlink()
+    _key_file(directory).unlink()
 
 
-def check_never_started(network: Network) -> None:
-    """Return if the validator's key cannot have voted here.
+def read_unused_key(directory: Path) -> bytes:
+    """Content of the key file, if the key cannot have voted here.
 
     Raises:
-        KeyGone: it can; its record cannot go with it.
+        KeyGone: it can, and its record cannot go with it; or the key is gone already.
     """
-    record = network.validator_directory(OWN) / "record"
+    record = own_directory(directory) / "record"
     if record.exists():
         raise KeyGone(
             f"{record} is there: the key has voted here, and elsewhere it could contradict itself; make "
             "another validator with icn validator init"
         )
+    try:
+        return _key_file(directory).read_bytes()
+    except FileNotFoundError:
+        raise _key_gone(directory) from None
 
 
-def _key_file(network: Network) -> Path:
-    return network.validator_directory(OWN) / "keys" / KEY_FILE
+def _key_file(directory: Path) -> Path:
+    return own_directory(directory) / "keys" / KEY_FILE
+
+
+def _key_gone(directory: Path) -> KeyGone:
+    return KeyGone(
+        f"{_key_file(directory)} is not there: a release has the key (icn cluster prepare), and two "
+        "processes must never vote with one; make another validator with icn validator init"
+    )
 
 
 def taken_ports(network: Network) -> list[str]:

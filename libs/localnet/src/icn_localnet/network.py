@@ -350,8 +350,8 @@ class FoundedZone:
 
 
 def found_zone(founders: Sequence[Founder], validators: int, options: NetworkOptions) -> FoundedZone:
-    """Write genesis, and make consensus keys for founders that have none of their own; the first ``validators``
-    founders get the seats.
+    """Write genesis, and make consensus keys for founders that have none of their own; the first
+    ``validators`` founders get the seats.
 
     The zone's authority is more than two thirds of the first keys of at most sixteen founders.
 
@@ -374,7 +374,7 @@ def found_zone(founders: Sequence[Founder], validators: int, options: NetworkOpt
     ]
     document = _genesis_document(founders, seats, public, options)
     text = json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
-    return FoundedZone(text, parse_genesis(text), [keys and _key_file(keys) for keys in made])
+    return FoundedZone(text, parse_genesis(text), [_key_file(keys) if keys else None for keys in made])
 
 
 def _key_file(keys: Mapping[Suite, SigningKey]) -> bytes:

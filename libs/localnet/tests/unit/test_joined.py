@@ -40,7 +40,9 @@ def make(
     directory: Path, consensus_port: int = 7001, hosts: tuple[str, ...] = ("icn.mill.example",)
 ) -> bytes:
     listening = Listening(hosts, consensus_port, consensus_port + 1, "0.0.0.0")
-    return joined.make_validator(directory, ZONE.text, FIFTH, ZONE.key_files[0], listening)
+    key_file = ZONE.key_files[0]
+    assert key_file is not None
+    return joined.make_validator(directory, ZONE.text, FIFTH, key_file, listening)
 
 
 def admission(authority: Authority, request: bytes) -> Admission:
@@ -191,8 +193,10 @@ def test_a_key_that_went_to_a_release_does_not_vote_here(directory: Path, author
     request = make(directory)
     network = Network.load(directory)
     joined.take_admission(network, admission(authority, request))
-    joined.check_never_started(network)
-    joined.give_key_away(network)
+    assert joined.read_unused_key(directory) == ZONE.key_files[0]
+    joined.give_key_away(directory)
+    with pytest.raises(joined.KeyGone, match="a release has the key"):
+        joined.read_unused_key(directory)
     with pytest.raises(joined.KeyGone, match="two processes must never vote with one"):
         joined.check_admitted(network)
 
@@ -202,7 +206,7 @@ def test_a_key_that_has_voted_does_not_go_to_a_release(directory: Path) -> None:
     network = Network.load(directory)
     (network.validator_directory(0) / "record").mkdir()
     with pytest.raises(joined.KeyGone, match="the key has voted here"):
-        joined.check_never_started(network)
+        joined.read_unused_key(directory)
 
 
 @pytest.mark.parametrize("pem", [b"", b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -25,9 +26,12 @@ from icn_client.cli.common import (
 from icn_client.cli.files import read_file
 from icn_client.cli.output import Refused, UsageError, print_json, print_text, say
 from icn_client.cli.platform import PORT_MAX
+from icn_client.cli.signing import PUBLIC_PART_BYTES_MAX, read_public_part
 
 if TYPE_CHECKING:
-    from icn_localnet.joined import ToldValidator
+    from icn_crypto.suites import SigningKey
+    from icn_localnet.certificates import CertificateRequest
+    from icn_localnet.joined import Listening, ToldValidator
     from icn_localnet.network import Network
 
     from icn_client.validator_standing import Standing
@@ -36,6 +40,7 @@ CONSENSUS_PORT: Final = 7001
 LEDGER_PORT: Final = 7002
 """As the chart has them."""
 OFFER_FILE: Final = "offer.json"
+FOUNDER_FILE: Final = "founder.json"
 REQUEST_FILE: Final = "request.pem"
 PEM_BYTES_MAX: Final = 65_536
 GENESIS_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -64,10 +69,12 @@ _INIT_EXAMPLES = """\b
 Examples:
   icn validator init seat --genesis genesis.json --for PRINCIPAL --host icn.mill.example
   icn validator init seat --genesis genesis.json --for PRINCIPAL --host 192.0.2.7 --consensus-port 17001
+  icn validator init seat --founder public.json --name "Valley Mill" --host icn.mill.example
 """
 _JOIN_EXAMPLES = """\b
 Examples:
   icn validator join seat --admission admission.json
+  icn validator join seat --genesis genesis.json --admission 1-valley-mill.json
   icn validator join seat
 """
 _ADMIT_EXAMPLES = """\b
@@ -97,16 +104,31 @@ def init(  # noqa: PLR0917 - one parameter per option
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="A new folder, for all of the validator.", readable=False)
     ],
-    genesis: Annotated[
-        Path, typer.Option("--genesis", metavar="GENESIS", help="The zone's genesis file.", readable=False)
-    ],
-    organization: Annotated[
-        str, typer.Option("--for", metavar="PRINCIPAL", help="Organization that will hold the seat.")
-    ],
     hosts: Annotated[
         list[str],
         typer.Option("--host", metavar="HOST", help="Name or address by which the others call it."),
     ],
+    genesis: Annotated[
+        Path | None,
+        typer.Option("--genesis", metavar="GENESIS", help="The zone's genesis file.", readable=False),
+    ] = None,
+    organization: Annotated[
+        str | None,
+        typer.Option("--for", metavar="PRINCIPAL", help="Organization that will hold the seat."),
+    ] = None,
+    founder: Annotated[
+        Path | None,
+        typer.Option(
+            "--founder",
+            metavar="PUBLIC.json",
+            help="For a zone that is yet to be founded: what `icn keys export` printed for the organization.",
+            readable=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Of the organization that founds, as genesis has it."),
+    ] = None,
     consensus_port: Annotated[
         int, typer.Option("--consensus-port", metavar="N", min=1, max=PORT_MAX, help="For the validators.")
     ] = CONSENSUS_PORT,
@@ -120,55 +142,103 @@ def init(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Make the keys of one validator, and what the others need to let it in: DIR/offer.json for the zone's
     authority, DIR/request.pem for who certifies validators. Neither holds a secret; the keys stay in DIR.
+
+    Where the zone is yet to be founded (--founder), DIR/founder.json holds both, for who writes its genesis
+    (icn cluster prepare --founder).
     """
-    from icn_kit.genesis import GenesisInvalid
-    from icn_localnet import files
     from icn_localnet.certificates import CertificateInvalid
-    from icn_localnet.joined import Listening, make_validator
+    from icn_localnet.joined import Listening
 
-    from icn_client.seats import new_keys, offer_document, seeds_document
+    from icn_client.seats import new_keys
 
-    holder = identifier(organization, "--for", "principals")
     for host in hosts:
         if not host or len(host) > HOST_CHARACTERS_MAX or "/" in host:
             raise UsageError(f"--host: {host[:80]!r} is neither a host's name nor an address")
     if consensus_port == ledger_port:
         raise UsageError(f"--ledger-port: {ledger_port} is the consensus port; each needs its own")
-    text = read_file(genesis, GENESIS_BYTES_MAX)
     directory = directory.absolute()
+    listening = Listening(hosts, consensus_port, ledger_port, listen)
     keys = new_keys()
     try:
-        request = make_validator(
-            directory,
-            text,
-            holder,
-            json.dumps(seeds_document(keys), indent=1).encode(),
-            Listening(hosts, consensus_port, ledger_port, listen),
-        )
-    except GenesisInvalid as error:
-        raise Refused(f"{genesis}: {error}", "GENESIS_INVALID") from None
+        if founder is not None and name is not None and genesis is None and organization is None:
+            made = _make_founder(directory, founder, name, keys, listening)
+        elif genesis is not None and organization is not None and founder is None and name is None:
+            made = _make_joining(directory, genesis, organization, keys, listening)
+        else:
+            raise UsageError(
+                "give --genesis and --for of a zone that is there, or --founder and --name for a new one"
+            )
     except CertificateInvalid as error:
         raise UsageError(f"--host: {error}") from None
     except FileExistsError:
         raise Refused(f"{directory} is not empty: keys that are there must not be lost") from None
-    network = _network(directory)
-    offer = json.dumps(offer_document(keys, network.genesis.hash, holder)).encode() + b"\n"
-    files.write_atomically(directory / OFFER_FILE, offer)
-    files.write_atomically(directory / REQUEST_FILE, request)
-    made = {"offer": str(directory / OFFER_FILE), "request": str(directory / REQUEST_FILE)}
     if as_json:
-        ed25519 = keys[0].public_key.hex()
-        print_json({"genesis_hash": network.genesis.hash.hex(), "ed25519": ed25519, **made})
+        print_json({"ed25519": keys[0].public_key.hex(), **made})
         return
-    print_text(
-        f"zone       {network.genesis.zone}, genesis {network.genesis.hash.hex()}: compare it with others"
-    )
-    print_text(f"offer      {made['offer']}: to the zone's authority, for `icn validators change --add`")
-    print_text(f"request    {made['request']}: to who runs the other validators, for `icn validators admit`")
+    later = ""
+    if "founder" in made:
+        later = " --genesis genesis.json"
+        print_text(
+            f"founder    {made['founder']}: to who writes genesis, for `icn cluster prepare --founder`"
+        )
+    else:
+        print_text(f"genesis    {made['genesis_hash']}: compare it with what others have")
+        print_text(f"offer      {made['offer']}: to the zone's authority, for `icn validators change --add`")
+        print_text(f"request    {made['request']}: to who runs the others, for `icn validators admit`")
     print_text(
         f"ports      {consensus_port} and {ledger_port}, at {', '.join(hosts)}: open them to the others"
     )
-    print_text(f"next       icn validator join {directory} --admission admission.json")
+    print_text(f"next       icn validator join {directory}{later} --admission admission.json")
+
+
+def _make_founder(
+    directory: Path, founder: Path, name: str, keys: list[SigningKey], listening: Listening
+) -> dict[str, str]:
+    from icn_localnet.joined import make_keys
+
+    from icn_client.founding import founder_document
+    from icn_client.seats import seeds_document
+
+    read_public_part(founder)  # which says what is wrong with it
+    public_part = json.loads(read_file(founder, PUBLIC_PART_BYTES_MAX))
+    request = make_keys(directory, json.dumps(seeds_document(keys), indent=1).encode(), listening)
+    host = listening.hosts[0]
+    addresses = (f"{host}:{listening.consensus_port}", f"{host}:{listening.ledger_port}")
+    document = founder_document(name, public_part, keys, addresses, request)
+    return {"founder": _write(directory / FOUNDER_FILE, document)}
+
+
+def _make_joining(
+    directory: Path, genesis: Path, organization: str, keys: list[SigningKey], listening: Listening
+) -> dict[str, str]:
+    from icn_kit.genesis import GenesisInvalid
+    from icn_localnet import files
+    from icn_localnet.joined import make_validator
+
+    from icn_client.seats import offer_document, seeds_document
+
+    holder = identifier(organization, "--for", "principals")
+    text = read_file(genesis, GENESIS_BYTES_MAX)
+    seeds = json.dumps(seeds_document(keys), indent=1).encode()
+    try:
+        request = make_validator(directory, text, holder, seeds, listening)
+    except GenesisInvalid as error:
+        raise Refused(f"{genesis}: {error}", "GENESIS_INVALID") from None
+    files.write_atomically(directory / REQUEST_FILE, request)
+    zone_hash = _network(directory).genesis.hash
+    return {
+        "genesis_hash": zone_hash.hex(),
+        "offer": _write(directory / OFFER_FILE, offer_document(keys, zone_hash, holder)),
+        "request": str(directory / REQUEST_FILE),
+    }
+
+
+def _write(path: Path, document: Any) -> str:
+    """A public file; its path."""
+    from icn_localnet import files
+
+    files.write_atomically(path, json.dumps(document).encode() + b"\n")
+    return str(path)
 
 
 def join(
@@ -176,6 +246,15 @@ def join(
         Path, typer.Argument(metavar="DIR", help="What `icn validator init` made.", readable=False)
     ],
     admission: AdmissionOption = None,
+    genesis: Annotated[
+        Path | None,
+        typer.Option(
+            "--genesis",
+            metavar="GENESIS",
+            help="Of a founder, the first time: the zone's genesis file, now that it is there.",
+            readable=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one validator of a zone whose others are elsewhere: Postgres, consensus, ledger, vm.
@@ -195,7 +274,7 @@ def join(
     from icn_client.validator_standing import CannotJoin, check_others, watch_standing
 
     directory = directory.absolute()
-    network = admitted_network(directory, admission)
+    network = admitted_network(directory, admission, genesis)
     if platforms.is_running(directory):
         raise Refused(f"the validator in {directory} is running already", "ALREADY_RUNNING")
     if taken := taken_ports(network):
@@ -238,9 +317,9 @@ def join(
     say("stopped")
 
 
-def admitted_network(directory: Path, admission: Path | None) -> Network:
-    """The directory of a validator with its admission, which is taken first where one is given. Raises
-    Refused."""
+def admitted_network(directory: Path, admission: Path | None, genesis: Path | None = None) -> Network:
+    """The directory of a validator with its admission, which is taken first where one is given, as is a
+    founder's genesis. Raises Refused."""
     from icn_localnet.certificates import CertificateInvalid
     from icn_localnet.joined import (
         ADMISSION_BYTES_MAX,
@@ -252,6 +331,8 @@ def admitted_network(directory: Path, admission: Path | None) -> Network:
         take_admission,
     )
 
+    if genesis is not None:
+        _take_genesis_of_founder(directory, genesis)
     network = _network(directory)
     try:
         if admission is not None:
@@ -272,6 +353,54 @@ def admitted_network(directory: Path, admission: Path | None) -> Network:
             f"{directory}: {error}: send {REQUEST_FILE} again, and give the new --admission", "NOT_ADMITTED"
         ) from None
     return network
+
+
+def key_never_used(directory: Path) -> tuple[bytes, bytes]:
+    """Ed25519 public key of a validator that has never voted, and the content of its key file. Raises
+    Refused."""
+    from icn_localnet.joined import KeyGone, read_unused_key
+
+    from icn_client.seats import KeyFileInvalid, read_seeds
+
+    try:
+        content = read_unused_key(directory)
+        return read_seeds(content)[0].public_key, content
+    except KeyGone as error:
+        raise Refused(str(error), "CONSENSUS_KEY_USED") from None
+    except KeyFileInvalid as error:
+        raise Refused(f"{directory}: {error}", "KEY_FILE_INVALID") from None
+
+
+def _take_genesis_of_founder(directory: Path, genesis: Path) -> None:
+    """Note a founder's genesis, in which its keys must have a seat. Raises Refused."""
+    from icn_kit.genesis import GenesisInvalid, parse_genesis
+    from icn_localnet.joined import own_directory, take_genesis
+    from icn_localnet.network import KEY_FILE
+
+    from icn_client.founding import FOUNDER_BYTES_MAX, FounderInvalid, check_named, read_founder
+    from icn_client.seats import KeyFileInvalid, read_seeds
+
+    content = read_file(genesis, GENESIS_BYTES_MAX)
+    own = directory / "genesis.json"
+    if own.exists():
+        if own.read_bytes() != content:
+            raise Refused(
+                f"{genesis} is not the genesis that {directory} began with, and a validator stays in its "
+                "zone: make another with icn validator init",
+                "GENESIS_OF_ANOTHER",
+            )
+        return
+    try:
+        offered = read_founder(read_file(directory / FOUNDER_FILE, FOUNDER_BYTES_MAX))
+        keys = read_seeds((own_directory(directory) / "keys" / KEY_FILE).read_bytes())
+        check_named(parse_genesis(content), offered.founder.principal, keys)
+        take_genesis(directory, content, offered.founder.principal)
+    except GenesisInvalid as error:
+        raise Refused(f"{genesis}: {error}", "GENESIS_INVALID") from None
+    except FounderInvalid as error:
+        raise Refused(f"{genesis}: {error}: give it back to who wrote it", "GENESIS_OF_ANOTHER") from None
+    except (KeyFileInvalid, OSError) as error:
+        raise Refused(f"{directory}: {error}", "DIRECTORY_UNUSABLE") from None
 
 
 def _network(directory: Path) -> Network:
@@ -351,7 +480,6 @@ def admit(  # noqa: PLR0917 - one parameter per option
     from icn_kit.genesis import GenesisInvalid, load_genesis
     from icn_localnet.certificates import Authority, CertificateInvalid, read_request
     from icn_localnet.joined import Admission
-    from icn_localnet.network import SERVICES
 
     if (certificate is None) != (trust is None):
         raise UsageError("--certificate and --trust go together")
@@ -367,16 +495,7 @@ def admit(  # noqa: PLR0917 - one parameter per option
     except CertificateInvalid as error:
         raise Refused(f"{request}: {error}", "REQUEST_INVALID") from None
     told = _told(places, zone) if places else _of_platform(directory)
-    reserved = {one.consensus.rpartition(":")[0] for one in told}
-    parts = (*SERVICES, "gateway", "postgres", "nats", "client")
-    for name in asked.names:
-        first = name.partition(".")[0]
-        if name in reserved or any(first == part or first.endswith(f"-{part}") for part in parts):
-            raise Refused(
-                f"{request}: asks to be {name}, which is another part of the zone: have it made for hosts of "
-                "its own (icn validator init --host)",
-                "NAME_TAKEN",
-            )
+    check_names(asked, str(request), [one.consensus.rpartition(":")[0] for one in told])
     say(f"certified for {', '.join(asked.names)}")
     if certificate is not None and trust is not None:
         shown, trusted = read_file(certificate, PEM_BYTES_MAX), read_file(trust, PEM_BYTES_MAX)
@@ -393,6 +512,21 @@ def admit(  # noqa: PLR0917 - one parameter per option
                 "FILE_UNREADABLE",
             ) from None
     print_json(Admission(zone.hash, shown, trusted, told).document())
+
+
+def check_names(asked: CertificateRequest, file: str, taken: Sequence[str]) -> None:
+    """Return if a request asks for no name of another part of the zone. Raises Refused."""
+    from icn_localnet.network import SERVICES
+
+    parts = (*SERVICES, "gateway", "postgres", "nats", "client")
+    for name in asked.names:
+        first = name.partition(".")[0]
+        if name in taken or any(first == part or first.endswith(f"-{part}") for part in parts):
+            raise Refused(
+                f"{file}: asks to be {name}, which is another part of the zone: have it made for hosts of "
+                "its own (icn validator init --host)",
+                "NAME_TAKEN",
+            )
 
 
 def _of_platform(directory: Path) -> list[ToldValidator]:
