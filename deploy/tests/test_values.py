@@ -65,7 +65,12 @@ def kinds() -> Iterator[Bad]:
         yield Bad("is no map", key, [], "got array, want object")
     for key in ("postgres.bundled", "nats.bundled", "validators.postgres.bundled", "networkPolicies.enabled"):
         yield Bad("is a word and not true or false", key, "yes", "got string, want boolean")
-    for key in ("joinsAnotherRelease", "tls.certManager.enabled", "services.gateway.ingress.enabled"):
+    for key in (
+        "joinsAnotherRelease",
+        "services.enabled",
+        "tls.certManager.enabled",
+        "services.gateway.ingress.enabled",
+    ):
         yield Bad("is a number and not true or false", key, 1, "got number, want boolean")
     for key in ("fullnameOverride", "priorityClassName", "images.tag", "nats.url", "genesis.configMap"):
         yield Bad("is a number", key, 1.5, "got number, want string")

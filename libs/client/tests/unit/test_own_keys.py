@@ -155,7 +155,7 @@ def test_a_changed_founder_s_file_is_refused_before_anything_is_made(founders: P
         ((), "--validator: name the folder of at least one seat"),
         (("--validator", "seat-9"), "a release has the key"),
         (("--validator", "seat-1", "--validator", "seat-1"), "was named twice"),
-        (("--validator", "seat-1", "--admission", "none.json"), "--admission: goes with"),
+        (("--validator", "seat-1", "--admission", "none.json"), "--admission and --genesis go with"),
         (("--validator", "seat-1", "--epoch", "59s"), "less than a minute"),
     ],
 )

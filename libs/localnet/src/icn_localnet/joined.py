@@ -7,7 +7,8 @@ Source: docs/adr/0047-joining-from-outside.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,26 @@ def take_admission(network: Network, admission: Admission) -> None:
     files.write_atomically(shown / "authority.pem", admission.authority)
     files.write_atomically(shown / "certificate.pem", admission.certificate)
     network.save()
+
+
+@contextmanager
+def undone_if_refused(directory: Path) -> Iterator[None]:
+    """What the validator was told stays as it was where the block raises."""
+    tls = own_directory(directory) / "tls"
+    paths = (
+        *(directory / name for name in ("genesis.json", "network.json")),
+        *(tls / name for name in ("certificate.pem", "authority.pem")),
+    )
+    before = {path: path.read_bytes() for path in paths if path.is_file()}
+    try:
+        yield
+    except Exception:
+        for path in paths:
+            if path in before:
+                files.write_atomically(path, before[path])
+            else:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def check_admitted(network: Network) -> None:

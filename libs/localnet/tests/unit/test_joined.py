@@ -173,6 +173,20 @@ def test_a_certificate_that_its_authority_has_not_signed_is_refused(
     joined.take_admission(Network.load(directory), replace(made, authority=bundle))
 
 
+def test_what_it_was_told_stays_where_the_new_is_refused(directory: Path, authority: Authority) -> None:
+    request = make(directory)
+    told = directory / "validator-0" / "tls" / "certificate.pem"
+    for _ in range(2):  # at first nothing is there, then the first admission
+        before = {path: path.read_bytes() for path in (directory / "network.json", told) if path.exists()}
+        with pytest.raises(RuntimeError), joined.undone_if_refused(directory):
+            joined.take_admission(Network.load(directory), admission(authority, request))
+            assert told.read_bytes() != before.get(told)
+            raise RuntimeError
+        assert {path: path.read_bytes() for path in before} == before
+        assert told.exists() == (told in before)
+        joined.take_admission(Network.load(directory), admission(authority, request))
+
+
 def test_a_folder_with_keys_is_never_written_over(directory: Path) -> None:
     make(directory)
     key = directory / "validator-0" / "keys" / "consensus.json"

@@ -17,6 +17,7 @@ from icn_client.cli.output import Refused, Unreachable, UsageError, print_json, 
 from icn_client.cli.platform import VALIDATORS_MAX, VALIDATORS_MIN, ValidatorsOption
 from icn_client.cli.validator_joining import (
     AdmissionOption,
+    GenesisOfFounderOption,
     admitted_network,
     check_names,
     key_never_used,
@@ -112,6 +113,7 @@ def prepare(  # noqa: PLR0917 - one parameter per option
         ),
     ] = None,
     admission: AdmissionOption = None,
+    genesis_of_founder: GenesisOfFounderOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Found a zone for a cluster to run: its genesis, the secrets of every part, and values for the chart.
@@ -143,14 +145,12 @@ def prepare(  # noqa: PLR0917 - one parameter per option
         raise Refused(f"{directory} is not empty: keys that are there must not be lost")
     validators_here = [one.absolute() for one in own or []]
     made = _Made(directory, Release(release, namespace), with_certificates=not no_certificates)
-    if admission is not None and (founders or not validators_here):
-        raise UsageError(
-            "--admission: goes with the --validator that joins; founders are admitted by founding"
-        )
+    if (admission or genesis_of_founder) and (founders or not validators_here):
+        raise UsageError("--admission and --genesis go with the --validator that joins, not with founding")
     if founders:
         prepared = _found(made, founders, validators_here, zone, epoch_ms)
     elif validators_here:
-        prepared = _join(made, validators_here, admission)
+        prepared = _join(made, validators_here, admission, genesis_of_founder)
     else:
         prepared = _found_for_evaluation(made, validators, zone, epoch_ms)
     files.write_private(directory / OBJECTS_FILE, json.dumps(prepared.objects, indent=1).encode() + b"\n")
@@ -324,7 +324,7 @@ def _admit_founders(
     return written
 
 
-def _join(made: _Made, own: list[Path], admission: Path | None) -> _Prepared:
+def _join(made: _Made, own: list[Path], admission: Path | None, genesis: Path | None) -> _Prepared:
     """A release of one validator of a zone whose others are elsewhere. Raises Refused."""
     from icn_localnet import files
 
@@ -333,7 +333,7 @@ def _join(made: _Made, own: list[Path], admission: Path | None) -> _Prepared:
     if len(own) > 1:
         raise UsageError("--validator: one, where no zone is founded (--founder)")
     (validator,) = own
-    network = admitted_network(validator, admission)
+    network = admitted_network(validator, admission, genesis)
     key_never_used(validator)
     others = network.validators[1:]
     seat = len(others)

@@ -58,6 +58,15 @@ AdmissionOption = Annotated[
         readable=False,
     ),
 ]
+GenesisOfFounderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--genesis",
+        metavar="GENESIS",
+        help="Of a founder, the first time: the zone's genesis file, now that it is there.",
+        readable=False,
+    ),
+]
 
 _EXAMPLES = """\b
 Examples:
@@ -246,15 +255,7 @@ def join(
         Path, typer.Argument(metavar="DIR", help="What `icn validator init` made.", readable=False)
     ],
     admission: AdmissionOption = None,
-    genesis: Annotated[
-        Path | None,
-        typer.Option(
-            "--genesis",
-            metavar="GENESIS",
-            help="Of a founder, the first time: the zone's genesis file, now that it is there.",
-            readable=False,
-        ),
-    ] = None,
+    genesis: GenesisOfFounderOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one validator of a zone whose others are elsewhere: Postgres, consensus, ledger, vm.
@@ -265,7 +266,7 @@ def join(
     import asyncio
     from contextlib import suppress
 
-    from icn_localnet.joined import taken_ports
+    from icn_localnet.joined import taken_ports, undone_if_refused
     from icn_localnet.platform import run
     from icn_localnet.supervisor import AlreadyRunning, StartFailures
 
@@ -274,20 +275,22 @@ def join(
     from icn_client.validator_standing import CannotJoin, check_others, watch_standing
 
     directory = directory.absolute()
-    network = admitted_network(directory, admission, genesis)
     if platforms.is_running(directory):
         raise Refused(f"the validator in {directory} is running already", "ALREADY_RUNNING")
-    if taken := taken_ports(network):
-        raise Refused(
-            f"cannot listen on {' and '.join(taken)}: another process does, or the address is not this "
-            "machine's; end it, or make the validator anew with other ports",
-            "PORT_TAKEN",
-        )
-    try:
-        for problem in run_async(check_others(directory)):
-            say(problem)
-    except CannotJoin as error:
-        raise Refused(str(error), "CANNOT_JOIN") from None
+    with undone_if_refused(directory):
+        network = admitted_network(directory, admission, genesis)
+        if taken := taken_ports(network):
+            raise Refused(
+                f"cannot listen on {' and '.join(taken)}: another process does, or the address is not this "
+                "machine's; end it, or make the validator anew with other ports",
+                "PORT_TAKEN",
+            )
+        try:
+            problems = run_async(check_others(directory))
+        except CannotJoin as error:
+            raise Refused(str(error), "CANNOT_JOIN") from None
+    for problem in problems:
+        say(problem)
     say(f"starting a validator of {network.genesis.zone} in {directory} …")
 
     def tell(standing: Standing) -> None:
