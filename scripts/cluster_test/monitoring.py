@@ -17,6 +17,7 @@ import yaml
 
 from scripts.cluster_test.load import steady_load
 from scripts.cluster_test.release import CHART, RELEASE, ROOT, Cluster, Failed, say, values, wait_for
+from scripts.render_k8s import KUBERNETES_VERSION
 
 SCRAPE_SECONDS = 5
 READY_SECONDS_MAX = 60.0
@@ -118,7 +119,7 @@ def _configuration(cluster: Cluster) -> dict[str, Any]:
 def _rules(cluster: Cluster) -> list[dict[str, Any]]:
     """The groups of the release's PrometheusRule."""
     shown = ("--show-only", "templates/prometheusrule.yaml", "--set", "monitoring.prometheusRules=true")
-    api = ("--api-versions", "monitoring.coreos.com/v1/PrometheusRule")
+    api = ("--kube-version", KUBERNETES_VERSION, "--api-versions", "monitoring.coreos.com/v1/PrometheusRule")
     rendered = cluster.helm("template", RELEASE, str(CHART), *values(cluster), *shown, *api)
     return list(yaml.safe_load(rendered)["spec"]["groups"])
 
