@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from icn_client.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from icn_localnet.network import Network
     from icn_localnet.platform import RunningPlatform
 
     from icn_client.replay import Result
@@ -120,11 +121,8 @@ def up(  # noqa: PLR0917 - one parameter per option
     DIR/keystores; an existing one goes on where it stopped.
     """
     from icn_localnet import files
-    from icn_localnet.platform import run
-    from icn_localnet.supervisor import AlreadyRunning, StartFailures
 
     from icn_client import platforms
-    from icn_client.signals import told_to_stop
 
     directory = (data if data is not None else platforms.data_directory()).absolute()
     shortest = None if recovery_delay_min is None else duration_ms(recovery_delay_min, "--recovery-delay-min")
@@ -154,18 +152,47 @@ def up(  # noqa: PLR0917 - one parameter per option
                 f"trust profile {network.genesis.trust_profile}; Ctrl-C stops it)"
             )
 
-    async def until_signal() -> None:
-        await run(network, told_to_stop(), ready)
+    run_until_signal(network, "the platform", on_ready=ready)
+    platforms.forget(directory)
+    say("stopped")
+
+
+def run_until_signal(
+    network: Network,
+    what: str,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Run a network until Ctrl-C, and something beside it.
+
+    Raises:
+        Refused: it runs already, or ``what`` does not come up.
+    """
+    import asyncio
+
+    from icn_localnet.platform import run
+    from icn_localnet.supervisor import AlreadyRunning, StartFailures
+
+    from icn_client import platforms
+    from icn_client.signals import told_to_stop
+
+    async def work() -> None:
+        task = None if beside is None else asyncio.create_task(beside())
+        try:
+            await run(network, told_to_stop(), on_ready)
+        finally:
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     try:
         with platforms.without_secrets():
-            run_async(until_signal())
+            run_async(work())
     except AlreadyRunning as error:
         raise Refused(str(error), "ALREADY_RUNNING") from None
     except StartFailures as error:
-        raise Refused(f"the platform did not come up: {error}", "PLATFORM_FAILED") from None
-    platforms.forget(directory)
-    say("stopped")
+        raise Refused(f"{what} did not come up: {error}", "PLATFORM_FAILED") from None
 
 
 def _found_or_load(

@@ -16,6 +16,7 @@ import typer
 
 from icn_client.cli.common import (
     DataOption,
+    GenesisOption,
     JsonOption,
     command_group,
     identifier,
@@ -25,7 +26,7 @@ from icn_client.cli.common import (
 )
 from icn_client.cli.files import read_file
 from icn_client.cli.output import Refused, UsageError, print_json, print_text, say
-from icn_client.cli.platform import PORT_MAX
+from icn_client.cli.platform import PORT_MAX, run_until_signal
 from icn_client.cli.signing import PUBLIC_PART_BYTES_MAX, read_public_part
 
 if TYPE_CHECKING:
@@ -263,15 +264,9 @@ def join(
     It takes the chain from the others and follows; from the epoch on whose set names its key it takes part.
     Ctrl-C stops it, and the same command starts it again where it stopped.
     """
-    import asyncio
-    from contextlib import suppress
-
     from icn_localnet.joined import taken_ports, undone_if_refused
-    from icn_localnet.platform import run
-    from icn_localnet.supervisor import AlreadyRunning, StartFailures
 
     from icn_client import platforms
-    from icn_client.signals import told_to_stop
     from icn_client.validator_standing import CannotJoin, check_others, watch_standing
 
     directory = directory.absolute()
@@ -301,22 +296,7 @@ def join(
         if standing.state == "following":
             say(f"the zone's authority gives it a seat: icn validators change --add {directory / OFFER_FILE}")
 
-    async def until_signal() -> None:
-        watching = asyncio.create_task(watch_standing(directory, tell))
-        try:
-            await run(network, told_to_stop())
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
-
-    try:
-        with platforms.without_secrets():
-            run_async(until_signal())
-    except AlreadyRunning as error:
-        raise Refused(str(error), "ALREADY_RUNNING") from None
-    except StartFailures as error:
-        raise Refused(f"the validator did not come up: {error}", "PLATFORM_FAILED") from None
+    run_until_signal(network, "the validator", beside=lambda: watch_standing(directory, tell))
     say("stopped")
 
 
@@ -463,15 +443,7 @@ def admit(  # noqa: PLR0917 - one parameter per option
             readable=False,
         ),
     ] = None,
-    genesis: Annotated[
-        Path | None,
-        typer.Option(
-            "--genesis",
-            metavar="GENESIS",
-            help="The zone's genesis file; by default that of the platform.",
-            readable=False,
-        ),
-    ] = None,
+    genesis: GenesisOption = None,
     data: DataOption = None,
 ) -> None:
     """Let a validator from outside in: certify its TLS key and tell it where the others are. Prints what

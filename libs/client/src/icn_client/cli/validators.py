@@ -17,6 +17,7 @@ from icn_client.cli import (
 from icn_client.cli.common import (
     AsOption,
     DataOption,
+    GenesisOption,
     JsonOption,
     KeystoreOption,
     command_group,
@@ -148,15 +149,7 @@ def new_key(
     organization: Annotated[
         str, typer.Option("--for", metavar="PRINCIPAL", help="Organization that will hold the seat.")
     ],
-    genesis: Annotated[
-        Path | None,
-        typer.Option(
-            "--genesis",
-            metavar="GENESIS",
-            help="The zone's genesis file; by default that of the platform.",
-            readable=False,
-        ),
-    ] = None,
+    genesis: GenesisOption = None,
     data: DataOption = None,
 ) -> None:
     """Make consensus keys: the secrets go to FILE (0600), the offer with the public keys to stdout."""
