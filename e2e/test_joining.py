@@ -204,10 +204,8 @@ def test_a_validator_on_another_machine_gets_a_seat_and_takes_part_as_the_page_s
     assert [one["state"] for one in others].count("away") == 1
 
     refuse_bad_input(machines)
-    process = cooperative.lasting[-1]
-    process.send_signal(signal.SIGINT)
-    assert process.wait(COMMAND_SECONDS_MAX) == 0
-    assert cooperative.said().endswith("stopped\n")
+    stop_by_hand(cooperative)
+    start_with_nobody_there(cooperative)
 
 
 def wait_to_hear(machine: Machine, words: str) -> None:
@@ -227,6 +225,25 @@ def create_unit(host: Machine, name: str) -> None:
     """A transaction, which ends only when it is final."""
     made = host.icn("unit", "create", name, "--as", "sunrise-bakery", "--data", "zone")
     assert made["height"] > 0
+
+
+def stop_by_hand(machine: Machine) -> None:
+    process = machine.lasting[-1]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(COMMAND_SECONDS_MAX) == 0
+    assert machine.said().endswith("stopped\n")
+
+
+def start_with_nobody_there(cooperative: Machine) -> None:
+    """As after a power cut that hit all: it says what to look at, and waits for the others."""
+    admission = json.loads((cooperative.folder / "third.json").read_text())
+    for one in admission["validators"]:
+        one["consensus"] = "192.0.2.1:9"
+    (cooperative.folder / "nobody.json").write_text(json.dumps(admission))
+    cooperative.start("icn validator join third --admission nobody.json")
+    wait_to_hear(cooperative, "no other validator is connected; trying again")
+    assert "4 of 4 validators are not reached (192.0.2.1:9: connection refused" in cooperative.said()
+    stop_by_hand(cooperative)
 
 
 def refuse_bad_input(machines: dict[str, Machine]) -> None:

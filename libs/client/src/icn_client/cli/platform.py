@@ -469,7 +469,7 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     else:
         print_text(f"zone        {found.zone} ({found.genesis_hash})")
         print_text(f"profile     {found.profile}: {found.profile_means}")
-        print_text(f"gateway     {found.gateway_url}")
+        print_text(f"gateway     {found.gateway_url or 'elsewhere'}")
         print_text(f"agreement   {found.agreement}")
         table(
             ("seat", "name", "state", "final", "executed", "view", "pool", "peers", "state root"),
