@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from icn_chain.checkpoint import Checkpoint
 from icn_client.cli.main import app
 from icn_kit.genesis import TrustProfile, load_genesis
 from icn_localnet import joined
@@ -113,6 +114,20 @@ def test_a_founder_takes_genesis_and_admission_and_knows_the_others(prepared: Pa
         f"icn.coop-{number}.example:7001" for number in (0, 2, 3)
     ]
     assert Network.load(seat).is_joined
+
+
+def test_a_checkpoint_of_another_zone_is_refused(prepared: Path, founders: Path, tmp_path: Path) -> None:
+    zone = load_genesis(prepared / "genesis.json")
+    other = Checkpoint(bytes(32), 3, 9, bytes(32), 1_000, zone.validator_set)
+    (tmp_path / "checkpoint.json").write_bytes(other.to_bytes())
+    (admission,) = prepared.glob("admissions/3-*.json")
+    seat = founders / "seat-3"
+    said = refusal(
+        *("validator", "join", seat, "--genesis", prepared / "genesis.json"),
+        *("--admission", admission, "--checkpoint", tmp_path / "checkpoint.json"),
+    )
+    assert "ask for one of this zone" in said
+    assert not (seat / "network.json").exists()
 
 
 def test_a_genesis_without_a_founder_s_key_is_refused(prepared: Path, founders: Path, tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ GENEROUS = Allowance(
 
 KEY_FILE = "consensus.json"
 """In a validator's ``keys``."""
+CHECKPOINT_FILE = "checkpoint.json"
+"""In a validator's directory, where its operator believes one: history must come by it."""
 
 
 class NetworkInvalid(ValueError):

@@ -17,7 +17,7 @@ from icn_localnet.certificates import Authority
 from icn_localnet.hosted import HostedProcess
 from icn_localnet.nats import USER as NATS_USER
 from icn_localnet.nats import NatsServer
-from icn_localnet.network import KEY_FILE, SERVICES, Network
+from icn_localnet.network import CHECKPOINT_FILE, KEY_FILE, SERVICES, Network
 from icn_localnet.postgres import PostgresServer
 from icn_localnet.processes import Confinement
 from icn_localnet.supervisor import Part, Stage
@@ -174,12 +174,14 @@ def validator_document(
         if nats is None
         else {"nats_url": nats.address, "nats_user": NATS_USER, "nats_password": nats.password}
     )
+    checkpoint = directory / CHECKPOINT_FILE
     return {
         "seat": seat,
         "metrics": addresses.metrics,
         "ledger": {
             **shared,
             **bus,
+            **({"checkpoint": str(checkpoint)} if checkpoint.is_file() else {}),
             "address": network.listening(addresses.ledger),
             "database_url": database.dsn("ledger"),
             "name": f"validator-{seat}",

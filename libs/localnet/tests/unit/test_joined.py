@@ -9,7 +9,7 @@ from icn_crypto.suites import SigningKey, Suite
 from icn_localnet import files, joined, parts
 from icn_localnet.certificates import Authority, CertificateInvalid, read_request, write_request
 from icn_localnet.joined import Admission, AdmissionInvalid, Listening, ToldValidator
-from icn_localnet.network import Founder, Network, NetworkOptions, found_zone
+from icn_localnet.network import CHECKPOINT_FILE, Founder, Network, NetworkOptions, found_zone
 from icn_localnet.postgres import PostgresServer
 
 FOUNDERS = [
@@ -113,8 +113,21 @@ def test_a_validator_runs_alone_calls_the_others_and_shows_what_it_was_given(
     assert document["consensus"]["peers"] == [f"h{number}:7001" for number in range(4)]
     assert document["consensus"]["address"] == "0.0.0.0:7001"
     assert document["ledger"]["address"] == "0.0.0.0:7002"
-    assert "nats_url" not in document["ledger"]
+    assert not {"nats_url", "checkpoint"} & set(document["ledger"])
     assert Path(document["consensus"]["tls_certificate"]).is_file()
+
+
+def test_a_checkpoint_that_its_operator_believes_is_told_to_its_ledger(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(directory)
+    network = Network.load(directory)
+    kept = network.validator_directory(0) / CHECKPOINT_FILE
+    kept.write_text("{}")
+    monkeypatch.setattr(PostgresServer, "dsn", lambda _self, _role: "")
+    database = PostgresServer(network.validator_directory(0) / "postgres")
+    document = parts.validator_document(network, 0, database, None, parts.issue_certificates(network))
+    assert document["ledger"]["checkpoint"] == str(kept)
 
 
 def test_its_ports_stay_as_others_were_told(directory: Path) -> None:

@@ -27,6 +27,7 @@ from icn_client.cli.common import (
 from icn_client.cli.files import read_file
 from icn_client.cli.output import Refused, UsageError, print_json, print_text, say
 from icn_client.cli.platform import PORT_MAX, run_until_signal
+from icn_client.cli.proofs import read_checkpoint_file
 from icn_client.cli.signing import PUBLIC_PART_BYTES_MAX, read_public_part
 
 if TYPE_CHECKING:
@@ -257,6 +258,15 @@ def join(
     ],
     admission: AdmissionOption = None,
     genesis: GenesisOfFounderOption = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="FILE",
+            help="What `icn proof checkpoint` wrote for somebody you trust; history must come by it.",
+            readable=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one validator of a zone whose others are elsewhere: Postgres, consensus, ledger, vm.
@@ -274,6 +284,8 @@ def join(
         raise Refused(f"the validator in {directory} is running already", "ALREADY_RUNNING")
     with undone_if_refused(directory):
         network = admitted_network(directory, admission, genesis)
+        if checkpoint is not None:
+            _keep_checkpoint(network, checkpoint)
         if taken := taken_ports(network):
             raise Refused(
                 f"cannot listen on {' and '.join(taken)}: another process does, or the address is not this "
@@ -298,6 +310,22 @@ def join(
 
     run_until_signal(network, "the validator", beside=lambda: watch_standing(directory, tell))
     say("stopped")
+
+
+def _keep_checkpoint(network: Network, path: Path) -> None:
+    """Have the validator believe a checkpoint of its zone. Raises Refused."""
+    from icn_localnet import files
+    from icn_localnet.joined import OWN
+    from icn_localnet.network import CHECKPOINT_FILE
+
+    found = read_checkpoint_file(path)
+    if found.genesis != network.genesis.hash:
+        raise Refused(
+            f"{path}: of the zone with genesis {found.genesis.hex()}, and this validator is of "
+            f"{network.genesis.hash.hex()}: ask for one of this zone",
+            "CHECKPOINT_OF_ANOTHER",
+        )
+    files.write_atomically(network.validator_directory(OWN) / CHECKPOINT_FILE, found.to_bytes())
 
 
 def admitted_network(directory: Path, admission: Path | None, genesis: Path | None = None) -> Network:
