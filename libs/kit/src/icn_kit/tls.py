@@ -1,15 +1,17 @@
-"""Mutual TLS from files that somebody else renews."""
+"""Mutual TLS from files that somebody else renews. Source: docs/operating/rotate-certificates.md."""
 
 from __future__ import annotations
 
-import contextlib
+import datetime
 import hashlib
 import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from prometheus_client import Gauge
 
 WATCH_SECONDS = 1.0
@@ -19,6 +21,12 @@ CERTIFICATE_EXPIRY = Gauge(
     "icn_kit_certificate_expiry_time_seconds",
     "When the certificate that this process shows runs out, unix seconds; 0 where it shows none.",
 )
+
+_log = structlog.get_logger(__name__)
+
+
+class CertificateInvalid(Exception):
+    """The files are no certificate, key and authorities that go together; the message says which is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,7 @@ class TlsWatch:
     """Says when the files have changed, by modification time and size."""
 
     def __init__(self, files: TlsFiles) -> None:
+        self.files = files
         self._paths = (files.certificate, files.key, files.authority)
         self._seen = self._stamp()
         self._looked_at = time.monotonic()
@@ -63,16 +72,35 @@ class TlsWatch:
         return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)
 
     def read(self) -> TlsMaterial:
-        """The files as they are now.
+        """The files as they are now. A certificate that has ended is told in the log: with it the process may
+        wait for a new one.
 
         Raises:
             OSError: a file is missing or unreadable.
+            CertificateInvalid: they do not go together, or are none.
         """
         material = TlsMaterial(*(path.read_bytes() for path in self._paths))
-        with contextlib.suppress(ValueError):  # gRPC refuses what is no certificate, and says so
-            shown = x509.load_pem_x509_certificate(material.certificate)
-            CERTIFICATE_EXPIRY.set(shown.not_valid_after_utc.timestamp())
+        ends_at = _check(material, *self._paths)
+        CERTIFICATE_EXPIRY.set(ends_at.timestamp())
+        if ends_at <= datetime.datetime.now(datetime.UTC):
+            _log.error(
+                "certificate has ended",
+                file=str(self._paths[0]),
+                ended_at=ends_at.isoformat(),
+                do="replace it: others refuse this process until then, and it takes the new one by itself",
+            )
         return material
+
+    def read_if_changed(self) -> TlsMaterial | None:
+        """The files if they differ from when they were last looked at and can be used; None to go on with
+        what there is. Why changed files cannot be used is told in the log."""
+        if not self.has_changed():
+            return None
+        try:
+            return self.read()
+        except (OSError, CertificateInvalid) as error:
+            _log.error("new certificate files cannot be used, keeping the old ones", error=str(error))
+            return None
 
     def has_changed(self) -> bool:
         """Whether the files differ from when this last said so; looks at most once in WATCH_SECONDS.
@@ -88,3 +116,23 @@ class TlsWatch:
             return False
         self._seen = stamp
         return True
+
+
+def _check(material: TlsMaterial, certificate: Path, key: Path, authority: Path) -> datetime.datetime:
+    """When the certificate ends. Raises CertificateInvalid."""
+    try:
+        shown = x509.load_pem_x509_certificate(material.certificate)
+    except ValueError:
+        raise CertificateInvalid(f"{certificate} is no certificate in PEM form") from None
+    try:
+        own = serialization.load_pem_private_key(material.key, password=None)
+    except (ValueError, TypeError):
+        raise CertificateInvalid(f"{key} is no private key in PEM form without a passphrase") from None
+    try:
+        x509.load_pem_x509_certificates(material.authority)
+    except ValueError:
+        raise CertificateInvalid(f"{authority} holds no certificate in PEM form") from None
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if own.public_key().public_bytes(*form) != shown.public_key().public_bytes(*form):
+        raise CertificateInvalid(f"{key} is not the key of {certificate}: replace both together")
+    return shown.not_valid_after_utc
