@@ -9,6 +9,9 @@ args: {{ . | toJson }}
 {{- end }}
 env:
   - {name: ROLES, value: {{ join " " .roles | quote }}}
+  {{- if .tls }}
+  - {name: FOLLOWED, value: "/run/passwords /run/tls"}
+  {{- end }}
   - {name: TZ, value: UTC}
   - {name: LC_ALL, value: C}
 startupProbe:
