@@ -19,14 +19,15 @@ WATCH_SECONDS = 1.0
 
 CERTIFICATE_EXPIRY = Gauge(
     "icn_kit_certificate_expiry_time_seconds",
-    "When the certificate that this process shows runs out, unix seconds; 0 where it shows none.",
+    "When the certificate in the files of this process runs out, unix seconds; 0 where it has none.",
 )
 
 _log = structlog.get_logger(__name__)
 
 
 class CertificateInvalid(Exception):
-    """The files are no certificate, key and authorities that go together; the message says which is not."""
+    """The files are no certificate, key and authorities that go together, or it has ended; the message says
+    what to replace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +73,14 @@ class TlsWatch:
         return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)
 
     def read(self) -> TlsMaterial:
-        """The files as they are now. A certificate that has ended is told in the log: with it the process may
-        wait for a new one.
+        """The files as they are now.
 
         Raises:
             OSError: a file is missing or unreadable.
-            CertificateInvalid: they do not go together, or are none.
+            CertificateInvalid: nobody would talk to a process with these.
         """
         material = TlsMaterial(*(path.read_bytes() for path in self._paths))
-        ends_at = _check(material, *self._paths)
-        CERTIFICATE_EXPIRY.set(ends_at.timestamp())
-        if ends_at <= datetime.datetime.now(datetime.UTC):
-            _log.error(
-                "certificate has ended",
-                file=str(self._paths[0]),
-                ended_at=ends_at.isoformat(),
-                do="replace it: others refuse this process until then, and it takes the new one by itself",
-            )
+        _check(material, self.files)
         return material
 
     def read_if_changed(self) -> TlsMaterial | None:
@@ -118,21 +110,26 @@ class TlsWatch:
         return True
 
 
-def _check(material: TlsMaterial, certificate: Path, key: Path, authority: Path) -> datetime.datetime:
-    """When the certificate ends. Raises CertificateInvalid."""
+def _check(material: TlsMaterial, files: TlsFiles) -> None:
     try:
         shown = x509.load_pem_x509_certificate(material.certificate)
     except ValueError:
-        raise CertificateInvalid(f"{certificate} is no certificate in PEM form") from None
+        raise CertificateInvalid(f"{files.certificate} is no certificate in PEM form") from None
     try:
         own = serialization.load_pem_private_key(material.key, password=None)
     except (ValueError, TypeError):
-        raise CertificateInvalid(f"{key} is no private key in PEM form without a passphrase") from None
+        raise CertificateInvalid(f"{files.key} is no private key in PEM form without a passphrase") from None
     try:
         x509.load_pem_x509_certificates(material.authority)
     except ValueError:
-        raise CertificateInvalid(f"{authority} holds no certificate in PEM form") from None
+        raise CertificateInvalid(f"{files.authority} holds no certificate in PEM form") from None
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if own.public_key().public_bytes(*form) != shown.public_key().public_bytes(*form):
-        raise CertificateInvalid(f"{key} is not the key of {certificate}: replace both together")
-    return shown.not_valid_after_utc
+        raise CertificateInvalid(f"{files.key} is not the key of {files.certificate}: replace both together")
+    ends_at = shown.not_valid_after_utc
+    CERTIFICATE_EXPIRY.set(ends_at.timestamp())
+    if ends_at <= datetime.datetime.now(datetime.UTC):
+        raise CertificateInvalid(
+            f"{files.certificate} ended at {ends_at:%Y-%m-%dT%H:%M:%SZ}, and others refuse it: renew it "
+            "(docs/operating/rotate-certificates.md)"
+        )

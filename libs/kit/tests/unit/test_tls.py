@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from icn_kit import tls
-from icn_kit.tls import CertificateInvalid, TlsFiles, TlsWatch
+from icn_kit.tls import CERTIFICATE_EXPIRY, CertificateInvalid, TlsFiles, TlsWatch
 from icn_localnet import certificates
 from icn_localnet.certificates import Authority
 from prometheus_client import REGISTRY
@@ -94,16 +94,18 @@ def test_what_was_replaced_one_after_the_other_is_taken_when_it_goes_together(
     assert taken.certificate == new.certificate.read_bytes()
 
 
-def test_a_certificate_that_has_ended_is_told_with_what_to_do(
-    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_certificate_that_has_ended_is_not_taken_and_the_metrics_tell(
+    authority: Authority, files: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    watch = TlsWatch(files)
+    watch.read()
     monkeypatch.setattr(certificates, "LEAF_DAYS", 0)
     ended = authority.issue("ledger", tmp_path / "ended")
-    with capture_logs() as logs:
-        material = TlsWatch(ended).read()
-    assert material.certificate == ended.certificate.read_bytes()
-    (entry,) = logs
-    assert (entry["log_level"], entry["event"]) == ("error", "certificate has ended")
-    shown = x509.load_pem_x509_certificate(material.certificate)
-    assert entry["ended_at"] == shown.not_valid_after_utc.isoformat()
-    assert "replace it" in entry["do"]
+    with pytest.raises(CertificateInvalid, match="certificate.pem ended at 20.*Z, and others refuse it: renew"):
+        TlsWatch(ended).read()
+    files.key.write_bytes(ended.key.read_bytes())
+    files.certificate.write_bytes(ended.certificate.read_bytes())
+    CERTIFICATE_EXPIRY.set(0)
+    assert watch.read_if_changed() is None, "the old one is still good"
+    shown = x509.load_pem_x509_certificate(ended.certificate.read_bytes())
+    assert REGISTRY.get_sample_value(EXPIRY) == shown.not_valid_after_utc.timestamp()
