@@ -5,6 +5,7 @@ Runs the scripts of the chart, with folders of the test's own in place of a cont
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -16,13 +17,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from cryptography import x509
 from icn_client.cluster_files import SHARED_ROLES
+from icn_kit.server_certificates import ServerCertificates
 from icn_kit.tls import TlsFiles
 from icn_localnet import processes
 from icn_localnet.certificates import Authority
 from icn_localnet.files import free_port
 from icn_localnet.nats import find_nats_server
 from icn_localnet.postgres_binaries import find_postgres
+from prometheus_client import REGISTRY
 
 FILES = Path(__file__).resolve().parents[1] / "helm" / "icn" / "files"
 WAIT_SECONDS = 30.0
@@ -143,9 +147,14 @@ def test_nats_shows_a_certificate_that_was_replaced_and_keeps_its_connections(co
             with context.wrap_socket(raw, server_hostname="localhost") as kept:
                 kept.sendall(b'CONNECT {"verbose":false}\r\n')
                 ping(kept)
-                container.tls.replace(container.certificate()[1])
+                address = f"tls://localhost:{container.port}"
+                assert seen("nats", files, nats_url=address) == end_of(files)
+                time.sleep(1)  # the next one ends in another second
+                new, mounted = container.certificate()
+                container.tls.replace(mounted)
                 until(lambda: shown(container, files) != first, "the new certificate is shown")
                 ping(kept)
+                assert seen("nats", files, nats_url=address) == end_of(new) != end_of(files)
 
 
 def ping(connection: ssl.SSLSocket) -> None:
@@ -159,6 +168,16 @@ def _accepts(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
+
+
+def seen(server: str, files: TlsFiles, nats_url: str = "", dsn: str = "") -> float | None:
+    """When the certificate ends that the server shows, as a service's metrics tell."""
+    asyncio.run(ServerCertificates(files, nats_url, dsn).look())
+    return REGISTRY.get_sample_value("icn_kit_server_certificate_expiry_time_seconds", {"server": server})
+
+
+def end_of(files: TlsFiles) -> float:
+    return x509.load_pem_x509_certificate(files.certificate.read_bytes()).not_valid_after_utc.timestamp()
 
 
 def passwords(generation: str) -> dict[str, bytes]:
@@ -208,9 +227,14 @@ def test_postgres_gives_roles_their_new_passwords_shows_its_new_certificate_and_
     with container.running(script, *arguments, **environment):
         until(lambda: works("administrator", "first"), "Postgres accepts the administrator")
         with connect("gateway", "first") as kept:
-            container.tls.replace(container.certificate()[1])
+            dsn = f"postgresql://localhost:{container.port}/icn"
+            assert seen("postgres", files, dsn=dsn) == end_of(files)
+            time.sleep(1)  # the next one ends in another second
+            new, mounted = container.certificate()
+            container.tls.replace(mounted)
             secrets.replace(passwords("second"))
             until(lambda: works("administrator", "second"), "the administrator's password is the second")
+            until(lambda: seen("postgres", files, dsn=dsn) == end_of(new), "the new certificate is shown")
             for role in SHARED_ROLES:
                 assert works(role, "second")
                 assert not works(role, "first")
