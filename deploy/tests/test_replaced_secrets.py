@@ -200,7 +200,9 @@ def test_postgres_gives_roles_their_new_passwords_shows_its_new_certificate_and_
         pytest.fail(f"{sockets} is too long for a socket's name: set --basetemp to a shorter one")
     configuration = (FILES / "postgres" / "postgresql.conf").read_text("utf-8")
     (script.parent / "postgresql.conf").write_text(configuration.replace("/run/postgres", str(sockets)))
-    (script.parent / "pg_hba.conf").write_text("local all all scram-sha-256\nhostssl all all all scram-sha-256\n")
+    (script.parent / "pg_hba.conf").write_text(
+        "local all all scram-sha-256\nhostssl all all all scram-sha-256\n"
+    )
 
     def connect(role: str, generation: str) -> psycopg.Connection:
         name = "icn_administrator" if role == "administrator" else role

@@ -28,7 +28,7 @@ from scripts.cluster_test.runbooks import BLOCK, BLOCK_SECONDS_MAX
 PAGES = ROOT / "docs" / "operating"
 ASKED_EVERY_SECONDS = 0.5
 PATHS = ("/market", "/people", "/scores", "/proposals", "/accounts")
-"""Pages that the gateway makes of what marketplace, identity, reputation, governance and validators answer."""
+"""Pages of what marketplace, identity, reputation, governance and validators answer to the gateway."""
 TRIES = 3
 """Of a read: the first and two more, as a client's."""
 SPREAD_SECONDS_MAX = 150.0
@@ -281,11 +281,15 @@ def rotate_passwords(cluster: Cluster) -> None:
     old, new = [], []
     for part in parts:
         after = _secret(cluster, part)
-        roles = [f"{role}-database-url" for role in VALIDATOR_ROLES] if "validator" in part else ["database-url"]
+        roles = (
+            [f"{role}-database-url" for role in VALIDATOR_ROLES] if "validator" in part else ["database-url"]
+        )
         old += [_connects(cluster, part, before[part][key]) for key in roles]
         new += [_connects(cluster, part, after[key]) for key in roles]
     connected = [
-        _metric(f"http://{pod['status']['podIP']}:{port['containerPort']}/metrics", "icn_kit_bus_connected_bool")
+        _metric(
+            f"http://{pod['status']['podIP']}:{port['containerPort']}/metrics", "icn_kit_bus_connected_bool"
+        )
         for pod in cluster.pods()
         for container in pod["spec"]["containers"]
         for port in container.get("ports", [])
@@ -304,8 +308,9 @@ def _connects(cluster: Cluster, part: str, address: bytes) -> str:
     """What Postgres says to a database's address, asked where it is used."""
     is_seat = part.startswith("validator")
     where = f"{RELEASE}-{part}-0" if is_seat else f"deploy/{RELEASE}-{part}"
+    container = "consensus" if is_seat else part
     done = subprocess.run(
-        ["kubectl", "-n", cluster.namespace, "exec", "-i", where, "-c", "consensus" if is_seat else part, "--",
+        ["kubectl", "-n", cluster.namespace, "exec", "-i", where, "-c", container, "--",
          "/opt/icn/venv/bin/python", "-c", CONNECT_PROBE],
         env={**os.environ, **cluster.environment}, input=address, capture_output=True, check=False,
         timeout=60,

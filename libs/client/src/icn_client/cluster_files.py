@@ -32,7 +32,7 @@ VALIDATOR_SOCKETS: Final = "/run/postgres"
 TLS_FOLDER: Final = "/run/tls"
 """Where every container finds tls.crt, tls.key and ca.crt."""
 POSTGRES_PORT: Final = 5432
-TLS_SECRET: Final = "kubernetes.io/tls"
+CERTIFICATE_TYPE: Final = "kubernetes.io/tls"
 """The type of Secrets with certificates."""
 
 
@@ -213,8 +213,8 @@ def _authority(directory: Path) -> Authority:
     authority = Authority(directory / "authority")
     if not authority.key.is_file():
         raise ObjectsUnfit(
-            f"{authority.key} is not there: whoever has the authority's key (cert-manager, or the safe it was "
-            "put into) makes certificates"
+            f"{authority.key} is not there: whoever has the authority's key (cert-manager, or the safe it "
+            "was put into) makes certificates"
         )
     return authority
 
@@ -228,7 +228,7 @@ def _certificate_secrets(objects: dict[str, Any]) -> dict[str, dict[str, Any]]:
     found = {
         certificate_name(_values_of(item)["tls.crt"]): item
         for item in _secrets(objects)
-        if item["type"] == TLS_SECRET
+        if item["type"] == CERTIFICATE_TYPE
     }
     if not found:
         raise ObjectsUnfit("no Secret holds a certificate: whoever made them renews them (cert-manager does)")
@@ -273,7 +273,7 @@ def _certificates(
     authority.ensure(zone)
     for part in parts:
         issued = authority.issue(part, directory / "tls" / part, release.hosts(part))
-        yield _secret(f"{release.name}-{part}-tls", _tls_values(issued), kind=TLS_SECRET)
+        yield _secret(f"{release.name}-{part}-tls", _tls_values(issued), kind=CERTIFICATE_TYPE)
 
 
 def _tls_values(files: TlsFiles) -> dict[str, str | bytes]:
@@ -288,7 +288,13 @@ def _password() -> str:
 
 def _secret(name: str, values: Mapping[str, str | bytes], kind: str = "Opaque") -> dict[str, Any]:
     metadata = {"name": name}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "data": _encoded(values)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "type": kind,
+        "data": _encoded(values),
+    }
 
 
 def _encoded(values: Mapping[str, str | bytes]) -> dict[str, str]:

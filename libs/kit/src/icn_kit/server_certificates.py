@@ -66,7 +66,9 @@ class ServerCertificates:
                 async with asyncio.timeout(SHOW_SECONDS_MAX):
                     shown = await self._shown(server, host, port)
             except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError) as error:
-                _log.warning("certificate not seen", server=server, address=f"{host}:{port}", error=str(error))
+                _log.warning(
+                    "certificate not seen", server=server, address=f"{host}:{port}", error=str(error)
+                )
                 continue
             SERVER_CERTIFICATE_EXPIRY.labels(server).set(shown.not_valid_after_utc.timestamp())
 

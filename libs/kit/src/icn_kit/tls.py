@@ -118,7 +118,7 @@ def _check(material: TlsMaterial, files: TlsFiles) -> None:
     try:
         own = serialization.load_pem_private_key(material.key, password=None)
     except (ValueError, TypeError):
-        raise CertificateInvalid(f"{files.key} is no private key in PEM form without a passphrase") from None
+        raise CertificateInvalid(f"{files.key} is no unencrypted private key in PEM form") from None
     try:
         x509.load_pem_x509_certificates(material.authority)
     except ValueError:

@@ -58,7 +58,7 @@ def of_another_key(files: TlsFiles) -> None:
     ("spoil", "sentence"),
     [
         (half, "certificate.pem is no certificate in PEM form"),
-        (keyless, "key.pem is no private key in PEM form"),
+        (keyless, "key.pem is no unencrypted private key"),
         (trusting_nobody, "authority.pem holds no certificate"),
         (of_another_key, "key.pem is not the key of .*certificate.pem: replace both together"),
     ],
@@ -72,7 +72,9 @@ def test_files_that_do_not_go_together_are_refused_at_first_and_not_taken_later(
     spoil(files)
     with capture_logs() as logs:
         assert watch.read_if_changed() is None
-    assert [entry["event"] for entry in logs] == ["new certificate files cannot be used, keeping the old ones"]
+    assert [entry["event"] for entry in logs] == [
+        "new certificate files cannot be used, keeping the old ones"
+    ]
     assert REGISTRY.get_sample_value(EXPIRY) == before
     with capture_logs() as logs:
         assert watch.read_if_changed() is None
@@ -101,7 +103,9 @@ def test_a_certificate_that_has_ended_is_not_taken_and_the_metrics_tell(
     watch.read()
     monkeypatch.setattr(certificates, "LEAF_DAYS", 0)
     ended = authority.issue("ledger", tmp_path / "ended")
-    with pytest.raises(CertificateInvalid, match="certificate.pem ended at 20.*Z, and others refuse it: renew"):
+    with pytest.raises(
+        CertificateInvalid, match=r"certificate.pem ended at 20.*Z, and others refuse it: renew"
+    ):
         TlsWatch(ended).read()
     files.key.write_bytes(ended.key.read_bytes())
     files.certificate.write_bytes(ended.certificate.read_bytes())

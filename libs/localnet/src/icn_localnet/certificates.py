@@ -124,10 +124,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         alternatives = x509.SubjectAlternativeName(
-            [
-                _general_name(host)
-                for host in dict.fromkeys((name, "localhost", *hosts, "127.0.0.1", "::1"))
-            ]
+            [_general_name(host) for host in dict.fromkeys((name, "localhost", *hosts, "127.0.0.1", "::1"))]
         )
         certificate = (
             _builder(subject, authority.subject, key.public_key(), LEAF_DAYS)
