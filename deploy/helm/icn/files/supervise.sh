@@ -20,12 +20,16 @@ supervise() {
 	trap 'kill -INT $server' INT
 	follow &
 	follower=$!
-	# A signal ends the wait before the program ends.
-	while true; do
-		code=0
-		wait $server || code=$?
+	code=0
+	wait $server || code=$?
+	# A signal ends the wait before the program ends, or while it does: what the shell knows by then is asked for again.
+	while [ $code -gt 128 ]; do
+		known=0
+		wait $server 2>/dev/null || known=$?
+		if [ $known = 127 ]; then break; fi
+		code=$known
 		kill -0 $server 2>/dev/null || break
 	done
-	kill $follower
+	kill $follower 2>/dev/null || true
 	exit $code
 }
