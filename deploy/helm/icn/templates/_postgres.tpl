@@ -4,9 +4,7 @@
 name: postgres
 {{ include "icn.container" (list .root "postgres") }}
 command: [/bin/sh, /etc/postgresql/start.sh]
-{{- with .arguments }}
-args: {{ . | toJson }}
-{{- end }}
+args: {{ .arguments | default (list "-c" "listen_addresses=") | toJson }}
 env:
   - {name: ROLES, value: {{ join " " .roles | quote }}}
   {{- if .tls }}

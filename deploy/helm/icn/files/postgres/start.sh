@@ -77,7 +77,7 @@ set -- postgres -D "$data" -c config_file=/etc/postgresql/postgresql.conf -c hba
 administrator=$(cat "$secrets/administrator-password")
 changed() {
 	given=$(cat "$secrets/administrator-password")
-	if ! { echo "SET log_min_error_statement = panic;"; roles; } |
+	if ! { echo "SET log_min_error_statement = panic; SET client_min_messages = warning;"; roles; } |
 		PGPASSWORD=$administrator psql --no-psqlrc --quiet --single-transaction --set ON_ERROR_STOP=1 \
 			--host=/run/postgres --username=icn_administrator icn >/dev/null; then
 		echo "passwords and certificates were replaced, but the roles could not be given the new passwords: trying again" >&2
