@@ -136,12 +136,12 @@ def rotate_certificates(cluster: Cluster) -> None:
     starts = cluster.starts()
     with steady_calls(cluster) as (load, reads):
         run_block(cluster, renew)
-        wait_for(lambda: not _stale(cluster), "every process to take its new certificate", SPREAD_SECONDS_MAX)
+        wait_for(lambda: not _stale(cluster), "every server to show its new certificate", SPREAD_SECONDS_MAX)
     _note_calls(cluster, "all certificates renewed", load, reads)
     before = _secret(cluster, "gateway-tls")["ca.crt"]
     with steady_calls(cluster) as (load, reads):
         run_block(cluster, new_authority)
-        wait_for(lambda: not _stale(cluster), "every process to take its new certificate", SPREAD_SECONDS_MAX)
+        wait_for(lambda: not _stale(cluster), "every server to show its new certificate", SPREAD_SECONDS_MAX)
     _note_calls(cluster, "the authority of all certificates replaced", load, reads)
     after = _secret(cluster, "gateway-tls")["ca.crt"]
     is_alone = after.count(b"BEGIN") == 1 and after not in before
@@ -155,49 +155,54 @@ def rotate_certificates(cluster: Cluster) -> None:
 
 
 def _stale(cluster: Cluster) -> list[str]:
-    """Parts that do not show the certificate of their Secret."""
+    """Parts that do not show the certificate of their Secret to a new connection."""
+    servers = {f"validator-{seat}": (7001, 7002) for seat in SEATS}
+    servers |= {name: (7100,) for name in SHARED_ROLES if name != "gateway"}
     wanted = {
-        part: x509.load_pem_x509_certificate(_secret(cluster, f"{part}-tls")["tls.crt"])
-        for part in (*(f"validator-{seat}" for seat in SEATS), *SHARED_ROLES, "nats", "postgres")
+        f"{RELEASE}-{part}:{port}": _secret(cluster, f"{part}-tls")["tls.crt"]
+        for part, ports in (*servers.items(), ("nats", (4222,)), ("postgres", (5432,)))
+        for port in ports
     }
-    shown = _shown(cluster)
-    return [
-        part for part, certificate in wanted.items()
-        if shown.get(part) != {certificate.not_valid_after_utc.timestamp()}
-    ]  # fmt: skip
-
-
-def _shown(cluster: Cluster) -> dict[str, set[float]]:
-    """When the certificates end that the processes of each part have read, and the servers show."""
-    found: dict[str, set[float]] = {}
-    for pod in cluster.pods():
-        part = pod["metadata"]["labels"]["app.kubernetes.io/component"]
-        for container in pod["spec"]["containers"]:
-            for port in container.get("ports", []):
-                if port["name"] in ("metrics", "m-consensus", "m-ledger"):
-                    address = f"http://{pod['status']['podIP']}:{port['containerPort']}/metrics"
-                    found.setdefault(part, set()).add(
-                        _metric(address, "icn_kit_certificate_expiry_time_seconds")
-                    )
-    probe = cluster.kubectl(
-        "exec", "deploy/icn-identity", "-c", "identity", "--",
-        "/opt/icn/venv/bin/python", "-c", SERVERS_PROBE,
+    asked = [address for address in wanted if not address.endswith((":4222", ":5432"))]
+    text = cluster.kubectl(
+        "exec", "deploy/icn-gateway", "-c", "gateway", "--",
+        "/opt/icn/venv/bin/python", "-c", SHOWN_PROBE, *asked,
     )  # fmt: skip
-    for server, ends_at in json.loads(probe).items():
-        found[server] = {ends_at}
-    return found
+    shown = json.loads(text.splitlines()[-1])
+    return [address for address, pem in wanted.items() if shown.get(address) != _ends_at(pem)]
 
 
-SERVERS_PROBE = """
-import asyncio, json, os
+def _ends_at(certificate: bytes) -> float:
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp()
+
+
+SHOWN_PROBE = """
+import asyncio, json, os, socket, ssl, sys
 from pathlib import Path
+from cryptography import x509
 from icn_kit.server_certificates import SERVER_CERTIFICATE_EXPIRY, ServerCertificates
 from icn_kit.tls import TlsFiles
-told = {name.removeprefix("ICN_IDENTITY_"): value for name, value in os.environ.items()}
+told = {name.removeprefix("ICN_GATEWAY_"): value for name, value in os.environ.items()}
 files = TlsFiles(*(Path(told[name]) for name in ("TLS_CERTIFICATE", "TLS_KEY", "TLS_AUTHORITY")))
+context = ssl.create_default_context(cafile=files.authority)
+context.load_cert_chain(files.certificate, files.key)
+context.set_alpn_protocols(["h2"])
+shown = {}
+for address in sys.argv[1:]:
+    host, _, port = address.partition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            with context.wrap_socket(connection, server_hostname=host) as secured:
+                certificate = x509.load_der_x509_certificate(secured.getpeercert(binary_form=True))
+                shown[address] = certificate.not_valid_after_utc.timestamp()
+    except OSError as error:
+        shown[address] = str(error)
 asyncio.run(ServerCertificates(files, told["NATS_URL"], told["DATABASE_URL"]).look())
 (family,) = SERVER_CERTIFICATE_EXPIRY.collect()
-print(json.dumps({sample.labels["server"]: sample.value for sample in family.samples}))
+ends = {sample.labels["server"]: sample.value for sample in family.samples}
+release = sys.argv[1].partition("-")[0]
+shown |= {f"{release}-{server}:{port}": ends.get(server) for server, port in (("nats", 4222), ("postgres", 5432))}
+print(json.dumps(shown))
 """
 
 

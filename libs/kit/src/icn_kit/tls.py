@@ -61,9 +61,18 @@ class TlsWatch:
 
     def __init__(self, files: TlsFiles) -> None:
         self.files = files
+        CERTIFICATE_EXPIRY.set_function(self._ends_at)
         self._paths = (files.certificate, files.key, files.authority)
         self._seen = self._stamp()
         self._looked_at = time.monotonic()
+
+    def _ends_at(self) -> float:
+        """Unix seconds; 0 where there is no certificate."""
+        try:
+            shown = x509.load_pem_x509_certificate(self.files.certificate.read_bytes())
+        except (OSError, ValueError):
+            return 0.0
+        return shown.not_valid_after_utc.timestamp()
 
     def _stamp(self) -> tuple[tuple[int, int, int], ...] | None:
         try:
@@ -127,7 +136,6 @@ def _check(material: TlsMaterial, files: TlsFiles) -> None:
     if own.public_key().public_bytes(*form) != shown.public_key().public_bytes(*form):
         raise CertificateInvalid(f"{files.key} is not the key of {files.certificate}: replace both together")
     ends_at = shown.not_valid_after_utc
-    CERTIFICATE_EXPIRY.set(ends_at.timestamp())
     if ends_at <= datetime.datetime.now(datetime.UTC):
         raise CertificateInvalid(
             f"{files.certificate} ended at {ends_at:%Y-%m-%dT%H:%M:%SZ}, and others refuse it: renew it "
