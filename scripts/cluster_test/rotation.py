@@ -201,7 +201,8 @@ asyncio.run(ServerCertificates(files, told["NATS_URL"], told["DATABASE_URL"]).lo
 (family,) = SERVER_CERTIFICATE_EXPIRY.collect()
 ends = {sample.labels["server"]: sample.value for sample in family.samples}
 release = sys.argv[1].partition("-")[0]
-shown |= {f"{release}-{server}:{port}": ends.get(server) for server, port in (("nats", 4222), ("postgres", 5432))}
+for server, port in (("nats", 4222), ("postgres", 5432)):
+    shown[f"{release}-{server}:{port}"] = ends.get(server)
 print(json.dumps(shown))
 """
 
