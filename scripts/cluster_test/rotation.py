@@ -136,12 +136,12 @@ def rotate_certificates(cluster: Cluster) -> None:
     starts = cluster.starts()
     with steady_calls(cluster) as (load, reads):
         run_block(cluster, renew)
-        wait_for(lambda: not _stale(cluster), "every server to show its new certificate", SPREAD_SECONDS_MAX)
+        _await_shown(cluster)
     _note_calls(cluster, "all certificates renewed", load, reads)
     before = _secret(cluster, "gateway-tls")["ca.crt"]
     with steady_calls(cluster) as (load, reads):
         run_block(cluster, new_authority)
-        wait_for(lambda: not _stale(cluster), "every server to show its new certificate", SPREAD_SECONDS_MAX)
+        _await_shown(cluster)
     _note_calls(cluster, "the authority of all certificates replaced", load, reads)
     after = _secret(cluster, "gateway-tls")["ca.crt"]
     is_alone = after.count(b"BEGIN") == 1 and after not in before
@@ -152,6 +152,20 @@ def rotate_certificates(cluster: Cluster) -> None:
         f"{'the new authority alone' if is_alone else after.decode()}; {'0' if same else cluster.starts()}",
         is_alone and same,
     )
+
+
+def _await_shown(cluster: Cluster) -> None:
+    """Until every server shows its new certificate to a new connection."""
+    stale: list[str] = []
+
+    def is_so() -> bool:
+        stale[:] = _stale(cluster)
+        return not stale
+
+    try:
+        wait_for(is_so, "every server to show its new certificate", SPREAD_SECONDS_MAX)
+    except Failed as failed:
+        raise Failed(f"{failed}: not {', '.join(stale)}") from None
 
 
 def _stale(cluster: Cluster) -> list[str]:
