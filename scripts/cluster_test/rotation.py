@@ -23,7 +23,7 @@ from icn_localnet.certificates import Authority, hosts_of
 
 from scripts.cluster_test.load import Load, count_missing, steady_load
 from scripts.cluster_test.release import RELEASE, ROOT, SEATS, Cluster, Failed, say, wait_for
-from scripts.cluster_test.runbooks import BLOCK, BLOCK_SECONDS_MAX
+from scripts.cluster_test.runbooks import BLOCK
 
 PAGES = ROOT / "docs" / "operating"
 ASKED_EVERY_SECONDS = 0.5
@@ -34,6 +34,8 @@ TRIES = 3
 SPREAD_SECONDS_MAX = 150.0
 """Until Kubernetes has brought a Secret into every pod that mounts it."""
 CHANGED_SEAT = 3
+PAGE_BLOCK_SECONDS_MAX = 1500.0
+"""Every pod is started again one after the other."""
 
 
 # --- calls that go on meanwhile
@@ -119,7 +121,7 @@ def run_block(cluster: Cluster, block: str, **written: str) -> str:
     environment = {**cluster.environment, "PATH": f"{ROOT / '.venv' / 'bin'}:{cluster.environment['PATH']}"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block],
-        cwd=cluster.work, env=environment, capture_output=True, text=True, timeout=BLOCK_SECONDS_MAX,
+        cwd=cluster.work, env=environment, capture_output=True, text=True, timeout=PAGE_BLOCK_SECONDS_MAX,
         check=False,
     )  # fmt: skip
     if done.returncode != 0:
