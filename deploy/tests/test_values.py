@@ -187,6 +187,10 @@ def amounts() -> Iterator[Bad]:
     yield Bad("is a number of seconds", "tls.certManager.duration", 7_776_000, "got number, want string")
     yield Bad("is in days, which cert-manager does not know", "tls.certManager.duration", "90d", PATTERN)
     yield Bad("is no time", "tls.certManager.renewBefore", "0h", PATTERN)
+    hosts = "tls.certManager.hosts"
+    yield Bad("is of no part", hosts, {"validator-50": ["icn.example"]}, f"{UNKNOWN} 'validator-50'")
+    yield Bad("is one name", hosts, {"gateway": "icn.example"}, "want array", "/gateway")
+    yield Bad("has a port", hosts, {"validator-0": ["icn.example:7001"]}, PATTERN, "/validator-0/0")
     yield Bad("is no kind of issuer", "tls.certManager.issuer.kind", "issuer", "must be one of")
 
 

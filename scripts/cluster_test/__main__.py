@@ -28,6 +28,12 @@ from scripts.cluster_test.monitoring import ask_dashboards, await_silence
 from scripts.cluster_test.network import check_bus, check_policies
 from scripts.cluster_test.refusals import refuse
 from scripts.cluster_test.release import ROOT, Cluster, Failed, say
+from scripts.cluster_test.rotation import (
+    meet_ended_certificate,
+    rotate_certificates,
+    rotate_key,
+    rotate_passwords,
+)
 from scripts.cluster_test.runbooks import run_runbooks
 from scripts.cluster_test.volumes import keep, lose_volumes
 
@@ -45,7 +51,11 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "runbooks": run_runbooks,
     "dashboards": ask_dashboards,
     "events": wipe_events,
+    "certificates": rotate_certificates,
+    "ended": meet_ended_certificate,
+    "passwords": rotate_passwords,
     "lost": lose_volumes,
+    "keys": rotate_key,
     "kept": keep,
     "refused": refuse,
     "silence": await_silence,

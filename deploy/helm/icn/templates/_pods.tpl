@@ -50,6 +50,15 @@ securityContext: {{- include "icn.containerSecurity" . | nindent 2 }}
   valueFrom: {secretKeyRef: {name: {{ index . 1 }}, key: {{ index . 2 }}}}
 {{- end -}}
 
+{{/* icn.natsPasswordVolume secret: mounted, since a process reads it again whenever it connects. */}}
+{{- define "icn.natsPasswordVolume" -}}
+- name: nats-password
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items: [{key: nats-password, path: nats-password}]
+{{- end -}}
+
 {{/* icn.commonEnvironment (dict prefix port): settings that every process of ours has. */}}
 {{- define "icn.commonEnvironment" -}}
 - {name: GRPC_EXPERIMENTS, value: "-event_engine_client,-event_engine_listener"}

@@ -56,7 +56,7 @@ spec:
               value: {{ include "icn.services" $root | quote }}
             - {name: {{ $prefix }}_NATS_URL, value: {{ include "icn.natsUrl" $root | quote }}}
             - {name: {{ $prefix }}_NATS_USER, value: {{ $name }}}
-            {{- include "icn.secretValue" (list (printf "%s_NATS_PASSWORD" $prefix) (include "icn.secret" $part) "nats-password") | nindent 12 }}
+            - {name: {{ $prefix }}_NATS_PASSWORD_FILE, value: /run/nats/nats-password}
             {{- include "icn.secretValue" (list (printf "%s_DATABASE_URL" $prefix) (include "icn.secret" $part) "database-url") | nindent 12 }}
             {{- if $isGateway }}
             - {name: {{ $prefix }}_HOST, value: "0.0.0.0"}
@@ -83,6 +83,7 @@ spec:
           volumeMounts:
             - {name: genesis, mountPath: /run/genesis, readOnly: true}
             - {name: tls, mountPath: /run/tls, readOnly: true}
+            - {name: nats-password, mountPath: /run/nats, readOnly: true}
             {{- if not $isGateway }}
             - {name: sealing, mountPath: /run/sealing, readOnly: true}
             {{- end }}
@@ -92,6 +93,7 @@ spec:
           configMap: {name: {{ include "icn.genesisConfigMap" $root }}}
         - name: tls
           secret: {secretName: {{ include "icn.tlsSecret" $part }}, defaultMode: 0440}
+        {{- include "icn.natsPasswordVolume" (include "icn.secret" $part) | nindent 8 }}
         {{- if not $isGateway }}
         - name: sealing
           secret:

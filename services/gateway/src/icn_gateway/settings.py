@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from icn_chain.quorum import SEATS_MAX
+from icn_kit.password import Password, password_of
 from icn_kit.preference import ValidatorAddress
 from icn_kit.settings import Address, ServiceSettings, ValidatorSettings, tls_files, validator_addresses
 from icn_kit.tls import TlsFiles
@@ -34,6 +35,8 @@ class GatewaySettings(ServiceSettings, service="gateway"):
     """``nats://host:port``, or ``tls://host:port`` for mutual TLS; empty: no live events, all else works."""
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
+    nats_password_file: Path | None = None
+    """Where the password is instead; read again for each connection, so that it may be changed."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8_080
@@ -63,6 +66,11 @@ class GatewaySettings(ServiceSettings, service="gateway"):
             raise ValueError("validators: a seat is listed twice")
         tls_files(self.tls_certificate, self.tls_key, self.tls_authority)
         return self
+
+    @property
+    def bus_password(self) -> Password | None:
+        """As `icn_kit.bus.Bus.connect` wants it."""
+        return password_of(self.nats_password, self.nats_password_file)
 
     @property
     def tls(self) -> TlsFiles | None:

@@ -39,6 +39,8 @@ DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 """Part of the names of objects, which hold up to 63 characters."""
 EPOCH_MS_MIN: Final = 60_000
 """docs/spec/genesis.md."""
+HOST: Final = re.compile(r"[0-9A-Za-z:]([-.:0-9A-Za-z]{0,251}[0-9A-Za-z])?")
+"""A name of DNS or an address."""
 CONSENSUS_METRICS_PORT: Final = 9101
 METRICS_SECONDS_MAX: Final = 5.0
 METRICS_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -57,6 +59,16 @@ Examples:
   kubectl create namespace icn && kubectl -n icn apply -f federation/objects.json
   helm install icn deploy/helm/icn -n icn -f federation/values.yaml
 """
+_CERTIFICATES_EXAMPLES = """\b
+Examples:
+  icn cluster certificates federation
+  icn cluster certificates federation --host validator-0=icn.mill.example
+  icn cluster certificates federation --new-authority
+"""
+_PASSWORDS_EXAMPLES = """\b
+Examples:
+  icn cluster passwords federation
+"""
 _ROLL_EXAMPLES = """\b
 Examples:
   icn cluster roll --release icn
@@ -67,6 +79,8 @@ def register(app: typer.Typer) -> None:
     """Add the group."""
     group = command_group("What a Kubernetes cluster is given beside the chart.", _EXAMPLES)
     group.command("prepare", epilog=_PREPARE_EXAMPLES)(prepare)
+    group.command("certificates", epilog=_CERTIFICATES_EXAMPLES)(certificates)
+    group.command("passwords", epilog=_PASSWORDS_EXAMPLES)(passwords)
     group.command("roll", epilog=_ROLL_EXAMPLES)(roll)
     app.add_typer(group, name="cluster")
 
@@ -361,6 +375,104 @@ def _elsewhere(seat: int, validator: ToldValidator | ValidatorAddresses) -> dict
         "consensusPort": int(consensus_port),
         "ledgerPort": int(ledger_port),
     }
+
+
+PreparedArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="What `icn cluster prepare` has made.", readable=False)
+]
+
+
+def certificates(
+    directory: PreparedArgument,
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="PART=NAME", help="A further name of a part's; may be repeated."),
+    ] = None,
+    new_authority: Annotated[
+        bool,
+        typer.Option("--new-authority", help="Trust a new authority beside the old; renew nothing yet."),
+    ] = False,
+    forget_old: Annotated[
+        bool, typer.Option("--forget-old-authorities", help="Trust the newest authority alone.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Renew every part's certificate, for the names of its last one, with the authority in DIR.
+
+    Writes the Secrets to DIR/certificates.json, for `kubectl apply`, and to DIR/objects.json. A new authority
+    takes three steps, each applied and read by all before the next: --new-authority, then without options,
+    then --forget-old-authorities.
+    """
+    from icn_kit.genesis import GenesisInvalid, load_genesis
+    from icn_localnet.certificates import AuthorityInvalid
+
+    from icn_client import cluster_files
+
+    if new_authority and forget_old:
+        raise UsageError("--new-authority and --forget-old-authorities: one step at a time")
+    hosts = _hosts(host or [])
+    if hosts and (new_authority or forget_old):
+        raise UsageError("--host names certificates, and an authority's step renews none")
+    directory = directory.absolute()
+    try:
+        objects = cluster_files.read_objects(directory / OBJECTS_FILE)
+        if new_authority:
+            zone = load_genesis(directory / "genesis.json").zone
+            changed = cluster_files.replace_authority(objects, directory, zone)
+        elif forget_old:
+            changed = cluster_files.forget_old_authorities(objects, directory)
+        else:
+            changed = cluster_files.renew_certificates(objects, directory, hosts)
+    except (cluster_files.ObjectsUnfit, AuthorityInvalid, GenesisInvalid, OSError) as error:
+        raise Refused(str(error)) from None
+    _write_changed(directory, "certificates.json", changed, objects, as_json=as_json)
+
+
+def passwords(directory: PreparedArgument, as_json: JsonOption = False) -> None:
+    """Make new passwords for every role of the databases and every user of the bus.
+
+    Writes them to DIR/passwords.json, for a server-side `kubectl apply`, and to DIR/objects.json.
+    """
+    from icn_client import cluster_files
+
+    directory = directory.absolute()
+    try:
+        objects = cluster_files.read_objects(directory / OBJECTS_FILE)
+        changed = cluster_files.change_passwords(objects)
+    except cluster_files.ObjectsUnfit as error:
+        raise Refused(str(error)) from None
+    _write_changed(directory, "passwords.json", changed, objects, as_json=as_json)
+
+
+def _hosts(given: list[str]) -> dict[str, list[str]]:
+    """By part. Raises UsageError."""
+    hosts: dict[str, list[str]] = {}
+    for one in given:
+        part, _, name = one.partition("=")
+        if not part or not HOST.fullmatch(name):
+            raise UsageError(f"--host: PART=NAME, as validator-0=icn.mill.example, not {one}")
+        hosts.setdefault(part, []).append(name)
+    return hosts
+
+
+def _write_changed(
+    directory: Path, name: str, changed: dict[str, Any], objects: dict[str, Any], *, as_json: bool
+) -> None:
+    import json
+
+    from icn_localnet import files
+
+    for file, content in ((name, changed), (OBJECTS_FILE, objects)):
+        text = json.dumps(content, indent=1).encode() + b"\n"
+        files.write_private(directory / file, text, may_replace=True)
+    secrets = [item["metadata"]["name"] for item in changed["items"]]
+    if as_json:
+        print_json({"objects": str(directory / name), "secrets": secrets})
+        return
+    print_text(f"changed    {len(secrets)} Secrets: {', '.join(secrets)}")
+    print_text(
+        f"next       kubectl apply --server-side --field-manager=icn --force-conflicts -f {directory / name}"
+    )
 
 
 def roll(
