@@ -265,6 +265,7 @@ def build(image: Image, options: argparse.Namespace) -> None:
     command = [options.docker, "build", "--quiet", "--network", "none", "--file", "deploy/Dockerfile"]
     command += ["--build-arg", f"BASE={options.base}", "--build-arg", f"SERVICE={image.name}"]
     command += ["--build-arg", f"STOP_SIGNAL={image.stop_signal}"]
+    command += ["--no-cache"] if options.no_cache else []
     tag = f"{options.prefix}/{image.name}:{options.tag}"
     run([*command, "--tag", tag, str(STAGE)], environment={**os.environ, "DOCKER_BUILDKIT": "1"})
     settle(options.docker, tag)
@@ -314,6 +315,7 @@ def main() -> None:
     parser.add_argument("--python-version", default=PYTHON_VERSION, help="of the base image")
     parser.add_argument("--docker", default="docker", help="a program with BuildKit")
     parser.add_argument("--no-native", action="store_true", help="without the accelerator")
+    parser.add_argument("--no-cache", action="store_true", help="as if nothing had been built before")
     parser.add_argument("--stage-only", action="store_true", help="lay out what Docker would be given")
     options = parser.parse_args()
     known = images()

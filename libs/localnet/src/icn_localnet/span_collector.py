@@ -45,6 +45,11 @@ class SpanCollector:
     _spans: list[CollectedSpan] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
+    def traces(self) -> set[str]:
+        """Ids of the traces of which something came."""
+        with self._lock:
+            return {span.trace_id for span in self._spans}
+
     def of_trace(self, trace_id: str) -> list[CollectedSpan]:
         """The spans of one trace, in the order in which they came."""
         with self._lock:
