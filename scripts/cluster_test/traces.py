@@ -1,4 +1,4 @@
-"""A payment's trace, from the gateway to the ledger, at a collector outside the cluster; and the form of logs."""
+"""A trace of a payment, from the gateway to the ledger, at a collector outside of the cluster; the logs."""
 
 from __future__ import annotations
 
