@@ -37,7 +37,7 @@ CARRIED = {
             "type": "library",
             "name": "memchr",
             "version": "2.7.4",
-            "purl": "pkg:cargo/memchr@2.7.4?download_url=file:///home/builder",
+            "purl": "pkg:cargo/memchr@2.7.4?download_url=file://.",
             "hashes": [{"alg": "SHA-256", "content": "b" * 64}],
         },
         {"type": "library", "name": "fast", "version": "1.2.0", "purl": "pkg:pypi/fast@1.2.0"},

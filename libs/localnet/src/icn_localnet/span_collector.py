@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -106,9 +106,10 @@ def _collected(service: str, span: Span) -> CollectedSpan:
     )
 
 
-def _fields(attributes: list[KeyValue]) -> dict[str, str | int]:
-    found = {}
+def _fields(attributes: Iterable[KeyValue]) -> dict[str, str | int]:
+    """Those that are text or whole numbers, as all of ours are."""
+    found: dict[str, str | int] = {}
     for one in attributes:
-        kind = one.value.WhichOneof("value")
-        found[one.key] = getattr(one.value, kind)
+        is_text = one.value.WhichOneof("value") == "string_value"
+        found[one.key] = one.value.string_value if is_text else one.value.int_value
     return found
