@@ -11,7 +11,7 @@ import zlib
 from typing import Any
 
 from scripts.cluster_test.release import ROOT, Cluster
-from scripts.images import images
+from scripts.images import SERVICES, images
 
 MEGABYTE = 10**6
 COMPRESSED_BYTES_BAR = 120 * MEGABYTE
@@ -26,12 +26,11 @@ REPEATED = "ledger"
 def measure_images(cluster: Cluster) -> None:
     """Weigh every image, change a line, build without what was built before."""
     weights = {name: compressed_bytes(cluster, name) for name in images()}
-    heaviest = max(weights, key=lambda name: weights[name])
     cluster.note(
-        "compressed size of an image over the base, the largest of all",
+        "compressed size of an image over the base, of each service",
         f"≤ {COMPRESSED_BYTES_BAR // MEGABYTE} MB",
         ", ".join(f"{name} {weight / MEGABYTE:.0f} MB" for name, weight in sorted(weights.items())),
-        weights[heaviest] <= COMPRESSED_BYTES_BAR,
+        max(weights[name] for name in SERVICES) <= COMPRESSED_BYTES_BAR,
     )
     seconds = rebuild_seconds(cluster)
     cluster.note(
@@ -66,9 +65,7 @@ def identifier(cluster: Cluster, name: str, tag: str) -> str:
 def compressed_bytes(cluster: Cluster, name: str) -> int:
     """Of the layers that the base does not have."""
     base = set(layers(cluster, "icn/base:1"))
-    own = [layer for layer in layers(cluster, f"icn/{name}:{cluster.tag}") if layer not in base]
-    places = layers(cluster, f"icn/{name}:{cluster.tag}")
-    total = 0
+    digests = layers(cluster, f"icn/{name}:{cluster.tag}")
     command = ["/usr/bin/docker", "save", f"icn/{name}:{cluster.tag}"]
     with subprocess.Popen(command, env=cluster.environment, stdout=subprocess.PIPE) as saving:
         assert saving.stdout is not None, "it is a pipe"
@@ -80,9 +77,8 @@ def compressed_bytes(cluster: Cluster, name: str) -> int:
                     names = json.loads(read(archive, entry))[0]["Layers"]
                 elif entry.name.endswith("layer.tar") and entry.isfile():
                     sizes[entry.name] = compressed(archive, entry)
-        for place, digest in zip(names, places, strict=True):
-            total += sizes[place] if digest in own else 0
-    return total
+    places = zip(names, digests, strict=True)
+    return sum(sizes[place] for place, digest in places if digest not in base)
 
 
 def layers(cluster: Cluster, image: str) -> list[str]:
