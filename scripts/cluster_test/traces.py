@@ -21,7 +21,7 @@ LINE_KEYS = {"time", "level", "service", "event"}
 def follow_traces(cluster: Cluster) -> None:
     """Half of the requests are traced; a payment's spans come together, and every line of a log is read."""
     with collecting_spans(own_address(cluster)) as collector:
-        traced = ("--set", f"tracing.endpoint={collector.address}", "--set", "tracing.ratio=0.5")
+        traced = ("--set", f"tracing.endpoint={collector.address}", "--set-json", "tracing.ratio=0.5")
         cluster.helm("upgrade", RELEASE, str(CHART), *values(cluster), *traced, "--wait", "--timeout", "15m")
         cluster.wait_until_ready()
         with steady_load(cluster) as load:
