@@ -34,6 +34,12 @@
 {{- if .Values.validators.elsewhere }}
 - {from: elsewhere, to: validator, ports: [7001, 7002]}
 {{- end }}
+{{- with .Values.tracing.endpoint }}
+{{- $collector := regexFind "[0-9]+$" . }}
+{{- range concat (list "validator" "gateway") $hosted }}
+- {from: {{ . }}, to: elsewhere, ports: [{{ $collector }}]}
+{{- end }}
+{{- end }}
 - {from: operator, to: kubernetes, ports: [443, 6443]}
 - {from: validator, to: kubernetes, ports: [443, 6443]}
 - {from: operator, to: validator, ports: [9101]}
