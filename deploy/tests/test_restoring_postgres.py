@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +26,9 @@ FOLDERS = {
 """Where the scripts have in a pod what lies in a folder of the test's own here."""
 ROLES = "ledger vm"
 START_SECONDS_MAX = 60.0
-BASE_BACKUP = ("pg_basebackup", "--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast")
+BASE_BACKUP = (
+    "pg_basebackup", "--pgdata=-", "--format=tar", "--gzip", "--wal-method=fetch", "--checkpoint=fast",
+)  # fmt: skip
 
 
 class Pod:
@@ -139,17 +142,17 @@ def test_a_server_that_is_to_be_restored_waits_and_then_has_all_with_the_passwor
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda tar: tar[: len(tar) // 2],
-        lambda tar: tar.replace(b"PG_VERSION", b"PG_VERSIOM", 1),
-        lambda _tar: b"",
+        lambda packed: packed[: len(packed) // 2],
+        lambda packed: gzip.compress(gzip.decompress(packed).replace(b"PG_VERSION", b"PG_VERSIOM", 1), 1),
+        lambda _packed: b"",
     ],
     ids=["cut off", "a file missing", "empty"],
 )
 def test_a_backup_that_is_not_whole_is_refused_and_leaves_the_volume_empty(
-    tmp_path: Path, backup: bytes, damage: object
+    tmp_path: Path, backup: bytes, damage: Callable[[bytes], bytes]
 ) -> None:
     pod = Pod(tmp_path / "restored", "new")
-    done = pod.run("restore.sh", given=damage(backup))  # type: ignore[operator]
+    done = pod.run("restore.sh", given=damage(backup))
     assert done.returncode != 0 and done.stderr
     assert not (pod.home / "volume" / "cluster").exists()
     assert pod.run("restore.sh", given=backup).returncode == 0, "and the whole one is taken afterwards"

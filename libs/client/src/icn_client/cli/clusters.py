@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,6 +14,12 @@ from icn_client.cli.platform import VALIDATORS_MIN, ValidatorsOption
 
 OBJECTS_FILE: Final = "objects.json"
 VALUES_FILE: Final = "values.yaml"
+FOUNDERS_MAX: Final = 16
+"""As many as may be of the zone's authority."""
+EPOCH_MINUTES_MAX: Final = 527_040
+"""Of genesis, 366 days."""
+MINUTE_MS: Final = 60_000
+SEATS_MAX: Final = 50
 DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 """Part of the names of objects, which hold up to 63 characters."""
 CONSENSUS_METRICS_PORT: Final = 9101
@@ -31,6 +37,12 @@ Examples:
   kubectl create namespace icn && kubectl -n icn apply -f federation/objects.json
   helm install icn deploy/helm/icn -n icn -f federation/values.yaml
 """
+_SEAT_EXAMPLES = """\b
+Examples:
+  icn validators key new --for PRINCIPAL --genesis federation/genesis.json --out key.json > offer.json
+  icn cluster seat federation 4 key.json
+  kubectl -n icn apply -f federation/seat-4.json
+"""
 _ROLL_EXAMPLES = """\b
 Examples:
   icn cluster roll --release icn
@@ -41,6 +53,7 @@ def register(app: typer.Typer) -> None:
     """Add the group."""
     group = command_group("What a Kubernetes cluster is given beside the chart.", _EXAMPLES)
     group.command("prepare", epilog=_PREPARE_EXAMPLES)(prepare)
+    group.command("seat", epilog=_SEAT_EXAMPLES)(seat)
     group.command("roll", epilog=_ROLL_EXAMPLES)(roll)
     app.add_typer(group, name="cluster")
 
@@ -60,6 +73,22 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     no_certificates: Annotated[
         bool, typer.Option("--no-certificates", help="Without: cert-manager or you will make them.")
     ] = False,
+    founders: Annotated[
+        int | None,
+        typer.Option(
+            "--founders", metavar="N", max=FOUNDERS_MAX, help="Co-ops; without it one for each validator."
+        ),
+    ] = None,
+    epoch_minutes: Annotated[
+        int,
+        typer.Option(
+            "--epoch-minutes",
+            metavar="N",
+            min=1,
+            max=EPOCH_MINUTES_MAX,
+            help="How long seats stay as they are; a day without it.",
+        ),
+    ] = 1_440,
     as_json: JsonOption = False,
 ) -> None:
     """Found a zone for a cluster to run: its genesis, the secrets of every part, and values for the chart.
@@ -82,13 +111,17 @@ def prepare(  # noqa: PLR0917 - one parameter per option
             raise UsageError(
                 f"{option}: 1 to 40 of a-z, 0-9 and -, beginning and ending with neither -, not {name}"
             )
+    if founders is not None and founders < validators:
+        raise UsageError(f"--founders: {validators} validators are of as many co-ops, not {founders}")
     directory = directory.absolute()
     if directory.exists() and any(directory.iterdir()):
         raise Refused(f"{directory} is not empty: keys that are there must not be lost")
     files.make_private_directory(directory)
     try:
         founded = found_zone(
-            platforms.make_founders(directory, validators), validators, NetworkOptions(zone=zone)
+            platforms.make_founders(directory, founders or validators),
+            validators,
+            NetworkOptions(zone=zone, epoch_ms=epoch_minutes * MINUTE_MS),
         )
     except GenesisInvalid as error:
         raise Refused(f"genesis: {error}") from None
@@ -114,6 +147,59 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     print_text(
         f"           helm install {release} deploy/helm/icn -n {namespace} -f {directory / VALUES_FILE}"
     )
+
+
+def seat(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What `icn cluster prepare` has made.", readable=False)
+    ],
+    number: Annotated[
+        int, typer.Argument(metavar="N", min=0, max=SEATS_MAX - 1, help="The seat, as the chart's values name it.")
+    ],
+    key: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="What `icn validators key new` wrote.", readable=False),
+    ],
+    namespace: Annotated[str, typer.Option("--namespace", metavar="NAME")] = "icn",
+    as_json: JsonOption = False,
+) -> None:
+    """Give a seat of a release a new consensus key; one more seat gets everything that it needs.
+
+    Writes it to DIR/seat-N.json, for `kubectl apply`, and to DIR/objects.json.
+    """
+    from icn_client import cluster_files
+    from icn_client.cli.files import read_file
+    from icn_client.seats import KEY_FILE_BYTES_MAX, KeyFileInvalid, read_seeds
+
+    content = read_file(key, KEY_FILE_BYTES_MAX)
+    directory = directory.absolute()
+    try:
+        read_seeds(content)
+        objects = cluster_files.read_objects(directory / OBJECTS_FILE)
+        changed = cluster_files.put_key(objects, number, content, namespace, directory)
+    except KeyFileInvalid as error:
+        raise Refused(f"{key}: {error}", "KEY_FILE_INVALID") from None
+    except (cluster_files.ObjectsUnfit, OSError) as error:
+        raise Refused(str(error)) from None
+    _write_changed(directory, f"seat-{number}.json", changed, objects, as_json=as_json)
+
+
+def _write_changed(
+    directory: Path, name: str, changed: dict[str, Any], objects: dict[str, Any], *, as_json: bool
+) -> None:
+    import json
+
+    from icn_localnet import files
+
+    for file, content in ((name, changed), (OBJECTS_FILE, objects)):
+        text = json.dumps(content, indent=1).encode() + b"\n"
+        files.write_private(directory / file, text, may_replace=True)
+    named = [item["metadata"]["name"] for item in changed["items"]]
+    if as_json:
+        print_json({"objects": str(directory / name), "names": named})
+        return
+    print_text(f"changed    {', '.join(named)}")
+    print_text(f"next       kubectl apply -f {directory / name}")
 
 
 def roll(
