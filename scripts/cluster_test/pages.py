@@ -1,0 +1,45 @@
+"""Pages of docs/operating, whose commands are run as they stand there on the release under test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from e2e.pages import run_step, steps_of
+from scripts.cluster_test.release import ROOT, Cluster, Failed
+
+STEP_SECONDS_MAX = 1_200.0
+NAMESPACE = re.compile(r"\bicn(?=-restored\b)|(?<=-n )icn\b|(?<=namespace )icn\b")
+"""Where a page names the release's namespace, or one that is called after it."""
+
+
+class Page:
+    """One page: its steps in order, each run when it is asked for.
+
+    A page is read in the folder where ``federation`` and ``deploy`` are, by somebody whose ``icn`` acts for the
+    founders. Only the namespace differs where the release under test is in another.
+    """
+
+    def __init__(self, cluster: Cluster, page: str) -> None:
+        self._cluster = cluster
+        self._page = page
+        self._steps: Iterator[str] = iter(steps_of(f"operating/{page}"))
+        deploy = cluster.work / "deploy"
+        if not deploy.exists():
+            deploy.symlink_to(ROOT / "deploy")
+
+    def run_next(self) -> str:
+        """What the next step printed. Raises Failed."""
+        commands = NAMESPACE.sub(self._cluster.namespace, next(self._steps))
+        path = f"{ROOT / '.venv' / 'bin'}:{self._cluster.environment['PATH']}"
+        try:
+            return run_step(
+                commands, {**self._cluster.environment, "PATH": path}, self._cluster.work, STEP_SECONDS_MAX
+            )
+        except AssertionError as failed:
+            raise Failed(f"docs/operating/{self._page}: {str(failed)[-3000:]}") from None
+
+    def end(self) -> None:
+        """All steps have been run. Raises Failed."""
+        if (left := next(self._steps, None)) is not None:
+            raise Failed(f"docs/operating/{self._page} goes on: {left[:200]}")
