@@ -75,8 +75,8 @@ images: setup-dev ## build an image per service (needs Docker with BuildKit and 
 	@$(BIN)/python -m scripts.images --docker $(DOCKER) --tag $(TAG)
 
 CLUSTER_DIR ?= ../shared/cluster
-cluster-test: setup-dev ## install the chart on a real Kubernetes and hold it to its bars (Linux, root, Go; CLUSTER_DIR)
-	@CLUSTER_DIR=$(CLUSTER_DIR) $(BIN)/python -m scripts.cluster_test --tag $(TAG)
+cluster-test: setup-dev ## install the chart on a real Kubernetes and hold it to its bars (Linux, root, Go; CLUSTER_DIR, STEPS)
+	@CLUSTER_DIR=$(CLUSTER_DIR) $(BIN)/python -m scripts.cluster_test --tag $(TAG) $(STEPS:%=--only %)
 
 lock: setup ## resolve requirements*.in into the hashed lock files
 	@$(BIN)/python scripts/lock.py

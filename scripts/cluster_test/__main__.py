@@ -27,6 +27,7 @@ from scripts.cluster_test.monitoring import ask_dashboards, await_silence
 from scripts.cluster_test.network import check_bus, check_policies
 from scripts.cluster_test.refusals import refuse
 from scripts.cluster_test.release import ROOT, Cluster, Failed, say
+from scripts.cluster_test.runbooks import run_runbooks
 from scripts.cluster_test.volumes import keep, lose_volumes
 
 STEPS: dict[str, Callable[[Cluster], None]] = {
@@ -40,6 +41,7 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "stories": tell_stories,
     "rolling": roll_under_load,
     "killed": kill_everything,
+    "runbooks": run_runbooks,
     "dashboards": ask_dashboards,
     "events": wipe_events,
     "lost": lose_volumes,
