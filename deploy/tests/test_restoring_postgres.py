@@ -1,4 +1,4 @@
-"""The scripts of the bundled Postgres: what it is restored from, and what is refused. No cluster is needed."""
+"""The scripts of the bundled Postgres: what it is restored from, and what is refused, without a cluster."""
 
 from __future__ import annotations
 
@@ -55,7 +55,15 @@ class Pod:
         if os.geteuid() != 0:
             return shell
         launch = [sys.executable, "-m", "icn_localnet.launch", "--identity", "namespace"]
-        return [*launch, "--parent", str(os.getpid()), "--death-signal", str(signal.SIGKILL.value), "--", *shell]
+        return [
+            *launch,
+            "--parent",
+            str(os.getpid()),
+            "--death-signal",
+            str(signal.SIGKILL.value),
+            "--",
+            *shell,
+        ]
 
     def environment(self, *, restores: bool = False) -> dict[str, str]:
         """As the chart sets it."""

@@ -27,6 +27,7 @@ from scripts.cluster_test.monitoring import ask_dashboards, await_silence
 from scripts.cluster_test.network import check_bus, check_policies
 from scripts.cluster_test.refusals import refuse
 from scripts.cluster_test.release import ROOT, Cluster, Failed, say
+from scripts.cluster_test.restoring import restore
 from scripts.cluster_test.runbooks import run_runbooks
 from scripts.cluster_test.volumes import keep, lose_volumes
 
@@ -48,6 +49,7 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "kept": keep,
     "refused": refuse,
     "silence": await_silence,
+    "restored": restore,
     "uninstall": uninstall,
 }
 

@@ -16,21 +16,27 @@ NAMESPACE = re.compile(r"\bicn(?=-restored\b)|(?<=-n )icn\b|(?<=namespace )icn\b
 class Page:
     """One page: its steps in order, each run when it is asked for.
 
-    A page is read in the folder where ``federation`` and ``deploy`` are, by somebody whose ``icn`` acts for the
-    founders. Only the namespace differs where the release under test is in another.
+    A page is read in the folder where ``federation`` and ``deploy`` are, by somebody whose ``icn`` acts for
+    the founders, and whose values name the images' tag. Only the namespace differs where the release under
+    test is in another.
     """
 
     def __init__(self, cluster: Cluster, page: str) -> None:
         self._cluster = cluster
+        self._namespace = cluster.namespace
         self._page = page
         self._steps: Iterator[str] = iter(steps_of(f"operating/{page}"))
         deploy = cluster.work / "deploy"
-        if not deploy.exists():
+        if not deploy.is_symlink():
             deploy.symlink_to(ROOT / "deploy")
+        values = cluster.federation / "values.yaml"
+        given = f"images: {{tag: {cluster.tag}}}\n"
+        if given not in (text := values.read_text("utf-8")):
+            values.write_text(text + given, "utf-8")
 
     def run_next(self) -> str:
         """What the next step printed. Raises Failed."""
-        commands = NAMESPACE.sub(self._cluster.namespace, next(self._steps))
+        commands = NAMESPACE.sub(self._namespace, next(self._steps))
         path = f"{ROOT / '.venv' / 'bin'}:{self._cluster.environment['PATH']}"
         try:
             return run_step(

@@ -32,7 +32,7 @@ VALIDATOR_SOCKETS: Final = "/run/postgres"
 TLS_FOLDER: Final = "/run/tls"
 """Where every container finds tls.crt, tls.key and ca.crt."""
 POSTGRES_PORT: Final = 5432
-TLS_SECRET: Final = "kubernetes.io/tls"
+TLS_SECRET: Final = "kubernetes.io/tls"  # noqa: S105 - a type of Kubernetes
 """The type of Secrets with certificates."""
 GENESIS_SUFFIX: Final = "-genesis"
 
@@ -106,8 +106,8 @@ def read_objects(file: Path) -> dict[str, Any]:
 def put_key(
     objects: dict[str, Any], seat: int, key_file: bytes, namespace: str, directory: Path
 ) -> dict[str, Any]:
-    """Give a seat a consensus key, in ``objects`` too. One that they do not have yet gets all it needs: passwords, an
-    empty note of its record, and a certificate where the authority's key is in ``directory``.
+    """Give a seat a consensus key, in ``objects`` too. One that they do not have yet gets all it needs:
+    passwords, an empty note of its record, and a certificate where the authority's key is in ``directory``.
 
     Args:
         objects: as `read_objects` gives them.
@@ -195,7 +195,13 @@ def _password() -> str:
 
 def _secret(name: str, values: Mapping[str, str | bytes], kind: str = "Opaque") -> dict[str, Any]:
     metadata = {"name": name}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "data": _encoded(values)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "type": kind,
+        "data": _encoded(values),
+    }
 
 
 def _encoded(values: Mapping[str, str | bytes]) -> dict[str, str]:

@@ -146,8 +146,8 @@ class NetworkFile:
 
     @classmethod
     def load(cls, directory: Path) -> NetworkFile:
-        """Read ``DIR/network.json``, which a platform on this machine writes, else ``DIR/gateway.json``, which
-        may name validators that are reached without the gateway.
+        """Read ``DIR/network.json``, which a platform on this machine writes, else ``DIR/gateway.json``,
+        which may name validators that are reached without the gateway.
 
         Raises:
             NetworkFileInvalid: see there.
@@ -202,9 +202,7 @@ class NetworkFile:
         if is_direct := "validators" in document:
             try:
                 validators = tuple(_reached(item, validators) for item in document["validators"])
-                tls = TlsFiles(
-                    *(Path(document["tls"][name]) for name in ("certificate", "key", "authority"))
-                )
+                tls = TlsFiles(*(Path(document["tls"][name]) for name in ("certificate", "key", "authority")))
             except (KeyError, TypeError, ValueError) as error:
                 raise NetworkFileInvalid(f"{path}: {error!r}") from error
         return cls(

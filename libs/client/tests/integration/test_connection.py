@@ -182,7 +182,9 @@ def test_a_gateway_s_file_may_name_validators_which_are_then_asked_themselves(
     assert [(one.seat, one.ledger) for one in network.validators] == [
         (one["seat"], one["ledger"]) for one in reached
     ]
-    assert [one.organization for one in network.validators] == [founding.get(one["seat"], b"") for one in reached]
+    assert [one.organization for one in network.validators] == [
+        founding.get(one["seat"], b"") for one in reached
+    ]
     del document["tls"]
     (tmp_path / "gateway.json").write_text(json.dumps(document))
     with pytest.raises(NetworkFileInvalid, match="tls"):

@@ -114,9 +114,7 @@ def test_names_that_kubernetes_refuses_are_refused_first(tmp_path: Path, name: s
 
 def new_key(folder: Path, file: Path, organization: str) -> None:
     genesis = ("--genesis", str(folder / "genesis.json"))
-    done = run.invoke(
-        app, ["validators", "key", "new", "--for", organization, "--out", str(file), *genesis]
-    )
+    done = run.invoke(app, ["validators", "key", "new", "--for", organization, "--out", str(file), *genesis])
     assert done.exit_code == 0, done.output
 
 

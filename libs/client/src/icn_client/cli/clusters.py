@@ -154,7 +154,10 @@ def seat(
         Path, typer.Argument(metavar="DIR", help="What `icn cluster prepare` has made.", readable=False)
     ],
     number: Annotated[
-        int, typer.Argument(metavar="N", min=0, max=SEATS_MAX - 1, help="The seat, as the chart's values name it.")
+        int,
+        typer.Argument(
+            metavar="N", min=0, max=SEATS_MAX - 1, help="The seat, as the chart's values name it."
+        ),
     ],
     key: Annotated[
         Path,
