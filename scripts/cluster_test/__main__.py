@@ -29,6 +29,7 @@ from scripts.cluster_test.refusals import refuse
 from scripts.cluster_test.release import ROOT, Cluster, Failed, say
 from scripts.cluster_test.restoring import restore
 from scripts.cluster_test.runbooks import run_runbooks
+from scripts.cluster_test.validators import change_seats
 from scripts.cluster_test.volumes import keep, lose_volumes
 
 STEPS: dict[str, Callable[[Cluster], None]] = {
@@ -49,6 +50,7 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "kept": keep,
     "refused": refuse,
     "silence": await_silence,
+    "seats": change_seats,
     "restored": restore,
     "uninstall": uninstall,
 }

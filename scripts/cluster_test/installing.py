@@ -68,7 +68,8 @@ def install(cluster: Cluster) -> None:
     shutil.rmtree(cluster.federation, ignore_errors=True)
     shutil.rmtree(cluster.zone, ignore_errors=True)
     named = ("--zone", "Federation on a cluster", "--namespace", cluster.namespace)
-    cluster.icn("cluster", "prepare", str(cluster.federation), *named)
+    founded = ("--founders", "5", "--epoch-minutes", "1")
+    cluster.icn("cluster", "prepare", str(cluster.federation), *named, *founded)
     cluster.run("kubectl", "create", "namespace", cluster.namespace)
     cluster.run(
         "kubectl", "label", "namespace", cluster.namespace, "pod-security.kubernetes.io/enforce=restricted"
