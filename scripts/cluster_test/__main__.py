@@ -29,6 +29,7 @@ from scripts.cluster_test.refusals import refuse
 from scripts.cluster_test.release import ROOT, Cluster, Failed, say
 from scripts.cluster_test.restoring import restore
 from scripts.cluster_test.runbooks import run_runbooks
+from scripts.cluster_test.sizes import measure
 from scripts.cluster_test.validators import change_seats
 from scripts.cluster_test.volumes import keep, lose_volumes
 
@@ -41,6 +42,7 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "policies": check_policies,
     "bus": check_bus,
     "stories": tell_stories,
+    "sizes": measure,
     "rolling": roll_under_load,
     "killed": kill_everything,
     "runbooks": run_runbooks,

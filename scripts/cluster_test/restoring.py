@@ -8,7 +8,7 @@ import time
 
 from scripts.cluster_test.faults import events_on_the_bus
 from scripts.cluster_test.pages import Page
-from scripts.cluster_test.release import SEATS, Cluster, wait_for
+from scripts.cluster_test.release import SEATS, Cluster, ask_postgres, wait_for
 
 ROOTS = "SELECT json_object_agg(height, encode(state_root, 'hex')) FROM ledger.blocks"
 DOCUMENTS = "SELECT count(*) FROM identity.did_entries"
@@ -87,9 +87,3 @@ def restore(cluster: Cluster) -> None:
     seats = cluster.icn("status")["validators"]
     ok = sum(one["state"] == "ok" for one in seats)
     cluster.note("the same: validators that take part", f"{len(SEATS)}", f"{ok}", ok == len(SEATS))
-
-
-def ask_postgres(cluster: Cluster, pod: str, query: str) -> str:
-    """One value of a database, as its administrator."""
-    psql = ("sh", "/etc/postgresql/administrator.sh", "psql", "-qtAc", query)
-    return cluster.kubectl("exec", pod, "-c", "postgres", "--", *psql).strip()

@@ -42,7 +42,9 @@ def change_seats(cluster: Cluster) -> None:
     )
     page.run_next()  # unseated from the next edge on
     wait_for(
-        lambda: organization not in seated(cluster), "an epoch's edge without the fifth seat", EPOCH_SECONDS_MAX
+        lambda: organization not in seated(cluster),
+        "an epoch's edge without the fifth seat",
+        EPOCH_SECONDS_MAX,
     )
     page.run_next()  # stopped
     page.end()
@@ -65,6 +67,6 @@ def seated(cluster: Cluster) -> list[str]:
 
 def standing(cluster: Cluster, organization: str) -> Any:
     """Where the gateway says that an organization's validator stands; None where it does not answer."""
-    with urllib.request.urlopen(f"{cluster.gateway_url}/v1/validators", timeout=20) as answer:
+    with urllib.request.urlopen(f"{cluster.gateway_url}/v1/validators", timeout=20) as answer:  # noqa: S310 - the gateway under test
         shown = json.load(answer)
     return next((one["status"] for one in shown["validators"] if one["organization"] == organization), None)
