@@ -26,7 +26,7 @@ class Use:
 
 
 def measure(cluster: Cluster) -> None:
-    """Memory and CPU of each container, and what a transfer and an empty block add to a validator's database."""
+    """Memory and CPU of each container, and what transfers and empty blocks add to a validator's database."""
     time.sleep(REST_SECONDS)
     before = _database(cluster)
     time.sleep(REST_SECONDS)
