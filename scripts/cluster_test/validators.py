@@ -17,6 +17,8 @@ ADDED = "icn-validator-4-0"
 
 def change_seats(cluster: Cluster) -> None:
     """A fifth validator follows, is seated and needed, leaves its seat and is stopped."""
+    for left in ("key-4.json", "offer-4.json"):
+        (cluster.work / left).unlink(missing_ok=True)
     page = Page(cluster, "validators.md")
     page.run_next()  # its Secrets
     page.run_next()  # it runs
