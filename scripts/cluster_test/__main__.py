@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from scripts.cluster_test.downgrades import refuse_downgrade
 from scripts.cluster_test.faults import kill_everything, roll_under_load, tell_stories, wipe_events
 from scripts.cluster_test.installing import (
     bring_up,
@@ -25,6 +26,7 @@ from scripts.cluster_test.installing import (
 )
 from scripts.cluster_test.monitoring import ask_dashboards, await_silence
 from scripts.cluster_test.network import check_bus, check_policies
+from scripts.cluster_test.rebuilding import rebuild_events
 from scripts.cluster_test.refusals import refuse
 from scripts.cluster_test.release import ROOT, Cluster, Failed, say
 from scripts.cluster_test.restoring import restore
@@ -52,6 +54,8 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "kept": keep,
     "refused": refuse,
     "silence": await_silence,
+    "rebuilt": rebuild_events,
+    "downgrade": refuse_downgrade,
     "seats": change_seats,
     "restored": restore,
     "uninstall": uninstall,

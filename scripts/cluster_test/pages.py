@@ -34,9 +34,16 @@ class Page:
         if given not in (text := values.read_text("utf-8")):
             values.write_text(text + given, "utf-8")
 
+    def next(self) -> str:
+        """The commands of the next step."""
+        return NAMESPACE.sub(self._namespace, next(self._steps))
+
     def run_next(self) -> str:
         """What the next step printed. Raises Failed."""
-        commands = NAMESPACE.sub(self._namespace, next(self._steps))
+        return self.run(self.next())
+
+    def run(self, commands: str) -> str:
+        """What a step printed. Raises Failed."""
         path = f"{ROOT / '.venv' / 'bin'}:{self._cluster.environment['PATH']}"
         try:
             return run_step(
