@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=list(STEPS), help="these steps, on what is there")
     parser.add_argument("--tag", default="dev", help="of the images")
     parser.add_argument("--namespace", default="icn", help="of the release, on a cluster that several share")
+    parser.add_argument("--values", type=Path, help="more of the release, such as smaller requests")
     parser.add_argument("--work", type=Path, help="where the zone's files are, with --only")
     options = parser.parse_args()
     directory = Path(os.environ.get("CLUSTER_DIR", ROOT.parent / "shared" / "cluster"))
@@ -81,7 +82,9 @@ def main() -> None:
     state = Path(os.environ.get("CLUSTER_STATE", "/var/lib/icn-cluster"))
     environment.setdefault("KUBECONFIG", str(state / "admin.kubeconfig"))
     environment.setdefault("DOCKER_HOST", f"unix://{state / 'run' / 'docker.sock'}")
-    cluster = Cluster(directory, cache, state, work, options.tag, options.namespace, environment)
+    cluster = Cluster(
+        directory, cache, state, work, options.tag, options.namespace, environment, options.values
+    )
     cluster.environment |= cluster.whose_keys
     failed = 0
     with cluster.resources:
