@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
+
+import yaml
 
 from e2e.pages import run_step, steps_of
 from scripts.cluster_test.release import ROOT, Cluster, Failed
@@ -29,10 +32,12 @@ class Page:
         deploy = cluster.work / "deploy"
         if not deploy.is_symlink():
             deploy.symlink_to(ROOT / "deploy")
-        values = cluster.federation / "values.yaml"
-        given = f"images: {{tag: {cluster.tag}}}\n"
-        if given not in (text := values.read_text("utf-8")):
-            values.write_text(text + given, "utf-8")
+        file = cluster.federation / "values.yaml"
+        values = yaml.safe_load(file.read_text("utf-8"))
+        if cluster.more_values:
+            _merge(values, yaml.safe_load(cluster.more_values.read_text("utf-8")))
+        _merge(values, {"images": {"tag": cluster.tag}})
+        file.write_text(yaml.safe_dump(values), "utf-8")
 
     def next(self) -> str:
         """The commands of the next step."""
@@ -56,3 +61,12 @@ class Page:
         """All steps have been run. Raises Failed."""
         if (left := next(self._steps, None)) is not None:
             raise Failed(f"docs/operating/{self._page} goes on: {left[:200]}")
+
+
+def _merge(values: dict[str, Any], more: dict[str, Any]) -> None:
+    """As Helm does with several files."""
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        else:
+            values[key] = value
