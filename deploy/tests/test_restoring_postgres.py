@@ -147,6 +147,16 @@ def test_a_server_that_is_to_be_restored_waits_and_then_has_all_with_the_passwor
         pod.wait()
 
 
+def test_a_server_that_waits_for_its_backup_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    pod = Pod(tmp_path / "restored", "new")
+    with pod.serving(restores=True) as log:
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while "waiting for a base backup" not in log.read_text("utf-8"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert not list((pod.home / "volume").glob("cluster*"))
+
+
 @pytest.mark.parametrize(
     "damage",
     [

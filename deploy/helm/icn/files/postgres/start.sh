@@ -24,7 +24,9 @@ password_of() {
 
 if [ "$RESTORE" = true ]; then
 	[ -s "$data/PG_VERSION" ] || echo "waiting for a base backup: docs/operating/backup-and-restore.md" >&2
+	trap 'exit 0' INT TERM
 	until [ -s "$data/PG_VERSION" ]; do sleep 1; done
+	trap - INT TERM
 fi
 
 if [ ! -s "$data/PG_VERSION" ]; then
