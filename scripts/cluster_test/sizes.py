@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from scripts.cluster_test.installing import container_name, in_bytes, requested_bytes
 from scripts.cluster_test.load import steady_load
+from scripts.cluster_test.pages import Page
 from scripts.cluster_test.release import Cluster, ask_postgres, say
 
 REST_SECONDS = 90.0
@@ -27,6 +28,10 @@ class Use:
 
 def measure(cluster: Cluster) -> None:
     """Memory and CPU of each container, and what transfers and empty blocks add to a validator's database."""
+    page = Page(cluster, "sizing.md")
+    page.run_next()  # memory and CPU
+    page.run_next()  # disk
+    page.end()
     time.sleep(REST_SECONDS)
     before = _database(cluster)
     time.sleep(REST_SECONDS)
