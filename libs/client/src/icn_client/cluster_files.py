@@ -189,8 +189,9 @@ def _tls_values(files: TlsFiles) -> dict[str, str | bytes]:
 
 
 def _password() -> str:
-    """Letters, digits, ``-`` and ``_``: may stand in an address as it is."""
-    return secrets.token_urlsafe(SECRET_BYTES)
+    """Letters, digits, ``-`` and ``_``: may stand in an address as it is. Begins with a letter: NATS takes a
+    variable in its configuration that begins like a number or a date for one."""
+    return f"p{secrets.token_urlsafe(SECRET_BYTES)}"
 
 
 def _secret(name: str, values: Mapping[str, str | bytes], kind: str = "Opaque") -> dict[str, Any]:
