@@ -11,7 +11,11 @@ from scripts.cluster_test.pages import Page
 from scripts.cluster_test.release import SEATS, Cluster, ask_postgres, wait_for
 
 ROOTS = "SELECT json_object_agg(height, encode(state_root, 'hex')) FROM ledger.blocks"
-DOCUMENTS = "SELECT count(*) FROM identity.did_entries"
+EVENTS = "SELECT count(*) FROM identity.outbox"
+FIRST_EVENTS = (
+    "SELECT md5(string_agg(id::text, '' ORDER BY fence, position)) "
+    "FROM (SELECT * FROM identity.outbox ORDER BY fence, position LIMIT {}) AS first"
+)
 PAYER, PAYEE = "sunrise-bakery", "harvest-farm"
 
 
@@ -34,11 +38,12 @@ def restore(cluster: Cluster) -> None:
 
     cluster.icn("org", "register", "Sunrise Bakery", "--kind", "cooperative", "--as", PAYER)
     pay(5)
+    events = ask_postgres(cluster, "icn-postgres-0", EVENTS)
+    first = ask_postgres(cluster, "icn-postgres-0", FIRST_EVENTS.format(events))
     page.run_next()
     streams = events_on_the_bus(cluster)
     pay(7)
     roots = json.loads(ask_postgres(cluster, "icn-validator-0-0", ROOTS))
-    documents = ask_postgres(cluster, "icn-postgres-0", DOCUMENTS)
     page.run_next()  # the old one ends
     began = time.monotonic()
     page.run_next()  # new keys
@@ -67,8 +72,13 @@ def restore(cluster: Cluster) -> None:
         f"{found} of -5 and -12, then {balance()}, {seconds:.0f} s after the begin",
         (found, balance()) == ("-5", "-16"),
     )
-    kept = ask_postgres(cluster, "icn-postgres-0", DOCUMENTS)
-    cluster.note("the same: entries of DIDs that identity keeps", documents, kept, kept == documents != "0")
+    kept = ask_postgres(cluster, "icn-postgres-0", FIRST_EVENTS.format(events))
+    cluster.note(
+        "the same: what identity has told before the backup",
+        f"the same {events} events",
+        "the same" if kept == first else "others",
+        kept == first and events != "0",
+    )
     filled: dict[str, int] = {}
 
     def are_filled() -> bool:
