@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -25,17 +24,13 @@ from icn_localnet.network import Network, NetworkOptions
 from icn_localnet.platform import PARTS_OF_A_SEAT, RunningPlatform, launch
 from icn_localnet.postgres import DATABASE, PostgresServer
 
+from e2e.pages import run_step, steps_of
+
 N = 3
 WAIT_SECONDS = 60.0
-MANUAL = Path(__file__).parent.parent / "docs" / "backup.md"
 NAMES = ("harvest-farm", "sunrise-bakery")
 ROOT = "SELECT encode(state_root, 'hex') FROM ledger.blocks"
 NEWEST = "SELECT height, encode(state_root, 'hex') FROM ledger.blocks ORDER BY height DESC LIMIT 1"
-
-
-def steps() -> list[str]:
-    """The commands of the manual, in order."""
-    return re.findall(r"^```sh\n(.*?)^```", MANUAL.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
 class Operator:
@@ -59,16 +54,7 @@ class Operator:
 
     def shell(self, commands: str, **variables: str) -> str:
         """Commands of the manual, every one of which must succeed."""
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands],
-            env={**self.environment, **variables},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, (commands, done.stdout, done.stderr)
-        return done.stdout
+        return run_step(commands, {**self.environment, **variables})
 
     def icn(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -111,7 +97,7 @@ def at_rest(status: NetworkStatus) -> bool:
 def test_a_validator_restored_to_an_instant_has_its_root_follows_with_a_new_key_and_comes_level(
     tmp_path: Path,
 ) -> None:
-    switch_on, base_backup, archive_now, restore, look, new_key = steps()
+    switch_on, base_backup, archive_now, restore, look, new_key = steps_of("backup.md")
     options = NetworkOptions(heartbeat_ms=5_000)
     operator = Operator(found_network(tmp_path / "zone", validators=4, options=options), tmp_path)
     operator.backup.mkdir()

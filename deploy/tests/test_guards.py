@@ -31,6 +31,16 @@ REFUSED = {
         "validators.elsewhere: seat 3 is listed twice",
         "each once",
     ),
+    "restoring a seat of others": (
+        {"validators": {"postgres": {"restore": [0, 4]}}},
+        "validators.postgres.restore: seat 4 does not run here",
+        "name seats of validators.seats",
+    ),
+    "restoring another's Postgres": (
+        {"postgres": {"bundled": False, "restore": True}},
+        "restored by its own means before the release is installed",
+        "leave out postgres.restore",
+    ),
     "fewer pods at most than at least": (
         {"services": {"marketplace": {"replicas": 5, "autoscaling": {"enabled": True}}}},
         "services.marketplace.autoscaling.replicasMax is 3 and replicas, from which it grows, 5",

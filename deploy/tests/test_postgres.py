@@ -10,8 +10,10 @@ from icn_localnet.postgres_settings import SETTINGS
 CONFIGURATION = (
     Path(__file__).resolve().parents[1] / "helm" / "icn" / "files" / "postgres" / "postgresql.conf"
 )
-OF_THE_CHART = {"max_connections", "unix_socket_directories"}
-"""Two gateways and their like want more; where the socket is."""
+OF_THE_CHART = {
+    "max_connections", "unix_socket_directories", "wal_level", "max_wal_senders", "wal_keep_size",
+}  # fmt: skip
+"""Two gateways and their like want more; where the socket is; that base backups can be made."""
 OF_LOCALNET = {"unix_socket_permissions", "wal_recycle", "autovacuum", "listen_addresses"}
 """Its socket lies in a folder of its own; the next two are Postgres' defaults; the last is an argument in the
 chart, since one in the file that an argument differs from is an error at each reload."""

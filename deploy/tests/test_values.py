@@ -154,6 +154,12 @@ def seats() -> Iterator[Bad]:
     yield Bad("has an unknown key", key, [{**ELSEWHERE, "vmPort": 7003}], f"{UNKNOWN} 'vmPort'", "/0")
     yield Bad("is there twice", key, [ELSEWHERE, ELSEWHERE], "items at 0 and 1 are equal")
     yield Bad("is an address", key, ["icn.mill.example:7001"], "got string, want object", "/0")
+    key = "validators.postgres.restore"
+    yield Bad("is a seat's name", key, ["validator-0"], "got string, want integer", "/0")
+    yield Bad("is true", key, True, "got boolean, want array")
+    yield Bad("is there twice", key, [1, 1], "items at 0 and 1 are equal")
+    yield Bad("is a list of seats", "postgres.restore", [0], "got array, want boolean")
+    yield Bad("is a number of pods", "operator.toolbox", 1, "got number, want boolean")
     yield Bad("is no profile", "trustProfile", "trusted", "must be one of 'hosted', 'independent'")
     yield Bad("has a capital", "trustProfile", "Hosted", "must be one of")
     yield Bad("is empty", "trustProfile", "", "must be one of")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scripts.cluster_test.building import measure_images
+from scripts.cluster_test.downgrades import refuse_downgrade
 from scripts.cluster_test.faults import kill_everything, roll_under_load, tell_stories, wipe_events
 from scripts.cluster_test.installing import (
     bring_up,
@@ -27,8 +28,10 @@ from scripts.cluster_test.installing import (
 from scripts.cluster_test.joining import join_from_outside, leave_outside
 from scripts.cluster_test.monitoring import ask_dashboards, await_silence
 from scripts.cluster_test.network import check_bus, check_policies
+from scripts.cluster_test.rebuilding import rebuild_events
 from scripts.cluster_test.refusals import refuse
 from scripts.cluster_test.release import ROOT, Cluster, Failed, say
+from scripts.cluster_test.restoring import restore
 from scripts.cluster_test.rotation import (
     meet_ended_certificate,
     rotate_certificates,
@@ -37,7 +40,9 @@ from scripts.cluster_test.rotation import (
 )
 from scripts.cluster_test.runbooks import run_runbooks
 from scripts.cluster_test.scaling import scale_under_load
+from scripts.cluster_test.sizes import measure
 from scripts.cluster_test.traces import follow_traces
+from scripts.cluster_test.validators import change_seats
 from scripts.cluster_test.volumes import keep, lose_volumes
 
 STEPS: dict[str, Callable[[Cluster], None]] = {
@@ -50,6 +55,7 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "policies": check_policies,
     "bus": check_bus,
     "stories": tell_stories,
+    "sizes": measure,
     "rolling": roll_under_load,
     "scaling": scale_under_load,
     "traces": follow_traces,
@@ -67,6 +73,10 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "silence": await_silence,
     "joined": join_from_outside,
     "left": leave_outside,
+    "rebuilt": rebuild_events,
+    "downgrade": refuse_downgrade,
+    "seats": change_seats,
+    "restored": restore,
     "uninstall": uninstall,
 }
 

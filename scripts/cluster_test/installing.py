@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import defaultdict
 
 from scripts.cluster_test.release import CHART, EPOCH_SECONDS, RELEASE, ROOT, Cluster, say, values, wait_for
 from scripts.images import images
@@ -68,8 +69,8 @@ def install(cluster: Cluster) -> None:
     shutil.rmtree(cluster.federation, ignore_errors=True)
     shutil.rmtree(cluster.zone, ignore_errors=True)
     named = ("--zone", "Federation on a cluster", "--namespace", cluster.namespace)
-    named += ("--epoch", f"{EPOCH_SECONDS}s")
-    cluster.icn("cluster", "prepare", str(cluster.federation), *named)
+    founded = ("--co-ops", "5", "--epoch", f"{EPOCH_SECONDS}s")
+    cluster.icn("cluster", "prepare", str(cluster.federation), *named, *founded)
     cluster.run("kubectl", "create", "namespace", cluster.namespace)
     cluster.run(
         "kubectl", "label", "namespace", cluster.namespace, "pod-security.kubernetes.io/enforce=restricted"
@@ -117,18 +118,30 @@ def make_tester(cluster: Cluster) -> None:
 
 def check_requests(cluster: Cluster) -> None:
     """What the evaluation profile asks of a node."""
-    total = 0
-    for pod in cluster.pods():
-        spec = pod["spec"]
-        sidecars = [one for one in spec.get("initContainers", []) if one.get("restartPolicy") == "Always"]
-        for container in (*spec["containers"], *sidecars):
-            total += in_bytes(container["resources"]["requests"]["memory"])
+    total = sum(requested_bytes(cluster).values())
     cluster.note(
         "memory requested by the evaluation profile",
         f"≤ {MEMORY_BYTES_BAR / 1024**3:.0f} GiB",
         f"{total / 1024**2:,.0f} MiB",
         total <= MEMORY_BYTES_BAR,
     )
+
+
+def requested_bytes(cluster: Cluster) -> dict[str, int]:
+    """Of memory, by container; those of all seats, and of all pods of a service, together."""
+    found: dict[str, int] = defaultdict(int)
+    for pod in cluster.pods():
+        spec = pod["spec"]
+        sidecars = [one for one in spec.get("initContainers", []) if one.get("restartPolicy") == "Always"]
+        for container in (*spec["containers"], *sidecars):
+            name = container_name(pod["metadata"]["name"], container["name"])
+            found[name] += in_bytes(container["resources"]["requests"]["memory"])
+    return dict(found)
+
+
+def container_name(pod: str, container: str) -> str:
+    """As a table shows it."""
+    return f"validator {container}" if "validator" in pod else container
 
 
 def in_bytes(quantity: str) -> int:

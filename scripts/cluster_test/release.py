@@ -215,6 +215,12 @@ def settled_root(cluster: Cluster) -> str:
     return str(found.pop()[2])
 
 
+def ask_postgres(cluster: Cluster, pod: str, query: str) -> str:
+    """One value of a database, as its administrator."""
+    psql = ("sh", "/etc/postgresql/administrator.sh", "psql", "-qtAc", query)
+    return cluster.kubectl("exec", pod, "-c", "postgres", "--", *psql).strip()
+
+
 def say(text: str) -> None:
     """Progress, beside the table."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)

@@ -43,6 +43,12 @@
 - {from: operator, to: kubernetes, ports: [443, 6443]}
 - {from: validator, to: kubernetes, ports: [443, 6443]}
 - {from: operator, to: validator, ports: [9101]}
+{{- if .Values.operator.toolbox }}
+- {from: toolbox, to: validator, ports: [7001, 7002]}
+{{- range .Values.validators.elsewhere }}
+- {from: toolbox, to: elsewhere, ports: [{{ .consensusPort }}, {{ .ledgerPort }}]}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* icn.networkSelector (list root part) */}}

@@ -1,5 +1,5 @@
-{{/* icn.postgres (dict root roles resources arguments): the container of a bundled server; it needs the volumes
-     postgres, postgres-run, postgres-configuration and postgres-passwords. */}}
+{{/* icn.postgres (dict root roles resources arguments restore): the container of a bundled server; it needs the volumes
+     postgres, postgres-run, postgres-configuration and postgres-passwords. With restore it waits a week for a backup. */}}
 {{- define "icn.postgres" -}}
 name: postgres
 {{ include "icn.container" (list .root "postgres") }}
@@ -10,13 +10,14 @@ env:
   {{- if .tls }}
   - {name: FOLLOWED, value: "/run/passwords /run/tls"}
   {{- end }}
+  - {name: RESTORE, value: {{ .restore | default false | quote }}}
   - {name: TZ, value: UTC}
   - {name: LC_ALL, value: C}
 startupProbe:
   exec: {command: [pg_isready, --quiet, --host=/run/postgres]}
   periodSeconds: 1
   timeoutSeconds: 5
-  failureThreshold: 600
+  failureThreshold: {{ ternary 604800 600 (.restore | default false) }}
 readinessProbe:
   exec: {command: [pg_isready, --quiet, --host=/run/postgres]}
   periodSeconds: 5

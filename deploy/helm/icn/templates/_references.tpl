@@ -28,8 +28,10 @@
 {{- $all = append $all (dict "kind" "Secret" "name" (include "icn.secret" (list $root "postgres")) "keys" (list "administrator-password")) -}}
 {{- end -}}
 {{- if not $isTlsOurs -}}
-{{- range without (include "icn.certificateParts" . | splitList " ") "client" -}}
+{{- range include "icn.certificateParts" . | splitList " " -}}
+{{- if or (ne . "client") $root.Values.operator.toolbox -}}
 {{- $all = append $all (dict "kind" "Secret" "name" (include "icn.tlsSecret" (list $root .)) "keys" $tls) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range .Values.images.pullSecrets -}}

@@ -39,6 +39,7 @@ AUTHORITY_FOLDER: Final = "authority"
 """Of the directory of a prepared cluster."""
 CERTIFICATE_TYPE: Final = "kubernetes.io/tls"
 """The type of Secrets with certificates."""
+GENESIS_SUFFIX: Final = "-genesis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def cluster_objects(
         outer_hosts: by seat, names under which it is called from outside.
     """
     seats = sorted(key_files)
-    items = [_config_map(f"{release.name}-genesis", {"genesis.json": zone.text.decode("utf-8")})]
+    items = [_config_map(f"{release.name}{GENESIS_SUFFIX}", {"genesis.json": zone.text.decode("utf-8")})]
     # Empty: which record log each seat's key votes with is noted there, and must outlive the seat's volumes.
     items += [_config_map(f"{release.name}-validator-{seat}-record", {}) for seat in seats]
     items += [_validator_secret(release, seat, key_files[seat]) for seat in seats]
@@ -109,7 +110,9 @@ def validator_objects(seat: int, directory: Path, release: Release) -> dict[str,
     shown = network.client_tls_directory
     tls = TlsFiles(shown / "certificate.pem", shown / "key.pem", shown / "authority.pem")
     items = [
-        _config_map(f"{release.name}-genesis", {"genesis.json": network.genesis_path.read_text("utf-8")}),
+        _config_map(
+            f"{release.name}{GENESIS_SUFFIX}", {"genesis.json": network.genesis_path.read_text("utf-8")}
+        ),
         _config_map(f"{release.name}-{part}-record", {}),
         _validator_secret(release, seat, key_file.read_bytes()),
         _tls_secret(release, part, tls),
@@ -278,6 +281,50 @@ def _values_of(item: dict[str, Any]) -> dict[str, bytes]:
     return {key: base64.b64decode(value) for key, value in item["data"].items()}
 
 
+def put_key(
+    objects: dict[str, Any], seat: int, key_file: bytes, namespace: str, directory: Path
+) -> dict[str, Any]:
+    """Give a seat a consensus key, in ``objects`` too. One that they do not have yet gets all it needs:
+    passwords, an empty note of its record, and a certificate where the authority's key is in ``directory``.
+
+    Args:
+        objects: as `read_objects` gives them.
+        seat: its number in the chart's values.
+        key_file: what the seat's consensus reads.
+        namespace: of the release, for the certificate's names.
+        directory: where `cluster_objects` may have made the authority.
+
+    Returns:
+        A List of what is new, for ``kubectl apply``.
+
+    Raises:
+        ObjectsUnfit: another seat has this key; nothing was changed.
+    """
+    items = {(item["kind"], item["metadata"]["name"]): item for item in objects["items"]}
+    release = Release(_release_name(items), namespace)
+    encoded = _encoded({KEY_FILE: key_file})
+    name = f"{release.name}-validator-{seat}"
+    for (_, other), item in items.items():
+        if other != name and encoded.items() <= item.get("data", {}).items():
+            raise ObjectsUnfit(f"{other} has this key: a key may be used by one validator only; make another")
+    if ("Secret", name) in items:
+        items["Secret", name]["data"] |= encoded
+        return _list([items["Secret", name]])
+    added = [_config_map(f"{name}-record", {}), _validator_secret(release, seat, key_file)]
+    if Authority(directory / AUTHORITY_FOLDER).key.is_file():
+        part = f"validator-{seat}"
+        added += _certificates("", release, {part: release.hosts(part)}, directory)
+    objects["items"] += added
+    return _list(added)
+
+
+def _release_name(items: Iterable[tuple[str, str]]) -> str:
+    for kind, name in items:
+        if kind == "ConfigMap" and name.endswith(GENESIS_SUFFIX):
+            return name.removesuffix(GENESIS_SUFFIX)
+    raise ObjectsUnfit("there is no ConfigMap of genesis: this is not what `icn cluster prepare` has made")
+
+
 def _validator_secret(release: Release, seat: int, key_file: bytes) -> dict[str, Any]:
     values: dict[str, str | bytes] = {KEY_FILE: key_file, "administrator-password": _password()}
     for role in VALIDATOR_ROLES:
@@ -324,8 +371,9 @@ def _tls_values(files: TlsFiles) -> dict[str, str | bytes]:
 
 
 def _password() -> str:
-    """Letters, digits, ``-`` and ``_``: may stand in an address as it is."""
-    return secrets.token_urlsafe(SECRET_BYTES)
+    """Letters, digits, ``-`` and ``_``: may stand in an address as it is. Begins with a letter: NATS takes a
+    variable in its configuration that begins like a number or a date for one."""
+    return f"p{secrets.token_urlsafe(SECRET_BYTES)}"
 
 
 def _secret(name: str, values: Mapping[str, str | bytes], kind: str = "Opaque") -> dict[str, Any]:

@@ -146,7 +146,8 @@ class NetworkFile:
 
     @classmethod
     def load(cls, directory: Path) -> NetworkFile:
-        """Read ``DIR/network.json``, which a platform on this machine writes, else ``DIR/gateway.json``.
+        """Read ``DIR/network.json``, which a platform on this machine writes, else ``DIR/gateway.json``,
+        which may name validators that are reached without the gateway.
 
         Raises:
             NetworkFileInvalid: see there.
@@ -194,17 +195,25 @@ class NetworkFile:
             seats = load_genesis(directory / "genesis.json").validators
         except (GenesisInvalid, OSError) as error:
             raise NetworkFileInvalid(f"{directory / 'genesis.json'}: {error}") from error
+        validators = tuple(
+            ValidatorAddress(seat.seat, seat.name, seat.organization, "", "") for seat in seats
+        )
+        tls = None
+        if is_direct := "validators" in document:
+            try:
+                validators = tuple(_reached(item, validators) for item in document["validators"])
+                tls = TlsFiles(*(Path(document["tls"][name]) for name in ("certificate", "key", "authority")))
+            except (KeyError, TypeError, ValueError) as error:
+                raise NetworkFileInvalid(f"{path}: {error!r}") from error
         return cls(
             directory=directory,
-            validators=tuple(
-                ValidatorAddress(seat.seat, seat.name, seat.organization, "", "") for seat in seats
-            ),
+            validators=validators,
             gateway_url=url,
-            tls=None,
+            tls=tls,
             supervisor_pid=None,
             services={},
             document=document,
-            is_remote=True,
+            is_remote=not is_direct,
         )
 
     @property
@@ -220,6 +229,16 @@ class NetworkFile:
             GenesisInvalid, OSError: it cannot be used.
         """
         return load_genesis(self.genesis_path)
+
+
+def _reached(item: Mapping[str, Any], founding: Sequence[ValidatorAddress]) -> ValidatorAddress:
+    """Where a validator is reached; of seats that came after genesis the organization is not known here."""
+    seat = int(item["seat"])
+    known = next((one for one in founding if one.seat == seat), None)
+    name, organization = ("", b"") if known is None else (known.name, known.organization)
+    return ValidatorAddress(
+        seat, name or f"validator-{seat}", organization, str(item["consensus"]), str(item["ledger"])
+    )
 
 
 def _document(path: Path) -> Any:

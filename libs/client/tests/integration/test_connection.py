@@ -165,6 +165,32 @@ def network_of(folder: Path, zone: Any, addresses: list[str]) -> NetworkFile:
     return NetworkFile.load(folder)
 
 
+def test_a_gateway_s_file_may_name_validators_which_are_then_asked_themselves(
+    tmp_path: Path, zone: Any
+) -> None:
+    (tmp_path / "genesis.json").write_bytes(zone.genesis_bytes)
+    tls = {"certificate": "/run/tls/tls.crt", "key": "/run/tls/tls.key", "authority": "/run/tls/ca.crt"}
+    reached = [
+        {"seat": seat, "consensus": f"v{seat}:7001", "ledger": f"v{seat}:7002"} for seat in (0, 1, 2, 3, 7)
+    ]
+    document = {"url": "http://gateway", "validators": reached, "tls": tls}
+    (tmp_path / "gateway.json").write_text(json.dumps(document))
+    network = NetworkFile.load(tmp_path)
+    assert not network.is_remote and network.tls is not None
+    assert str(network.tls.authority) == "/run/tls/ca.crt"
+    founding = {one.seat: one.organization for one in network.genesis.validators}
+    assert [(one.seat, one.ledger) for one in network.validators] == [
+        (one["seat"], one["ledger"]) for one in reached
+    ]
+    assert [one.organization for one in network.validators] == [
+        founding.get(one["seat"], b"") for one in reached
+    ]
+    del document["tls"]
+    (tmp_path / "gateway.json").write_text(json.dumps(document))
+    with pytest.raises(NetworkFileInvalid, match="tls"):
+        NetworkFile.load(tmp_path)
+
+
 def signed_ones(genesis_hash: bytes, count: int) -> list[Signed]:
     key = KeyPair.generate()
     return [

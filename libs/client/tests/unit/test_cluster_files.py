@@ -82,6 +82,7 @@ def test_passwords_differ_and_stand_in_the_addresses_that_use_them(objects: Any)
                 assert (parsed["user"], parsed["password"]) == (role, own.decode())
                 assert psycopg.conninfo.make_conninfo(value.decode())
     assert len(set(passwords)) == len(passwords) == 4 * 5 + 5 * 2 + 1
+    assert all(password[:1].isalpha() for password in passwords), "NATS reads others as numbers and dates"
 
 
 def test_certificates_name_the_services_of_the_namespace(objects: Any) -> None:
@@ -280,3 +281,81 @@ def test_certificates_that_somebody_else_makes_are_not_renewed_here(tmp_path: Pa
     done = run.invoke(app, ["cluster", "certificates", str(made)])
     assert isinstance(done.exception, Refused)
     assert "is not there: whoever has the authority's key" in why(done)
+
+
+def new_key(folder: Path, file: Path, organization: str) -> None:
+    genesis = ("--genesis", str(folder / "genesis.json"))
+    done = run.invoke(app, ["validators", "key", "new", "--for", organization, "--out", str(file), *genesis])
+    assert done.exit_code == 0, done.output
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path) -> Path:
+    made = tmp_path / "federation"
+    done = run.invoke(app, ["cluster", "prepare", str(made), "--co-ops", "5", "--epoch", "1m"])
+    assert done.exit_code == 0, done.output
+    return made
+
+
+def objects_in(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    items = json.loads(file.read_text("utf-8"))["items"]
+    return {(item["kind"], item["metadata"]["name"]): item for item in items}
+
+
+def test_a_zone_may_have_more_founders_than_seats_and_short_epochs(own_folder: Path) -> None:
+    genesis = parse_genesis((own_folder / "genesis.json").read_bytes())
+    assert (len(genesis.organizations), len(genesis.validators), genesis.epoch_ms) == (5, 4, 60_000)
+    refused = run.invoke(app, ["cluster", "prepare", str(own_folder.parent / "few"), "--co-ops", "3"])
+    assert "4 validators are of as many, not 3" in str(refused.exception)
+    assert not (own_folder.parent / "few").exists()
+
+
+def test_a_seat_gets_a_new_key_and_keeps_the_rest(own_folder: Path, tmp_path: Path) -> None:
+    before = objects_in(own_folder / "objects.json")
+    new_key(own_folder, tmp_path / "key.json", "00" * 16)
+    done = run.invoke(app, ["cluster", "seat", str(own_folder), "2", str(tmp_path / "key.json")])
+    assert done.exit_code == 0, done.output
+    changed = objects_in(own_folder / "seat-2.json")
+    assert list(changed) == [("Secret", "icn-validator-2")]
+    after = objects_in(own_folder / "objects.json")
+    values = secret(after, "icn-validator-2")
+    assert values.pop("consensus.json") == (tmp_path / "key.json").read_bytes()
+    assert values.items() < secret(before, "icn-validator-2").items()
+    assert secret(changed, "icn-validator-2") == secret(after, "icn-validator-2")
+    before.pop(("Secret", "icn-validator-2"))
+    assert before.items() < after.items()
+
+
+def test_a_seat_more_gets_everything_that_it_needs(own_folder: Path, tmp_path: Path) -> None:
+    new_key(own_folder, tmp_path / "key.json", "00" * 16)
+    done = run.invoke(app, ["cluster", "seat", str(own_folder), "4", str(tmp_path / "key.json")])
+    assert done.exit_code == 0, done.output
+    added = objects_in(own_folder / "seat-4.json")
+    assert [name for _, name in added] == ["icn-validator-4-record", "icn-validator-4", "icn-validator-4-tls"]
+    after = objects_in(own_folder / "objects.json")
+    assert added.items() < after.items()
+    assert set(secret(added, "icn-validator-4")) == set(secret(after, "icn-validator-3"))
+    certificate = x509.load_pem_x509_certificate(secret(added, "icn-validator-4-tls")["tls.crt"])
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "icn-validator-4" in names.get_values_for_type(x509.DNSName)
+    assert secret(added, "icn-validator-4-tls")["ca.crt"] == secret(after, "icn-validator-0-tls")["ca.crt"]
+
+
+def test_a_key_that_another_seat_has_is_refused_and_nothing_written(own_folder: Path, tmp_path: Path) -> None:
+    objects = objects_in(own_folder / "objects.json")
+    (tmp_path / "key.json").write_bytes(secret(objects, "icn-validator-0")["consensus.json"])
+    refused = run.invoke(app, ["cluster", "seat", str(own_folder), "4", str(tmp_path / "key.json")])
+    assert "icn-validator-0 has this key" in str(refused.exception)
+    assert objects_in(own_folder / "objects.json") == objects and not (own_folder / "seat-4.json").exists()
+
+
+def test_what_is_not_prepared_is_refused(tmp_path: Path, own_folder: Path) -> None:
+    new_key(own_folder, tmp_path / "key.json", "00" * 16)
+    refused = run.invoke(app, ["cluster", "seat", str(tmp_path), "4", str(tmp_path / "key.json")])
+    assert "bring back from the safe" in str(refused.exception)
+    (tmp_path / "objects.json").write_text('{"items": []}', "ascii")
+    refused = run.invoke(app, ["cluster", "seat", str(tmp_path), "4", str(tmp_path / "key.json")])
+    assert "holds no Secret" in str(refused.exception)
+    (tmp_path / "key.json").write_text("{}", "ascii")
+    refused = run.invoke(app, ["cluster", "seat", str(own_folder), "4", str(tmp_path / "key.json")])
+    assert "not a key file" in str(refused.exception)

@@ -23,6 +23,13 @@ password_of() {
 	tr -d '\n' <"$secrets/$1-password" | sed "s/'/''/g"
 }
 
+if [ "$RESTORE" = true ]; then
+	[ -s "$data/PG_VERSION" ] || echo "waiting for a base backup: docs/operating/backup-and-restore.md" >&2
+	trap 'exit 0' INT TERM
+	until [ -s "$data/PG_VERSION" ]; do sleep 1; done
+	trap - INT TERM
+fi
+
 if [ ! -s "$data/PG_VERSION" ]; then
 	rm -rf "$data.new"
 	initdb --pgdata="$data.new" --username=icn_administrator --encoding=UTF8 --locale=C --auth=scram-sha-256 \

@@ -35,6 +35,9 @@ OBJECTS_FILE: Final = "objects.json"
 VALUES_FILE: Final = "values.yaml"
 GENESIS_FILE: Final = "genesis.json"
 ADMISSIONS_FOLDER: Final = "admissions"
+FOUNDERS_MAX: Final = 16
+"""As many as may be of the zone's authority."""
+SEATS_MAX: Final = 50
 DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 """Part of the names of objects, which hold up to 63 characters."""
 EPOCH_MS_MIN: Final = 60_000
@@ -69,6 +72,12 @@ _PASSWORDS_EXAMPLES = """\b
 Examples:
   icn cluster passwords federation
 """
+_SEAT_EXAMPLES = """\b
+Examples:
+  icn validators key new --for PRINCIPAL --genesis federation/genesis.json --out key.json > offer.json
+  icn cluster seat federation 4 key.json
+  kubectl -n icn apply -f federation/seat-4.json
+"""
 _ROLL_EXAMPLES = """\b
 Examples:
   icn cluster roll --release icn
@@ -81,6 +90,7 @@ def register(app: typer.Typer) -> None:
     group.command("prepare", epilog=_PREPARE_EXAMPLES)(prepare)
     group.command("certificates", epilog=_CERTIFICATES_EXAMPLES)(certificates)
     group.command("passwords", epilog=_PASSWORDS_EXAMPLES)(passwords)
+    group.command("seat", epilog=_SEAT_EXAMPLES)(seat)
     group.command("roll", epilog=_ROLL_EXAMPLES)(roll)
     app.add_typer(group, name="cluster")
 
@@ -108,6 +118,15 @@ def prepare(  # noqa: PLR0917 - one parameter per option
             help="Of the new zone, such as 1d, 36h, 90m or 30s: seats change at its edges, for ever so.",
         ),
     ] = "1d",
+    organizations: Annotated[
+        int | None,
+        typer.Option(
+            "--co-ops",
+            metavar="N",
+            max=FOUNDERS_MAX,
+            help="Of an evaluation; without it one for each validator.",
+        ),
+    ] = None,
     founders: Annotated[
         list[Path] | None,
         typer.Option(
@@ -161,12 +180,14 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     made = _Made(directory, Release(release, namespace), with_certificates=not no_certificates)
     if (admission or genesis_of_founder) and (founders or not validators_here):
         raise UsageError("--admission and --genesis go with the --validator that joins, not with founding")
+    if organizations is not None and (founders or validators_here):
+        raise UsageError("--co-ops goes with an evaluation, whose keys are all made here")
     if founders:
         prepared = _found(made, founders, validators_here, zone, epoch_ms)
     elif validators_here:
         prepared = _join(made, validators_here, admission, genesis_of_founder)
     else:
-        prepared = _found_for_evaluation(made, validators, zone, epoch_ms)
+        prepared = _found_for_evaluation(made, organizations or validators, validators, zone, epoch_ms)
     files.write_private(directory / OBJECTS_FILE, json.dumps(prepared.objects, indent=1).encode() + b"\n")
     files.write_atomically(directory / VALUES_FILE, prepared.values.encode())
     for one in validators_here:
@@ -219,8 +240,10 @@ class _Prepared:
     """For the founders who run their validators elsewhere."""
 
 
-def _found_for_evaluation(made: _Made, validators: int, zone: str, epoch_ms: int) -> _Prepared:
-    """A zone whose keys are all made here."""
+def _found_for_evaluation(
+    made: _Made, organizations: int, validators: int, zone: str, epoch_ms: int
+) -> _Prepared:
+    """A zone whose keys are all made here. Raises UsageError."""
     from icn_kit.genesis import GenesisInvalid
     from icn_localnet import files
     from icn_localnet.network import NetworkOptions, found_zone
@@ -228,10 +251,12 @@ def _found_for_evaluation(made: _Made, validators: int, zone: str, epoch_ms: int
     from icn_client import platforms
     from icn_client.cluster_files import cluster_objects
 
+    if organizations < validators:
+        raise UsageError(f"--co-ops: {validators} validators are of as many, not {organizations}")
     files.make_private_directory(made.directory)
     try:
         founded = found_zone(
-            platforms.make_founders(made.directory, validators),
+            platforms.make_founders(made.directory, organizations),
             validators,
             NetworkOptions(zone=zone, epoch_ms=epoch_ms),
         )
@@ -455,6 +480,44 @@ def _hosts(given: list[str]) -> dict[str, list[str]]:
     return hosts
 
 
+def seat(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What `icn cluster prepare` has made.", readable=False)
+    ],
+    number: Annotated[
+        int,
+        typer.Argument(
+            metavar="N", min=0, max=SEATS_MAX - 1, help="The seat, as the chart's values name it."
+        ),
+    ],
+    key: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="What `icn validators key new` wrote.", readable=False),
+    ],
+    namespace: Annotated[str, typer.Option("--namespace", metavar="NAME")] = "icn",
+    as_json: JsonOption = False,
+) -> None:
+    """Give a seat of a release a new consensus key; one more seat gets everything that it needs.
+
+    Writes it to DIR/seat-N.json, for `kubectl apply`, and to DIR/objects.json.
+    """
+    from icn_client import cluster_files
+    from icn_client.cli.files import read_file
+    from icn_client.seats import KEY_FILE_BYTES_MAX, KeyFileInvalid, read_seeds
+
+    content = read_file(key, KEY_FILE_BYTES_MAX)
+    directory = directory.absolute()
+    try:
+        read_seeds(content)
+        objects = cluster_files.read_objects(directory / OBJECTS_FILE)
+        changed = cluster_files.put_key(objects, number, content, namespace, directory)
+    except KeyFileInvalid as error:
+        raise Refused(f"{key}: {error}", "KEY_FILE_INVALID") from None
+    except (cluster_files.ObjectsUnfit, OSError) as error:
+        raise Refused(str(error)) from None
+    _write_changed(directory, f"seat-{number}.json", changed, objects, as_json=as_json)
+
+
 def _write_changed(
     directory: Path, name: str, changed: dict[str, Any], objects: dict[str, Any], *, as_json: bool
 ) -> None:
@@ -465,11 +528,11 @@ def _write_changed(
     for file, content in ((name, changed), (OBJECTS_FILE, objects)):
         text = json.dumps(content, indent=1).encode() + b"\n"
         files.write_private(directory / file, text, may_replace=True)
-    secrets = [item["metadata"]["name"] for item in changed["items"]]
+    named = [item["metadata"]["name"] for item in changed["items"]]
     if as_json:
-        print_json({"objects": str(directory / name), "secrets": secrets})
+        print_json({"objects": str(directory / name), "names": named})
         return
-    print_text(f"changed    {len(secrets)} Secrets: {', '.join(secrets)}")
+    print_text(f"changed    {', '.join(named)}")
     print_text(
         f"next       kubectl apply --server-side --field-manager=icn --force-conflicts -f {directory / name}"
     )

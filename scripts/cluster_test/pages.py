@@ -1,0 +1,72 @@
+"""Pages of docs/operating, whose commands are run as they stand there on the release under test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from e2e.pages import run_step, steps_of
+from scripts.cluster_test.release import ROOT, Cluster, Failed
+
+STEP_SECONDS_MAX = 1_200.0
+NAMESPACE = re.compile(r"\bicn(?=-restored\b)|(?<=-n )icn\b|(?<=namespace )icn\b")
+"""Where a page names the release's namespace, or one that is called after it."""
+
+
+class Page:
+    """One page: its steps in order, each run when it is asked for.
+
+    A page is read in the folder where ``federation`` and ``deploy`` are, by somebody whose ``icn`` acts for
+    the founders, and whose values name the images' tag. Only the namespace differs where the release under
+    test is in another.
+    """
+
+    def __init__(self, cluster: Cluster, page: str) -> None:
+        self._cluster = cluster
+        self._namespace = cluster.namespace
+        self._page = page
+        self._steps: Iterator[str] = iter(steps_of(f"operating/{page}"))
+        deploy = cluster.work / "deploy"
+        if not deploy.is_symlink():
+            deploy.symlink_to(ROOT / "deploy")
+        file = cluster.federation / "values.yaml"
+        values = yaml.safe_load(file.read_text("utf-8"))
+        if cluster.more_values:
+            _merge(values, yaml.safe_load(cluster.more_values.read_text("utf-8")))
+        _merge(values, {"images": {"tag": cluster.tag}})
+        file.write_text(yaml.safe_dump(values), "utf-8")
+
+    def next(self) -> str:
+        """The commands of the next step."""
+        return NAMESPACE.sub(self._namespace, next(self._steps))
+
+    def run_next(self) -> str:
+        """What the next step printed. Raises Failed."""
+        return self.run(self.next())
+
+    def run(self, commands: str) -> str:
+        """What a step printed. Raises Failed."""
+        path = f"{ROOT / '.venv' / 'bin'}:{self._cluster.environment['PATH']}"
+        try:
+            return run_step(
+                commands, {**self._cluster.environment, "PATH": path}, self._cluster.work, STEP_SECONDS_MAX
+            )
+        except AssertionError as failed:
+            raise Failed(f"docs/operating/{self._page}: {str(failed)[-3000:]}") from None
+
+    def end(self) -> None:
+        """All steps have been run. Raises Failed."""
+        if (left := next(self._steps, None)) is not None:
+            raise Failed(f"docs/operating/{self._page} goes on: {left[:200]}")
+
+
+def _merge(values: dict[str, Any], more: dict[str, Any]) -> None:
+    """As Helm does with several files."""
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        else:
+            values[key] = value

@@ -1,0 +1,74 @@
+"""Seats that are added and removed, by docs/operating/validators.md."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from typing import Any
+
+from scripts.cluster_test.pages import Page
+from scripts.cluster_test.release import SEATS, Cluster, settled_root, wait_for
+
+EPOCH_SECONDS_MAX = 240.0
+"""Of the zone under test a minute, and until a block is there whose time lies behind it."""
+ADDED = "icn-validator-4-0"
+
+
+def change_seats(cluster: Cluster) -> None:
+    """A fifth validator follows, is seated and needed, leaves its seat and is stopped."""
+    for left in ("key-4.json", "offer-4.json"):
+        (cluster.work / left).unlink(missing_ok=True)
+    page = Page(cluster, "validators.md")
+    page.run_next()  # its Secrets
+    page.run_next()  # it runs
+    offer = json.loads((cluster.work / "offer-4.json").read_text("utf-8"))
+    organization = offer["organization"]
+    page.run_next()  # seated from the next edge on
+    began = time.monotonic()
+    wait_for(
+        lambda: organization in seated(cluster), "an epoch's edge with the fifth seat", EPOCH_SECONDS_MAX
+    )
+    after = time.monotonic() - began
+    wait_for(lambda: standing(cluster, organization) is not None, "the gateway to ask the fifth validator")
+    cluster.kubectl("scale", "statefulset/icn-validator-0", "--replicas=0")
+    cluster.kubectl("wait", "pod/icn-validator-0-0", "--for=delete", "--timeout=120s")
+    paid = cluster.icn("unit", "create", "FIVE", "--as", "harvest-farm", "--scale", "0", "--floor=-1")
+    cluster.kubectl("scale", "statefulset/icn-validator-0", "--replicas=1")
+    cluster.wait_until_ready()
+    cluster.note(
+        "a validator added to a release: its vote is one of the four that five seats need",
+        "blocks with one of the others stopped",
+        f"seated {after:.0f} s after it was decided; block {paid['height']} without seat 0",
+        True,
+    )
+    page.run_next()  # unseated from the next edge on
+    wait_for(
+        lambda: organization not in seated(cluster),
+        "an epoch's edge without the fifth seat",
+        EPOCH_SECONDS_MAX,
+    )
+    page.run_next()  # stopped
+    page.end()
+    cluster.wait_until_ready()
+    root = settled_root(cluster)
+    left = cluster.kubectl("get", "pod", ADDED, "--ignore-not-found", "-o", "name").strip()
+    cluster.note(
+        "the same, removed again: the other four go on at one root",
+        "four seats, no pod",
+        f"{len(seated(cluster))} seats, root {root[:16]} {left}",
+        len(seated(cluster)) == len(SEATS) and not left,
+    )
+
+
+def seated(cluster: Cluster) -> list[str]:
+    """Organizations of the seats in force."""
+    shown = cluster.icn("validators", "show")
+    return [one["organization"] for one in shown["in_force"]["seats"]]
+
+
+def standing(cluster: Cluster, organization: str) -> Any:
+    """Where the gateway says that an organization's validator stands; None where it does not answer."""
+    with urllib.request.urlopen(f"{cluster.gateway_url}/v1/validators", timeout=20) as answer:  # noqa: S310 - the gateway under test
+        shown = json.load(answer)
+    return next((one["status"] for one in shown["validators"] if one["organization"] == organization), None)
