@@ -47,7 +47,7 @@ spec:
         - name: {{ $name }}
           {{- include "icn.container" $part | nindent 10 }}
           env:
-            {{- include "icn.commonEnvironment" (dict "prefix" $prefix "port" 9100) | nindent 12 }}
+            {{- include "icn.commonEnvironment" (dict "root" $root "prefix" $prefix "port" 9100) | nindent 12 }}
             {{- include "icn.tlsEnvironment" $prefix | nindent 12 }}
             - {name: {{ $prefix }}_GENESIS, value: /run/genesis/genesis.json}
             - name: {{ $prefix }}_VALIDATORS
@@ -63,6 +63,9 @@ spec:
             - {name: {{ $prefix }}_PORT, value: "8080"}
             - name: {{ $prefix }}_ORIGINS
               value: {{ $values.origins | toJson | quote }}
+            {{- if $root.Values.tracing.endpoint }}
+            - {name: {{ $prefix }}_TRACE_RATIO, value: {{ $root.Values.tracing.ratio | quote }}}
+            {{- end }}
             - {name: {{ $prefix }}_TRUSTED_PROXY_HOPS, value: {{ $values.trustedProxyHops | quote }}}
             {{- else }}
             - {name: {{ $prefix }}_ADDRESS, value: "0.0.0.0:7100"}

@@ -12,11 +12,14 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from icn_kit.tls import TlsFiles
 from icn_localnet.certificates import LEAF_DAYS, Authority, certificate_name, hosts_of
 from icn_localnet.files import SEALING_KEY_BYTES, SECRET_BYTES, write_atomically
-from icn_localnet.network import KEY_FILE, SERVICES
+from icn_localnet.joined import OWN
+from icn_localnet.network import KEY_FILE, SERVICES, Network
 from icn_localnet.postgres import DATABASE
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ VALIDATOR_SOCKETS: Final = "/run/postgres"
 TLS_FOLDER: Final = "/run/tls"
 """Where every container finds tls.crt, tls.key and ca.crt."""
 POSTGRES_PORT: Final = 5432
+AUTHORITY_FOLDER: Final = "authority"
+"""Of the directory of a prepared cluster."""
 CERTIFICATE_TYPE: Final = "kubernetes.io/tls"
 """The type of Secrets with certificates."""
 
@@ -58,23 +63,57 @@ def parts_with_certificates(seats: Sequence[int]) -> tuple[str, ...]:
     return (*validators, *SERVICES, "gateway", "postgres", "nats", "client")
 
 
-def cluster_objects(zone: FoundedZone, release: Release, directory: Path | None) -> dict[str, Any]:
+def cluster_objects(
+    zone: FoundedZone,
+    release: Release,
+    directory: Path | None,
+    key_files: Mapping[int, bytes],
+    outer_hosts: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """A ``v1`` List for ``kubectl apply``: the ConfigMap of genesis and a Secret for each part.
 
     Args:
-        zone: just founded; its keys go into the Secrets of the seats.
+        zone: just founded.
         release: as it will be installed.
         directory: where an authority is made that certifies every part; None where cert-manager does.
+        key_files: of the seats that it runs; the keys go into their Secrets.
+        outer_hosts: by seat, names under which it is called from outside.
     """
-    seats = range(len(zone.key_files))
+    seats = sorted(key_files)
     items = [_config_map(f"{release.name}-genesis", {"genesis.json": zone.text.decode("utf-8")})]
     # Empty: which record log each seat's key votes with is noted there, and must outlive the seat's volumes.
     items += [_config_map(f"{release.name}-validator-{seat}-record", {}) for seat in seats]
-    items += [_validator_secret(release, seat, key_file) for seat, key_file in enumerate(zone.key_files)]
+    items += [_validator_secret(release, seat, key_files[seat]) for seat in seats]
     items += [_service_secret(release, role) for role in SHARED_ROLES]
     items.append(_secret(f"{release.name}-postgres", {"administrator-password": _password()}))
     if directory is not None:
-        items += _certificates(zone.genesis.zone, release, parts_with_certificates(seats), directory)
+        outer = {f"validator-{seat}": hosts for seat, hosts in outer_hosts.items()}
+        hosts = {
+            part: (*release.hosts(part), *outer.get(part, ())) for part in parts_with_certificates(seats)
+        }
+        items += _certificates(zone.genesis.zone, release, hosts, directory)
+    return _list(items)
+
+
+def validator_objects(seat: int, directory: Path, release: Release) -> dict[str, Any]:
+    """The same for a release that runs one validator, whose zone's other seats and services are elsewhere.
+
+    Args:
+        seat: by which the release names it.
+        directory: of a validator that was admitted (`icn_localnet.joined`).
+        release: as it will be installed.
+    """
+    network = Network.load(directory)
+    part = f"validator-{seat}"
+    key_file = network.validator_directory(OWN) / "keys" / KEY_FILE
+    shown = network.client_tls_directory
+    tls = TlsFiles(shown / "certificate.pem", shown / "key.pem", shown / "authority.pem")
+    items = [
+        _config_map(f"{release.name}-genesis", {"genesis.json": network.genesis_path.read_text("utf-8")}),
+        _config_map(f"{release.name}-{part}-record", {}),
+        _validator_secret(release, seat, key_file.read_bytes()),
+        _tls_secret(release, part, tls),
+    ]
     return _list(items)
 
 
@@ -212,7 +251,7 @@ def _trust(authority: Authority, items: Mapping[str, dict[str, Any]], directory:
 
 
 def _authority(directory: Path) -> Authority:
-    authority = Authority(directory / "authority")
+    authority = Authority(directory / AUTHORITY_FOLDER)
     if not authority.key.is_file():
         raise ObjectsUnfit(
             f"{authority.key} is not there: whoever has the authority's key (cert-manager, or the safe it "
@@ -269,13 +308,16 @@ def _service_secret(release: Release, role: str) -> dict[str, Any]:
 
 
 def _certificates(
-    zone: str, release: Release, parts: Sequence[str], directory: Path
+    zone: str, release: Release, hosts: Mapping[str, Sequence[str]], directory: Path
 ) -> Iterator[dict[str, Any]]:
-    authority = Authority(directory / "authority")
+    authority = Authority(directory / AUTHORITY_FOLDER)
     authority.ensure(zone)
-    for part in parts:
-        issued = authority.issue(part, directory / "tls" / part, release.hosts(part))
-        yield _secret(f"{release.name}-{part}-tls", _tls_values(issued), kind=CERTIFICATE_TYPE)
+    for part, names in hosts.items():
+        yield _tls_secret(release, part, authority.issue(part, directory / "tls" / part, names))
+
+
+def _tls_secret(release: Release, part: str, files: TlsFiles) -> dict[str, Any]:
+    return _secret(f"{release.name}-{part}-tls", _tls_values(files), kind=CERTIFICATE_TYPE)
 
 
 def _tls_values(files: TlsFiles) -> dict[str, str | bytes]:

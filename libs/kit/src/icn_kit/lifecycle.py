@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from icn_kit.spans import flush_spans
+
 DRAIN_SECONDS_MAX = 25.0
 """Kubernetes sends SIGKILL 30 s after SIGTERM; what is not drained five seconds before that is cut off."""
 
@@ -159,6 +161,8 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> int:
         except Exception:  # noqa: BLE001 - the edge of the process: logged once, then the exit code tells
             _log.critical("process failed", exc_info=True)
             return EXIT_FATAL
+        finally:
+            flush_spans()
 
 
 def run_service(build: Callable[[Stop], Awaitable[Service]]) -> int:

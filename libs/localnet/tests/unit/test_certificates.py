@@ -112,6 +112,18 @@ def test_the_authority_signs_certificates_and_the_others_do_not(authority: Autho
     assert ipaddress.ip_address("127.0.0.1") in names.get_values_for_type(x509.IPAddress)
 
 
+def test_a_certificate_that_lacks_a_host_is_issued_anew_and_one_with_more_is_kept(
+    authority: Authority, tmp_path: Path
+) -> None:
+    def issue(*hosts: str) -> bytes:
+        return authority.issue("validator-0", tmp_path / "leaf", hosts).certificate.read_bytes()
+
+    first = issue()
+    with_address = issue("192.0.2.1")
+    assert with_address != first
+    assert issue() == issue("192.0.2.1") == with_address
+
+
 def test_while_one_authority_follows_another_every_pair_talks(authority: Authority, tmp_path: Path) -> None:
     authority_before = authority.certificate.read_bytes()
     old = authority.issue("validator-0", tmp_path / "old")

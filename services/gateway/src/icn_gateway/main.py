@@ -93,6 +93,7 @@ class Gateway:
             build_application(context, Website(settings.web_folder)),
             RateLimit(settings.requests_per_second, settings.requests_burst),
             settings.trusted_proxy_hops,
+            trace_ratio=settings.trace_ratio,
         )
         self._server = HttpServer(edge, settings.host, settings.port)
         self._fault = "starting"

@@ -53,6 +53,8 @@ class GatewaySettings(ServiceSettings, service="gateway"):
     """How members reach this gateway, as JSON: ``["https://icn.example"]``; the first is put into links.
     Empty: ``http://HOST:PORT``."""
     web_folder: Path = REPOSITORY_WEB
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the requests that are traced, of those whose caller has not decided it (`traceparent`)."""
 
     tls_certificate: Path | None = None
     tls_key: Path | None = None

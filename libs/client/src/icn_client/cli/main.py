@@ -43,6 +43,7 @@ from icn_client.cli import (
     simulation,
     stewards,
     units,
+    validator_joining,
     validators,
     votes,
 )
@@ -103,6 +104,7 @@ connecting.register(app)
 simulation.register(app)
 evidence.register(app)
 validators.register(app)
+validator_joining.register(app)
 clusters.register(app)
 sessions.register(app)
 votes.register(app)
