@@ -303,6 +303,8 @@ def rotate_passwords(cluster: Cluster) -> None:
     old, new = [], []
     for part in parts:
         after = _secret(cluster, part)
+        if gone := set(before[part]) - set(after):
+            raise Failed(f"the Secret of {part} has lost {', '.join(sorted(gone))}")
         roles = (
             [f"{role}-database-url" for role in VALIDATOR_ROLES] if "validator" in part else ["database-url"]
         )

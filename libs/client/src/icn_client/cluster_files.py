@@ -144,11 +144,13 @@ def read_objects(file: Path) -> dict[str, Any]:
     return objects
 
 
-def change_passwords(objects: dict[str, Any]) -> dict[str, Any]:
+def change_passwords(objects: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Give every role and user a new password, in ``objects`` too.
 
     Returns:
-        A List of the Secrets with what is new in them and nothing else, for a server-side apply.
+        Merge patches by Secret: what is new and nothing else, so that keys which were replaced in the cluster
+        since stay. (An apply takes away what it does not name, a server-side one too where the object was
+        first applied by the client.)
 
     Raises:
         ObjectsUnfit: a database's address does not hold the password beside it; nothing was changed.
@@ -174,7 +176,7 @@ def change_passwords(objects: dict[str, Any]) -> dict[str, Any]:
             changes[item["metadata"]["name"]] = new
     for item in _secrets(objects):
         item["data"] |= _encoded(changes.get(item["metadata"]["name"], {}))
-    return _list(_secret(name, values) for name, values in changes.items())
+    return {name: {"data": _encoded(values)} for name, values in changes.items()}
 
 
 def renew_certificates(

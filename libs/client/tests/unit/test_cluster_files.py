@@ -127,18 +127,22 @@ def own(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "federation"))
 
 
-def cluster(command: str, directory: Path, *options: str) -> dict[str, dict[str, bytes]]:
-    """Secrets that `icn cluster COMMAND` says to apply, by name."""
-    done = run.invoke(app, ["cluster", command, str(directory), *options])
+def renewed(directory: Path, *options: str) -> dict[str, dict[str, bytes]]:
+    """Secrets that `icn cluster certificates` says to apply, by name."""
+    done = run.invoke(app, ["cluster", "certificates", str(directory), *options])
     assert done.exit_code == 0, done.output
-    file = directory / f"{command}.json"
+    file = directory / "certificates.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     return secrets_in(file)
 
 
+def decoded(data: dict[str, str]) -> dict[str, bytes]:
+    return {key: base64.b64decode(value) for key, value in data.items()}
+
+
 def secrets_in(file: Path) -> dict[str, dict[str, bytes]]:
     return {
-        item["metadata"]["name"]: {key: base64.b64decode(value) for key, value in item["data"].items()}
+        item["metadata"]["name"]: decoded(item["data"])
         for item in json.loads(file.read_text("utf-8"))["items"]
         if item["kind"] == "Secret"
     }
@@ -156,7 +160,11 @@ def snapshot(directory: Path) -> dict[str, bytes]:
 
 def test_new_passwords_are_of_everybody_and_of_nothing_else(own: Path) -> None:
     before = secrets_in(own / "objects.json")
-    changed = cluster("passwords", own)
+    done = run.invoke(app, ["cluster", "passwords", str(own)])
+    assert done.exit_code == 0, done.output
+    patches = {path.stem: path for path in (own / "passwords").iterdir()}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in patches.values()} == {0o600}
+    changed = {name: decoded(json.loads(path.read_text("utf-8"))["data"]) for name, path in patches.items()}
     after = secrets_in(own / "objects.json")
     assert {name for name in before if not name.endswith("-tls")} == set(changed)
     old = [value for held in before.values() for key, value in held.items() if key.endswith("password")]
@@ -191,7 +199,7 @@ def certificate_of(held: dict[str, bytes]) -> x509.Certificate:
 
 def test_renewed_certificates_are_of_the_same_authority_and_names_and_of_new_keys(own: Path) -> None:
     before = secrets_in(own / "objects.json")
-    changed = cluster("certificates", own, "--host", "validator-1=icn.mill.example")
+    changed = renewed(own, "--host", "validator-1=icn.mill.example")
     assert set(changed) == {name for name in before if name.endswith("-tls")}
     authority = Authority(own / "authority")
     for name, held in changed.items():
@@ -200,17 +208,17 @@ def test_renewed_certificates_are_of_the_same_authority_and_names_and_of_new_key
         assert authority.has_signed(held["tls.crt"])
         further = {"icn.mill.example"} if name == "icn-validator-1-tls" else set()
         assert set(hosts_of(held["tls.crt"])) == set(hosts_of(before[name]["tls.crt"])) | further
-    again = cluster("certificates", own)
+    again = renewed(own)
     assert "icn.mill.example" in hosts_of(again["icn-validator-1-tls"]["tls.crt"])
     assert secrets_in(own / "objects.json") == before | again
 
 
 def test_a_new_authority_takes_three_steps_and_at_each_all_pairs_trust_each_other(own: Path) -> None:
     before = secrets_in(own / "objects.json")
-    both = cluster("certificates", own, "--new-authority")
-    renewed = cluster("certificates", own)
-    alone = cluster("certificates", own, "--forget-old-authorities")
-    for first, second in pairwise((before, both, renewed, alone)):
+    both = renewed(own, "--new-authority")
+    leaves = renewed(own)
+    alone = renewed(own, "--forget-old-authorities")
+    for first, second in pairwise((before, both, leaves, alone)):
         for name in both:
             for one, other in ((first, second), (second, first)):
                 trusted = x509.load_pem_x509_certificates(other[name]["ca.crt"])
@@ -257,7 +265,7 @@ def test_certificates_that_cannot_be_made_are_refused_and_nothing_is_written(
 
 
 def test_an_authority_is_not_forgotten_while_its_certificates_are_shown(own: Path) -> None:
-    cluster("certificates", own, "--new-authority")
+    renewed(own, "--new-authority")
     before = snapshot(own)
     done = run.invoke(app, ["cluster", "certificates", str(own), "--forget-old-authorities"])
     assert isinstance(done.exception, Refused)

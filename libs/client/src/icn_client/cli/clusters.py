@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 OBJECTS_FILE: Final = "objects.json"
 VALUES_FILE: Final = "values.yaml"
+CERTIFICATES_FILE: Final = "certificates.json"
 GENESIS_FILE: Final = "genesis.json"
 ADMISSIONS_FOLDER: Final = "admissions"
 FOUNDERS_MAX: Final = 16
@@ -450,23 +451,33 @@ def certificates(
             changed = cluster_files.renew_certificates(objects, directory, hosts)
     except (cluster_files.ObjectsUnfit, AuthorityInvalid, GenesisInvalid, OSError) as error:
         raise Refused(str(error)) from None
-    _write_changed(directory, "certificates.json", changed, objects, as_json=as_json)
+    _write_changed(directory, CERTIFICATES_FILE, changed, objects, as_json=as_json)
 
 
 def passwords(directory: PreparedArgument, as_json: JsonOption = False) -> None:
     """Make new passwords for every role of the databases and every user of the bus.
 
-    Writes them to DIR/passwords.json, for a server-side `kubectl apply`, and to DIR/objects.json.
+    Writes a patch for each Secret, DIR/passwords/NAME.json for `kubectl patch`, and all to DIR/objects.json.
     """
+    from icn_localnet import files
+
     from icn_client import cluster_files
 
     directory = directory.absolute()
     try:
         objects = cluster_files.read_objects(directory / OBJECTS_FILE)
-        changed = cluster_files.change_passwords(objects)
+        patches = cluster_files.change_passwords(objects)
     except cluster_files.ObjectsUnfit as error:
         raise Refused(str(error)) from None
-    _write_changed(directory, "passwords.json", changed, objects, as_json=as_json)
+    folder = files.make_private_directory(directory / "passwords")
+    for name, patch in patches.items():
+        _write_json(folder / f"{name}.json", patch)
+    _write_json(directory / OBJECTS_FILE, objects)
+    if as_json:
+        print_json({"patches": str(folder), "secrets": list(patches)})
+        return
+    print_text(f"changed    {len(patches)} Secrets: {', '.join(patches)}")
+    print_text(f"next       for each: kubectl patch secret NAME --type=merge --patch-file {folder}/NAME.json")
 
 
 def _hosts(given: list[str]) -> dict[str, list[str]]:
@@ -521,13 +532,9 @@ def seat(
 def _write_changed(
     directory: Path, name: str, changed: dict[str, Any], objects: dict[str, Any], *, as_json: bool
 ) -> None:
-    import json
-
-    from icn_localnet import files
-
-    for file, content in ((name, changed), (OBJECTS_FILE, objects)):
-        text = json.dumps(content, indent=1).encode() + b"\n"
-        files.write_private(directory / file, text, may_replace=True)
+    """Write down what is new, for the cluster and for the safe, and say what to do with it."""
+    _write_json(directory / name, changed)
+    _write_json(directory / OBJECTS_FILE, objects)
     named = [item["metadata"]["name"] for item in changed["items"]]
     if as_json:
         print_json({"objects": str(directory / name), "names": named})
@@ -536,6 +543,12 @@ def _write_changed(
     print_text(
         f"next       kubectl apply --server-side --field-manager=icn --force-conflicts -f {directory / name}"
     )
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    from icn_localnet import files
+
+    files.write_private(file, json.dumps(content, indent=1).encode() + b"\n", may_replace=True)
 
 
 def roll(
