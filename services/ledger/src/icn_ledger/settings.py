@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from icn_kit.settings import ServiceSettings
+from icn_kit.settings import DatabaseUrl, ServiceSettings
 from icn_kit.tls import TlsFiles
 from pydantic import Field, SecretStr, model_validator
 
@@ -15,7 +15,7 @@ class LedgerSettings(ServiceSettings, service="ledger"):
 
     genesis: Path
     """The zone's genesis file."""
-    database_url: SecretStr
+    database_url: DatabaseUrl
     """The validator's own Postgres, as the role ``ledger``."""
     application_address: Annotated[str, Field(max_length=256)] = ""
     """Where its consensus calls: ``unix:/path``, in a folder that only this validator can enter. Empty where
