@@ -178,8 +178,8 @@ def main(arguments: list[str]) -> int:
         if refusal := wait_for_server(dsn, WAIT_SECONDS_MAX):
             return _refused(
                 f"{variable} leads to no server that lets {package} in, within {WAIT_SECONDS_MAX:.0f} s, "
-                f"{database_place(dsn)}: {refusal}. Compare host, database, role and password in the Secret with the "
-                "server's, and see whether it runs"
+                f"{database_place(dsn)}: {refusal}. Compare host, database, role and password in the "
+                "Secret with the server's, and see whether it runs"
             )
     return _upgrade_or_refuse(dsn, schema, package)
 
@@ -193,8 +193,8 @@ def _upgrade_or_refuse(dsn: str, schema: str, package: str) -> int:
         return _refused(str(error))
     except DBAPIError as error:
         return _refused(
-            f"the schema {schema} stays as it was, {database_place(dsn)}: {error.orig}. The statement is tried again at "
-            "the next start; docs/operating/doctor.md says what each refusal of Postgres asks for"
+            f"the schema {schema} stays as it was, {database_place(dsn)}: {error.orig}. The statement "
+            "is tried again at the next start; docs/operating/doctor.md says what each refusal asks for"
         )
     return 0
 

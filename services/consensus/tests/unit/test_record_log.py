@@ -417,7 +417,7 @@ def test_a_full_volume_is_told_with_its_size_and_what_to_do(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(record_log, "_write_all", refuse)
-    with pytest.raises(RecordLogFailed, match=r"No space left on device, \d+ of \d+ MiB are free\. Make the"):
+    with pytest.raises(RecordLogFailed, match=r"No space left on device, \d+ of \d+ MiB are free\. Make"):
         log.append(b"vote", 0, 1)
     log.close()
     with pytest.raises(RecordLogFailed, match="it must not be emptied"):

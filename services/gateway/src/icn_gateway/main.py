@@ -15,7 +15,6 @@ from icn_kit.key_directory import LedgerKeyDirectory
 from icn_kit.ledger_streams import WATCH_ACCOUNT, WATCH_BLOCKS
 from icn_kit.lifecycle import Stop, cancel_all, run_service
 from icn_kit.settings import read_settings
-from icn_kit.settings import read_settings
 from icn_kit.telemetry import MetricsServer, configure_logging
 from icn_kit.validators import Validators
 

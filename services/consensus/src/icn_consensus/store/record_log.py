@@ -321,8 +321,8 @@ def _failed(folder: Path, error: OSError) -> RecordLogFailed:
         volume = os.statvfs(folder)
         mebibytes = volume.f_frsize / 2**20
         why += (
-            f", {volume.f_bavail * mebibytes:.0f} of {volume.f_blocks * mebibytes:.0f} MiB are free. Make the "
-            "volume larger and start again; it must not be emptied, for it says what the key has signed"
+            f", {volume.f_bavail * mebibytes:.0f} of {volume.f_blocks * mebibytes:.0f} MiB are free. Make "
+            "the volume larger and start again; it must not be emptied, for it says what the key has signed"
         )
     return RecordLogFailed(why)
 
