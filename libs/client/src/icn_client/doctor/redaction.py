@@ -60,7 +60,9 @@ def redact_object(value: Any, name: str = "") -> Any:
             return {**value, "value": REDACTED}  # of an environment
         return {key: redact_object(one, key) for key, one in value.items() if key not in _DROPPED}
     if isinstance(value, list):
-        return [redact_object(one, name) for one in value]
+        # What follows a flag such as --token is its value.
+        flags = ["", *(one if isinstance(one, str) and one.startswith("-") else "" for one in value)]
+        return [redact_object(one, flag or name) for one, flag in zip(value, flags, strict=False)]
     if isinstance(value, str):
         is_named = name not in _POINTERS and _IS_SECRET_NAME.search(name)
         return REDACTED if is_named and value else redact(value)

@@ -204,11 +204,12 @@ def _pods(state: ReleaseState) -> Iterator[Finding]:
                 PAGE,
             )
         elif not wanted:
+            name = owner["metadata"]["name"]
             yield Finding(
                 "pods",
                 Severity.WARNING,
-                f"{owner['metadata']['name']} is scaled to 0",
-                f"kubectl scale --replicas=1 {owner['kind'].lower()}/{owner['metadata']['name']} when it may run",
+                f"{name} is scaled to 0",
+                f"kubectl scale --replicas=1 {owner['kind'].lower()}/{name} when it may run",
                 PAGE,
             )
     if pods and ready == len(pods):
@@ -240,7 +241,7 @@ def _why_not_ready(state: ReleaseState, pod: Mapping[str, Any], conditions: Mapp
                 "image",
                 Severity.PROBLEM,
                 f"{name}/{one['name']}: no image {one['image']} ({waiting['reason']})",
-                "push it where the cluster pulls from, name a tag that is there (images.tag, images.repository), or "
+                "push it where the cluster pulls from, name a tag that is there (images.tag), or "
                 "go back with helm rollback; images.pullSecrets names what to pull with",
                 UPGRADE,
             )

@@ -189,7 +189,7 @@ _RULES: Final = (
     ),
     _Rule(
         "contract calls", "icn_ledger_vm_unfinished_height", {}, 0, Severity.PROBLEM,
-        "is the height of a block whose contract call hangs", "look at the log of its vm", "IcnVmCallUnfinished",
+        "is the height of a block whose contract call hangs", "see the log of its vm", "IcnVmCallUnfinished",
     ),
     _Rule(
         "dead letters", "icn_kit_events_total", {"outcome": "dead"}, 0, Severity.WARNING,
@@ -325,8 +325,8 @@ def _schemas(answers: Sequence[ProcessAnswer]) -> Iterator[Finding]:
             yield Finding(
                 "schema",
                 Severity.WARNING,
-                f"{answer.name}: the schema {schema['schema']} is at revision {schema['revision'] or 'none'}, its "
-                f"code knows {schema['known']}"
+                f"{answer.name}: the schema {schema['schema']} is at {schema['revision'] or 'none'}, "
+                f"its code knows {schema['known']}"
                 + (f" and {schema['oldest']} is needed" if schema.get("oldest") else ""),
                 "a newer release has migrated it: go on to that one"
                 if is_newer
