@@ -27,6 +27,7 @@ from scripts.cluster_test.monitoring import ask_dashboards, await_silence
 from scripts.cluster_test.network import check_bus, check_policies
 from scripts.cluster_test.refusals import refuse
 from scripts.cluster_test.release import ROOT, Cluster, Failed, say
+from scripts.cluster_test.runbooks import run_runbooks
 from scripts.cluster_test.volumes import keep, lose_volumes
 
 STEPS: dict[str, Callable[[Cluster], None]] = {
@@ -40,6 +41,7 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "stories": tell_stories,
     "rolling": roll_under_load,
     "killed": kill_everything,
+    "runbooks": run_runbooks,
     "dashboards": ask_dashboards,
     "events": wipe_events,
     "lost": lose_volumes,
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=list(STEPS), help="these steps, on what is there")
     parser.add_argument("--tag", default="dev", help="of the images")
     parser.add_argument("--namespace", default="icn", help="of the release, on a cluster that several share")
+    parser.add_argument("--values", type=Path, help="more of the release, such as smaller requests")
     parser.add_argument("--work", type=Path, help="where the zone's files are, with --only")
     options = parser.parse_args()
     directory = Path(os.environ.get("CLUSTER_DIR", ROOT.parent / "shared" / "cluster"))
@@ -69,7 +72,9 @@ def main() -> None:
     state = Path(os.environ.get("CLUSTER_STATE", "/var/lib/icn-cluster"))
     environment.setdefault("KUBECONFIG", str(state / "admin.kubeconfig"))
     environment.setdefault("DOCKER_HOST", f"unix://{state / 'run' / 'docker.sock'}")
-    cluster = Cluster(directory, cache, state, work, options.tag, options.namespace, environment)
+    cluster = Cluster(
+        directory, cache, state, work, options.tag, options.namespace, environment, options.values
+    )
     cluster.environment |= cluster.whose_keys
     failed = 0
     with cluster.resources:

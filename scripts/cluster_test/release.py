@@ -50,6 +50,8 @@ class Cluster:
     namespace: str
     """Of the release; steps that need two make others."""
     environment: dict[str, str] = field(default_factory=dict)
+    more_values: Path | None = None
+    """What a node that has less room, or several releases, needs."""
     rows: list[Row] = field(default_factory=list)
     resources: ExitStack = field(default_factory=ExitStack)
     """What a step has started and a later one still needs; ends with the run."""
@@ -166,7 +168,8 @@ def values(cluster: Cluster) -> tuple[str, ...]:
     chosen = ("--set", f"images.tag={cluster.tag}", "--set", "services.gateway.replicas=2")
     readers = json.dumps([{"ipBlock": {"cidr": f"{own_address(cluster)}/32"}}])
     metrics = ("--set-json", f"networkPolicies.metricsFrom={readers}")
-    return ("-f", str(cluster.federation / "values.yaml"), *chosen, *metrics)
+    more = ("-f", str(cluster.more_values)) if cluster.more_values else ()
+    return ("-f", str(cluster.federation / "values.yaml"), *more, *chosen, *metrics)
 
 
 def own_address(cluster: Cluster) -> str:
