@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from scripts.cluster_test.diagnosis import diagnose
 from scripts.cluster_test.faults import kill_everything, roll_under_load, tell_stories, wipe_events
 from scripts.cluster_test.installing import (
     bring_up,
@@ -47,6 +48,7 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "lost": lose_volumes,
     "kept": keep,
     "refused": refuse,
+    "diagnosis": diagnose,
     "silence": await_silence,
     "uninstall": uninstall,
 }
