@@ -152,7 +152,7 @@ def _full(cluster: Cluster, claim: str) -> Iterator[None]:
 
 
 def _expect(cluster: Cluster, wanted: dict[str, tuple[str, ...]]) -> None:
-    """Each is among what `icn doctor` finds, all parts of the sentence in one finding, with something to do."""
+    """Each is among what `icn doctor` finds, with all parts of its sentence and something to do."""
     told: dict[str, str] = {}
 
     def is_told() -> bool:
