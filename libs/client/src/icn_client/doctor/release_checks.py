@@ -13,7 +13,7 @@ from icn_client.doctor.release_state import (
     COMPONENT_LABEL,
     ReleaseState,
 )
-from icn_client.doctor.running import check_certificate, check_processes, check_standings, standings_of
+from icn_client.doctor.running import check_certificates, check_processes, check_standings, standings_of
 
 VERSION_MIN: Final = (1, 30)
 """Of Chart.yaml."""
@@ -40,7 +40,7 @@ def check_release(state: ReleaseState, now: float | None = None) -> list[Finding
         *_kubernetes(state),
         *_unknown(state),
         *_references(state),
-        *_certificates(state, now),
+        *check_certificates(_certificates(state), now),
         *_claims(state),
         *_pods(state),
         *_images(state),
@@ -125,23 +125,13 @@ def secrets_of(spec: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
         yield secret["name"], set()
 
 
-def _certificates(state: ReleaseState, now: float) -> Iterator[Finding]:
-    checked = 0
-    wrong = 0
+def _certificates(state: ReleaseState) -> Iterator[tuple[str, bytes, bytes, str]]:
+    """What each part shows to those who call it by its name."""
     for owner in (*state.of("statefulsets"), *state.of("deployments")):
-        host = owner["metadata"]["name"]
         for volume in owner["spec"]["template"]["spec"].get("volumes", ()):
             name = volume.get("secret", {}).get("secretName", "")
             if volume["name"] == "tls" and name in state.certificates:
-                checked += 1
-                found = check_certificate(f"Secret {name}", *state.certificates[name], host, now)
-                if found is not None:
-                    wrong += 1
-                    yield found
-    if checked and not wrong:
-        yield Finding(
-            "certificate", Severity.FINE, f"{checked} certificates are in force for 14 days or more"
-        )
+                yield f"Secret {name}", *state.certificates[name], owner["metadata"]["name"]
 
 
 def _claims(state: ReleaseState) -> Iterator[Finding]:

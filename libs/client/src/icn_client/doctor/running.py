@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -359,6 +359,18 @@ def _volumes(answers: Sequence[ProcessAnswer]) -> Iterator[Finding]:
     if seen and not full:
         yield Finding(
             "volume", Severity.FINE, f"{seen} volumes have {VOLUME_SHARE_FREE_MIN:.0%} or more free"
+        )
+
+
+def check_certificates(shown: Iterable[tuple[str, bytes, bytes, str]], now: float) -> Iterator[Finding]:
+    """Each as `check_certificate` takes it: name, certificate, authorities, host."""
+    findings = [check_certificate(*one, now) for one in shown]
+    yield from filter(None, findings)
+    if findings and not any(findings):
+        yield Finding(
+            "certificate",
+            Severity.FINE,
+            f"{len(findings)} certificates are in force for {CERTIFICATE_DAYS_MIN} days or more",
         )
 
 
