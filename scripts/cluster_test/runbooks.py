@@ -13,15 +13,17 @@ from scripts.cluster_test.release import CHART, RELEASE, ROOT, SEATS, Cluster, s
 
 RUNBOOKS = ROOT / "docs" / "operating" / "runbooks"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-BLOCK_SECONDS_MAX = 900.0
+BLOCK_SECONDS_MAX = 600.0
 PRELUDE = """
-set -m
 fault() { echo "fault: $*" >&2; }
-curl() { command curl --fail --show-error "$@" || fault "curl $* ended with $?"; }
+curl() {
+    command curl --fail --show-error --retry 5 --retry-connrefused "$@" || fault "curl $* ended with $?"
+}
 helm() { command helm "$@" || fault "helm $* ended with $?"; }
 icn() { command icn "$@" || fault "icn $* ended with $?"; }
 kubectl() {
     case " $* " in
+    *' port-forward '*) exec kubectl "$@" ;;
     *' -w '* | *' -f ')
         timeout 10 kubectl "$@" || [ $? = 124 ] || fault "kubectl $* ended with $?" ;;
     *)
@@ -29,8 +31,8 @@ kubectl() {
     esac
 }
 """
-"""A failure is told wherever in a pipe it happens; a grep that finds nothing is none. What would go on for
-ever ends after ten seconds."""
+"""A forwarded port is a process of its own, which `kill $!` ends, and is waited for. A failure is told where
+it happens in a pipe; a grep that finds nothing is none. What would go on for ever ends after ten seconds."""
 OF_THE_CLUSTER = "the storageclass that provisions the pvc must support resize"
 """What a command says that is right, and cannot be done on a StorageClass of fixed volumes."""
 
@@ -41,6 +43,7 @@ def run_runbooks(cluster: Cluster) -> None:
     commands = 0
     for heading in ("Diagnosis", "Mitigation"):
         for path in sorted(RUNBOOKS.glob("*.md")):
+            say(f"{heading} of {path.stem}")
             for block in _blocks(path, heading):
                 commands += sum(bool(line.strip()) for line in block.splitlines())
                 faults += [f"{path.stem}: {fault}" for fault in _run(cluster, block)]
