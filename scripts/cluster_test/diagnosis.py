@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -136,12 +136,9 @@ def _full(cluster: Cluster, claim: str) -> Iterator[None]:
         cluster.run("mount", "-t", "tmpfs", "-o", f"size={size_kib}k,mode=0777", "tmpfs", staging)
         try:
             cluster.run("cp", "-a", f"{path}/.", staging)
-            with (Path(staging) / "filler").open("wb") as filler:
-                try:
-                    while filler.write(b"\0" * 4096):
-                        filler.flush()
-                except OSError:
-                    pass  # it is full now
+            with (Path(staging) / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+                while True:  # until it is full
+                    filler.write(b"\0" * 4096)
             cluster.run("mount", "--bind", staging, str(path))
             try:
                 yield
