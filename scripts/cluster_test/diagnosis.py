@@ -120,8 +120,10 @@ def _fill_volumes(cluster: Cluster) -> None:
         _scale(cluster, owner, 0)
         with _full(cluster, claim):
             _scale(cluster, owner, 1)
-            _expect(cluster, {what: sentences})
-            _scale(cluster, owner, 0)
+            try:
+                _expect(cluster, {what: sentences})
+            finally:
+                _scale(cluster, owner, 0)
         _scale(cluster, owner, 1)
         cluster.wait_until_ready()
 
@@ -143,9 +145,12 @@ def _full(cluster: Cluster, claim: str) -> Iterator[None]:
             try:
                 yield
             finally:
-                cluster.run("umount", "--lazy", str(path))
+                cluster.run("umount", str(path))
+                (Path(staging) / "filler").unlink()
+                # What was said meanwhile is on the small one: a record must never lose it.
+                cluster.run("cp", "-a", f"{staging}/.", str(path))
         finally:
-            cluster.run("umount", "--lazy", staging)
+            cluster.run("umount", staging)
 
 
 def _expect(cluster: Cluster, wanted: dict[str, tuple[str, ...]]) -> None:
