@@ -314,7 +314,7 @@ PROBLEMS: dict[str, tuple[Change, str, str, str]] = {
     "a full volume": (
         _full_volume,
         "volume",
-        "/var/lib/postgresql has 0 of 0 MiB free, 15% is the least",
+        "0 of 0 MiB are free, 15% is the least: ",
         "larger",
     ),
     "no quorum": (
@@ -693,3 +693,15 @@ def test_the_command_says_why_it_cannot_look(
     done = CliRunner().invoke(app, ["doctor", *options])
     assert isinstance(done.exception, CommandError)
     assert (done.exception.exit_code, says in str(done.exception)) == (code, True), str(done.exception)
+
+
+def test_volumes_of_one_size_are_told_together_and_much_room_is_no_problem_yet() -> None:
+    gibibyte = 2**30
+    shared = {"/a": (200 * gibibyte, 20 * gibibyte), "/b": (200 * gibibyte, 20 * gibibyte)}
+    (found,) = [
+        one for one in check_processes([ProcessAnswer("pod", volumes=shared)]) if one.check == "volume"
+    ]
+    assert (found.severity, "pod /a, pod /b" in found.found) == (Severity.WARNING, True)
+    own = {"/a": (8 * gibibyte, gibibyte)}
+    (found,) = [one for one in check_processes([ProcessAnswer("pod", volumes=own)]) if one.check == "volume"]
+    assert found.severity is Severity.PROBLEM

@@ -94,7 +94,8 @@ def _look_at_release(release: str, namespace: str) -> tuple[list[Finding], Files
         state = read_release(kubectl, release)
     except KubectlUnreachable as error:
         raise Unreachable(f"Kubernetes: {error}", "NO_CLUSTER") from None
-    if not state.validator_sets and not state.of("deployments") and not state.faults:
+    is_read = not {"statefulsets", "deployments"} & state.faults.keys()
+    if is_read and not state.of("statefulsets") and not state.of("deployments"):
         raise Refused(
             f"namespace {namespace} has no release {release}: helm list -A shows those there are",
             "NO_RELEASE",

@@ -126,12 +126,14 @@ def secrets_of(spec: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
 
 
 def _certificates(state: ReleaseState) -> Iterator[tuple[str, bytes, bytes, str]]:
-    """What each part shows to those who call it by its name."""
+    """What each part shows to those who call it by the name of its Service; without one nobody does."""
+    called = {one["metadata"]["name"] for one in state.of("services")}
     for owner in (*state.of("statefulsets"), *state.of("deployments")):
         for volume in owner["spec"]["template"]["spec"].get("volumes", ()):
             name = volume.get("secret", {}).get("secretName", "")
             if volume["name"] == "tls" and name in state.certificates:
-                yield f"Secret {name}", *state.certificates[name], owner["metadata"]["name"]
+                host = owner["metadata"]["name"]
+                yield f"Secret {name}", *state.certificates[name], host if host in called else ""
 
 
 def _claims(state: ReleaseState) -> Iterator[Finding]:

@@ -17,6 +17,8 @@ CLOCK_SPREAD_SECONDS_MAX: Final = 1.5
 """Half of what genesis lets a block's time be away from a validator's clock, by default."""
 VOLUME_SHARE_FREE_MIN: Final = 0.15
 """Of the alert IcnVolumeNearlyFull."""
+VOLUME_BYTES_FREE_MIN: Final = 10 * 1024**3
+"""Above it less than that share is a warning: no part of an evaluation fills as much within days."""
 CERTIFICATE_DAYS_MIN: Final = 14
 """Of the alert IcnCertificateExpiry."""
 LATE_SHARE_MAX: Final = 0.05
@@ -341,22 +343,25 @@ def _schemas(answers: Sequence[ProcessAnswer]) -> Iterator[Finding]:
 
 
 def _volumes(answers: Sequence[ProcessAnswer]) -> Iterator[Finding]:
+    """Volumes of one size are most likely folders of one, and are told together."""
+    scarce: dict[int, list[tuple[int, str]]] = {}
     seen = 0
-    full = 0
     for answer in answers:
         for path, (size, free) in answer.volumes.items():
             seen += 1
             if size and free / size < VOLUME_SHARE_FREE_MIN:
-                full += 1
-                yield Finding(
-                    "volume",
-                    Severity.PROBLEM,
-                    f"{answer.name}: {path} has {free / 2**20:,.0f} of {size / 2**20:,.0f} MiB free, "
-                    f"{VOLUME_SHARE_FREE_MIN:.0%} is the least",
-                    "make the volume larger; a record volume must never be emptied",
-                    runbook("IcnVolumeNearlyFull"),
-                )
-    if seen and not full:
+                scarce.setdefault(size, []).append((free, f"{answer.name} {path}"))
+    for size, volumes in scarce.items():
+        free = min(volumes)[0]
+        yield Finding(
+            "volume",
+            Severity.PROBLEM if free < VOLUME_BYTES_FREE_MIN else Severity.WARNING,
+            f"{free / 2**20:,.0f} of {size / 2**20:,.0f} MiB are free, "
+            f"{VOLUME_SHARE_FREE_MIN:.0%} is the least: " + ", ".join(name for _, name in volumes),
+            "make the volume larger; a record volume must never be emptied",
+            runbook("IcnVolumeNearlyFull"),
+        )
+    if seen and not scarce:
         yield Finding(
             "volume", Severity.FINE, f"{seen} volumes have {VOLUME_SHARE_FREE_MIN:.0%} or more free"
         )
@@ -377,7 +382,7 @@ def check_certificates(shown: Iterable[tuple[str, bytes, bytes, str]], now: floa
 def check_certificate(
     name: str, certificate: bytes, authority: bytes, host: str, now: float
 ) -> Finding | None:
-    """What is wrong with a certificate that is shown to those who call ``host``; None where nothing is."""
+    """What is wrong with a certificate that whoever calls ``host`` (empty: nobody) sees; None: nothing."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 
@@ -407,7 +412,7 @@ def check_certificate(
         hosts = names.get_values_for_type(x509.DNSName)
     except x509.ExtensionNotFound:
         hosts = []
-    if host not in hosts:
+    if host and host not in hosts:
         return Finding(
             "certificate", Severity.PROBLEM,
             f"{name} is for {', '.join(hosts) or 'no host'}, and others call {host}", replace, page,
