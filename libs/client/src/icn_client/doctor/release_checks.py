@@ -73,7 +73,7 @@ def _unknown(state: ReleaseState) -> Iterator[Finding]:
                 "access",
                 Severity.UNKNOWN,
                 f"{what} could not be looked at: {why}",
-                "ask as somebody who may",
+                "ask as somebody who may, or when it is less busy",
                 PAGE,
             )
 
