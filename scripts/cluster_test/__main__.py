@@ -48,8 +48,8 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "lost": lose_volumes,
     "kept": keep,
     "refused": refuse,
-    "diagnosis": diagnose,
     "silence": await_silence,
+    "diagnosis": diagnose,
     "uninstall": uninstall,
 }
 
