@@ -6,28 +6,20 @@ import asyncio
 import json
 import time
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 from icn_client.acting import find_actor, now_ms
 from icn_client.connection import Connection, NetworkFile
 from icn_client.transactions import KeyPair, apply_for_membership
+from icn_kit.otlp import SEND_EVERY_SECONDS
+from icn_localnet.span_collector import CollectedSpan, SpanCollector
 
 TRACE = "5eed" * 8
 CALLER = "c0ffee0000000001"
 SUBMIT = "/icn.consensus.v1.ConsensusService/SubmitTransactions"
-FOLLOWERS = {"identity", "governance", "reputation"}
+VALIDATORS = {f"icn-validator-{seat}" for seat in range(4)}
+FOLLOWERS = {"icn-identity", "icn-governance", "icn-reputation"}
 EVENT = "icn.ledger.v1.membership_changed"
-
-
-def spans(directory: Path) -> list[dict[str, Any]]:
-    """The lines about our trace in the logs of all processes, with the log's name."""
-    found = []
-    for log in sorted(directory.rglob("*.log")):
-        for line in log.read_text("utf-8", errors="replace").splitlines():
-            if '"span"' in line and TRACE in line:
-                found.append({**json.loads(line), "log": log.stem})
-    return [line for line in found if line["event"] == "span" and line["trace_id"] == TRACE]
 
 
 def submit(url: str, data: bytes) -> Any:
@@ -43,7 +35,9 @@ def submit(url: str, data: bytes) -> Any:
         return json.load(answer)
 
 
-async def test_one_trace_goes_from_the_rest_call_to_whoever_follows_the_event(federation: Any) -> None:
+async def test_one_trace_goes_from_the_rest_call_to_whoever_follows_the_event(
+    federation: Any, span_collector: SpanCollector
+) -> None:
     organization, applicant = federation.founders[2], federation.founders[3]
     async with Connection(NetworkFile.load(federation.directory)) as connection:
         keys = [KeyPair(applicant.keys.values())]
@@ -52,20 +46,26 @@ async def test_one_trace_goes_from_the_rest_call_to_whoever_follows_the_event(fe
     committed = submit(federation.gateway_url, signed.data)
     assert committed["receipt"]["status"] == "applied", committed
 
-    followers: list[dict[str, Any]] = []
     deadline = time.monotonic() + 60
-    while not {line["log"] for line in followers} >= FOLLOWERS and time.monotonic() < deadline:
+    seen: list[CollectedSpan] = []
+    while not {span.service for span in seen} >= {"icn-gateway", *FOLLOWERS} and time.monotonic() < deadline:
         await asyncio.sleep(0.2)
-        followers = [line for line in spans(federation.directory) if line["name"].endswith(EVENT)]
-    seen = spans(federation.directory)
-    by_name = {line["name"]: line for line in seen}
-    blocks = [line for line in seen if line["name"] == "ledger: block"]
+        seen = span_collector.of_trace(TRACE)
+    await asyncio.sleep(SEND_EVERY_SECONDS)  # every process has sent what it had by then
+    seen = span_collector.of_trace(TRACE)
+    by_name = {span.name: span for span in seen}
+    blocks = [span for span in seen if span.name == "ledger: block"]
+    followers = [span for span in seen if span.name.endswith(EVENT)]
 
     rest = by_name["POST /v1/transactions"]
-    assert (rest["log"], rest["parent_span_id"]) == ("gateway", CALLER)
+    assert (rest.service, rest.kind, rest.parent_span_id) == ("icn-gateway", "server", CALLER)
+    assert rest.fields == {"status": "200"}
     rpc = by_name[SUBMIT]
-    assert (rpc["log"], rpc["parent_span_id"]) == ("validator", rest["span_id"])
-    assert blocks and {line["parent_span_id"] for line in blocks} == {rpc["span_id"]}
-    assert {line["height"] for line in blocks} == {int(committed["height"])}
-    assert {line["log"] for line in followers} >= FOLLOWERS
-    assert {line["parent_span_id"] for line in followers} <= {line["span_id"] for line in blocks}
+    assert rpc.service in VALIDATORS and (rpc.kind, rpc.parent_span_id) == ("server", rest.span_id)
+    assert 0 < rpc.nanoseconds <= rest.nanoseconds
+    assert blocks and {span.parent_span_id for span in blocks} == {rpc.span_id}
+    assert {span.fields["height"] for span in blocks} == {int(committed["height"])}
+    assert {span.service for span in blocks} <= VALIDATORS
+    assert {span.service for span in followers} >= FOLLOWERS
+    assert {span.parent_span_id for span in followers} <= {span.span_id for span in blocks}
+    assert span_collector.faults == []

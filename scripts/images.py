@@ -2,22 +2,29 @@
 
 First everything that goes into them is laid out under ``build/images``, which is all that Docker sees: the
 third-party wheels that the lock file names, by hash, and for each image the packages of this repository that
-it needs and no others. Then ``deploy/Dockerfile`` is built once per image, without a network.
+it needs and no others, with its bill of materials (CycloneDX, ``build/images/NAME.cdx.json``). Then
+``deploy/Dockerfile`` is built once per image, without a network.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import io
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from scripts.sbom import Base, BillRefused, write_bill
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGE = ROOT / "build" / "images"
@@ -116,16 +123,27 @@ def closure(package: str) -> tuple[list[str], list[str]]:
 
 
 def fetch_wheels(python_version: str) -> None:
-    """Download what the lock files name; pip checks every hash, and keeps what is there already."""
+    """Download what the lock file names; pip checks every hash, and keeps what is there already."""
     WHEELS.mkdir(parents=True, exist_ok=True)
+    inputs = sha256_of([ROOT / "requirements.lock"], python_version, *PLATFORMS)
+    fetched = WHEELS / ".fetched"
+    if fetched.is_file() and fetched.read_text("ascii") == inputs:
+        return
     command = [str(PYTHON), "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--require-hashes", "--only-binary=:all:", "--python-version", python_version]
     command += [part for platform in (*PLATFORMS, "any") for part in ("--platform", platform)]
     run([*command, "--implementation", "cp", "--dest", str(WHEELS), "-r", "requirements.lock"])
+    fetched.write_text(inputs, "ascii")
 
 
 def build_native() -> bool:
     """The accelerator's wheel, where this machine has Rust; whether there is one now."""
+    sources = [ROOT / "native" / name for name in ("Cargo.toml", "pyproject.toml")]
+    inputs = sha256_of([*sources, *sorted((ROOT / "native" / "src").rglob("*.rs"))])
+    built = WHEELS / ".native"
+    if built.is_file() and built.read_text("ascii") == inputs:
+        return True
+    built.unlink(missing_ok=True)
     for old in WHEELS.glob("icn_native-*.whl"):
         old.unlink()
     if shutil.which("cargo") is None:
@@ -133,11 +151,48 @@ def build_native() -> bool:
         return False
     run([str(PYTHON.with_name("uv")), "build", "--quiet", "--wheel", "--out-dir", str(WHEELS), "native"])
     (WHEELS / ".gitignore").unlink(missing_ok=True)
+    built.write_text(inputs, "ascii")
     return True
 
 
-def lay_out(image: Image, *, has_native: bool, python_version: str) -> None:
-    """Write ``build/images/NAME``: requirements.txt, app/ with our packages, bin/start."""
+def sha256_of(files: Iterable[Path], *texts: str) -> str:
+    """One digest of files and texts, which says whether anything changed."""
+    whole = hashlib.sha256()
+    for content in (*(file.read_bytes() for file in files), *(text.encode() for text in texts)):
+        whole.update(hashlib.sha256(content).digest())
+    return whole.hexdigest()
+
+
+def read_base(docker: str, name: str) -> Base:
+    """What the base image says of itself; nothing in it is run."""
+    container = run([docker, "create", name, "true"]).strip()
+    try:
+        system, packages = (
+            read_file(docker, container, path) for path in ("/etc/os-release", "/var/lib/dpkg/status")
+        )
+    finally:
+        run([docker, "rm", container])
+    (told,) = json.loads(run([docker, "image", "inspect", name]))
+    variables = dict(one.split("=", 1) for one in told["Config"]["Env"] or ())
+    return Base(name, told["Id"], system, packages, variables.get("PYTHON_VERSION", ""))
+
+
+def read_file(docker: str, container: str, path: str) -> str:
+    """One file of a container."""
+    done = subprocess.run(
+        [docker, "cp", "--follow-link", f"{container}:{path}", "-"], capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        fail(f"the base image has no {path}: it is no Debian, see deploy/Dockerfile")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        (entry,) = archive.getmembers()
+        file = archive.extractfile(entry)
+        assert file is not None, "Docker follows links"
+        return file.read().decode()
+
+
+def lay_out(image: Image, base: Base | None, *, has_native: bool, python_version: str) -> None:
+    """Write ``build/images/NAME``: requirements.txt, app/ with our packages, bin/start, sbom.cdx.json."""
     folder = STAGE / image.name
     shutil.rmtree(folder, ignore_errors=True)
     app = folder / "app"
@@ -148,7 +203,8 @@ def lay_out(image: Image, *, has_native: bool, python_version: str) -> None:
     wanted = [*others, *image.requirements]
     if has_native and image.name in ACCELERATED:
         wanted.append("icn-native")
-    (folder / "requirements.txt").write_text(pinned(wanted, python_version), "utf-8")
+    requirements = pinned(wanted, python_version)
+    (folder / "requirements.txt").write_text(requirements, "utf-8")
     if image.name == "gateway":
         shutil.copytree(ROOT / "web", folder / "web")
     else:
@@ -158,6 +214,14 @@ def lay_out(image: Image, *, has_native: bool, python_version: str) -> None:
         program = folder / "bin" / name
         program.write_text(f"#!/bin/sh\n{line}\n", "ascii")
         program.chmod(0o755)
+    first = sorted(ours, key=lambda name: name != image.package)
+    versions = {name: str(projects()[name][1]["version"]) for name in first}
+    try:
+        bill = write_bill(image.name, base=base, ours=versions, requirements=requirements, wheels=WHEELS)
+    except BillRefused as refused:
+        fail(str(refused))
+    for file in (folder / "sbom.cdx.json", STAGE / f"{image.name}.cdx.json"):
+        file.write_text(bill, "utf-8")
     for path in folder.rglob("*"):
         os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
 
@@ -201,8 +265,44 @@ def build(image: Image, options: argparse.Namespace) -> None:
     command = [options.docker, "build", "--quiet", "--network", "none", "--file", "deploy/Dockerfile"]
     command += ["--build-arg", f"BASE={options.base}", "--build-arg", f"SERVICE={image.name}"]
     command += ["--build-arg", f"STOP_SIGNAL={image.stop_signal}"]
-    command += ["--tag", f"{options.prefix}/{image.name}:{options.tag}", str(STAGE)]
-    run(command, environment={**os.environ, "DOCKER_BUILDKIT": "1"})
+    command += ["--no-cache"] if options.no_cache else []
+    tag = f"{options.prefix}/{image.name}:{options.tag}"
+    run([*command, "--tag", tag, str(STAGE)], environment={**os.environ, "DOCKER_BUILDKIT": "1"})
+    settle(options.docker, tag)
+
+
+def settle(docker: str, tag: str) -> None:
+    """Give the image the time that its files have: its digest then depends on what is in it alone.
+
+    A Docker that knows SOURCE_DATE_EPOCH could do so itself; that of Debian 12 writes the clock's time. Only
+    the configuration is loaded: the layers that it names are there already.
+    """
+    (told,) = json.loads(run([docker, "image", "inspect", tag]))
+    layers = told["RootFS"]["Layers"]
+    configuration = {
+        "architecture": told["Architecture"],
+        "os": told["Os"],
+        "created": "1970-01-01T00:00:00Z",
+        "config": {name: value for name, value in told["Config"].items() if value},
+        "rootfs": {"type": "layers", "diff_ids": layers},
+    }
+    config = json.dumps(configuration, sort_keys=True).encode()
+    digest = hashlib.sha256(config).hexdigest()
+    if told["Id"] == f"sha256:{digest}":
+        return
+    manifest = {
+        "Config": f"{digest}.json",
+        "RepoTags": [tag],
+        "Layers": [f"{one[7:]}/layer.tar" for one in layers],
+    }
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for name, content in ((f"{digest}.json", config), ("manifest.json", json.dumps([manifest]).encode())):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    run([docker, "load", "--quiet"], given=made.getvalue())
+    run([docker, "image", "rm", told["Id"]])
 
 
 def main() -> None:
@@ -215,6 +315,7 @@ def main() -> None:
     parser.add_argument("--python-version", default=PYTHON_VERSION, help="of the base image")
     parser.add_argument("--docker", default="docker", help="a program with BuildKit")
     parser.add_argument("--no-native", action="store_true", help="without the accelerator")
+    parser.add_argument("--no-cache", action="store_true", help="as if nothing had been built before")
     parser.add_argument("--stage-only", action="store_true", help="lay out what Docker would be given")
     options = parser.parse_args()
     known = images()
@@ -223,20 +324,21 @@ def main() -> None:
             fail(f"there is no image {name}; there are {', '.join(known)}")
     fetch_wheels(options.python_version)
     has_native = not options.no_native and build_native()
+    base = None if options.stage_only else read_base(options.docker, options.base)
     for name in options.names or known:
-        lay_out(known[name], has_native=has_native, python_version=options.python_version)
+        lay_out(known[name], base, has_native=has_native, python_version=options.python_version)
         if not options.stage_only:
             say(f"building {options.prefix}/{name}:{options.tag}")
             build(known[name], options)
 
 
-def run(command: list[str], environment: dict[str, str] | None = None) -> None:
-    """Run to its end, or end with what it said."""
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+def run(command: list[str], environment: dict[str, str] | None = None, given: bytes | None = None) -> str:
+    """Run to its end and give what it wrote, or end with what it said."""
+    done = subprocess.run(command, cwd=ROOT, env=environment, input=given, capture_output=True, check=False)
     if done.returncode != 0:
-        fail(
-            f"{' '.join(command[:4])} … ended with {done.returncode}:\n{(done.stderr or done.stdout)[-4000:]}"
-        )
+        said = (done.stderr or done.stdout).decode(errors="replace")
+        fail(f"{' '.join(command[:4])} … ended with {done.returncode}:\n{said[-4000:]}")
+    return done.stdout.decode()
 
 
 def say(text: str) -> None:

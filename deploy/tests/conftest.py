@@ -40,6 +40,12 @@ def chart_readme() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def sbom() -> ModuleType:
+    """scripts/sbom.py."""
+    return _script("sbom")
+
+
+@pytest.fixture(scope="session")
 def program(render_k8s: ModuleType) -> Callable[[str], str]:
     """Path of helm, kubectl or kubeconform; skips where this machine has none."""
 

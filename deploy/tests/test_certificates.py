@@ -45,6 +45,17 @@ def test_every_part_has_a_certificate_with_the_names_that_prepare_gives(
     assert mounted(objects) <= {spec["secretName"] for spec in made.values()}
 
 
+def test_parts_called_from_outside_have_those_names_too(render: Callable[..., Objects]) -> None:
+    hosts = {"validator-1": ["icn.mill.example", "192.0.2.7"], "nats": ["bus.example"]}
+    values = {"tls": {"certManager": {**CERT_MANAGER["tls"]["certManager"], "hosts": hosts}}}
+    plain, named = certificates(render(CERT_MANAGER)), certificates(render(values))
+    assert named["icn-validator-1"]["dnsNames"] == [*plain["icn-validator-1"]["dnsNames"], "icn.mill.example"]
+    assert named["icn-validator-1"]["ipAddresses"] == ["192.0.2.7"]
+    assert named["icn-nats"]["dnsNames"] == [*plain["icn-nats"]["dnsNames"], "bus.example"]
+    unnamed = set(plain) - {"icn-validator-1", "icn-nats"}
+    assert {name: named[name] for name in unnamed} == {name: plain[name] for name in unnamed}
+
+
 def test_a_certificate_serves_and_calls_with_a_fresh_key_each_time(render: Callable[..., Objects]) -> None:
     for spec in certificates(render(CERT_MANAGER)).values():
         assert {"server auth", "client auth"} <= set(spec["usages"])

@@ -41,6 +41,11 @@ REFUSED = {
         "services.gateway.ingress.host is empty",
         "name the host",
     ),
+    "a bus and nobody who uses it": (
+        {"services": {"enabled": False}, "postgres": {"bundled": False}},
+        "services.enabled is false, and postgres.bundled or nats.bundled is true",
+        "set both to false",
+    ),
     "no event bus": ({"nats": {"bundled": False}}, "nats.url: where the event bus is", "tls://host:port"),
     "renewal before the beginning": (
         {"tls": {"certManager": {"enabled": True, "issuer": {"name": "a"}, "renewBefore": "129600m"}}},

@@ -44,10 +44,11 @@ def namespace() -> list[Object]:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> list[Object]:
     """All that `icn cluster prepare` makes, in its namespace."""
-    zone: Any = SimpleNamespace(
-        key_files=[b"{}" for _ in SEATS], text=b"{}", genesis=SimpleNamespace(zone="Valley")
-    )
-    made = cluster_objects(zone, Release("icn", NAMESPACE), tmp_path_factory.mktemp("prepared"))["items"]
+    zone: Any = SimpleNamespace(text=b"{}", genesis=SimpleNamespace(zone="Valley"))
+    keys = dict.fromkeys(SEATS, b"{}")
+    made = cluster_objects(zone, Release("icn", NAMESPACE), tmp_path_factory.mktemp("prepared"), keys)[
+        "items"
+    ]
     return [{**one, "metadata": {**one["metadata"], "namespace": NAMESPACE}} for one in made]
 
 

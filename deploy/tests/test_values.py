@@ -65,7 +65,12 @@ def kinds() -> Iterator[Bad]:
         yield Bad("is no map", key, [], "got array, want object")
     for key in ("postgres.bundled", "nats.bundled", "validators.postgres.bundled", "networkPolicies.enabled"):
         yield Bad("is a word and not true or false", key, "yes", "got string, want boolean")
-    for key in ("joinsAnotherRelease", "tls.certManager.enabled", "services.gateway.ingress.enabled"):
+    for key in (
+        "joinsAnotherRelease",
+        "services.enabled",
+        "tls.certManager.enabled",
+        "services.gateway.ingress.enabled",
+    ):
         yield Bad("is a number and not true or false", key, 1, "got number, want boolean")
     for key in ("fullnameOverride", "priorityClassName", "images.tag", "nats.url", "genesis.configMap"):
         yield Bad("is a number", key, 1.5, "got number, want string")
@@ -78,7 +83,7 @@ def unknown_keys() -> Iterator[Bad]:
     yield Bad("is misspelt at the top", "trustprofile", "hosted", f"{UNKNOWN} 'trustprofile'", ABOVE)
     levels = ["images", "genesis", "tls", "tls.certManager", "tls.certManager.issuer", "validators"]
     levels += ["validators.record", "validators.postgres", "validators.consensus", "validators.ledger"]
-    levels += ["validators.vm", "services", "postgres", "nats", "operator", "networkPolicies"]
+    levels += ["validators.vm", "services", "postgres", "nats", "operator", "networkPolicies", "tracing"]
     levels += ["services.gateway.ingress", "services.gateway.service", "validators.vm.resources"]
     levels += ["validators.vm.resources.limits"]
     levels += [f"services.{name}" for name in SERVICES] + [
@@ -182,6 +187,10 @@ def amounts() -> Iterator[Bad]:
     yield Bad("is a number of seconds", "tls.certManager.duration", 7_776_000, "got number, want string")
     yield Bad("is in days, which cert-manager does not know", "tls.certManager.duration", "90d", PATTERN)
     yield Bad("is no time", "tls.certManager.renewBefore", "0h", PATTERN)
+    hosts = "tls.certManager.hosts"
+    yield Bad("is of no part", hosts, {"validator-50": ["icn.example"]}, f"{UNKNOWN} 'validator-50'")
+    yield Bad("is one name", hosts, {"gateway": "icn.example"}, "want array", "/gateway")
+    yield Bad("has a port", hosts, {"validator-0": ["icn.example:7001"]}, PATTERN, "/validator-0/0")
     yield Bad("is no kind of issuer", "tls.certManager.issuer.kind", "issuer", "must be one of")
 
 
@@ -192,6 +201,12 @@ def networks() -> Iterator[Bad]:
     yield Bad("has capitals", key, ["https://ICN.example"], PATTERN, "/0")
     yield Bad("has no scheme", key, ["icn.example"], PATTERN, "/0")
     yield Bad("is there twice", key, ["https://icn.example", "https://icn.example"], "are equal")
+    key = "tracing.endpoint"
+    yield Bad("has no port", key, "http://collector.monitoring.svc", PATTERN)
+    yield Bad("is OTLP over gRPC", key, "grpc://collector.monitoring.svc:4317", PATTERN)
+    yield Bad("has a path, which is the standard's", key, "http://collector:4318/v1/traces", PATTERN)
+    yield Bad("is no share", "tracing.ratio", 1.5, "maximum: got 1.5, want 1")
+    yield Bad("is negative", "tracing.ratio", -0.1, "minimum")
     key = "services.gateway.trustedProxyHops"
     yield Bad("is negative", key, -1, "minimum")
     yield Bad("is more than the gateway believes", key, 9, "maximum")

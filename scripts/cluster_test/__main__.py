@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from scripts.cluster_test.building import measure_images
 from scripts.cluster_test.diagnosis import diagnose
 from scripts.cluster_test.faults import kill_everything, roll_under_load, tell_stories, wipe_events
 from scripts.cluster_test.installing import (
@@ -24,16 +25,26 @@ from scripts.cluster_test.installing import (
     uninstall,
     validate,
 )
+from scripts.cluster_test.joining import join_from_outside, leave_outside
 from scripts.cluster_test.monitoring import ask_dashboards, await_silence
 from scripts.cluster_test.network import check_bus, check_policies
 from scripts.cluster_test.refusals import refuse
 from scripts.cluster_test.release import ROOT, Cluster, Failed, say
+from scripts.cluster_test.rotation import (
+    meet_ended_certificate,
+    rotate_certificates,
+    rotate_key,
+    rotate_passwords,
+)
 from scripts.cluster_test.runbooks import run_runbooks
+from scripts.cluster_test.scaling import scale_under_load
+from scripts.cluster_test.traces import follow_traces
 from scripts.cluster_test.volumes import keep, lose_volumes
 
 STEPS: dict[str, Callable[[Cluster], None]] = {
     "up": bring_up,
     "images": load_images,
+    "weights": measure_images,
     "validate": validate,
     "install": install,
     "requests": check_requests,
@@ -41,15 +52,23 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "bus": check_bus,
     "stories": tell_stories,
     "rolling": roll_under_load,
+    "scaling": scale_under_load,
+    "traces": follow_traces,
     "killed": kill_everything,
     "runbooks": run_runbooks,
     "dashboards": ask_dashboards,
     "events": wipe_events,
+    "certificates": rotate_certificates,
+    "ended": meet_ended_certificate,
+    "passwords": rotate_passwords,
     "lost": lose_volumes,
+    "keys": rotate_key,
     "kept": keep,
     "refused": refuse,
     "silence": await_silence,
     "diagnosis": diagnose,
+    "joined": join_from_outside,
+    "left": leave_outside,
     "uninstall": uninstall,
 }
 

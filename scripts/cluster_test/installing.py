@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from scripts.cluster_test.release import CHART, RELEASE, ROOT, Cluster, say, values, wait_for
+from scripts.cluster_test.release import CHART, EPOCH_SECONDS, RELEASE, ROOT, Cluster, say, values, wait_for
 from scripts.images import images
 
 INSTALL_SECONDS_BAR = 150.0
@@ -68,6 +68,7 @@ def install(cluster: Cluster) -> None:
     shutil.rmtree(cluster.federation, ignore_errors=True)
     shutil.rmtree(cluster.zone, ignore_errors=True)
     named = ("--zone", "Federation on a cluster", "--namespace", cluster.namespace)
+    named += ("--epoch", f"{EPOCH_SECONDS}s")
     cluster.icn("cluster", "prepare", str(cluster.federation), *named)
     cluster.run("kubectl", "create", "namespace", cluster.namespace)
     cluster.run(

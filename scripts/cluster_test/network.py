@@ -81,8 +81,9 @@ async def main():
     async def on_error(error):
         refused.append(str(error))
     names = ("TLS_CERTIFICATE", "TLS_KEY", "TLS_AUTHORITY")
+    password = Path(told["NATS_PASSWORD_FILE"]).read_text()
     bus = await nats.connect(
-        told["NATS_URL"], user=told["NATS_USER"], password=told["NATS_PASSWORD"], error_cb=on_error,
+        told["NATS_URL"], user=told["NATS_USER"], password=password, error_cb=on_error,
         tls=_tls_context(TlsFiles(*(Path(told[name]) for name in names))), allow_reconnect=False,
     )
     answers = {}

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ CHART = ROOT / "deploy" / "helm" / "icn"
 RELEASE = "icn"
 SEATS = range(4)
 COMMAND_SECONDS_MAX = 900.0
+EPOCH_SECONDS = 180
+"""Of the zone under test: seats change at an epoch's edge, and a day is too long to wait."""
 
 
 class Failed(Exception):
@@ -125,6 +127,10 @@ class Cluster:
     def whose_keys(self) -> dict[str, str]:
         """With this in its environment `icn` acts for the founders, on this release."""
         return {"ICN_DATA": str(self.zone), "ICN_KEYSTORE": str(self.federation / "keystores")}
+
+    def in_namespace(self, namespace: str) -> Cluster:
+        """The same cluster, with a release elsewhere."""
+        return replace(self, namespace=namespace)
 
     def pods(self) -> list[dict[str, Any]]:
         """Those that should run."""

@@ -47,12 +47,12 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 
 {{/* Hosted services beside the gateway, in this order. */}}
 {{- define "icn.hosted" -}}
-identity governance marketplace reputation
+{{- if .Values.services.enabled }}identity governance marketplace reputation{{ end -}}
 {{- end -}}
 
 {{/* What shares the host's Postgres and bus, in this order: the hosted services and the gateway. */}}
 {{- define "icn.shared" -}}
-{{ include "icn.hosted" . }} gateway
+{{- if .Values.services.enabled }}{{ include "icn.hosted" . }} gateway{{ end -}}
 {{- end -}}
 
 {{/* icn.validators root: JSON of where every validator listens. */}}
@@ -83,17 +83,17 @@ identity governance marketplace reputation
 {{- define "icn.services" -}}
 {{- $root := . -}}
 {{- $all := dict -}}
-{{- range (include "icn.hosted" . | splitList " ") -}}
+{{- range (include "icn.hosted" . | splitList " " | compact) -}}
 {{- $_ := set $all . (printf "%s:7100" (include "icn.name" (list $root .))) -}}
 {{- end -}}
 {{- $all | toJson -}}
 {{- end -}}
 
-{{/* icn.natsUrl root */}}
+{{/* icn.natsUrl root: empty where validators have no bus. */}}
 {{- define "icn.natsUrl" -}}
 {{- if .Values.nats.bundled -}}
 tls://{{ include "icn.name" (list . "nats") }}:4222
-{{- else -}}
+{{- else if or .Values.services.enabled .Values.nats.url -}}
 {{ required "nats.url: where the event bus is, tls://host:port, since nats.bundled is false" .Values.nats.url }}
 {{- end -}}
 {{- end -}}

@@ -1,12 +1,17 @@
 {{/* Who calls whom: the one list that the network policies are made from. `validator` stands for each of them,
      `elsewhere` for what is outside the release, `kubernetes` for its API. Members reach the gateway besides. */}}
 {{- define "icn.calls" -}}
-{{- $hosted := include "icn.hosted" . | splitList " " }}
+{{- $hosted := include "icn.hosted" . | splitList " " | compact }}
 - {from: validator, to: validator, ports: [7001]}
+{{- if include "icn.natsUrl" . }}
 - {from: validator, to: {{ ternary "nats" "elsewhere" .Values.nats.bundled }}, ports: [4222]}
+{{- end }}
+{{- if .Values.services.enabled }}
 - {from: gateway, to: validator, ports: [7001, 7002]}
 - {from: gateway, to: {{ ternary "nats" "elsewhere" .Values.nats.bundled }}, ports: [4222]}
 - {from: gateway, to: {{ ternary "postgres" "elsewhere" .Values.postgres.bundled }}, ports: [5432]}
+- {from: client, to: gateway, ports: [8080]}
+{{- end }}
 {{- range $hosted }}
 - {from: gateway, to: {{ . }}, ports: [7100]}
 - {from: {{ . }}, to: validator, ports: [7001, 7002]}
@@ -18,7 +23,9 @@
 {{- end }}
 {{- range .Values.validators.elsewhere }}
 - {from: validator, to: elsewhere, ports: [{{ .consensusPort }}]}
+{{- if $.Values.services.enabled }}
 - {from: gateway, to: elsewhere, ports: [{{ .consensusPort }}, {{ .ledgerPort }}]}
+{{- end }}
 {{- $elsewhere := . }}
 {{- range $hosted }}
 - {from: {{ . }}, to: elsewhere, ports: [{{ $elsewhere.consensusPort }}, {{ $elsewhere.ledgerPort }}]}
@@ -27,7 +34,12 @@
 {{- if .Values.validators.elsewhere }}
 - {from: elsewhere, to: validator, ports: [7001, 7002]}
 {{- end }}
-- {from: client, to: gateway, ports: [8080]}
+{{- with .Values.tracing.endpoint }}
+{{- $collector := regexFind "[0-9]+$" . }}
+{{- range concat (list "validator" "gateway") $hosted }}
+- {from: {{ . }}, to: elsewhere, ports: [{{ $collector }}]}
+{{- end }}
+{{- end }}
 - {from: operator, to: kubernetes, ports: [443, 6443]}
 - {from: validator, to: kubernetes, ports: [443, 6443]}
 - {from: operator, to: validator, ports: [9101]}

@@ -51,11 +51,24 @@ securityContext: {{- include "icn.containerSecurity" . | nindent 2 }}
   valueFrom: {secretKeyRef: {name: {{ index . 1 }}, key: {{ index . 2 }}}}
 {{- end -}}
 
-{{/* icn.commonEnvironment (dict prefix port): settings that every process of ours has. */}}
+{{/* icn.natsPasswordVolume secret: mounted, since a process reads it again whenever it connects. */}}
+{{- define "icn.natsPasswordVolume" -}}
+- name: nats-password
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items: [{key: nats-password, path: nats-password}]
+{{- end -}}
+
+{{/* icn.commonEnvironment (dict root prefix port): settings that every process of ours has. */}}
 {{- define "icn.commonEnvironment" -}}
 - {name: GRPC_EXPERIMENTS, value: "-event_engine_client,-event_engine_listener"}
 - {name: {{ .prefix }}_METRICS_HOST, value: "0.0.0.0"}
 - {name: {{ .prefix }}_METRICS_PORT, value: {{ .port | quote }}}
+{{- with .root.Values.tracing.endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
+- {name: OTEL_RESOURCE_ATTRIBUTES, value: "service.namespace={{ include "icn.fullname" $.root }}"}
+{{- end }}
 {{- end -}}
 
 {{- define "icn.tlsEnvironment" -}}
@@ -95,7 +108,7 @@ livenessProbe:
 {{- $root := index . 0 -}}
 {{- $seat := index . 1 -}}
 {{- $secret := index . 2 -}}
-{{ include "icn.commonEnvironment" (dict "prefix" "ICN_CONSENSUS" "port" 9101) }}
+{{ include "icn.commonEnvironment" (dict "root" $root "prefix" "ICN_CONSENSUS" "port" 9101) }}
 {{ include "icn.tlsEnvironment" "ICN_CONSENSUS" }}
 - {name: ICN_CONSENSUS_GENESIS, value: /run/genesis/genesis.json}
 - {name: ICN_CONSENSUS_KEY_FILE, value: /run/consensus-key/consensus.json}

@@ -4,11 +4,12 @@
 name: postgres
 {{ include "icn.container" (list .root "postgres") }}
 command: [/bin/sh, /etc/postgresql/start.sh]
-{{- with .arguments }}
-args: {{ . | toJson }}
-{{- end }}
+args: {{ .arguments | default (list "-c" "listen_addresses=") | toJson }}
 env:
   - {name: ROLES, value: {{ join " " .roles | quote }}}
+  {{- if .tls }}
+  - {name: FOLLOWED, value: "/run/passwords /run/tls"}
+  {{- end }}
   - {name: TZ, value: UTC}
   - {name: LC_ALL, value: C}
 startupProbe:

@@ -7,7 +7,8 @@
 {{- $all := list (dict "kind" "ConfigMap" "name" (include "icn.genesisConfigMap" .) "keys" (list "genesis.json")) -}}
 {{- range .Values.validators.seats -}}
 {{- $part := printf "validator-%d" (int .) -}}
-{{- $keys := list "consensus.json" "nats-password" -}}
+{{- $keys := list "consensus.json" -}}
+{{- if include "icn.natsUrl" $root }}{{- $keys = append $keys "nats-password" }}{{- end -}}
 {{- range list "consensus" "ledger" "vm" -}}
 {{- $keys = append $keys (printf "%s-database-url" .) -}}
 {{- if $root.Values.validators.postgres.bundled }}{{- $keys = append $keys (printf "%s-password" .) }}{{- end -}}
@@ -17,7 +18,7 @@
 {{- /* Which record each key of the seat votes with: read and written before it starts, not mounted. */ -}}
 {{- $all = append $all (dict "kind" "ConfigMap" "name" (printf "%s-record" (include "icn.name" (list $root $part))) "keys" list) -}}
 {{- end -}}
-{{- range include "icn.shared" . | splitList " " -}}
+{{- range include "icn.shared" . | splitList " " | compact -}}
 {{- $keys := list "database-url" "nats-password" -}}
 {{- if ne . "gateway" }}{{- $keys = append $keys "sealing.key" }}{{- end -}}
 {{- if $root.Values.postgres.bundled }}{{- $keys = append $keys "database-password" }}{{- end -}}
@@ -45,7 +46,7 @@
 {{- define "icn.certificateParts" -}}
 {{- $parts := list -}}
 {{- range .Values.validators.seats }}{{- $parts = append $parts (printf "validator-%d" (int .)) }}{{- end -}}
-{{- $parts = concat $parts (include "icn.shared" . | splitList " ") -}}
+{{- $parts = concat $parts (include "icn.shared" . | splitList " " | compact) -}}
 {{- if .Values.postgres.bundled }}{{- $parts = append $parts "postgres" }}{{- end -}}
 {{- if .Values.nats.bundled }}{{- $parts = append $parts "nats" }}{{- end -}}
 {{- append $parts "client" | join " " -}}

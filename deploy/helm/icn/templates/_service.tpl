@@ -47,7 +47,7 @@ spec:
         - name: {{ $name }}
           {{- include "icn.container" $part | nindent 10 }}
           env:
-            {{- include "icn.commonEnvironment" (dict "prefix" $prefix "port" 9100) | nindent 12 }}
+            {{- include "icn.commonEnvironment" (dict "root" $root "prefix" $prefix "port" 9100) | nindent 12 }}
             {{- include "icn.tlsEnvironment" $prefix | nindent 12 }}
             - {name: {{ $prefix }}_GENESIS, value: /run/genesis/genesis.json}
             - name: {{ $prefix }}_VALIDATORS
@@ -56,13 +56,16 @@ spec:
               value: {{ include "icn.services" $root | quote }}
             - {name: {{ $prefix }}_NATS_URL, value: {{ include "icn.natsUrl" $root | quote }}}
             - {name: {{ $prefix }}_NATS_USER, value: {{ $name }}}
-            {{- include "icn.secretValue" (list (printf "%s_NATS_PASSWORD" $prefix) (include "icn.secret" $part) "nats-password") | nindent 12 }}
+            - {name: {{ $prefix }}_NATS_PASSWORD_FILE, value: /run/nats/nats-password}
             {{- include "icn.secretValue" (list (printf "%s_DATABASE_URL" $prefix) (include "icn.secret" $part) "database-url") | nindent 12 }}
             {{- if $isGateway }}
             - {name: {{ $prefix }}_HOST, value: "0.0.0.0"}
             - {name: {{ $prefix }}_PORT, value: "8080"}
             - name: {{ $prefix }}_ORIGINS
               value: {{ $values.origins | toJson | quote }}
+            {{- if $root.Values.tracing.endpoint }}
+            - {name: {{ $prefix }}_TRACE_RATIO, value: {{ $root.Values.tracing.ratio | quote }}}
+            {{- end }}
             - {name: {{ $prefix }}_TRUSTED_PROXY_HOPS, value: {{ $values.trustedProxyHops | quote }}}
             {{- else }}
             - {name: {{ $prefix }}_ADDRESS, value: "0.0.0.0:7100"}
@@ -83,6 +86,7 @@ spec:
           volumeMounts:
             - {name: genesis, mountPath: /run/genesis, readOnly: true}
             - {name: tls, mountPath: /run/tls, readOnly: true}
+            - {name: nats-password, mountPath: /run/nats, readOnly: true}
             {{- if not $isGateway }}
             - {name: sealing, mountPath: /run/sealing, readOnly: true}
             {{- end }}
@@ -92,6 +96,7 @@ spec:
           configMap: {name: {{ include "icn.genesisConfigMap" $root }}}
         - name: tls
           secret: {secretName: {{ include "icn.tlsSecret" $part }}, defaultMode: 0440}
+        {{- include "icn.natsPasswordVolume" (include "icn.secret" $part) | nindent 8 }}
         {{- if not $isGateway }}
         - name: sealing
           secret:

@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import stat
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from icn_client.cli.main import app
+from icn_client.cli.output import CommandError, Refused
 from icn_client.platforms import open_founders
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.genesis import parse_genesis
+from icn_localnet.certificates import Authority, hosts_of
 from psycopg.conninfo import conninfo_to_dict
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 run = CliRunner()
 
@@ -110,3 +115,168 @@ def test_names_that_kubernetes_refuses_are_refused_first(tmp_path: Path, name: s
     done = run.invoke(app, ["cluster", "prepare", str(tmp_path / "b"), "--release", name])
     assert done.exit_code != 0
     assert not (tmp_path / "b").exists()
+
+
+# --- what is made anew for a release that runs
+
+
+@pytest.fixture
+def own(folder: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(folder, tmp_path / "federation"))
+
+
+def cluster(command: str, directory: Path, *options: str) -> dict[str, dict[str, bytes]]:
+    """Secrets that `icn cluster COMMAND` says to apply, by name."""
+    done = run.invoke(app, ["cluster", command, str(directory), *options])
+    assert done.exit_code == 0, done.output
+    file = directory / f"{command}.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    return secrets_in(file)
+
+
+def secrets_in(file: Path) -> dict[str, dict[str, bytes]]:
+    return {
+        item["metadata"]["name"]: {key: base64.b64decode(value) for key, value in item["data"].items()}
+        for item in json.loads(file.read_text("utf-8"))["items"]
+        if item["kind"] == "Secret"
+    }
+
+
+def why(done: Result) -> str:
+    return " ".join(f"{done.exception} {done.output}".split())
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def test_new_passwords_are_of_everybody_and_of_nothing_else(own: Path) -> None:
+    before = secrets_in(own / "objects.json")
+    changed = cluster("passwords", own)
+    after = secrets_in(own / "objects.json")
+    assert {name for name in before if not name.endswith("-tls")} == set(changed)
+    old = [value for held in before.values() for key, value in held.items() if key.endswith("password")]
+    everything = b"".join(value for held in after.values() for value in held.values())
+    assert not [value for value in old if value in everything]
+    for name, held in changed.items():
+        assert set(held) == {key for key in before[name] if key.endswith(("password", "database-url"))}
+        assert after[name] == before[name] | held
+        for key, address in held.items():
+            if key.endswith("database-url"):
+                role = key.removesuffix("database-url")
+                password = held[f"{role}password" if role else "database-password"].decode()
+                parsed, as_before = (conninfo_to_dict(one.decode()) for one in (address, before[name][key]))
+                assert parsed == as_before | {"password": password}
+
+
+def test_passwords_of_a_server_elsewhere_are_refused_and_nothing_is_written(own: Path) -> None:
+    objects = json.loads((own / "objects.json").read_text("utf-8"))
+    (gateway,) = (one for one in objects["items"] if one["metadata"]["name"] == "icn-gateway")
+    gateway["data"]["database-url"] = base64.b64encode(b"postgresql://gateway:x@db.example/icn").decode()
+    (own / "objects.json").write_text(json.dumps(objects))
+    before = snapshot(own)
+    done = run.invoke(app, ["cluster", "passwords", str(own)])
+    assert isinstance(done.exception, Refused)
+    assert "icn-gateway: database-url does not hold database-password" in why(done)
+    assert snapshot(own) == before
+
+
+def certificate_of(held: dict[str, bytes]) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(held["tls.crt"])
+
+
+def test_renewed_certificates_are_of_the_same_authority_and_names_and_of_new_keys(own: Path) -> None:
+    before = secrets_in(own / "objects.json")
+    changed = cluster("certificates", own, "--host", "validator-1=icn.mill.example")
+    assert set(changed) == {name for name in before if name.endswith("-tls")}
+    authority = Authority(own / "authority")
+    for name, held in changed.items():
+        assert held["ca.crt"] == before[name]["ca.crt"]
+        assert held["tls.key"] != before[name]["tls.key"]
+        assert authority.has_signed(held["tls.crt"])
+        further = {"icn.mill.example"} if name == "icn-validator-1-tls" else set()
+        assert set(hosts_of(held["tls.crt"])) == set(hosts_of(before[name]["tls.crt"])) | further
+    again = cluster("certificates", own)
+    assert "icn.mill.example" in hosts_of(again["icn-validator-1-tls"]["tls.crt"])
+    assert secrets_in(own / "objects.json") == before | again
+
+
+def test_a_new_authority_takes_three_steps_and_at_each_all_pairs_trust_each_other(own: Path) -> None:
+    before = secrets_in(own / "objects.json")
+    both = cluster("certificates", own, "--new-authority")
+    renewed = cluster("certificates", own)
+    alone = cluster("certificates", own, "--forget-old-authorities")
+    for first, second in pairwise((before, both, renewed, alone)):
+        for name in both:
+            for one, other in ((first, second), (second, first)):
+                trusted = x509.load_pem_x509_certificates(other[name]["ca.crt"])
+                assert any(issued(certificate_of(one[name]), by) for by in trusted)
+    assert all(both[name]["tls.crt"] == before[name]["tls.crt"] for name in both)
+    old = x509.load_pem_x509_certificate(before["icn-gateway-tls"]["ca.crt"])
+    (newest,) = x509.load_pem_x509_certificates(alone["icn-gateway-tls"]["ca.crt"])
+    assert newest.subject != old.subject, "who trusts two of one name may try the wrong one only"
+    assert (own / "tls" / "client" / "authority.pem").read_bytes() == alone["icn-gateway-tls"]["ca.crt"]
+
+
+def issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, InvalidSignature):
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "sentence"),
+    [
+        ("objects.json", (), "objects.json: No such file or directory: bring back from the safe"),
+        ("authority/authority.key", (), "authority.key is not there: whoever has the authority's key"),
+        ("genesis.json", ("--new-authority",), "genesis.json"),
+        ("", ("--host", "validator-9=a.example"), "no part is called validator-9; there are client, gateway"),
+        ("", ("--forget-old-authorities",), "there is nothing to forget"),
+        ("", ("--new-authority", "--forget-old-authorities"), "one step at a time"),
+        ("", ("--new-authority", "--host", "gateway=a.example"), "renews none"),
+        ("", ("--host", "gateway"), "PART=NAME"),
+        ("", ("--host", "gateway=a b"), "PART=NAME"),
+    ],
+)
+def test_certificates_that_cannot_be_made_are_refused_and_nothing_is_written(
+    own: Path, spoil: str, options: tuple[str, ...], sentence: str
+) -> None:
+    if spoil:
+        (own / spoil).unlink()
+    before = snapshot(own)
+    done = run.invoke(app, ["cluster", "certificates", str(own), *options])
+    assert isinstance(done.exception, CommandError)
+    assert sentence in why(done)
+    assert snapshot(own) == before
+
+
+def test_an_authority_is_not_forgotten_while_its_certificates_are_shown(own: Path) -> None:
+    cluster("certificates", own, "--new-authority")
+    before = snapshot(own)
+    done = run.invoke(app, ["cluster", "certificates", str(own), "--forget-old-authorities"])
+    assert isinstance(done.exception, Refused)
+    assert "are of an authority that would be forgotten: renew them first" in why(done)
+    assert snapshot(own) == before
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"items": [{"kind": "Secret"}]}', '{"items": []}'])
+def test_a_file_that_prepare_has_not_made_is_refused(own: Path, text: str) -> None:
+    (own / "objects.json").write_text(text)
+    for command in ("passwords", "certificates"):
+        done = run.invoke(app, ["cluster", command, str(own)])
+        assert isinstance(done.exception, Refused)
+        assert "holds no Secret" in why(done)
+        assert (own / "objects.json").read_text() == text
+
+
+def test_certificates_that_somebody_else_makes_are_not_renewed_here(tmp_path: Path) -> None:
+    made = tmp_path / "a"
+    assert run.invoke(app, ["cluster", "prepare", str(made), "--no-certificates"]).exit_code == 0
+    done = run.invoke(app, ["cluster", "certificates", str(made)])
+    assert isinstance(done.exception, Refused)
+    assert "is not there: whoever has the authority's key" in why(done)

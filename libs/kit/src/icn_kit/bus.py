@@ -25,7 +25,8 @@ from prometheus_client import Gauge
 
 from icn_kit.envelope import ENVELOPE_BYTES_MAX, MalformedEvent, parse_envelope
 from icn_kit.errors import ResourceExhausted, Unavailable
-from icn_kit.tls import TlsFiles
+from icn_kit.password import Password
+from icn_kit.tls import TlsFiles, TlsWatch
 from icn_kit.trace import TRACEPARENT_KEY
 
 STREAM_BYTES_MAX = 256 * 1024**2
@@ -125,6 +126,7 @@ class Bus:
         self.name = name
         """Of the process, as NATS shows it."""
         self._stream_replicas = stream_replicas
+        self._tls: TlsWatch | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._last_error = ""
 
@@ -135,7 +137,7 @@ class Bus:
         name: str,
         *,
         user: str | None = None,
-        password: str | None = None,
+        password: Password | None = None,
         tls: TlsFiles | None = None,
         stream_replicas: int = 1,
     ) -> Bus:
@@ -144,23 +146,29 @@ class Bus:
         Returns when connected, or after CONNECT_SECONDS_MAX while it goes on trying.
 
         Args:
-            tls: files for mutual TLS, used where ``url`` begins with ``tls://``.
+            password: of ``user``; asked for again at each new connection where it is a callable.
+            tls: files for mutual TLS, used where ``url`` begins with ``tls://``; read again when they change
+                and a new connection is made.
             stream_replicas: servers of a NATS cluster that keep each stream, 1 to 5.
+
+        Raises:
+            OSError, CertificateInvalid: see `TlsWatch.read`.
         """
         bus = cls(url, name, stream_replicas)
-        bus._connecting = asyncio.create_task(bus._connect(user, password, tls), name="bus")
+        if tls is not None and url.startswith("tls://"):
+            bus._tls = TlsWatch(tls)
+            bus._tls.read()
+        bus._connecting = asyncio.create_task(bus._connect(user, password), name="bus")
         await asyncio.wait({bus._connecting}, timeout=CONNECT_SECONDS_MAX)
         return bus
 
-    async def _connect(self, user: str | None, password: str | None, tls: TlsFiles | None) -> None:
-        context = _tls_context(tls) if tls is not None and self._url.startswith("tls://") else None
-
+    async def _connect(self, user: str | None, password: Password | None) -> None:
         async def on_disconnected() -> None:
             CONNECTED.set(0)
-            if context is not None and tls is not None:
-                _read_certificates(context, tls)  # the next connection shows what is there by then
+            self._renew_tls()
 
         async def on_error(error: Exception) -> None:
+            self._renew_tls()  # what was wrong may have been the certificate
             text = str(error) or type(error).__name__
             if text != self._last_error:  # once per outage, not once per try
                 self._last_error = text
@@ -176,7 +184,7 @@ class Bus:
             name=self.name,
             user=user,
             password=password,
-            tls=context,
+            tls=None if self._tls is None else _tls_context(self._tls.files),
             error_cb=on_error,
             disconnected_cb=on_disconnected,
             reconnected_cb=on_connected,
@@ -187,6 +195,12 @@ class Bus:
             ping_interval=PING_SECONDS,
         )
         CONNECTED.set(1)
+
+    def _renew_tls(self) -> None:
+        """Let the next connection show and trust what is in the files by now."""
+        if self._tls is not None and self._tls.read_if_changed() is not None:
+            with contextlib.suppress(OSError):  # replaced again meanwhile: the next try reads that
+                self._client.options["tls"] = _tls_context(self._tls.files)
 
     @property
     def is_connected(self) -> bool:
@@ -394,10 +408,5 @@ class Bus:
 
 def _tls_context(files: TlsFiles) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=files.authority)
-    _read_certificates(context, files)
-    return context
-
-
-def _read_certificates(context: ssl.SSLContext, files: TlsFiles) -> None:
-    context.load_verify_locations(cafile=files.authority)
     context.load_cert_chain(files.certificate, files.key)
+    return context

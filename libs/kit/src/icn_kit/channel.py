@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 
 from icn_kit.server import MESSAGE_SIZE_BYTES_MAX
-from icn_kit.tls import TlsFiles, TlsWatch, certificate_hash
+from icn_kit.tls import TlsFiles, TlsMaterial, TlsWatch, certificate_hash
 
 CALL_SECONDS_DEFAULT = 10.0
 """Deadline of a call whose caller gives none."""
@@ -45,6 +45,9 @@ class ChannelFactory:
             (``/icn.ledger.v1.LedgerService/``) that may be tried again when the peer is UNAVAILABLE.
         long_lived_streams: full names of streams that get no deadline.
         call_seconds: deadline of every other call that brings none of its own.
+
+    Raises:
+        OSError, CertificateInvalid: see `TlsWatch.read`.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class ChannelFactory:
         self.certificate_hash = b""
         """SHA-256 of the certificate that current channels show; empty in plain text."""
         if self._watch is not None:
-            self._read(self._watch)
+            self._take(self._watch.read())
         self._channels: dict[tuple[str, str], grpc.aio.Channel] = {}
         self._stubs: dict[tuple[str, str, Any], Any] = {}
         self._retired: set[asyncio.Task[None]] = set()
@@ -94,8 +97,8 @@ class ChannelFactory:
                 ``address``.
         """
         assert not self._is_closed, "the factory is closed"
-        if self._watch is not None and self._watch.has_changed():
-            self._read(self._watch)
+        if self._watch is not None and (renewed := self._watch.read_if_changed()) is not None:
+            self._take(renewed)
             self._retire_all()
         key = (address, server_name)
         channel = self._channels.get(key)
@@ -131,8 +134,7 @@ class ChannelFactory:
             channel = grpc.aio.secure_channel(address, self._credentials, options=[*self._options, *named])
         return _DeadlineChannel(channel, self._call_seconds, self._long_lived_streams)
 
-    def _read(self, watch: TlsWatch) -> None:
-        material = watch.read()
+    def _take(self, material: TlsMaterial) -> None:
         self._credentials = grpc.ssl_channel_credentials(
             material.authority, material.key, material.certificate
         )

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from time import monotonic, perf_counter, time
@@ -30,8 +30,8 @@ from icn_kit.errors import DomainError, Unavailable
 from icn_kit.lease import RENEW_SECONDS, Lease, LeaseLost
 from icn_kit.lease import RETRY_SECONDS as LEASE_RETRY_SECONDS
 from icn_kit.pauses import doubled
-from icn_kit.spans import log_span
-from icn_kit.trace import current_trace, parse_traceparent
+from icn_kit.spans import record_span
+from icn_kit.trace import Trace, current_trace, parse_traceparent
 
 RUN_EVENTS_MAX = 64
 """Events that share one transaction and one acknowledgement."""
@@ -112,7 +112,6 @@ async def handle_once(
         ran.append(event.id in new)
         if ran[-1]:
             new.remove(event.id)
-            current_trace.set(parse_traceparent(event.traceparent))
             await handler(event, connection)
     return ran
 
@@ -201,7 +200,8 @@ class Consumer:
                 return handled, left
             assert letter.seq is not None, "a stored message has a sequence"
             try:
-                await self._try([parse_envelope(letter.data or b"")])
+                events = [parse_envelope(letter.data or b"")]
+                await self._try(events, _traces(events))
             except Exception as error:  # noqa: BLE001 - whatever the handler raises: it stays where it is
                 _log.warning(
                     "dead letter failed again", consumer=self.name, sequence=letter.seq, error=str(error)
@@ -382,7 +382,8 @@ class Consumer:
     async def _try_and_tell(self, messages: Sequence[Msg], events: Sequence[EventEnvelope]) -> None:
         """One try, and what logs and metrics say of its success."""
         started = perf_counter()
-        ran = await self._try(events)
+        traces = _traces(events)
+        ran = await self._try(events, traces)
         seconds = (perf_counter() - started) / len(events)
         for message, event, is_first in zip(messages, events, ran, strict=True):
             if is_first is None:
@@ -391,22 +392,23 @@ class Consumer:
             outcome = "handled" if is_first else "repeated"
             EVENTS.labels(self.name, outcome).inc()
             LAG_SECONDS.labels(self.name).observe(max(0.0, time() - message.metadata.timestamp.timestamp()))
-            log_span(
-                parse_traceparent(event.traceparent), f"{self.name} {event.subject}", seconds, outcome=outcome
+            record_span(
+                traces[event.id], f"{self.name} {event.subject}", seconds, kind="consumer", outcome=outcome
             )
 
-    async def _try(self, events: Sequence[EventEnvelope]) -> list[bool | None]:
+    async def _try(self, events: Sequence[EventEnvelope], traces: Mapping[bytes, Trace]) -> list[bool | None]:
         """For each whether it ran; None where it is not wanted."""
         is_wanted = [self._wants is None or self._wants(event) for event in events]
         wanted = list(compress(events, is_wanted))
-        ran = iter(await self._try_wanted(wanted) if wanted else ())
+        ran = iter(await self._try_wanted(wanted, traces) if wanted else ())
         return [next(ran) if one else None for one in is_wanted]
 
-    async def _try_wanted(self, events: Sequence[EventEnvelope]) -> list[bool]:
-        false = {event.id for event in events if not await self._is_true(event)}
+    async def _try_wanted(self, events: Sequence[EventEnvelope], traces: Mapping[bytes, Trace]) -> list[bool]:
+        false = {event.id for event in events if not await self._is_true(event, traces[event.id])}
 
         async def handle(event: EventEnvelope, connection: Connection) -> None:
             await self._lease.renew_if_due()
+            current_trace.set(traces[event.id])
             if event.id not in false:
                 await self._handler(event, connection)
 
@@ -419,11 +421,11 @@ class Consumer:
                 await self._on_handled(event)
         return ran
 
-    async def _is_true(self, event: EventEnvelope) -> bool:
+    async def _is_true(self, event: EventEnvelope, trace: Trace) -> bool:
         if self._check is None:
             return True
         await self._lease.renew_if_due()
-        current_trace.set(parse_traceparent(event.traceparent))
+        current_trace.set(trace)
         return await self._check(event)
 
     async def _wait(self, seconds: float) -> None:
@@ -455,6 +457,11 @@ class _Incarnation:
     """Sequence in the stream up to which everything is acknowledged."""
     waiting: int
     """Events not delivered, or not acknowledged."""
+
+
+def _traces(events: Sequence[EventEnvelope]) -> dict[bytes, Trace]:
+    """Each event's, by its id: what its handler logs and causes belongs to the span that we tell of."""
+    return {event.id: parse_traceparent(event.traceparent) for event in events}
 
 
 async def _incarnations(bus: Bus, stream: str, name: str) -> list[_Incarnation]:

@@ -31,7 +31,7 @@ from icn_kit.errors import (
     Unavailable,
     status_details,
 )
-from icn_kit.spans import log_span
+from icn_kit.spans import record_span
 from icn_kit.trace import TRACEPARENT_KEY, Trace, current_trace, parse_traceparent
 
 MALFORMED_REQUEST = "MALFORMED_REQUEST"
@@ -229,7 +229,7 @@ class _MethodCalls:
             counter = self._counters[code] = CALLS.labels(self.method, code.name)
         counter.inc()
         self._seconds.observe(seconds)
-        log_span(trace, self.method, seconds, code=code.name)
+        record_span(trace, self.method, seconds, kind="server", code=code.name)
 
 
 def _asynchronous(method: str, behavior: Any) -> Any:

@@ -12,6 +12,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
+from icn_kit.spans import flush_spans
+
 DRAIN_SECONDS_MAX = 25.0
 """Kubernetes sends SIGKILL 30 s after SIGTERM; what is not drained five seconds before that is cut off."""
 
@@ -181,6 +183,8 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> int:
             leave_reason(reason_of(error))
             _log.critical("process failed", why=reason_of(error), exc_info=True)
             return EXIT_FATAL
+        finally:
+            flush_spans()
 
 
 def run_service(build: Callable[[Stop], Awaitable[Service]]) -> int:

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from icn_kit.errors import NotFound
 from icn_kit.interceptor import DeadlineRule, Handler, Interceptor
-from icn_kit.tls import TlsFiles, TlsWatch, certificate_hash
+from icn_kit.tls import TlsFiles, TlsMaterial, TlsWatch, certificate_hash
 
 MESSAGE_SIZE_BYTES_MAX = 8 * 1024 * 1024
 """Of a request or an answer: the largest block with its certificates, twice over. gRPC refuses more with
@@ -86,7 +86,7 @@ class GrpcServer:
 
         Raises:
             RuntimeError: the address cannot be bound.
-            OSError: a TLS file cannot be read.
+            OSError, CertificateInvalid: the TLS files cannot be used.
         """
         assert self._server is None, "started already"
         limits = self._limits
@@ -197,21 +197,19 @@ def _add_reflection(handlers: _HandlersOfServices) -> None:
 def _server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     watch = TlsWatch(files)
 
-    def configuration() -> Any:
-        material = watch.read()
+    def configuration(material: TlsMaterial) -> Any:
         return grpc.ssl_server_certificate_configuration(
             [(material.key, material.certificate)], root_certificates=material.authority
         )
 
     def renewed() -> Any:
         """Called by gRPC at each handshake, on a thread of its own; None keeps what it has."""
-        try:
-            return configuration() if watch.has_changed() else None
-        except OSError as error:
-            _log.error("certificate files unreadable, keeping the old ones", error=str(error))
-            return None
+        material = watch.read_if_changed()
+        return None if material is None else configuration(material)
 
-    return grpc.dynamic_ssl_server_credentials(configuration(), renewed, require_client_authentication=True)
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(watch.read()), renewed, require_client_authentication=True
+    )
 
 
 def peer_names(context: Any) -> frozenset[str]:

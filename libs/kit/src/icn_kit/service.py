@@ -37,6 +37,7 @@ from icn_kit.lifecycle import Stop, cancel_all, run_service
 from icn_kit.relay import Relay
 from icn_kit.sealing import read_sealing_key
 from icn_kit.server import AddServicer, GrpcServer
+from icn_kit.server_certificates import ServerCertificates
 from icn_kit.settings import HostedSettings, read_settings
 from icn_kit.telemetry import MetricsServer, configure_logging
 from icn_kit.validators import Validators
@@ -154,6 +155,9 @@ class HostedService:
             self._settings.tls,
             long_lived_streams=parts.long_lived_streams,
         )
+        if self._settings.tls is not None:
+            url, dsn = self._settings.nats_url, self._settings.database_url.get_secret_value()
+            self._guard("server certificates", ServerCertificates(self._settings.tls, url, dsn).run())
         self._guard("validator standings", foundation.validators.watch())
         self._guard("block clock", foundation.block_clock.run())
         self._guard("relay", Relay(foundation.database, foundation.bus, self._name).run())
@@ -183,7 +187,7 @@ class HostedService:
             settings.nats_url,
             self._name,
             user=settings.nats_user or None,
-            password=settings.nats_password.get_secret_value() or None,
+            password=settings.bus_password,
             tls=settings.tls,
             stream_replicas=settings.nats_stream_replicas,
         )

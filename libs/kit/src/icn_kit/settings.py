@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from icn_kit.database_url import check_database_url
 from icn_kit.lifecycle import EXIT_FATAL, leave_reason
+from icn_kit.password import Password, password_of
 from icn_kit.preference import ValidatorAddress
 from icn_kit.tls import TlsFiles
 
@@ -124,6 +125,8 @@ class HostedSettings(ServiceSettings):
     """``nats://host:port``, or ``tls://host:port`` for mutual TLS with the files below."""
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
+    nats_password_file: Path | None = None
+    """Where the password is instead; read again for each connection, so that it may be changed."""
     nats_stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     """Servers of a NATS cluster that keep each stream."""
 
@@ -142,6 +145,11 @@ class HostedSettings(ServiceSettings):
             raise ValueError("validators: a seat is listed twice")
         tls_files(self.tls_certificate, self.tls_key, self.tls_authority)
         return self
+
+    @property
+    def bus_password(self) -> Password | None:
+        """As `icn_kit.bus.Bus.connect` wants it."""
+        return password_of(self.nats_password, self.nats_password_file)
 
     @property
     def tls(self) -> TlsFiles | None:

@@ -1,24 +1,41 @@
-"""Spans of sampled traces, as lines of the log: name, trace, span, parent, microseconds.
+"""Spans of sampled traces: sent to a collector where one is set, else lines of the log.
 
-A collector reads them there; nothing is made or sent for what is not sampled.
+Nothing is made, imported or sent for what is not sampled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from time import perf_counter
+import os
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from icn_kit.trace import Trace, current_trace, parse_traceparent
+from icn_kit.trace import Trace
+
+if TYPE_CHECKING:
+    from icn_kit.otlp import SpanSender
+
+COLLECTOR_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""Where the collector listens, as ``http://host:4318``: the standard's name, which its exporter reads."""
 
 _log = structlog.get_logger(__name__)
+_sender: SpanSender | None = None
+"""Of this process; None where no collector is set."""
 
 
-def log_span(trace: Trace, name: str, seconds: float, **fields: object) -> None:
-    """Say that our span of ``trace`` took so long, if it is sampled."""
+def record_span(
+    trace: Trace,
+    name: str,
+    seconds: float,
+    *,
+    kind: Literal["server", "consumer", "internal"] = "internal",
+    **fields: str | int,
+) -> None:
+    """Say that our span of ``trace`` has just ended and took so long, if it is sampled."""
     if not trace.is_sampled:
+        return
+    if _sender is not None:
+        _sender.add(trace, name, kind, seconds, fields)
         return
     _log.info(
         "span",
@@ -31,14 +48,16 @@ def log_span(trace: Trace, name: str, seconds: float, **fields: object) -> None:
     )
 
 
-@contextmanager
-def span(traceparent: str, name: str, **fields: object) -> Iterator[Trace]:
-    """Continue the trace in ``traceparent`` for the block, as the current one, and say how long it took."""
-    trace = parse_traceparent(traceparent)
-    token = current_trace.set(trace)
-    started = perf_counter()
-    try:
-        yield trace
-    finally:
-        current_trace.reset(token)
-        log_span(trace, name, perf_counter() - started, **fields)
+def send_spans(service: str) -> None:
+    """Send spans to the collector that the environment names, from now on; do nothing where it names none."""
+    global _sender  # noqa: PLW0603 - the standard's variables are the process', and so is this
+    if os.environ.get(COLLECTOR_VARIABLE):
+        from icn_kit.otlp import SpanSender
+
+        _sender = SpanSender(service)
+
+
+def flush_spans() -> None:
+    """Send what waits before the process ends, for two seconds at most."""
+    if _sender is not None:
+        _sender.close()

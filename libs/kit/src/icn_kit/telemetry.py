@@ -17,6 +17,7 @@ import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from icn_kit.spans import send_spans
 from icn_kit.trace import Trace, current_trace, parse_traceparent, trace_metadata
 
 __all__ = [
@@ -60,15 +61,18 @@ def _add_trace(_logger: Any, _method: str, event: Any) -> Any:
     trace = current_trace.get()
     if trace is not None and "trace_id" not in event:
         event["trace_id"] = trace.trace_id
+        event["span_id"] = trace.span_id
     return event
 
 
 def configure_logging(service: str, *, level: int = logging.INFO) -> None:
-    """Send this process' structlog and standard-library logs to stderr, one JSON object per line.
+    """Send this process' structlog and standard-library logs to stderr, one JSON object per line, and its
+    spans to the collector that the environment names, if it does (`icn_kit.spans`).
 
     Called once, in ``main``. Every line has ``service``, ``level``, ``time`` (UTC, ISO 8601), ``event``
-    and, inside a call or event, ``trace_id``.
+    and, inside a call or event, ``trace_id`` and ``span_id``.
     """
+    send_spans(service)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         _add_trace,

@@ -54,6 +54,15 @@ current_trace: ContextVar[Trace | None] = ContextVar("icn_trace", default=None)
 """The trace of the call or event being handled; None outside of any."""
 
 
+def begin_trace(value: str | bytes | None, ratio: float) -> Trace:
+    """Continue the trace in ``value``, sampled or not as it says; a new one where there is none, sampled with
+    probability ``ratio``."""
+    trace = parse_traceparent(value)
+    if ratio and not trace.parent_span_id:
+        trace.is_sampled = _random.random() < ratio
+    return trace
+
+
 def parse_traceparent(value: str | bytes | None) -> Trace:
     """Continue the trace in ``value``; a new unsampled one when it is absent or not a version 00
     traceparent."""

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 from icn.kit.v1.envelope_pb2 import EventEnvelope
 from icn_kit.bus import Bus, OutgoingEvent
 from icn_kit.envelope import serialize_envelope
 from icn_kit.errors import ResourceExhausted, Unavailable
+from icn_kit.password import password_of
 from icn_localnet.nats import NatsServer
 from prometheus_client import REGISTRY
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from .conftest import MakeEvent, heights, until
@@ -100,6 +105,33 @@ async def test_a_connection_that_breaks_comes_back_by_itself(own_nats: NatsServe
     await until(lambda: _is_shown_connected(1))
     assert await bus.stream_state("ledger") is None
     await bus.close()
+
+
+async def test_a_password_that_was_changed_is_read_again_for_the_next_connection(
+    own_nats: NatsServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "nats-password"
+    file.write_text(f"{own_nats.password}\n")
+    password = password_of(SecretStr(""), file)
+    bus = await Bus.connect(own_nats.address, "test", user="icn", password=password)
+    try:
+        assert bus.is_connected
+        (own_nats.directory / "password").write_text("another")
+        own_nats.prepare()
+        assert own_nats.pid is not None
+        os.kill(own_nats.pid, signal.SIGHUP)  # it cuts off who has another password
+        await until(lambda: _is_connected(bus, False))
+        await asyncio.sleep(1.5)
+        assert not bus.is_connected
+        file.write_text("another")
+        await until(lambda: _is_connected(bus, True))
+        await bus.send("icn.test", b"")
+    finally:
+        await bus.close()
+
+
+async def _is_connected(bus: Bus, expected: bool) -> bool:
+    return bus.is_connected == expected
 
 
 async def test_no_password_reaches_the_logs(own_nats: NatsServer) -> None:

@@ -307,6 +307,50 @@ async def test_the_server_shows_a_renewed_certificate_without_a_restart(
     assert isinstance(await refusal(renamed.unary(EventEnvelope(), timeout=3)), Unavailable)
 
 
+async def test_certificates_and_their_authority_are_replaced_under_load_and_no_call_fails(
+    serve: Serve, make_factory: MakeFactory, authority: Authority, tmp_path: Path
+) -> None:
+    called, calling = (issue(authority, name, tmp_path / name) for name in ("validator-1", "gateway"))
+    server = await serve(Naming(), tls=called)
+    factory = make_factory(calling)
+    answered: list[str] = []
+
+    async def load() -> None:
+        while True:
+            stub = factory.stub(EchoStub, server.address, "validator-1")
+            answered.append((await stub.unary(EventEnvelope())).aggregate)
+            await asyncio.sleep(0.01)
+
+    loading = asyncio.create_task(load())
+    steps = iter(range(100))
+
+    async def replace_all(renewed_by: Authority | None, trusted: bytes) -> None:
+        """As Kubernetes does: in each pod at another time."""
+        for files, name in ((called, "validator-1"), (calling, "gateway")):
+            new = files if renewed_by is None else issue(renewed_by, name, tmp_path / f"{next(steps)}")
+            bundle = tmp_path / "bundle.pem"
+            bundle.write_bytes(trusted)
+            replace(files, TlsFiles(new.certificate, new.key, bundle))
+            await asyncio.sleep(WATCH_SECONDS + 0.2)
+
+    old = authority.certificate.read_bytes()
+    await replace_all(authority, old)
+    authority.succeed("valley")
+    await replace_all(None, authority.certificate.read_bytes())
+    await replace_all(authority, authority.certificate.read_bytes())
+    authority.forget_predecessors()
+    await replace_all(None, authority.certificate.read_bytes())
+    assert not loading.done(), "no call failed"
+    before = len(answered)
+    await asyncio.sleep(0.5)
+    loading.cancel()
+    assert len(answered) > before > 100
+    stranger = TlsFiles(calling.certificate, calling.key, tmp_path / "old.pem")
+    stranger.authority.write_bytes(old)
+    stub = make_factory(stranger).stub(EchoStub, server.address, "validator-1")
+    assert isinstance(await refusal(stub.unary(EventEnvelope(), timeout=3)), Unavailable)
+
+
 async def test_files_in_the_middle_of_being_replaced_change_nothing(
     serve: Serve, make_factory: MakeFactory, authority: Authority, tmp_path: Path
 ) -> None:

@@ -36,8 +36,9 @@ def test_every_log_line_is_one_json_object_on_stderr() -> None:
     outside, inside, library = (json.loads(line) for line in finished.stderr.splitlines())
     assert (outside["event"], outside["height"], outside["level"]) == ("outside", 7, "info")
     assert outside["service"] == inside["service"] == library["service"] == "ledger"
-    assert "trace_id" not in outside
+    assert not {"trace_id", "span_id"} & set(outside)
     assert inside["trace_id"] == library["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert inside["span_id"] == library["span_id"] and len(inside["span_id"]) == 16
     assert "ZeroDivisionError" in inside["exception"]
     assert library["event"] == "from a library"
     assert outside["time"].endswith("Z")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from icn_kit.trace import Trace, current_trace, parse_traceparent, trace_metadata
+from icn_kit.trace import Trace, begin_trace, current_trace, parse_traceparent, trace_metadata
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT_ID = "00f067aa0ba902b7"
@@ -35,6 +35,19 @@ def test_what_is_no_traceparent_starts_an_unsampled_trace(value: str | None) -> 
     assert trace.trace_id not in (TRACE_ID, "0" * 32)
     assert len(trace.trace_id) == 32
     assert not trace.is_sampled
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+def test_the_ratio_decides_for_traces_that_begin_here_alone(ratio: float) -> None:
+    assert begin_trace(None, ratio).is_sampled == begin_trace("nonsense", ratio).is_sampled == bool(ratio)
+    for flags, is_sampled in (("00", False), ("01", True)):
+        continued = begin_trace(f"00-{TRACE_ID}-{PARENT_ID}-{flags}", ratio)
+        assert (continued.trace_id, continued.is_sampled) == (TRACE_ID, is_sampled)
+
+
+def test_one_in_ten_is_about_one_in_ten() -> None:
+    sampled = sum(begin_trace(None, 0.1).is_sampled for _ in range(10_000))
+    assert 700 < sampled < 1_300  # ten standard deviations
 
 
 @given(st.binary(max_size=100))

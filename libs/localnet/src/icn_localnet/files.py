@@ -146,14 +146,17 @@ def free_port(*, taken: set[int] | None = None) -> int:
     raise NoFreePort(f"no free port between {PORT_FIRST} and {PORT_LAST}")
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on the loopback port now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen on the port of this host's now. False for a host that is not this
+    machine."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, _, _, address = found[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError:
+        return False
     return True
 
 

@@ -1,6 +1,7 @@
 """The files of a local network: who validates, at which addresses, and where each part keeps its data.
 
-::
+A network runs all its validators and what they share, or it is one validator of a zone whose others are
+elsewhere (docs/adr/0047-joining-from-outside.md); then it has no ``shared``. ::
 
     DIR/genesis.json           public; docs/spec/genesis.md
     DIR/network.json           public; addresses and process ids, no secrets
@@ -59,6 +60,8 @@ GENEROUS = Allowance(
 
 KEY_FILE = "consensus.json"
 """In a validator's ``keys``."""
+CHECKPOINT_FILE = "checkpoint.json"
+"""In a validator's directory, where its operator believes one: history must come by it."""
 
 
 class NetworkInvalid(ValueError):
@@ -79,6 +82,8 @@ class Founder:
     threshold: int = 1
     principal: bytes = field(default_factory=lambda: secrets.token_bytes(IDENTIFIER_BYTES))
     allowance: Allowance = GENEROUS
+    consensus_keys: PublicKeys | None = None
+    """Public keys of its validator, where it has made them itself; None: they are made with genesis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,8 @@ class Network:
         gateway: str,
         metrics: str,
         nats: str,
+        hosted: Sequence[int] | None = None,
+        listen: str = "",
     ) -> None:
         self.directory = directory.absolute()
         self.validators = validators
@@ -146,7 +153,11 @@ class Network:
         """``host:port`` of the gateway's door."""
         self.gateway_metrics = metrics
         self.nats = nats
-        """``host:port`` of NATS."""
+        """``host:port`` of NATS; empty where none runs here."""
+        self.hosted = tuple(range(len(validators))) if hosted is None else tuple(hosted)
+        """Which of the validators run here."""
+        self.listen = listen
+        """Host on which those listen to others, where it is not the one they are called by."""
         self.processes: dict[str, dict[str, Any]] = {}
         """Name → {pid, state, restarts} when the file was written; empty when the platform does not run."""
         self.ready_pid: int | None = None
@@ -176,7 +187,7 @@ class Network:
                 name: ServiceAddresses(
                     document["services"][name]["address"], document["services"][name]["metrics"]
                 )
-                for name in SERVICES
+                for name in (SERVICES if document["services"] else ())
             }
             gateway = document["gateway"]
             network = cls(
@@ -186,6 +197,8 @@ class Network:
                 gateway=gateway["address"],
                 metrics=gateway["metrics"],
                 nats=document["nats"]["address"],
+                hosted=document.get("hosted"),
+                listen=document.get("listen", ""),
             )
             network.processes = document["processes"]
             network.ready_pid = document["ready_pid"]
@@ -205,8 +218,13 @@ class Network:
 
     @property
     def gateway_url(self) -> str:
-        """Address of the page and the REST interface."""
-        return f"http://{self.gateway}"
+        """Address of the page and the REST interface; empty where no gateway runs here."""
+        return f"http://{self.gateway}" if self.gateway else ""
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether this is one validator of a zone whose others, and its services, are elsewhere."""
+        return not self.services
 
     @property
     def shared_directory(self) -> Path:
@@ -216,6 +234,25 @@ class Network:
     def validator_directory(self, seat: int) -> Path:
         """Data of one validator."""
         return self.directory / f"validator-{seat}"
+
+    @property
+    def client_tls_directory(self) -> Path:
+        """Certificate, key and authority of who calls the validators from this machine."""
+        if self.is_joined:
+            return self.validator_directory(self.hosted[0]) / "tls"
+        return self.shared_directory / "client" / "tls"
+
+    def listening(self, address: str) -> str:
+        """Where a validator that runs here and is called at ``address`` listens."""
+        return f"{self.listen}:{address.rpartition(':')[2]}" if self.listen else address
+
+    def call_validators(self, host: str) -> None:
+        """Have the validators listen on ``host``, so that others reach them from outside; ports stay."""
+        for seat in self.hosted:
+            validator = self.validators[seat]
+            for kind in ("consensus", "ledger"):
+                port = getattr(validator, kind).rpartition(":")[2]
+                setattr(validator, kind, f"{host}:{port}")
 
     def replace_key(self, seat: int, content: bytes) -> None:
         """Give a validator that does not run other consensus keys, with an empty record.
@@ -245,21 +282,26 @@ class Network:
         files.write_private(keys / KEY_FILE, content)
 
     def choose_free_ports(self) -> None:
-        """Replace addresses on which somebody else listens now; the others are kept."""
+        """Replace addresses on which somebody else listens now; the others are kept, and so is what others
+        elsewhere were told."""
         taken: set[int] = set()
 
         def keep_or_replace(address: str) -> str:
             host, _, port = address.rpartition(":")
-            if int(port) in taken or not files.is_free(int(port)):
+            if int(port) in taken or not files.is_free(int(port), host):
                 address = f"{host}:{files.free_port(taken=taken)}"
             taken.add(int(address.rpartition(":")[2]))
             return address
 
-        for validator in self.validators:
-            validator.consensus = keep_or_replace(validator.consensus)
-            validator.ledger = keep_or_replace(validator.ledger)
+        for seat in self.hosted:
+            validator = self.validators[seat]
+            if not self.is_joined:
+                validator.consensus = keep_or_replace(validator.consensus)
+                validator.ledger = keep_or_replace(validator.ledger)
             validator.metrics = keep_or_replace(validator.metrics)
             validator.vm_metrics = keep_or_replace(validator.vm_metrics)
+        if self.is_joined:
+            return
         for service in self.services.values():
             service.address = keep_or_replace(service.address)
             service.metrics = keep_or_replace(service.metrics)
@@ -269,6 +311,7 @@ class Network:
 
     def save(self, processes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """Write ``network.json``; ``processes`` is name → {pid, state, restarts}, None when nothing runs."""
+        tls = self.client_tls_directory.relative_to(self.directory)
         document = {
             "format": NETWORK_FORMAT,
             "zone": self.genesis.zone,
@@ -285,11 +328,9 @@ class Network:
                 {name: getattr(validator, name) for name in ValidatorAddresses.__slots__}
                 for validator in self.validators
             ],
-            "client_tls": {
-                "certificate": "shared/client/tls/certificate.pem",
-                "key": "shared/client/tls/key.pem",
-                "authority": "shared/client/tls/authority.pem",
-            },
+            "hosted": self.hosted,
+            "listen": self.listen,
+            "client_tls": {name: str(tls / f"{name}.pem") for name in ("certificate", "key", "authority")},
             "supervisor_pid": os.getpid() if processes is not None else None,
             "ready_pid": self.ready_pid,
             "processes": dict(processes or {}),
@@ -306,12 +347,13 @@ class FoundedZone:
     text: bytes
     """Of the genesis file."""
     genesis: Genesis
-    key_files: Sequence[bytes]
-    """By seat: the content of its KEY_FILE, which is private."""
+    key_files: Sequence[bytes | None]
+    """By seat: the content of its KEY_FILE, which is private; None where the founder has made the keys."""
 
 
 def found_zone(founders: Sequence[Founder], validators: int, options: NetworkOptions) -> FoundedZone:
-    """Write genesis and make the validators' consensus keys; the first ``validators`` founders get the seats.
+    """Write genesis, and make consensus keys for founders that have none of their own; the first
+    ``validators`` founders get the seats.
 
     The zone's authority is more than two thirds of the first keys of at most sixteen founders.
 
@@ -324,11 +366,21 @@ def found_zone(founders: Sequence[Founder], validators: int, options: NetworkOpt
     if len(founders) < validators:
         raise ValueError(f"{validators} validators need as many founding organizations, got {len(founders)}")
     seats = founders[:validators]
-    consensus_keys = [{suite: SigningKey.generate(suite) for suite in SUITE_NAMES} for _ in seats]
-    document = _genesis_document(founders, seats, consensus_keys, options)
+    made: list[dict[Suite, SigningKey] | None] = [
+        {suite: SigningKey.generate(suite) for suite in SUITE_NAMES} if seat.consensus_keys is None else None
+        for seat in seats
+    ]
+    public: list[PublicKeys] = [
+        {suite: key.public_key for suite, key in keys.items()} if keys else seat.consensus_keys or {}
+        for seat, keys in zip(seats, made, strict=True)
+    ]
+    document = _genesis_document(founders, seats, public, options)
     text = json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
-    seeds = ({SUITE_NAMES[suite]: key.seed.hex() for suite, key in keys.items()} for keys in consensus_keys)
-    return FoundedZone(text, parse_genesis(text), [json.dumps(one, indent=1).encode() for one in seeds])
+    return FoundedZone(text, parse_genesis(text), [_key_file(keys) if keys else None for keys in made])
+
+
+def _key_file(keys: Mapping[Suite, SigningKey]) -> bytes:
+    return json.dumps({SUITE_NAMES[suite]: key.seed.hex() for suite, key in keys.items()}, indent=1).encode()
 
 
 def create_network(
@@ -350,6 +402,7 @@ def create_network(
     text, genesis = founded.text, founded.genesis
     files.make_private_directory(directory)
     for seat, key_file in enumerate(founded.key_files):
+        assert key_file is not None, "who runs all validators makes their keys"
         keys_directory = files.make_private_directory(directory / f"validator-{seat}" / "keys")
         files.write_private(keys_directory / KEY_FILE, key_file, may_replace=True)
     network = Network(
@@ -383,7 +436,7 @@ def _new_address() -> str:
 def _genesis_document(
     founders: Sequence[Founder],
     seats: Sequence[Founder],
-    consensus_keys: Sequence[Mapping[Suite, SigningKey]],
+    consensus_keys: Sequence[PublicKeys],
     options: NetworkOptions,
 ) -> dict[str, Any]:
     authority_keys = sorted(key_id(founder.keys[0]).hex() for founder in founders[:16])
@@ -406,9 +459,7 @@ def _genesis_document(
                 "seat": seat,
                 "organization": founder.principal.hex(),
                 "name": founder.name,
-                "consensus_public_keys": public_keys_document(
-                    {suite: key.public_key for suite, key in consensus_keys[seat].items()}
-                ),
+                "consensus_public_keys": public_keys_document(consensus_keys[seat]),
             }
             for seat, founder in enumerate(seats)
         ],

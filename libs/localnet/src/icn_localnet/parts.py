@@ -17,7 +17,7 @@ from icn_localnet.certificates import Authority
 from icn_localnet.hosted import HostedProcess
 from icn_localnet.nats import USER as NATS_USER
 from icn_localnet.nats import NatsServer
-from icn_localnet.network import KEY_FILE, SERVICES, Network
+from icn_localnet.network import CHECKPOINT_FILE, KEY_FILE, SERVICES, Network
 from icn_localnet.postgres import PostgresServer
 from icn_localnet.processes import Confinement
 from icn_localnet.supervisor import Part, Stage
@@ -42,42 +42,42 @@ HIDDEN_VARIABLE = "ICN_HIDDEN"
 def stages(network: Network) -> list[Stage]:
     """All parts in the order they start: first what stores, then what serves."""
     certificates = issue_certificates(network)
-    seats = range(len(network.validators))
-    databases = [
-        ValidatorPostgres(directory, confinement=confined_to(network, directory))
-        for directory in (network.validator_directory(seat) / "postgres" for seat in seats)
-    ]
-    shared_directory = network.shared_directory / "postgres"
-    shared = PostgresServer(
-        shared_directory, settings=SHARED_POSTGRES, confinement=confined_to(network, shared_directory)
-    )
-    nats_directory = network.shared_directory / "nats"
-    nats = NatsServer(
-        nats_directory, port=port_of(network.nats), confinement=confined_to(network, nats_directory)
-    )
-    stores: dict[str, Part] = {f"postgres-{seat}": database for seat, database in enumerate(databases)}
-    serving: dict[str, Part] = {
-        f"validator-{seat}": validator_process(network, seat, databases[seat], nats, certificates)
-        for seat in seats
+    databases = {
+        seat: ValidatorPostgres(directory, confinement=confined_to(network, directory))
+        for seat, directory in (
+            (seat, network.validator_directory(seat) / "postgres") for seat in network.hosted
+        )
     }
-    for seat in seats:
-        serving[f"vm-{seat}"] = VmProcess(network, seat, databases[seat])
-    for name in network.services:
-        serving[name] = ServiceProcess(network, name, shared, nats, certificates[name])
-    serving["gateway"] = GatewayProcess(network, shared, nats, certificates["gateway"])
+    stores: dict[str, Part] = {f"postgres-{seat}": database for seat, database in databases.items()}
+    serving: dict[str, Part] = {}
+    shared, nats = None, None
+    if not network.is_joined:
+        shared_directory, nats_directory = (network.shared_directory / name for name in ("postgres", "nats"))
+        stores["postgres-shared"] = shared = PostgresServer(
+            shared_directory, settings=SHARED_POSTGRES, confinement=confined_to(network, shared_directory)
+        )
+        stores["nats"] = nats = NatsServer(
+            nats_directory, port=port_of(network.nats), confinement=confined_to(network, nats_directory)
+        )
+    for seat, database in databases.items():
+        serving[f"validator-{seat}"] = validator_process(network, seat, database, nats, certificates)
+    for seat, database in databases.items():
+        serving[f"vm-{seat}"] = VmProcess(network, seat, database)
+    if shared is not None and nats is not None:
+        for name in network.services:
+            serving[name] = ServiceProcess(network, name, shared, nats, certificates[name])
+        serving["gateway"] = GatewayProcess(network, shared, nats, certificates["gateway"])
+    migrated: list[tuple[PostgresServer, Sequence[str]]] = [
+        *((database, VALIDATOR_PACKAGES) for database in databases.values()),
+        *([] if shared is None else [(shared, SHARED_PACKAGES)]),
+    ]
     return [
-        Stage(
-            {**stores, "postgres-shared": shared, "nats": nats},
-            before=[partial(_make_missing, databases, shared)],
-        ),
+        Stage(stores, before=[partial(_make_missing, list(databases.values()), shared)]),
         Stage(
             serving,
-            before=[
-                *(partial(migrate_again, database, VALIDATOR_PACKAGES) for database in databases),
-                partial(migrate_again, shared, SHARED_PACKAGES),
-            ],
-            spare={f"{kind}-{seat}": seat for kind in ("validator", "vm") for seat in seats},
-            spare_max=faults_of(len(seats)),
+            before=[partial(migrate_again, database, packages) for database, packages in migrated],
+            spare={f"{kind}-{seat}": seat for kind in ("validator", "vm") for seat in network.hosted},
+            spare_max=faults_of(len(network.hosted)),
         ),
     ]
 
@@ -102,12 +102,19 @@ class ValidatorPostgres(PostgresServer):
 
 
 def issue_certificates(network: Network) -> dict[str, TlsFiles]:
-    """Certificates of all processes and of the clients on this machine, by name."""
+    """Certificates of all processes and of the clients on this machine, by name. A validator that joined a
+    zone shows what it was given."""
+    if network.is_joined:
+        shown = network.client_tls_directory
+        given = TlsFiles(shown / "certificate.pem", shown / "key.pem", shown / "authority.pem")
+        return {f"validator-{seat}": given for seat in network.hosted}
     authority = Authority(network.shared_directory / "authority")
     authority.ensure(network.genesis.zone)
     issued = {
         f"validator-{validator.seat}": authority.issue(
-            f"validator-{validator.seat}", network.validator_directory(validator.seat) / "tls"
+            f"validator-{validator.seat}",
+            network.validator_directory(validator.seat) / "tls",
+            (host_of(validator.consensus),),
         )
         for validator in network.validators
     }
@@ -124,7 +131,7 @@ class ValidatorProcess(HostedProcess):
         network: Network,
         seat: int,
         database: PostgresServer,
-        nats: NatsServer,
+        nats: NatsServer | None,
         certificates: dict[str, TlsFiles],
     ) -> None:
         self._directory = network.validator_directory(seat)
@@ -149,7 +156,7 @@ def validator_document(
     network: Network,
     seat: int,
     database: PostgresServer,
-    nats: NatsServer,
+    nats: NatsServer | None,
     certificates: dict[str, TlsFiles],
 ) -> dict[str, Any]:
     """What `icn_localnet.validator` reads: the settings of ledger and consensus of one seat."""
@@ -162,22 +169,27 @@ def validator_document(
         "tls_key": str(tls.key),
         "tls_authority": str(tls.authority),
     }
+    bus = (
+        {}
+        if nats is None
+        else {"nats_url": nats.address, "nats_user": NATS_USER, "nats_password": nats.password}
+    )
+    checkpoint = directory / CHECKPOINT_FILE
     return {
         "seat": seat,
         "metrics": addresses.metrics,
         "ledger": {
             **shared,
-            "address": addresses.ledger,
+            **bus,
+            **({"checkpoint": str(checkpoint)} if checkpoint.is_file() else {}),
+            "address": network.listening(addresses.ledger),
             "database_url": database.dsn("ledger"),
-            "nats_url": nats.address,
-            "nats_user": NATS_USER,
-            "nats_password": nats.password,
             "name": f"validator-{seat}",
             "vm_address": socket_of(network, seat, "vm"),
         },
         "consensus": {
             **shared,
-            "address": addresses.consensus,
+            "address": network.listening(addresses.consensus),
             "peers": [peer.consensus for peer in network.validators if peer.seat != seat],
             "database_url": database.dsn("consensus"),
             "key_file": str(directory / "keys" / KEY_FILE),
@@ -190,7 +202,7 @@ def validator_process(
     network: Network,
     seat: int,
     database: PostgresServer,
-    nats: NatsServer,
+    nats: NatsServer | None,
     certificates: dict[str, TlsFiles],
 ) -> ValidatorProcess:
     """The process of one seat."""
@@ -204,8 +216,8 @@ def socket_of(network: Network, seat: int, name: str) -> str:
 
 def remove_socket_directories(network: Network) -> None:
     """Leave nothing in the temporary folder once every part has ended."""
-    for validator in network.validators:
-        files.remove_socket_directory(_run_directory(network, validator.seat))
+    for seat in network.hosted:
+        files.remove_socket_directory(_run_directory(network, seat))
 
 
 def _run_directory(network: Network, seat: int) -> Path:
@@ -311,6 +323,11 @@ def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
 
 
+def host_of(address: str) -> str:
+    """The host of ``host:port``."""
+    return address.rpartition(":")[0]
+
+
 def _environment() -> dict[str, str]:
     kept_back = (*SECRETS_OF_MEMBERS, HIDDEN_VARIABLE)
     told = {name: value for name, value in os.environ.items() if name not in kept_back}
@@ -338,6 +355,6 @@ def _services(network: Network) -> str:
     return json.dumps({name: service.address for name, service in network.services.items()})
 
 
-def _make_missing(databases: Sequence[PostgresServer], shared: PostgresServer) -> None:
+def _make_missing(databases: Sequence[PostgresServer], shared: PostgresServer | None) -> None:
     make_clusters([database for database in databases if not is_made(database)], VALIDATOR_PACKAGES)
-    make_clusters([] if is_made(shared) else [shared], SHARED_PACKAGES)
+    make_clusters([] if shared is None or is_made(shared) else [shared], SHARED_PACKAGES)

@@ -4,6 +4,7 @@
 - ``database_for(service_package)``: connection string of a fresh database with the service's schema migrated.
 - ``nats_server``: a `NatsServer` for the session.
 - ``hosted_settings(service_package)``: settings of a service of the host, as a mapping, over the above.
+- ``span_collector``: where the platform's processes send the spans of sampled traces.
 - ``platform``: a running platform of four validators; the root conftest keeps its tests on one worker.
 """
 
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit import migrate
+from icn_kit.spans import COLLECTOR_VARIABLE
 from psycopg import sql
 
 from icn_localnet import files
@@ -28,6 +30,7 @@ from icn_localnet.nats import NatsServer
 from icn_localnet.network import Founder, NetworkOptions, create_network
 from icn_localnet.platform import RunningPlatform, launch
 from icn_localnet.postgres import PostgresServer
+from icn_localnet.span_collector import SpanCollector, collecting_spans
 from icn_localnet.template import cache_directory
 
 DatabaseFor = Callable[[str], str]
@@ -180,7 +183,14 @@ class PlatformUnderTest(RunningPlatform):
 
 
 @pytest.fixture(scope="session")
-def platform(localnet_directory: Path) -> Iterator[PlatformUnderTest]:
+def span_collector() -> Iterator[SpanCollector]:
+    """A collector that keeps what it is sent."""
+    with collecting_spans() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def platform(localnet_directory: Path, span_collector: SpanCollector) -> Iterator[PlatformUnderTest]:
     """Four validators with their servers and a gateway. Tests that kill something start it again."""
     founders = [FounderKeys.generate(name) for name in ("Bakery", "Housing", "Farm", "Workshop")]
     directory = localnet_directory / "platform"
@@ -189,6 +199,8 @@ def platform(localnet_directory: Path) -> Iterator[PlatformUnderTest]:
         [keys.founder for keys in founders],
         options=NetworkOptions(zone="Federation under test", heartbeat_ms=5_000, recovery_delay_ms_min=1_000),
     )
-    running = launch(network)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(COLLECTOR_VARIABLE, span_collector.address)
+        running = launch(network)
     yield PlatformUnderTest(running, founders)
     running.stop()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from icn_localnet.network import (
     NetworkInvalid,
     NetworkOptions,
     create_network,
+    found_zone,
 )
 
 
@@ -143,3 +145,38 @@ def test_another_key_begins_with_an_empty_record_and_the_old_ones_are_kept_and_r
         with pytest.raises(KeyUsed):
             network.replace_key(2, used)
     assert (directory / "keys" / KEY_FILE).read_bytes() == key_file(2)
+
+
+def test_validators_can_be_called_at_another_address_with_the_ports_they_have(tmp_path: Path) -> None:
+    network = create_network(tmp_path / "net", FOUNDERS)
+    before = [(one.consensus, one.ledger, one.metrics) for one in network.validators]
+    network.call_validators("192.0.2.1")
+    network.save()
+    read = Network.load(tmp_path / "net")
+    assert [(one.consensus, one.ledger, one.metrics) for one in read.validators] == [
+        (consensus.replace("127.0.0.1", "192.0.2.1"), ledger.replace("127.0.0.1", "192.0.2.1"), metrics)
+        for consensus, ledger, metrics in before
+    ]
+    assert read.listening(read.validators[0].consensus) == read.validators[0].consensus
+
+
+def test_a_network_of_a_release_before_is_read(tmp_path: Path) -> None:
+    """It says neither which validators run here nor where they listen: all, and where they are called."""
+    made = create_network(tmp_path / "net", FOUNDERS)
+    file = tmp_path / "net" / "network.json"
+    document = json.loads(file.read_text())
+    del document["hosted"], document["listen"]
+    file.write_text(json.dumps(document))
+    read = Network.load(tmp_path / "net")
+    assert read.hosted == made.hosted == (0, 1, 2, 3)
+    assert read.listen == ""
+    assert not read.is_joined
+
+
+def test_a_founder_s_own_consensus_keys_stand_in_genesis_and_are_nowhere_else(tmp_path: Path) -> None:
+    own = {suite: SigningKey.from_seed(suite, bytes([9]) * 32).public_key for suite in Suite}
+    founders = [replace(FOUNDERS[0], consensus_keys=own), *FOUNDERS[1:]]
+    zone = found_zone(founders, 4, NetworkOptions())
+    assert dict(zone.genesis.validators[0].public_keys) == own
+    assert zone.key_files[0] is None
+    assert all(zone.key_files[1:])

@@ -94,6 +94,7 @@ class Gateway:
             build_application(context, Website(settings.web_folder)),
             RateLimit(settings.requests_per_second, settings.requests_burst),
             settings.trusted_proxy_hops,
+            trace_ratio=settings.trace_ratio,
         )
         self._server = HttpServer(edge, settings.host, settings.port)
         self._fault = "starting"
@@ -133,8 +134,10 @@ async def build(settings: GatewaySettings, stop: Stop) -> Gateway:
     """A gateway over ``settings``, not yet started. Does not need the bus to be there."""
     bus = None
     if settings.nats_url:
-        user, password = settings.nats_user or None, settings.nats_password.get_secret_value() or None
-        bus = await Bus.connect(settings.nats_url, "gateway", user=user, password=password, tls=settings.tls)
+        user = settings.nats_user or None
+        bus = await Bus.connect(
+            settings.nats_url, "gateway", user=user, password=settings.bus_password, tls=settings.tls
+        )
     return Gateway(settings, stop, bus)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from icn_chain.quorum import SEATS_MAX
+from icn_kit.password import Password, password_of
 from icn_kit.preference import ValidatorAddress
 from icn_kit.settings import (
     Address,
@@ -41,6 +42,8 @@ class GatewaySettings(ServiceSettings, service="gateway"):
     """``nats://host:port``, or ``tls://host:port`` for mutual TLS; empty: no live events, all else works."""
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
+    nats_password_file: Path | None = None
+    """Where the password is instead; read again for each connection, so that it may be changed."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8_080
@@ -57,6 +60,8 @@ class GatewaySettings(ServiceSettings, service="gateway"):
     """How members reach this gateway, as JSON: ``["https://icn.example"]``; the first is put into links.
     Empty: ``http://HOST:PORT``."""
     web_folder: Path = REPOSITORY_WEB
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the requests that are traced, of those whose caller has not decided it (`traceparent`)."""
 
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -70,6 +75,11 @@ class GatewaySettings(ServiceSettings, service="gateway"):
             raise ValueError("validators: a seat is listed twice")
         tls_files(self.tls_certificate, self.tls_key, self.tls_authority)
         return self
+
+    @property
+    def bus_password(self) -> Password | None:
+        """As `icn_kit.bus.Bus.connect` wants it."""
+        return password_of(self.nats_password, self.nats_password_file)
 
     @property
     def tls(self) -> TlsFiles | None:

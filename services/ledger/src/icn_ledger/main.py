@@ -207,7 +207,7 @@ class Service:
             settings.nats_url,
             settings.name,
             user=settings.nats_user or None,
-            password=settings.nats_password.get_secret_value() or None,
+            password=settings.bus_password,
             tls=settings.tls,
             stream_replicas=settings.nats_stream_replicas,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from icn_kit.password import Password, password_of
 from icn_kit.settings import DatabaseUrl, ServiceSettings
 from icn_kit.tls import TlsFiles
 from pydantic import Field, SecretStr, model_validator
@@ -35,6 +36,8 @@ class LedgerSettings(ServiceSettings, service="ledger"):
     """``nats://host:port``, or ``tls://host:port`` for mutual TLS; empty: events stay in the outbox."""
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
+    nats_password_file: Path | None = None
+    """Where the password is instead; read again for each connection, so that it may be changed."""
     nats_stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     """Servers of a NATS cluster that keep each stream."""
     name: str = "ledger"
@@ -54,6 +57,11 @@ class LedgerSettings(ServiceSettings, service="ledger"):
         if any(files) and not all(files):
             raise ValueError("tls_certificate, tls_key and tls_authority go together")
         return self
+
+    @property
+    def bus_password(self) -> Password | None:
+        """As `icn_kit.bus.Bus.connect` wants it."""
+        return password_of(self.nats_password, self.nats_password_file)
 
     @property
     def tls(self) -> TlsFiles | None:

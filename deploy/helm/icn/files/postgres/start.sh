@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes the cluster where there is none, gives each role in ROLES its password and schema, then becomes Postgres.
-# Runs at every start: a password that was changed in its Secret counts from the next one on.
+# Makes the cluster where there is none, gives each role in ROLES its password and schema, then runs Postgres. In a pod of
+# its own (FOLLOWED) it gives roles the passwords that were replaced in their Secrets, and reads new certificates: connections
+# stay. In a validator's pod they count from the pod's next start, when the other containers have them, too.
 set -eu
 
 data=/var/lib/postgresql/cluster
@@ -48,7 +49,7 @@ if [ ! -s "$data/PG_VERSION" ]; then
 	mv "$data.new" "$data"
 fi
 
-{
+roles() {
 	echo "ALTER ROLE icn_administrator PASSWORD '$(password_of administrator)';"
 	echo
 	echo "REVOKE ALL ON SCHEMA public FROM PUBLIC;"
@@ -73,6 +74,27 @@ fi
 
 		SQL
 	done
-} | statements "$data" icn
+}
 
-exec postgres -D "$data" -c config_file=/etc/postgresql/postgresql.conf -c hba_file=/etc/postgresql/pg_hba.conf "$@"
+roles | statements "$data" icn
+
+set -- postgres -D "$data" -c config_file=/etc/postgresql/postgresql.conf -c hba_file=/etc/postgresql/pg_hba.conf "$@"
+[ -n "${FOLLOWED:-}" ] || exec "$@"
+
+. /etc/postgresql/supervise.sh
+
+administrator=$(cat "$secrets/administrator-password")
+changed() {
+	given=$(cat "$secrets/administrator-password")
+	if ! { echo "SET log_min_error_statement = panic; SET client_min_messages = warning;"; roles; } |
+		PGPASSWORD=$administrator psql --no-psqlrc --quiet --single-transaction --set ON_ERROR_STOP=1 \
+			--host=/run/postgres --username=icn_administrator icn >/dev/null; then
+		echo "passwords and certificates were replaced, but the roles could not be given the new passwords: trying again" >&2
+		return 1
+	fi
+	administrator=$given
+	kill -HUP "$server"
+	echo "passwords and certificates were replaced: the roles have the new passwords, Postgres reads the certificates" >&2
+}
+
+supervise "$@"

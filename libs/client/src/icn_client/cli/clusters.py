@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from icn_client.cli.common import JsonOption, command_group
+from icn_client.cli.common import JsonOption, command_group, duration_ms
+from icn_client.cli.files import read_file
 from icn_client.cli.output import Refused, Unreachable, UsageError, print_json, print_text
-from icn_client.cli.platform import VALIDATORS_MIN, ValidatorsOption
+from icn_client.cli.platform import VALIDATORS_MAX, VALIDATORS_MIN, ValidatorsOption
+from icn_client.cli.validator_joining import (
+    AdmissionOption,
+    GenesisOfFounderOption,
+    admitted_network,
+    check_names,
+    key_never_used,
+)
+
+if TYPE_CHECKING:
+    from icn_kit.genesis import Genesis
+    from icn_localnet.joined import ToldValidator
+    from icn_localnet.network import ValidatorAddresses
+
+    from icn_client.cluster_files import Release
+    from icn_client.founding import OfferedFounder
 
 OBJECTS_FILE: Final = "objects.json"
 VALUES_FILE: Final = "values.yaml"
+GENESIS_FILE: Final = "genesis.json"
+ADMISSIONS_FOLDER: Final = "admissions"
 DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 """Part of the names of objects, which hold up to 63 characters."""
+EPOCH_MS_MIN: Final = 60_000
+"""docs/spec/genesis.md."""
+HOST: Final = re.compile(r"[0-9A-Za-z:]([-.:0-9A-Za-z]{0,251}[0-9A-Za-z])?")
+"""A name of DNS or an address."""
 CONSENSUS_METRICS_PORT: Final = 9101
 METRICS_SECONDS_MAX: Final = 5.0
 METRICS_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -28,8 +53,21 @@ _PREPARE_EXAMPLES = """\b
 Examples:
   icn cluster prepare federation --zone "Valley Federation"
   icn cluster prepare federation --validators 7 --release icn --namespace icn --no-certificates
+  icn cluster prepare federation --founder bakery.json --founder mill.json --founder farm.json \\
+    --founder press.json --validator bakery
+  icn cluster prepare mill --validator seat --admission admission.json --namespace icn-mill
   kubectl create namespace icn && kubectl -n icn apply -f federation/objects.json
   helm install icn deploy/helm/icn -n icn -f federation/values.yaml
+"""
+_CERTIFICATES_EXAMPLES = """\b
+Examples:
+  icn cluster certificates federation
+  icn cluster certificates federation --host validator-0=icn.mill.example
+  icn cluster certificates federation --new-authority
+"""
+_PASSWORDS_EXAMPLES = """\b
+Examples:
+  icn cluster passwords federation
 """
 _ROLL_EXAMPLES = """\b
 Examples:
@@ -41,6 +79,8 @@ def register(app: typer.Typer) -> None:
     """Add the group."""
     group = command_group("What a Kubernetes cluster is given beside the chart.", _EXAMPLES)
     group.command("prepare", epilog=_PREPARE_EXAMPLES)(prepare)
+    group.command("certificates", epilog=_CERTIFICATES_EXAMPLES)(certificates)
+    group.command("passwords", epilog=_PASSWORDS_EXAMPLES)(passwords)
     group.command("roll", epilog=_ROLL_EXAMPLES)(roll)
     app.add_typer(group, name="cluster")
 
@@ -60,6 +100,34 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     no_certificates: Annotated[
         bool, typer.Option("--no-certificates", help="Without: cert-manager or you will make them.")
     ] = False,
+    epoch: Annotated[
+        str,
+        typer.Option(
+            "--epoch",
+            metavar="DURATION",
+            help="Of the new zone, such as 1d, 36h, 90m or 30s: seats change at its edges, for ever so.",
+        ),
+    ] = "1d",
+    founders: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--founder",
+            metavar="FILE",
+            help="founder.json of `icn validator init`, one for each seat; without, all keys are made here.",
+            readable=False,
+        ),
+    ] = None,
+    own: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--validator",
+            metavar="DIR",
+            help="What `icn validator init` made: the release runs this validator.",
+            readable=False,
+        ),
+    ] = None,
+    admission: AdmissionOption = None,
+    genesis_of_founder: GenesisOfFounderOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Found a zone for a cluster to run: its genesis, the secrets of every part, and values for the chart.
@@ -67,52 +135,343 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     The founding co-ops' keys are put into keystores under DIR/keystores, which stay with you: nothing of them
     goes into the cluster. Everything that does is in DIR/objects.json; keep that private, and out of any
     repository.
+
+    With --founder every founder has made its own keys, and --validator names those of the seats that this
+    release runs; the others get a file each under DIR/admissions. With --validator alone nothing is founded:
+    the release runs one validator of a zone whose others are elsewhere. The keys of these validators go into
+    DIR/objects.json and leave their folders, for two processes must never vote with one key.
     """
-    import json
-
-    from icn_kit.genesis import GenesisInvalid
     from icn_localnet import files
-    from icn_localnet.network import NetworkOptions, found_zone
+    from icn_localnet.joined import give_key_away
 
-    from icn_client import platforms
-    from icn_client.cluster_files import Release, cluster_objects
+    from icn_client.cluster_files import Release
 
     for option, name in (("--release", release), ("--namespace", namespace)):
         if not DNS_LABEL.fullmatch(name):
             raise UsageError(
                 f"{option}: 1 to 40 of a-z, 0-9 and -, beginning and ending with neither -, not {name}"
             )
+    epoch_ms = duration_ms(epoch, "--epoch")
+    if epoch_ms < EPOCH_MS_MIN:
+        raise UsageError(f"--epoch: {epoch} is less than a minute, the shortest that a zone can have")
     directory = directory.absolute()
     if directory.exists() and any(directory.iterdir()):
         raise Refused(f"{directory} is not empty: keys that are there must not be lost")
-    files.make_private_directory(directory)
-    try:
-        founded = found_zone(
-            platforms.make_founders(directory, validators), validators, NetworkOptions(zone=zone)
-        )
-    except GenesisInvalid as error:
-        raise Refused(f"genesis: {error}") from None
-    made = Release(release, namespace)
-    objects = cluster_objects(founded, made, None if no_certificates else directory)
-    files.write_private(directory / OBJECTS_FILE, json.dumps(objects, indent=1).encode() + b"\n")
-    files.write_atomically(directory / "genesis.json", founded.text)
-    files.write_atomically(
-        directory / VALUES_FILE, _values(founded.genesis.trust_profile, validators).encode()
-    )
+    validators_here = [one.absolute() for one in own or []]
+    made = _Made(directory, Release(release, namespace), with_certificates=not no_certificates)
+    if (admission or genesis_of_founder) and (founders or not validators_here):
+        raise UsageError("--admission and --genesis go with the --validator that joins, not with founding")
+    if founders:
+        prepared = _found(made, founders, validators_here, zone, epoch_ms)
+    elif validators_here:
+        prepared = _join(made, validators_here, admission, genesis_of_founder)
+    else:
+        prepared = _found_for_evaluation(made, validators, zone, epoch_ms)
+    files.write_private(directory / OBJECTS_FILE, json.dumps(prepared.objects, indent=1).encode() + b"\n")
+    files.write_atomically(directory / VALUES_FILE, prepared.values.encode())
+    for one in validators_here:
+        give_key_away(one)
+    genesis = prepared.genesis
     if as_json:
         print_json(
             {
-                "genesis_hash": founded.genesis.hash.hex(),
+                "genesis_hash": genesis.hash.hex(),
                 "objects": str(directory / OBJECTS_FILE),
                 "values": str(directory / VALUES_FILE),
-                "keystore": str(platforms.founders_keystore(directory).folder),
+                "keystore": prepared.keystore,
+                "admissions": prepared.admissions,
             }
         )
         return
-    print_text(f"zone       {zone}, genesis {founded.genesis.hash.hex()}")
+    print_text(f"zone       {genesis.zone}, genesis {genesis.hash.hex()}, {genesis.trust_profile}")
+    for path in prepared.admissions:
+        print_text(f"send       {directory / GENESIS_FILE} and {path}")
     print_text(f"next       kubectl -n {namespace} apply -f {directory / OBJECTS_FILE}")
     print_text(
         f"           helm install {release} deploy/helm/icn -n {namespace} -f {directory / VALUES_FILE}"
+    )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Where it is made, and for which release."""
+
+    directory: Path
+    release: Release
+    with_certificates: bool
+
+    @property
+    def certified_in(self) -> Path | None:
+        """Where the authority is made; None where somebody else certifies."""
+        return self.directory if self.with_certificates else None
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a release is given."""
+
+    genesis: Genesis
+    objects: dict[str, Any]
+    values: str
+    keystore: str | None = None
+    """Of founders whose keys were made here."""
+    admissions: list[str] = field(default_factory=list)
+    """For the founders who run their validators elsewhere."""
+
+
+def _found_for_evaluation(made: _Made, validators: int, zone: str, epoch_ms: int) -> _Prepared:
+    """A zone whose keys are all made here."""
+    from icn_kit.genesis import GenesisInvalid
+    from icn_localnet import files
+    from icn_localnet.network import NetworkOptions, found_zone
+
+    from icn_client import platforms
+    from icn_client.cluster_files import cluster_objects
+
+    files.make_private_directory(made.directory)
+    try:
+        founded = found_zone(
+            platforms.make_founders(made.directory, validators),
+            validators,
+            NetworkOptions(zone=zone, epoch_ms=epoch_ms),
+        )
+    except GenesisInvalid as error:
+        raise Refused(f"genesis: {error}") from None
+    files.write_atomically(made.directory / GENESIS_FILE, founded.text)
+    keys = {seat: key for seat, key in enumerate(founded.key_files) if key is not None}
+    return _Prepared(
+        founded.genesis,
+        cluster_objects(founded, made.release, made.certified_in, keys),
+        _values(founded.genesis.trust_profile, range(validators)),
+        str(platforms.founders_keystore(made.directory).folder),
+    )
+
+
+def _found(made: _Made, founders: list[Path], own: list[Path], zone: str, epoch_ms: int) -> _Prepared:
+    """A zone of founders who have made their own keys. Raises Refused."""
+    from icn_chain.quorum import quorum_of
+    from icn_kit.genesis import GenesisInvalid, TrustProfile
+    from icn_localnet import files
+    from icn_localnet.network import NetworkOptions, found_zone
+
+    from icn_client.cluster_files import cluster_objects
+    from icn_client.founding import FOUNDER_BYTES_MAX, FounderInvalid, read_founder
+
+    if not VALIDATORS_MIN <= len(founders) <= VALIDATORS_MAX:
+        raise UsageError(f"--founder: {len(founders)}, must be {VALIDATORS_MIN} to {VALIDATORS_MAX}")
+    if not own:
+        raise UsageError(
+            "--validator: name the folder of at least one seat that this release runs, since services hear "
+            "of the chain from a ledger of its"
+        )
+    offered = []
+    for file in founders:
+        try:
+            offered.append(read_founder(read_file(file, FOUNDER_BYTES_MAX)))
+        except FounderInvalid as error:
+            raise Refused(f"{file}: {error}", "FOUNDER_INVALID") from None
+        check_names(offered[-1].request, str(file), ())
+    here = _seats_here(own, offered)
+    is_hosted = len(here) >= quorum_of(len(offered))
+    profile = TrustProfile.HOSTED if is_hosted else TrustProfile.INDEPENDENT
+    try:
+        founded = found_zone(
+            [one.founder for one in offered],
+            len(offered),
+            NetworkOptions(zone=zone, epoch_ms=epoch_ms, trust_profile=profile),
+        )
+    except GenesisInvalid as error:
+        raise Refused(f"genesis: {error}", "GENESIS_INVALID") from None
+    files.make_private_directory(made.directory)
+    files.write_atomically(made.directory / GENESIS_FILE, founded.text)
+    outer = {seat: offered[seat].request.names for seat in here}
+    objects = cluster_objects(founded, made.release, made.certified_in, here, outer)
+    admissions: list[str] = []
+    away = {seat: one for seat, one in enumerate(offered) if seat not in here}
+    if made.with_certificates and away:
+        admissions = _admit_founders(made.directory, founded.genesis.hash, offered, away)
+    elsewhere = [_elsewhere(seat, one.validator) for seat, one in away.items()]
+    return _Prepared(
+        founded.genesis, objects, _values(str(profile), sorted(here), elsewhere), admissions=admissions
+    )
+
+
+def _seats_here(own: list[Path], offered: Sequence[OfferedFounder]) -> dict[int, bytes]:
+    """Content of the key file of each seat that the release runs. Raises Refused."""
+    here: dict[int, bytes] = {}
+    for folder in own:
+        key, content = key_never_used(folder)
+        seat = next(
+            (seat for seat, one in enumerate(offered) if key in (one.founder.consensus_keys or {}).values()),
+            None,
+        )
+        if seat is None or seat in here:
+            raise Refused(f"{folder}: its key is that of no --founder, or was named twice", "KEY_OF_NOBODY")
+        here[seat] = content
+    return here
+
+
+def _admit_founders(
+    directory: Path,
+    genesis_hash: bytes,
+    offered: Sequence[OfferedFounder],
+    away: Mapping[int, OfferedFounder],
+) -> list[str]:
+    """Files for those who run their validators elsewhere; their paths."""
+    from icn_localnet import files
+    from icn_localnet.certificates import Authority
+    from icn_localnet.joined import Admission
+
+    from icn_client.cluster_files import AUTHORITY_FOLDER
+    from icn_client.platforms import founder_slug
+
+    folder = files.make_private_directory(directory / ADMISSIONS_FOLDER)
+    authority = Authority(directory / AUTHORITY_FOLDER)
+    written = []
+    for seat, one in away.items():
+        told = [other.validator for number, other in enumerate(offered) if number != seat]
+        certificate, trusted = authority.certify(one.request), authority.certificate.read_bytes()
+        document = Admission(genesis_hash, certificate, trusted, told).document()
+        path = folder / f"{seat}-{founder_slug(one.founder.name)}.json"
+        files.write_atomically(path, json.dumps(document).encode() + b"\n")
+        written.append(str(path))
+    return written
+
+
+def _join(made: _Made, own: list[Path], admission: Path | None, genesis: Path | None) -> _Prepared:
+    """A release of one validator of a zone whose others are elsewhere. Raises Refused."""
+    from icn_localnet import files
+
+    from icn_client.cluster_files import validator_objects
+
+    if len(own) > 1:
+        raise UsageError("--validator: one, where no zone is founded (--founder)")
+    (validator,) = own
+    network = admitted_network(validator, admission, genesis)
+    key_never_used(validator)
+    others = network.validators[1:]
+    seat = len(others)
+    values = _values(
+        network.genesis.trust_profile,
+        [seat],
+        [_elsewhere(position, one) for position, one in enumerate(others)],
+    )
+    objects = validator_objects(seat, validator, made.release)
+    files.make_private_directory(made.directory)
+    return _Prepared(
+        network.genesis,
+        objects,
+        f"{values}services: {{enabled: false}}\npostgres: {{bundled: false}}\nnats: {{bundled: false}}\n",
+    )
+
+
+def _elsewhere(seat: int, validator: ToldValidator | ValidatorAddresses) -> dict[str, str | int]:
+    """As the chart lists it."""
+    host, _, consensus_port = validator.consensus.rpartition(":")
+    ledger_port = validator.ledger.rpartition(":")[2]
+    return {
+        "seat": seat,
+        "host": host,
+        "consensusPort": int(consensus_port),
+        "ledgerPort": int(ledger_port),
+    }
+
+
+PreparedArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="What `icn cluster prepare` has made.", readable=False)
+]
+
+
+def certificates(
+    directory: PreparedArgument,
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="PART=NAME", help="A further name of a part's; may be repeated."),
+    ] = None,
+    new_authority: Annotated[
+        bool,
+        typer.Option("--new-authority", help="Trust a new authority beside the old; renew nothing yet."),
+    ] = False,
+    forget_old: Annotated[
+        bool, typer.Option("--forget-old-authorities", help="Trust the newest authority alone.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Renew every part's certificate, for the names of its last one, with the authority in DIR.
+
+    Writes the Secrets to DIR/certificates.json, for `kubectl apply`, and to DIR/objects.json. A new authority
+    takes three steps, each applied and read by all before the next: --new-authority, then without options,
+    then --forget-old-authorities.
+    """
+    from icn_kit.genesis import GenesisInvalid, load_genesis
+    from icn_localnet.certificates import AuthorityInvalid
+
+    from icn_client import cluster_files
+
+    if new_authority and forget_old:
+        raise UsageError("--new-authority and --forget-old-authorities: one step at a time")
+    hosts = _hosts(host or [])
+    if hosts and (new_authority or forget_old):
+        raise UsageError("--host names certificates, and an authority's step renews none")
+    directory = directory.absolute()
+    try:
+        objects = cluster_files.read_objects(directory / OBJECTS_FILE)
+        if new_authority:
+            zone = load_genesis(directory / "genesis.json").zone
+            changed = cluster_files.replace_authority(objects, directory, zone)
+        elif forget_old:
+            changed = cluster_files.forget_old_authorities(objects, directory)
+        else:
+            changed = cluster_files.renew_certificates(objects, directory, hosts)
+    except (cluster_files.ObjectsUnfit, AuthorityInvalid, GenesisInvalid, OSError) as error:
+        raise Refused(str(error)) from None
+    _write_changed(directory, "certificates.json", changed, objects, as_json=as_json)
+
+
+def passwords(directory: PreparedArgument, as_json: JsonOption = False) -> None:
+    """Make new passwords for every role of the databases and every user of the bus.
+
+    Writes them to DIR/passwords.json, for a server-side `kubectl apply`, and to DIR/objects.json.
+    """
+    from icn_client import cluster_files
+
+    directory = directory.absolute()
+    try:
+        objects = cluster_files.read_objects(directory / OBJECTS_FILE)
+        changed = cluster_files.change_passwords(objects)
+    except cluster_files.ObjectsUnfit as error:
+        raise Refused(str(error)) from None
+    _write_changed(directory, "passwords.json", changed, objects, as_json=as_json)
+
+
+def _hosts(given: list[str]) -> dict[str, list[str]]:
+    """By part. Raises UsageError."""
+    hosts: dict[str, list[str]] = {}
+    for one in given:
+        part, _, name = one.partition("=")
+        if not part or not HOST.fullmatch(name):
+            raise UsageError(f"--host: PART=NAME, as validator-0=icn.mill.example, not {one}")
+        hosts.setdefault(part, []).append(name)
+    return hosts
+
+
+def _write_changed(
+    directory: Path, name: str, changed: dict[str, Any], objects: dict[str, Any], *, as_json: bool
+) -> None:
+    import json
+
+    from icn_localnet import files
+
+    for file, content in ((name, changed), (OBJECTS_FILE, objects)):
+        text = json.dumps(content, indent=1).encode() + b"\n"
+        files.write_private(directory / file, text, may_replace=True)
+    secrets = [item["metadata"]["name"] for item in changed["items"]]
+    if as_json:
+        print_json({"objects": str(directory / name), "secrets": secrets})
+        return
+    print_text(f"changed    {len(secrets)} Secrets: {', '.join(secrets)}")
+    print_text(
+        f"next       kubectl apply --server-side --field-manager=icn --force-conflicts -f {directory / name}"
     )
 
 
@@ -157,10 +516,13 @@ def _is_in_step(host: str) -> bool:
         return False
 
 
-def _values(trust_profile: str, validators: int) -> str:
-    seats = ", ".join(map(str, range(validators)))
+def _values(
+    trust_profile: str, seats: Sequence[int], elsewhere: Sequence[Mapping[str, str | int]] = ()
+) -> str:
+    listed = "".join(f"    - {json.dumps(one)}\n" for one in elsewhere)
     return (
         "# Written by `icn cluster prepare`; deploy/helm/icn/values.yaml has every other value.\n"
         f"trustProfile: {trust_profile}\n"
-        f"validators:\n  seats: [{seats}]\n"
+        f"validators:\n  seats: [{', '.join(map(str, seats))}]\n"
+        + (f"  elsewhere:\n{listed}" if listed else "")
     )

@@ -41,6 +41,15 @@ DataOption = Annotated[
         readable=False,
     ),
 ]
+GenesisOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--genesis",
+        metavar="GENESIS",
+        help="The zone's genesis file; by default that of the platform.",
+        readable=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 AsOption = Annotated[
     str, typer.Option("--as", metavar="NAME", help="Identity that acts; `icn keys list` shows them.")

@@ -44,6 +44,7 @@ from icn_client.cli import (
     simulation,
     stewards,
     units,
+    validator_joining,
     validators,
     votes,
 )
@@ -104,6 +105,7 @@ connecting.register(app)
 simulation.register(app)
 evidence.register(app)
 validators.register(app)
+validator_joining.register(app)
 clusters.register(app)
 diagnosing.register(app)
 sessions.register(app)

@@ -12,12 +12,14 @@ from icn_client.cli.common import (
     JsonOption,
     KeystoreOption,
     command_group,
+    identifier,
     open_identity,
     organization_identifier,
     platform_directory,
     with_connection,
 )
 from icn_client.cli.output import print_json, print_text, table
+from icn_client.cli.signing import ZoneSignersOption, perform_as_zone, print_done, zone_signers
 
 if TYPE_CHECKING:
     from icn_client.connection import Connection
@@ -42,6 +44,15 @@ _SHOW_EXAMPLES = """\b
 Examples:
   icn org show ORGANIZATION
 """
+_ALLOW_EXAMPLES = """\b
+Examples:
+  icn org allow PRINCIPAL
+  icn org allow PRINCIPAL --signatures 50000 --as sunrise-bakery --as river-housing --as mill
+"""
+BYTES_DEFAULT, SIGNATURES_DEFAULT, LEAVES_DEFAULT, FUEL_DEFAULT = 2**30, 10**6, 10**5, 2**40
+"""Room for a cooperative of hundreds of members: each signs thousands of times in an epoch."""
+COUNT_MAX = 2**62
+"""As the ledger counts."""
 STATUSES = ("", "applied", "active", "ended")
 
 
@@ -51,6 +62,7 @@ def register(app: typer.Typer) -> None:
     group.command("register", epilog=_REGISTER_EXAMPLES)(register_organization)
     group.command("list", epilog=_LIST_EXAMPLES)(list_organizations)
     group.command("show", epilog=_SHOW_EXAMPLES)(show)
+    group.command("allow", epilog=_ALLOW_EXAMPLES)(allow)
     app.add_typer(group, name="org")
 
 
@@ -134,6 +146,52 @@ def show(
 
     found, members = with_connection(platform_directory(data), work)
     _show(found, members, as_json)
+
+
+def allow(  # noqa: PLR0917 - one parameter per option
+    organization: Annotated[
+        str, typer.Argument(metavar="PRINCIPAL", help="Of the cooperative that is to pay for itself.")
+    ],
+    size_bytes: Annotated[
+        int, typer.Option("--bytes", metavar="N", min=1, max=COUNT_MAX, help="Transactions, per epoch.")
+    ] = BYTES_DEFAULT,
+    signatures: Annotated[
+        int, typer.Option("--signatures", metavar="N", min=1, max=COUNT_MAX, help="Per epoch.")
+    ] = SIGNATURES_DEFAULT,
+    leaves: Annotated[
+        int, typer.Option("--leaves", metavar="N", min=1, max=COUNT_MAX, help="Of the state, in all.")
+    ] = LEAVES_DEFAULT,
+    fuel: Annotated[
+        int, typer.Option("--fuel", metavar="N", min=0, max=COUNT_MAX, help="Of contracts, per epoch.")
+    ] = FUEL_DEFAULT,
+    signers: ZoneSignersOption = None,
+    keystore: KeystoreOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set what an organization may use, as the zone's authority. Who has an allowance can hold a seat of the
+    validators.
+
+    Where the zone acts by decisions, its members vote on this instead.
+    """
+    from icn_client import transactions
+
+    wanted = identifier(organization, "PRINCIPAL", "principals")
+    directory = platform_directory(data)
+    identities = zone_signers(signers, keystore, directory)
+
+    async def message(_connection: Connection) -> Any:
+        return transactions.set_allowance(
+            wanted,
+            bytes_per_epoch=size_bytes,
+            signatures_per_epoch=signatures,
+            state_leaves=leaves,
+            fuel_per_epoch=fuel,
+        )
+
+    outcome, _ = perform_as_zone(message, identities, directory)
+    shown = {"organization": wanted.hex()}
+    print_done(outcome, as_json, shown, f"principals/{wanted.hex()} has an allowance of its own")
 
 
 def _document(one: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from icn_client.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from icn_localnet.network import Network
     from icn_localnet.platform import RunningPlatform
 
     from icn_client.replay import Result
@@ -83,7 +84,7 @@ def register(app: typer.Typer) -> None:
     app.command("status", epilog=_STATUS_EXAMPLES)(status)
 
 
-def up(
+def up(  # noqa: PLR0917 - one parameter per option
     validators: ValidatorsOption = VALIDATORS_MIN,
     data: Annotated[
         Path | None,
@@ -95,6 +96,14 @@ def up(
         ),
     ] = None,
     port: PortOption = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="Address of this machine on which its validators listen to those of other machines.",
+        ),
+    ] = None,
     recovery_delay_min: Annotated[
         str | None,
         typer.Option(
@@ -111,15 +120,17 @@ def up(
     A new directory becomes a new zone, whose founding co-ops' keys are put into keystores under
     DIR/keystores; an existing one goes on where it stopped.
     """
-    from icn_localnet.platform import run
-    from icn_localnet.supervisor import AlreadyRunning, StartFailures
+    from icn_localnet import files
 
     from icn_client import platforms
-    from icn_client.signals import told_to_stop
 
     directory = (data if data is not None else platforms.data_directory()).absolute()
     shortest = None if recovery_delay_min is None else duration_ms(recovery_delay_min, "--recovery-delay-min")
+    if host is not None and not files.is_free(0, host):
+        raise UsageError(f"--host: {host[:80]!r} is no address of this machine")
     network = _found_or_load(directory, validators, port, shortest)
+    if host is not None:
+        network.call_validators(host)
     say(f"starting {len(network.validators)} validators in {directory} …")
 
     def ready() -> None:
@@ -141,18 +152,47 @@ def up(
                 f"trust profile {network.genesis.trust_profile}; Ctrl-C stops it)"
             )
 
-    async def until_signal() -> None:
-        await run(network, told_to_stop(), ready)
+    run_until_signal(network, "the platform", on_ready=ready)
+    platforms.forget(directory)
+    say("stopped")
+
+
+def run_until_signal(
+    network: Network,
+    what: str,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Run a network until Ctrl-C, and something beside it.
+
+    Raises:
+        Refused: it runs already, or ``what`` does not come up.
+    """
+    import asyncio
+
+    from icn_localnet.platform import run
+    from icn_localnet.supervisor import AlreadyRunning, StartFailures
+
+    from icn_client import platforms
+    from icn_client.signals import told_to_stop
+
+    async def work() -> None:
+        task = None if beside is None else asyncio.create_task(beside())
+        try:
+            await run(network, told_to_stop(), on_ready)
+        finally:
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     try:
         with platforms.without_secrets():
-            run_async(until_signal())
+            run_async(work())
     except AlreadyRunning as error:
         raise Refused(str(error), "ALREADY_RUNNING") from None
     except StartFailures as error:
-        raise Refused(f"the platform did not come up: {error}", "PLATFORM_FAILED") from None
-    platforms.forget(directory)
-    say("stopped")
+        raise Refused(f"{what} did not come up: {error}", "PLATFORM_FAILED") from None
 
 
 def _found_or_load(
@@ -176,6 +216,8 @@ def _found_or_load(
             say(f"founded a zone; its co-ops' keys are in {directory / platforms.FOUNDERS_FOLDER}")
             return network
         network = Network.load(directory)
+        if network.is_joined:
+            raise UsageError(f"--data: {directory} holds one validator; start it with icn validator join")
         if validators not in (VALIDATORS_MIN, len(network.validators)):
             raise UsageError(
                 f"--validators: the zone in {directory} has {len(network.validators)} seats, fixed in genesis"
@@ -427,7 +469,7 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     else:
         print_text(f"zone        {found.zone} ({found.genesis_hash})")
         print_text(f"profile     {found.profile}: {found.profile_means}")
-        print_text(f"gateway     {found.gateway_url}")
+        print_text(f"gateway     {found.gateway_url or 'elsewhere'}")
         print_text(f"agreement   {found.agreement}")
         table(
             ("seat", "name", "state", "final", "executed", "view", "pool", "peers", "state root"),

@@ -112,7 +112,7 @@ def fetch(
 
     directory = platform_directory(data)
     try:
-        start = None if begin is None else _read_checkpoint(begin)
+        start = None if begin is None else read_checkpoint_file(begin)
         content = with_connection(
             directory,
             lambda connection: fetch_proof(connection, name, start, with_neighbours=neighbours),
@@ -182,7 +182,7 @@ def checkpoint(
     from icn_client.light.verify import checkpoint_of, verify_proof
 
     zone = read_genesis(genesis)
-    start = None if begin is None else _read_checkpoint(begin)
+    start = None if begin is None else read_checkpoint_file(begin)
     try:
         shown = verify_proof(parse_proof(read_file(file, FILE_BYTES_MAX)), zone, start)
         made = checkpoint_of(shown, zone)
@@ -251,7 +251,8 @@ def read_genesis(path: Path) -> Genesis:
         raise Refused(f"{path}: {error}", "GENESIS_INVALID") from None
 
 
-def _read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint_file(path: Path) -> Checkpoint:
+    """The checkpoint in a file. Raises Refused."""
     from icn_chain.checkpoint import FILE_BYTES_MAX, CheckpointMalformed, parse_checkpoint
 
     try:

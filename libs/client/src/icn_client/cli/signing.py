@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +38,45 @@ DelayOption = Annotated[
         help="How long the member can object to new keys, such as 14d, 36h, 90m or 30s; up to 366d.",
     ),
 ]
+
+ZoneSignersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--as",
+        metavar="NAME",
+        help="Identity with keys of the zone's authority; by default all founders of this platform.",
+    ),
+]
+
+
+def zone_signers(names: list[str] | None, keystore: Path | None, directory: Path) -> list[Identity]:
+    """The identities that sign for the zone's authority. Raises Refused."""
+    from icn_client.keystore import KeystoreError
+    from icn_client.platforms import open_founders
+
+    if names:
+        return [open_identity(name, keystore, directory) for name in names]
+    try:
+        return open_founders(directory)
+    except KeystoreError as error:
+        raise Refused(str(error), "KEYSTORE") from None
+
+
+def perform_as_zone(
+    message: Callable[[Connection], Awaitable[Any]], signers: Sequence[Identity], directory: Path
+) -> tuple[Any, Any]:
+    """Sign and send a message, made with the connection, as the zone's authority; returns its outcome and
+    receipt."""
+    from icn_client.acting import perform, zone_authority
+    from icn_client.submitter import Submitter
+
+    async def work(connection: Connection) -> tuple[Any, Any]:
+        made = await message(connection)
+        authority = await zone_authority(connection, signers)
+        async with Submitter(connection.doors()) as submitter:
+            return await perform(submitter, authority, [made])
+
+    return with_connection(directory, work)
 
 
 async def perform_as(connection: Connection, identity: Identity, messages: list[Any]) -> tuple[Any, Any]:

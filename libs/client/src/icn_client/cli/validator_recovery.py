@@ -10,6 +10,7 @@ import typer
 from icn_client.cli.common import (
     AsOption,
     DataOption,
+    GenesisOption,
     JsonOption,
     KeystoreOption,
     command_group,
@@ -38,15 +39,6 @@ Examples:
 
 FileArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="What `prepare` wrote and others signed.", readable=False)
-]
-GenesisOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--genesis",
-        metavar="GENESIS",
-        help="The zone's genesis file; by default that of the platform.",
-        readable=False,
-    ),
 ]
 
 

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icn_client.cli import validator_database, validator_inspection, validator_recovery
+from icn_client.cli import (
+    validator_database,
+    validator_inspection,
+    validator_joining,
+    validator_recovery,
+)
 from icn_client.cli.common import (
     AsOption,
     DataOption,
+    GenesisOption,
     JsonOption,
     KeystoreOption,
     command_group,
@@ -23,7 +29,13 @@ from icn_client.cli.common import (
 )
 from icn_client.cli.files import read_file
 from icn_client.cli.output import Refused, UsageError, print_json, print_text, say, table
-from icn_client.cli.signing import perform_as, print_done
+from icn_client.cli.signing import (
+    ZoneSignersOption,
+    perform_as,
+    perform_as_zone,
+    print_done,
+    zone_signers,
+)
 
 if TYPE_CHECKING:
     from icn.ledger.v1.service_pb2 import GetValidatorsResponse, Seats
@@ -31,7 +43,6 @@ if TYPE_CHECKING:
     from icn_kit.genesis import Genesis
 
     from icn_client.connection import Connection
-    from icn_client.keystore import Identity
 
 _EXAMPLES = """\b
 Examples:
@@ -41,6 +52,7 @@ Examples:
   icn validators key use consensus.json --validator 2
   icn validators rekey --as sunrise-bakery --offer offer.json
   icn validators change --add offer.json --remove PRINCIPAL
+  icn validators admit request.pem > admission.json
   icn validators recovery show recovery.json
 """
 _SHOW_EXAMPLES = """\b
@@ -87,6 +99,7 @@ def register(app: typer.Typer) -> None:
     validator_inspection.register(group)
     validator_database.register(group)
     validator_recovery.register(group)
+    validator_joining.register_admit(group)
     app.add_typer(group, name="validators")
 
 
@@ -136,15 +149,7 @@ def new_key(
     organization: Annotated[
         str, typer.Option("--for", metavar="PRINCIPAL", help="Organization that will hold the seat.")
     ],
-    genesis: Annotated[
-        Path | None,
-        typer.Option(
-            "--genesis",
-            metavar="GENESIS",
-            help="The zone's genesis file; by default that of the platform.",
-            readable=False,
-        ),
-    ] = None,
+    genesis: GenesisOption = None,
     data: DataOption = None,
 ) -> None:
     """Make consensus keys: the secrets go to FILE (0600), the offer with the public keys to stdout."""
@@ -254,22 +259,13 @@ def change(  # noqa: PLR0917 - one parameter per option
             help="Organization whose seat it is, and the offer that takes its place.",
         ),
     ] = None,
-    signers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--as",
-            metavar="NAME",
-            help="Identity with keys of the zone's authority; by default all founders of this platform.",
-        ),
-    ] = None,
+    signers: ZoneSignersOption = None,
     keystore: KeystoreOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change who validates from a later epoch on, as the zone's authority; removals first, additions last."""
     from icn_client import seats, transactions
-    from icn_client.acting import perform, zone_authority
-    from icn_client.submitter import Submitter
 
     directory = platform_directory(data)
     changes = [seats.remove(identifier(one, "--remove", "principals")) for one in removed or []]
@@ -282,29 +278,14 @@ def change(  # noqa: PLR0917 - one parameter per option
     changes += [seats.add(read_offer_file(file, directory)) for file in added or []]
     if not changes:
         raise UsageError("nothing to change: give --add, --remove or --replace")
-    identities = _signers(signers, keystore, directory)
+    identities = zone_signers(signers, keystore, directory)
 
-    async def work(connection: Connection) -> tuple[Any, Any]:
+    async def message(connection: Connection) -> Any:
         now = await seats.validators(connection)
-        authority = await zone_authority(connection, identities)
-        message = transactions.change_validators(now.next.hash, changes)
-        async with Submitter(connection.doors()) as submitter:
-            outcome, _ = await perform(submitter, authority, [message])
-        return outcome, await seats.validators(connection)
+        return transactions.change_validators(now.next.hash, changes)
 
-    _print_changed(with_connection(directory, work), as_json)
-
-
-def _signers(names: list[str] | None, keystore: Path | None, directory: Path) -> list[Identity]:
-    from icn_client.keystore import KeystoreError
-    from icn_client.platforms import open_founders
-
-    if names:
-        return [open_identity(name, keystore, directory) for name in names]
-    try:
-        return open_founders(directory)
-    except KeystoreError as error:
-        raise Refused(str(error), "KEYSTORE") from None
+    outcome, _ = perform_as_zone(message, identities, directory)
+    _print_changed((outcome, with_connection(directory, seats.validators)), as_json)
 
 
 def read_offer_file(path: Path, directory: Path) -> SeatOffer:

@@ -13,7 +13,7 @@ from icn_chain.header import header_hash
 from icn_crypto.merkle_log import Log
 from icn_kit.errors import DomainError, ErrorKind, FailedPrecondition
 from icn_kit.genesis import Genesis
-from icn_kit.spans import log_span
+from icn_kit.spans import record_span
 from icn_kit.trace import parse_traceparent
 
 from icn_machine.blocks.block_commit import event_traces, extend_log, sets_made, update_tree
@@ -255,7 +255,7 @@ class Executor:
             )
         )
         for trace in traces.values():
-            log_span(trace, "ledger: block", perf_counter() - started, height=header.height)
+            record_span(trace, "ledger: block", perf_counter() - started, height=header.height)
         execution = Execution(block, list(zip(ids, receipts, strict=True)))
         self.on_executed(execution)
         self._note_snapshot(

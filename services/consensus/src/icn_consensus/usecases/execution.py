@@ -17,7 +17,7 @@ import structlog
 from icn.consensus.v1 import block_pb2
 from icn_chain.block import Block
 from icn_kit.errors import Unavailable
-from icn_kit.spans import log_span
+from icn_kit.spans import record_span
 from icn_kit.trace import parse_traceparent
 
 from icn_consensus.domain.actions import Execute
@@ -194,7 +194,7 @@ class Executor:
         self._unexecuted.pop(block_hash, None)
         for _, traceparent in traces:
             trace = parse_traceparent(traceparent)
-            log_span(trace, "consensus: executed", time.perf_counter() - started, height=block.height)
+            record_span(trace, "consensus: executed", time.perf_counter() - started, height=block.height)
         self._on_executed(block, block_hash, execution)
 
 

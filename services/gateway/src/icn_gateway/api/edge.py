@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 from icn_kit.min_height import MIN_HEIGHT_KEY, min_height, parse_min_height
-from icn_kit.spans import log_span
-from icn_kit.trace import TRACEPARENT_KEY, current_trace, parse_traceparent
+from icn_kit.spans import record_span
+from icn_kit.trace import TRACEPARENT_KEY, begin_trace, current_trace
 from prometheus_client import Counter, Gauge, Histogram
 
 from icn_gateway.api.problems import PROBLEM_MEDIA_TYPE, HttpProblem, as_problem, render_problem
@@ -71,6 +71,7 @@ class Edge:
         rate_limit: tokens per client address.
         trusted_hops: proxies of ours in front, see `client_address`.
         requests_at_once_max: requests under way before new ones are turned away.
+        trace_ratio: share of the requests, of those that no caller traces, that are traced.
     """
 
     def __init__(
@@ -79,11 +80,13 @@ class Edge:
         rate_limit: RateLimit,
         trusted_hops: int = 0,
         requests_at_once_max: int = REQUESTS_AT_ONCE_MAX,
+        trace_ratio: float = 0.0,
     ) -> None:
         self._application = application
         self._rate_limit = rate_limit
         self._trusted_hops = trusted_hops
         self._requests_at_once_max = requests_at_once_max
+        self._trace_ratio = trace_ratio
         self._under_way = 0
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -111,7 +114,7 @@ class Edge:
         client = scope.get("client")
         forwarded_for = headers.get(b"x-forwarded-for", b"").decode("latin-1")
         scope[CLIENT_ADDRESS] = client_address(client[0] if client else "", forwarded_for, self._trusted_hops)
-        trace = parse_traceparent(headers.get(TRACEPARENT_KEY.encode()))
+        trace = begin_trace(headers.get(TRACEPARENT_KEY.encode()), self._trace_ratio)
         token = current_trace.set(trace)
         height_token = min_height.set(0)
         answer = _Answer(send, trace.trace_id)
@@ -144,7 +147,7 @@ class Edge:
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             seconds = perf_counter() - started_at
             REQUEST_SECONDS.labels(method, route).observe(seconds)
-            log_span(trace, f"{method} {route}", seconds, status=answer.status)
+            record_span(trace, f"{method} {route}", seconds, kind="server", status=answer.status)
             REQUESTS.labels(method, route, answer.status).inc()
 
     def _turn_away(self, scope: Scope) -> HttpProblem | None:

@@ -154,6 +154,26 @@ async def test_an_application_that_fails_before_it_answers_gives_a_500_without_i
     assert "secret" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("ratio", "asked", "spans"), [(0.0, "", 0), (1.0, "", 1), (1.0, "00", 0), (0.0, "01", 1)]
+)
+async def test_the_share_of_traced_requests_counts_where_the_caller_has_not_decided(
+    ratio: float, asked: str, spans: int
+) -> None:
+    async def application(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = httpx.ASGITransport(app=Edge(application, RateLimit(), trace_ratio=ratio))
+    headers = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-{asked}"} if asked else {}
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        with capture_logs() as logs:
+            answer = await client.get("/", headers=headers)
+    assert [line["trace_id"] for line in logs if line["event"] == "span"] == [
+        answer.headers["trace-id"]
+    ] * spans
+
+
 async def test_the_height_that_a_client_asks_for_goes_on_to_whoever_reads_for_it(
     zone: Any, make: Any, open_client: Any
 ) -> None:
