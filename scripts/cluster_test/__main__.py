@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scripts.cluster_test.building import measure_images
+from scripts.cluster_test.diagnosis import diagnose
 from scripts.cluster_test.downgrades import refuse_downgrade
 from scripts.cluster_test.faults import kill_everything, roll_under_load, tell_stories, wipe_events
 from scripts.cluster_test.installing import (
@@ -71,6 +72,7 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "kept": keep,
     "refused": refuse,
     "silence": await_silence,
+    "diagnosis": diagnose,
     "joined": join_from_outside,
     "left": leave_outside,
     "rebuilt": rebuild_events,

@@ -37,10 +37,11 @@ tolerations: {{- toYaml . | nindent 2 }}
 securityContext: {{- include "icn.podSecurity" . | nindent 2 }}
 {{- end -}}
 
-{{/* icn.container (list root image): image and what confines it. */}}
+{{/* icn.container (list root image): image, what confines it, and why it ended: what it left, else its last lines. */}}
 {{- define "icn.container" -}}
 image: {{ include "icn.image" . }}
 imagePullPolicy: {{ (index . 0).Values.images.pullPolicy }}
+terminationMessagePolicy: FallbackToLogsOnError
 securityContext: {{- include "icn.containerSecurity" . | nindent 2 }}
 {{- end -}}
 

@@ -86,14 +86,20 @@ class NetworkStatus:
         return sum(validator.answer is not None for validator in self.validators)
 
     @property
-    def has_quorum(self) -> bool:
-        """Whether a quorum of the seats in force answered, as those say that stand in the newest epoch."""
+    def quorum(self) -> int:
+        """Of the seats in force, as those say that stand in the newest epoch; of all where nobody answers."""
         answers = [validator.answer for validator in self.validators if validator.answer is not None]
         if not answers:
-            return False
+            return int(quorum_of(len(self.validators)))
         newest = max(answer.epoch for answer in answers)
         seats = max(len(answer.peers) + answer.is_seated for answer in answers if answer.epoch == newest)
-        return sum(answer.is_seated for answer in answers) >= quorum_of(seats)
+        return int(quorum_of(seats))
+
+    @property
+    def has_quorum(self) -> bool:
+        """Whether a quorum of the seats in force answered."""
+        seated = [one for one in self.validators if one.answer is not None and one.answer.is_seated]
+        return len(seated) >= self.quorum
 
     @property
     def has_fork(self) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import signal
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
@@ -24,6 +26,11 @@ CANCEL_SECONDS = 1.0
 EXIT_FATAL = 1
 EXIT_FORCED = 130
 """A second signal while draining, as a shell reports a process that Ctrl-C ended."""
+
+TERMINATION_LOG: Final = Path("/dev/termination-log")
+"""What a container leaves here is what ``kubectl describe pod`` says of its end; elsewhere there is none."""
+TERMINATION_CHARACTERS_MAX: Final = 1000
+"""Kubernetes keeps 4096 bytes, UTF-8 included."""
 
 _log = structlog.get_logger(__name__)
 
@@ -132,9 +139,23 @@ async def supervise(main: Callable[[Stop], Awaitable[None]]) -> int:
             return EXIT_FORCED if forced else stop.exit_code or EXIT_FATAL
         return stop.exit_code
     finally:
+        if stop.exit_code:
+            leave_reason(stop.reason)
         waiting.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+def leave_reason(reason: str, file: Path = TERMINATION_LOG) -> None:
+    """Say why this process ends where Kubernetes looks for it; nothing happens where it does not."""
+    if file.is_file():
+        with contextlib.suppress(OSError):
+            file.write_text(reason[:TERMINATION_CHARACTERS_MAX] + "\n", "utf-8")
+
+
+def reason_of(error: BaseException) -> str:
+    """What a person is told of the error that ended a process, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def collect_seldom() -> None:
@@ -158,8 +179,9 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(supervise(main))
-        except Exception:  # noqa: BLE001 - the edge of the process: logged once, then the exit code tells
-            _log.critical("process failed", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - the edge of the process: logged once, then the exit code tells
+            leave_reason(reason_of(error))
+            _log.critical("process failed", why=reason_of(error), exc_info=True)
             return EXIT_FATAL
         finally:
             flush_spans()

@@ -23,6 +23,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from icn_kit.database_url import check_database_url, database_place
+from icn_kit.lifecycle import leave_reason
+
 LOCK_TIMEOUT_MS = 5_000
 """A migration that waits for a lock stops everybody behind it; rather fail and try again."""
 STATEMENT_TIMEOUT_MS = 60_000
@@ -110,7 +113,7 @@ def _is_of_a_newer_release(connection: Any, schema: str, known: Collection[str])
         raise SchemaTooNew(
             f"the schema {schema} is at revision {current}, which works with releases that know {oldest}, "
             f"and the newest that this one knows is {max(known)}: go on with the newer release, or restore a "
-            "backup of before its migration"
+            "backup of before its migration (docs/operating/upgrade.md)"
         )
     return True
 
@@ -168,15 +171,40 @@ def main(arguments: list[str]) -> int:
         if not dsn:
             sys.stderr.write(f"{variable} is not set: it says where {package} keeps its tables\n")
             return 2
+        try:
+            check_database_url(dsn)
+        except ValueError as error:
+            return _refused(f"{variable} {error}")
         if refusal := wait_for_server(dsn, WAIT_SECONDS_MAX):
-            sys.stderr.write(f"{variable} leads to no server that lets {package} in: {refusal}\n")
-            return 1
+            return _refused(
+                f"{variable} leads to no server that lets {package} in, within {WAIT_SECONDS_MAX:.0f} s, "
+                f"{database_place(dsn)}: {refusal}. Compare host, database, role and password in the "
+                "Secret with the server's, and see whether it runs"
+            )
+    return _upgrade_or_refuse(dsn, schema, package)
+
+
+def _upgrade_or_refuse(dsn: str, schema: str, package: str) -> int:
+    from sqlalchemy.exc import DBAPIError
+
     try:
         upgrade(dsn, schema, versions_folder_of(package))
     except SchemaTooNew as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        return _refused(str(error))
+    except DBAPIError as error:
+        return _refused(
+            f"the schema {schema} stays as it was, {database_place(dsn)}: {error.orig}. The statement "
+            "is tried again at the next start; docs/operating/doctor.md says what each refusal asks for"
+        )
     return 0
+
+
+def _refused(why: str) -> int:
+    """Told in the log and to whoever asks Kubernetes why; the exit status."""
+    why = " ".join(why.split())
+    sys.stderr.write(f"{why}\n")
+    leave_reason(why)
+    return 1
 
 
 def wait_for_server(dsn: str, seconds_max: float = WAIT_SECONDS_MAX) -> str:

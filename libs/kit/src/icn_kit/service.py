@@ -38,7 +38,7 @@ from icn_kit.relay import Relay
 from icn_kit.sealing import read_sealing_key
 from icn_kit.server import AddServicer, GrpcServer
 from icn_kit.server_certificates import ServerCertificates
-from icn_kit.settings import HostedSettings
+from icn_kit.settings import HostedSettings, read_settings
 from icn_kit.telemetry import MetricsServer, configure_logging
 from icn_kit.validators import Validators
 
@@ -221,7 +221,7 @@ def run_hosted(
 ) -> None:
     """Run the service from the environment's settings until a signal; exits with 0 after a clean drain."""
     configure_logging(name)
-    settings = settings_type()  # type: ignore[call-arg]  # from the environment
+    settings = read_settings(settings_type)
 
     async def make(stop: Stop) -> HostedService:
         return await build(settings, stop)

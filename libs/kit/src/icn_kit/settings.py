@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
+import structlog
 from icn_chain.quorum import SEATS_MAX
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from icn_kit.database_url import check_database_url
+from icn_kit.lifecycle import EXIT_FATAL, leave_reason
 from icn_kit.password import Password, password_of
 from icn_kit.preference import ValidatorAddress
 from icn_kit.tls import TlsFiles
 
 Address = Annotated[str, Field(min_length=3, max_length=256)]
 """``host:port`` or ``unix:/path``."""
+
+_log = structlog.get_logger(__name__)
+
+
+def _checked_database_url(url: SecretStr) -> SecretStr:
+    check_database_url(url.get_secret_value())
+    return url
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_checked_database_url)]
+"""How a role reaches its Postgres, as libpq takes it."""
 
 
 class ServiceSettings(BaseSettings):
@@ -41,6 +64,26 @@ class ServiceSettings(BaseSettings):
         if service:
             cls.model_config["env_prefix"] = f"ICN_{service.upper()}_"
             cls.model_config["env_nested_delimiter"] = "__"
+
+
+AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
+
+
+def read_settings(settings_type: type[AnySettings]) -> AnySettings:
+    """The settings of this process, from its environment. Where one is missing or wrong the process ends, and
+    tells which by the name of its variable, never by its value.
+    """
+    try:
+        return settings_type()
+    except ValidationError as error:
+        prefix = str(settings_type.model_config.get("env_prefix", ""))
+        wrong = "; ".join(
+            f"{prefix}{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
+        )
+        why = f"settings are missing or wrong: {wrong}"
+        _log.critical("process failed", why=why)
+        leave_reason(why)
+        sys.exit(EXIT_FATAL)
 
 
 class ValidatorSettings(BaseModel):
@@ -69,7 +112,7 @@ class HostedSettings(ServiceSettings):
     """The zone's genesis file."""
     validators: Annotated[tuple[ValidatorSettings, ...], Field(min_length=1, max_length=SEATS_MAX)]
     """As JSON: ``[{"seat": 0, "consensus": "127.0.0.1:7001", "ledger": "127.0.0.1:7001"}, …]``."""
-    database_url: SecretStr
+    database_url: DatabaseUrl
     """The host's Postgres, as the role and schema of the service's name."""
     sealing_key_file: Path
     """32 private bytes, under which the keys of subjects are kept (docs/spec/blobs.md)."""

@@ -268,6 +268,59 @@ def test_a_schema_that_took_something_away_is_refused_by_who_still_needs_it(
     assert "the newest that this one knows is 0001: go on with the newer release" in capsys.readouterr().err
 
 
+WRONG = {
+    "password": ({"password": "hunter2"}, "password authentication failed"),
+    "database": ({"dbname": "nowhere"}, "does not exist"),
+    "host": ({"host": "nowhere.invalid"}, "nowhere.invalid"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_server_that_does_not_let_it_in_is_told_with_everything_but_the_password(
+    dsn: str, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed, says = WRONG[what]
+    monkeypatch.setattr(migrations, "WAIT_SECONDS_MAX", 0.0)
+    monkeypatch.setenv("ICN_KIT_DATABASE_URL", make_conninfo(dsn, **changed))
+    assert migrations.main(["icn_kit"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(
+        "ICN_KIT_DATABASE_URL leads to no server that lets icn_kit in, within 0 s, as role "
+    )
+    assert says in said
+    assert "Compare host, database, role and password in the Secret" in said
+    assert "hunter2" not in said
+    assert str(conninfo_to_dict(dsn)["password"]) not in said
+
+
+def test_what_is_no_address_is_refused_at_once_and_not_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ICN_KIT_DATABASE_URL", "postgresql//kit:hunter2@host")
+    assert migrations.main(["icn_kit"]) == 1
+    said = capsys.readouterr().err
+    assert "ICN_KIT_DATABASE_URL is not how Postgres is addressed" in said
+    assert "hunter2" not in said
+
+
+def test_a_statement_that_postgres_refuses_is_told_on_one_line(
+    dsn: str, versions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(migrations, "versions_folder_of", lambda _package: versions)
+    with psycopg.connect(dsn) as connection:
+        name = connection.info.user
+        connection.execute(f'ALTER ROLE "{name}" SET default_transaction_read_only = on')
+    try:
+        assert migrations.main(["icn_kit", dsn]) == 1
+    finally:
+        with psycopg.connect(dsn, options="-c default_transaction_read_only=off") as connection:
+            connection.execute(f'ALTER ROLE "{name}" RESET default_transaction_read_only')
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "the schema kit stays as it was" in said
+    assert "read-only transaction" in said
+
+
 def test_two_heads_are_refused(dsn: str, versions: Path) -> None:
     (versions / "0002_other.py").write_text(SECOND)
     (versions / "0002_another.py").write_text(SECOND.replace('"0002"', '"0002b"'))

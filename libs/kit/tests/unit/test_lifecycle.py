@@ -137,3 +137,42 @@ async def test_a_task_that_forgets_a_cancellation_is_cancelled_again(monkeypatch
     assert forgotten == 2
     assert tasks[0].cancelled() and tasks[1].result() == 1
     await lifecycle.cancel_all([])
+
+
+def test_the_reason_of_the_end_is_left_where_kubernetes_looks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "termination-log"
+    left.touch()
+    monkeypatch.setattr(lifecycle.leave_reason, "__defaults__", (left,))
+
+    async def main(_stop: Stop) -> None:
+        raise OSError("the sealing key\nis no key")
+
+    assert lifecycle.run(main) == EXIT_FATAL
+    assert left.read_text("utf-8") == "OSError: the sealing key is no key\n"
+
+
+def test_of_a_task_that_failed_it_is_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / "termination-log"
+    left.touch()
+    monkeypatch.setattr(lifecycle.leave_reason, "__defaults__", (left,))
+
+    async def fail() -> None:
+        raise ValueError("no room")
+
+    async def main(stop: Stop) -> None:
+        stop.guard(fail(), "relay")
+        await stop.wait()
+
+    assert lifecycle.run(main) == EXIT_FATAL
+    assert left.read_text("utf-8") == "task relay failed: no room\n"
+
+
+def test_a_clean_end_leaves_no_reason_and_a_long_one_is_cut(tmp_path: Path) -> None:
+    left = tmp_path / "termination-log"
+    lifecycle.leave_reason("nobody asks", left)
+    assert not left.exists()
+    left.touch()
+    lifecycle.leave_reason("x" * 2000, left)
+    assert left.read_text("utf-8") == "x" * lifecycle.TERMINATION_CHARACTERS_MAX + "\n"

@@ -21,9 +21,10 @@ from icn_kit.database import Database
 from icn_kit.errors import FailedPrecondition
 from icn_kit.genesis import Genesis, load_genesis
 from icn_kit.kubernetes import KubernetesApi, KubernetesRefused
-from icn_kit.lifecycle import Stop, cancel_all, run_service
+from icn_kit.lifecycle import Stop, cancel_all, leave_reason, run_service
 from icn_kit.probed import Probed
 from icn_kit.server import GrpcServer
+from icn_kit.settings import read_settings
 from icn_kit.telemetry import configure_logging
 
 from icn_consensus import metrics
@@ -40,7 +41,7 @@ from icn_consensus.store.block_store import SCHEMA, BlockStore
 from icn_consensus.store.evidence_store import EvidenceStore
 from icn_consensus.store.key_lease import KeyLease
 from icn_consensus.store.key_note import bring_key
-from icn_consensus.store.record_log import RecordLog, RecordLogInUse, RecordLogMissing
+from icn_consensus.store.record_log import RecordLog, RecordLogFailed, RecordLogInUse, RecordLogMissing
 from icn_consensus.usecases.crypto import ConsensusCrypto
 from icn_consensus.usecases.driver import Driver
 from icn_consensus.usecases.execution import final_block_from
@@ -388,8 +389,16 @@ def _bring_key(settings: ConsensusSettings) -> int:
             genesis_hash=load_genesis(settings.genesis).hash,
             notes=_ConfigMapNotes(KubernetesApi.of_this_pod(), settings.key_notes),
         )
-    except (KubernetesRefused, RecordLogMissing, RecordLogDamaged, RecordLogInUse, CannotValidate) as error:
+    except (
+        KubernetesRefused,
+        RecordLogMissing,
+        RecordLogDamaged,
+        RecordLogInUse,
+        RecordLogFailed,
+        CannotValidate,
+    ) as error:
         _log.critical("this validator must not vote", why=str(error))
+        leave_reason(f"this validator must not vote: {error}")
         return 1
     return 0
 
@@ -436,7 +445,7 @@ def _number(status: Status, name: str) -> float:
 def main() -> None:
     """The command ``icn-consensus``; with ``bring-key`` it only prepares the key."""
     configure_logging("consensus")
-    settings = ConsensusSettings()  # type: ignore[call-arg]  # from the environment
+    settings = read_settings(ConsensusSettings)
     if sys.argv[1:] == ["bring-key"]:
         sys.exit(_bring_key(settings))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from icn_kit.settings import ServiceSettings
+from icn_kit.settings import DatabaseUrl, ServiceSettings
 from icn_kit.tls import TlsFiles
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from icn_consensus.usecases.pool import POOL_BYTES_MAX, POOL_TRANSACTIONS_MAX
 
@@ -26,7 +26,7 @@ class ConsensusSettings(ServiceSettings, service="consensus"):
     """Where the key is given, if ``key_file`` is to be a copy of it (``icn-consensus bring-key``)."""
     key_notes: Annotated[str, Field(max_length=253)] = ""
     """With it: the ConfigMap of Kubernetes that keeps which record log a key votes with."""
-    database_url: SecretStr
+    database_url: DatabaseUrl
     """The validator's own Postgres, as the role ``consensus``."""
     record_directory: Path
     """The write-ahead log, on a local disk; never restored from a backup."""

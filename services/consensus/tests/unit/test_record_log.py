@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from icn_consensus.domain.record_frames import RecordLogDamaged
 from icn_consensus.store import record_log
-from icn_consensus.store.record_log import RecordLog, RecordLogInUse
+from icn_consensus.store.record_log import RecordLog, RecordLogFailed, RecordLogInUse
 
 from .power_loss import Power
 
@@ -406,3 +406,19 @@ def test_a_log_whose_sync_failed_is_not_synced_again(folder: Path, monkeypatch: 
         log.sync()
     log.close()
     assert (len(asked), log.synced_sequence) == (1, 0)
+
+
+def test_a_full_volume_is_told_with_its_size_and_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log(folder)
+
+    def refuse(_file: int, _parts: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(record_log, "_write_all", refuse)
+    with pytest.raises(RecordLogFailed, match=r"No space left on device, \d+ of \d+ MiB are free\. Make"):
+        log.append(b"vote", 0, 1)
+    log.close()
+    with pytest.raises(RecordLogFailed, match="it must not be emptied"):
+        open_log(folder.parent / "new" / "record")

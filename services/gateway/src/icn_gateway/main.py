@@ -14,6 +14,7 @@ from icn_kit.genesis import GENESIS_BYTES_MAX, parse_genesis
 from icn_kit.key_directory import LedgerKeyDirectory
 from icn_kit.ledger_streams import WATCH_ACCOUNT, WATCH_BLOCKS
 from icn_kit.lifecycle import Stop, cancel_all, run_service
+from icn_kit.settings import read_settings
 from icn_kit.telemetry import MetricsServer, configure_logging
 from icn_kit.validators import Validators
 
@@ -144,8 +145,10 @@ def main() -> None:
     """Run until a signal; exits with 0 after a clean drain."""
     configure_logging("gateway")
 
+    settings = read_settings(GatewaySettings)
+
     async def make(stop: Stop) -> Gateway:
-        return await build(GatewaySettings(), stop)  # type: ignore[call-arg]
+        return await build(settings, stop)
 
     sys.exit(run_service(make))
 

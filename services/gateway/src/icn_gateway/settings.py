@@ -9,7 +9,14 @@ from typing import Annotated
 from icn_chain.quorum import SEATS_MAX
 from icn_kit.password import Password, password_of
 from icn_kit.preference import ValidatorAddress
-from icn_kit.settings import Address, ServiceSettings, ValidatorSettings, tls_files, validator_addresses
+from icn_kit.settings import (
+    Address,
+    DatabaseUrl,
+    ServiceSettings,
+    ValidatorSettings,
+    tls_files,
+    validator_addresses,
+)
 from icn_kit.tls import TlsFiles
 from pydantic import Field, SecretStr, model_validator
 
@@ -47,7 +54,7 @@ class GatewaySettings(ServiceSettings, service="gateway"):
     """How many proxies of ours stand in front and append to X-Forwarded-For."""
     requests_per_second: Annotated[float, Field(gt=0)] = REQUESTS_PER_SECOND
     requests_burst: Annotated[float, Field(ge=1)] = REQUESTS_BURST
-    database_url: SecretStr = SecretStr("")
+    database_url: DatabaseUrl = SecretStr("")
     """The host's Postgres, as the role and schema ``gateway``, for sessions; empty: nobody can sign in."""
     origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = ()
     """How members reach this gateway, as JSON: ``["https://icn.example"]``; the first is put into links.

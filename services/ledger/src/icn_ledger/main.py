@@ -22,6 +22,7 @@ from icn_kit.lifecycle import EXIT_FATAL, Stop, cancel_all, run_service
 from icn_kit.probed import Probed
 from icn_kit.relay import Relay
 from icn_kit.server import GrpcServer
+from icn_kit.settings import read_settings
 from icn_kit.telemetry import configure_logging
 from icn_machine.blocks.block_commit import initial_commit
 from icn_machine.blocks.contract_engine import ContractEngine, NoVm
@@ -319,7 +320,7 @@ def read_checkpoint(settings: LedgerSettings, genesis: Genesis) -> EpochSet | No
 def main() -> None:
     """The command ``icn-ledger``."""
     configure_logging("ledger")
-    settings = LedgerSettings()  # type: ignore[call-arg]  # from the environment
+    settings = read_settings(LedgerSettings)
 
     async def build_probed(stop: Stop) -> Probed:
         return Probed((await build(settings, stop),), settings.metrics_host, settings.metrics_port)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from icn_kit.password import Password, password_of
-from icn_kit.settings import ServiceSettings
+from icn_kit.settings import DatabaseUrl, ServiceSettings
 from icn_kit.tls import TlsFiles
 from pydantic import Field, SecretStr, model_validator
 
@@ -16,7 +16,7 @@ class LedgerSettings(ServiceSettings, service="ledger"):
 
     genesis: Path
     """The zone's genesis file."""
-    database_url: SecretStr
+    database_url: DatabaseUrl
     """The validator's own Postgres, as the role ``ledger``."""
     application_address: Annotated[str, Field(max_length=256)] = ""
     """Where its consensus calls: ``unix:/path``, in a folder that only this validator can enter. Empty where

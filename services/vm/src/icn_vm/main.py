@@ -9,6 +9,7 @@ from icn.vm.v1 import service_pb2_grpc
 from icn_kit.database import Database
 from icn_kit.lifecycle import EXIT_FATAL, Stop, run_service
 from icn_kit.server import GrpcServer
+from icn_kit.settings import read_settings
 from icn_kit.telemetry import MetricsServer, configure_logging
 from icn_wasm.engine import Engine
 
@@ -93,7 +94,7 @@ async def build(settings: VmSettings, stop: Stop, alarm: Alarm | None = None) ->
 def main() -> None:
     """Run until a signal; exits with 0 after a clean drain."""
     configure_logging("vm")
-    settings = VmSettings()  # type: ignore[call-arg]  # from the environment
+    settings = read_settings(VmSettings)
 
     alarm = arm_alarm()
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from icn_kit.settings import Address, ServiceSettings
-from pydantic import Field, SecretStr
+from icn_kit.settings import Address, DatabaseUrl, ServiceSettings
+from pydantic import Field
 
 
 class VmSettings(ServiceSettings, service="vm"):
     """What a vm needs to know. It holds no key and knows no network."""
 
-    database_url: SecretStr
+    database_url: DatabaseUrl
     """The validator's own Postgres, as the role ``vm``."""
     address: Address
     """Where its ledger calls: ``unix:/path``, in a folder that only this validator can enter."""

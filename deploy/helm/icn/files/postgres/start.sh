@@ -13,6 +13,15 @@ exec 9>/var/lib/postgresql/lock
 flock --wait 120 9 || { echo "another Postgres still runs on this volume after 120 s: this one does not start" >&2; exit 1; }
 rm -f "$data/postmaster.pid"
 
+# A checkpoint and the next files of the write-ahead log must find room, or Postgres ends while it starts.
+set -- $(df -Pm "$(dirname "$data")" | tail -n 1) "$@"
+size_mib=$2 free_mib=$4
+shift 6
+if [ "$free_mib" -lt 48 ]; then
+	echo "The volume of Postgres has $free_mib of $size_mib MiB free and a start needs 48: make the volume larger, as docs/operating/runbooks/IcnVolumeNearlyFull.md says. Nothing on it is to be deleted by hand." >&2
+	exit 1
+fi
+
 # Statements end with a semicolon and an empty line. Single-user mode says what it refused and goes on.
 statements() {
 	said=$(postgres --single -j -D "$1" -c config_file="$1/postgresql.conf" -c log_min_error_statement=panic "$2" 2>&1 >/dev/null) || { echo "$said" >&2; exit 1; }

@@ -21,6 +21,7 @@ from icn_client.cli import (
     contract_calls,
     contracts,
     credit_simulation,
+    diagnosing,
     evidence,
     exchanges,
     federations,
@@ -106,6 +107,7 @@ evidence.register(app)
 validators.register(app)
 validator_joining.register(app)
 clusters.register(app)
+diagnosing.register(app)
 sessions.register(app)
 votes.register(app)
 contracts.register(app)

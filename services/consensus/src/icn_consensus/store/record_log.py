@@ -25,6 +25,7 @@ LOG_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 
 _HEADER = struct.Struct(">8s32s32s16sIQ28x")
 """Ends where a record may begin."""
+VOLUME_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _SUFFIX: Final = ".log"
 KEY_NOTE_SUFFIX: Final = ".log-id"
 """Of the file beside the key that names the log it votes with."""
@@ -92,6 +93,7 @@ class RecordLog:
             RecordLogInUse: another process holds either lock.
             RecordLogDamaged: see docs/spec/wal.md, "Reading at start".
             RecordLogMissing: see there.
+            RecordLogFailed: the volume is full.
             OSError: the folder or key file cannot be used.
         """
         log = cls(folder, genesis_hash, public_key)
@@ -108,8 +110,10 @@ class RecordLog:
                 log._load(noted)
                 if not noted:
                     log._note_in(note)
-        except BaseException:
+        except BaseException as error:
             log.close()
+            if isinstance(error, OSError) and error.errno in VOLUME_FULL:
+                raise _failed(folder.parent, error) from error
             raise
         return log
 
@@ -194,7 +198,7 @@ class RecordLog:
             yield
         except OSError as error:
             self._has_failed = True
-            raise RecordLogFailed(f"{self._folder} cannot be written: {error.strerror}") from error
+            raise _failed(self._folder, error) from error
 
     def _lock(self, path: Path, flags: int) -> None:
         handle = os.open(path, flags | os.O_CLOEXEC, 0o600)
@@ -308,6 +312,19 @@ class RecordLog:
             os.close(self._file)
         self._file = file
         self._segments.append(_Segment(path, first_sequence, _HEADER.size))
+
+
+def _failed(folder: Path, error: OSError) -> RecordLogFailed:
+    """Why nothing can be written, and of a full volume what to do."""
+    why = f"{folder} cannot be written: {error.strerror}"
+    if error.errno in VOLUME_FULL:
+        volume = os.statvfs(folder)
+        mebibytes = volume.f_frsize / 2**20
+        why += (
+            f", {volume.f_bavail * mebibytes:.0f} of {volume.f_blocks * mebibytes:.0f} MiB are free. Make "
+            "the volume larger and start again; it must not be emptied, for it says what the key has signed"
+        )
+    return RecordLogFailed(why)
 
 
 def key_of_log(folder: Path) -> bytes | None:
