@@ -8,14 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BLT = b"3 2\n7 1 2 0\n2 2 0\n3 3 0\n0\nAna\nBert\nCleo\nBoard\n"
 TIED = b"3 1\n[tie 3 2 1]\n2 1 0\n2 2 0\n3 3 0\n0\nAna\nBert\nCleo\n"
 SOI = b"# NUMBER ALTERNATIVES: 2\n# ALTERNATIVE NAME 1: Ana\n# ALTERNATIVE NAME 2: Bert\n3: 2,1\n1: 1\n"
 
 
-def count(*arguments: str, folder: Path, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def count(
+    *arguments: str, folder: Path, text: bytes = b"", method: str = "scottish-stv"
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-m", "icn_client.cli", "vote", "count", "--method", "scottish-stv", *arguments],
+        [sys.executable, "-m", "icn_client.cli", "vote", "count", "--method", method, *arguments],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder)},
         input=text,
@@ -89,3 +93,26 @@ def test_a_folder_gives_a_line_per_file_and_goes_on_after_one_that_fails(tmp_pat
     assert sorted(found[1]) == ["error", "file"] and "line 1: " in found[1]["error"]
     (tmp_path / "wards" / "b.blt").unlink()
     assert count("--in", "wards", "--jsonl", folder=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("method", ["borda", "copeland", "minimax", "schulze", "ranked-pairs"])
+def test_candidates_are_compared_in_pairs(tmp_path: Path, method: str) -> None:
+    run = count("--in", "-", folder=tmp_path, text=BLT, method=method)
+    assert (run.returncode, run.stderr) == (0, b"")
+    found = json.loads(run.stdout)
+    assert found.pop("scores") is not None
+    assert found == {
+        "quota": None,
+        "winners": [1],
+        "stages": [],
+        "ties": [],
+        "candidates": [1, 2, 3],
+        "above": [["0", "7", "7"], ["2", "0", "9"], ["3", "3", "0"]],
+    }
+
+
+@pytest.mark.parametrize("option", [("--seats", "2"), ("--places", "3")])
+def test_what_only_transfers_have_is_refused_for_comparisons(tmp_path: Path, option: tuple[str, str]) -> None:
+    run = count("--in", "-", *option, folder=tmp_path, text=BLT, method="schulze")
+    assert run.returncode == 2
+    assert b"schulze elects one, and counts whole ballots" in run.stderr

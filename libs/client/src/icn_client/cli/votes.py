@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,12 +15,16 @@ from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json,
 if TYPE_CHECKING:
     from icn_tally.contest import Contest
 
-_METHODS = ("scottish-stv",)
+_STV = "scottish-stv"
+_METHODS = (
+    _STV, "borda", "copeland", "minimax", "schulze", "ranked-pairs", "split-cycle", "kemeny",
+)  # fmt: skip
 _FORMATS = ("blt", "soc", "soi", "toc", "toi")
 _COUNT_EXAMPLES = """\b
 Examples:
   icn vote count --method scottish-stv --in ward.blt
   icn vote count --method scottish-stv --in board.soi --seats 3
+  icn vote count --method schulze --in chair.toi
   icn vote count --method scottish-stv --in wards/ --jsonl
 """
 
@@ -72,21 +77,24 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
     """Count ballots: {"quota","winners","stages","ties"}.
 
     Where earlier stages do not break a tie, the first in the order of lots is acted upon: the order that the
-    file names, else that of its candidates; "ties" lists each.
+    file names, else that of its candidates; "ties" lists each. Of borda, copeland, minimax, schulze,
+    split-cycle and kemeny all tied winners are told. "above": how many put each candidate above each other.
     """
     if method not in _METHODS:
         raise UsageError(f"--method: {method[:40]!r} is not one of {', '.join(_METHODS)}")
     if form is not None and form not in _FORMATS:
         raise UsageError(f"--format: {form[:40]!r} is not one of {', '.join(_FORMATS)}")
+    if method != _STV and (places is not None or (seats or 1) > 1):
+        raise UsageError(f"--seats and --places: {method} elects one, and counts whole ballots")
     if not jsonl:
-        print_json(_count_file(file, form, seats, places))
+        print_json(_count_file(method, file, form, seats, places))
         return
     faults = 0
     files = batch_files(file)
     with progress("counting", len(files)) as shown:
         for done, path in enumerate(files, start=1):
             try:
-                found: dict[str, Any] = _count_file(path, form, seats, places)
+                found: dict[str, Any] = _count_file(method, path, form, seats, places)
             except Refused as error:
                 faults += 1
                 say(f"icn: {error}")
@@ -97,26 +105,38 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
         raise SystemExit(EXIT_REFUSED)
 
 
-def _count_file(path: Path, form: str | None, seats: int | None, places: int | None) -> dict[str, Any]:
+def _count_file(
+    method: str, path: Path, form: str | None, seats: int | None, places: int | None
+) -> dict[str, Any]:
     """The answer for one file. Raises Refused."""
     from icn_tally.faults import InvalidBallots, InvalidFile, InvalidParameter
-    from icn_tally.scottish_stv import PLACES_DEFAULT, ScottishStv, count
 
     content = read_file(path, FILE_BYTES_MAX)
     try:
         contest = _read(content, form or _format_of(path))
-        wanted = seats if seats is not None else contest.seats
-        if wanted is None:
-            raise Refused(
-                f"{path}: the file does not say how many seats there are; give --seats N", "NO_SEATS"
-            )
-        order = contest.lot_order or range(1, len(contest.ballots.candidates) + 1)
-        rule = ScottishStv(wanted, PLACES_DEFAULT if places is None else places)
-        counted = count(rule, contest.ballots, order)
+        if method == _STV:
+            wanted = seats if seats is not None else contest.seats
+            if wanted is None:
+                raise Refused(
+                    f"{path}: the file does not say how many seats there are; give --seats N", "NO_SEATS"
+                )
+            return _stages(contest, wanted, places)
+        return _comparison(contest, method)
     except (InvalidFile, InvalidBallots) as error:
         raise Refused(f"{path}: {error}", "BALLOTS_INVALID") from None
     except InvalidParameter as error:
         raise Refused(f"{path}: {error}", "PARAMETER_INVALID") from None
+
+
+def _lot_order(contest: Contest) -> Sequence[int]:
+    return contest.lot_order or range(1, len(contest.ballots.candidates) + 1)
+
+
+def _stages(contest: Contest, seats: int, places: int | None) -> dict[str, Any]:
+    from icn_tally.scottish_stv import PLACES_DEFAULT, ScottishStv, count
+
+    rule = ScottishStv(seats, PLACES_DEFAULT if places is None else places)
+    counted = count(rule, contest.ballots, _lot_order(contest))
     return {
         "quota": str(counted.quota),
         "winners": counted.winners,
@@ -125,6 +145,23 @@ def _count_file(path: Path, form: str | None, seats: int | None, places: int | N
             for stage in counted.stages
         ],
         "ties": [tie.to_form() for tie in counted.ties],
+    }
+
+
+def _comparison(contest: Contest, method: str) -> dict[str, Any]:
+    """A rule that compares in pairs knows neither quota nor stages."""
+    from icn_tally.comparisons import Comparison, compare
+
+    compared = compare(Comparison(method), contest.ballots, _lot_order(contest))
+    found = compared.to_form()
+    return {
+        "quota": None,
+        "winners": compared.winners,
+        "stages": [],
+        "ties": found["ties"],
+        "candidates": found["candidates"],
+        "above": found["above"],
+        "scores": found["scores"],
     }
 
 
