@@ -167,6 +167,7 @@ def carry(machines: dict[str, Machine]) -> None:
             shutil.copy(source, machines[receiver].folder / source.name)
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("platform")
 @pytest.mark.timeout(900)
 def test_a_validator_on_another_machine_gets_a_seat_and_takes_part_as_the_page_says(
@@ -299,6 +300,7 @@ def refuse_bad_input(machines: dict[str, Machine]) -> None:
     assert "ask for the genesis file of that zone" in refused.stderr
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("platform")
 @pytest.mark.timeout(600)
 def test_founders_with_keys_of_their_own_begin_a_chain(make_machine: Callable[[str, str], Machine]) -> None:
