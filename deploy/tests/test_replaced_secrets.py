@@ -224,6 +224,7 @@ def test_postgres_gives_roles_their_new_passwords_shows_its_new_certificate_and_
         "PATH": f"{find_postgres().directory}:{os.environ['PATH']}",
         "PGPORT": str(container.port),
         "ROLES": " ".join(SHARED_ROLES),
+        "RESTORE": "false",
         "FOLLOWED": f"{secrets.directory} {container.tls.directory}",
     }
     with container.running(script, *arguments, **environment):
