@@ -8,12 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks_in(text: str) -> list[str]:
+    """The blocks of commands (```sh) of Markdown, in order."""
+    return _BLOCK.findall(text)
 
 
 def steps_of(page: str) -> list[str]:
     """Its blocks of commands (```sh), in order; ``page`` is a path within docs."""
-    text = (DOCS / page).read_text("utf-8")
-    found = re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    found = blocks_in((DOCS / page).read_text("utf-8"))
     assert found, f"docs/{page} has no commands"
     return found
 

@@ -147,13 +147,14 @@ def ask_dashboards(cluster: Cluster) -> None:
     """While members pay and look at the market, every query of every dashboard has an answer."""
     addresses = " ".join(one["scrapeUrl"] for one in watching(cluster).targets())
     environment = {**os.environ, **cluster.environment, "ICN_SCRAPE": addresses}
+    market = f"{cluster.gateway_url}/v1/offers"
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "answer or reads"]
     with steady_load(cluster), subprocess.Popen(
         [*tests, "deploy/tests/test_dashboards.py"],
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
     ) as asking:  # fmt: skip
         while asking.poll() is None:
-            look_at_the_market(cluster)
+            look_at_the_market(market)
             time.sleep(1)
         shown = asking.stdout.read() if asking.stdout else ""
     said = shown.strip().rpartition("\n")[2].strip("= ")
@@ -163,9 +164,8 @@ def ask_dashboards(cluster: Cluster) -> None:
     cluster.note("every query of the dashboards, against the release under load", "an answer", said, is_met)
 
 
-def look_at_the_market(cluster: Cluster) -> None:
+def look_at_the_market(url: str) -> None:
     """A call of the gateway to another service."""
-    url = f"{cluster.gateway_url}/v1/offers"
     with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - http, to the cluster on this machine
         answer.read()
 

@@ -16,6 +16,18 @@ NAMESPACE = re.compile(r"\bicn(?=-restored\b)|(?<=-n )icn\b|(?<=namespace )icn\b
 """Where a page names the release's namespace, or one that is called after it."""
 
 
+def run_commands(cluster: Cluster, page: str, commands: str, seconds_max: float) -> str:
+    """What commands of a page printed, run where ``federation`` and ``deploy`` are. Raises Failed."""
+    deploy = cluster.work / "deploy"
+    deploy.unlink(missing_ok=True)
+    deploy.symlink_to(ROOT / "deploy")
+    path = f"{ROOT / '.venv' / 'bin'}:{cluster.environment['PATH']}"
+    try:
+        return run_step(commands, {**cluster.environment, "PATH": path}, cluster.work, seconds_max)
+    except AssertionError as failed:
+        raise Failed(f"docs/operating/{page}: {str(failed)[-3000:]}") from None
+
+
 class Page:
     """One page: its steps in order, each run when it is asked for.
 
@@ -29,9 +41,6 @@ class Page:
         self._namespace = cluster.namespace
         self._page = page
         self._steps: Iterator[str] = iter(steps_of(f"operating/{page}"))
-        deploy = cluster.work / "deploy"
-        if not deploy.is_symlink():
-            deploy.symlink_to(ROOT / "deploy")
         file = cluster.federation / "values.yaml"
         values = yaml.safe_load(file.read_text("utf-8"))
         if cluster.more_values:
@@ -49,13 +58,7 @@ class Page:
 
     def run(self, commands: str) -> str:
         """What a step printed. Raises Failed."""
-        path = f"{ROOT / '.venv' / 'bin'}:{self._cluster.environment['PATH']}"
-        try:
-            return run_step(
-                commands, {**self._cluster.environment, "PATH": path}, self._cluster.work, STEP_SECONDS_MAX
-            )
-        except AssertionError as failed:
-            raise Failed(f"docs/operating/{self._page}: {str(failed)[-3000:]}") from None
+        return run_commands(self._cluster, self._page, commands, STEP_SECONDS_MAX)
 
     def end(self) -> None:
         """All steps have been run. Raises Failed."""

@@ -21,11 +21,16 @@ from icn_client.platforms import open_founders
 from icn_localnet import certificates
 from icn_localnet.certificates import Authority, hosts_of
 
+from e2e.pages import steps_of
 from scripts.cluster_test.load import Load, count_missing, steady_load
-from scripts.cluster_test.release import RELEASE, ROOT, SEATS, Cluster, Failed, say, wait_for
-from scripts.cluster_test.runbooks import BLOCK
+from scripts.cluster_test.pages import run_commands
+from scripts.cluster_test.release import RELEASE, SEATS, Cluster, Failed, say, wait_for
 
-PAGES = ROOT / "docs" / "operating"
+CERTIFICATES_PAGE, PASSWORDS_PAGE, KEYS_PAGE = (
+    "rotate-certificates.md",
+    "rotate-passwords.md",
+    "rotate-keys.md",
+)
 ASKED_EVERY_SECONDS = 0.5
 PATHS = ("/market", "/people", "/scores", "/proposals", "/accounts")
 """Pages of what marketplace, identity, reputation, governance and validators answer to the gateway."""
@@ -103,30 +108,15 @@ def _note_calls(cluster: Cluster, what: str, load: Load, reads: Reads) -> None:
 # --- pages run as written
 
 
-def blocks_of(page: str) -> list[str]:
-    """The commands of a page of docs/operating, in order."""
-    return BLOCK.findall((PAGES / page).read_text("utf-8"))
-
-
-def run_block(cluster: Cluster, block: str, **written: str) -> str:
-    """Run commands as they are written, with ``written`` in place of the words in capitals.
+def run_block(cluster: Cluster, page: str, block: str, **written: str) -> None:
+    """Run commands of a page as they are written, with ``written`` in place of the words in capitals.
 
     Raises:
         Failed: one of them does not end with 0.
     """
     for word, value in {"-n icn": f"-n {cluster.namespace}", **written}.items():
         block = block.replace(word, value)
-    (cluster.work / "deploy").unlink(missing_ok=True)
-    (cluster.work / "deploy").symlink_to(ROOT / "deploy")
-    environment = {**cluster.environment, "PATH": f"{ROOT / '.venv' / 'bin'}:{cluster.environment['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block],
-        cwd=cluster.work, env=environment, capture_output=True, text=True, timeout=PAGE_BLOCK_SECONDS_MAX,
-        check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise Failed(f"{block}\nended with {done.returncode}: {done.stdout[-1000:]}{done.stderr[-2000:]}")
-    return done.stdout
+    run_commands(cluster, page, block, PAGE_BLOCK_SECONDS_MAX)
 
 
 # --- certificates
@@ -134,15 +124,15 @@ def run_block(cluster: Cluster, block: str, **written: str) -> str:
 
 def rotate_certificates(cluster: Cluster) -> None:
     """All are renewed, then their authority is replaced, and nobody notices."""
-    renew, new_authority = blocks_of("rotate-certificates.md")
+    renew, new_authority = steps_of(f"operating/{CERTIFICATES_PAGE}")
     starts = cluster.starts()
     with steady_calls(cluster) as (load, reads):
-        run_block(cluster, renew)
+        run_block(cluster, CERTIFICATES_PAGE, renew)
         _await_shown(cluster)
     _note_calls(cluster, "all certificates renewed", load, reads)
     before = _secret(cluster, "gateway-tls")["ca.crt"]
     with steady_calls(cluster) as (load, reads):
-        run_block(cluster, new_authority)
+        run_block(cluster, CERTIFICATES_PAGE, new_authority)
         _await_shown(cluster)
     _note_calls(cluster, "the authority of all certificates replaced", load, reads)
     after = _secret(cluster, "gateway-tls")["ca.crt"]
@@ -254,7 +244,7 @@ def meet_ended_certificate(cluster: Cluster) -> None:
         cluster.kubectl("delete", "pod", pods[0])
         wait_for(lambda: _refusal_of_starting(cluster, pods), "a new gateway to refuse", SPREAD_SECONDS_MAX)
         said = _refusal_of_starting(cluster, pods)
-        run_block(cluster, blocks_of("rotate-certificates.md")[0])
+        run_block(cluster, CERTIFICATES_PAGE, steps_of(f"operating/{CERTIFICATES_PAGE}")[0])
         cluster.kubectl("rollout", "status", f"deployment/{RELEASE}-gateway", "--timeout=400s")
     cluster.note(
         "a certificate that has ended: who starts with it",
@@ -293,11 +283,11 @@ except psycopg.OperationalError as error:
 
 def rotate_passwords(cluster: Cluster) -> None:
     """Every role and user has a new one, the old ones are refused, and no call was lost."""
-    (block,) = blocks_of("rotate-passwords.md")
+    (block,) = steps_of(f"operating/{PASSWORDS_PAGE}")
     parts = (*SHARED_ROLES, *(f"validator-{seat}" for seat in SEATS))
     before = {part: _secret(cluster, part) for part in parts}
     with steady_calls(cluster) as (load, reads):
-        run_block(cluster, block)
+        run_block(cluster, PASSWORDS_PAGE, block)
         cluster.wait_until_ready()
     _note_calls(cluster, "all passwords replaced", load, reads)
     old, new = [], []
@@ -347,17 +337,17 @@ def _connects(cluster: Cluster, part: str, address: bytes) -> str:
 
 def rotate_key(cluster: Cluster) -> None:
     """A seat gets another key as the page says; that it votes with it is for the epoch after."""
-    offer, give = blocks_of("rotate-keys.md")
+    offer, give = steps_of(f"operating/{KEYS_PAGE}")
     founders = {one.name: one for one in open_founders(cluster.federation)}
     principal = founders["wheelwright-workshop"].principal.hex()
     for name in ("consensus.json", "offer.json"):
         (cluster.work / name).unlink(missing_ok=True)
     pod = f"{RELEASE}-validator-{CHANGED_SEAT}-0"
     with steady_calls(cluster) as (load, reads):
-        run_block(cluster, offer, PRINCIPAL=principal)
+        run_block(cluster, KEYS_PAGE, offer, PRINCIPAL=principal)
         named: Any = json.loads((cluster.work / "offer.json").read_text("utf-8"))
         shown = cluster.icn("validators", "show")
-        run_block(cluster, give)
+        run_block(cluster, KEYS_PAGE, give)
         height = max(int(one.get("final_height", 0)) for one in cluster.icn("status")["validators"])
 
         def follows() -> bool:

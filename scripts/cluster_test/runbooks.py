@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
+from e2e.pages import blocks_in
 from scripts.cluster_test.release import CHART, RELEASE, ROOT, SEATS, Cluster, say, values
 
 RUNBOOKS = ROOT / "docs" / "operating" / "runbooks"
-BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCK_SECONDS_MAX = 600.0
 PRELUDE = """
 fault() { echo "fault: $*" >&2; }
@@ -59,10 +57,10 @@ def run_runbooks(cluster: Cluster) -> None:
     )
 
 
-def _blocks(path: Path, heading: str) -> Iterator[str]:
+def _blocks(path: Path, heading: str) -> list[str]:
     """The commands under a heading."""
     section = path.read_text("utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    return iter(BLOCK.findall(section))
+    return blocks_in(section)
 
 
 def _run(cluster: Cluster, block: str) -> list[str]:

@@ -38,7 +38,6 @@ GENESIS_FILE: Final = "genesis.json"
 ADMISSIONS_FOLDER: Final = "admissions"
 FOUNDERS_MAX: Final = 16
 """As many as may be of the zone's authority."""
-SEATS_MAX: Final = 50
 DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 """Part of the names of objects, which hold up to 63 characters."""
 EPOCH_MS_MIN: Final = 60_000
@@ -443,7 +442,7 @@ def certificates(
     try:
         objects = cluster_files.read_objects(directory / OBJECTS_FILE)
         if new_authority:
-            zone = load_genesis(directory / "genesis.json").zone
+            zone = load_genesis(directory / GENESIS_FILE).zone
             changed = cluster_files.replace_authority(objects, directory, zone)
         elif forget_old:
             changed = cluster_files.forget_old_authorities(objects, directory)
@@ -492,13 +491,11 @@ def _hosts(given: list[str]) -> dict[str, list[str]]:
 
 
 def seat(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="What `icn cluster prepare` has made.", readable=False)
-    ],
+    directory: PreparedArgument,
     number: Annotated[
         int,
         typer.Argument(
-            metavar="N", min=0, max=SEATS_MAX - 1, help="The seat, as the chart's values name it."
+            metavar="N", min=0, max=VALIDATORS_MAX - 1, help="The seat, as the chart's values name it."
         ),
     ],
     key: Annotated[
