@@ -111,8 +111,156 @@ def test_candidates_are_compared_in_pairs(tmp_path: Path, method: str) -> None:
     }
 
 
-@pytest.mark.parametrize("option", [("--seats", "2"), ("--places", "3")])
-def test_what_only_transfers_have_is_refused_for_comparisons(tmp_path: Path, option: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [(("--seats", "2"), b"schulze elects one"), (("--places", "3"), b"schulze counts whole ballots")],
+)
+def test_what_only_transfers_have_is_refused_for_comparisons(
+    tmp_path: Path, option: tuple[str, str], told: bytes
+) -> None:
     run = count("--in", "-", *option, folder=tmp_path, text=BLT, method="schulze")
     assert run.returncode == 2
-    assert b"schulze elects one, and counts whole ballots" in run.stderr
+    assert told in run.stderr
+
+
+RECORDS = b"count,rank1,rank2\n4,Ana,Bert\n3,Bert,over\n2,UWI,Bert\n1,over,Ana\n"
+RULES = {
+    "rules": {"overvoteRule": "alwaysSkipToNextRank", "winnerElectionMode": "singleWinnerMajority"},
+    "candidates": ["Ana", "Bert", "Cleo"],
+    "labels": {"overvote": "over", "skipped": "none", "undeclared_write_in": "UWI"},
+}
+PB = (
+    b"META\nkey;value\nbudget;10\nvote_type;approval\nrule;equalshares/add1\nPROJECTS\nproject_id;cost\n"
+    b"swings;6\nbench;3.5\npond;9\nVOTES\nvoter_id;vote\na;swings,bench\nb;bench\nc;pond\nd;swings\n"
+)
+APPROVALS = b"profile: [[0, 1], [0, 1], [2], [3]]\nnum_cand: 4\ncommitteesize: 2\n"
+
+
+def vote(*arguments: str, folder: Path, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "icn_client.cli", "vote", *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+        input=text,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_cast_vote_records_are_counted_by_their_rules(tmp_path: Path) -> None:
+    (tmp_path / "mayor.csv").write_bytes(RECORDS)
+    (tmp_path / "rules.json").write_text(json.dumps(RULES))
+    run = count("--in", "mayor.csv", "--rules", "rules.json", folder=tmp_path, method="irv")
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert json.loads(run.stdout) == {
+        "quota": "5",
+        "winners": [2],
+        "stages": [
+            {"action": "elect", "candidates": [], "totals": ["5", "3", "0", "2"]},
+            {"action": "exclude", "candidates": [4], "totals": ["5", "5", "0", "0"]},
+            {"action": "exclude", "candidates": [3], "totals": ["5", "5", "0", "0"]},
+            {"action": "exclude", "candidates": [1], "totals": ["0", "9", "0", "0"]},
+        ],
+        "ties": [
+            {"stage": 4, "action": "exclude", "candidates": [1, 2], "chosen": 1, "by": "lot", "among": [1, 2]}
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "winners", "quota", "totals"),
+    [
+        ("wigm", [1, 2], "4.0001", ["4.0001", "4.9995", "3.0000"]),
+        ("meek", [1, 2], "4.000000001", ["4.000000004", "4.999999996", "3.000000000"]),
+        ("warren", [1, 2], "4.000000001", ["4.000000004", "4.999999996", "3.000000000"]),
+        ("irv", [1], "7", None),
+        ("plurality", [1], "", None),
+        ("coombs", [1], "7", None),
+    ],
+)
+def test_each_method_counts_the_same_ballots(
+    tmp_path: Path, method: str, winners: list[int], quota: str, totals: list[str] | None
+) -> None:
+    run = count("--in", "-", folder=tmp_path, text=BLT, method=method)
+    found = json.loads(run.stdout)
+    assert (found["winners"], found["quota"]) == (winners, quota)
+    assert totals is None or found["stages"][1]["totals"] == totals
+
+
+def test_a_budget_is_spent_and_explained(tmp_path: Path) -> None:
+    (tmp_path / "district.pb").write_bytes(PB)
+    run = vote("budget", "--in", "district.pb", folder=tmp_path)
+    assert (run.returncode, run.stderr) == (0, b"")
+    found = json.loads(run.stdout)
+    assert (found["selected"], found["spent"], found["rule"]) == (["swings", "bench"], "9.5", "equal-shares")
+    assert {verdict["project"]: verdict["reason"] for verdict in found["verdicts"]} == {
+        "bench": "funded", "swings": "funded", "pond": "shares-too-small",
+    }  # fmt: skip
+    run = vote("budget", "--rule", "greedy", "--in", "-", folder=tmp_path, text=PB)
+    assert json.loads(run.stdout)["selected"] == ["swings", "bench"]
+
+
+def test_a_committee_is_elected_and_every_tied_one(tmp_path: Path) -> None:
+    run = vote("committee", "--rule", "cc", "--in", "-", "--all", folder=tmp_path, text=APPROVALS)
+    assert json.loads(run.stdout) == {"committees": [[0, 2], [0, 3], [1, 2], [1, 3]]}
+    run = vote("committee", "--rule", "av", "--in", "-", folder=tmp_path, text=APPROVALS)
+    assert json.loads(run.stdout) == {"committees": [[0, 1]]}
+    run = vote("committee", "--rule", "av", "--size", "3", "--in", "-", folder=tmp_path, text=APPROVALS)
+    assert json.loads(run.stdout) == {"committees": [[0, 1, 2]]}
+
+
+def test_folders_of_budgets_and_committees_go_on_after_a_fault(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "a.pb").write_bytes(PB)
+    (folder / "b.pb").write_bytes(PB.replace(b"3.5", b"none"))
+    run = vote("budget", "--in", "files", "--jsonl", folder=tmp_path)
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    assert (run.returncode, [line["file"] for line in lines]) == (1, ["a.pb", "b.pb"])
+    assert "line 9: cost" in lines[1]["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "status", "told"),
+    [
+        (("committee", "--rule", "eph", "--in", "-"), APPROVALS, 2, "'eph' is not one of"),
+        (("committee", "--rule", "av", "--in", "-"), b"profile: [[0]", 1, "line 2: not YAML"),
+        (("committee", "--rule", "av", "--in", "-"), b"[" * 50_000, 1, "not YAML"),
+        (("committee", "--rule", "av", "--in", "-"), b"profile: [[4]]\nnum_cand: 4\n", 1, "profile[0]"),
+        (("committee", "--rule", "av", "--in", "-"), b"profile: [[0]]\nnum_cand: 4\n", 1, "committeesize"),
+        (("committee", "--rule", "av", "--in", "-"), b"num_cand: 1000000\nprofile: []\n", 1, "num_cand"),
+        (("committee", "--rule", "av", "--in", "-"), APPROVALS + b"weights: [1]\n", 1, "weights: unknown"),
+        (("committee", "--rule", "av", "--size", "5", "--in", "-"), APPROVALS, 1, "5 members of 4"),
+        (("budget", "--rule", "fair", "--in", "-"), PB, 2, "'fair' is not one of"),
+        (("budget", "--rule", "greedy", "--completion", "add1", "--in", "-"), PB, 2, "of equal-shares"),
+        (("budget", "--in", "-"), PB.replace(b"equalshares/add1", b"lottery"), 1, "'lottery' is not one of"),
+        (("count", "--method", "irv", "--places", "2", "--in", "-"), BLT, 2, "--places"),
+        (("count", "--method", "coombs", "--seats", "2", "--in", "-"), BLT, 2, "--seats"),
+        (("count", "--method", "meek", "--seats", "4", "--in", "-"), BLT, 1, "4 seats for 3"),
+        (
+            ("count", "--method", "irv", "--format", "csv", "--in", "-"),
+            b"rank2\n",
+            1,
+            "line 1: the column rank1",
+        ),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(
+    tmp_path: Path, arguments: tuple[str, ...], text: bytes, status: int, told: str
+) -> None:
+    run = vote(*arguments, folder=tmp_path, text=text)
+    assert (run.returncode, run.stdout) == (status, b"")
+    assert told in " ".join(run.stderr.decode().replace("│", " ").split())
+
+
+def test_rules_are_refused_with_their_field(tmp_path: Path) -> None:
+    (tmp_path / "rules.json").write_text(json.dumps({**RULES, "candidates": []}))
+    run = count("--in", "-", "--format", "csv", "--rules", "rules.json", folder=tmp_path, method="irv")
+    assert run.returncode == 1 and b"candidates: a list" in run.stderr
+    (tmp_path / "rules.json").write_text("{")
+    run = count("--in", "-", "--format", "csv", "--rules", "rules.json", folder=tmp_path, method="irv")
+    assert run.returncode == 1 and b"not JSON" in run.stderr
+    (tmp_path / "rules.json").write_text(json.dumps(RULES))
+    run = count("--in", "-", "--rules", "rules.json", folder=tmp_path, text=BLT, method="irv")
+    assert run.returncode == 1 and b"--rules are for cast-vote records" in run.stderr

@@ -6,7 +6,8 @@ Source: docs/spec/voting.md, "Ballots".
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Final, TypeAlias
 
 from icn_crypto.jcs import INTEGER_MAX, JsonValue, NotIJson, canonicalize
@@ -17,13 +18,19 @@ from icn_tally.faults import InvalidBallots
 Ranking: TypeAlias = tuple[tuple[int, ...], ...]
 """Ranks, the highest first; each holds the numbers of the candidates in it, sorted upwards."""
 
+Marks: TypeAlias = tuple[int, ...]
+"""One for each rank, larger ones first: points, scores or credits."""
+
 FORM: Final = "icn/ranked-ballots/v1"
+MARKED_FORM: Final = "icn/marked-ballots/v1"
 
 CANDIDATES_MAX: Final = 2_000
 """A stage sheet has a total for each candidate at each stage: four million at most."""
 NAME_CHARACTERS_MAX: Final = 1_000
 BALLOTS_MAX: Final = 10_000_000
 """Different bundles of ballots; more people than that vote in several polling districts."""
+MARK_MAX: Final = 1_000_000_000
+"""Points that one ballot gives one candidate, or takes from it."""
 WEIGHT_MAX: Final = INTEGER_MAX
 """Also of all ballots together, so that every total of weights is exact in any reader of JSON."""
 
@@ -41,6 +48,8 @@ class Ballots:
     weights: Sequence[int]
     """How many ballots have the ranking at the same place; 1 or more."""
     withdrawn: frozenset[int] = frozenset()
+    marks: Sequence[Marks] = ()
+    """What each rank of the ranking at the same place is worth; empty where ballots only rank."""
 
     @property
     def total_weight(self) -> int:
@@ -63,22 +72,61 @@ class Ballots:
             left = (tuple(number for number in rank if number not in withdrawn) for rank in ranking)
             yield tuple(rank for rank in left if rank), weight
 
+    def marked_bundles(self) -> Iterator[tuple[Ranking, Marks, int]]:
+        """Ranking, marks and weight of each bundle, withdrawn candidates taken out.
+
+        Raises:
+            InvalidBallots: the ballots have no marks.
+        """
+        if not self.marks:
+            raise InvalidBallots("these ballots rank candidates, and say nothing of points")
+        withdrawn = self.withdrawn
+        for ranking, marks, weight in zip(self.rankings, self.marks, self.weights, strict=True):
+            left = [
+                (tuple(number for number in rank if number not in withdrawn), mark)
+                for rank, mark in zip(ranking, marks, strict=True)
+            ]
+            kept = [(rank, mark) for rank, mark in left if rank]
+            yield tuple(rank for rank, _ in kept), tuple(mark for _, mark in kept), weight
+
     def canonical_lines(self) -> list[bytes]:
         """The leaves of the root: the candidates, then each different ranking with its weight."""
+        if self.marks:
+            return self._canonical_marked_lines()
         weights: dict[Ranking, int] = {}
         for ranking, weight in zip(self.rankings, self.weights, strict=True):
             weights[ranking] = weights.get(ranking, 0) + weight
-        head: dict[str, JsonValue] = {
-            "form": FORM,
-            "candidates": [*self.candidates],
-            "withdrawn": [*sorted(self.withdrawn)],
-        }
-        lines = [canonicalize(head)]
+        lines = [self._canonical_head(FORM)]
         lines += (
             canonicalize({"ranking": [[*rank] for rank in ranking], "weight": str(weights[ranking])})
             for ranking in sorted(weights)
         )
         return lines
+
+    def _canonical_marked_lines(self) -> list[bytes]:
+        weights: dict[tuple[Ranking, Marks], int] = {}
+        for ranking, marks, weight in zip(self.rankings, self.marks, self.weights, strict=True):
+            weights[ranking, marks] = weights.get((ranking, marks), 0) + weight
+        lines = [self._canonical_head(MARKED_FORM)]
+        lines += (
+            canonicalize(
+                {
+                    "marks": [str(mark) for mark in marks],
+                    "ranking": [[*rank] for rank in ranking],
+                    "weight": str(weights[ranking, marks]),
+                }
+            )
+            for ranking, marks in sorted(weights)
+        )
+        return lines
+
+    def _canonical_head(self, form: str) -> bytes:
+        head: dict[str, JsonValue] = {
+            "form": form,
+            "candidates": [*self.candidates],
+            "withdrawn": [*sorted(self.withdrawn)],
+        }
+        return canonicalize(head)
 
     def root(self) -> bytes:
         """What names exactly these ballots, in whatever order and bundles, 32 bytes."""
@@ -86,6 +134,14 @@ class Ballots:
         for line in self.canonical_lines():
             log.append(leaf_hash(line))
         return log.root()
+
+
+def sequence(ranking: Ranking) -> Iterator[int]:
+    """The preferences up to the first equal rank, which ends them."""
+    numbers = [rank[0] for rank in ranking if len(rank) == 1]
+    if len(numbers) < len(ranking):
+        numbers = [rank[0] for rank in takewhile(lambda rank: len(rank) == 1, ranking)]
+    return iter(numbers)
 
 
 def ranked_ballots(
@@ -117,6 +173,40 @@ def ranked_ballots(
         rankings.append(ranking)
         weights.append(weight)
     return Ballots(names, rankings, weights, gone)
+
+
+def marked_ballots(
+    candidates: Sequence[str],
+    bundles: Iterable[tuple[Mapping[int, int], int]],
+    withdrawn: Iterable[int] = (),
+) -> Ballots:
+    """Ballots that give points, checked: pairs of the points by candidate's number, and a weight.
+
+    Raises:
+        InvalidBallots: a limit of the model is broken; the bundle is named by its place from 1.
+    """
+    marks: list[Marks] = []
+
+    def ranked() -> Iterator[tuple[Sequence[Iterable[int]], int]]:
+        for place, (points, weight) in enumerate(bundles, start=1):
+            for given in points.values():
+                if type(given) is not int or abs(given) > MARK_MAX:
+                    raise InvalidBallots(f"ballot {place}: a mark is a whole number up to {MARK_MAX}")
+            ranking, found = by_marks(points)
+            marks.append(found)
+            yield ranking, weight
+
+    ballots = ranked_ballots(candidates, ranked(), withdrawn)
+    return replace(ballots, marks=marks)
+
+
+def by_marks(points: Mapping[int, int]) -> tuple[Ranking, Marks]:
+    """A ranking by points, the most first, and what each rank has."""
+    ranks: dict[int, list[int]] = {}
+    for number, given in points.items():
+        ranks.setdefault(given, []).append(number)
+    marks = tuple(sorted(ranks, reverse=True))
+    return tuple(tuple(sorted(ranks[mark])) for mark in marks), marks
 
 
 def checked_names(candidates: Sequence[str]) -> tuple[str, ...]:

@@ -84,6 +84,8 @@ class Compared:
     locked: tuple[tuple[int, int], ...]
     """Winner and loser. Ranked pairs: what was locked, in order; split cycle: the defeats that stand."""
     ties: tuple[Tie, ...]
+    rounds: tuple[tuple[int, ...], ...] = ()
+    """Nanson and Baldwin: who was excluded in each round."""
 
     def to_form(self) -> dict[str, JsonValue]:
         """As an object."""
@@ -94,6 +96,7 @@ class Compared:
             "scores": [str(score) for score in self.scores],
             "locked": [[winner, loser] for winner, loser in self.locked],
             "ties": [tie.to_form() for tie in self.ties],
+            "rounds": [[*excluded] for excluded in self.rounds],
         }
 
 
@@ -117,6 +120,7 @@ def compare(rule: Comparison, ballots: Ballots, lot_order: Sequence[int]) -> Com
         found.scores,
         tuple((standing[winner], standing[loser]) for winner, loser in found.locked),
         found.ties,
+        tuple(tuple(standing[place] for place in excluded) for excluded in found.rounds),
     )
 
 
@@ -148,6 +152,7 @@ class _Found:
     scores: tuple[int, ...] = ()
     locked: Sequence[tuple[int, int]] = ()
     ties: tuple[Tie, ...] = ()
+    rounds: tuple[tuple[int, ...], ...] = ()
 
 
 def _best(scores: NDArray[np.int64]) -> list[int]:
@@ -262,6 +267,30 @@ def _kemeny(pairs: _Pairs) -> _Found:
     return _Found(winners, (agreed[whole],))
 
 
+def _nanson(pairs: _Pairs) -> _Found:
+    """In each round those below the mean of the Borda scores are excluded, which is 0."""
+    return _by_rounds(pairs, lambda scores: scores < 0)
+
+
+def _baldwin(pairs: _Pairs) -> _Found:
+    """In each round those with the smallest Borda score are excluded, all that are tied."""
+    return _by_rounds(pairs, lambda scores: scores == scores.min())
+
+
+def _by_rounds(pairs: _Pairs, worst: Callable[[NDArray[np.int64]], NDArray[np.bool_]]) -> _Found:
+    """Exclude by scores among those that are left, until it would be all of them or none."""
+    over = margins(pairs.above)
+    left = np.arange(len(pairs.standing))
+    rounds: list[tuple[int, ...]] = []
+    while True:
+        scores = over[np.ix_(left, left)].sum(axis=1)
+        excluded = worst(scores)
+        if excluded.all() or not excluded.any():
+            return _Found(left.tolist(), rounds=tuple(rounds))
+        rounds.append(tuple(left[excluded].tolist()))
+        left = left[~excluded]
+
+
 BORDA: Final = "borda"
 COPELAND: Final = "copeland"
 MINIMAX: Final = "minimax"
@@ -269,6 +298,8 @@ SCHULZE: Final = "schulze"
 RANKED_PAIRS: Final = "ranked-pairs"
 SPLIT_CYCLE: Final = "split-cycle"
 KEMENY: Final = "kemeny"
+NANSON: Final = "nanson"
+BALDWIN: Final = "baldwin"
 MEASURED: Final = (MINIMAX, SCHULZE, RANKED_PAIRS)
 _RULES: Final[Mapping[str, Callable[[_Pairs], _Found]]] = {
     BORDA: _borda,
@@ -278,5 +309,7 @@ _RULES: Final[Mapping[str, Callable[[_Pairs], _Found]]] = {
     RANKED_PAIRS: _ranked_pairs,
     SPLIT_CYCLE: _split_cycle,
     KEMENY: _kemeny,
+    NANSON: _nanson,
+    BALDWIN: _baldwin,
 }
 RULES: Final = tuple(_RULES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from icn_tally.ballots import CANDIDATES_MAX, Ballots
 from icn_tally.faults import InvalidParameter
 
 
@@ -40,3 +41,41 @@ def choice(form: Mapping[str, object], name: str, choices: Collection[str], defa
     if not isinstance(value, str) or value not in choices:
         raise InvalidParameter(name, f"one of {', '.join(choices)} is expected")
     return value
+
+
+def claim(form: Mapping[str, object], name: str) -> bool:
+    """True or false; false when absent.
+
+    Raises:
+        InvalidParameter: something else.
+    """
+    value = form.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidParameter(name, "true or false is expected")
+    return value
+
+
+def numbers(form: Mapping[str, object], name: str) -> tuple[int, ...]:
+    """Numbers of candidates, each once and upwards; none when absent.
+
+    Raises:
+        InvalidParameter: something else.
+    """
+    value = form.get(name, [])
+    if not isinstance(value, list) or any(type(number) is not int for number in value):
+        raise InvalidParameter(name, "a list of candidates' numbers is expected")
+    if len(value) > CANDIDATES_MAX:
+        raise InvalidParameter(name, f"{len(value)} numbers; there are up to {CANDIDATES_MAX} candidates")
+    return tuple(sorted(set(value)))
+
+
+def of_candidates(found: tuple[int, ...], name: str, ballots: Ballots) -> tuple[int, ...]:
+    """The same numbers.
+
+    Raises:
+        InvalidParameter: one is no candidate's.
+    """
+    for number in found:
+        if not 1 <= number <= len(ballots.candidates):
+            raise InvalidParameter(name, f"there is no candidate {number}")
+    return found

@@ -14,8 +14,9 @@ from icn_crypto.jcs import JsonValue, canonicalize
 from icn_tally import plain_decision, scottish_stv
 from icn_tally.ballots import Ballots
 from icn_tally.faults import InvalidParameter
+from icn_tally.stages import Count
 
-Outcome: TypeAlias = scottish_stv.Count | plain_decision.Decision
+Outcome: TypeAlias = Count | plain_decision.Decision
 
 RULES: Final = (plain_decision.RULE, scottish_stv.RULE)
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from icn_tally.ballots import Ballots, ranked_ballots
 from icn_tally.faults import InvalidBallots, InvalidParameter
-from icn_tally.scottish_stv import STANDING_MAX, Count, ScottishStv, Tie, count
+from icn_tally.scottish_stv import STANDING_MAX, ScottishStv, count
+from icn_tally.stages import Count, Tie
 from icn_tally.tallies import tally
 
 Bundle = tuple[list[list[int]], int]
@@ -191,14 +192,14 @@ def test_withdrawing_a_candidate_equals_ballots_that_never_named_it(
 def test_a_surplus_is_truncated_and_what_truncation_takes_is_named() -> None:
     found = count(ScottishStv(2), strict({(1, 2): 7, (2,): 2, (3,): 3}, 3), [1, 2, 3])
     # Quota 5, surplus 2 of 7: each ballot goes on with 0.28571.
-    assert (found.quota, found.stages[1].action, found.stages[1].candidates) == (5, "transfer", (1,))
+    assert (found.quota, found.stages[1].action, found.stages[1].candidates) == ("5", "transfer", (1,))
     assert found.written(found.stages[1].totals) == ["5.00000", "3.99997", "3.00000"]
     assert found.written([found.stages[1].lost]) == ["0.00003"]
 
 
 def test_reaching_the_quota_exactly_elects_and_leaves_nothing_to_transfer() -> None:
     found = count(ScottishStv(2), strict({(1, 2): 4, (2,): 3, (3,): 2, (4,): 1}, 4), [1, 2, 3, 4])
-    assert found.quota == 4 and found.stages[0].elected == (1,)
+    assert found.quota == "4" and found.stages[0].elected == (1,)
     assert (found.stages[1].action, found.stages[1].candidates) == ("exclude", (4,))
 
 

@@ -8,52 +8,56 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icn_client.cli import vote_budgets, vote_committees
 from icn_client.cli.common import command_group
-from icn_client.cli.files import FILE_BYTES_MAX, STANDARD_INPUT, batch_files, read_file
-from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, progress, say
+from icn_client.cli.files import STANDARD_INPUT, read_file
+from icn_client.cli.output import Refused, UsageError
+from icn_client.cli.vote_files import BallotsOption, JsonlOption, answer_files
 
 if TYPE_CHECKING:
     from icn_tally.contest import Contest
+    from icn_tally.rctab_rules import CountingRules
+    from icn_tally.stages import Count
 
-_STV = "scottish-stv"
-_METHODS = (
-    _STV, "borda", "copeland", "minimax", "schulze", "ranked-pairs", "split-cycle", "kemeny",
+_TRANSFERS = ("scottish-stv", "wigm", "meek", "warren")
+_RUNOFFS = ("irv", "coombs", "plurality")
+_COMPARISONS = (
+    "borda", "copeland", "minimax", "schulze", "ranked-pairs", "split-cycle", "kemeny", "nanson", "baldwin",
 )  # fmt: skip
-_FORMATS = ("blt", "soc", "soi", "toc", "toi")
+_METHODS = (*_TRANSFERS, *_RUNOFFS, *_COMPARISONS)
+_WITH_SEATS = (*_TRANSFERS, "irv", "plurality")
+_CSV = "csv"
+_FORMATS = ("blt", "soc", "soi", "toc", "toi", _CSV)
+RULES_BYTES_MAX = 4 * 1024 * 1024
+"""Two thousand names and what else a count is told."""
 _COUNT_EXAMPLES = """\b
 Examples:
   icn vote count --method scottish-stv --in ward.blt
-  icn vote count --method scottish-stv --in board.soi --seats 3
+  icn vote count --method meek --in board.soi --seats 3
   icn vote count --method schulze --in chair.toi
+  icn vote count --method irv --in mayor.csv --rules mayor.json
   icn vote count --method scottish-stv --in wards/ --jsonl
+"""
+_EXAMPLES = """\b
+Examples:
+  icn vote count --method scottish-stv --in ward.blt
+  icn vote budget --in district.pb
+  icn vote committee --rule pav --in board.yaml --all
 """
 
 
 def register(app: typer.Typer) -> None:
     """Add `vote`."""
-    vote = command_group("Counts of ballots that anybody can repeat.", _COUNT_EXAMPLES)
-    # With one command alone, its name would not be asked for.
-    vote.callback()(_vote)
+    vote = command_group("Counts of ballots that anybody can repeat.", _EXAMPLES)
     vote.command("count", epilog=_COUNT_EXAMPLES)(vote_count)
+    vote_budgets.register(vote)
+    vote_committees.register(vote)
     app.add_typer(vote, name="vote")
-
-
-def _vote() -> None:
-    """Counts of ballots that anybody can repeat."""
 
 
 def vote_count(  # noqa: PLR0917 - one parameter per option
     method: Annotated[str, typer.Option("--method", help=f"{', '.join(_METHODS)}.")],
-    file: Annotated[
-        Path,
-        typer.Option(
-            "--in",
-            metavar="FILE",
-            help="The ballots; - for standard input; with --jsonl a folder, of which every file that is not "
-            "hidden is counted.",
-            readable=False,
-        ),
-    ],
+    file: BallotsOption,
     form: Annotated[
         str | None,
         typer.Option(
@@ -62,83 +66,112 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
     ] = None,
     seats: Annotated[
         int | None,
-        typer.Option("--seats", metavar="N", help="Seats to fill, by default what the file says.", min=1),
+        typer.Option(
+            "--seats",
+            metavar="N",
+            help="Seats to fill; by default what the file says, and one for methods that elect one.",
+            min=1,
+        ),
     ] = None,
     places: Annotated[
         int | None,
         typer.Option(
-            "--places", metavar="P", help="Decimal places of transfer values, by default 5.", min=0, max=9
+            "--places",
+            metavar="P",
+            help="Decimal places of votes, by default 5 of scottish-stv, 4 of wigm, 9 of meek and warren.",
+            min=0,
+            max=18,
         ),
     ] = None,
-    jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="One line per file of a folder, with its name.")
-    ] = False,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            "--rules",
+            metavar="RULES.json",
+            help="Candidates, labels and rules of cast-vote records, as the RCTab tabulator has them.",
+            readable=False,
+        ),
+    ] = None,
+    jsonl: JsonlOption = False,
 ) -> None:
     """Count ballots: {"quota","winners","stages","ties"}.
 
     Where earlier stages do not break a tie, the first in the order of lots is acted upon: the order that the
     file names, else that of its candidates; "ties" lists each. Of borda, copeland, minimax, schulze,
-    split-cycle and kemeny all tied winners are told. "above": how many put each candidate above each other.
+    split-cycle, kemeny, nanson and baldwin all tied winners are told. "above": how many put each candidate
+    above each other.
     """
     if method not in _METHODS:
         raise UsageError(f"--method: {method[:40]!r} is not one of {', '.join(_METHODS)}")
     if form is not None and form not in _FORMATS:
         raise UsageError(f"--format: {form[:40]!r} is not one of {', '.join(_FORMATS)}")
-    if method != _STV and (places is not None or (seats or 1) > 1):
-        raise UsageError(f"--seats and --places: {method} elects one, and counts whole ballots")
-    if not jsonl:
-        print_json(_count_file(method, file, form, seats, places))
-        return
-    faults = 0
-    files = batch_files(file)
-    with progress("counting", len(files)) as shown:
-        for done, path in enumerate(files, start=1):
-            try:
-                found: dict[str, Any] = _count_file(method, path, form, seats, places)
-            except Refused as error:
-                faults += 1
-                say(f"icn: {error}")
-                found = {"error": str(error)}
-            print_json({"file": path.name, **found})
-            shown.update(done)
-    if faults:
-        raise SystemExit(EXIT_REFUSED)
+    if method not in _TRANSFERS and places is not None:
+        raise UsageError(f"--places: {method} counts whole ballots")
+    if method not in _WITH_SEATS and (seats or 1) > 1:
+        raise UsageError(f"--seats: {method} elects one")
+    told = _read_rules(rules) if rules is not None else None
 
-
-def _count_file(
-    method: str, path: Path, form: str | None, seats: int | None, places: int | None
-) -> dict[str, Any]:
-    """The answer for one file. Raises Refused."""
-    from icn_tally.faults import InvalidBallots, InvalidFile, InvalidParameter
-
-    content = read_file(path, FILE_BYTES_MAX)
-    try:
-        contest = _read(content, form or _format_of(path))
-        if method == _STV:
-            wanted = seats if seats is not None else contest.seats
-            if wanted is None:
+    def answer(path: Path, content: bytes) -> dict[str, Any]:
+        ending = form or _format_of(path)
+        if told is not None and ending != _CSV:
+            raise Refused(f"{path}: --rules are for cast-vote records in csv", "PARAMETER_INVALID")
+        contest = _read(content, ending, told)
+        if method in _COMPARISONS:
+            return _comparison(contest, method)
+        parameters: dict[str, Any] = {}
+        if told is not None and told.rule == method:
+            parameters |= told.parameters
+        if seats is not None:
+            parameters["seats"] = seats
+        elif method in _TRANSFERS and "seats" not in parameters:
+            if contest.seats is None:
                 raise Refused(
                     f"{path}: the file does not say how many seats there are; give --seats N", "NO_SEATS"
                 )
-            return _stages(contest, wanted, places)
-        return _comparison(contest, method)
-    except (InvalidFile, InvalidBallots) as error:
-        raise Refused(f"{path}: {error}", "BALLOTS_INVALID") from None
+            parameters["seats"] = contest.seats
+        if places is not None:
+            parameters["places"] = places
+        return _stages(_counted(method, parameters, contest))
+
+    answer_files(file, jsonl, answer)
+
+
+def _read_rules(path: Path) -> CountingRules:
+    """Raises Refused."""
+    import json
+
+    from icn_tally.faults import InvalidParameter
+    from icn_tally.rctab_rules import counting_rules
+
+    content = read_file(path, RULES_BYTES_MAX)
+    try:
+        return counting_rules(json.loads(content))
     except InvalidParameter as error:
         raise Refused(f"{path}: {error}", "PARAMETER_INVALID") from None
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"{path}: not JSON: {str(error)[:100]}", "PARAMETER_INVALID") from None
 
 
 def _lot_order(contest: Contest) -> Sequence[int]:
     return contest.lot_order or range(1, len(contest.ballots.candidates) + 1)
 
 
-def _stages(contest: Contest, seats: int, places: int | None) -> dict[str, Any]:
-    from icn_tally.scottish_stv import PLACES_DEFAULT, ScottishStv, count
+def _counted(method: str, parameters: dict[str, Any], contest: Contest) -> Count:
+    from icn_tally import meek, runoff, scottish_stv, wigm
 
-    rule = ScottishStv(seats, PLACES_DEFAULT if places is None else places)
-    counted = count(rule, contest.ballots, _lot_order(contest))
+    ballots, lots = contest.ballots, _lot_order(contest)
+    if method == scottish_stv.RULE:
+        return scottish_stv.count(scottish_stv.ScottishStv.from_form(parameters), ballots, lots)
+    if method == wigm.RULE:
+        return wigm.count(wigm.Wigm.from_form(parameters), ballots, lots)
+    if method in meek.RULES:
+        return meek.count(meek.Meek.from_form(method, parameters), ballots, lots)
+    return runoff.count(runoff.Runoff.from_form(method, parameters), ballots, lots)
+
+
+def _stages(counted: Count) -> dict[str, Any]:
     return {
-        "quota": str(counted.quota),
+        "quota": counted.quota,
         "winners": counted.winners,
         "stages": [
             {"action": stage.action, "candidates": stage.candidates, "totals": counted.written(stage.totals)}
@@ -170,8 +203,13 @@ def _format_of(path: Path) -> str:
     return ending if path != STANDARD_INPUT and ending in _FORMATS else "blt"
 
 
-def _read(content: bytes, form: str) -> Contest:
+def _read(content: bytes, form: str, rules: CountingRules | None) -> Contest:
     from icn_tally.blt import read_blt
+    from icn_tally.cast_vote_records import Marks, read_cast_vote_records
     from icn_tally.preflib import read_preflib
 
-    return read_blt(content) if form == "blt" else read_preflib(content, form)
+    if form == "blt":
+        return read_blt(content)
+    if form == _CSV:
+        return read_cast_vote_records(content, rules.marks if rules is not None else Marks())
+    return read_preflib(content, form)

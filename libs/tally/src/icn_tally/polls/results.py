@@ -28,6 +28,7 @@ from icn_tally.polls.commitments import (
 )
 from icn_tally.polls.documents import PollDocument
 from icn_tally.polls.forms import InvalidDocument
+from icn_tally.stages import Count
 from icn_tally.tallies import Tally, tally
 
 RESULT_FORM: Final = "icn/poll-result/v1"
@@ -174,13 +175,11 @@ def _count(document: PollDocument, ballots: Ballots, root: bytes, secrets: Mappi
 
 def _draws_lots(counted: Tally) -> bool:
     """Up to the first tie that no earlier stage decides a count is the same with every order of lots."""
-    return isinstance(counted.outcome, scottish_stv.Count) and any(
-        tie.drawn_among for tie in counted.outcome.ties
-    )
+    return isinstance(counted.outcome, Count) and any(tie.drawn_among for tie in counted.outcome.ties)
 
 
 def _winners(counted: Tally | None) -> tuple[int, ...]:
-    if counted is None or not isinstance(counted.outcome, scottish_stv.Count):
+    if counted is None or not isinstance(counted.outcome, Count):
         return ()
     return counted.outcome.winners
 

@@ -1,0 +1,79 @@
+"""What the commands on files of ballots share: one file or a folder of them, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from icn_client.cli.files import FILE_BYTES_MAX, batch_files, read_file
+from icn_client.cli.output import EXIT_REFUSED, Refused, print_json, progress, say
+
+BallotsOption = Annotated[
+    Path,
+    typer.Option(
+        "--in",
+        metavar="FILE",
+        help="The ballots; - for standard input; with --jsonl a folder, of which every file that is not "
+        "hidden is counted.",
+        readable=False,
+    ),
+]
+JsonlOption = Annotated[bool, typer.Option("--jsonl", help="One line per file of a folder, with its name.")]
+
+
+def answer_files(file: Path, jsonl: bool, answer: Callable[[Path, bytes], dict[str, Any]]) -> None:
+    """Print the answer for a file, or for each of a folder; there a file that fails does not stop the others.
+
+    Raises:
+        Refused: the one file fails.
+    """
+    if not jsonl:
+        print_json(_answer(file, answer))
+        return
+    faults = 0
+    files = batch_files(file)
+    with progress("counting", len(files)) as shown:
+        for done, path in enumerate(files, start=1):
+            try:
+                found = _answer(path, answer)
+            except Refused as error:
+                faults += 1
+                say(f"icn: {error}")
+                found = {"error": str(error)}
+            print_json({"file": path.name, **found})
+            shown.update(done)
+    if faults:
+        raise SystemExit(EXIT_REFUSED)
+
+
+def _answer(path: Path, answer: Callable[[Path, bytes], dict[str, Any]]) -> dict[str, Any]:
+    content = read_file(path, FILE_BYTES_MAX)
+    with _refusing(path):
+        return answer(path, content)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    from icn_tally.faults import InvalidBallots, InvalidFile, InvalidParameter
+
+    try:
+        yield
+    except (InvalidFile, InvalidBallots) as error:
+        raise Refused(f"{path}: {error}", "BALLOTS_INVALID") from None
+    except InvalidParameter as error:
+        raise Refused(f"{path}: {error}", "PARAMETER_INVALID") from None
+
+
+def exact_number(value: Any) -> int | str:
+    """A rational amount: a whole number, or a text with what it has of decimals, or else a fraction."""
+    if value.denominator == 1:
+        return int(value)
+    places = next((places for places in range(1, 13) if (value * 10**places).denominator == 1), None)
+    if places is None:
+        return str(value)
+    units = int(value * 10**places)
+    return f"{units // 10**places}.{units % 10**places:0{places}}"
