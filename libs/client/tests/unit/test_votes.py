@@ -264,3 +264,15 @@ def test_rules_are_refused_with_their_field(tmp_path: Path) -> None:
     (tmp_path / "rules.json").write_text(json.dumps(RULES))
     run = count("--in", "-", "--rules", "rules.json", folder=tmp_path, text=BLT, method="irv")
     assert run.returncode == 1 and b"--rules are for cast-vote records" in run.stderr
+
+
+def test_a_stage_sheet_is_written_as_a_page_or_as_csv(tmp_path: Path) -> None:
+    (tmp_path / "board.blt").write_bytes(BLT)
+    assert count("--in", "board.blt", "--sheet", "board.html", folder=tmp_path).returncode == 0
+    page = (tmp_path / "board.html").read_text()
+    assert "<title>Board</title>" in page and "3.99997" in page and "Stage 3. Excluded: Cleo" in page
+    assert count("--in", "board.blt", "--sheet", "board.csv", folder=tmp_path).returncode == 0
+    assert (tmp_path / "board.csv").read_text().splitlines()[1] == "Ana,7.00000,5.00000,5.00000"
+    run = count("--in", "board.blt", "--sheet", "no/board.csv", folder=tmp_path)
+    assert run.returncode == 1 and b"No such file" in run.stderr and run.stdout == b""
+    assert count("--in", "board.blt", "--sheet", "x.csv", folder=tmp_path, method="borda").returncode == 2

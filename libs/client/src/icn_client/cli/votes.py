@@ -36,6 +36,7 @@ Examples:
   icn vote count --method meek --in board.soi --seats 3
   icn vote count --method schulze --in chair.toi
   icn vote count --method irv --in mayor.csv --rules mayor.json
+  icn vote count --method scottish-stv --in ward.blt --sheet ward.html
   icn vote count --method scottish-stv --in wards/ --jsonl
 """
 _EXAMPLES = """\b
@@ -92,6 +93,15 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
             readable=False,
         ),
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--sheet",
+            metavar="FILE",
+            help="Write the stage sheet there too: a page with an explanation where the name ends in .html, "
+            "else CSV.",
+        ),
+    ] = None,
     jsonl: JsonlOption = False,
 ) -> None:
     """Count ballots: {"quota","winners","stages","ties"}.
@@ -109,6 +119,8 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
         raise UsageError(f"--places: {method} counts whole ballots")
     if method not in _WITH_SEATS and (seats or 1) > 1:
         raise UsageError(f"--seats: {method} elects one")
+    if sheet is not None and (jsonl or method in _COMPARISONS):
+        raise UsageError("--sheet: of one file, and of a method that counts in stages")
     told = _read_rules(rules) if rules is not None else None
 
     def answer(path: Path, content: bytes) -> dict[str, Any]:
@@ -131,7 +143,10 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
             parameters["seats"] = contest.seats
         if places is not None:
             parameters["places"] = places
-        return _stages(_counted(method, parameters, contest))
+        counted = _counted(method, parameters, contest)
+        if sheet is not None:
+            _write_sheet(sheet, counted, contest)
+        return _stages(counted)
 
     answer_files(file, jsonl, answer)
 
@@ -167,6 +182,19 @@ def _counted(method: str, parameters: dict[str, Any], contest: Contest) -> Count
     if method in meek.RULES:
         return meek.count(meek.Meek.from_form(method, parameters), ballots, lots)
     return runoff.count(runoff.Runoff.from_form(method, parameters), ballots, lots)
+
+
+def _write_sheet(path: Path, counted: Count, contest: Contest) -> None:
+    """Raises Refused."""
+    from icn_tally.sheets import sheet_csv, sheet_html
+
+    names = contest.ballots.candidates
+    is_page = path.suffix.lower() in (".html", ".htm")
+    text = sheet_html(counted, names, contest.title or path.stem) if is_page else sheet_csv(counted, names)
+    try:
+        path.write_bytes(text.encode())
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}", "NOT_WRITTEN") from None
 
 
 def _stages(counted: Count) -> dict[str, Any]:
