@@ -89,9 +89,9 @@ def closeness(
 
 
 def runoff_bound(count: Count, standing: Sequence[int]) -> int:
-    """For one winner by instant runoff or plurality: fewer ballots can neither change whom a stage excludes nor who
-    is elected, since one that is cast otherwise changes by 2 at most the difference of two totals, and that of
-    twice a total and all."""
+    """For one winner by instant runoff or plurality: with fewer ballots no stage excludes another, and nobody
+    else is elected, since a ballot that is cast otherwise changes by 2 at most the difference of two totals, and
+    that of twice a total and all."""
     left = [*standing]
     needed: list[int] = []
     for stage, following in zip(count.stages, [*count.stages[1:], None], strict=True):
