@@ -100,6 +100,7 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
             metavar="FILE",
             help="Write the stage sheet there too: a page with an explanation where the name ends in .html, "
             "else CSV.",
+            readable=False,
         ),
     ] = None,
     jsonl: JsonlOption = False,
