@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup setup-dev native run demo test check bench bench-consensus bench-ledger campaign model mutants mutation images cluster-test lock clean
+.PHONY: help python setup setup-dev native run demo test check bench bench-consensus bench-ledger bench-tally campaign model mutants mutation images cluster-test lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-15s %s\n' "$$name" "$$text"; done
@@ -41,11 +41,15 @@ bench: setup-dev ## print the table of what the platform must reach
 
 PAIRS ?= 5
 GROWTH ?= 1000000
+PROFILES ?= 200
 bench-consensus: setup-dev ## consensus and ledger beside CometBFT, interleaved (needs Go; after `make native` with it, too; PAIRS=5)
 	@$(BIN)/python -m benches.consensus --pairs $(PAIRS)
 
 bench-ledger: setup-dev ## what the ledger must reach, beside plpgsql under pgbench (after `make native` with it, too; PAIRS=5 GROWTH=1000000)
 	@$(BIN)/python -m benches.ledger --pairs $(PAIRS) --growth $(GROWTH)
+
+bench-tally: setup-dev ## what counts cost, and random elections counted by other libraries, too (PROFILES=200)
+	@$(BIN)/python -m benches.tally --profiles $(PROFILES)
 
 mutants: setup-dev ## plant known bugs one by one: tests or simulator must find each
 	@$(BIN)/python -m scripts.mutants

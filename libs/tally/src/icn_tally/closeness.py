@@ -90,8 +90,8 @@ def closeness(
 
 def runoff_bound(count: Count, standing: Sequence[int]) -> int:
     """For one winner by instant runoff or plurality: with fewer ballots no stage excludes another, and nobody
-    else is elected, since a ballot that is cast otherwise changes the difference of two totals by 2 at most, and
-    so that of twice a total and all."""
+    else is elected. A ballot that is cast otherwise changes the difference of two totals by 2 at most, and so
+    that of twice a total and all."""
     left = [*standing]
     needed: list[int] = []
     for stage, following in zip(count.stages, [*count.stages[1:], None], strict=True):
