@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Final, TypeAlias
 
 from icn_crypto.jcs import INTEGER_MAX, JsonValue, NotIJson, canonicalize
@@ -138,8 +138,8 @@ class Ballots:
 
 def sequence(ranking: Ranking) -> Iterator[int]:
     """The preferences up to the first equal rank, which ends them."""
-    numbers = [rank[0] for rank in ranking if len(rank) == 1]
-    if len(numbers) < len(ranking):
+    numbers = [*chain.from_iterable(ranking)]
+    if len(numbers) > len(ranking):
         numbers = [rank[0] for rank in takewhile(lambda rank: len(rank) == 1, ranking)]
     return iter(numbers)
 

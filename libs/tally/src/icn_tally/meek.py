@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations, product
+from itertools import chain, permutations, product
 from math import factorial, lcm, prod
 from typing import Any, Final, TypeAlias
 
@@ -234,7 +234,10 @@ class _Counting:
             for number in bundle[0]:
                 if not self.keep[number]:
                     continue
-                node = node.below.setdefault(number, _Node())
+                following = node.below.get(number)
+                if following is None:
+                    following = node.below[number] = _Node()
+                node = following
                 node.weight += bundle[1]
                 if number not in is_elected:
                     node.bundles.append(bundle)
@@ -283,7 +286,10 @@ def _orders(ranking: Ranking) -> int:
     Raises:
         InvalidBallots: too many.
     """
-    orders = prod(factorial(len(rank)) for rank in ranking if len(rank) > 1)
+    longer = [len(rank) for rank in ranking if len(rank) > 1]
+    if not longer:
+        return 1
+    orders = prod(map(factorial, longer))
     if orders > ORDERS_MAX:
         raise InvalidBallots(
             f"equal ranks of one ballot allow {orders} orders; up to {ORDERS_MAX} are counted"
@@ -294,7 +300,7 @@ def _orders(ranking: Ranking) -> int:
 def _sequences(ranking: Ranking, orders: int) -> Iterator[Iterator[int]]:
     """Each strict order of a ranking."""
     if orders == 1:
-        yield (rank[0] for rank in ranking)
+        yield chain.from_iterable(ranking)
         return
     for ranks in product(*(permutations(rank) for rank in ranking)):
         yield (number for rank in ranks for number in rank)
