@@ -1,7 +1,7 @@
 """Answers of other libraries, one JSON object per line of stdin: run in the environment of
 `requirements.lock`, which has nothing of ICN.
 
-Source: pref_voting, abcvoting, votekit, pabutools and sortition-algorithms, by their public functions.
+Source: pref_voting, abcvoting and pabutools, by their public functions.
 """
 
 from __future__ import annotations

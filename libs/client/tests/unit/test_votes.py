@@ -18,15 +18,7 @@ SOI = b"# NUMBER ALTERNATIVES: 2\n# ALTERNATIVE NAME 1: Ana\n# ALTERNATIVE NAME 
 def count(
     *arguments: str, folder: Path, text: bytes = b"", method: str = "scottish-stv"
 ) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "icn_client.cli", "vote", "count", "--method", method, *arguments],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
-        input=text,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    return vote("count", "--method", method, *arguments, folder=folder, text=text)
 
 
 def test_a_file_is_counted_stage_by_stage_with_exact_decimals(tmp_path: Path) -> None:

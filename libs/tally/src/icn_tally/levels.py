@@ -64,9 +64,6 @@ class Child:
     """A unit as its parent sees it."""
 
     carried: bool
-    transmitted: Votes
-    weight: int
-    members: Votes
     eligible_members: int
 
 
@@ -313,9 +310,7 @@ def _decide(node: Node) -> Decided:
         members += found.members
         eligible_members += found.eligible_members
         eligible += found.eligible if child.transmission == "pass-through" else child.weight
-        seen_children[child.unit] = Child(
-            found.carried, found.transmitted, child.weight, found.members, found.eligible_members
-        )
+        seen_children[child.unit] = Child(found.carried, found.eligible_members)
     seen = Electorate(votes, eligible, members, eligible_members, seen_children)
     carried = _passes(node.rule, seen)
     return Decided(

@@ -17,7 +17,7 @@ from icn_tally import parameters
 from icn_tally.ballots import CANDIDATES_MAX, WEIGHT_MAX, Ballots, Ranking
 from icn_tally.faults import InvalidBallots, InvalidParameter
 from icn_tally.lots import places_by_lot
-from icn_tally.stages import TIE_RULES, Action, Count, Stage, TieRule, Ties
+from icn_tally.stages import TIE_RULES, Action, Count, Stage, TieRule, Ties, sure_losers
 
 PLURALITY: Final = "plurality"
 IRV: Final = "irv"
@@ -214,7 +214,8 @@ class _Counting:
             [number for number in self.continuing if self.totals[number] < self.rule.votes_min],
         ]
         if self.rule.exclusion == "sure-losers":
-            lists.append(self._sure_losers())
+            totals = {number: self.totals[number] for number in self.continuing}
+            lists.append(sure_losers(totals, 0, self.rule.seats))
         for losers in lists:
             found = [number for number in losers if self.is_continuing[number] and number not in kept]
             if 0 < len(found) <= spare:
@@ -225,16 +226,6 @@ class _Counting:
     def _worst(self) -> list[int]:
         smallest = min(self.totals[number] for number in self.continuing)
         return [number for number in self.continuing if self.totals[number] == smallest]
-
-    def _sure_losers(self) -> list[int]:
-        """The most candidates that have less all together than each of the others."""
-        order = sorted(self.continuing, key=self.totals.__getitem__)
-        votes = found = 0
-        for place, number in enumerate(order[: len(order) - self.rule.seats], start=1):
-            votes += self.totals[number]
-            if votes < self.totals[order[place]]:
-                found = place
-        return sorted(order[:found])
 
     def _exclude(self, candidates: Sequence[int]) -> None:
         moved: list[_Bundle] = []

@@ -122,6 +122,18 @@ def written(votes: int, places: int) -> str:
     return f"{votes // scale}.{votes % scale:0{places}}"
 
 
+def sure_losers(totals: Mapping[int, int], votes: int, kept: int) -> list[int]:
+    """The largest group that leaves so many others and has, all together and with ``votes`` besides, less
+    than each of them; numbers upwards."""
+    order = sorted(totals, key=totals.__getitem__)
+    found = 0
+    for place, number in enumerate(order[: len(order) - kept], start=1):
+        votes += totals[number]
+        if votes < totals[order[place]]:
+            found = place
+    return sorted(order[:found])
+
+
 class Ties:
     """Breaks ties by earlier stages as the rule says, else by lot, and keeps a list of them."""
 

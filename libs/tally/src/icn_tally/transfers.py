@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from icn_tally.ballots import Ballots, sequence
 from icn_tally.faults import InvalidBallots, InvalidParameter
 from icn_tally.lots import places_by_lot
-from icn_tally.stages import Action, Count, Parameters, Stage, TieRule, Ties, written
+from icn_tally.stages import Action, Count, Parameters, Stage, TieRule, Ties, sure_losers, written
 
 STANDING_MAX: Final = 500
 """Candidates; a tie looks back over all stages, so when all tie at every stage the work grows with the cube:
@@ -207,14 +207,9 @@ class _Counting:
         if not self.course.sure_losers:
             return []
         vacancies = self.course.seats - len(self.winners)
-        order = sorted(self.continuing, key=self.totals.__getitem__)
         votes = sum(max(self.totals[candidate] - self.quota_units, 0) for candidate in self.elected)
-        found = 0
-        for place, candidate in enumerate(order[: len(order) - vacancies], start=1):
-            votes += self.totals[candidate]
-            if votes < self.totals[order[place]]:
-                found = place
-        return sorted(order[:found])
+        totals = {candidate: self.totals[candidate] for candidate in self.continuing}
+        return sure_losers(totals, votes, vacancies)
 
     def _exclude(self, candidates: Sequence[int]) -> None:
         for candidate in candidates:

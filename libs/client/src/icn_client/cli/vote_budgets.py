@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icn_client.cli.output import UsageError
-from icn_client.cli.vote_files import BallotsOption, JsonlOption, answer_files, exact_number
+from icn_client.cli.vote_files import BallotsOption, JsonlOption, answer_files, exact_number, refuse_unknown
 
 if TYPE_CHECKING:
     from icn_tally.budgeting import Budgeting
@@ -60,9 +60,9 @@ def vote_budget(
     "verdicts" says of every project why it is funded or not, in the order in which the rule came to it. Where
     nothing else decides, the project that stands earlier in the file comes first.
     """
-    _refuse_unknown("--rule", rule, _RULES)
-    _refuse_unknown("--completion", completion, _COMPLETIONS)
-    _refuse_unknown("--utility", utility, _UTILITIES)
+    refuse_unknown("--rule", rule, _RULES)
+    refuse_unknown("--completion", completion, _COMPLETIONS)
+    refuse_unknown("--utility", utility, _UTILITIES)
     if rule not in (None, _EQUAL_SHARES) and (completion or utility):
         raise UsageError(f"--completion and --utility are of equal-shares, not of {rule}")
 
@@ -118,8 +118,3 @@ def _spending(
     elif named != GREEDY:
         form["threshold"] = budgeting.threshold
     return Spending.from_form(named, form)
-
-
-def _refuse_unknown(option: str, value: str | None, known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
-        raise UsageError(f"{option}: {value[:40]!r} is not one of {', '.join(known)}")

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from icn_client.cli.output import UsageError
-from icn_client.cli.vote_files import BallotsOption, JsonlOption, answer_files
+from icn_client.cli.vote_files import BallotsOption, JsonlOption, answer_files, refuse_unknown
 
 _EXAMPLES = """\b
 Examples:
@@ -42,8 +41,7 @@ def vote_committee(
     """
     from icn_tally.committees.elect import RULES, elect_committee
 
-    if rule not in RULES:
-        raise UsageError(f"--rule: {rule[:40]!r} is not one of {', '.join(RULES)}")
+    refuse_unknown("--rule", rule, RULES)
 
     def answer(path: Path, content: bytes) -> dict[str, Any]:
         from icn_tally.faults import InvalidParameter

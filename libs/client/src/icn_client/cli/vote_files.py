@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from icn_client.cli.files import FILE_BYTES_MAX, batch_files, read_file
-from icn_client.cli.output import EXIT_REFUSED, Refused, print_json, progress, say
+from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, progress, say
 
 BallotsOption = Annotated[
     Path,
@@ -23,6 +23,12 @@ BallotsOption = Annotated[
     ),
 ]
 JsonlOption = Annotated[bool, typer.Option("--jsonl", help="One line per file of a folder, with its name.")]
+
+
+def refuse_unknown(option: str, value: str | None, known: Sequence[str]) -> None:
+    """Raises UsageError for a word that is given and not known."""
+    if value is not None and value not in known:
+        raise UsageError(f"{option}: {value[:40]!r} is not one of {', '.join(known)}")
 
 
 def answer_files(file: Path, jsonl: bool, answer: Callable[[Path, bytes], dict[str, Any]]) -> None:

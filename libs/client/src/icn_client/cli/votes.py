@@ -12,7 +12,7 @@ from icn_client.cli import vote_budgets, vote_committees
 from icn_client.cli.common import command_group
 from icn_client.cli.files import STANDARD_INPUT, read_file
 from icn_client.cli.output import Refused, UsageError
-from icn_client.cli.vote_files import BallotsOption, JsonlOption, answer_files
+from icn_client.cli.vote_files import BallotsOption, JsonlOption, answer_files, refuse_unknown
 
 if TYPE_CHECKING:
     from icn_tally.contest import Contest
@@ -112,10 +112,8 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
     split-cycle, kemeny, nanson and baldwin all tied winners are told. "above": how many put each candidate
     above each other.
     """
-    if method not in _METHODS:
-        raise UsageError(f"--method: {method[:40]!r} is not one of {', '.join(_METHODS)}")
-    if form is not None and form not in _FORMATS:
-        raise UsageError(f"--format: {form[:40]!r} is not one of {', '.join(_FORMATS)}")
+    refuse_unknown("--method", method, _METHODS)
+    refuse_unknown("--format", form, _FORMATS)
     if method not in _TRANSFERS and places is not None:
         raise UsageError(f"--places: {method} counts whole ballots")
     if method not in _WITH_SEATS and (seats or 1) > 1:

@@ -7,7 +7,7 @@ Source: docs/spec/voting.md, "Committees"; Lackner and Skowron, Multi-Winner Vot
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations, pairwise
 from math import lcm
@@ -109,18 +109,13 @@ class ThieleScore:
 
 def best_by_thiele(rule: str, approvals: Approvals, size: int, *, every: bool) -> list[Committee]:
     """The committees with the largest score, or one of them."""
-    score = ThieleScore(rule, approvals, size)
-    search = _Search(score, size, every=every)
-    search.extend([], [*np.argsort(-score.gains(score.start()), kind="stable").tolist()], score.start(), 0)
-    return search.found
+    return _Search(ThieleScore(rule, approvals, size), size, every=every).run()
 
 
 def best_by_monroe(approvals: Approvals, size: int, *, every: bool) -> list[Committee]:
     """The committees to whose members most ballots can be given that approve of them, each member as many."""
     score = ThieleScore("cc", approvals, size)
-    search = _Search(score, size, every=every, exactly=lambda members: monroe_score(approvals, members))
-    search.extend([], [*np.argsort(-score.gains(score.start()), kind="stable").tolist()], score.start(), 0)
-    return search.found
+    return _Search(score, size, every=every, exactly=lambda members: monroe_score(approvals, members)).run()
 
 
 class _Search:
@@ -144,7 +139,12 @@ class _Search:
         self._best = -1
         self._steps = _Steps()
 
-    def extend(
+    def run(self) -> list[Committee]:
+        """Look at every committee."""
+        self._extend([], range(self._score.approvals.candidates), self._score.start(), 0)
+        return self.found
+
+    def _extend(
         self, members: list[int], open_candidates: Sequence[int], approved: NDArray[np.int64], score: int
     ) -> None:
         """Look at every committee that has these members and others of the open candidates."""
@@ -163,8 +163,8 @@ class _Search:
         first = max(open_candidates, key=lambda candidate: (int(gains[candidate]), -candidate))
         others = [candidate for candidate in open_candidates if candidate != first]
         gain = int(gains[first])
-        self.extend([*members, first], others, approved + self._score.row(first), score + gain)
-        self.extend(members, others, approved, score)
+        self._extend([*members, first], others, approved + self._score.row(first), score + gain)
+        self._extend(members, others, approved, score)
 
     def _offer(self, members: Sequence[int], score: int) -> None:
         if self._exactly is not None:
@@ -303,7 +303,7 @@ def _least(
     steps = _Steps()
     found: list[Committee] = []
     least: Any = None
-    for members in _committees(approvals.candidates, size):
+    for members in combinations(range(approvals.candidates), size):
         steps.take()
         measured = measure(members)
         if least is None or measured < least:
@@ -311,7 +311,3 @@ def _least(
         elif measured == least and every:
             found.append(members)
     return found
-
-
-def _committees(candidates: int, size: int) -> Iterator[Committee]:
-    return combinations(range(candidates), size)

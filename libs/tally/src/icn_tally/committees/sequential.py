@@ -13,13 +13,11 @@ from itertools import combinations
 from typing import Final, TypeAlias, TypeVar
 
 from icn_tally.committees.approvals import Approvals
-from icn_tally.committees.optimal import Committee, ThieleScore
+from icn_tally.committees.optimal import LOAD_MEMBERS_MAX, Committee, ThieleScore
 from icn_tally.faults import InvalidBallots
 
 STATES_MAX: Final = 200_000
 """Ways to break ties that are followed at a time."""
-SUPPORT_MEMBERS_MAX: Final = 12
-"""Members of a committee by maximin support: every subset of it is looked at."""
 
 State = TypeVar("State", bound=Hashable)
 Members: TypeAlias = frozenset[int]
@@ -242,8 +240,8 @@ def by_enestroem(approvals: Approvals, size: int, *, every: bool) -> list[Commit
 def by_maximin_support(approvals: Approvals, size: int, *, every: bool) -> list[Committee]:
     """The next member is with whom the votes can be spread most evenly: so that the member with the fewest
     has most."""
-    if size > SUPPORT_MEMBERS_MAX:
-        raise InvalidBallots(f"{size} members; support is spread over up to {SUPPORT_MEMBERS_MAX}")
+    if size > LOAD_MEMBERS_MAX:
+        raise InvalidBallots(f"{size} members; support is spread over up to {LOAD_MEMBERS_MAX}")
 
     def support(members: Members) -> Fraction:
         least = None
