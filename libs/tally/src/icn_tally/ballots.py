@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, takewhile
 from typing import Final, TypeAlias
 
 from icn_crypto.jcs import INTEGER_MAX, JsonValue, NotIJson, canonicalize
@@ -136,14 +135,6 @@ class Ballots:
         return log.root()
 
 
-def sequence(ranking: Ranking) -> Iterator[int]:
-    """The preferences up to the first equal rank, which ends them."""
-    numbers = [*chain.from_iterable(ranking)]
-    if len(numbers) > len(ranking):
-        numbers = [rank[0] for rank in takewhile(lambda rank: len(rank) == 1, ranking)]
-    return iter(numbers)
-
-
 def ranked_ballots(
     candidates: Sequence[str],
     bundles: Iterable[tuple[Sequence[Iterable[int]], int]],
@@ -158,6 +149,7 @@ def ranked_ballots(
     gone = checked_withdrawn(withdrawn, len(names))
     rankings: list[Ranking] = []
     weights: list[int] = []
+    single = single_ranks(len(names))
     total = 0
     for place, (ranks, weight) in enumerate(bundles, start=1):
         if place > BALLOTS_MAX:
@@ -170,7 +162,7 @@ def ranked_ballots(
         total += weight
         if total > WEIGHT_MAX:
             raise InvalidBallots(f"ballot {place}: all weights together are more than {WEIGHT_MAX}")
-        rankings.append(ranking)
+        rankings.append(tuple([single[rank[0]] if len(rank) == 1 else rank for rank in ranking]))
         weights.append(weight)
     return Ballots(names, rankings, weights, gone)
 

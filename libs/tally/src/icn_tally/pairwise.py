@@ -5,8 +5,9 @@ Source: docs/spec/voting.md, "Comparisons".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from array import array
+from itertools import chain
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ STANDING_MAX: Final = 1_000
 CELLS_MAX: Final = 4_000_000
 """Ranks that are compared at a time: 8 MB."""
 
-_Bundles: TypeAlias = tuple[list[Ranking], list[int]]
+_Heights: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 
 def preferences(ballots: Ballots) -> Matrix:
@@ -34,28 +35,66 @@ def preferences(ballots: Ballots) -> Matrix:
     standing = ballots.standing()
     if len(standing) > STANDING_MAX:
         raise InvalidBallots(f"{len(standing)} candidates; comparisons are made of up to {STANDING_MAX}")
-    place = {number: index for index, number in enumerate(standing)}
+    places = np.zeros(len(ballots.candidates) + 1, np.int64)
+    places[[*standing]] = np.arange(len(standing))
+    ranked = _Ranked(ballots)
     above = np.zeros((len(standing), len(standing)), np.int64)
-    by_length: dict[int, _Bundles] = {}
-    others: _Bundles = ([], [])
-    for ranking, weight in ballots.bundles():
-        if ranking:
-            is_strict = all(len(rank) == 1 for rank in ranking)
-            rankings, weights = by_length.setdefault(len(ranking), ([], [])) if is_strict else others
-            rankings.append(ranking)
-            weights.append(weight)
-    for length, (rankings, weights) in by_length.items():
-        if _is_quick_by_pairs(length, len(weights), len(standing)):
-            orders = [place[rank[0]] for ranking in rankings for rank in ranking]
-            _add_pairs(above, np.array(orders).reshape(-1, length), np.array(weights, np.float64))
-        else:
-            others[0].extend(rankings)
-            others[1].extend(weights)
+    is_left = np.ones(len(ranked.weights), np.bool_)
+    for length in np.unique(ranked.lengths[~ranked.has_equal_ranks]).tolist():
+        those = np.flatnonzero(~ranked.has_equal_ranks & (ranked.lengths == length))
+        if _is_quick_by_pairs(length, len(those), len(standing)):
+            _add_pairs(above, places[ranked.orders(those, length)], ranked.weights[those].astype(np.float64))
+            is_left[those] = False
+    left = np.flatnonzero(is_left)
     chunk = max(CELLS_MAX // len(standing), 1)
-    for start in range(0, len(others[1]), chunk):
-        end = start + chunk
-        _add_places(above, _places(others[0][start:end], place), np.array(others[1][start:end], np.int64))
+    for start in range(0, len(left), chunk):
+        those = left[start : start + chunk]
+        _add_heights(above, ranked.heights(those, places, len(standing)), ranked.weights[those])
     return above
+
+
+class _Ranked:
+    """Ballots that rank somebody, as arrays."""
+
+    def __init__(self, ballots: Ballots) -> None:
+        numbers, lengths, weights = array("i"), array("q"), array("q")
+        self._with_equal_ranks: dict[int, Ranking] = {}
+        mentioned = 0
+        for ranking, weight in ballots.bundles():
+            numbers.extend(chain.from_iterable(ranking))
+            if length := len(numbers) - mentioned:
+                if length != len(ranking):
+                    self._with_equal_ranks[len(weights)] = ranking
+                mentioned += length
+                lengths.append(length)
+                weights.append(weight)
+        self._numbers = np.frombuffer(numbers, np.int32)
+        self.lengths = np.frombuffer(lengths, np.int64)
+        """How many candidates each ranks."""
+        self.weights = np.frombuffer(weights, np.int64)
+        self._starts = np.cumsum(self.lengths) - self.lengths
+        self.has_equal_ranks = np.zeros(len(weights), np.bool_)
+        self.has_equal_ranks[[*self._with_equal_ranks]] = True
+
+    def orders(self, those: NDArray[np.int64], length: int) -> NDArray[np.int32]:
+        """A row for each of those ballots, which rank so many candidates."""
+        found: NDArray[np.int32] = self._numbers[self._starts[those, np.newaxis] + np.arange(length)]
+        return found
+
+    def heights(self, those: NDArray[np.int64], places: NDArray[np.int64], size: int) -> _Heights:
+        """A row for each of so many candidates, whose places are given by number, a column for each of those
+        ballots: the candidate's rank from 0, a last one where it has none."""
+        lengths = self.lengths[those]
+        ends = np.cumsum(lengths)
+        mentions = np.repeat(self._starts[those] - ends + lengths, lengths) + np.arange(lengths.sum())
+        ranks = mentions - np.repeat(self._starts[those], lengths)
+        for column in np.flatnonzero(self.has_equal_ranks[those]).tolist():
+            sizes = [*map(len, self._with_equal_ranks[int(those[column])])]
+            ranks[ends[column] - lengths[column] : ends[column]] = np.repeat(np.arange(len(sizes)), sizes)
+        kind = np.uint8 if size <= np.iinfo(np.uint8).max else np.uint16
+        found: _Heights = np.full((size, len(those)), size, kind)
+        found[places[self._numbers[mentions]], np.repeat(np.arange(len(those)), lengths)] = ranks
+        return found
 
 
 def margins(above: Matrix) -> Matrix:
@@ -87,31 +126,14 @@ def _add_pairs(above: Matrix, orders: NDArray[np.int64], weights: NDArray[np.flo
     above += counted.astype(np.int64)
 
 
-def _places(rankings: Sequence[Ranking], place: Mapping[int, int]) -> NDArray[np.int16]:
-    """One row for each candidate, one column for each ballot: the candidate's rank, a last one where it has
-    none."""
-    found = np.full((len(place), len(rankings)), STANDING_MAX, np.int16)
-    lengths = [len(ranking) for ranking in rankings]
-    if sum(lengths) == sum(len(rank) for ranking in rankings for rank in ranking):
-        candidates = [place[rank[0]] for ranking in rankings for rank in ranking]
-        heights = np.arange(len(candidates)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        found[candidates, np.repeat(np.arange(len(rankings)), lengths)] = heights
-        return found
-    for column, ranking in enumerate(rankings):
-        for height, rank in enumerate(ranking):
-            for number in rank:
-                found[place[number], column] = height
-    return found
-
-
-def _add_places(above: Matrix, places: NDArray[np.int16], weights: NDArray[np.int64]) -> None:
+def _add_heights(above: Matrix, heights: _Heights, weights: NDArray[np.int64]) -> None:
     """Compare the ranks of all candidates; each binary digit of the weights apart, so that ballots are only
     counted."""
     for digit in range(int(weights.max()).bit_length()):
         those = np.flatnonzero(weights >> digit & 1)
         if len(those) == 0:
             continue
-        part = np.ascontiguousarray(places[:, those])
+        part = np.ascontiguousarray(heights[:, those])
         for candidate, ranks in enumerate(part):
             stands_above = np.packbits(ranks < part, axis=1)
             above[candidate] += np.bitwise_count(stands_above).sum(axis=1, dtype=np.int64) << digit
