@@ -93,6 +93,7 @@ def test_candidates_are_compared_in_pairs(tmp_path: Path, method: str) -> None:
     assert (run.returncode, run.stderr) == (0, b"")
     found = json.loads(run.stdout)
     assert found.pop("scores") is not None
+    assert found.pop("locked") == ([[2, 3], [1, 2], [1, 3]] if method == "ranked-pairs" else [])
     assert found == {
         "quota": None,
         "winners": [1],
@@ -100,6 +101,7 @@ def test_candidates_are_compared_in_pairs(tmp_path: Path, method: str) -> None:
         "ties": [],
         "candidates": [1, 2, 3],
         "above": [["0", "7", "7"], ["2", "0", "9"], ["3", "3", "0"]],
+        "rounds": [],
     }
 
 
@@ -267,4 +269,76 @@ def test_a_stage_sheet_is_written_as_a_page_or_as_csv(tmp_path: Path) -> None:
     assert (tmp_path / "board.csv").read_text().splitlines()[1] == "Ana,7.00000,5.00000,5.00000"
     run = count("--in", "board.blt", "--sheet", "no/board.csv", folder=tmp_path)
     assert run.returncode == 1 and b"No such file" in run.stderr and run.stdout == b""
-    assert count("--in", "board.blt", "--sheet", "x.csv", folder=tmp_path, method="borda").returncode == 2
+    assert count("--in", "board.blt", "--sheet", "x.csv", folder=tmp_path, method="borda").returncode == 0
+    assert (tmp_path / "x.csv").read_text().splitlines() == [
+        ",above Ana,above Bert,above Cleo,score",
+        "Ana,0,7,7,9",
+        "Bert,2,0,9,1",
+        "Cleo,3,3,0,-10",
+    ]
+    assert count("--in", ".", "--jsonl", "--sheet", "x.csv", folder=tmp_path).returncode == 2
+
+
+POINTS = b"count,Ana,Bert,Cleo\n3,5,4,\n2,,3,5\n1,0,5,1\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "winners", "scores"),
+    [
+        ("score", {"highest": 5, "seats": 2}, [2, 1], ["15", "23", "11"]),
+        ("star", {"highest": 5}, [2], ["15", "23", "11"]),
+        ("majority-judgment", {"highest": 5}, [2], ["0", "4", "0"]),
+        ("cumulative", {"points": 9}, [2], ["15", "23", "11"]),
+        ("quadratic", {"credits": 41}, [2], ["15", "23", "11"]),
+    ],
+)
+def test_points_are_counted_by_columns(
+    tmp_path: Path, method: str, parameters: dict[str, int], winners: list[int], scores: list[str]
+) -> None:
+    (tmp_path / "menu.csv").write_bytes(POINTS)
+    run = count(
+        "--in",
+        "menu.csv",
+        "--parameters",
+        json.dumps(parameters),
+        "--explain",
+        folder=tmp_path,
+        method=method,
+    )
+    assert (run.returncode, run.stderr) == (0, b"")
+    found = json.loads(run.stdout)
+    assert (found["winners"], found["scores"], found["stages"]) == (winners, scores, [])
+    assert found["explanation"][-1].startswith("Elected: Bert")
+
+
+def test_parameters_choose_the_other_reading_of_a_tie_and_are_refused_by_name(tmp_path: Path) -> None:
+    run = count("--in", "-", "--parameters", '{"ties":"all-unequal"}', folder=tmp_path, text=TIED)
+    assert run.returncode == 0
+    run = count("--in", "-", "--parameters", '{"ties":"both"}', folder=tmp_path, text=TIED)
+    assert (run.returncode, run.stdout) == (1, b"")
+    assert run.stderr == b"icn: -: ties: one of narrowing, all-unequal is expected\n"
+    for text in ("[]", "{", "9" * 70_000):
+        assert count("--in", "-", "--parameters", text, folder=tmp_path, text=TIED).returncode == 2
+
+
+def test_how_close_a_result_is_can_be_asked(tmp_path: Path) -> None:
+    run = count("--in", "-", "--closeness", "2000", "--seats", "1", folder=tmp_path, text=BLT, method="irv")
+    found = json.loads(run.stdout)["closeness"]
+    assert (found["at_least"], found["at_most"], found["winners"]) == ("2", "2", [3])
+    run = count("--in", "-", "--closeness", "9", folder=tmp_path, text=BLT, method="approval")
+    assert run.returncode == 2
+
+
+def test_committees_and_budgets_are_explained_too(tmp_path: Path) -> None:
+    run = vote("committee", "--rule", "av", "--in", "-", "--explain", folder=tmp_path, text=APPROVALS)
+    assert json.loads(run.stdout)["explanation"][-1] == "Elected: 0 and 1."
+    run = vote("budget", "--in", "-", "--explain", "--sheet", "b.csv", folder=tmp_path, text=PB)
+    assert json.loads(run.stdout)["explanation"][0] == "The budget is 10; rule equal-shares."
+    assert (tmp_path / "b.csv").read_text().startswith(",cost,score,verdict,left,price")
+
+
+def test_the_command_counts_by_every_rule_of_the_library() -> None:
+    from icn_client.cli.votes import METHODS
+    from icn_tally import tallies
+
+    assert {*METHODS} == {*tallies.IN_STAGES, *tallies.IN_PAIRS, *tallies.BY_SCORES}

@@ -5,27 +5,18 @@ Source: docs/spec/voting.md, "Cast-vote records".
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from icn_tally.ballots import (
-    BALLOTS_MAX,
-    CANDIDATES_MAX,
-    WEIGHT_MAX,
-    Ballots,
-    Ranking,
-    name_fault,
-    single_ranks,
-)
-from icn_tally.contest import Contest, checked_weight, lines_of, shown, text_of, whole_number
+from icn_tally.ballots import CANDIDATES_MAX, Ballots, Ranking, name_fault, single_ranks
+from icn_tally.contest import Contest, shown
+from icn_tally.csv_ballots import CsvBallots
 from icn_tally.faults import InvalidFile
 
 Overvotes: TypeAlias = Literal["skip", "end"]
 RANKS_MAX: Final = 1_000
 """Columns of ranks."""
-COUNT: Final = "count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +50,20 @@ def read_cast_vote_records(content: bytes, marks: Marks) -> Contest:
     Raises:
         InvalidFile: not of this format.
     """
-    lines = lines_of(content)
-    texts = (text_of(line, number) for number, line in enumerate(lines, start=1))
-    rows = csv.reader(texts, strict=True)
+    file = CsvBallots(content)
+    _check_header(file)
     reader = _Reader(marks)
-    try:
-        for row in rows:
-            if row:
-                reader.add(row, rows.line_num)
-    except csv.Error as error:
-        raise InvalidFile(max(rows.line_num, 1), f"not of the form of CSV: {error}") from None
+    for line, cells, weight in file.bundles():
+        reader.add(cells, weight, line)
     return reader.contest()
+
+
+def _check_header(file: CsvBallots) -> None:
+    if not 1 <= len(file.columns) <= RANKS_MAX:
+        raise InvalidFile(file.line, f"{len(file.columns)} columns of ranks; there can be 1 to {RANKS_MAX}")
+    for place, name in enumerate(file.columns, start=1):
+        if name != f"rank{place}":
+            raise InvalidFile(file.line, f"the column rank{place} is expected, not {shown(name)}")
 
 
 class _Reader:
@@ -78,25 +72,11 @@ class _Reader:
         self.numbers = {name: number for number, name in enumerate(marks.candidates, start=1)}
         if marks.write_in and marks.candidates:
             self.numbers[marks.write_in] = len(marks.candidates) + 1
-        self.header: list[str] = []
         self.rankings: list[list[int]] = []
         self.weights: list[int] = []
-        self.total = 0
 
-    def add(self, row: list[str], line: int) -> None:
+    def add(self, cells: Sequence[str], weight: int, line: int) -> None:
         """Read one line."""
-        if not self.header:
-            self._read_header([cell.strip() for cell in row], line)
-            return
-        if len(row) != len(self.header):
-            raise InvalidFile(line, f"{len(row)} columns, the first line has {len(self.header)}")
-        cells = [cell.strip() for cell in row]
-        weight = 1
-        if COUNT in self.header:
-            weight = checked_weight(whole_number(cells.pop(self.header.index(COUNT)), line, COUNT), line)
-        self.total += weight
-        if self.total > WEIGHT_MAX or len(self.weights) == BALLOTS_MAX:
-            raise InvalidFile(line, f"more than {BALLOTS_MAX} lines or {WEIGHT_MAX} ballots")
         self.rankings.append(self._preferences(cells, line))
         self.weights.append(weight)
 
@@ -107,17 +87,6 @@ class _Reader:
         alone = single_ranks(len(self.numbers))
         ranked: list[Ranking] = [tuple(alone[number] for number in found) for found in self.rankings]
         return Contest(Ballots(tuple(self.numbers), ranked, self.weights))
-
-    def _read_header(self, header: list[str], line: int) -> None:
-        ranks = [name for name in header if name != COUNT]
-        if not 1 <= len(ranks) <= RANKS_MAX:
-            raise InvalidFile(line, f"{len(ranks)} columns of ranks; there can be 1 to {RANKS_MAX}")
-        if len(header) > len(ranks) + 1:
-            raise InvalidFile(line, f"more than one column {COUNT}")
-        for place, name in enumerate(ranks, start=1):
-            if name != f"rank{place}":
-                raise InvalidFile(line, f"the column rank{place} is expected, not {shown(name)}")
-        self.header = header
 
     def _preferences(self, cells: Sequence[str], line: int) -> list[int]:
         """Candidates in order, up to where the ballot ends."""

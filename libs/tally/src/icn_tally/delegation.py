@@ -60,6 +60,8 @@ class Resolved:
     """Who casts the vote: the voter itself, a delegate, or `NOBODY` where no way leads to one who voted."""
     depths: Places
     """How many delegations lie between, 0 for one's own vote or none."""
+    through: Places
+    """To which of its delegates a vote goes first; the voter itself where there is none between."""
     carried: Places
     """The weight that each caster casts, its own included."""
 
@@ -156,6 +158,7 @@ class _Resolving:
         self.weight_max = weight_max
         self.casters = np.where(voted, np.arange(voters), NOBODY)
         self.depths = np.zeros(voters, np.int64)
+        self.through = np.arange(voters)
         self.carried = np.where(voted, weights, 0)
         counts = ~voted[chosen.voters] & (chosen.voters != chosen.delegates)
         order = np.flatnonzero(counts)
@@ -172,7 +175,7 @@ class _Resolving:
         self._reached_by(np.flatnonzero(self.casters != NOBODY))
         while (step := self._best_step()) is not None:
             self._reached_by(self._assign(*step))
-        return Resolved(self.casters, self.depths, self.carried)
+        return Resolved(self.casters, self.depths, self.through, self.carried)
 
     def _reached_by(self, delegates: Places) -> None:
         """Those who delegate to somebody who has a way to a vote now."""
@@ -210,6 +213,7 @@ class _Resolving:
             voters, through = voters[order][fits], through[order][fits]
         self.casters[voters] = self.casters[through]
         self.depths[voters] = self.depths[through] + 1
+        self.through[voters] = through
         np.add.at(self.carried, self.casters[voters], self.weights[voters])
         return voters
 

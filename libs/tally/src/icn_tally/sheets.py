@@ -1,4 +1,4 @@
-"""A count in stages for people: what happened, in sentences, and its sheet as CSV and as a page.
+"""What is told of a result, as CSV and as a page.
 
 Source: docs/spec/voting.md, "Sheets".
 """
@@ -7,48 +7,52 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
+from typing import Final, Literal, TypeAlias
 
-from icn_tally.stages import Count, Stage, Tie, written
-
-_STYLE = (
+Standing: TypeAlias = Literal["", "elected", "out"]
+_STYLE: Final = (
     "body{font-family:sans-serif;margin:1.5em}table{border-collapse:collapse}"
     "th,td{border:1px solid #999;padding:.25em .5em;text-align:right}"
     "th:first-child,td:first-child{text-align:left}.elected{font-weight:bold}.out{color:#666}"
 )
 
 
-def explained(count: Count, names: Sequence[str]) -> list[str]:
-    """One sentence or more for each stage, in plain English; ``names`` of all candidates, by number.
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Of a candidate, project or unit, or of what nobody has."""
 
-    Every number in it stands in the count.
-    """
-    told = [_beginning(count)]
-    for number, stage in enumerate(count.stages, start=1):
-        told.append(_stage_told(count, number, stage, names))
-        told += (_tie_told(tie, names) for tie in count.ties if tie.stage == number + 1)
-    told.append(f"Elected: {_listed(count.winners, names)}.")
-    return told
+    name: str
+    cells: tuple[str, ...]
+    standing: Standing = ""
 
 
-def sheet_csv(count: Count, names: Sequence[str]) -> str:
-    """One row for each candidate, then for what nobody has; one column for each stage, as RFC 4180."""
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A result for people: sentences, and a table in which every number of them stands or can be seen."""
+
+    sentences: tuple[str, ...]
+    header: tuple[str, ...]
+    """Of the cells, the names' column left out."""
+    rows: tuple[Row, ...]
+
+
+def sheet_csv(sheet: Sheet) -> str:
+    """The table as RFC 4180; the sentences are left out."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\r\n")
-    rows.writerows(
-        [cell if index else _harmless(cell) for index, cell in enumerate(row)] for row in _table(count, names)
-    )
+    rows.writerow(["", *map(_harmless, sheet.header)])
+    rows.writerows([_harmless(row.name), *row.cells] for row in sheet.rows)
     return text.getvalue()
 
 
-def sheet_html(count: Count, names: Sequence[str], title: str) -> str:
-    """The same as a page of its own, without scripts or anything from elsewhere, with the sentences above
-    it."""
-    header, *rows = _table(count, names)
-    head = "".join(f"<th scope=col>{escape(cell)}</th>" for cell in header)
-    body = "".join(_html_row(row, _class_of(count, place)) for place, row in enumerate(rows, start=1))
-    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in explained(count, names))
+def sheet_html(sheet: Sheet, title: str) -> str:
+    """Sentences and table as a page of its own, without scripts or anything from elsewhere."""
+    head = "".join(f"<th scope=col>{escape(cell)}</th>" for cell in ("", *sheet.header))
+    body = "".join(map(_html_row, sheet.rows))
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in sheet.sentences)
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         f"<title>{escape(title)}</title><style>{_STYLE}</style>"
@@ -57,58 +61,11 @@ def sheet_html(count: Count, names: Sequence[str], title: str) -> str:
     )
 
 
-def _beginning(count: Count) -> str:
-    invalid = f"; {count.invalid} more name nobody that they could count for" if count.invalid else ""
-    quota = f" The quota is {count.quota}." if count.quota else ""
-    return f"{count.valid} ballots are valid{invalid}.{quota}"
-
-
-def _stage_told(count: Count, number: int, stage: Stage, names: Sequence[str]) -> str:
-    if stage.action == "elect":
-        told = "First preferences are counted."
-    else:
-        before = count.stages[number - 2]
-        had = ", ".join(
-            f"{names[one - 1]} had {written(before.totals[one - 1], count.places)}"
-            for one in stage.candidates
-        )
-        deed = "What is above the quota goes on" if stage.action == "transfer" else "Excluded"
-        told = f"{deed}: {had}."
-    elected = f" Elected: {_listed(stage.elected, names)}." if stage.elected else ""
-    return f"Stage {number}. {told}{elected}"
-
-
-def _tie_told(tie: Tie, names: Sequence[str]) -> str:
-    deed = {"elect": "elected", "transfer": "transferred first", "exclude": "excluded"}[tie.action]
-    by = (
-        f"stage {tie.earlier_stage} decided"
-        if tie.earlier_stage is not None
-        else f"the lot decided between {_listed(tie.drawn_among, names)}"
-    )
-    return f"{_listed(tie.candidates, names)} were tied; {by}: {names[tie.chosen - 1]} is {deed}."
-
-
-def _listed(numbers: Sequence[int], names: Sequence[str]) -> str:
-    found = [names[number - 1] for number in numbers]
-    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}" if found else "nobody"
-
-
-def _table(count: Count, names: Sequence[str]) -> Iterator[list[str]]:
-    """Header, candidates, what is non-transferable and what was lost."""
-    stages = count.stages
-    yield ["", *(_column(number, stage, names) for number, stage in enumerate(stages, start=1))]
-    for place, name in enumerate(names):
-        yield [name, *(written(stage.totals[place], count.places) for stage in stages)]
-    yield ["non-transferable", *(written(stage.non_transferable, count.places) for stage in stages)]
-    yield ["lost by rounding", *(written(stage.lost, count.places) for stage in stages)]
-
-
-def _column(number: int, stage: Stage, names: Sequence[str]) -> str:
-    return (
-        f"{number}"
-        if stage.action == "elect"
-        else f"{number}: {stage.action} {_listed(stage.candidates, names)}"
-    )
+def listed(names: Sequence[str]) -> str:
+    """In a sentence; "nobody" where there are none."""
+    if not names:
+        return "nobody"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _harmless(cell: str) -> str:
@@ -116,18 +73,7 @@ def _harmless(cell: str) -> str:
     return f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell
 
 
-def _class_of(count: Count, place: int) -> str:
-    if place in count.winners:
-        return "elected"
-    return (
-        "out"
-        if any(stage.action == "exclude" and place in stage.candidates for stage in count.stages)
-        else ""
-    )
-
-
-def _html_row(row: Sequence[str], name: str) -> str:
-    first, *cells = row
-    attribute = f" class={name}" if name else ""
-    body = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f"<tr{attribute}><th scope=row>{escape(first)}</th>{body}</tr>"
+def _html_row(row: Row) -> str:
+    attribute = f" class={row.standing}" if row.standing else ""
+    body = "".join(f"<td>{escape(cell)}</td>" for cell in row.cells)
+    return f"<tr{attribute}><th scope=row>{escape(row.name)}</th>{body}</tr>"

@@ -119,7 +119,7 @@ def test_parameters_out_of_form_are_named(form: dict[str, Any], name: str) -> No
 
 
 def test_an_unknown_rule_and_lots_where_none_are_drawn_are_refused() -> None:
-    with pytest.raises(InvalidParameter, match="rule: 'meek' is not one of"):
-        tally("meek", {}, votes(1))
+    with pytest.raises(InvalidParameter, match="rule: 'eph' is not one of"):
+        tally("eph", {}, votes(1))
     with pytest.raises(InvalidParameter, match="draws no lots"):
         tally("plain-decision", {"eligible": 1}, votes(1), [1, 2, 3])

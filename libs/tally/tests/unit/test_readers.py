@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from icn_tally.blt import read_blt
 from icn_tally.faults import InvalidFile
+from icn_tally.points import read_points
 from icn_tally.preflib import FORMATS, read_preflib
 
 BLT = b"""3 2
@@ -210,3 +211,37 @@ def test_files_with_some_bytes_changed_are_read_or_refused(
     for start, length, piece in changes:
         content = content[:start] + piece + content[start + length :]
     read_or_refuse(content)
+
+
+POINTS = b"count,Ana,Bert: of Bonn\n3,5,-4\n\n2,,7\n"
+
+
+def test_points_are_read_by_columns() -> None:
+    ballots = read_points(POINTS).ballots
+    assert ballots.candidates == ("Ana", "Bert: of Bonn")
+    assert [*ballots.marked_bundles()] == [(((1,), (2,)), (5, -4), 3), (((2,),), (7,), 2)]
+    assert read_points(b'"Ana","Bert"\n1,1').ballots.rankings == [((1, 2),)]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "told"),
+    [
+        (b"", 1, "empty"),
+        (b"count\n1\n", 1, "0 candidates"),
+        (b"Ana,Ana\n", 1, "stands twice"),
+        (b"Ana,\n", 1, "a name has"),
+        (b"count,count,Ana\n", 1, "more than one column count"),
+        (b"Ana,Bert\n1\n", 2, "1 columns, the first line has 2"),
+        (b"Ana,Bert\n1,2\n1,x\n", 3, "'Bert': a whole number"),
+        (b"Ana\n1000000001\n", 2, "up to 1000000000"),
+        (b"Ana\n1.5\n", 2, "not '1.5'"),
+        ("Ana\n٣\n".encode(), 2, "a whole number"),
+        (b"count,Ana\n0,1\n", 2, "a weight goes from 1"),
+        (b"count,Ana\n9007199254740991,1\n1,1\n", 3, "more than"),
+        (b"%s\n" % b",".join(b"c%d" % number for number in range(2001)), 1, "2001 candidates"),
+    ],
+)
+def test_points_are_refused_with_line_and_candidate(content: bytes, line: int, told: str) -> None:
+    with pytest.raises(InvalidFile, match=told) as refused:
+        read_points(content)
+    assert refused.value.line == line

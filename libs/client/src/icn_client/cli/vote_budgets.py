@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icn_client.cli.output import UsageError
-from icn_client.cli.vote_files import BallotsOption, JsonlOption, answer_files, exact_number, refuse_unknown
+from icn_client.cli.vote_files import (
+    BallotsOption,
+    ExplainOption,
+    JsonlOption,
+    SheetOption,
+    answer_files,
+    exact_number,
+    explained,
+    refuse_sheet_of_many,
+    refuse_unknown,
+)
 
 if TYPE_CHECKING:
     from icn_tally.budgeting import Budgeting
@@ -33,7 +43,7 @@ def register(vote: typer.Typer) -> None:
     vote.command("budget", epilog=_EXAMPLES)(vote_budget)
 
 
-def vote_budget(
+def vote_budget(  # noqa: PLR0917 - one parameter per option
     file: BallotsOption,
     rule: Annotated[
         str | None, typer.Option("--rule", help=f"{', '.join(_RULES)}; by default the file's own.")
@@ -53,6 +63,8 @@ def vote_budget(
             "as many points as the vote gives; by default cost.",
         ),
     ] = None,
+    explain: ExplainOption = False,
+    sheet: SheetOption = None,
     jsonl: JsonlOption = False,
 ) -> None:
     """Spend a budget: {"selected","spent","verdicts","ties"}; projects by their ids.
@@ -66,9 +78,11 @@ def vote_budget(
     if rule not in (None, _EQUAL_SHARES) and (completion or utility):
         raise UsageError(f"--completion and --utility are of equal-shares, not of {rule}")
 
+    refuse_sheet_of_many(sheet, jsonl)
+
     def answer(path: Path, content: bytes) -> dict[str, Any]:
-        del path
         from icn_tally.budgets import spend
+        from icn_tally.explanations.shares import explain_budget
         from icn_tally.pabulib import read_pabulib
 
         budgeting = read_pabulib(content)
@@ -91,6 +105,7 @@ def vote_budget(
                 for verdict in found.verdicts
             ],
             "ties": [[ids[number - 1] for number in tie] for tie in found.ties],
+            **explained(lambda: explain_budget(found, budgeting), path.stem, sheet, explain=explain),
         }
 
     answer_files(file, jsonl, answer)

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from icn_client.cli.vote_files import BallotsOption, JsonlOption, answer_files, refuse_unknown
+from icn_client.cli.vote_files import (
+    BallotsOption,
+    ExplainOption,
+    JsonlOption,
+    SheetOption,
+    answer_files,
+    explained,
+    refuse_sheet_of_many,
+    refuse_unknown,
+)
 
 _EXAMPLES = """\b
 Examples:
@@ -22,7 +31,7 @@ def register(vote: typer.Typer) -> None:
     vote.command("committee", epilog=_EXAMPLES)(vote_committee)
 
 
-def vote_committee(
+def vote_committee(  # noqa: PLR0917 - one parameter per option
     rule: Annotated[
         str, typer.Option("--rule", help="av, pav, seqpav, seqphragmen, equal-shares and others.")
     ],
@@ -32,6 +41,8 @@ def vote_committee(
         typer.Option("--size", metavar="K", help="Members, by default what the file says.", min=1),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every tied committee, not one.")] = False,
+    explain: ExplainOption = False,
+    sheet: SheetOption = None,
     jsonl: JsonlOption = False,
 ) -> None:
     """Elect a committee: {"committees"}, lists of candidates, the first of which is 0.
@@ -42,19 +53,23 @@ def vote_committee(
     from icn_tally.committees.elect import RULES, elect_committee
 
     refuse_unknown("--rule", rule, RULES)
+    refuse_sheet_of_many(sheet, jsonl)
 
     def answer(path: Path, content: bytes) -> dict[str, Any]:
+        from icn_tally.explanations.shares import explain_committee
         from icn_tally.faults import InvalidParameter
 
         from icn_client.approval_files import read_approvals
 
-        del path
         ballots, named = read_approvals(content)
         members = size if size is not None else named
         if members is None:
             raise InvalidParameter("committeesize", "the file does not say it; give --size K")
         order = range(1, len(ballots.candidates) + 1)
         found = elect_committee(rule, members, ballots, order, every=every)
-        return {"committees": [[number - 1 for number in committee] for committee in found.committees]}
+        return {
+            "committees": [[number - 1 for number in committee] for committee in found.committees],
+            **explained(lambda: explain_committee(found, ballots), path.stem, sheet, explain=explain),
+        }
 
     answer_files(file, jsonl, answer)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from icn_client.cli.files import FILE_BYTES_MAX, batch_files, read_file
 from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, progress, say
+
+if TYPE_CHECKING:
+    from icn_tally.sheets import Sheet
 
 BallotsOption = Annotated[
     Path,
@@ -23,6 +26,51 @@ BallotsOption = Annotated[
     ),
 ]
 JsonlOption = Annotated[bool, typer.Option("--jsonl", help="One line per file of a folder, with its name.")]
+
+ExplainOption = Annotated[
+    bool, typer.Option("--explain", help='Add the sentences that explain the result: "explanation".')
+]
+SheetOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--sheet",
+        metavar="FILE",
+        help="Write the result's table there too: a page with the explanation where the name ends in .html, "
+        "else CSV.",
+        readable=False,
+    ),
+]
+
+
+def refuse_sheet_of_many(sheet: Path | None, jsonl: bool) -> None:
+    """Raises UsageError."""
+    if sheet is not None and jsonl:
+        raise UsageError("--sheet: of one file, not of a folder")
+
+
+def explained(told: Callable[[], Sheet], title: str, path: Path | None, *, explain: bool) -> dict[str, Any]:
+    """Write the sheet where one is wanted; what the answer has more with an explanation.
+
+    Raises:
+        Refused: the file cannot be written.
+    """
+    if path is None and not explain:
+        return {}
+    found = told()
+    if path is not None:
+        _write_sheet(path, found, title)
+    return {"explanation": found.sentences} if explain else {}
+
+
+def _write_sheet(path: Path, sheet: Sheet, title: str) -> None:
+    from icn_tally.sheets import sheet_csv, sheet_html
+
+    is_page = path.suffix.lower() in (".html", ".htm")
+    text = sheet_html(sheet, title) if is_page else sheet_csv(sheet)
+    try:
+        path.write_bytes(text.encode())
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}", "NOT_WRITTEN") from None
 
 
 def refuse_unknown(option: str, value: str | None, known: Sequence[str]) -> None:
@@ -76,10 +124,6 @@ def _refusing(path: Path) -> Iterator[None]:
 
 def exact_number(value: Any) -> int | str:
     """A rational amount: a whole number, or a text with what it has of decimals, or else a fraction."""
-    if value.denominator == 1:
-        return int(value)
-    places = next((places for places in range(1, 13) if (value * 10**places).denominator == 1), None)
-    if places is None:
-        return str(value)
-    units = int(value * 10**places)
-    return f"{units // 10**places}.{units % 10**places:0{places}}"
+    from icn_tally.explanations.words import exactly
+
+    return int(value) if value.denominator == 1 else exactly(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,31 +11,46 @@ from icn_client.cli import vote_budgets, vote_committees
 from icn_client.cli.common import command_group
 from icn_client.cli.files import STANDARD_INPUT, read_file
 from icn_client.cli.output import Refused, UsageError
-from icn_client.cli.vote_files import BallotsOption, JsonlOption, answer_files, refuse_unknown
+from icn_client.cli.vote_files import (
+    BallotsOption,
+    ExplainOption,
+    JsonlOption,
+    SheetOption,
+    answer_files,
+    explained,
+    refuse_sheet_of_many,
+    refuse_unknown,
+)
 
 if TYPE_CHECKING:
+    from icn_tally.ballots import Ballots
     from icn_tally.contest import Contest
     from icn_tally.rctab_rules import CountingRules
-    from icn_tally.stages import Count
+    from icn_tally.sheets import Sheet
+    from icn_tally.tallies import Outcome, Tally
 
 _TRANSFERS = ("scottish-stv", "wigm", "meek", "warren")
 _RUNOFFS = ("irv", "coombs", "plurality")
 _COMPARISONS = (
     "borda", "copeland", "minimax", "schulze", "ranked-pairs", "split-cycle", "kemeny", "nanson", "baldwin",
 )  # fmt: skip
-_METHODS = (*_TRANSFERS, *_RUNOFFS, *_COMPARISONS)
-_WITH_SEATS = (*_TRANSFERS, "irv", "plurality")
+_OF_POINTS = ("score", "star", "majority-judgment", "cumulative", "quadratic")
+METHODS = (*_TRANSFERS, *_RUNOFFS, *_COMPARISONS, "approval", "bucklin", *_OF_POINTS)
+_WITH_SEATS = (*_TRANSFERS, "irv", "plurality", "approval", "score", "cumulative", "quadratic")
 _CSV = "csv"
-_FORMATS = ("blt", "soc", "soi", "toc", "toi", _CSV)
+_FORMATS = ("blt", "soc", "soi", "toc", "toi", _CSV, "points")
 RULES_BYTES_MAX = 4 * 1024 * 1024
 """Two thousand names and what else a count is told."""
+PARAMETERS_CHARACTERS_MAX = 65_536
 _COUNT_EXAMPLES = """\b
 Examples:
   icn vote count --method scottish-stv --in ward.blt
   icn vote count --method meek --in board.soi --seats 3
   icn vote count --method schulze --in chair.toi
   icn vote count --method irv --in mayor.csv --rules mayor.json
+  icn vote count --method star --in menu.csv --parameters '{"highest":5}'
   icn vote count --method scottish-stv --in ward.blt --sheet ward.html
+  icn vote count --method irv --in chair.soi --closeness 20000 --explain
   icn vote count --method scottish-stv --in wards/ --jsonl
 """
 _EXAMPLES = """\b
@@ -57,12 +71,14 @@ def register(app: typer.Typer) -> None:
 
 
 def vote_count(  # noqa: PLR0917 - one parameter per option
-    method: Annotated[str, typer.Option("--method", help=f"{', '.join(_METHODS)}.")],
+    method: Annotated[str, typer.Option("--method", help=f"{', '.join(METHODS)}.")],
     file: BallotsOption,
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", help=f"{', '.join(_FORMATS)}; by default what the file's name ends in, or blt."
+            "--format",
+            help=f"{', '.join(_FORMATS)}; by default what the file's name ends in, or blt. A csv of a method "
+            "that counts points has a column of them for each candidate.",
         ),
     ] = None,
     seats: Annotated[
@@ -84,6 +100,14 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
             max=18,
         ),
     ] = None,
+    parameters: Annotated[
+        str | None,
+        typer.Option(
+            "--parameters",
+            metavar="JSON",
+            help="Parameters of the method, as docs/spec/voting.md names them.",
+        ),
+    ] = None,
     rules: Annotated[
         Path | None,
         typer.Option(
@@ -93,16 +117,18 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
             readable=False,
         ),
     ] = None,
-    sheet: Annotated[
-        Path | None,
+    closeness: Annotated[
+        int | None,
         typer.Option(
-            "--sheet",
-            metavar="FILE",
-            help="Write the stage sheet there too: a page with an explanation where the name ends in .html, "
-            "else CSV.",
-            readable=False,
+            "--closeness",
+            metavar="COUNTS",
+            help="Search for the fewest ballots that would have elected others, in so many counts.",
+            min=1,
+            max=10_000_000,
         ),
     ] = None,
+    explain: ExplainOption = False,
+    sheet: SheetOption = None,
     jsonl: JsonlOption = False,
 ) -> None:
     """Count ballots: {"quota","winners","stages","ties"}.
@@ -112,42 +138,67 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
     split-cycle, kemeny, nanson and baldwin all tied winners are told. "above": how many put each candidate
     above each other.
     """
-    refuse_unknown("--method", method, _METHODS)
+    refuse_unknown("--method", method, METHODS)
     refuse_unknown("--format", form, _FORMATS)
     if method not in _TRANSFERS and places is not None:
         raise UsageError(f"--places: {method} counts whole ballots")
     if method not in _WITH_SEATS and (seats or 1) > 1:
         raise UsageError(f"--seats: {method} elects one")
-    if sheet is not None and (jsonl or method in _COMPARISONS):
-        raise UsageError("--sheet: of one file, and of a method that counts in stages")
+    if closeness is not None and (method in _OF_POINTS or method == "approval"):
+        raise UsageError(f"--closeness: of methods that rank, {method} does not")
+    refuse_sheet_of_many(sheet, jsonl)
+    asked = _parameters_of(parameters)
+    asked |= {"seats": seats} if seats is not None and method in _WITH_SEATS else {}
+    asked |= {"places": places} if places is not None else {}
     told = _read_rules(rules) if rules is not None else None
 
     def answer(path: Path, content: bytes) -> dict[str, Any]:
+        from icn_tally.tallies import tally
+
         ending = form or _format_of(path)
         if told is not None and ending != _CSV:
             raise Refused(f"{path}: --rules are for cast-vote records in csv", "PARAMETER_INVALID")
-        contest = _read(content, ending, told)
-        if method in _COMPARISONS:
-            return _comparison(contest, method)
-        parameters: dict[str, Any] = {}
-        if told is not None and told.rule == method:
-            parameters |= told.parameters
-        if seats is not None:
-            parameters["seats"] = seats
-        elif method in _TRANSFERS and "seats" not in parameters:
+        contest = _read(content, "points" if ending == _CSV and method in _OF_POINTS else ending, told)
+        form_of = {**told.parameters, **asked} if told is not None and told.rule == method else {**asked}
+        if method in _TRANSFERS and "seats" not in form_of:
             if contest.seats is None:
                 raise Refused(
                     f"{path}: the file does not say how many seats there are; give --seats N", "NO_SEATS"
                 )
-            parameters["seats"] = contest.seats
-        if places is not None:
-            parameters["places"] = places
-        counted = _counted(method, parameters, contest)
-        if sheet is not None:
-            _write_sheet(sheet, counted, contest)
-        return _stages(counted)
+            form_of["seats"] = contest.seats
+        ballots = contest.ballots
+        counted = tally(method, form_of, ballots, contest.lot_order or range(1, len(ballots.candidates) + 1))
+        found = _shown(counted.outcome)
+        if closeness is not None:
+            found["closeness"] = _closeness(counted, form_of, ballots, closeness)
+        return found | explained(
+            lambda: _explained(counted.outcome, ballots), contest.title or path.stem, sheet, explain=explain
+        )
 
     answer_files(file, jsonl, answer)
+
+
+def _explained(outcome: Outcome, ballots: Ballots) -> Sheet:
+    from icn_tally.explanations.results import explain
+
+    return explain(outcome, ballots)
+
+
+def _parameters_of(text: str | None) -> dict[str, Any]:
+    """Raises UsageError."""
+    import json
+
+    if text is None:
+        return {}
+    if len(text) > PARAMETERS_CHARACTERS_MAX:
+        raise UsageError(f"--parameters: {len(text)} characters; there can be {PARAMETERS_CHARACTERS_MAX}")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--parameters: not JSON: {str(error)[:100]}") from None
+    if not isinstance(found, dict):
+        raise UsageError("--parameters: a JSON object is expected")
+    return found
 
 
 def _read_rules(path: Path) -> CountingRules:
@@ -166,63 +217,34 @@ def _read_rules(path: Path) -> CountingRules:
         raise Refused(f"{path}: not JSON: {str(error)[:100]}", "PARAMETER_INVALID") from None
 
 
-def _lot_order(contest: Contest) -> Sequence[int]:
-    return contest.lot_order or range(1, len(contest.ballots.candidates) + 1)
+def _closeness(counted: Tally, form: dict[str, Any], ballots: Ballots, steps_max: int) -> dict[str, Any]:
+    """Raises Refused and what counts raise."""
+    from icn_tally.closeness import closeness, runoff_bound
+    from icn_tally.stages import Count
+    from icn_tally.tallies import tally
+
+    def winners(others: Ballots) -> frozenset[int]:
+        outcome: Any = tally(counted.rule, form, others, counted.lot_order).outcome
+        return frozenset(outcome.winners)
+
+    outcome = counted.outcome
+    has_bound = counted.rule in ("irv", "plurality") and form.get("seats", 1) == 1
+    at_least = runoff_bound(outcome, ballots.standing()) if has_bound and isinstance(outcome, Count) else 1
+    return dict(closeness(winners, ballots, at_least=at_least, steps_max=steps_max).to_form())
 
 
-def _counted(method: str, parameters: dict[str, Any], contest: Contest) -> Count:
-    from icn_tally import meek, runoff, scottish_stv, wigm
+def _shown(outcome: Outcome) -> dict[str, Any]:
+    """One shape for all methods: only counts in stages have a quota and stages."""
+    from icn_tally.stages import Count
 
-    ballots, lots = contest.ballots, _lot_order(contest)
-    if method == scottish_stv.RULE:
-        return scottish_stv.count(scottish_stv.ScottishStv.from_form(parameters), ballots, lots)
-    if method == wigm.RULE:
-        return wigm.count(wigm.Wigm.from_form(parameters), ballots, lots)
-    if method in meek.RULES:
-        return meek.count(meek.Meek.from_form(method, parameters), ballots, lots)
-    return runoff.count(runoff.Runoff.from_form(method, parameters), ballots, lots)
-
-
-def _write_sheet(path: Path, counted: Count, contest: Contest) -> None:
-    """Raises Refused."""
-    from icn_tally.sheets import sheet_csv, sheet_html
-
-    names = contest.ballots.candidates
-    is_page = path.suffix.lower() in (".html", ".htm")
-    text = sheet_html(counted, names, contest.title or path.stem) if is_page else sheet_csv(counted, names)
-    try:
-        path.write_bytes(text.encode())
-    except OSError as error:
-        raise Refused(f"{path}: {error.strerror}", "NOT_WRITTEN") from None
-
-
-def _stages(counted: Count) -> dict[str, Any]:
-    return {
-        "quota": counted.quota,
-        "winners": counted.winners,
-        "stages": [
-            {"action": stage.action, "candidates": stage.candidates, "totals": counted.written(stage.totals)}
-            for stage in counted.stages
-        ],
-        "ties": [tie.to_form() for tie in counted.ties],
-    }
-
-
-def _comparison(contest: Contest, method: str) -> dict[str, Any]:
-    """A rule that compares in pairs knows neither quota nor stages."""
-    from icn_tally.comparisons import Comparison, compare
-
-    compared = compare(Comparison(method), contest.ballots, _lot_order(contest))
-    found = compared.to_form()
-    return {
-        "quota": None,
-        "winners": compared.winners,
-        "stages": [],
-        "ties": found["ties"],
-        "candidates": found["candidates"],
-        "above": found["above"],
-        "scores": found["scores"],
-    }
+    found: dict[str, Any] = dict(outcome.to_form())
+    if isinstance(outcome, Count):
+        stages = [
+            {"action": stage.action, "candidates": stage.candidates, "totals": outcome.written(stage.totals)}
+            for stage in outcome.stages
+        ]
+        return {"quota": outcome.quota, "winners": outcome.winners, "stages": stages, "ties": found["ties"]}
+    return {"quota": None, "stages": [], **found}
 
 
 def _format_of(path: Path) -> str:
@@ -233,10 +255,13 @@ def _format_of(path: Path) -> str:
 def _read(content: bytes, form: str, rules: CountingRules | None) -> Contest:
     from icn_tally.blt import read_blt
     from icn_tally.cast_vote_records import Marks, read_cast_vote_records
+    from icn_tally.points import read_points
     from icn_tally.preflib import read_preflib
 
     if form == "blt":
         return read_blt(content)
     if form == _CSV:
         return read_cast_vote_records(content, rules.marks if rules is not None else Marks())
+    if form == "points":
+        return read_points(content)
     return read_preflib(content, form)

@@ -13,7 +13,8 @@ from typing import Final
 
 from icn_crypto.jcs import JsonValue
 
-from icn_tally.ballots import Ballots
+from icn_tally import parameters
+from icn_tally.ballots import CANDIDATES_MAX, Ballots
 from icn_tally.committees import optimal, sequential
 from icn_tally.committees.approvals import Approvals
 from icn_tally.committees.optimal import Committee
@@ -27,21 +28,42 @@ COMMITTEES_MAX: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Elected:
-    """Result; committees are of candidates' numbers, upwards."""
+class Electing:
+    """Parameters."""
 
     rule: str
     size: int
+    """Members of a committee."""
+    every: bool = False
+    """Whether every tied committee is told, not one."""
+
+    @classmethod
+    def from_form(cls, rule: str, form: Mapping[str, object]) -> Electing:
+        """Read them from an object.
+
+        Raises:
+            InvalidParameter: one is missing, unknown or out of its limits.
+        """
+        parameters.refuse_unknown(form, ("size", "every"))
+        size = parameters.integer(form, "size", low=1, high=CANDIDATES_MAX)
+        return cls(rule, size, parameters.claim(form, "every"))
+
+    def to_form(self) -> dict[str, JsonValue]:
+        """The same as an object, nothing left to defaults."""
+        return {"size": self.size, "every": self.every}
+
+
+@dataclass(frozen=True, slots=True)
+class Elected:
+    """Result; committees are of candidates' numbers, upwards."""
+
+    parameters: Electing
     committees: tuple[Committee, ...]
     """One, or all that are tied."""
 
     def to_form(self) -> dict[str, JsonValue]:
         """As an object."""
-        return {
-            "rule": self.rule,
-            "size": self.size,
-            "committees": [[*members] for members in self.committees],
-        }
+        return {"committees": [[*members] for members in self.committees]}
 
 
 def elect_committee(
@@ -68,7 +90,7 @@ def elect_committee(
     committees = sorted(tuple(sorted(by_lot[place] for place in members)) for members in found)
     if len(committees) > COMMITTEES_MAX:
         raise InvalidBallots(f"more than {COMMITTEES_MAX} committees are tied; ask for one")
-    return Elected(rule, size, tuple(committees))
+    return Elected(Electing(rule, size, every), tuple(committees))
 
 
 def _trivial(approvals: Approvals, size: int, every: bool) -> list[Committee]:

@@ -27,8 +27,8 @@ from icn_tally.polls.forms import (
     line_of,
     read_canonical,
 )
-from icn_tally.tallies import RULES
 
+POLL_RULES: Final = (plain_decision.RULE, scottish_stv.RULE)
 DRAFT_FORM: Final = "icn/proposal-draft/v1"
 DOCUMENT_FORM: Final = "icn/poll-document/v1"
 TEXT_FORM: Final = "icn/decision-text/v1"
@@ -66,7 +66,7 @@ class Draft:
     title: str
     question: str
     rule: str
-    """One of `icn_tally.tallies.RULES`."""
+    """One of POLL_RULES."""
     parameters: Mapping[str, Any]
     """Of the rule, nothing left to defaults."""
     candidates: tuple[str, ...]
@@ -230,7 +230,7 @@ def read_text(data: bytes) -> DecisionText:
 def _draft(value: JsonValue, place: str) -> Draft:
     form = Form(value, place, _DRAFT_MEMBERS)
     form.constant("form", DRAFT_FORM)
-    rule = form.choice("rule", RULES)
+    rule = form.choice("rule", POLL_RULES)
     candidates = _candidates(form, rule)
     parameters = _parameters(form, rule, len(candidates))
     is_plain = rule == plain_decision.RULE

@@ -192,8 +192,9 @@ def _decision(counted: Tally | None) -> plain_decision.Decision | None:
 def _is_carried(counted: Tally | None) -> bool:
     if counted is None:
         return False
-    outcome = counted.outcome
-    return outcome.is_carried if isinstance(outcome, plain_decision.Decision) else bool(outcome.winners)
+    if isinstance(counted.outcome, plain_decision.Decision):
+        return counted.outcome.is_carried
+    return bool(_winners(counted))
 
 
 def _could_decide(
