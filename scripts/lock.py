@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKED = ("requirements-bootstrap", "requirements", "requirements-dev")
+LOCKED = ("requirements-bootstrap", "requirements", "requirements-dev", "benches/tally/requirements")
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """`make bench-tally`: what counts cost, beside another library where it does the same, and where results
 differ.
 
-    python -m benches.tally [--rounds 5] [costs] [differences] [--profiles 200] [--oracles PYTHON]
+    python -m benches.tally [--rounds 5] [costs] [lotteries] [differences] [--profiles 200]
+        [--rules RULE ...] [--oracles PYTHON]
 
 Only counting is timed, ballots already parsed, one process, CPU time; medians. The other libraries run in an
 environment of their own (`requirements.lock`), made under `build/` where `--oracles` does not name one.
@@ -35,11 +36,14 @@ from icn_tally.scottish_stv import ScottishStv, count
 from benches.checkout import commit
 from benches.tally import differences
 from benches.tally.differences import Oracle
+from benches.tally.lotteries import compare_lotteries, tests_of_release
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 SHARED: Final = Path(os.environ.get("ICN_SHARED_DATA") or ROOT.parent / "shared" / "data")
+HERE: Final = Path(__file__).resolve().parent
 ENVIRONMENT: Final = ROOT / "build" / "oracles"
-PARTS: Final = ("costs", "differences")
+FIXTURES: Final = ROOT / "build" / "sortition-tests"
+PARTS: Final = ("costs", "lotteries", "differences")
 
 
 def wards() -> list[bytes]:
@@ -158,11 +162,11 @@ def verdict(value: float, sign: str, bar: float, shown: str) -> str:
     return f"{shown} (bar {sign} {bar:g}: {'met' if met else '**missed**'})".strip()
 
 
-def differing(profiles: int, seed: int, asked: Oracle) -> int:
+def differing(rules: Sequence[str], profiles: int, seed: int, asked: Oracle) -> int:
     """Print what differs, then a row for each rule; how many differences."""
     found = [
         differences.compare(rule, profiles, seed, asked, lambda line: print(line, flush=True))
-        for rule in differences.RULES
+        for rule in rules
     ]
     print("| rule | profiles | differing | lots decided | no answer |\n|---|---|---|---|---|")
     for one in found:
@@ -176,7 +180,7 @@ def made_environment() -> Path:
     if not python.exists():
         uv = str(Path(sys.executable).parent / "uv")
         subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(ENVIRONMENT)], check=True)
-        lock = Path(__file__).resolve().parent / "requirements.lock"
+        lock = HERE / "requirements.lock"
         command = [
             uv,
             "pip",
@@ -200,6 +204,9 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--profiles", type=int, default=200)
+    parser.add_argument(
+        "--rules", nargs="+", choices=differences.RULES, default=differences.RULES, metavar="RULE"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--oracles", type=Path)
     arguments = parser.parse_args()
@@ -207,11 +214,14 @@ def main() -> None:
     print(
         f"commit {commit()}, Python {sys.version.split()[0]}, numpy {np.__version__}, seed {arguments.seed}"
     )
-    with differences.oracle(arguments.oracles or made_environment()) as asked:
+    python = arguments.oracles or made_environment()
+    with differences.oracle(python) as asked:
         if "costs" in parts:
             costs(arguments.rounds, asked)
+        if "lotteries" in parts:
+            compare_lotteries(asked, tests_of_release(python, FIXTURES, HERE / "requirements.in"))
         if "differences" in parts:
-            differing(arguments.profiles, arguments.seed, asked)
+            differing(arguments.rules, arguments.profiles, arguments.seed, asked)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from icn_tally.budgeting import Budgeting
 from icn_tally.budgets import Spending, spend
 from icn_tally.committees.elect import RULES as COMMITTEE_RULES
 from icn_tally.committees.elect import elect_committee
+from icn_tally.tallies import tally
 
 HERE: Final = Path(__file__).resolve().parent
 Task = dict[str, Any]
@@ -43,8 +44,13 @@ AMONG: Final = (
 TRANSFERS: Final = ("scottish-stv", "wigm", "meek", "warren")
 ONE_ONLY: Final = ("greedy-monroe", "equal-shares-with-increment-completion")
 BUDGETS: Final = ("greedy", "mes")
+RANKED_BY_VOTEKIT: Final = (
+    "votekit-wigm", "votekit-irv", "votekit-schulze", "votekit-ranked-pairs", "votekit-plurality",
+)  # fmt: skip
+SCORED_BY_VOTEKIT: Final = ("votekit-score", "votekit-cumulative")
 RULES: Final = (
     *COMPARED, *AMONG, "irv", *TRANSFERS, *(rule for rule in COMMITTEE_RULES if rule != "trivial"), *BUDGETS,
+    *RANKED_BY_VOTEKIT, *SCORED_BY_VOTEKIT,
 )  # fmt: skip
 
 
@@ -134,6 +140,8 @@ def _task(rule: str, randomness: random.Random) -> Task:
             "utility": randomness.choice(["cost", "cardinal"]),
             "approvals": [_some(candidates, randomness) for _ in range(randomness.randrange(3, 20))],
         }
+    if rule in SCORED_BY_VOTEKIT:
+        return _points_for_votekit(rule, candidates, randomness)
     if rule in ("approval", "score", "star", "majority-judgment"):
         highest = 1 if rule == "approval" else 5
         voters = randomness.randrange(3, 20)
@@ -153,10 +161,33 @@ def _task(rule: str, randomness: random.Random) -> Task:
         for _ in range(randomness.randrange(2, 15))
     ]
     task = {"library": "pref_voting", "rule": rule, "candidates": candidates, "orders": orders}
-    if rule in TRANSFERS:
+    if rule in TRANSFERS or rule in RANKED_BY_VOTEKIT:
         orders = [(order[: randomness.randrange(1, candidates + 1)], weight * 7) for order, weight in orders]
-        return {**task, "library": "stv", "orders": orders, "seats": randomness.randrange(1, candidates)}
+        library = "votekit" if rule in RANKED_BY_VOTEKIT else "stv"
+        return {**task, "library": library, "orders": orders, "seats": randomness.randrange(1, candidates)}
     return {**task, "lots": list(range(candidates))}
+
+
+def _points_for_votekit(rule: str, candidates: int, randomness: random.Random) -> Task:
+    """Up to 5 for each; of a cumulative vote so many as there are seats, all together."""
+    seats = randomness.randrange(1, candidates)
+    marks = []
+    for _ in range(randomness.randrange(3, 20)):
+        if rule == "votekit-cumulative":
+            given = [randomness.randrange(candidates) for _ in range(randomness.randrange(1, seats + 1))]
+            points = {str(one): given.count(one) for one in sorted(set(given))}
+        else:
+            points = {str(one): randomness.randrange(6) for one in range(candidates)}
+        if any(points.values()):
+            marks.append((points, 1))
+    return {
+        "library": "votekit",
+        "rule": rule,
+        "candidates": candidates,
+        "seats": seats,
+        "highest": 5,
+        "marks": marks or [({"0": 1}, 1)],
+    }
 
 
 def _some(candidates: int, randomness: random.Random) -> list[int]:
@@ -193,6 +224,13 @@ def _ours(task: Task) -> dict[str, Any] | None:
     if rule in COMMITTEE_RULES:
         return {"all": _committees(task)}
     lots = range(1, task["candidates"] + 1)
+    if task["library"] == "votekit":
+        return _like_votekit(task, lots)
+    return _like_pref_voting(task, lots)
+
+
+def _like_pref_voting(task: Task, lots: range) -> dict[str, Any] | None:
+    rule = task["rule"]
     if rule in comparisons.RULES:
         compared = comparisons.compare(comparisons.Comparison(rule), _ranked(task), lots)
         return None if compared.ties else {"all": [number - 1 for number in compared.winners]}
@@ -232,6 +270,25 @@ def _transferred(task: Task, lots: range) -> dict[str, Any] | None:
     if any(tie.drawn_among for tie in count.ties):
         return None
     return {"all": sorted(number - 1 for number in count.winners)}
+
+
+def _like_votekit(task: Task, lots: range) -> dict[str, Any] | None:
+    """It knows no lots: where one decides, nothing is compared."""
+    rule = task["rule"].removeprefix("votekit-")
+    parameters: dict[str, object] = {"seats": task["seats"]}
+    if rule == wigm.RULE:
+        parameters |= {"places": 9, "quota": "whole", "surpluses": "one-elected"}
+    elif rule == "cumulative":
+        parameters |= {"points": task["seats"]}
+    elif rule == "score":
+        parameters |= {"highest": task["highest"]}
+    elif rule != "plurality":
+        parameters = {}
+    ballots = _marked(task) if "marks" in task else _ranked(task)
+    outcome: Any = tally(rule, parameters, ballots, lots).outcome
+    if outcome.ties or (rule == "schulze" and len(outcome.winners) > 1):
+        return None
+    return {"all": sorted(number - 1 for number in outcome.winners)}
 
 
 def _funded(task: Task) -> list[int]:

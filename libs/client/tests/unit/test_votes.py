@@ -342,3 +342,44 @@ def test_the_command_counts_by_every_rule_of_the_library() -> None:
     from icn_tally import tallies
 
     assert {*METHODS} == {*tallies.IN_STAGES, *tallies.IN_PAIRS, *tallies.BY_SCORES}
+
+
+UNITS = b"name,votes\nNorth,53\nSouth,24\nWest,23\n"
+POOL = b"name,age\nAna,old\nBert,old\nCleo,young\nDora,old\n"
+QUOTAS = b"feature,value,min,max\nage,old,1,1\nage,young,1,1\n"
+
+
+def test_seats_are_given_out_in_proportion(tmp_path: Path) -> None:
+    (tmp_path / "units.csv").write_bytes(UNITS)
+    run = vote(
+        *("apportion", "--rule", "hamilton", "--seats", "7", "--in", "units.csv", "--explain"),
+        folder=tmp_path,
+    )
+    found = json.loads(run.stdout)
+    assert [row["seats"] for row in found["seats"]] == [4, 2, 1]
+    assert (found["tied"], found["explanation"][1]) == ([], "North: 4 seats for 53 votes.")
+    run = vote("apportion", "--rule", "hare", "--seats", "7", "--in", "units.csv", folder=tmp_path)
+    assert run.returncode == 2
+    (tmp_path / "units.csv").write_bytes(UNITS.replace(b"24", b"many"))
+    run = vote("apportion", "--rule", "dhondt", "--seats", "7", "--in", "units.csv", folder=tmp_path)
+    assert (run.returncode, run.stdout) == (1, b"")
+    assert run.stderr == b"icn: units.csv: line 3: votes: a whole number is expected, not 'many'\n"
+
+
+def test_a_panel_is_drawn_within_quotas(tmp_path: Path) -> None:
+    (tmp_path / "pool.csv").write_bytes(POOL)
+    (tmp_path / "quotas.csv").write_bytes(QUOTAS)
+    asked = ("panel", "--size", "2", "--in", "pool.csv", "--quotas", "quotas.csv")
+    run = vote(*asked, "--id", "name", "--ticket", "0", "--explain", folder=tmp_path)
+    assert run.returncode == 0
+    found = json.loads(run.stdout)
+    assert sorted(map(sorted, found["panels"])) == [["Ana", "Cleo"], ["Bert", "Cleo"], ["Cleo", "Dora"]]
+    assert sum(found["tickets"]) == 1_000_000 and max(found["tickets"]) - min(found["tickets"]) <= 1
+    assert found["panel"] == found["panels"][0]
+    assert found["explanation"][0].startswith("3 panels that keep the quotas")
+    assert json.loads(vote(*asked, folder=tmp_path).stdout)["panels"][0][1] == "3"
+    run = vote(*asked, "--id", "email", folder=tmp_path)
+    assert (run.returncode, run.stderr) == (1, b"icn: pool.csv: email: the pool has no such column\n")
+    (tmp_path / "quotas.csv").write_bytes(QUOTAS.replace(b"young,1,1", b"young,2,2"))
+    run = vote(*asked, folder=tmp_path)
+    assert (run.returncode, run.stdout) == (1, b"") and b"no panel" in run.stderr

@@ -26,7 +26,7 @@ class CsvBallots:
         Raises:
             InvalidFile: there is none, or it is not of the form.
         """
-        self._rows = _rows(content)
+        self._rows = csv_rows(content)
         line, columns = next(self._rows, (1, []))
         self._columns = len(columns)
         self._count = columns.index(COUNT) if COUNT in columns else None
@@ -56,8 +56,12 @@ class CsvBallots:
             yield line, cells, weight
 
 
-def _rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and cells without blanks around them; empty lines are left out."""
+def csv_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers and cells without blanks around them; empty lines are left out.
+
+    Raises:
+        InvalidFile: not of the form of CSV, or empty.
+    """
     lines = lines_of(content)
     rows = csv.reader((text_of(line, number) for number, line in enumerate(lines, start=1)), strict=True)
     try:

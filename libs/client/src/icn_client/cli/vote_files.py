@@ -106,12 +106,13 @@ def answer_files(file: Path, jsonl: bool, answer: Callable[[Path, bytes], dict[s
 
 def _answer(path: Path, answer: Callable[[Path, bytes], dict[str, Any]]) -> dict[str, Any]:
     content = read_file(path, FILE_BYTES_MAX)
-    with _refusing(path):
+    with refusing(path):
         return answer(path, content)
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def refusing(path: Path) -> Iterator[None]:
+    """What the library finds wrong with a file. Raises Refused."""
     from icn_tally.faults import InvalidBallots, InvalidFile, InvalidParameter
 
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icn_client.cli import vote_budgets, vote_committees
+from icn_client.cli import vote_budgets, vote_committees, vote_shares
 from icn_client.cli.common import command_group
 from icn_client.cli.files import STANDARD_INPUT, read_file
 from icn_client.cli.output import Refused, UsageError
@@ -58,6 +58,8 @@ Examples:
   icn vote count --method scottish-stv --in ward.blt
   icn vote budget --in district.pb
   icn vote committee --rule pav --in board.yaml --all
+  icn vote apportion --rule dhondt --seats 25 --in units.csv
+  icn vote panel --size 30 --in pool.csv --quotas quotas.csv
 """
 
 
@@ -67,6 +69,7 @@ def register(app: typer.Typer) -> None:
     vote.command("count", epilog=_COUNT_EXAMPLES)(vote_count)
     vote_budgets.register(vote)
     vote_committees.register(vote)
+    vote_shares.register(vote)
     app.add_typer(vote, name="vote")
 
 
