@@ -15,11 +15,13 @@ from google.protobuf.message import Message as ProtoMessage
 from icn.governance.v1 import service_pb2 as messages
 from icn.ledger.v1.transaction_pb2 import AuthorityRules, Countersignature, DecisionAction
 from icn_kit.errors import FailedPrecondition, Unavailable
+from icn_tally import scottish_stv
 from icn_tally.plain_decision import CHOICES, PlainDecision
 from icn_tally.polls.commitments import SALT_BYTES, SECRET_BYTES, Opening, ballot_bytes, lot_commitment
 from icn_tally.polls.documents import Draft, PollDocument, checked_draft, read_document, read_draft
 from icn_tally.polls.rules import rule_of
-from icn_tally.scottish_stv import ScottishStv
+from icn_tally.runoff import COOMBS
+from icn_tally.tallies import read_parameters
 
 from icn_client import transactions
 from icn_client.acting import Actor, perform
@@ -111,11 +113,12 @@ def election_draft(
     candidates: Sequence[str],
     seats: int,
     *,
+    rule: str = scottish_stv.RULE,
     tellers: Iterable[bytes] = (),
     electorate: str = "members-of-members",
     opening_ms: int = OPENING_MS_DEFAULT,
 ) -> Draft:
-    """A draft to be answered by ranking candidates, counted by Scottish STV.
+    """A draft to be answered by ranking candidates.
 
     Args:
         organization: whose members, or whose members' members, elect, 16 bytes.
@@ -123,21 +126,24 @@ def election_draft(
         question: what is asked.
         candidates: their names, in the order of the ballot paper.
         seats: how many are elected.
+        rule: one of `icn_tally.tallies.IN_STAGES`, its other parameters as they are when left out.
         tellers: principals whose lots break ties; without any, a tie that needs lots cannot be completed.
         electorate: ``members`` or ``members-of-members``.
         opening_ms: how long missing openings are waited for.
 
     Raises:
         InvalidDocument: a limit is broken.
+        InvalidParameter: the rule is unknown, or does not elect so many.
     """
+    wanted = {} if rule == COOMBS and seats == 1 else {"seats": seats}
     return checked_draft(
         Draft(
             organization=organization,
             electorate=electorate,
             title=title,
             question=question,
-            rule="scottish-stv",
-            parameters=ScottishStv(seats).to_form(),
+            rule=rule,
+            parameters=read_parameters(rule, wanted).to_form(),
             candidates=tuple(candidates),
             tellers=tuple(sorted(tellers)),
             opening_ms=opening_ms,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 from icn_crypto.jcs import JsonValue, canonicalize
 
@@ -19,7 +20,7 @@ from icn_tally.comparisons import Compared, Comparison
 from icn_tally.faults import InvalidParameter
 from icn_tally.plain_decision import Decision
 from icn_tally.scores import Scored
-from icn_tally.stages import Count
+from icn_tally.stages import Count, Parameters
 
 Form: TypeAlias = Mapping[str, object]
 Outcome: TypeAlias = Count | Compared | Scored | Elected | Decision
@@ -62,57 +63,60 @@ def tally(rule: str, parameters: Form, ballots: Ballots, lot_order: Sequence[int
         InvalidParameter: the rule is unknown, or one of its parameters or the lot order is out of form.
         InvalidBallots: the rule cannot count such ballots.
     """
-    counting = _COUNTING.get(rule)
-    if counting is None:
+    read = read_parameters(rule, parameters)
+    return Tally(rule, tuple(lot_order), _COUNTS[type(read)](read, ballots, lot_order))
+
+
+def read_parameters(rule: str, form: Form) -> Parameters:
+    """What a rule counts by.
+
+    Raises:
+        InvalidParameter: the rule or one of its parameters is unknown, or one is missing or beyond a limit.
+    """
+    if rule not in _READERS:
         raise InvalidParameter("rule", f"{rule[:40]!r} is not one of {', '.join(RULES)}")
-    return Tally(rule, tuple(lot_order), counting(rule, parameters, ballots, lot_order))
+    return _READERS[rule](form)
 
 
-_Counting: TypeAlias = Callable[[str, Form, Ballots, Sequence[int]], Outcome]
+def draws_lots(outcome: Outcome) -> bool:
+    """Whether another order of lots may have given another result; up to the first tie that nothing else
+    decides a count is the same with each. A committee's rule does not tell: true."""
+    if isinstance(outcome, Count):
+        return any(tie.drawn_among for tie in outcome.ties)
+    if isinstance(outcome, Compared | Scored):
+        return bool(outcome.ties)
+    return isinstance(outcome, Elected)
 
 
-def _scottish(_: str, form: Form, ballots: Ballots, lots: Sequence[int]) -> Count:
-    return scottish_stv.count(scottish_stv.ScottishStv.from_form(form), ballots, lots)
+_READERS: Final[Mapping[str, Callable[[Form], Parameters]]] = {
+    scottish_stv.RULE: scottish_stv.ScottishStv.from_form,
+    wigm.RULE: wigm.Wigm.from_form,
+    **{rule: partial(meek.Meek.from_form, rule) for rule in meek.RULES},
+    **{rule: partial(runoff.Runoff.from_form, rule) for rule in runoff.RULES},
+    **{rule: partial(Comparison.from_form, rule) for rule in comparisons.RULES},
+    **{rule: partial(scores.Scoring.from_form, rule) for rule in scores.RULES},
+    **{rule: partial(Electing.from_form, rule) for rule in elect.RULES},
+    plain_decision.RULE: plain_decision.PlainDecision.from_form,
+}
 
 
-def _wigm(_: str, form: Form, ballots: Ballots, lots: Sequence[int]) -> Count:
-    return wigm.count(wigm.Wigm.from_form(form), ballots, lots)
+def _committee(rule: Electing, ballots: Ballots, lots: Sequence[int]) -> Elected:
+    return elect.elect_committee(rule.rule, rule.size, ballots, lots, every=rule.every)
 
 
-def _meek(rule: str, form: Form, ballots: Ballots, lots: Sequence[int]) -> Count:
-    return meek.count(meek.Meek.from_form(rule, form), ballots, lots)
-
-
-def _runoff(rule: str, form: Form, ballots: Ballots, lots: Sequence[int]) -> Count:
-    return runoff.count(runoff.Runoff.from_form(rule, form), ballots, lots)
-
-
-def _comparison(rule: str, form: Form, ballots: Ballots, lots: Sequence[int]) -> Compared:
-    return comparisons.compare(Comparison.from_form(rule, form), ballots, lots)
-
-
-def _score(rule: str, form: Form, ballots: Ballots, lots: Sequence[int]) -> Scored:
-    return scores.count(scores.Scoring.from_form(rule, form), ballots, lots)
-
-
-def _committee(rule: str, form: Form, ballots: Ballots, lots: Sequence[int]) -> Elected:
-    read = Electing.from_form(rule, form)
-    return elect.elect_committee(rule, read.size, ballots, lots, every=read.every)
-
-
-def _decision(rule: str, form: Form, ballots: Ballots, lots: Sequence[int]) -> Decision:
+def _decision(rule: plain_decision.PlainDecision, ballots: Ballots, lots: Sequence[int]) -> Decision:
     if lots:
-        raise InvalidParameter("lot_order", f"{rule} draws no lots")
-    return plain_decision.decide(plain_decision.PlainDecision.from_form(form), ballots)
+        raise InvalidParameter("lot_order", f"{plain_decision.RULE} draws no lots")
+    return plain_decision.decide(rule, ballots)
 
 
-_COUNTING: Final[Mapping[str, _Counting]] = {
-    scottish_stv.RULE: _scottish,
-    wigm.RULE: _wigm,
-    **dict.fromkeys(meek.RULES, _meek),
-    **dict.fromkeys(runoff.RULES, _runoff),
-    **dict.fromkeys(comparisons.RULES, _comparison),
-    **dict.fromkeys(scores.RULES, _score),
-    **dict.fromkeys(elect.RULES, _committee),
-    plain_decision.RULE: _decision,
+_COUNTS: Final[Mapping[type, Callable[[Any, Ballots, Sequence[int]], Outcome]]] = {
+    scottish_stv.ScottishStv: scottish_stv.count,
+    wigm.Wigm: wigm.count,
+    meek.Meek: meek.count,
+    runoff.Runoff: runoff.count,
+    Comparison: comparisons.compare,
+    scores.Scoring: scores.count,
+    Electing: _committee,
+    plain_decision.PlainDecision: _decision,
 }

@@ -138,9 +138,10 @@ async def test_the_count_goes_on_without_an_opening_that_never_comes(world: Worl
     assert world.coops[1].principal.hex().encode() in stored.result.result
 
 
-async def test_a_tie_waits_for_every_teller(world: World) -> None:
+@pytest.mark.parametrize("rule", ["scottish-stv", "meek"])
+async def test_a_tie_waits_for_every_teller(world: World, rule: str) -> None:
     tellers = world.coops[:2]
-    await opened(world, await world.announce(election_draft(tellers)))
+    await opened(world, await world.announce(election_draft(tellers, rule)))
     for person, candidate in zip(world.people, (1, 2, 3), strict=True):
         await world.vote(person, [[candidate]])
     first = messages.RevealLot(proposal=POLL, secret=secret_of(tellers[0]))

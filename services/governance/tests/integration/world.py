@@ -45,7 +45,7 @@ from icn_tally.polls.commitments import Opening, ballot_bytes, lot_commitment
 from icn_tally.polls.decisions import decision_bytes, decision_preimage
 from icn_tally.polls.documents import DecisionText, Draft, PollDocument
 from icn_tally.polls.rules import rule_of
-from icn_tally.scottish_stv import ScottishStv
+from icn_tally.tallies import read_parameters
 
 GENESIS = bytes(range(32))
 NOW_MS = 1_800_000_000_000
@@ -290,11 +290,11 @@ def plain_draft(eligible: int = 4, actions: Sequence[dict[str, Any]] = (ACTION,)
     return Draft(**{**values, **changes})
 
 
-def election_draft(tellers: Sequence[Person]) -> Draft:
+def election_draft(tellers: Sequence[Person], rule: str = "scottish-stv") -> Draft:
     return plain_draft(
         actions=(),
-        rule="scottish-stv",
-        parameters=ScottishStv(1).to_form(),
+        rule=rule,
+        parameters=read_parameters(rule, {"seats": 1}).to_form(),
         candidates=("Ana", "Ben", "Cleo"),
         tellers=tuple(sorted(teller.principal for teller in tellers)),
         electorate="members-of-members",

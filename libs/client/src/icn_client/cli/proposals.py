@@ -39,6 +39,8 @@ OPEN_SECONDS = 0.25
 OPEN_MS_MAX = 30_000
 """Most that is added to a poll's time for the way to the block that opens it; a hundredth of it at most."""
 
+_RULES = ("scottish-stv", "wigm", "meek", "warren", "irv", "coombs", "plurality")
+
 ProposalArgument = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Id of the proposal.")]
 
 _EXAMPLES = """\b
@@ -102,6 +104,12 @@ def draft(  # noqa: PLR0917 - one parameter per option
         typer.Option("--candidate", metavar="NAME", help="Of an election; without any: yes, no, abstain."),
     ] = None,
     seats: Annotated[int, typer.Option("--seats", metavar="N", help="How many are elected.", min=1)] = 1,
+    rule: Annotated[
+        str,
+        typer.Option(
+            "--rule", help=f"How an election is counted: {', '.join(_RULES)}; see icn vote count for each."
+        ),
+    ] = "scottish-stv",
     teller: Annotated[
         list[str] | None,
         typer.Option("--teller", metavar="PRINCIPAL", help="Whose lots break ties of an election."),
@@ -136,7 +144,7 @@ def draft(  # noqa: PLR0917 - one parameter per option
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draft a proposal: a question with yes and no, or an election by Scottish STV."""
+    """Draft a proposal: a question with yes and no, or an election by ranking candidates."""
     from icn_tally.plain_decision import PlainDecision
     from icn_tally.polls.forms import InvalidDocument
 
@@ -149,6 +157,10 @@ def draft(  # noqa: PLR0917 - one parameter per option
     opening_ms = duration_ms(openings, "--openings")
     enacted = _actions(set_floor, admit, end, actions)
     who = electorate or ("members-of-members" if candidate else "members")
+    if rule not in _RULES:
+        raise UsageError(f"--rule: {rule[:40]!r} is not one of {', '.join(_RULES)}")
+    if rule == "coombs" and seats > 1:
+        raise UsageError("--seats: coombs elects one")
     if candidate and enacted:
         raise UsageError("an election enacts nothing: leave out --candidate or the actions")
     tellers = [identifier(one, "--teller", "principals") for one in teller or ()]
@@ -164,6 +176,7 @@ def draft(  # noqa: PLR0917 - one parameter per option
                 question,
                 candidate,
                 seats,
+                rule=rule,
                 tellers=tellers,
                 electorate=who,
                 opening_ms=opening_ms,

@@ -14,7 +14,7 @@ from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_crypto.jcs import JsonValue, canonicalize
 
-from icn_tally import plain_decision, scottish_stv
+from icn_tally import plain_decision
 from icn_tally.ballots import name_fault
 from icn_tally.faults import InvalidParameter
 from icn_tally.polls.actions import ACTIONS_MAX, read_actions, write_action
@@ -27,8 +27,9 @@ from icn_tally.polls.forms import (
     line_of,
     read_canonical,
 )
+from icn_tally.tallies import IN_STAGES, read_parameters
 
-POLL_RULES: Final = (plain_decision.RULE, scottish_stv.RULE)
+POLL_RULES: Final = (plain_decision.RULE, *IN_STAGES)
 DRAFT_FORM: Final = "icn/proposal-draft/v1"
 DOCUMENT_FORM: Final = "icn/poll-document/v1"
 TEXT_FORM: Final = "icn/decision-text/v1"
@@ -84,7 +85,7 @@ class Draft:
     @property
     def seats(self) -> int:
         """Vacancies; 0 for a plain decision."""
-        return int(self.parameters["seats"]) if self.rule == scottish_stv.RULE else 0
+        return 0 if self.rule == plain_decision.RULE else int(self.parameters.get("seats", 1))
 
     def to_form(self) -> dict[str, JsonValue]:
         """As an object."""
@@ -265,16 +266,15 @@ def _parameters(form: Form, rule: str, candidates: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidDocument(place, "an object is expected")
     try:
-        read: plain_decision.PlainDecision | scottish_stv.ScottishStv
-        if rule == plain_decision.RULE:
-            read = plain_decision.PlainDecision.from_form(value)
-        else:
-            read = scottish_stv.ScottishStv.from_form(value)
-            if read.seats > candidates:
-                raise InvalidParameter("seats", f"{read.seats} seats for {candidates} candidates")
+        read = read_parameters(rule, value).to_form()
+        seats = read.get("seats", 1)
+        if rule != plain_decision.RULE and isinstance(seats, int) and seats > candidates:
+            raise InvalidParameter("seats", f"{seats} seats for {candidates} candidates")
+        if read.get("first_excluded"):
+            raise InvalidParameter("first_excluded", "a poll has no undeclared write-ins")
     except InvalidParameter as error:
         raise InvalidDocument(f"{place}.{error.name}", error.fault) from None
-    if read.to_form() != value:
+    if read != value:
         raise InvalidDocument(place, "something is left to defaults")
     return value
 

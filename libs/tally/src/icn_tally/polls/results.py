@@ -14,7 +14,7 @@ from icn_crypto import tags
 from icn_crypto.hashing import domain_hash
 from icn_crypto.jcs import JsonValue, canonicalize
 
-from icn_tally import plain_decision, scottish_stv
+from icn_tally import plain_decision
 from icn_tally.ballots import Ballots, ranked_ballots
 from icn_tally.faults import InvalidBallots, InvalidParameter
 from icn_tally.lots import lot_order
@@ -29,7 +29,7 @@ from icn_tally.polls.commitments import (
 from icn_tally.polls.documents import PollDocument
 from icn_tally.polls.forms import InvalidDocument
 from icn_tally.stages import Count
-from icn_tally.tallies import Tally, tally
+from icn_tally.tallies import Tally, draws_lots, tally
 
 RESULT_FORM: Final = "icn/poll-result/v1"
 NO_VALID_BALLOT: Final = "NO_VALID_BALLOT"
@@ -147,14 +147,14 @@ def _count(document: PollDocument, ballots: Ballots, root: bytes, secrets: Mappi
     rule, parameters = document.draft.rule, document.draft.parameters
     not_needed: dict[str, JsonValue] = {"state": "not-needed"}
     numbers = len(ballots.candidates)
-    order = tuple(range(1, numbers + 1)) if rule == scottish_stv.RULE else ()
+    order = () if rule == plain_decision.RULE else tuple(range(1, numbers + 1))
     try:
         first = tally(rule, parameters, ballots, order)
     except InvalidBallots:
         return _Count(None, not_needed, NO_VALID_BALLOT)
     except InvalidParameter:
         return _Count(None, not_needed, TOO_MANY_BALLOTS)
-    if not _draws_lots(first):
+    if not draws_lots(first.outcome):
         return _Count(first, not_needed)
     revealed = valid_secrets(document, secrets)
     missing = [teller for teller in document.draft.tellers if teller not in revealed]
@@ -171,11 +171,6 @@ def _count(document: PollDocument, ballots: Ballots, root: bytes, secrets: Mappi
         "secrets": [secret.hex() for secret in ordered],
     }
     return _Count(drawn, lots)
-
-
-def _draws_lots(counted: Tally) -> bool:
-    """Up to the first tie that no earlier stage decides a count is the same with every order of lots."""
-    return isinstance(counted.outcome, Count) and any(tie.drawn_among for tie in counted.outcome.ties)
 
 
 def _winners(counted: Tally | None) -> tuple[int, ...]:

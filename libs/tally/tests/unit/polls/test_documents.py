@@ -241,6 +241,28 @@ def test_a_wrong_draft_is_refused_with_its_place(_name: str, spoil: Any, place: 
     assert refused.value.place == place
 
 
+@pytest.mark.parametrize(
+    ("rule", "parameters", "place"),
+    [
+        ("meek", {"seats": 4}, "parameters.seats"),
+        ("irv", {"first_excluded": [1]}, "parameters.first_excluded"),
+        ("wigm", {"seats": 1, "quota": "hare"}, "parameters.quota"),
+        ("plurality", {"places": 5}, "parameters.places"),
+    ],
+)
+def test_an_election_by_any_rule_is_held_to_its_parameters(
+    rule: str, parameters: dict[str, Any], place: str
+) -> None:
+    form = json.loads(election_draft().to_bytes())
+    form |= {"rule": rule, "parameters": parameters}
+    with pytest.raises(InvalidDocument) as refused:
+        read_draft(canonicalize(form))
+    assert refused.value.place == place
+    form["parameters"] = {"seats": 1} if rule != "coombs" else {}
+    with pytest.raises(InvalidDocument, match="left to defaults"):
+        read_draft(canonicalize(form))
+
+
 def test_an_election_names_no_actions_and_orders_its_tellers() -> None:
     for changes, place in (
         ({"actions": [ACTION]}, "actions"),

@@ -19,6 +19,7 @@ from icn_tally.polls.decisions import (
     decision_id,
     decision_of,
 )
+from icn_tally.polls.documents import read_draft
 from icn_tally.polls.forms import InvalidDocument
 from icn_tally.polls.results import (
     LOTS_MISSING,
@@ -28,6 +29,8 @@ from icn_tally.polls.results import (
     count_poll,
     valid_secrets,
 )
+from icn_tally.runoff import COOMBS
+from icn_tally.tallies import IN_STAGES, read_parameters
 
 from .samples import (
     GENESIS,
@@ -194,6 +197,21 @@ def test_the_order_of_lots_does_not_depend_on_which_ballots_are_opened() -> None
     document = document_of(election_draft())
     with_all = count_poll(document, leaves, openings, TELLERS).form["lots"]
     assert with_all == count_poll(document, leaves, openings[:3], TELLERS).form["lots"]
+
+
+@pytest.mark.parametrize("rule", IN_STAGES)
+def test_elections_are_counted_by_each_rule_in_stages_and_draw_lots_only_for_ties(rule: str) -> None:
+    seats = {} if rule == COOMBS else {"seats": 1}
+    draft = election_draft(rule=rule, parameters=read_parameters(rule, seats).to_form())
+    assert read_draft(draft.to_bytes()).seats == 1
+    leaves, openings = votes([[2], [1], [3]], [[2], [3], [1]], [[1], [2], [3]])
+    result = count_poll(document_of(draft), leaves, openings, {})
+    assert (result.winners, result.form["lots"]) == ((2,), {"state": "not-needed"})
+    leaves, openings = votes(*TIE)
+    assert count_poll(document_of(draft), leaves, openings, {}).form["fault"] == LOTS_MISSING
+    drawn = count_poll(document_of(draft), leaves, openings, TELLERS)
+    assert (drawn.is_carried, len(drawn.winners)) == (True, 1)
+    assert drawn.to_bytes() == count_poll(document_of(draft), leaves, openings[::-1], TELLERS).to_bytes()
 
 
 def test_a_tie_without_tellers_can_never_be_completed() -> None:
