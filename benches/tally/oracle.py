@@ -92,8 +92,9 @@ def by_stv(task: Task) -> Any:
 
     name = {"scottish-stv": "stv_scottish", "wigm": "stv_wig", "meek": "stv_meek", "warren": "stv_warren"}
     profile = truncated(task)
+    quota = {"quota_rule": "droop"} if task["rule"] == "wigm" else {}
     started = time.process_time()
-    found = getattr(known, name[task["rule"]])(profile, num_seats=task["seats"])
+    found = getattr(known, name[task["rule"]])(profile, num_seats=task["seats"], **quota)
     COUNTING.append(time.process_time() - started)
     return sorted(map(int, found))
 
