@@ -69,7 +69,7 @@ def read_cast_vote_records(content: bytes, marks: Marks) -> Contest:
                 reader.add(row, rows.line_num)
     except csv.Error as error:
         raise InvalidFile(max(rows.line_num, 1), f"not of the form of CSV: {error}") from None
-    return reader.contest()
+    return reader.contest(max(rows.line_num, 1))
 
 
 class _Reader:
@@ -100,8 +100,10 @@ class _Reader:
         self.rankings.append(self._preferences(cells, line))
         self.weights.append(weight)
 
-    def contest(self) -> Contest:
-        """What was read."""
+    def contest(self, line: int) -> Contest:
+        """What was read, up to a line."""
+        if not self.weights:
+            raise InvalidFile(line, "there is no ballot")
         if not self.numbers:
             raise InvalidFile(1, "no candidate is named")
         alone = single_ranks(len(self.numbers))

@@ -152,18 +152,14 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
 
 def _read_rules(path: Path) -> CountingRules:
     """Raises Refused."""
-    import json
-
-    from icn_tally.faults import InvalidParameter
-    from icn_tally.rctab_rules import counting_rules
+    from icn_tally.faults import InvalidFile, InvalidParameter
+    from icn_tally.rctab_rules import read_counting_rules
 
     content = read_file(path, RULES_BYTES_MAX)
     try:
-        return counting_rules(json.loads(content))
-    except InvalidParameter as error:
+        return read_counting_rules(content)
+    except (InvalidFile, InvalidParameter) as error:
         raise Refused(f"{path}: {error}", "PARAMETER_INVALID") from None
-    except (ValueError, RecursionError) as error:
-        raise Refused(f"{path}: not JSON: {str(error)[:100]}", "PARAMETER_INVALID") from None
 
 
 def _lot_order(contest: Contest) -> Sequence[int]:
