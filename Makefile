@@ -66,9 +66,11 @@ FIRST_SEED ?= 1000
 KILLS ?= 50
 ROUNDS ?= 10
 CASES ?= 100000
-campaign: setup-dev ## long runs: new seeds of consensus, bad input, verdicts (after `make native`), kills, stories, tests marked long (SEEDS=5000 FIRST_SEED=1000 CASES=100000 KILLS=50 ROUNDS=10)
+FUZZ_SECONDS ?= 100
+campaign: setup-dev ## long runs: new seeds of consensus, bad input, fuzzed readers, verdicts (after `make native`), kills, stories, tests marked long (SEEDS=5000 FIRST_SEED=1000 CASES=100000 FUZZ_SECONDS=100 KILLS=50 ROUNDS=10)
 	@$(BIN)/icn sim --seeds $(SEEDS) --first-seed $(FIRST_SEED)
 	@$(BIN)/python -m scripts.bad_input --cases $(CASES) --first-seed $(FIRST_SEED)
+	@$(BIN)/python -m scripts.fuzz_readers --seconds $(FUZZ_SECONDS) --first-seed $(FIRST_SEED) || test $$? = 2 # no Atheris here
 	@$(BIN)/python -m scripts.verdicts --cases $(CASES) --first-seed $(FIRST_SEED)
 	@$(BIN)/python -m scripts.kills --kills $(KILLS) --first-seed $(FIRST_SEED)
 	@$(BIN)/python -m scripts.stories --rounds $(ROUNDS) --first-seed $(FIRST_SEED)

@@ -5,7 +5,13 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKED = ("requirements-bootstrap", "requirements", "requirements-dev", "benches/tally/requirements")
+LOCKED = (
+    "requirements-bootstrap",
+    "requirements",
+    "requirements-dev",
+    "benches/tally/requirements",
+    "scripts/fuzzing/requirements",
+)
 
 
 def main() -> None:

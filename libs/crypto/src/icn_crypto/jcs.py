@@ -9,6 +9,7 @@ Source: RFC 8785; what may be read: RFC 7493 (I-JSON).
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NoReturn, TypeAlias
 
@@ -165,16 +166,16 @@ def format_number(number: float) -> str:
 def _members(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     twice = repeated_member(pairs)
     if twice is not None:
-        raise NotIJson(f"member {twice!r} stands twice in one object")
+        raise NotIJson(f"member {twice[:40]!r} stands twice in one object")
     return dict(pairs)
 
 
 def repeated_member(pairs: Sequence[tuple[str, object]]) -> str | None:
     """The first name that stands twice among the members that `json` read, None when none does."""
-    names = [name for name, _ in pairs]
-    if len(set(names)) == len(names):
+    if len(dict(pairs)) == len(pairs):
         return None
-    return next(name for name in names if names.count(name) > 1)
+    amounts = Counter(name for name, _ in pairs)
+    return next(name for name, _ in pairs if amounts[name] > 1)
 
 
 def _integer(literal: str) -> int | float:

@@ -169,3 +169,11 @@ def test_what_is_not_i_json_is_refused(broken: bytes) -> None:
 def test_other_types_have_no_canonical_form(value: object) -> None:
     with pytest.raises(NotIJson):
         canonicalize(value)  # type: ignore[arg-type]
+
+
+def test_a_member_that_stands_twice_is_found_among_many_and_named_in_a_few_words() -> None:
+    many = "".join(f'"{number}":0,' for number in range(200_000))
+    with pytest.raises(NotIJson, match="'199999' stands twice"):
+        canonicalize_text(f'{{{many}"199999":1}}'.encode())
+    with pytest.raises(NotIJson, match=f"'{'x' * 40}' stands twice"):
+        canonicalize_text(f'{{"{"x" * 90}":0,"{"x" * 90}":1}}'.encode())

@@ -111,7 +111,10 @@ class _Reader:
             if line.startswith("["):
                 self._read_option(line)
             elif line.startswith("-"):
-                for word in line.split():
+                words = line.split()
+                if words[-1] == "0":
+                    raise self._fault(f"a ballot begins with a weight of 1 or more, not {shown(words[0])}")
+                for word in words:
                     self._withdraw(word[1:] if word.startswith("-") else word)
             else:
                 return before
@@ -191,6 +194,8 @@ class _Reader:
         raise self._fault("the file ends before the line 0 that ends the ballots")
 
     def _check_amount(self, total: int) -> None:
+        if not self.rankings:
+            raise self._fault("there is no ballot before this line")
         if len(self.rankings) > BALLOTS_MAX:
             raise self._fault(f"more than {BALLOTS_MAX} lines of ballots")
         if total > WEIGHT_MAX:

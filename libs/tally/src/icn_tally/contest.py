@@ -15,7 +15,7 @@ LINE_BYTES_MAX: Final = 65_536
 """A ballot that ranks 2,000 candidates takes 10 KB, with short names 40 KB."""
 DIGITS_MAX: Final = 16
 """Of 2^53 − 1."""
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ def lines_of(content: bytes) -> list[bytes]:
     Raises:
         InvalidFile: there are none.
     """
-    lines = content.removeprefix(_BYTE_ORDER_MARK).split(b"\n")
-    if len(lines) > 2 * BALLOTS_MAX:
+    if content.count(b"\n") >= 2 * BALLOTS_MAX:
         raise InvalidFile(2 * BALLOTS_MAX + 1, "more lines than ballots may have")
+    lines = content.removeprefix(BYTE_ORDER_MARK).split(b"\n")
     if not content.strip():
         raise InvalidFile(1, "the file is empty")
     return lines

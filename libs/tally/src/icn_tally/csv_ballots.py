@@ -26,6 +26,7 @@ class CsvBallots:
         Raises:
             InvalidFile: there is none, or it is not of the form.
         """
+        self._lines = content.count(b"\n") + 1
         self._rows = csv_rows(content)
         line, columns = next(self._rows, (1, []))
         self._columns = len(columns)
@@ -41,7 +42,7 @@ class CsvBallots:
         """Line, cells without the count, and weight.
 
         Raises:
-            InvalidFile: a line is not of the form, or there is too much.
+            InvalidFile: a line is not of the form, or there is too much or nothing.
         """
         total = 0
         for amount, (line, cells) in enumerate(self._rows, start=1):
@@ -54,6 +55,8 @@ class CsvBallots:
             if total > WEIGHT_MAX or amount > BALLOTS_MAX:
                 raise InvalidFile(line, f"more than {BALLOTS_MAX} lines or {WEIGHT_MAX} ballots")
             yield line, cells, weight
+        if total == 0:
+            raise InvalidFile(self._lines, "there is no ballot")
 
 
 def csv_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:

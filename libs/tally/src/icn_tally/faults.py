@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """A name that may come from outside: in quotes where it is empty or has signs that steer a terminal."""
+    return text if text and text.isprintable() else repr(text)
+
+
 class InvalidFile(ValueError):
     """A file of ballots cannot be read."""
 
@@ -21,6 +26,6 @@ class InvalidParameter(ValueError):
     """A parameter of a rule is missing, unknown or out of its limits."""
 
     def __init__(self, name: str, fault: str) -> None:
-        super().__init__(f"{name}: {fault}")
+        super().__init__(f"{printable(name)}: {fault}")
         self.name = name
         self.fault = fault

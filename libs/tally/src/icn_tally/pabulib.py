@@ -90,6 +90,8 @@ class _Reader:
         """What was read."""
         if self.section != VOTES:
             raise InvalidFile(self.line, f"the section {VOTES} is missing")
+        if self.votes == 0:
+            raise InvalidFile(self.line, "there is no vote")
         self._refuse_wrong_count("num_projects", len(self.names))
         self._refuse_wrong_count("num_votes", self.votes)
         marked = any(marks != (1,) * len(ranking) or len(ranking) > 1 for ranking, marks in self.bundles)

@@ -145,6 +145,8 @@ class _Reader:
         return tuple(ranks)
 
     def _check_amounts(self) -> None:
+        if not self.rankings:
+            raise self._fault("there is no ballot")
         if len(self.rankings) > BALLOTS_MAX:
             raise self._fault(f"more than {BALLOTS_MAX} lines of ballots")
         total = sum(self.weights)

@@ -6,14 +6,18 @@ Center.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from json import JSONDecodeError
 from typing import Any, Final, cast
+
+from icn_crypto.jcs import NotIJson, parse
 
 from icn_tally import runoff, wigm
 from icn_tally.ballots import CANDIDATES_MAX, WEIGHT_MAX, name_fault
 from icn_tally.cast_vote_records import RANKS_MAX, Marks, Overvotes
-from icn_tally.faults import InvalidParameter
+from icn_tally.contest import BYTE_ORDER_MARK
+from icn_tally.faults import InvalidFile, InvalidParameter
 from icn_tally.stages import TieRule
 from icn_tally.transfers import PLACES_MAX
 
@@ -27,6 +31,7 @@ TIES: Final[Mapping[str, TieRule]] = {
     "previousRoundCountsThenRandom": "narrowing",
     "previousRoundCountsThenAsk": "narrowing",
 }
+WRITE_IN: Final = "undeclared_write_in"
 SINGLE_WINNER: Final = "singleWinnerMajority"
 BOTTOMS_UP: Final = "bottomsUp"
 SURPLUSES: Final[Mapping[str, wigm.Surpluses]] = {
@@ -48,6 +53,23 @@ class CountingRules:
     """As `from_form` of the rule reads them."""
 
 
+def read_counting_rules(content: bytes) -> CountingRules:
+    """Rules from JSON in UTF-8.
+
+    Raises:
+        InvalidFile: not JSON, or a member stands twice.
+        InvalidParameter: as in `counting_rules`.
+    """
+    try:
+        form = parse(content.removeprefix(BYTE_ORDER_MARK))
+    except NotIJson as error:
+        at = error.__cause__
+        if isinstance(at, JSONDecodeError):
+            raise InvalidFile(at.lineno, f"not JSON at column {at.colno}: {at.msg}") from None
+        raise InvalidFile(1, f"not JSON: {error}") from None
+    return counting_rules(form)
+
+
 def counting_rules(form: object) -> CountingRules:
     """Rules from an object with the members rules, candidates and labels.
 
@@ -56,13 +78,13 @@ def counting_rules(form: object) -> CountingRules:
     """
     rules = _object(form, "rules")
     candidates = _names(form)
-    labels = _labels(form)
+    labels = _labels(form, candidates)
     read = _Rules(rules)
     marks = Marks(
         candidates,
         labels.get("overvote", ""),
         labels.get("skipped", ""),
-        labels.get("undeclared_write_in", ""),
+        labels.get(WRITE_IN, ""),
         read.choice("overvoteRule", OVERVOTES, "exhaustImmediately"),
         read.number("maxSkippedRanksAllowed", RANKS_MAX, None, endless="unlimited"),
         read.number("maxRankingsAllowed", RANKS_MAX, None, endless="max"),
@@ -164,11 +186,15 @@ def _names(form: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _labels(form: object) -> Mapping[str, str]:
+def _labels(form: object, candidates: Collection[str]) -> Mapping[str, str]:
     labels = _object(form, "labels")
     for name, label in labels.items():
-        if name not in ("overvote", "skipped", "undeclared_write_in"):
+        if name not in ("overvote", "skipped", WRITE_IN):
             raise InvalidParameter(f"labels.{str(name)[:40]}", "unknown")
         if not isinstance(label, str):
             raise InvalidParameter(f"labels.{name}", "a text is expected")
+        if label in candidates:
+            raise InvalidParameter(f"labels.{name}", "a candidate has this name")
+        if name == WRITE_IN and label and (fault := name_fault(label)):
+            raise InvalidParameter(f"labels.{name}", fault)
     return cast(Mapping[str, str], labels)

@@ -73,6 +73,7 @@ def test_rules_say_what_cells_mean(marks: dict[str, Any], line: str, order: list
         ("count,rank1\n9007199254740991,Ana\n1,Ana\n", 3, "more than"),
         ("rank1\nAna\nDora\n", 3, "rank1: 'Dora' is no candidate"),
         ('rank1\n"Ana\n', 3, "CSV"),
+        ("rank1\n\n", 3, "there is no ballot"),
     ],
 )
 def test_faults_of_records_name_their_line(lines: str, line: int, fault: str) -> None:
@@ -127,6 +128,9 @@ def test_rules_become_parameters() -> None:
         ({**RULES, "candidates": ["Ana", 3]}, "candidates"),
         ({**RULES, "labels": None}, "labels"),
         ({**RULES, "labels": {"blank": ""}}, "labels.blank"),
+        ({**RULES, "labels": {"overvote": "Ana"}}, "labels.overvote"),
+        ({**RULES, "labels": {"undeclared_write_in": "Bert"}}, "labels.undeclared_write_in"),
+        ({**RULES, "labels": {"undeclared_write_in": "\ud800"}}, "labels.undeclared_write_in"),
         (with_rules(overvoteRule="exhaustIfMultipleContinuing"), "overvoteRule"),
         (with_rules(numberOfWinners="2"), "numberOfWinners"),
         (with_rules(numberOfWinners="two"), "numberOfWinners"),
@@ -214,6 +218,7 @@ def test_ordinal_votes_have_points_by_place() -> None:
         ("voter_id;vote;points", "voter_id;vote", 13, "one column points"),
         ("VOTES", "PROJECTS", 12, "does not stand here"),
         ("7;4.5;Swings\n9;6;Bench\n", "", 10, "there is no project"),
+        ("a;7,9;3,1\nb;9;2\nc;;\n", "", 13, "there is no vote"),
     ],
 )
 def test_faults_of_a_budget_name_their_line(old: str, new: str, line: int, fault: str) -> None:

@@ -91,6 +91,8 @@ def test_options_of_a_blt_file_are_read() -> None:
         (b"3 2\n4 1_0 0\n", 2, "no candidate '1_0'"),
         (b"3 2\n0 1 0\n", 2, "a weight goes from 1"),
         (b"3 2\n1 1 0\n-4 1 0\n", 3, "weight: a whole number"),
+        (b"3 2\n-1 2 0\n", 2, "a weight of 1 or more, not '-1'"),
+        (b"3 2\n-1\n\n0\nA\nB\nC\n", 4, "no ballot before this line"),
         (b"3 2\n1.5 1 0\n", 2, "weight: a whole number"),
         (b"3 2\n99999999999999999 1 0\n", 2, "too large"),
         (b"3 2\n9007199254740991 1 0\n1 1 0\n0\n", 4, "all weights together"),
@@ -164,6 +166,7 @@ def test_a_preflib_file_is_read_with_names_and_equal_ranks() -> None:
         ("toi", TOI.replace(b"1: 3\n", b"1: {1,,2}\n"), 12, "in braces"),
         ("toi", TOI.replace(b"1: 3\n", b"1: 3 2\n"), 12, "an alternative or {…}"),
         ("toi", TOI + b"# TITLE: again\n", 13, "after the first ballot"),
+        ("toi", TOI[: TOI.index(b"3: 1,{")], 10, "there is no ballot"),
     ],
 )
 def test_a_preflib_file_out_of_form_is_refused_with_line_and_reason(

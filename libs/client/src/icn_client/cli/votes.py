@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -189,16 +190,16 @@ def _explained(outcome: Outcome, ballots: Ballots) -> Sheet:
 
 def _parameters_of(text: str | None) -> dict[str, Any]:
     """Raises UsageError."""
-    import json
+    from icn_crypto.jcs import NotIJson, parse
 
     if text is None:
         return {}
     if len(text) > PARAMETERS_CHARACTERS_MAX:
         raise UsageError(f"--parameters: {len(text)} characters; there can be {PARAMETERS_CHARACTERS_MAX}")
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"--parameters: not JSON: {str(error)[:100]}") from None
+        found = parse(os.fsencode(text))
+    except NotIJson as error:
+        raise UsageError(f"--parameters: {str(error)[:100]}") from None
     if not isinstance(found, dict):
         raise UsageError("--parameters: a JSON object is expected")
     return found
@@ -206,18 +207,14 @@ def _parameters_of(text: str | None) -> dict[str, Any]:
 
 def _read_rules(path: Path) -> CountingRules:
     """Raises Refused."""
-    import json
-
-    from icn_tally.faults import InvalidParameter
-    from icn_tally.rctab_rules import counting_rules
+    from icn_tally.faults import InvalidFile, InvalidParameter
+    from icn_tally.rctab_rules import read_counting_rules
 
     content = read_file(path, RULES_BYTES_MAX)
     try:
-        return counting_rules(json.loads(content))
-    except InvalidParameter as error:
+        return read_counting_rules(content)
+    except (InvalidFile, InvalidParameter) as error:
         raise Refused(f"{path}: {error}", "PARAMETER_INVALID") from None
-    except (ValueError, RecursionError) as error:
-        raise Refused(f"{path}: not JSON: {str(error)[:100]}", "PARAMETER_INVALID") from None
 
 
 def _closeness(counted: Tally, form: dict[str, Any], ballots: Ballots, steps_max: int) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from icn_crypto.jcs import JsonValue, NotIJson, canonicalize, parse
 
+from icn_tally.faults import printable
+
 IDENTIFIER_BYTES: Final = 16
 HASH_BYTES: Final = 32
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
@@ -18,7 +20,7 @@ class InvalidDocument(ValueError):
     """The bytes are not the document they should be; ``place`` names the member."""
 
     def __init__(self, place: str, fault: str) -> None:
-        super().__init__(f"{place}: {fault}" if place else fault)
+        super().__init__(f"{printable(place)}: {fault}" if place else fault)
         self.place = place
         self.fault = fault
 
@@ -36,7 +38,7 @@ class Form:
                 raise InvalidDocument(self.place(name), "is missing")
         for name in value:
             if name not in names:
-                raise InvalidDocument(self.place(str(name)[:40]), "is unknown")
+                raise InvalidDocument(self.place(str(name)[:40] or "''"), "is unknown")
 
     def place(self, name: str) -> str:
         """Where a member stands."""
