@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from icn_tally import parameters
 from icn_tally.ballots import Ballots, Ranking
-from icn_tally.faults import InvalidBallots, InvalidParameter
+from icn_tally.faults import InvalidBallots
 from icn_tally.lots import places_by_lot
 from icn_tally.stages import Action, Count, Stage, Ties, written
 
@@ -79,11 +79,7 @@ def count(rule: Meek, ballots: Ballots, lot_order: Sequence[int]) -> Count:
         InvalidParameter: more seats than candidates stand, or the lot order does not name each once.
         InvalidBallots: none is valid, too many candidates stand or equal ranks make too many orders.
     """
-    standing = ballots.standing()
-    if len(standing) > STANDING_MAX:
-        raise InvalidBallots(f"{len(standing)} candidates; {rule.rule} counts for up to {STANDING_MAX}")
-    if rule.seats > len(standing):
-        raise InvalidParameter("seats", f"{rule.seats} seats for {len(standing)} candidates")
+    parameters.check_seats(rule.rule, rule.seats, ballots, STANDING_MAX)
     return _Counting(rule, ballots, Ties("lot", places_by_lot(lot_order, len(ballots.candidates)))).run()
 
 

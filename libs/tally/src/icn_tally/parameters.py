@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from icn_tally.ballots import CANDIDATES_MAX, Ballots
-from icn_tally.faults import InvalidParameter
+from icn_tally.faults import InvalidBallots, InvalidParameter
 
 
 def refuse_unknown(form: Mapping[str, object], known: Collection[str]) -> None:
@@ -67,6 +67,20 @@ def numbers(form: Mapping[str, object], name: str) -> tuple[int, ...]:
     if len(value) > CANDIDATES_MAX:
         raise InvalidParameter(name, f"{len(value)} numbers; there are up to {CANDIDATES_MAX} candidates")
     return tuple(sorted(set(value)))
+
+
+def check_seats(rule: str, seats: int, ballots: Ballots, standing_max: int = CANDIDATES_MAX) -> None:
+    """Pass when the rule counts for so many candidates, and can elect so many of those that stand.
+
+    Raises:
+        InvalidBallots: more stand than ``standing_max``.
+        InvalidParameter: fewer stand than there are seats.
+    """
+    standing = len(ballots.standing())
+    if standing > standing_max:
+        raise InvalidBallots(f"{standing} candidates; {rule} counts for up to {standing_max}")
+    if seats > standing:
+        raise InvalidParameter("seats", f"{seats} seats for {standing} candidates")
 
 
 def of_candidates(found: tuple[int, ...], name: str, ballots: Ballots) -> tuple[int, ...]:

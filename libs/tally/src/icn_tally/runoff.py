@@ -15,7 +15,7 @@ from icn_crypto.jcs import JsonValue
 
 from icn_tally import parameters
 from icn_tally.ballots import CANDIDATES_MAX, WEIGHT_MAX, Ballots, Ranking
-from icn_tally.faults import InvalidBallots, InvalidParameter
+from icn_tally.faults import InvalidBallots
 from icn_tally.lots import places_by_lot
 from icn_tally.stages import TIE_RULES, Action, Count, Stage, TieRule, Ties, sure_losers
 
@@ -107,11 +107,8 @@ def count(rule: Runoff, ballots: Ballots, lot_order: Sequence[int]) -> Count:
             does not name each once.
         InvalidBallots: none is valid, or more than 500 candidates stand.
     """
-    standing = ballots.standing()
-    if len(standing) > STANDING_MAX and rule.rule != PLURALITY:
-        raise InvalidBallots(f"{len(standing)} candidates; {rule.rule} counts for up to {STANDING_MAX}")
-    if rule.seats > len(standing):
-        raise InvalidParameter("seats", f"{rule.seats} seats for {len(standing)} candidates")
+    standing_max = CANDIDATES_MAX if rule.rule == PLURALITY else STANDING_MAX
+    parameters.check_seats(rule.rule, rule.seats, ballots, standing_max)
     parameters.of_candidates(rule.first_excluded, "first_excluded", ballots)
     ties = Ties(rule.ties, places_by_lot(lot_order, len(ballots.candidates)))
     counting = (_Coombs if rule.rule == COOMBS else _Counting)(rule, ballots, ties)

@@ -14,7 +14,7 @@ from icn_crypto.jcs import JsonValue
 
 from icn_tally import parameters
 from icn_tally.ballots import CANDIDATES_MAX, MARK_MAX, Ballots
-from icn_tally.faults import InvalidBallots, InvalidParameter
+from icn_tally.faults import InvalidBallots
 from icn_tally.lots import places_by_lot
 
 APPROVAL: Final = "approval"
@@ -104,9 +104,7 @@ def count(rule: Scoring, ballots: Ballots, lot_order: Sequence[int]) -> Scored:
         InvalidParameter: more seats than candidates stand, or the lot order does not name each once.
         InvalidBallots: the rule cannot count such ballots, or none is valid.
     """
-    standing = ballots.standing()
-    if rule.seats > len(standing):
-        raise InvalidParameter("seats", f"{rule.seats} seats for {len(standing)} candidates")
+    parameters.check_seats(rule.rule, rule.seats, ballots)
     return _RULES[rule.rule](_Counting(rule, ballots, places_by_lot(lot_order, len(ballots.candidates))))
 
 

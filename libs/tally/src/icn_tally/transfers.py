@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from icn_tally import parameters
 from icn_tally.ballots import Ballots
-from icn_tally.faults import InvalidBallots, InvalidParameter
+from icn_tally.faults import InvalidBallots
 from icn_tally.lots import places_by_lot
 from icn_tally.stages import Action, Count, Parameters, Stage, TieRule, Ties, sure_losers, written
 
@@ -57,11 +58,7 @@ def count_transfers(course: Course, ballots: Ballots, lot_order: Sequence[int]) 
         InvalidParameter: more seats than candidates stand, or the lot order does not name each once.
         InvalidBallots: none is valid, or more than 500 candidates stand.
     """
-    standing = ballots.standing()
-    if len(standing) > STANDING_MAX:
-        raise InvalidBallots(f"{len(standing)} candidates; such a count is made for up to {STANDING_MAX}")
-    if course.seats > len(standing):
-        raise InvalidParameter("seats", f"{course.seats} seats for {len(standing)} candidates")
+    parameters.check_seats("a single transferable vote", course.seats, ballots, STANDING_MAX)
     return _Counting(
         course, ballots, Ties(course.ties, places_by_lot(lot_order, len(ballots.candidates)))
     ).run()
