@@ -495,7 +495,7 @@ def test_monroe_counts_ballots_that_can_be_given_to_a_member_they_approve_of() -
     assert monroe_score(approvals, (1, 2)) == 3
     # Two for each of three.
     assert monroe_score(approvals, (0, 1, 2)) == 5
-    # With four ballots of five one is spare, for one member only.
+    # Of five ballots two members are given two each, and one of them the fifth.
     uneven = Approvals(3, ((0,), (1,), (2,)), (3, 1, 1))
     assert monroe_score(uneven, (0, 1)) == 4
     assert monroe_score(Approvals(2, ((0,), (1,)), (4, 3)), (0, 1)) == 7
@@ -515,7 +515,7 @@ def test_equal_shares_are_completed_by_approvals_or_with_more_for_everybody() ->
     """Shares of 1/4: the four pay 1 for 1 and have nothing left; the three have 3/4."""
     profile: Profile = [((1, 2), 4), ((3,), 3), ((4,), 1)]
     assert elected("equal-shares-with-av-completion", 2, 4, profile) == [(1, 2)]
-    # With 3/8 each the three pay for 3; where two ways are open at a tie, the first is gone.
+    # With 3/8 each the three pay for 3.
     assert elected("equal-shares-with-increment-completion", 2, 4, profile) == [(1, 3)]
     assert elected("equal-shares", 2, 4, profile) == [(1, 3), (2, 3)]
     # Whom nobody approves of is never paid for, not even with a share of 1 each.
@@ -526,7 +526,7 @@ def test_equal_shares_are_completed_by_approvals_or_with_more_for_everybody() ->
 
 
 def test_approvals_complete_equal_shares_with_every_tied_choice() -> None:
-    # Nobody can pay 1: shares are 1/3 of four ballots and one blank pair.
+    # For two seats shares are 1/3, so that the two have 2/3 together and nobody can pay 1.
     profile: Profile = [((1,), 2), ((2,), 1), ((3,), 1), ((), 2)]
     rule = "equal-shares-with-av-completion"
     assert elected(rule, 2, 3, profile) == [(1, 2), (1, 3)]

@@ -248,3 +248,17 @@ def test_better_ranks_are_tried_before_worse_ones_reach_further() -> None:
     case = Case(4, frozenset({3}), [1] * 4, {0: [1, 3], 1: [2], 2: [3]}, 9, None)
     found = resolved(case)
     assert (found.casters.tolist(), found.depths.tolist()) == ([3, 3, 3, 3], [3, 2, 1, 0])
+
+
+def test_nobody_delegates_and_all_is_still_whole_numbers() -> None:
+    nobody = in_scope([], ("energy",), 0)
+    assert {column.dtype for column in (nobody.voters, nobody.delegates, nobody.ranks)} == {
+        np.dtype(np.int64)
+    }
+    found = resolve(np.array([True, False]), np.array([2, 3]), nobody)
+    assert (found.casters.tolist(), found.depths.tolist(), found.carried.tolist()) == (
+        [0, NOBODY],
+        [0, 0],
+        [2, 0],
+    )
+    assert {column.dtype for column in (found.casters, found.depths, found.carried)} == {np.dtype(np.int64)}

@@ -122,9 +122,8 @@ def carried(rule: Rule, *children: Node, own: Votes = NO_VOTES, eligible: int | 
     return decide(root).carried
 
 
-@pytest.mark.parametrize(
-    ("rule", "votes", "eligible", "passes"),
-    [
+def test_passing_rules_hold_at_their_border() -> None:
+    for rule, votes, eligible, passes in (
         (majority(HALF), Votes(2, 2), 9, False),
         (majority(HALF), Votes(3, 2), 9, True),
         (majority(HALF, strictly=False), Votes(2, 2), 9, True),
@@ -139,10 +138,8 @@ def carried(rule: Rule, *children: Node, own: Votes = NO_VOTES, eligible: int | 
         (scaled_majority(Fraction(3, 4), HALF), Votes(9, 7), 16, True),
         (AllOf((majority(HALF), turnout(HALF))), Votes(3, 1), 9, False),
         (AnyOf((majority(HALF, of="eligible"), turnout(HALF))), Votes(1, 4), 9, True),
-    ],
-)
-def test_passing_rules_hold_at_their_border(rule: Rule, votes: Votes, eligible: int, passes: bool) -> None:
-    assert carried(rule, own=votes, eligible=eligible) == passes
+    ):
+        assert carried(rule, own=votes, eligible=eligible) == passes, rule
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
