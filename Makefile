@@ -54,9 +54,10 @@ bench-tally: setup-dev ## what counts cost, and random elections counted by othe
 mutants: setup-dev ## plant known bugs one by one: tests or simulator must find each
 	@$(BIN)/python -m scripts.mutants
 
-mutation: setup-dev ## mutmut on the core of consensus, then on the rules of the ledger: quick tests must notice 85 % (hours)
+mutation: setup-dev ## mutmut on the core of consensus, the rules of the ledger and the counts of votes: quick tests must notice 85 % (hours)
 	@$(BIN)/python -m scripts.mutate_core
 	@$(BIN)/python -m scripts.mutate_core --of ledger
+	@$(BIN)/python -m scripts.mutate_core --of tally
 
 model: setup-dev ## check the model of consensus by simulation (needs node 18 with npm)
 	@$(BIN)/python -m scripts.model

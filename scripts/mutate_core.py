@@ -1,11 +1,11 @@
 """Runs tests against every change mutmut makes to what nodes must agree on, and counts which they notice.
 
-`make mutation`, or ``python -m scripts.mutate_core [--of ledger] [PATTERN ...]``: of the core of consensus or
-of the ledger's rules, for mutants whose names match, such as ``icn_consensus.domain.voting.*``; with
-``--every N`` for one in so many. A verdict holds until the function changes, so a run that is broken off goes
-on from there, and runs over parts add up. What survived is tried again by ``--again``; after tests were
-written, ``--again --tests FILE`` tries it against these alone. Prints each survivor, a table of what has been
-run so far, and as the last line JSON; exit status 1 below SCORE_MIN.
+`make mutation`, or ``python -m scripts.mutate_core [--of ledger|tally] [PATTERN ...]``: of the core of
+consensus, of the ledger's rules or of the rules that count votes, for mutants whose names match, such as
+``icn_consensus.domain.voting.*``; with ``--every N`` for one in so many. A verdict holds until the function
+changes, so a run that is broken off goes on from there, and runs over parts add up. What survived is tried
+again by ``--again``; after tests were written, ``--again --tests FILE`` tries it against these alone. Prints
+each survivor, a table of what has been run so far, and as the last line JSON; exit status 1 below SCORE_MIN.
 
 mutmut makes the mutants. They are run here, because its runner starts pytest anew for each, looks up in the
 environment at each call which mutant is meant, and lets one that loops for ever run for half an hour.
@@ -48,13 +48,17 @@ class Subject:
     source: str
     """Folder that holds its package, from the repository's root."""
     package: str
-    """Dotted; every module below is mutated."""
+    """Dotted; every module below is mutated, unless `modules` says which."""
     tests: tuple[str, ...]
     """Files and folders of tests."""
     copied: tuple[str, ...]
     """What these need of the repository; what else they import is used where it is installed."""
     left_out: tuple[str, ...] = ()
     """Tests that take minutes and have quicker ones beside them."""
+    modules: tuple[str, ...] = ()
+    """Those that are mutated, by name below the package; a package's is all that is in it."""
+    examples: int = 100
+    """Of each random test that does not say how many it needs."""
 
     @property
     def tree(self) -> Path:
@@ -65,6 +69,15 @@ class Subject:
     def folder(self) -> str:
         """Of the mutated modules, from the tree's `src` and from `source`."""
         return self.package.replace(".", "/")
+
+    def mutated(self, source: Path) -> list[Path]:
+        """The modules that are mutated, where the package lies below this folder."""
+        paths = sorted((source / self.folder).rglob("*.py"))
+        if not self.modules:
+            return paths
+        names = [path.relative_to(source / self.folder).with_suffix("").parts[0] for path in paths]
+        assert set(self.modules) <= set(names), "a subject names modules that there are"
+        return [path for path, name in zip(paths, names, strict=True) if name in self.modules]
 
 
 CONSENSUS: Final = Subject(
@@ -84,7 +97,37 @@ LEDGER: Final = Subject(
     ("libs/machine/tests/unit", "services/ledger/tests/unit/usecases/test_snapshots.py"),
     ("libs/machine/tests", "services/ledger/tests", "docs/spec/vectors/chain"),
 )
-SUBJECTS: Final = {subject.name: subject for subject in (CONSENSUS, LEDGER)}
+TALLY: Final = Subject(
+    "tally",
+    "libs/tally/src",
+    "icn_tally",
+    ("libs/tally/tests/unit",),
+    ("libs/tally/tests",),
+    ("libs/tally/tests/unit/test_declared_results.py",),
+    (
+        "apportionment",
+        "ballots",
+        "budgeting",
+        "budgets",
+        "closeness",
+        "committees",
+        "comparisons",
+        "delegation",
+        "levels",
+        "lots",
+        "meek",
+        "pairwise",
+        "runoff",
+        "scores",
+        "scottish_stv",
+        "sortition",
+        "stages",
+        "transfers",
+        "wigm",
+    ),
+    examples=20,
+)
+SUBJECTS: Final = {subject.name: subject for subject in (CONSENSUS, LEDGER, TALLY)}
 
 TEST_SECONDS_MAX: Final = 0.1
 """Of processor time. Slower tests are left out: a mutant that nothing else notices counts as unnoticed."""
@@ -186,7 +229,7 @@ class Core:
         """Name to the hash of the function that is changed."""
         self._sources: dict[str, list[str]] = {}
         tree, source = subject.tree, ROOT / subject.source
-        for path in sorted((source / subject.folder).rglob("*.py")):
+        for path in subject.mutated(source):
             module = path.relative_to(source).with_suffix("")
             place = f"src/{module}.py"
             mutated = _mutated(tree / "modules", place, path.read_text("utf-8"))
@@ -250,10 +293,24 @@ def seconds_of_processor() -> float:
     return sum(os.times()[:4])
 
 
+def have_random_tests_repeat(examples: int) -> None:
+    """Have them do the same in each process, so many examples, and not look for a smaller one that fails."""
+    settings.register_profile(
+        "mutation",
+        settings(),
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+    )
+    settings.load_profile("mutation")
+
+
 @dataclass
 class Reach:
     """Which functions each test calls, and the seconds it takes."""
 
+    examples: int
     functions: dict[str, list[str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     _called: set[str] = field(default_factory=set)
@@ -270,6 +327,10 @@ class Reach:
             return told
 
         return wrapped
+
+    def pytest_collection(self) -> None:
+        """Have random tests do what they do for mutants."""
+        have_random_tests_repeat(self.examples)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
@@ -304,7 +365,7 @@ def measured(subject: Subject, tests: Iterable[str], seconds_max: float) -> Reac
     if fresh:
         child = os.fork()
         if not child:
-            reach = Reach()
+            reach = Reach(subject.examples)
             vars(trampoline)["wrap_in_trampoline"] = reach.wrap
             in_tree(subject, fresh, reach)
             for file in fresh:
@@ -317,7 +378,7 @@ def measured(subject: Subject, tests: Iterable[str], seconds_max: float) -> Reac
         if os.waitpid(child, 0)[1]:
             sys.exit("the tests fail without a mutation")
         known = json.loads(place.read_text("utf-8"))
-    found = Reach()
+    found = Reach(subject.examples)
     for file in digests:
         found.functions.update(known[file]["functions"])
         found.seconds.update({test: s for test, s in known[file]["seconds"].items() if s <= seconds_max})
@@ -351,11 +412,8 @@ class Run:
         return kept
 
     def pytest_collection(self) -> None:
-        """Have random tests do the same for each mutant, and not look for a smaller example."""
-        settings.register_profile(
-            "mutation", settings(), derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
-        )
-        settings.load_profile("mutation")
+        """Have random tests do what they did when they were measured."""
+        have_random_tests_repeat(self._reach.examples)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of the tests' own loop."""

@@ -123,7 +123,7 @@ class _Search:
     def give_to_rivals(self) -> None:
         """For each rival the fewest that a bisection finds."""
         for rival in self.standing:
-            if rival in self.before:
+            if rival in self.before or self.steps_left < 1:
                 continue
             alone: Ranking = ((rival,),)
             order = sorted(range(len(self.ballots.rankings)), key=self._support, reverse=True)

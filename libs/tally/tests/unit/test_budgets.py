@@ -6,11 +6,11 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from icn_tally.ballots import marked_ballots, ranked_ballots
 from icn_tally.budgeting import Budgeting
-from icn_tally.budgets import COMPLETIONS, RULES, UTILITIES, Spending, Spent, spend
+from icn_tally.budgets import COMPLETIONS, PROJECTS_MAX, RULES, UTILITIES, Spending, Spent, Verdict, spend
 from icn_tally.faults import InvalidBallots, InvalidParameter
 
 Papers = list[tuple[dict[int, int], int]]
@@ -126,7 +126,6 @@ def test_equal_shares_fund_what_costs_its_supporters_least(projects: Budgeting, 
 
 
 @given(elections(), st.sampled_from(UTILITIES))
-@settings(max_examples=50)
 def test_add_one_is_the_last_count_that_the_budget_pays_for(projects: Budgeting, utility: str) -> None:
     voters = sum(projects.ballots.weights)
     supported = {number for number, score in enumerate(projects.scores, start=1) if score > 0}
@@ -186,9 +185,14 @@ def test_what_cannot_be_spent_is_refused() -> None:
         assert error.value.name == name
     with pytest.raises(InvalidParameter, match="lot_order"):
         spend(Spending("greedy"), projects, [2])
-    with pytest.raises(InvalidBallots, match="no ballot"):
+    with pytest.raises(InvalidParameter) as error:
+        spent(projects, "f" * 50)
+    assert str(error.value) == (
+        f"rule: '{'f' * 40}' is not one of greedy, greedy-no-skip, greedy-threshold, equal-shares"
+    )
+    with pytest.raises(InvalidBallots, match=r"^there is no ballot, so nobody has a share$"):
         spent(budgeting(1, [1], []), "equal-shares")
-    with pytest.raises(InvalidBallots, match="2001 projects"):
+    with pytest.raises(InvalidBallots, match=r"^2001 projects; there can be 2000$"):
         ballots = ranked_ballots(["a"], [([[1]], 1)])
         many = Budgeting(ballots, ("a",) * 2_001, (Fraction(1),) * 2_001, Fraction(1))
         spent(many)
@@ -197,4 +201,151 @@ def test_what_cannot_be_spent_is_refused() -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_parameters_are_what_they_were_read_from(rule: str) -> None:
     read = Spending.from_form(rule, {})
+    assert read == Spending(rule, 0, "add1", "cost")
     assert Spending.from_form(rule, read.to_form()) == read
+
+
+def test_parameters_are_written_out_whole() -> None:
+    assert Spending.from_form("greedy", {}).to_form() == {}
+    largest = {"threshold": 2**53 - 1}
+    assert Spending.from_form("greedy-threshold", largest).to_form() == largest
+    for value in (2**53, True):
+        with pytest.raises(InvalidParameter, match="threshold"):
+            Spending.from_form("greedy-threshold", {"threshold": value})
+    form = {"completion": "none", "utility": "cardinal"}
+    assert Spending.from_form("equal-shares", form).to_form() == form
+
+
+def test_as_many_projects_as_allowed_are_looked_at() -> None:
+    ballots = ranked_ballots(["a"], [([[1]], 1)])
+    many = Budgeting(ballots, ("a",) * PROJECTS_MAX, (Fraction(1),) * PROJECTS_MAX, Fraction(1))
+    assert spent(many).selected == (1,)
+
+
+def test_who_has_fewer_votes_than_the_threshold_is_told_so() -> None:
+    projects = budgeting(10, [1, 1, 1, 1], [({1: 2}, 1), ({2: 1}, 1), ({3: 3}, 1), ({4: 0}, 1)])
+    found = spent(projects, "greedy-threshold", threshold=2)
+    assert [(verdict.project, verdict.reason) for verdict in found.verdicts] == [
+        (3, "funded"),
+        (1, "funded"),
+        (2, "below-threshold"),
+        (4, "without-support"),
+    ]
+
+
+def test_equal_shares_tell_prices_ties_and_what_supporters_have_left() -> None:
+    """A share is 2. Two ballots pay 2 each for 1, or 3/2 each for 2: half for every unit of cost."""
+    projects = budgeting(6, [4, 3, 2, 1], [({1: 1, 2: 1}, 2), ({3: 1}, 1)])
+    found = spent(projects, "equal-shares", completion="none")
+    assert found.to_form() == {
+        "selected": [1, 3],
+        "spent": "6",
+        "verdicts": [
+            {"project": 1, "reason": "funded", "score": "2", "left": "0", "price": "1/2"},
+            {"project": 3, "reason": "funded", "score": "1", "left": "0", "price": "1"},
+            {"project": 2, "reason": "shares-too-small", "score": "2", "left": "0"},
+            {"project": 4, "reason": "without-support", "score": "0", "left": "0"},
+        ],
+        "ties": [[1, 2]],
+        "rounds": 1,
+    }
+    other = spend(Spending("equal-shares", 0, "none"), projects, [2, 1, 3, 4])
+    assert (other.selected, other.spent, other.ties) == ((2, 3), 5, ((1, 2),))
+    assert other.verdicts[2] == Verdict(1, "shares-too-small", 2, Fraction(1))
+    # Where a mark counts as it is, the cheaper one costs each supporter less.
+    cardinal = spent(projects, "equal-shares", completion="none", utility="cardinal")
+    assert [(verdict.project, verdict.price) for verdict in cardinal.verdicts[:2]] == [
+        (2, Fraction(3, 2)),
+        (3, Fraction(2)),
+    ]
+    assert cardinal.ties == ()
+
+
+def test_who_runs_out_pays_all_it_has_and_the_others_the_rest() -> None:
+    """Shares of 3. Three pay 1 each for the first project, a third for each unit of its cost. Two of them
+    have 2 each left, which is the cost of the second: who gives it 2 marks pays its 2, and the other 2 for
+    its one mark, so that a unit costs 2/4."""
+    projects = budgeting(9, [3, 4], [({1: 1, 2: 2}, 1), ({1: 1, 2: 1}, 1), ({1: 1}, 1)])
+    found = spent(projects, "equal-shares", completion="none")
+    assert found.verdicts == (
+        Verdict(1, "funded", 3, Fraction(2), Fraction(1, 3)),
+        Verdict(2, "funded", 3, Fraction(0), Fraction(1, 2)),
+    )
+
+
+def added(projects: Budgeting, completion: str = "add1") -> tuple[Spent, list[int]]:
+    """The result, and the budgets of which progress was told."""
+    told: list[int] = []
+    rule = Spending.from_form("equal-shares", {"completion": completion})
+    return spend(rule, projects, range(1, len(projects.ids) + 1), told.append), told
+
+
+def test_add_one_tells_how_many_budgets_it_tried() -> None:
+    apart: Papers = [({1: 1}, 1), ({2: 1}, 1)]
+    # Shares of 2, then of 3, which fund the first; 5 does not fit beside it.
+    found, told = added(budgeting(4, [3, 5], apart))
+    assert (found.selected, found.rounds, told) == ((1,), 2, [1, 2])
+    # With 3 each both would be funded, for more than there is.
+    found, told = added(budgeting(4, [3, 3], apart))
+    assert (found.selected, found.rounds, told) == ((), 2, [1])
+    # Shares of 7/3, 10/3 and 13/3: all that anybody supports is funded then, and nothing more is tried.
+    found, told = added(budgeting(7, [4, 3, 9], [*apart, ({}, 1)]))
+    assert (found.selected, found.spent, found.rounds, told) == ((1, 2), 7, 3, [1, 2])
+    # The same, but somebody supports a third: a last look finds that it does not fit.
+    found, told = added(budgeting(7, [4, 3, 100], [*apart, ({3: 1}, 1)]))
+    assert (found.selected, found.spent, found.rounds, told) == ((1, 2), 7, 3, [1, 2, 3])
+    found, told = added(budgeting(7, [4, 3], apart), "none")
+    assert (found.selected, found.rounds, told) == ((2,), 1, [])
+
+
+def test_add_one_gives_up_after_as_many_budgets_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icn_tally.budgets.ROUNDS_MAX", 3)
+    apart: Papers = [({1: 1}, 1), ({2: 1}, 1)]
+    # A share is half of the budget, and grows by 1.
+    assert added(budgeting(2, [2, 9], apart))[0].selected == (1,)
+    with pytest.raises(InvalidBallots, match=r"^equal-shares: after 3 budgets there is no end$"):
+        added(budgeting(9, [9, 99], apart))
+
+
+@pytest.mark.parametrize(
+    ("completion", "reasons", "spent_in_all", "rounds"),
+    [
+        ("none", {1: "funded", 2: "shares-too-small", 3: "shares-too-small"}, 1, 1),
+        ("add1", {1: "funded", 2: "funded", 3: "shares-too-small"}, 4, 2),
+        ("utilitarian", {1: "funded", 2: "shares-too-small", 3: "completed"}, 6, 1),
+        ("add1u", {1: "funded", 2: "funded", 3: "shares-too-small"}, 4, 2),
+        ("comparison", {1: "funded", 2: "funded", 3: "shares-too-small"}, 4, 2),
+    ],
+)
+def test_each_completion_spends_the_rest_its_own_way(
+    completion: str, reasons: dict[int, str], spent_in_all: int, rounds: int
+) -> None:
+    """Shares of 2 fund the first, of 3 the second besides; the third has the most points and costs 5."""
+    projects = budgeting(6, [1, 3, 5], [({1: 1}, 1), ({2: 1}, 1), ({3: 2}, 1)])
+    found, _ = added(projects, completion)
+    assert {verdict.project: verdict.reason for verdict in found.verdicts} == reasons
+    assert (found.spent, found.rounds, found.parameters.completion) == (spent_in_all, rounds, completion)
+
+
+def test_completed_projects_keep_what_their_supporters_had_left() -> None:
+    projects = budgeting(10, [1, 9], [({1: 1}, 1), ({2: 1}, 1)])
+    found, _ = added(projects, "utilitarian")
+    assert (found.selected, found.spent, found.rounds) == ((1, 2), 10, 1)
+    assert found.verdicts == (
+        Verdict(1, "funded", 1, Fraction(4), Fraction(1)),
+        Verdict(2, "completed", 1, Fraction(5)),
+    )
+    # Neither share pays for its project; the greedy rest pays for one of the two, which a lot chooses.
+    tied, _ = added(budgeting(4, [3, 3], [({1: 1}, 1), ({2: 1}, 1)]), "add1u")
+    assert (tied.selected, tied.ties, tied.rounds) == ((1,), ((1, 2),), 2)
+
+
+@pytest.mark.parametrize(("weight", "selected"), [(3, (2, 3)), (4, (2, 3)), (5, (1,))])
+def test_the_greedy_choice_needs_more_ballots_that_have_more_of_it(
+    weight: int, selected: tuple[int, ...]
+) -> None:
+    """Four ballots have more of the shares' choice; who has one project of either is of neither side."""
+    projects = budgeting(10, [10, 2, 2], [({1: 2}, weight), ({2: 1}, 2), ({3: 1}, 2), ({1: 1, 2: 1}, 1)])
+    assert added(projects, "add1")[0].selected == (2, 3)
+    found, _ = added(projects, "comparison")
+    assert (found.selected, found.rounds) == (selected, 1)

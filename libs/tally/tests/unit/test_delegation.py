@@ -174,6 +174,91 @@ def test_what_is_out_of_form_is_refused() -> None:
     ):
         with pytest.raises(InvalidBallots):
             resolve(voted, held, chosen, **form)
+    nobody, two = np.zeros(0, bool), np.array([1, 1])
+    edge = Chosen(np.array([0]), np.array([1]), np.array([1]))
+    for voted, held, chosen, told in (
+        (nobody, none, empty, "0 voters with 0 weights; there can be 1 to 20000000"),
+        (one, two, empty, "1 voters with 2 weights; there can be 1 to 20000000"),
+        (one, np.array([-1]), empty, f"a weight is negative, or all together are more than {2**53 - 1}"),
+        (one, weights, edge, "a delegation names a voter that is none of 1"),
+        (one, weights, replace(edge, ranks=none), "1 delegations; there can be 100000000"),
+        (one, weights, replace(edge, delegates=none), "1 delegations; there can be 100000000"),
+        (
+            np.array([True] * 2),
+            two,
+            replace(edge, ranks=np.array([101])),
+            "ranks of delegates go from 1 to 100",
+        ),
+        (
+            np.array([True] * 2),
+            two,
+            replace(edge, ranks=np.array([0])),
+            "ranks of delegates go from 1 to 100",
+        ),
+    ):
+        with pytest.raises(InvalidBallots) as error:
+            resolve(voted, held, chosen)
+        assert str(error.value) == told
+    for name, highest in (("depth_max", 1_000), ("weight_max", 2**53 - 1)):
+        for value in (0, highest + 1):
+            with pytest.raises(InvalidParameter) as refused:
+                resolve(one, weights, empty, **{name: value})
+            assert str(refused.value) == f"{name}: a whole number from 1 to {highest} is expected"
+        for value in (1, highest):
+            assert resolve(one, weights, empty, **{name: value}).casters.tolist() == [0]
     for name, value in (("depth_max", 0), ("weight_max", 0)):
         with pytest.raises(InvalidParameter, match=name):
             resolve(one, weights, empty, **{name: value})
+
+
+def test_the_largest_weights_and_ranks_are_allowed() -> None:
+    largest = np.array([2**53 - 2, 1, 0])
+    edge = Chosen(np.array([1, 2]), np.array([0, 0]), np.array([100, 1]))
+    found = resolve(np.array([True, False, False]), largest, edge)
+    assert (found.casters.tolist(), found.carried.tolist()) == ([0, 0, 0], [2**53 - 1, 0, 0])
+    # Sums of 64-bit numbers that pass 64 bits are seen.
+    with pytest.raises(InvalidBallots, match="all together"):
+        resolve(np.array([True] * 4), np.array([2**62] * 4), Chosen(*[np.zeros(0, np.int64)] * 3))
+
+
+def test_a_way_is_as_long_as_allowed_and_no_longer() -> None:
+    chain = {voter: [voter + 1] for voter in range(4)}
+    for depth_max in (1, 2, 3, 4, 5):
+        found = resolved(Case(5, frozenset({4}), [1, 2, 3, 4, 5], chain, depth_max, None))
+        reached = [4 - min(depth_max, 4) <= voter for voter in range(5)]
+        assert found.casters.tolist() == [4 if there else NOBODY for there in reached]
+        assert found.depths.tolist() == [4 - voter if there else 0 for voter, there in enumerate(reached)]
+        assert found.carried.tolist()[:4] == [0, 0, 0, 0]
+        assert found.carried[4] == sum(voter + 1 for voter, there in enumerate(reached) if there)
+
+
+def test_weights_fill_a_caster_in_the_order_of_voters_whatever_fits() -> None:
+    # Room for 4: 3 fits, then 2 does not, then 1 does. 4 goes to its fall-back.
+    case = Case(6, frozenset({4, 5}), [3, 2, 1, 1, 2, 0], {0: [4], 1: [4, 5], 2: [4], 3: [4]}, 9, 6)
+    found = resolved(case)
+    assert found.casters.tolist() == [4, 5, 4, NOBODY, 4, 5]
+    assert found.carried.tolist() == [0, 0, 0, 0, 6, 2]
+    # A caster whose own weight passes the cap carries nobody but who weighs nothing.
+    heavy = Case(3, frozenset({2}), [1, 0, 9], {0: [2], 1: [2]}, 9, 5)
+    assert resolved(heavy).casters.tolist() == [NOBODY, NOBODY, 2]
+
+
+def test_better_ranks_are_tried_before_worse_ones_reach_further() -> None:
+    # 0 would have 1, who waits for 2; its second choice 3 voted. The first choice has a way, so it counts.
+    case = Case(4, frozenset({3}), [1] * 4, {0: [1, 3], 1: [2], 2: [3]}, 9, None)
+    found = resolved(case)
+    assert (found.casters.tolist(), found.depths.tolist()) == ([3, 3, 3, 3], [3, 2, 1, 0])
+
+
+def test_nobody_delegates_and_all_is_still_whole_numbers() -> None:
+    nobody = in_scope([], ("energy",), 0)
+    assert {column.dtype for column in (nobody.voters, nobody.delegates, nobody.ranks)} == {
+        np.dtype(np.int64)
+    }
+    found = resolve(np.array([True, False]), np.array([2, 3]), nobody)
+    assert (found.casters.tolist(), found.depths.tolist(), found.carried.tolist()) == (
+        [0, NOBODY],
+        [0, 0],
+        [2, 0],
+    )
+    assert {column.dtype for column in (found.casters, found.depths, found.carried)} == {np.dtype(np.int64)}

@@ -122,9 +122,8 @@ def carried(rule: Rule, *children: Node, own: Votes = NO_VOTES, eligible: int | 
     return decide(root).carried
 
 
-@pytest.mark.parametrize(
-    ("rule", "votes", "eligible", "passes"),
-    [
+def test_passing_rules_hold_at_their_border() -> None:
+    for rule, votes, eligible, passes in (
         (majority(HALF), Votes(2, 2), 9, False),
         (majority(HALF), Votes(3, 2), 9, True),
         (majority(HALF, strictly=False), Votes(2, 2), 9, True),
@@ -139,10 +138,8 @@ def carried(rule: Rule, *children: Node, own: Votes = NO_VOTES, eligible: int | 
         (scaled_majority(Fraction(3, 4), HALF), Votes(9, 7), 16, True),
         (AllOf((majority(HALF), turnout(HALF))), Votes(3, 1), 9, False),
         (AnyOf((majority(HALF, of="eligible"), turnout(HALF))), Votes(1, 4), 9, True),
-    ],
-)
-def test_passing_rules_hold_at_their_border(rule: Rule, votes: Votes, eligible: int, passes: bool) -> None:
-    assert carried(rule, own=votes, eligible=eligible) == passes
+    ):
+        assert carried(rule, own=votes, eligible=eligible) == passes, rule
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
@@ -229,8 +226,42 @@ def test_what_is_out_of_limits_is_refused_by_name() -> None:
         with pytest.raises(InvalidBallots, match=told):
             decide(tree)
     many = AllOf(tuple(Condition("never", lambda seen: False) for _ in range(CONDITIONS_MAX + 1)))
-    with pytest.raises(InvalidParameter, match="more than 1000 conditions"):
+    with pytest.raises(InvalidParameter, match=r"^rule: root: more than 1000 conditions$"):
         decide(Node("root", many))
+    enough = AllOf((AllOf(many.rules[1:-1]), AnyOf(many.rules[-1:])))
+    assert len(decide(Node("root", enough)).conditions) == CONDITIONS_MAX
+    for tree, told in (
+        (
+            Node("r" * 50, SIMPLE, children=(leaf("a", 1, 0), leaf("a", 0, 1))),
+            f"{'r' * 40}: two children have one name",
+        ),
+        (leaf("a", 0, 0, eligible=2**53 - 1), f"a: all weights together are more than {2**53 - 1}"),
+        (leaf("a", 0, -1, eligible=3), "a: votes are 0 or more"),
+        (leaf("a", 0, 0, -1, eligible=3), "a: votes are 0 or more"),
+        (Node("a", SIMPLE, 9, "free", delegates=Votes(-1, 1)), "a: votes are 0 or more"),
+        (Node("a", SIMPLE, 9, "free", delegates=Votes(0, 0, -1)), "a: votes are 0 or more"),
+        (leaf("a", 1, 1, 2, eligible=3), "a: 4 votes of 3 eligible"),
+    ):
+        with pytest.raises(InvalidBallots) as error:
+            decide(tree)
+        assert str(error.value) == told
+
+
+def test_what_is_just_within_limits_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = leaf("bottom", 1, 0)
+    for level in range(DEPTH_MAX - 1):
+        deep = Node(f"level {level}", SIMPLE, children=(deep,))
+    assert decide(deep).carried
+    assert decide(leaf("a", 0, 0, eligible=2**53 - 2)).eligible == 2**53 - 2
+    assert decide(Node("a", SIMPLE, 0, "free", eligible=2**53 - 1)).eligible == 2**53 - 1
+    assert decide(Node("a", SIMPLE, 2, "free", delegates=Votes(1, 1))).transmitted == Votes(1, 1)
+    # Of others than free delegates nothing is asked.
+    assert decide(Node("a", SIMPLE, 1, "bound", delegates=Votes(1, 1))).transmitted == Votes()
+    monkeypatch.setattr("icn_tally.levels.NODES_MAX", 3)
+    three = Node("root", SIMPLE, children=(leaf("a", 1, 0), leaf("b", 1, 0)))
+    assert decide(three).carried
+    with pytest.raises(InvalidBallots, match=r"^more than 3 units$"):
+        decide(Node("root", SIMPLE, children=(*three.children, leaf("c", 1, 0))))
 
 
 def test_a_decision_tells_each_condition_and_is_a_form() -> None:
@@ -247,3 +278,103 @@ def test_a_decision_tells_each_condition_and_is_a_form() -> None:
         ],
         "children": [],
     }
+
+
+def test_a_tree_is_written_from_the_top_down() -> None:
+    child = leaf("a", 2, 1, eligible=5, weight=4, transmission="split", rule=AnyOf((SIMPLE,)))
+    found = decide(Node("root", no_veto("a"), own=Votes(0, 1, 1), eligible=3, children=(child,)))
+    form = found.to_form()
+    assert form["votes"] == {"yes": "3", "no": "2", "abstain": "1"}
+    assert form["eligible"] == "7" and found.eligible_members == 8 and found.members == Votes(2, 2, 1)
+    assert form["conditions"] == [{"condition": "no veto of a", "met": True}]
+    assert form["children"] == [
+        {
+            "unit": "a",
+            "carried": True,
+            "votes": {"yes": "2", "no": "1", "abstain": "0"},
+            "eligible": "5",
+            "transmitted": {"yes": "3", "no": "1", "abstain": "0"},
+            "conditions": [{"condition": "majority > 1/2 of yes-no", "met": True}],
+            "children": [],
+        }
+    ]
+
+
+def test_each_condition_is_told_in_words() -> None:
+    third = Fraction(1, 3)
+    assert [
+        condition.name
+        for condition in (
+            majority(third),
+            majority(third, of="cast", strictly=False),
+            turnout(third),
+            turnout(third, of="members"),
+            units_carry(third),
+            units_carry(third, strictly=False),
+            members_carry(third),
+            members_carry(third, strictly=False),
+            no_blocking_minority(2, third),
+            no_veto("a", "b"),
+            scaled_majority(third, HALF),
+            adaptive_quorum("for"),
+        )
+    ] == [
+        "majority > 1/3 of yes-no",
+        "majority ≥ 1/3 of cast",
+        "turnout ≥ 1/3 (here)",
+        "turnout ≥ 1/3 (members)",
+        "units > 1/3",
+        "units ≥ 1/3",
+        "members > 1/3",
+        "members ≥ 1/3",
+        "no 2 units with more than 1/3 of the members against",
+        "no veto of a, b",
+        "majority > 1/3 to 1/2 by turnout",
+        "adaptive quorum, bias for",
+    ]
+
+
+def test_shares_of_units_and_members_hold_at_their_border() -> None:
+    half = [leaf("a", 1, 0), leaf("b", 0, 1)]
+    assert not carried(units_carry(HALF), *half) and carried(units_carry(HALF, strictly=False), *half)
+    assert not carried(members_carry(HALF), *half) and carried(members_carry(HALF, strictly=False), *half)
+    assert not carried(units_carry(HALF, strictly=False))
+    # Nobody says yes, so that no share of it is enough.
+    assert not carried(members_carry(Fraction(0), strictly=False), leaf("a", 0, 1))
+    assert not carried(scaled_majority(Fraction(0), Fraction(0)), own=Votes(0, 0, 1))
+    assert not carried(scaled_majority(HALF, HALF), own=Votes(), eligible=0)
+    assert carried(majority(Fraction(0)), own=Votes(1, 5)) and not carried(
+        majority(Fraction(0)), own=Votes(0, 5)
+    )
+
+
+def test_a_blocking_minority_needs_units_and_more_than_the_share() -> None:
+    rule = no_blocking_minority(2, HALF)
+    against = [leaf("a", 0, 2), leaf("b", 0, 2)]
+    # Four of eight eligible members are not more than half, of seven they are.
+    assert carried(rule, *against, leaf("c", 4, 0)) and not carried(rule, *against, leaf("c", 3, 0))
+    assert carried(rule, leaf("a", 0, 4), leaf("c", 3, 0))
+
+
+def test_whoever_has_a_veto_and_is_not_here_stops_nothing() -> None:
+    assert carried(no_veto("gone"), leaf("a", 0, 1))
+    assert not carried(no_veto("gone", "a"), leaf("a", 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("weight", "votes", "parts"),
+    [
+        (3, Votes(1, 1), Votes(1, 2)),
+        (1, Votes(1, 1, 1), Votes(0, 1, 0)),
+        (2, Votes(1, 1, 1), Votes(0, 1, 1)),
+        (1, Votes(2, 1), Votes(1, 0)),
+        (5, Votes(3, 2, 1), Votes(2, 2, 1)),
+        (0, Votes(3, 2), Votes()),
+        (7, Votes(0, 0, 2), Votes(0, 0, 7)),
+    ],
+)
+def test_a_split_gives_the_largest_remainders_first_and_equal_ones_to_no(
+    weight: int, votes: Votes, parts: Votes
+) -> None:
+    unit = Node("a", SIMPLE, weight, "split", votes, votes.cast)
+    assert decide(unit).transmitted == parts

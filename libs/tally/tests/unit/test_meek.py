@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from icn_tally.ballots import Ballots, ranked_ballots
 from icn_tally.faults import InvalidBallots, InvalidParameter
 from icn_tally.meek import MEEK, RULES, STANDING_MAX, WARREN, Meek, count
-from icn_tally.stages import Count
+from icn_tally.stages import Count, Stage, Tie
 
 Paper = tuple[Sequence[Sequence[int]], int]
 
@@ -163,3 +163,77 @@ def test_what_cannot_be_counted_is_refused() -> None:
         assert error.value.name == name
     with pytest.raises(InvalidParameter, match="3 seats for 2"):
         counted(ballots_of(2, [([[1]], 1)]), Meek(MEEK, 3))
+
+
+def test_parameters_are_read_whole_and_have_defaults() -> None:
+    for rule in RULES:
+        assert Meek.from_form(rule, {"seats": 1}) == Meek(rule, 1, 9, 6)
+        assert Meek.from_form(rule, {"seats": 1, "places": 4}) == Meek(rule, 1, 4, 4)
+        form = {"seats": 500, "places": 18, "tolerance_places": 18}
+        assert Meek.from_form(rule, form) == Meek(rule, 500, 18, 18)
+        assert Meek.from_form(rule, form).to_form() == form
+        assert Meek.from_form(rule, {"seats": 1, "places": 1, "tolerance_places": 1}).places == 1
+    for name, value in (
+        ("seats", 0),
+        ("seats", 501),
+        ("places", 19),
+        ("tolerance_places", 0),
+        ("tolerance_places", 10),
+    ):
+        with pytest.raises(InvalidParameter) as error:
+            Meek.from_form(MEEK, {"seats": 1, name: value})
+        assert error.value.name == name
+
+
+def test_what_cannot_be_counted_is_refused_with_its_numbers() -> None:
+    with pytest.raises(InvalidParameter, match=r"^seats: 3 seats for 2 candidates$"):
+        counted(ballots_of(2, [([[1]], 1)]), Meek(MEEK, 3))
+    with pytest.raises(InvalidBallots, match=r"^no ballot is valid, so there is nothing to count$"):
+        counted(ballots_of(2, [([], 3)]), Meek(MEEK, 1))
+    with pytest.raises(InvalidBallots, match=r"^501 candidates; warren counts for up to 500$"):
+        counted(ballots_of(STANDING_MAX + 1, [([[1]], 1)]), Meek(WARREN, 1))
+    assert counted(ballots_of(STANDING_MAX, [([[1]], 1)]), Meek(WARREN, 1)).winners == (1,)
+    with pytest.raises(
+        InvalidBallots, match=r"^equal ranks of one ballot allow 1440 orders; up to 720 are counted$"
+    ):
+        counted(ballots_of(8, [([[1, 2, 3, 4, 5, 6], [7, 8]], 1)]), Meek(MEEK, 1))
+    with pytest.raises(InvalidParameter, match="lot_order"):
+        count(Meek(MEEK, 1), ballots_of(2, [([[1]], 1)]), [1])
+
+
+def test_six_in_one_rank_share_a_ballot() -> None:
+    found = counted(ballots_of(7, [([[1, 2, 3, 4, 5, 6]], 3), ([[7]], 2), ([], 4)]), Meek(MEEK, 1, 1))
+    assert (found.valid, found.invalid, found.stages[0].totals) == (5, 4, (5, 5, 5, 5, 5, 5, 20))
+
+
+def test_keep_factors_of_meek_and_warren_are_as_reckoned_by_hand() -> None:
+    """Two seats of twelve ballots: the quota is 4.001 at three places."""
+    papers: list[Paper] = [([[1], [2]], 6), ([[2]], 2), ([[3]], 4)]
+    for rule in RULES:
+        found = counted(ballots_of(3, papers), Meek(rule, 2, 3, 3))
+        assert found.stages[0] == Stage("elect", (1,), (6_000, 2_000, 4_000), 0, 0, (1,), 4_001)
+        # 1 keeps 4.001 ÷ 6, rounded up to 0.667, of each of its six ballots; the rest, 1.998, comes to 2.
+        second = found.stages[1]
+        assert (second.action, second.candidates, second.totals[:2]) == ("transfer", (1,), (4_002, 3_998))
+    assert counted(ballots_of(3, papers), Meek(MEEK, 2, 3, 3)).winners == (1, 3)
+
+
+def test_what_an_excluded_candidate_held_goes_on_and_ends() -> None:
+    papers: list[Paper] = [([[1]], 5), ([[2]], 4), ([[3], [2]], 1), ([[3]], 2)]
+    found = counted(ballots_of(3, papers), Meek(MEEK, 1, 1, 1))
+    # 12 ÷ 2 + 0.1; then 10 ÷ 2 + 0.1, of ten that are left: a lot decides between 5 and 5.
+    assert found.stages == (
+        Stage("elect", (), (50, 40, 30), 0, 0, (), 61),
+        Stage("exclude", (3,), (50, 50, 0), 20, 0, (), 51),
+        Stage("exclude", (1,), (0, 50, 0), 70, 0, (2,), 26),
+    )
+    assert found.ties == (Tie(3, "exclude", (1, 2), 1, None, (1, 2)),)
+    assert (found.quota, found.winners, found.places) == ("2.6", (2,), 1)
+
+
+def test_those_within_the_surplus_of_the_last_are_tied() -> None:
+    # The tolerance is 0.1 of a vote, the surplus at most that: 2 and 3 differ by less than it leaves open.
+    papers: list[Paper] = [([[1]], 1), ([[2]], 1), ([[3]], 1)]
+    found = count(Meek(MEEK, 2, 3, 1), ballots_of(3, papers), [2, 3, 1])
+    assert found.ties == (Tie(2, "exclude", (1, 2, 3), 2, None, (1, 2, 3)),)
+    assert found.winners == (1, 3)

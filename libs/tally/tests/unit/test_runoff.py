@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from icn_tally.ballots import Ballots, ranked_ballots
 from icn_tally.faults import InvalidBallots, InvalidParameter
 from icn_tally.runoff import STANDING_MAX, Runoff, count
-from icn_tally.stages import Count, Tie
+from icn_tally.stages import Count, Stage, Tie
 
 Paper = tuple[tuple[tuple[int, ...], ...], int]
 
@@ -207,3 +207,118 @@ def test_too_many_candidates_are_refused() -> None:
 def test_parameters_are_what_they_were_read_from(rule: str) -> None:
     form = Runoff.from_form(rule, {}).to_form()
     assert Runoff.from_form(rule, form) == Runoff.from_form(rule, {})
+
+
+def test_parameters_are_read_whole_and_have_defaults() -> None:
+    for rule in ("irv", "coombs", "plurality"):
+        assert Runoff.from_form(rule, {}) == Runoff(rule, 1, "lot", "end", "one", "continuing", False, 0, ())
+    form = {
+        "seats": 2_000,
+        "ties": "narrowing",
+        "equal_ranks": "one-continuing",
+        "exclusion": "sure-losers",
+        "majority_of": "first-stage",
+        "until_two": True,
+        "votes_min": 2**53 - 1,
+        "first_excluded": [2, 7],
+    }
+    read = Runoff.from_form("irv", form)
+    assert read == Runoff(
+        "irv", 2_000, "narrowing", "one-continuing", "sure-losers", "first-stage", True, 2**53 - 1, (2, 7)
+    )
+    assert read.to_form() == form
+    for rule, names in (("plurality", ("seats", "ties", "equal_ranks")), ("coombs", ("ties", "equal_ranks"))):
+        part = {name: form[name] for name in names}
+        assert Runoff.from_form(rule, part).to_form() == part
+    for name, value in (
+        ("seats", 2_001),
+        ("votes_min", 2**53),
+        ("equal_ranks", "all"),
+        ("majority_of", "all"),
+    ):
+        with pytest.raises(InvalidParameter) as error:
+            Runoff.from_form("irv", {name: value})
+        assert error.value.name == name
+
+
+def test_what_cannot_be_counted_is_refused_with_its_numbers() -> None:
+    with pytest.raises(InvalidParameter, match=r"^seats: 4 seats for 3 candidates$"):
+        counted(strict(3, ((1,), 1)), seats=4)
+    with pytest.raises(InvalidBallots, match=r"^no ballot is valid, so there is nothing to count$"):
+        counted(strict(2, ((), 3)))
+    with pytest.raises(InvalidBallots, match=r"^501 candidates; irv counts for up to 500$"):
+        counted(strict(501, ((1,), 1)))
+    assert counted(strict(501, ((1,), 1)), rule="plurality").winners == (1,)
+    assert counted(strict(500, ((1,), 1))).winners == (1,)
+    with pytest.raises(InvalidParameter, match="lot_order"):
+        count(Runoff(), strict(2, ((1,), 1)), [1])
+
+
+def test_a_whole_sheet_is_as_reckoned_by_hand() -> None:
+    ballots = ballots_of(
+        4, [([[1]], 5), ([[2], [1]], 4), ([[3], [2]], 3), ([[4]], 2), ([[1, 2]], 2), ([], 1)]
+    )
+    found = counted(ballots)
+    # Two of 14 end when 4 is excluded; 7 of 12 are a majority then.
+    assert (found.valid, found.invalid, found.quota, found.winners, found.places) == (14, 3, "7", (2,), 0)
+    assert found.stages == (
+        Stage("elect", (), (5, 4, 3, 2), 0, 0, ()),
+        Stage("exclude", (4,), (5, 4, 3, 0), 2, 0, ()),
+        Stage("exclude", (3,), (5, 7, 0, 0), 2, 0, (2,)),
+    )
+    assert counted(ballots, rule="plurality", seats=2).stages == (
+        Stage("elect", (1, 2), (5, 4, 3, 2), 0, 0, (1, 2)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("votes", "until_two", "stages", "winners"),
+    [
+        # 5 of 9 is a majority; 4 of 8 is none, but of the 7 that are left.
+        ((5, 4), False, 1, (1,)),
+        ((4, 3, 1), False, 2, (1,)),
+        ((9, 1, 2), True, 2, (1,)),
+        ((9, 1), True, 1, (1,)),
+        ((9,), True, 1, (1,)),
+        # The majority of the first stage stays elected.
+        ((9, 1, 2, 3), True, 3, (1,)),
+    ],
+)
+def test_a_majority_is_more_than_half_of_what_continues(
+    votes: tuple[int, ...], until_two: bool, stages: int, winners: tuple[int, ...]
+) -> None:
+    orders = [((number,), amount) for number, amount in enumerate(votes, start=1)]
+    found = counted(strict(len(votes), *orders), until_two=until_two)
+    assert (len(found.stages), found.winners) == (stages, winners)
+
+
+def test_who_is_to_go_first_stays_where_seats_would_stay_empty_or_is_elected() -> None:
+    ballots = strict(3, ((1,), 4), ((2,), 3), ((3,), 2))
+    # All three have fewer than 6, and one is to be elected: only the last goes.
+    assert counted(ballots, votes_min=6).stages[1].candidates == (3,)
+    assert counted(ballots, first_excluded=[1, 2, 3]).stages[1].candidates == (3,)
+    elected = strict(3, ((1,), 5), ((2,), 3), ((3,), 1))
+    assert counted(elected, votes_min=6, until_two=True).stages[1].candidates == (2, 3)
+    below = strict(3, ((1,), 4), ((2,), 3), ((3,), 3))
+    assert counted(below, votes_min=4).stages[1].candidates == (2, 3)
+    assert counted(below, votes_min=3).stages[1].candidates == (2,)
+    # 3 has no vote, so that it need not go first.
+    assert counted(strict(3, ((1,), 4), ((2,), 4)), first_excluded=[2, 3]).stages[1].candidates == (2,)
+
+
+def test_plurality_draws_only_for_the_seats_that_are_left() -> None:
+    ballots = strict(4, ((1,), 2), ((2,), 5), ((3,), 2), ((4,), 2))
+    found = count(Runoff("plurality", 3), ballots, [4, 3, 2, 1])
+    assert found.winners == (2, 4, 3) and found.stages[0].elected == (2, 3, 4)
+    assert [(tie.candidates, tie.chosen) for tie in found.ties] == [((1, 3, 4), 4), ((1, 3), 3)]
+
+
+def test_a_rank_with_one_continuing_counts_after_others_have_gone() -> None:
+    papers = [([[4], [1, 3]], 1), ([[1]], 4), ([[2]], 4), ([[3], [1, 2]], 2), ([[3], [2, 4]], 1)]
+    found = counted(ballots_of(4, papers), equal_ranks="one-continuing")
+    # When 4 goes, 1 and 3 continue; when 3 goes, 1 and 2 do, and of 2 and 4 only 2.
+    assert [(stage.totals, stage.non_transferable) for stage in found.stages] == [
+        ((4, 4, 3, 1), 0),
+        ((4, 4, 3, 0), 1),
+        ((4, 5, 0, 0), 3),
+    ]

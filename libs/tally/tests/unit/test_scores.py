@@ -154,3 +154,100 @@ def test_parameters_are_what_they_were_read_from(rule: str) -> None:
     form = form or {"cumulative": "points", "quadratic": "credits"}.get(rule)
     read = Scoring.from_form(rule, {form: 7} if form else {})
     assert Scoring.from_form(rule, read.to_form()) == read
+
+
+def test_parameters_are_read_whole_and_have_defaults() -> None:
+    assert Scoring.from_form("approval", {}) == Scoring("approval", 1, 10**9)
+    assert Scoring.from_form("bucklin", {}).to_form() == {}
+    for rule, name, seats in (
+        ("score", "highest", True), ("star", "highest", False), ("majority-judgment", "highest", False),
+        ("cumulative", "points", True), ("quadratic", "credits", True),
+    ):  # fmt: skip
+        form = {"seats": 2_000, name: 10**9} if seats else {name: 10**9}
+        read = Scoring.from_form(rule, form)
+        assert read == Scoring(rule, 2_000 if seats else 1, 10**9)
+        assert read.to_form() == form
+        assert Scoring.from_form(rule, {name: 1}).limit == 1
+        for value in (0, 10**9 + 1):
+            with pytest.raises(InvalidParameter, match=name):
+                Scoring.from_form(rule, {name: value})
+    for seats_wanted in (0, 2_001):
+        with pytest.raises(InvalidParameter, match="seats"):
+            Scoring.from_form("approval", {"seats": seats_wanted})
+
+
+def test_a_result_is_written_whole() -> None:
+    found = counted(
+        marked(({1: 5, 2: 4}, 2), ({2: 5, 1: 4}, 1), ({3: 5, 2: 3}, 1), ({1: 6}, 7)), "star", highest=5
+    )
+    assert found.to_form() == {
+        "candidates": [1, 2, 3],
+        "scores": ["14", "16", "5"],
+        "winners": [2],
+        "ties": [],
+        "finalists": [{"candidate": 2, "preferred_by": "2"}, {"candidate": 1, "preferred_by": "2"}],
+        "invalid": "7",
+    }
+    tied = counted(ranked_ballots(NAMES[:2], [([[1, 2]], 1)]), "approval")
+    assert tied.to_form()["ties"] == [[1, 2]] and tied.to_form()["finalists"] == []
+
+
+def test_what_cannot_be_counted_is_refused_with_its_numbers() -> None:
+    with pytest.raises(InvalidParameter, match=r"^seats: 5 seats for 4 candidates$"):
+        counted(ranked_ballots(NAMES, [([[1]], 1)]), "approval", seats=5)
+    with pytest.raises(InvalidBallots, match=r"^ballot 2: 2 ranks, an approval ballot has one$"):
+        counted(ranked_ballots(NAMES, [([[1]], 1), ([[1], [2]], 1)]), "approval")
+    for rule in ("score", "star", "majority-judgment"):
+        with pytest.raises(InvalidBallots, match=r"^no ballot is valid, so there is nothing to count$"):
+            counted(marked(({1: 6}, 1)), rule, highest=5)
+    with pytest.raises(InvalidBallots, match=r"^no ballot is valid, so there is nothing to count$"):
+        counted(ranked_ballots(NAMES, []), "bucklin")
+    with pytest.raises(InvalidParameter, match="lot_order"):
+        count(Scoring("approval"), ranked_ballots(NAMES, [([[1]], 1)]), [1])
+
+
+def test_star_lets_preferences_decide_between_three_for_one_place_in_the_runoff() -> None:
+    # 3 leads; 1 and 2 and 4 have 6 each, and more ballots put 2 over 1 and over 4.
+    ballots = marked(
+        ({3: 5, 2: 3}, 2), ({3: 5, 1: 2}, 1), ({1: 4}, 1), ({4: 5}, 1), ({4: 1, 3: 1}, 1), candidates=4
+    )
+    found = counted(ballots, "star", highest=5)
+    assert found.scores == (6, 6, 16, 6)
+    # 2 over 1: two of four; 2 over 4: two of four; so nobody is over both others, and a lot chooses.
+    assert found.ties == ((1, 2, 4),) and found.finalists[1][0] == 1
+    other = marked(({3: 5, 2: 2}, 3), ({3: 5, 1: 5}, 1), ({1: 1}, 1), ({4: 3}, 2), candidates=4)
+    found = counted(other, "star", highest=5)
+    assert (found.scores, found.ties) == ((6, 6, 20, 6), ())
+    assert found.finalists == ((3, 4), (2, 0)) and found.winners == (3,)
+
+
+def test_star_breaks_an_equal_runoff_by_scores_and_then_by_lot() -> None:
+    found = counted(marked(({1: 5}, 1), ({2: 3}, 1)), "star", highest=5)
+    assert (found.finalists, found.winners, found.ties) == (((1, 1), (2, 1)), (1,), ())
+    found = counted(marked(({2: 5}, 1), ({1: 3}, 1)), "star", highest=5)
+    assert (found.finalists, found.winners, found.ties) == (((2, 1), (1, 1)), (2,), ())
+    lots = count(Scoring("star", limit=5), marked(({1: 3}, 1), ({2: 3}, 1)), [2, 1, 3])
+    assert (lots.finalists, lots.winners, lots.ties) == (((1, 1), (2, 1)), (2,), ((1, 2),))
+    alone = counted(marked(({1: 3}, 2), candidates=1), "star", highest=5)
+    assert (alone.scores, alone.winners, alone.finalists) == ((6,), (1,), ())
+
+
+def test_bucklin_stops_at_the_first_rank_with_more_than_half() -> None:
+    ballots = ranked_ballots(NAMES, [([[1], [2, 3]], 3), ([[2]], 2), ([[4], [3]], 1)])
+    # Three of six is not more than half; with second ranks 2 has five.
+    found = counted(ballots, "bucklin")
+    assert (found.scores, found.winners, found.ties) == ((3, 5, 4, 1), (2,), ())
+    more = counted(ranked_ballots(NAMES, [([[1], [2]], 4), ([[2]], 3)]), "bucklin")
+    assert (more.scores, more.winners) == ((4, 3, 0, 0), (1,))
+    # Nobody ever has more than half: all ranks are counted, and a lot chooses.
+    none = counted(ranked_ballots(NAMES, [([[1]], 1), ([[2]], 1), ([[3]], 1)]), "bucklin")
+    assert (none.winners, none.ties) == ((1,), ((1, 2, 3),))
+
+
+def test_limits_are_for_each_candidate_or_for_the_whole_ballot() -> None:
+    ballots = marked(({1: 3, 2: 3}, 1), ({1: 4}, 1), ({1: 5, 2: 1}, 1), ({1: -1, 2: 2}, 1), ({3: 0}, 1))
+    assert counted(ballots, "score", highest=4).invalid == 2
+    cumulative = counted(ballots, "cumulative", points=5)
+    assert (cumulative.scores, cumulative.invalid) == ((4, 0, 0), 3)
+    quadratic = counted(ballots, "quadratic", credits=18)
+    assert (quadratic.scores, quadratic.invalid) == ((6, 5, 0), 1)

@@ -347,3 +347,23 @@ def test_the_same_ballots_give_the_same_bytes_under_any_hash_seed() -> None:
         )
         found.add(run.stdout)
     assert len(found) == 1 and b'"by":"lot"' in found.pop()
+
+
+def test_parameters_are_read_whole_and_have_defaults() -> None:
+    assert ScottishStv.from_form({"seats": 1}) == ScottishStv(1, 5, "narrowing")
+    form = {"seats": 500, "places": 9, "ties": "all-unequal"}
+    assert ScottishStv.from_form(form) == ScottishStv(500, 9, "all-unequal")
+    assert ScottishStv.from_form(form).to_form() == form
+    assert ScottishStv.from_form({"seats": 1, "places": 0}).places == 0
+    for name, value in (("seats", 0), ("seats", 501), ("places", -1), ("places", 10), ("ties", "lot")):
+        with pytest.raises(InvalidParameter) as error:
+            ScottishStv.from_form({"seats": 1, name: value})
+        assert error.value.name == name
+
+
+def test_the_quota_is_written_as_a_whole_number_of_ballots() -> None:
+    ballots = ranked_ballots(["a", "b", "c"], [([[1]], 6), ([[2]], 4), ([[3]], 2)])
+    found = count(ScottishStv(2), ballots, [1, 2, 3])
+    # 12 ÷ 3 + 1; 2 is elected when nobody else is left.
+    assert (found.quota, found.places, found.winners) == ("5", 5, (1, 2))
+    assert found.stages[0].totals == (600_000, 400_000, 200_000)

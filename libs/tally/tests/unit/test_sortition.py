@@ -104,11 +104,70 @@ def test_columns_without_a_quota_do_not_count() -> None:
 def test_what_is_out_of_form_is_refused() -> None:
     quotas = {"age": {"y": Quota(0, 1)}}
     for pool, error, told in (
-        (Pool((), quotas, 1), InvalidBallots, "0 in the pool"),
-        (Pool(({"age": "y"},), quotas, 2), InvalidParameter, "2 of 1"),
+        (Pool((), quotas, 1), InvalidBallots, "0 in the pool; there can be 1 to 5000"),
+        (Pool(({"age": "y"},), quotas, 2), InvalidParameter, "size: 2 of 1 in the pool"),
+        (Pool(({"age": "y"},), quotas, 0), InvalidParameter, "size: 0 of 1 in the pool"),
         (Pool(({"age": "x"},), quotas, 1), InvalidBallots, "member 0: age is none of y"),
-        (Pool(({"age": "y"},), {"age": {"y": Quota(2, 1)}}, 1), InvalidParameter, "age.y"),
-        (Pool(({"age": "y"},), {"age": {"y": Quota(0, 0)}}, 1), InvalidParameter, "no panel"),
+        (
+            Pool(({},), {"age": {"y": Quota(0, 1), "o": Quota(0, 1)}}, 1),
+            InvalidBallots,
+            "member 0: age is none of y, o",
+        ),
+        (Pool(({"age": "y"},), {"age": {"y": Quota(2, 1)}}, 1), InvalidParameter, "quotas.age.y: 2 to 1"),
+        (Pool(({"age": "y"},), {"age": {"y": Quota(-1, 1)}}, 1), InvalidParameter, "quotas.age.y: -1 to 1"),
+        (
+            Pool(({"age": "y"},), {"age": {"y": Quota(0, 0)}}, 1),
+            InvalidParameter,
+            "quotas: no panel of this pool keeps to them",
+        ),
+        (
+            Pool(({},), {str(number): {} for number in range(51)}, 1),
+            InvalidParameter,
+            "quotas: 51 categories; there can be 50",
+        ),
+        (Pool(({},) * 5_001, {}, 1), InvalidBallots, "5001 in the pool; there can be 1 to 5000"),
     ):
-        with pytest.raises(error, match=told):
+        with pytest.raises(error) as refused:
             leximin(pool)
+        assert str(refused.value) == told
+
+
+def test_panels_have_their_size_each_member_once_and_keep_to_quotas() -> None:
+    pool = Pool(tuple({"age": age} for age in "yyoo"), {"age": {"y": Quota(1, 1), "o": Quota(1, 2)}}, 2)
+    kept = [panel for panel in combinations(range(4), 2) if keeps_quotas(pool, panel)]
+    assert kept == [(0, 2), (0, 3), (1, 2), (1, 3)]
+    assert (
+        not keeps_quotas(pool, (0, 0)) and not keeps_quotas(pool, (0, 2, 3)) and not keeps_quotas(pool, (2,))
+    )
+
+
+def test_progress_is_told_of_each_panel_and_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(tuple({"age": "y"} for _ in range(3)), {"age": {"y": Quota(0, 1)}}, 1)
+    told: list[int] = []
+    found = leximin(pool, told.append)
+    assert told == [1, 2, 3] and found.panels == ((0,), (1,), (2,))
+    # A million is 3 · 333,333 and 1: the ticket that is left over goes to the first that was found.
+    assert sorted(found.tickets) == [333_333, 333_333, 333_334]
+    monkeypatch.setattr("icn_tally.sortition.PANELS_MAX", 2)
+    with pytest.raises(InvalidBallots, match=r"^no best lottery was found over 2 panels$"):
+        leximin(pool)
+
+
+def test_who_is_rare_is_drawn_more_often_and_the_others_as_likely_as_can_be() -> None:
+    """One old member is always drawn; four young ones share the other place; two of them live in the north,
+    of whom one at least must be there: each has 1/2, and those of the south have nothing."""
+    members = [("o", "s"), ("y", "n"), ("y", "n"), ("y", "s"), ("y", "s")]
+    quotas = {
+        "age": {"o": Quota(1, 1), "y": Quota(0, 2)},
+        "place": {"n": Quota(1, 2), "s": Quota(0, 2)},
+    }
+    pool = Pool(tuple({"age": age, "place": place} for age, place in members), quotas, 2)
+    assert leximin(pool).probabilities == pytest.approx([1, 1 / 2, 1 / 2, 0, 0], abs=1e-6)
+    wider = Pool(pool.members, quotas, 3)
+    # Two of the four young ones, one of the north at least: all have 1/2.
+    assert leximin(wider).probabilities == pytest.approx([1, 1 / 2, 1 / 2, 1 / 2, 1 / 2], abs=1e-6)
+
+
+def test_missing_values_of_a_row_are_empty() -> None:
+    pool = pool_of([{"age": "y"}, {}], {"age": {"y": Quota(0, 1), "": Quota(0, 1)}}, 1)
+    assert (pool.members, pool.size) == (({"age": "y"}, {"age": ""}), 1)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from icn_tally.ballots import Ballots, ranked_ballots
-from icn_tally.faults import InvalidParameter
-from icn_tally.stages import Count
+from icn_tally.ballots import WEIGHT_MAX, Ballots, ranked_ballots
+from icn_tally.faults import InvalidBallots, InvalidParameter
+from icn_tally.stages import TIE_RULES, Count, Stage, Tie
 from icn_tally.wigm import EXCLUSIONS, FACTORS, QUOTAS, SURPLUSES, Wigm, count
 
 
@@ -118,3 +118,100 @@ def test_parameters_out_of_form_are_named(form: dict[str, Any], name: str) -> No
     with pytest.raises(InvalidParameter) as error:
         counted(strict(2, ((1,), 1)), **form)
     assert error.value.name == name
+
+
+def test_parameters_are_read_whole_and_have_defaults() -> None:
+    assert Wigm.from_form({"seats": 1}) == Wigm(1, 4, "lot", "fraction", "largest", "exact", "one", 0, ())
+    form = {
+        "seats": 500,
+        "places": 9,
+        "ties": "narrowing",
+        "quota": "whole",
+        "surpluses": "one-elected",
+        "factor": "truncated",
+        "exclusion": "sure-losers",
+        "votes_min": WEIGHT_MAX,
+        "first_excluded": [2, 7],
+    }
+    read = Wigm.from_form(form)
+    assert read == Wigm(
+        500, 9, "narrowing", "whole", "one-elected", "truncated", "sure-losers", WEIGHT_MAX, (2, 7)
+    )
+    assert read.to_form() == form
+    for name, values in (
+        ("ties", TIE_RULES), ("quota", QUOTAS), ("surpluses", SURPLUSES), ("factor", FACTORS),
+        ("exclusion", EXCLUSIONS), ("places", (0, 9)), ("seats", (1, 500)),
+    ):  # fmt: skip
+        for value in values:
+            assert Wigm.from_form({"seats": 2, name: value}).to_form()[name] == value
+    for name, values in (
+        ("seats", (0, 501)), ("places", (-1, 10)), ("votes_min", (-1, WEIGHT_MAX + 1)), ("ties", ("random",)),
+    ):  # fmt: skip
+        for value in values:
+            with pytest.raises(InvalidParameter) as error:
+                Wigm.from_form({"seats": 2, name: value})
+            assert error.value.name == name
+
+
+def test_what_cannot_be_counted_is_refused_with_its_numbers() -> None:
+    with pytest.raises(InvalidParameter, match=r"^seats: 3 seats for 2 candidates$"):
+        counted(strict(2, ((1,), 1)), seats=3)
+    with pytest.raises(InvalidBallots, match=r"^no ballot is valid, so there is nothing to count$"):
+        counted(strict(2, ((), 3)), seats=1)
+    with pytest.raises(
+        InvalidBallots, match=r"^501 candidates; a single transferable vote counts for up to 500$"
+    ):
+        counted(strict(501, ((1,), 1)), seats=1)
+    with pytest.raises(InvalidParameter, match="lot_order"):
+        count(Wigm(1), strict(2, ((1,), 1)), [1])
+
+
+def test_a_whole_sheet_is_as_reckoned_by_hand() -> None:
+    """Quota 101 ÷ 3 + 0.01. 1 passes on 26.32 of 60: 0.4386… of each ballot, 0.43 at two places."""
+    ballots = ranked_ballots(
+        ["a", "b", "c", "d"],
+        [([[1], [2]], 40), ([[1]], 20), ([[2, 3]], 5), ([[3]], 21), ([[4], [3]], 12), ([[4], [2, 3]], 8)],
+    )
+    found = counted(ballots, seats=2, places=2)
+    assert (found.valid, found.invalid, found.quota, found.winners) == (101, 5, "33.67", (1, 3))
+    assert [(stage.action, stage.candidates, stage.elected) for stage in found.stages] == [
+        ("elect", (1,), (1,)),
+        ("transfer", (1,), ()),
+        ("exclude", (2,), ()),
+        ("exclude", (4,), (3,)),
+    ]
+    # 40 · 0.43 come to 2 and 20 · 0.43 end; 0.52 is lost. Nobody follows 2. Of 4 twelve go on to 3.
+    assert [stage.totals for stage in found.stages] == [
+        (6000, 0, 2100, 2000),
+        (3367, 1720, 2100, 2000),
+        (3367, 0, 2100, 2000),
+        (3367, 0, 3300, 0),
+    ]
+    assert [(stage.non_transferable, stage.lost) for stage in found.stages] == [
+        (0, 0), (860, 53), (2580, 53), (3380, 53),
+    ]  # fmt: skip
+
+
+def test_the_largest_of_equal_totals_is_elected_alone_by_lot() -> None:
+    ballots = strict(4, ((1, 3), 9), ((2, 3), 9), ((3,), 1), ((4,), 2))
+    found = count(Wigm(3, quota="whole", surpluses="one-elected"), ballots, [2, 1, 3, 4])
+    assert found.ties[0] == Tie(1, "elect", (1, 2), 2, None, (1, 2))
+    assert [stage.elected for stage in found.stages[:2]] == [(2,), (1,)]
+
+
+def test_excluding_first_leaves_as_many_as_there_are_seats() -> None:
+    ballots = strict(4, ((1,), 3), ((2,), 3), ((3, 1), 2), ((4, 2), 2))
+    # Three have fewer than 3, or exactly as many: only two may go.
+    assert counted(ballots, seats=2, votes_min=3).stages[1].candidates == (3, 4)
+    assert counted(ballots, seats=2, votes_min=4).stages[1].candidates == (3,)
+    assert counted(ballots, seats=2, first_excluded=[1, 3, 4]).stages[1].candidates == (3,)
+    # Nobody's vote lies at 3, so that it is nobody to be excluded first.
+    none = strict(4, ((1,), 4), ((2,), 4), ((4, 2), 4))
+    assert counted(none, seats=2, first_excluded=[3, 4]).stages[1].candidates == (4,)
+
+
+def test_an_equal_rank_ends_what_comes_to_it() -> None:
+    ballots = ranked_ballots(["a", "b", "c"], [([[1], [2, 3]], 2), ([[1], [3]], 2), ([[2]], 3), ([[3]], 4)])
+    found = counted(ballots, seats=1, places=0, quota="whole")
+    assert found.stages[1] == Stage("exclude", (2,), (4, 0, 4), 3, 0, ())
+    assert found.stages[2] == Stage("exclude", (1,), (0, 0, 6), 5, 0, (3,))
