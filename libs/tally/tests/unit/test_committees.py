@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from icn_tally.ballots import Ballots, ranked_ballots
 from icn_tally.committees.approvals import STANDING_MAX, Approvals
-from icn_tally.committees.elect import RULES, elect_committee
+from icn_tally.committees.elect import RULES, Electing, elect_committee
 from icn_tally.committees.optimal import monroe_score, thiele_weights
 from icn_tally.faults import InvalidBallots, InvalidParameter
 
@@ -550,3 +550,27 @@ def test_equal_ballots_are_put_together() -> None:
     assert (merged.sets, merged.weights) == (((0,), (1, 2), ()), (5, 1, 1))
     assert (merged.voters, merged.supporters, merged.support) == (7, ((0,), (1,), (1,)), (5, 1, 1))
     assert merged.matrix.tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "profile", "committees"),
+    [
+        # A quota of 6½ is taken of 10 votes: of each 0.35 is left, so that b has 2.05 and c 2.
+        (3, [((1,), 7), ((1, 2), 3), ((2,), 1), ((3,), 2)], [(1, 2)]),
+        # Of 14 ballots a quota is 7: 0.3 of each is left, and b has 1.9 to 3.
+        (3, [((1,), 7), ((1, 2), 3), ((2,), 1), ((3,), 3)], [(1, 3)]),
+        # a has 5 of a quota of 6, so nothing is left of its votes, and b has 1 to 3.
+        (4, [((1,), 2), ((1, 2), 3), ((2,), 1), ((3,), 3), ((4,), 3)], [(1, 3), (1, 4)]),
+    ],
+)
+def test_enestroem_leaves_of_each_vote_what_is_above_the_quota(
+    candidates: int, profile: Profile, committees: list[Committee]
+) -> None:
+    assert elected("phragmen-enestroem", 2, candidates, profile) == committees
+
+
+def test_the_form_of_an_election_is_read_by_its_names() -> None:
+    assert Electing.from_form("pav", {"size": 3, "every": True}) == Electing("pav", 3, True)
+    assert Electing.from_form("pav", {"size": 3}).every is False
+    with pytest.raises(InvalidParameter, match="^all: unknown; there are size, every$"):
+        Electing.from_form("pav", {"size": 3, "all": True})
