@@ -572,5 +572,5 @@ def test_enestroem_leaves_of_each_vote_what_is_above_the_quota(
 def test_the_form_of_an_election_is_read_by_its_names() -> None:
     assert Electing.from_form("pav", {"size": 3, "every": True}) == Electing("pav", 3, True)
     assert Electing.from_form("pav", {"size": 3}).every is False
-    with pytest.raises(InvalidParameter, match="^all: unknown; there are size, every$"):
+    with pytest.raises(InvalidParameter, match=r"^all: unknown; there are size, every$"):
         Electing.from_form("pav", {"size": 3, "all": True})
