@@ -5,6 +5,7 @@ Source: docs/spec/voting.md, "Files".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -153,6 +154,8 @@ class _Reader:
 
     def _number(self, word: str) -> int:
         number = self.numbers.get(word)
+        if word == "-":
+            raise self._fault("a skipped rank, -, is not read: what it means differs from rule to rule")
         if number is None:
             raise self._fault(f"there is no candidate {shown(word)}; numbers go from 1 to {self.candidates}")
         return number
@@ -204,6 +207,8 @@ class _Reader:
     def _read_ballot(self, text: str) -> tuple[int, Ranking]:
         """A ballot with equal ranks or short names, or one with a fault."""
         words = text.split()
+        if words[0].startswith("(") and words[0].endswith(")") and len(words) > 1:
+            words = words[1:]  # a ballot's own name
         weight = checked_weight(whole_number(words[0], self.at, "weight"), self.at)
         if len(words) == 1 or words[-1] != "0":
             raise self._fault("a ballot ends with 0")
@@ -225,7 +230,12 @@ class _Reader:
         return names
 
 
+_COMMENTED: Final = re.compile(r'"([^"]*)"\s*#.*')
+
+
 def _unquoted(text: str) -> str:
+    if commented := _COMMENTED.fullmatch(text):
+        return commented[1]
     if len(text) >= 2 and text[0] == text[-1] == '"':
         return text[1:-1]
     return text

@@ -109,15 +109,17 @@ class _Counting:
         self.keep = [0] * self.size
         for candidate in self.hopeful:
             self.keep[candidate] = self.scale
-        self.parts = lcm(*{_orders(ranking) for ranking, _ in ballots.bundles()})
+        orders = [
+            _checked_orders(ranking, place) for place, (ranking, _) in enumerate(ballots.bundles(), start=1)
+        ]
+        self.parts = lcm(*set(orders))
         """Of a ballot, so that each order of its equal ranks is a whole number of them."""
         self.root = _Node()
         self.invalid = 0
         given: list[_Bundle] = []
-        for ranking, weight in ballots.bundles():
+        for (ranking, weight), amount in zip(ballots.bundles(), orders, strict=True):
             if ranking:
-                orders = _orders(ranking)
-                given += ((order, weight * self.parts // orders) for order in _sequences(ranking, orders))
+                given += ((order, weight * self.parts // amount) for order in _sequences(ranking, amount))
             else:
                 self.invalid += weight
         self.valid = ballots.total_weight - self.invalid
@@ -185,7 +187,9 @@ class _Counting:
             for number in self.elected:
                 share = _divided_up(self.keep[number] * self.quota, self.scale)
                 self.keep[number] = min(_divided_up(share * self.scale, self.votes[number]), self.scale)
-        raise AssertionError("a surplus that shrinks by whole units is soon below any tolerance")
+        raise InvalidBallots(
+            f"a surplus is left after {ITERATIONS_MAX} iterations of one stage: count with fewer places"
+        )
 
     def _surplus(self) -> int:
         return max(sum(self.votes[number] - self.quota for number in self.elected), 0)
@@ -276,19 +280,17 @@ def _divided_up(dividend: int, divisor: int) -> int:
     return -(-dividend // divisor)
 
 
-def _orders(ranking: Ranking) -> int:
-    """In how many strict orders a ranking can be read.
-
-    Raises:
-        InvalidBallots: too many.
-    """
+def orders_of(ranking: Ranking) -> int:
+    """In how many strict orders a ranking can be read."""
     longer = [len(rank) for rank in ranking if len(rank) > 1]
-    if not longer:
-        return 1
-    orders = prod(map(factorial, longer))
+    return prod(map(factorial, longer)) if longer else 1
+
+
+def _checked_orders(ranking: Ranking, place: int) -> int:
+    orders = orders_of(ranking)
     if orders > ORDERS_MAX:
         raise InvalidBallots(
-            f"equal ranks of one ballot allow {orders} orders; up to {ORDERS_MAX} are counted"
+            f"ballot {place}: its equal ranks allow {orders} orders; up to {ORDERS_MAX} are counted"
         )
     return orders
 

@@ -6,6 +6,7 @@ Source: docs/spec/voting.md, "Comparisons".
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, Final, TypeAlias
 
@@ -35,8 +36,7 @@ def preferences(ballots: Ballots) -> Matrix:
     standing = ballots.standing()
     if len(standing) > STANDING_MAX:
         raise InvalidBallots(f"{len(standing)} candidates; comparisons are made of up to {STANDING_MAX}")
-    places = np.zeros(len(ballots.candidates) + 1, np.int64)
-    places[[*standing]] = np.arange(len(standing))
+    places = _places_of(standing, len(ballots.candidates))
     ranked = _Ranked(ballots)
     above = np.zeros((len(standing), len(standing)), np.int64)
     is_left = np.ones(len(ranked.weights), np.bool_)
@@ -51,6 +51,25 @@ def preferences(ballots: Ballots) -> Matrix:
         those = left[start : start + chunk]
         _add_heights(above, ranked.heights(those, places, len(standing)), ranked.weights[those])
     return above
+
+
+def height_chunks(ballots: Ballots) -> Iterator[tuple[_Heights, NDArray[np.int64]]]:
+    """Ballots that rank somebody, so many at a time: a row for each candidate that stands, upwards, with the
+    rank that each ballot gives it, from 0, a last one where it gives none; and the ballots' weights."""
+    standing = ballots.standing()
+    places = _places_of(standing, len(ballots.candidates))
+    ranked = _Ranked(ballots)
+    chunk = max(CELLS_MAX // len(standing), 1)
+    for start in range(0, len(ranked.weights), chunk):
+        those = np.arange(start, min(start + chunk, len(ranked.weights)))
+        yield ranked.heights(those, places, len(standing)), ranked.weights[those]
+
+
+def _places_of(standing: Sequence[int], candidates: int) -> NDArray[np.int64]:
+    """By number, 0 for those that do not stand."""
+    places = np.zeros(candidates + 1, np.int64)
+    places[[*standing]] = np.arange(len(standing))
+    return places
 
 
 class _Ranked:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal, TypeAlias, cast
 
+import numpy as np
 from icn_crypto.jcs import JsonValue
+from numpy.typing import NDArray
 
 from icn_tally import parameters
-from icn_tally.ballots import CANDIDATES_MAX, WEIGHT_MAX, Ballots, Ranking
+from icn_tally.ballots import CANDIDATES_MAX, WEIGHT_MAX, Ballots
 from icn_tally.faults import InvalidBallots
 from icn_tally.lots import places_by_lot
+from icn_tally.pairwise import height_chunks
 from icn_tally.stages import TIE_RULES, Action, Count, Stage, TieRule, Ties, sure_losers
 
 PLURALITY: Final = "plurality"
@@ -199,6 +202,7 @@ class _Counting:
                 self.exhausted,
                 0,
                 tuple(elected),
+                self._majority() if self.rule.seats == 1 else None,
             )
         )
 
@@ -262,17 +266,25 @@ class _Counting:
 class _Coombs(_Counting):
     """Excludes who stands last most often; a ballot that has several last counts for each in equal part."""
 
-    def _worst(self) -> list[int]:
-        last: dict[int, Fraction] = dict.fromkeys(self.continuing, Fraction())
-        for ranking, weight in self.ballots.bundles():
-            lowest = self._lowest(ranking)
-            for number in lowest:
-                last[number] += Fraction(weight, len(lowest))
-        most = max(last.values())
-        return [number for number in self.continuing if last[number] == most]
+    def __init__(self, rule: Runoff, ballots: Ballots, ties: Ties) -> None:
+        super().__init__(rule, ballots, ties)
+        self._standing = np.array(ballots.standing())
+        self._chunks = [*height_chunks(ballots)]
 
-    def _lowest(self, ranking: Ranking) -> Sequence[int]:
-        ranks = [[number for number in rank if self.is_continuing[number]] for rank in ranking]
-        ranked = {number for rank in ranks for number in rank}
-        unranked = [number for number in self.continuing if number not in ranked]
-        return unranked or next(rank for rank in reversed(ranks) if rank)
+    def _worst(self) -> list[int]:
+        places = np.searchsorted(self._standing, self.continuing)
+        by_size: dict[int, NDArray[np.int64]] = {}
+        for heights, weights in self._chunks:
+            left = heights[places]
+            is_last = left == left.max(axis=0)
+            sizes = is_last.sum(axis=0)
+            for size in np.unique(sizes).tolist():
+                those = sizes == size
+                found = by_size.setdefault(size, np.zeros(len(places), np.int64))
+                found += is_last[:, those] @ weights[those]
+        last = [
+            sum(Fraction(int(weights[place]), size) for size, weights in by_size.items())
+            for place in range(len(places))
+        ]
+        most = max(last)
+        return [number for number, weight in zip(self.continuing, last, strict=True) if weight == most]

@@ -44,7 +44,7 @@ def told(rule: str, parameters: dict[str, object], ballots: Ballots) -> tuple[st
 
 def test_a_count_is_told_stage_by_stage() -> None:
     assert explain_stages(counted(), PLAIN).sentences == (
-        "14 ballots are valid; 1 more name nobody that they could count for. The quota is 5.",
+        "14 ballots are valid; 1 more name nobody, or several first, and count for nobody. The quota is 5.",
         "Stage 1. First preferences are counted. Elected: Ana.",
         "Stage 2. What is above the quota goes on: Ana had 7.00000.",
         "Stage 3. Excluded: Dora had 2.00000.",
@@ -193,7 +193,7 @@ def test_a_committee_is_told_with_how_many_members_ballots_have() -> None:
 
 
 def test_every_project_has_its_sentence() -> None:
-    ballots = ranked_ballots(["a", "b", "c", "d"], [([[1, 2]], 3), ([[1, 3]], 2)])
+    ballots = ranked_ballots(["swings", "bench", "Pond", "tree"], [([[1, 2]], 3), ([[1, 3]], 2)])
     costs = (Fraction(6), Fraction(7, 2), Fraction(3), Fraction(1))
     projects = Budgeting(ballots, ("swings", "bench", "pond", "tree"), costs, Fraction(10))
     sheet = explain_budget(budgets.spend(budgets.Spending("greedy"), projects, [1, 2, 3, 4]), projects)
@@ -201,7 +201,7 @@ def test_every_project_has_its_sentence() -> None:
         "The budget is 10; rule greedy.",
         "swings, score 5: funded: 6 of 10 left.",
         "bench, score 3: funded: 3.5 of 4 left.",
-        "pond, score 2: not funded: it costs 3, and 0.5 were left.",
+        "Pond (pond), score 2: not funded: it costs 3, and 0.5 were left.",
         "tree, score 0: not funded: nobody supports it.",
         "Spent: 9.5, on 2 projects.",
     )
@@ -209,6 +209,28 @@ def test_every_project_has_its_sentence() -> None:
     assert explain_budget(shares, projects).sentences[1] == (
         "swings, score 5: funded: 6, at 0.2 for each unit of utility; its supporters have 4 left together."
     )
+
+
+def test_a_quota_that_changes_is_told_at_each_stage() -> None:
+    ballots = ranked_ballots(["Ana", "Bert", "Cleo"], [([[1]], 3), ([[2]], 2), ([[3]], 1)])
+    assert told("irv", {}, ballots)[:4] == (
+        "6 ballots are valid.",
+        "Stage 1. First preferences are counted. 4 votes elect.",
+        "Stage 2. Excluded: Cleo had 1. 3 votes elect. Elected: Ana.",
+        "Elected: Ana.",
+    )
+    assert "Stage 1. First preferences are counted. 3.000000001 votes elect." in told(
+        "meek", {"seats": 1}, ballots
+    )
+
+
+def test_names_are_told_apart_and_turn_nothing_around() -> None:
+    twice = ranked_ballots(["A. Smith", "Bert", "A. Smith"], [([[1]], 3), ([[2]], 2), ([[3]], 1)])
+    assert told("plurality", {}, twice)[-1] == "Elected: A. Smith (1)."
+    listed = ranked_ballots(["Cleo, elected: Bert", "Bert"], [([[1]], 3), ([[2]], 2)])
+    assert told("plurality", {}, listed)[-1] == "Elected: Cleo, elected: Bert (1)."
+    turned = ranked_ballots(["A\u202enna", "Bert"], [([[1]], 3)])
+    assert told("plurality", {}, turned)[-1] == "Elected: Anna."
 
 
 def test_seats_and_lotteries_are_told() -> None:

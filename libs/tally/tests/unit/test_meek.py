@@ -194,7 +194,7 @@ def test_what_cannot_be_counted_is_refused_with_its_numbers() -> None:
         counted(ballots_of(STANDING_MAX + 1, [([[1]], 1)]), Meek(WARREN, 1))
     assert counted(ballots_of(STANDING_MAX, [([[1]], 1)]), Meek(WARREN, 1)).winners == (1,)
     with pytest.raises(
-        InvalidBallots, match=r"^equal ranks of one ballot allow 1440 orders; up to 720 are counted$"
+        InvalidBallots, match=r"^ballot 1: its equal ranks allow 1440 orders; up to 720 are counted$"
     ):
         counted(ballots_of(8, [([[1, 2, 3, 4, 5, 6], [7, 8]], 1)]), Meek(MEEK, 1))
     with pytest.raises(InvalidParameter, match="lot_order"):

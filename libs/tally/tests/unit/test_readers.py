@@ -86,7 +86,7 @@ def test_options_of_a_blt_file_are_read() -> None:
         (b"3 2\n4 1=1 0\n", 2, "candidate 1 is ranked twice"),
         (b"3 2\n4 4 0\n", 2, "no candidate '4'"),
         (b"3 2\n4 1 0 2 0\n", 2, "no candidate '0'"),
-        (b"3 2\n4 1 - 2 0\n", 2, "no candidate '-'"),
+        (b"3 2\n4 1 - 2 0\n", 2, "a skipped rank, -, is not read"),
         (b"3 2\n4 1= 0\n", 2, "no candidate ''"),
         (b"3 2\n4 1_0 0\n", 2, "no candidate '1_0'"),
         (b"3 2\n0 1 0\n", 2, "a weight goes from 1"),
@@ -248,3 +248,10 @@ def test_points_are_refused_with_line_and_candidate(content: bytes, line: int, t
     with pytest.raises(InvalidFile, match=told) as refused:
         read_points(content)
     assert refused.value.line == line
+
+
+def test_a_ballot_s_own_name_and_comments_behind_quoted_names_count_for_nothing() -> None:
+    content = BLT.replace(b"4 1 2 0", b"(b-17) 4 1 2 0").replace(b'"Ana"', b'"Ana" # she')
+    assert read_blt(content).ballots == read_blt(BLT).ballots
+    with pytest.raises(InvalidFile, match="line 2: weight"):
+        read_blt(BLT.replace(b"4 1 2 0", b"(b 17) 4 1 2 0"))

@@ -262,9 +262,9 @@ def test_a_whole_sheet_is_as_reckoned_by_hand() -> None:
     # Two of 14 end when 4 is excluded; 7 of 12 are a majority then.
     assert (found.valid, found.invalid, found.quota, found.winners, found.places) == (14, 3, "7", (2,), 0)
     assert found.stages == (
-        Stage("elect", (), (5, 4, 3, 2), 0, 0, ()),
-        Stage("exclude", (4,), (5, 4, 3, 0), 2, 0, ()),
-        Stage("exclude", (3,), (5, 7, 0, 0), 2, 0, (2,)),
+        Stage("elect", (), (5, 4, 3, 2), 0, 0, (), 8),
+        Stage("exclude", (4,), (5, 4, 3, 0), 2, 0, (), 7),
+        Stage("exclude", (3,), (5, 7, 0, 0), 2, 0, (2,), 7),
     )
     assert counted(ballots, rule="plurality", seats=2).stages == (
         Stage("elect", (1, 2), (5, 4, 3, 2), 0, 0, (1, 2)),

@@ -361,11 +361,13 @@ def _judge(kind: str, path: Path) -> tuple[dict[str, Any], bool]:
 
 
 def batch_files(folder: Path) -> list[Path]:
-    """The regular files of a folder that are not hidden, by name. Raises Refused."""
+    """The files of a folder that are not hidden, by name, links to nothing among them. Raises Refused."""
     absolute = folder.absolute()  # so that a file named "-" is not taken for standard input
     try:
         found = sorted(
-            path for path in absolute.iterdir() if not path.name.startswith(".") and path.is_file()
+            path
+            for path in absolute.iterdir()
+            if not path.name.startswith(".") and (path.is_file() or not path.exists())
         )
     except OSError as error:
         raise Refused(f"{folder}: {error.strerror}", "FILE_UNREADABLE") from None

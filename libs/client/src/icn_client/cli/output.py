@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -159,6 +160,25 @@ class Progress:
             sys.stderr.write("\r\x1b[2K")
             sys.stderr.flush()
             self._has_line = False
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Says for how many seconds something is at work that does not tell how far it has come."""
+    shown, is_done, started = Progress(f"{what}, seconds"), threading.Event(), time.monotonic()
+
+    def tick() -> None:
+        while not is_done.wait(PROGRESS_AFTER_SECONDS):
+            shown.update(round(time.monotonic() - started))
+
+    ticking = threading.Thread(target=tick, daemon=True)
+    ticking.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        ticking.join()
+        shown.close()
 
 
 @contextmanager

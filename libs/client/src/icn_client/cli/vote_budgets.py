@@ -14,7 +14,6 @@ from icn_client.cli.vote_files import (
     JsonlOption,
     SheetOption,
     answer_files,
-    exact_number,
     explained,
     refuse_sheet_of_many,
     refuse_unknown,
@@ -83,6 +82,7 @@ def vote_budget(  # noqa: PLR0917 - one parameter per option
     def answer(path: Path, content: bytes) -> dict[str, Any]:
         from icn_tally.budgets import spend
         from icn_tally.explanations.shares import explain_budget
+        from icn_tally.explanations.words import exactly
         from icn_tally.pabulib import read_pabulib
 
         budgeting = read_pabulib(content)
@@ -93,14 +93,14 @@ def vote_budget(  # noqa: PLR0917 - one parameter per option
             "rule": spending.rule,
             **spending.to_form(),
             "selected": [ids[number - 1] for number in found.selected],
-            "spent": exact_number(found.spent),
+            "spent": exactly(found.spent),
             "verdicts": [
                 {
                     "project": ids[verdict.project - 1],
                     "reason": verdict.reason,
-                    "score": verdict.score,
-                    "cost": exact_number(budgeting.costs[verdict.project - 1]),
-                    "left": exact_number(verdict.left),
+                    "score": str(verdict.score),
+                    "cost": exactly(budgeting.costs[verdict.project - 1]),
+                    "left": exactly(verdict.left),
                 }
                 for verdict in found.verdicts
             ],

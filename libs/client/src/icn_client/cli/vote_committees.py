@@ -56,7 +56,7 @@ def vote_committee(  # noqa: PLR0917 - one parameter per option
     refuse_sheet_of_many(sheet, jsonl)
 
     def answer(path: Path, content: bytes) -> dict[str, Any]:
-        from icn_tally.explanations.shares import explain_committee
+        from icn_tally.explanations.results import explain as as_sheet
         from icn_tally.faults import InvalidParameter
 
         from icn_client.approval_files import read_approvals
@@ -69,7 +69,12 @@ def vote_committee(  # noqa: PLR0917 - one parameter per option
         found = elect_committee(rule, members, ballots, order, every=every)
         return {
             "committees": [[number - 1 for number in committee] for committee in found.committees],
-            **explained(lambda: explain_committee(found, ballots), path.stem, sheet, explain=explain),
+            **explained(
+                lambda: as_sheet(found, ballots),
+                path.stem,
+                sheet,
+                explain=explain,
+            ),
         }
 
     answer_files(file, jsonl, answer)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from icn_client.cli.files import FILE_BYTES_MAX, batch_files, read_file
-from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, progress, say
+from icn_client.cli.output import EXIT_REFUSED, Refused, UsageError, print_json, progress, say, working
 
 if TYPE_CHECKING:
     from icn_tally.sheets import Sheet
@@ -76,7 +77,9 @@ def _write_sheet(path: Path, sheet: Sheet, title: str) -> None:
 def refuse_unknown(option: str, value: str | None, known: Sequence[str]) -> None:
     """Raises UsageError for a word that is given and not known."""
     if value is not None and value not in known:
-        raise UsageError(f"{option}: {value[:40]!r} is not one of {', '.join(known)}")
+        near = get_close_matches(value, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"{option}: {value[:40]!r} is not one of {', '.join(known)}{hint}")
 
 
 def answer_files(file: Path, jsonl: bool, answer: Callable[[Path, bytes], dict[str, Any]]) -> None:
@@ -86,7 +89,9 @@ def answer_files(file: Path, jsonl: bool, answer: Callable[[Path, bytes], dict[s
         Refused: the one file fails.
     """
     if not jsonl:
-        print_json(_answer(file, answer))
+        with working("counting"):
+            found = _answer(file, answer)
+        print_json(found)
         return
     faults = 0
     files = batch_files(file)
@@ -121,10 +126,3 @@ def refusing(path: Path) -> Iterator[None]:
         raise Refused(f"{path}: {error}", "BALLOTS_INVALID") from None
     except InvalidParameter as error:
         raise Refused(f"{path}: {error}", "PARAMETER_INVALID") from None
-
-
-def exact_number(value: Any) -> int | str:
-    """A rational amount: a whole number, or a text with what it has of decimals, or else a fraction."""
-    from icn_tally.explanations.words import exactly
-
-    return int(value) if value.denominator == 1 else exactly(value)

@@ -90,7 +90,7 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
         typer.Option(
             "--seats",
             metavar="N",
-            help="Seats to fill; by default what the file says, and one for methods that elect one.",
+            help="Seats to fill; by default one, of methods with transfers what the file says.",
             min=1,
         ),
     ] = None,

@@ -8,6 +8,7 @@ from icn_tally.comparisons import Compared
 from icn_tally.explanations.shares import explain_committee
 from icn_tally.explanations.stages import explain_stages
 from icn_tally.explanations.winners import explain_comparison, explain_decision, explain_scores
+from icn_tally.explanations.words import told_apart
 from icn_tally.scores import Scored
 from icn_tally.sheets import Sheet
 from icn_tally.stages import Count
@@ -16,13 +17,14 @@ from icn_tally.tallies import Outcome
 
 def explain(outcome: Outcome, ballots: Ballots) -> Sheet:
     """A result of these ballots for people."""
+    names = told_apart(ballots.candidates)
     match outcome:
         case Count():
-            return explain_stages(outcome, ballots.candidates)
+            return explain_stages(outcome, names)
         case Compared():
-            return explain_comparison(outcome, ballots.candidates)
+            return explain_comparison(outcome, names)
         case Scored():
-            return explain_scores(outcome, ballots.candidates)
+            return explain_scores(outcome, names)
         case Elected():
-            return explain_committee(outcome, ballots)
+            return explain_committee(outcome, ballots, names)
     return explain_decision(outcome)

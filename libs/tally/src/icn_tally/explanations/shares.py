@@ -11,7 +11,7 @@ from icn_tally.ballots import Ballots
 from icn_tally.budgeting import Budgeting
 from icn_tally.budgets import Reason, Spent, Verdict
 from icn_tally.committees.elect import Elected
-from icn_tally.explanations.words import amount, exactly, named
+from icn_tally.explanations.words import amount, exactly, named, nearly
 from icn_tally.sheets import Row, Sheet
 from icn_tally.sortition import TICKETS, Lottery
 
@@ -38,10 +38,9 @@ _BY_SHARES: Final = (
 )
 
 
-def explain_committee(elected: Elected, ballots: Ballots) -> Sheet:
+def explain_committee(elected: Elected, ballots: Ballots, names: Sequence[str]) -> Sheet:
     """How many ballots approve of each member, and how many members ballots have; for the first of tied
     committees. A column with the approvals."""
-    names = ballots.candidates
     approvals: Counter[int] = Counter()
     members_of: Counter[int] = Counter()
     first = frozenset(elected.committees[0])
@@ -70,10 +69,10 @@ def explain_committee(elected: Elected, ballots: Ballots) -> Sheet:
 
 def explain_budget(spent: Spent, budgeting: Budgeting) -> Sheet:
     """Why each project is funded or not, in the order in which the rule came to them."""
-    ids = budgeting.ids
+    projects = _projects(budgeting)
     rows = tuple(
         Row(
-            ids[verdict.project - 1],
+            projects[verdict.project - 1],
             (
                 exactly(budgeting.costs[verdict.project - 1]),
                 str(verdict.score),
@@ -90,15 +89,15 @@ def explain_budget(spent: Spent, budgeting: Budgeting) -> Sheet:
 
 
 def _budget_told(spent: Spent, budgeting: Budgeting) -> Iterator[str]:
-    ids = budgeting.ids
+    projects = _projects(budgeting)
     yield f"The budget is {exactly(budgeting.budget)}; rule {spent.parameters.rule}."
     if spent.rounds > 1:
         yield f"{spent.rounds} budgets were tried, each with one more for every ballot."
     for verdict in spent.verdicts:
         told = _verdict_told(verdict, spent, budgeting)
-        yield f"{ids[verdict.project - 1]}, score {verdict.score}: {told}."
+        yield f"{projects[verdict.project - 1]}, score {verdict.score}: {told}."
     for tie in spent.ties:
-        yield f"{named(tie, ids)} were tied: a lot decided which came first."
+        yield f"{named(tie, projects)} were tied: a lot decided which came first."
     yield f"Spent: {exactly(spent.spent)}, on {amount(len(spent.selected), 'project')}."
 
 
@@ -106,10 +105,16 @@ def _verdict_told(verdict: Verdict, spent: Spent, budgeting: Budgeting) -> str:
     told = _VERDICTS[verdict.reason] if verdict.price is None else _BY_SHARES
     return told.format(
         cost=exactly(budgeting.costs[verdict.project - 1]),
-        left=exactly(verdict.left),
+        left=nearly(verdict.left),
         threshold=spent.parameters.threshold,
-        price="" if verdict.price is None else exactly(verdict.price),
+        price="" if verdict.price is None else nearly(verdict.price),
     )
+
+
+def _projects(budgeting: Budgeting) -> list[str]:
+    """Names, with their ids where these are others."""
+    names = zip(budgeting.ballots.candidates, budgeting.ids, strict=True)
+    return [name if name == identity else f"{name} ({identity})" for name, identity in names]
 
 
 def explain_seats(apportioned: Apportioned, votes: Sequence[int], names: Sequence[str]) -> Sheet:

@@ -33,8 +33,11 @@ def explain_stages(count: Count, names: Sequence[str]) -> Sheet:
 
 
 def _sentences(count: Count, names: Sequence[str]) -> Iterator[str]:
-    invalid = f"; {count.invalid} more name nobody that they could count for" if count.invalid else ""
-    quota = f" The quota is {count.quota}." if count.quota else ""
+    invalid = (
+        f"; {count.invalid} more name nobody, or several first, and count for nobody" if count.invalid else ""
+    )
+    is_fixed = count.quota and all(stage.quota is None for stage in count.stages)
+    quota = f" The quota is {count.quota}." if is_fixed else ""
     are = "is" if count.valid == 1 else "are"
     yield f"{amount(count.valid, 'ballot')} {are} valid{invalid}.{quota}"
     for number, stage in enumerate(count.stages, start=1):
@@ -55,7 +58,8 @@ def _stage_told(count: Count, number: int, stage: Stage, names: Sequence[str]) -
         deed = "What is above the quota goes on" if stage.action == "transfer" else "Excluded"
         told = f"{deed}: {had}."
     elected = f" Elected: {named(stage.elected, names)}." if stage.elected else ""
-    return f"Stage {number}. {told}{elected}"
+    quota = "" if stage.quota is None else f" {written(stage.quota, count.places)} votes elect."
+    return f"Stage {number}. {told}{quota}{elected}"
 
 
 def _tie_told(tie: Tie, names: Sequence[str]) -> str:

@@ -214,6 +214,18 @@ def test_elections_are_counted_by_each_rule_in_stages_and_draw_lots_only_for_tie
     assert drawn.to_bytes() == count_poll(document_of(draft), leaves, openings[::-1], TELLERS).to_bytes()
 
 
+def test_one_ballot_with_many_orders_voids_no_count_by_meek() -> None:
+    names = [f"c{number}" for number in range(1, 8)]
+    draft = election_draft(names, rule="meek", parameters=read_parameters("meek", {"seats": 2}).to_form())
+    leaves, openings = votes(
+        [[1], [2]], [[2], [1]], [[1, 2, 3, 4], [5]], [[1, 2, 3, 4, 5]], [[1, 2, 3], [4, 5, 6]]
+    )
+    result = count_poll(document_of(draft), leaves, openings, {})
+    assert (result.winners, result.form["malformed"]) == ((1, 2), [voter(4).hex(), voter(5).hex()])
+    stv = election_draft(names)
+    assert count_poll(document_of(stv), leaves, openings, {}).form["malformed"] == []
+
+
 def test_a_tie_without_tellers_can_never_be_completed() -> None:
     result = election(TIE, {}, tellers=False)
     assert (result.is_complete, result.form["lots"]) == (False, {"state": "missing", "tellers": []})
