@@ -7,7 +7,7 @@ import pytest
 from icn_consensus.domain.block import ExecutedState
 from icn_consensus.domain.config import Config
 from icn_consensus.usecases.ports import Execution, FinalBlock, StoredBlock
-from icn_consensus.usecases.recover import WrongApplication, recover
+from icn_consensus.usecases.recover import ProtocolUnknown, WrongApplication, recover
 
 from .fakes import FakeApplication, FakeStore, state_after
 from .test_judging import SEATS, some_block
@@ -100,6 +100,19 @@ async def test_an_application_that_does_not_fit_is_refused(
         setattr(application, name, value)
     with pytest.raises(WrongApplication, match=why):
         await recover(CONFIG, application, store_of(heights), [])
+
+
+async def test_blocks_of_a_newer_release_are_refused_before_anything_is_executed() -> None:
+    application, store = Application(), store_of([1, 2])
+    block = some_block(3, protocol_version=2)
+    store.blocks[3] = StoredBlock(3, block.hash, 0, 3, block.data, b"final", ())
+    with pytest.raises(ProtocolUnknown) as refusal:
+        await recover(dataclasses.replace(CONFIG, protocol_newest=1), application, store, [])
+    assert str(refusal.value) == (
+        "block 3 in this database is of protocol version 2; this release knows 1: upgrade icn "
+        "(nothing was changed: the newer release goes on from here)"
+    )
+    assert application.executed == []
 
 
 async def test_an_application_of_newer_rules_is_welcome() -> None:

@@ -93,6 +93,7 @@ _REPORT_LEVELS: Final = {
     ReportKind.SILENT_LEADER: logging.INFO,
     ReportKind.RECOVERED: logging.WARNING,
     ReportKind.ROOT_MISMATCH: logging.ERROR,
+    ReportKind.PROTOCOL_UNKNOWN: logging.CRITICAL,
 }
 
 _MESSAGES: Final[dict[str | None, Callable[[bytes, bytes], Event]]] = {

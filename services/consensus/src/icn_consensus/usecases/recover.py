@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import structlog
 from icn.consensus.v1 import block_pb2
 from icn_chain.header import BlockHeader, genesis_header, parse_header
+from icn_chain.protocols import held_protocol
 from icn_chain.validator_set import parse_validator_set
 
 from icn_consensus.domain.block import ExecutedState
@@ -22,6 +23,11 @@ class WrongApplication(Exception):
     """The application is of another zone, cannot run its rules, or is ahead of an empty block store."""
 
 
+class ProtocolUnknown(Exception):
+    """The blocks in the store are of a protocol version that this release does not know: a newer one wrote
+    them. The message says so, and what to do."""
+
+
 async def recover(
     config: Config, application: Application, store: BlockStore, records: Iterable[bytes]
 ) -> Recovered:
@@ -32,11 +38,14 @@ async def recover(
 
     Raises:
         WrongApplication: see there.
+        ProtocolUnknown: see there.
         ApplicationRefused: the application's state contradicts the block store.
         Unavailable: the database does not answer.
     """
     state = await _checked_state(config, application)
     newest = await store.newest()
+    if newest is not None:
+        _check_protocol(config, _header_of(config, newest))
     if newest is None:
         if state.executed_height:
             raise WrongApplication(
@@ -67,6 +76,11 @@ async def _checked_state(config: Config, application: Application) -> ExecutedSt
             f"the application runs protocol versions up to {protocol_version}, not {config.protocol_version}"
         )
     return state
+
+
+def _check_protocol(config: Config, newest: BlockHeader) -> None:
+    if newest.protocol_version > config.protocol_newest:
+        raise ProtocolUnknown(held_protocol(newest.protocol_version, newest.height, config.protocol_newest))
 
 
 async def _execute_again(
