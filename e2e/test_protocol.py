@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -18,6 +20,7 @@ from icn_localnet.platform import launch
 
 from e2e.waiting import until
 
+PAGE = Path(__file__).resolve().parent.parent / "docs/operating/upgrade.md"
 EPOCH_MS = 60_000
 """The shortest."""
 NAMES = ("harvest-farm", "sunrise-bakery", "riverside-housing", "wheelwright-workshop")
@@ -111,6 +114,8 @@ def test_an_older_release_stops_at_the_edge_and_catches_up_after_its_upgrade(
         assert "2 of 4 seats are not known to decide by version 2: seat 2 (1), seat 3 (1)" in unready.stderr
         skipped = icn("protocol", "activate", "3", "--force", *data)
         assert (skipped.returncode, "version 3 is named, 1 is in force" in skipped.stderr) == (1, True)
+        shown = PAGE.read_text("utf-8")
+        assert all(f"\nicn {command}\n" in shown for command in ("protocol status", "protocol activate 2"))
         answer("protocol", "activate", "2", "--force")
         assert (ready["in_force"], answer("protocol", "status")["next"]) == (1, 2)
         again = icn("protocol", "activate", "2", "--force", *data)
@@ -148,13 +153,16 @@ def test_an_older_release_stops_at_the_edge_and_catches_up_after_its_upgrade(
         assert [seat["newest"] for seat in answer("protocol", "status")["seats"]] == [2] * 4
 
         releases.age(3)
-        restart(3)
+        running_as_new = running.pid("validator-3")
+        assert running_as_new is not None
+        os.kill(running_as_new, signal.SIGKILL)
         log = network.validator_directory(3) / "validator.log"
         refusal = "in this database is of protocol version 2; this release knows 1: upgrade icn"
         until(log.read_text, lambda text: refusal in text, seconds=60)
         answer(*pay)
         releases.renew(3)
         paid = answer(*pay)
+        running.wait_until("validator-3", "running")
         until(lambda: stands(3), lambda shown: shown.get("final_height", 0) >= paid["height"], seconds=60)
         assert asyncio.run(same_root(network.directory, paid["height"]))
 
