@@ -63,7 +63,7 @@ MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
     Reached.EDGE_UNDER_FAULT: 100,
     Reached.SEATS_CHANGED: 200,
     Reached.ACTIVATED: 100,
-    Reached.HALTED: 60,
+    Reached.HALTED: 25,
     Reached.CATCH_UP: 100,
     Reached.RECOVERY: 60,
     Reached.RECOVERY_REFUSED: 60,

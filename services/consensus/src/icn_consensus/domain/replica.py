@@ -135,6 +135,16 @@ class Replica:
             halted=_halted(state),
         )
 
+    @property
+    def halted(self) -> str:
+        """Why this replica takes no part, and what to do; empty while it does."""
+        return _halted(self._state)
+
+    @property
+    def epoch(self) -> int:
+        """Epoch this replica is in; as `status` says, which costs more than a message may."""
+        return self._state.epoch
+
     def turn(self) -> Turn:
         """Whose view it is, and how long it may take."""
         state = self._state
