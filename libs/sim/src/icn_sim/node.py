@@ -25,7 +25,7 @@ from icn_consensus.usecases.pool import Admitted, Pool
 from icn_consensus.usecases.ports import AncestorUnknown, Choice, FetchRequest, Found, StateBehind
 from icn_consensus.usecases.state_sync import fetch_body, restore
 
-from icn_sim.application import at_once
+from icn_sim.application import SimulatedApplication, at_once
 from icn_sim.disk import Disk, DiskFault
 from icn_sim.forging import FORGED_CHUNK, FORGED_DIGEST, forged
 from icn_sim.ledger import LedgerApplication
@@ -223,6 +223,8 @@ class Node:
 
     def _sets_of(self, header: BlockHeader) -> tuple[ValidatorSet, ...]:
         hashes = {header.validator_set_hash, header.next_validator_set_hash}
+        if isinstance(self.application, SimulatedApplication):
+            hashes |= set(self.application.seats.named)  # production asks for those that are pending alone
         data = [at_once(self.application.validator_set(item)) for item in sorted(hashes)]
         return tuple(parse_validator_set(item) for item in data)
 
