@@ -11,9 +11,9 @@ SOON_SECONDS = 60.0
 POLL_SECONDS = 0.2
 
 
-def until(read: Callable[[], Any], is_so: Callable[[Any], bool] = bool) -> Any:
-    """What is read, once it is so, which it has to become within a minute."""
-    deadline = time.monotonic() + SOON_SECONDS
+def until(read: Callable[[], Any], is_so: Callable[[Any], bool] = bool, seconds: float = SOON_SECONDS) -> Any:
+    """What is read, once it is so, which it has to become within a minute or so many seconds."""
+    deadline = time.monotonic() + seconds
     while not is_so(found := read()):
         assert time.monotonic() < deadline, found
         time.sleep(POLL_SECONDS)

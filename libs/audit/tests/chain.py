@@ -50,6 +50,7 @@ class Chain:
             changes["named"] = await self.ledger.state.block_at(
                 BlockHeader.FromString(newest.header).executed_height
             )
+        changes.setdefault("protocol_version", await self.ledger.protocol_version())
         header = self.ledger.header(
             transactions,
             parent_certificate_digest=sha256(parent).digest() if parent else bytes(32),

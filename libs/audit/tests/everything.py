@@ -17,7 +17,7 @@ from libs.machine.tests import credit_messages as credit
 from libs.machine.tests import institutions
 from libs.machine.tests.equivocations import evidence, record
 from libs.machine.tests.institutions import FEDERATION, countersign, decision, enact
-from libs.machine.tests.seats import change, next_hash, rekey, replace
+from libs.machine.tests.seats import activate_protocol, change, next_hash, rekey, replace
 from libs.machine.tests.zone import (
     PLENTY,
     Member,
@@ -99,6 +99,7 @@ class Everything:
         for part in (self._people, self._units, self._moves, self._waits, self._seats):
             await part()
             await self.chain.pass_edge()
+        await self._protocol()
         await self.chain.add()
         return self.chain
 
@@ -223,7 +224,12 @@ class Everything:
         fourth, newest = zone.organizations[3].principal, next_hash(self.chain.ledger)
         changed = change(zone, replace(zone, fourth, ana.principal, "ana's seat"), of=newest)
         await self.applied(zone.authority, changed)
-        await self.applied(zone.authority, institutions.set_zone_authority(FEDERATION))
+        await self.applied(zone.authority, activate_protocol(2), institutions.set_zone_authority(FEDERATION))
+
+    async def _protocol(self) -> None:
+        """By the rules of version 2; the one after it is only named."""
+        await self.applied(self.ana, anchor(bytes([9]) * 32))
+        await self.decided(pb.DecisionAction(activate_protocol=pb.ActivateProtocol(protocol_version=3)))
 
 
 def kinds_in_effect(chain: Chain) -> set[type]:

@@ -69,11 +69,11 @@ class Zone:
         signed = preimage(
             tags.FINALIZE,
             self.genesis.hash,
-            vote_body(1, fields.epoch, fields.view, fields.height, block_hash),
+            vote_body(fields.protocol_version, fields.epoch, fields.view, fields.height, block_hash),
         )
         values = {
             "kind": VOTE_KIND_FINALIZE,
-            "protocol_version": 1,
+            "protocol_version": fields.protocol_version,
             "epoch": fields.epoch,
             "view": fields.view,
             "height": fields.height,
@@ -128,10 +128,10 @@ class Chain:
         self.headers.append(header)
         return header
 
-    def add_edge(self, next_set: bytes | None = None, epochs: int = 1) -> bytes:
+    def add_edge(self, next_set: bytes | None = None, epochs: int = 1, **changes: Any) -> bytes:
         """The last block of an epoch: its time lies in a later one."""
         self.time_ms = GENESIS_TIME_MS + (self.epoch + epochs) * EPOCH_MS
-        return self.add(next_set=next_set)
+        return self.add(next_set=next_set, **changes)
 
     def next_epoch(self, set_hash: bytes) -> None:
         self.epoch = (self.time_ms - GENESIS_TIME_MS) // EPOCH_MS

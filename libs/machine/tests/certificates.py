@@ -27,12 +27,13 @@ def certificate(
 ) -> bytes:
     """What these seats have signed of a block; with the keys of genesis, but for ``keys``, by name."""
     fields = BlockHeader.FromString(header)
-    body = vote_body(1, fields.epoch, fields.view, fields.height, block_hash(zone, header))
+    version = fields.protocol_version
+    body = vote_body(version, fields.epoch, fields.view, fields.height, block_hash(zone, header))
     tag = tags.FINALIZE if kind == VOTE_KIND_FINALIZE else tags.NOTARIZE
     signed = preimage(tag, zone.genesis.hash, body)
     return Certificate(
         kind=kind,  # type: ignore[arg-type]
-        protocol_version=1,
+        protocol_version=version,
         epoch=fields.epoch,
         view=fields.view,
         height=fields.height,

@@ -1,10 +1,12 @@
-"""The golden chain: fixed blocks, and the roots after each of them.
+"""The golden chains: fixed blocks, and the roots after each of them.
 
-    .venv/bin/python -m libs.machine.tests.golden_chain print    # what the committed blocks leave
-    .venv/bin/python -m libs.machine.tests.golden_chain roots    # the same, written down as the roots
-    .venv/bin/python -m libs.machine.tests.golden_chain blocks   # both, of blocks made from the story
+    .venv/bin/python -m libs.machine.tests.golden_chain print chain    # what the committed blocks leave
+    .venv/bin/python -m libs.machine.tests.golden_chain roots chain    # the same, written down as the roots
+    .venv/bin/python -m libs.machine.tests.golden_chain blocks chain   # both, of blocks made from the story
 
-Source: docs/spec/block.md, "The golden chain", which says what each of them means.
+In place of ``chain``, ``chain-2`` is the one that goes on by the rules of protocol version 2.
+
+Source: docs/spec/block.md, "The golden chains", which says what each of them means.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ from icn_kit.genesis import parse_genesis
 from icn_machine.blocks.execute_block import Execution
 
 from libs.machine.tests.golden_story import Story
+from libs.machine.tests.golden_upgrade import UpgradeStory
 from libs.machine.tests.zone import Ledger, Member, Zone, make_zone, memory_ledger
 
-FOLDER: Final = Path(__file__).resolve().parents[3] / "docs/spec/vectors/chain"
-GENESIS, BLOCKS, ROOTS = FOLDER / "genesis.json", FOLDER / "blocks.jsonl", FOLDER / "roots.jsonl"
+VECTORS: Final = Path(__file__).resolve().parents[3] / "docs/spec/vectors"
+STORIES: Final[dict[str, type[Story]]] = {"chain": Story, "chain-2": UpgradeStory}
+"""By folder."""
+FIRST: Final = "chain"
 
 
 class GoldenBlock(NamedTuple):
@@ -46,15 +51,20 @@ class GoldenBlock(NamedTuple):
         return await ledger.execute(*self.transactions, after_ms=self.after_ms, signers=self.signers)
 
 
-def committed_zone() -> Zone:
-    """The zone of the committed chain: its genesis, and nobody's keys."""
-    data = GENESIS.read_bytes()
+def committed_zone(chain: str = FIRST) -> Zone:
+    """The zone of a committed chain: its genesis, and nobody's keys."""
+    data = (VECTORS / chain / "genesis.json").read_bytes()
     return Zone(parse_genesis(data), json.loads(data), [], Member(b"", [], b""))
 
 
-def committed_blocks() -> list[GoldenBlock]:
+def committed_roots(chain: str = FIRST) -> str:
+    """The committed roots, a line for each height."""
+    return (VECTORS / chain / "roots.jsonl").read_text("utf-8")
+
+
+def committed_blocks(chain: str = FIRST) -> list[GoldenBlock]:
     """The committed blocks, ascending."""
-    lines = [json.loads(line) for line in BLOCKS.read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in (VECTORS / chain / "blocks.jsonl").read_text("utf-8").splitlines()]
     return [
         GoldenBlock(**line | {"transactions": [bytes.fromhex(data) for data in line["transactions"]]})
         for line in lines
@@ -85,18 +95,18 @@ def roots_line(execution: Execution) -> str:
     )
 
 
-async def played() -> AsyncIterator[str]:
+async def played(chain: str = FIRST) -> AsyncIterator[str]:
     """Lines of roots as this code makes them of the committed blocks."""
-    ledger = ledger_in_memory(committed_zone())
-    for block in committed_blocks():
+    ledger = ledger_in_memory(committed_zone(chain))
+    for block in committed_blocks(chain):
         yield roots_line(await block.play(ledger))
 
 
-async def told() -> AsyncIterator[tuple[GoldenBlock, Execution]]:
-    """Blocks as the story tells them, each checked to do what the story says."""
+async def told(chain: str = FIRST) -> AsyncIterator[tuple[GoldenBlock, Execution]]:
+    """Blocks as the chain's story tells them, each checked to do what the story says."""
     zone = make_zone()
     ledger = ledger_in_memory(zone)
-    for block in Story(zone, ledger).blocks():
+    for block in STORIES[chain](zone, ledger).blocks():
         time_ms = ledger.state.newest.time_ms + block.after_ms
         transactions = [
             zone.transaction(one.actor, *one.messages, keys=one.keys, lane=one.lane, time_ms=time_ms)
@@ -118,18 +128,20 @@ def _write(path: Path, lines: Iterator[str] | list[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-async def main(task: str) -> None:
+async def main(task: str, chain: str) -> None:
     """Print, or write, what the module's docstring says."""
+    folder = VECTORS / chain
     if task == "blocks":
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        GENESIS.write_text(json.dumps(make_zone().document, indent=1) + "\n", encoding="utf-8")
-        _write(BLOCKS, [block.line() async for block, _ in told()])
-    lines = [line async for line in played()]
+        folder.mkdir(parents=True, exist_ok=True)
+        document = json.dumps(make_zone().document, indent=1) + "\n"
+        (folder / "genesis.json").write_text(document, encoding="utf-8")
+        _write(folder / "blocks.jsonl", [block.line() async for block, _ in told(chain)])
+    lines = [line async for line in played(chain)]
     if task == "print":
         print("\n".join(lines))
     else:
-        _write(ROOTS, lines)
+        _write(folder / "roots.jsonl", lines)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -58,6 +58,10 @@ def rekey(zone: Zone, organization: bytes, key: str, of: bytes | None = None) ->
     return pb.Message(rekey_seat=pb.RekeySeat(validator_set_hash=set_hash, keys=keys))
 
 
+def activate_protocol(version: int) -> pb.Message:
+    return pb.Message(activate_protocol=pb.ActivateProtocol(protocol_version=version))
+
+
 def next_hash(ledger: Ledger) -> bytes:
     """Of the set that the newest state names for a later epoch."""
     return ledger.state.newest.next_validator_set_hash

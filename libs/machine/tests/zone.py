@@ -10,6 +10,7 @@ from typing import Any
 
 from icn.consensus.v1.block_pb2 import VOTE_KIND_NOTARIZE, BlockHeader, Certificate, SeatSignature
 from icn.ledger.v1 import transaction_pb2 as pb
+from icn_chain.validator_set import parse_validator_set
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, preimage
 from icn_crypto.merkle_log import leaf_hash, tree_root
@@ -205,11 +206,11 @@ class FixedClock:
         return self.now
 
 
-def parent_certificate(signers: Sequence[int]) -> bytes:
+def parent_certificate(signers: Sequence[int], protocol_version: int = 1) -> bytes:
     """A certificate with the signatures of these seats."""
     return Certificate(
         kind=VOTE_KIND_NOTARIZE,
-        protocol_version=1,
+        protocol_version=protocol_version,
         scheme=1,
         signatures=[SeatSignature(seat=seat, signature=bytes([1]) * 64) for seat in signers],
     ).SerializeToString(deterministic=True)
@@ -246,7 +247,7 @@ class Ledger:
         set_hash = BlockHeader.FromString(newest.header).next_validator_set_hash
         is_edge = self.zone.genesis.epoch_of(time_ms) != epoch
         fields: dict[str, Any] = {
-            "protocol_version": 1,
+            "protocol_version": BlockHeader.FromString(newest.header).protocol_version,
             "height": newest.height + 1,
             "view": newest.height + 1,
             "parent": newest.hash,
@@ -264,13 +265,21 @@ class Ledger:
         }
         return BlockHeader(**{**fields, **changes}).SerializeToString(deterministic=True)
 
+    async def protocol_version(self) -> int:
+        """In force for the next block, by the set that the newest one names."""
+        set_hash = BlockHeader.FromString(self.state.newest.header).next_validator_set_hash
+        data = await self.state.load_validator_sets((set_hash,))
+        return parse_validator_set(data[set_hash]).protocol_version
+
     async def execute(
         self, *transactions: bytes, descendants: tuple[bytes, ...] = (), **changes: Any
     ) -> Execution:
         """Execute a block of these transactions on top of the newest; ``signers`` are the seats in its
         parent's certificate."""
         signers = changes.pop("signers", None)
-        certificate = b"" if signers is None else parent_certificate(signers)
+        parent = BlockHeader.FromString(self.state.newest.header)
+        certificate = b"" if signers is None else parent_certificate(signers, parent.protocol_version)
+        changes.setdefault("protocol_version", await self.protocol_version())
         if certificate:
             changes["parent_certificate_digest"] = sha256(certificate).digest()
         header = self.header(transactions, **changes)

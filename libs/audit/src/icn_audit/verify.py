@@ -17,7 +17,6 @@ from icn.audit.v1 import archive_pb2
 from icn_chain.block import Block, parse_block
 from icn_chain.certificate import Certificate, VoteKind, parse_certificate
 from icn_chain.epochs import (
-    PROTOCOL_VERSION,
     EpochSet,
     ProofInvalid,
     check_certificate,
@@ -27,12 +26,13 @@ from icn_chain.epochs import (
 )
 from icn_chain.header import BlockHeader, parse_header
 from icn_chain.malformed import MalformedMessage
+from icn_chain.protocols import KNOWN_PROTOCOLS, NEWEST_PROTOCOL, unknown_protocol
 from icn_chain.validator_set import parse_validator_set
 from icn_crypto.ed25519 import Verdict
 from icn_crypto.native import accelerator
 from icn_crypto.state_tree import state_key
 from icn_crypto.suites import SignedItem, verify_batch
-from icn_kit.errors import DomainError
+from icn_kit.errors import DomainError, FailedPrecondition
 from icn_kit.genesis import Genesis
 from icn_machine.authority import AuthorityFault, signing_keys
 from icn_machine.blocks.block_commit import initial_commit
@@ -93,6 +93,7 @@ async def verify_archive(
 
     Raises:
         Diverged: the first thing that is not as the archive says.
+        FailedPrecondition: PROTOCOL_VERSION_UNKNOWN: a newer release has to verify what follows.
     """
     notes: Sequence[Note] = ()
     if archive.seekable():
@@ -250,7 +251,7 @@ class Auditor:
                     yield transaction, keys
 
     async def _add(self, block: Block, archived: archive_pb2.ArchivedBlock) -> None:
-        self._check_place(block.header)
+        self._check_place(block)
         self._check_certificates(block)
         await self._check_transactions(block)
         await self._execute(block, archived)
@@ -297,11 +298,12 @@ class Auditor:
 
     # --- a block
 
-    def _check_place(self, header: BlockHeader) -> None:
-        height, parent = self.height + 1, self._last.header
+    def _check_place(self, block: Block) -> None:
+        header, height, parent = block.header, self.height + 1, self._last.header
+        version = self._version_of(block)
         for name, expected, found in (
             ("height", f"{height}", f"{header.height}"),
-            ("protocol version", f"{PROTOCOL_VERSION}", f"{header.protocol_version}"),
+            ("protocol version", f"{version}", f"{header.protocol_version}"),
             ("parent", parent.hash.hex(), header.parent.hex()),
         ):
             if expected != found:
@@ -310,6 +312,27 @@ class Auditor:
             raise Diverged(height, "header", f"a view above {parent.view}", f"view {header.view}")
         if height > self.height_last:
             raise Diverged(height, "head", f"{self.height_last} blocks", "more")
+
+    def _version_of(self, block: Block) -> int:
+        """The protocol version in force for a block that follows: it changes where the edge names it, only.
+
+        Raises:
+            FailedPrecondition: PROTOCOL_VERSION_UNKNOWN: not by this release's rules can it be judged.
+        """
+        parent = self._last.header
+        if block.header.epoch == parent.epoch or block.recovery:
+            return parent.protocol_version
+        named = parse_validator_set(self._state.validator_set(parent.next_validator_set_hash))
+        version = named.protocol_version
+        if version not in KNOWN_PROTOCOLS:
+            raise FailedPrecondition(
+                "PROTOCOL_VERSION_UNKNOWN",
+                unknown_protocol(version, parent.height + 1),
+                protocol_version=version,
+                protocol_newest=NEWEST_PROTOCOL,
+                height=parent.height + 1,
+            )
+        return version
 
     def _check_certificates(self, block: Block) -> None:
         header, parent = block.header, self._last.header
@@ -373,7 +396,7 @@ class Auditor:
         if (
             certificate.kind is not VoteKind.FINALIZE
             or certificate.epoch != edge.epoch
-            or certificate.protocol_version != PROTOCOL_VERSION
+            or certificate.protocol_version != edge.protocol_version
             or certificate.view <= edge.view
         ):
             raise ProofInvalid("", "it is no finalization of the epoch that ended")

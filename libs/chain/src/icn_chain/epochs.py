@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from icn_crypto.hashing import preimage
 from icn_crypto.suites import SignedItem, Suite, verify_batch
@@ -15,11 +15,9 @@ from icn_crypto.suites import SignedItem, Suite, verify_batch
 from icn_chain.certificate import VOTE_TAGS, Certificate, VoteKind, parse_certificate, vote_body
 from icn_chain.header import BlockHeader, parse_header
 from icn_chain.malformed import MalformedMessage, NoMessage
+from icn_chain.protocols import KNOWN_PROTOCOLS, is_protocol_step, known_protocols, unknown_protocol
 from icn_chain.recovery import Calendar, RecoveryInvalid, check_recovery, parse_recovery
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
-
-PROTOCOL_VERSION: Final = 1
-
 
 Verifier = Callable[[Sequence[SignedItem]], Sequence[bool]]
 """Whether signatures are valid, in order."""
@@ -92,7 +90,7 @@ def next_set(
 
     Raises:
         ProofInvalid: EPOCH_STEP_INVALID, CERTIFICATE_INVALID, VALIDATOR_SET_MISMATCH, RECOVERY_INVALID,
-            PROOF_MALFORMED.
+            PROTOCOL_VERSION_UNKNOWN, PROOF_MALFORMED.
     """
     chain = read_chain(zone.hash, step.edge_header, step.descendant_headers, "EPOCH_STEP_INVALID")
     edge, own = chain[0], current.validators
@@ -100,6 +98,12 @@ def next_set(
         raise ProofInvalid(
             "EPOCH_STEP_INVALID",
             f"the edge header is of epoch {edge.epoch}, the step leaves epoch {current.epoch} and its set",
+        )
+    if edge.protocol_version != own.protocol_version:
+        raise ProofInvalid(
+            "EPOCH_STEP_INVALID",
+            f"the edge header is of protocol version {edge.protocol_version}, "
+            f"its validators decide by {own.protocol_version}",
         )
     if step.recovery:
         check_finalization(step.finalization, chain[-1], current, zone.hash, verify=verify)
@@ -122,6 +126,13 @@ def next_set(
         raise ProofInvalid("VALIDATOR_SET_MISMATCH", "the next set is not the one that the edge header names")
     if following.hash == own.hash:
         raise ProofInvalid("PROOF_MALFORMED", "a set that stays the same is written as empty")
+    before, after = own.protocol_version, following.protocol_version
+    if not is_protocol_step(before, after):
+        raise ProofInvalid(
+            "EPOCH_STEP_INVALID", f"protocol version {after} follows {before}, only the next one may"
+        )
+    if after not in KNOWN_PROTOCOLS:
+        raise ProofInvalid("PROTOCOL_VERSION_UNKNOWN", unknown_protocol(after, edge.height + 1))
     return EpochSet(epoch, following)
 
 
@@ -143,10 +154,10 @@ def _recovered_set(step: Handover, final: BlockHeader, current: EpochSet, zone: 
 def read_chain(
     genesis_hash: bytes, first: bytes, descendants: Sequence[bytes], reason: str
 ) -> list[BlockHeader]:
-    """Read a header and its descendants; each names its parent.
+    """Read a header and its descendants; each names its parent, and keeps the version within an epoch.
 
     Raises:
-        ProofInvalid: ``reason`` when they are no chain, PROOF_MALFORMED when one is no header.
+        ProofInvalid: ``reason`` when they are no chain, or as `read_header`.
     """
     chain = [read_header(genesis_hash, first)]
     for data in descendants:
@@ -159,6 +170,14 @@ def read_chain(
             or header.epoch < parent.epoch
         ):
             raise ProofInvalid(reason, f"header {header.height} does not follow {parent.height}")
+        if header.protocol_version < parent.protocol_version or (
+            header.epoch == parent.epoch and header.protocol_version != parent.protocol_version
+        ):
+            raise ProofInvalid(
+                reason,
+                f"header {header.height} of epoch {header.epoch} is of protocol version "
+                f"{header.protocol_version}, its parent of epoch {parent.epoch} of {parent.protocol_version}",
+            )
         chain.append(header)
     return chain
 
@@ -205,14 +224,17 @@ def read_header(genesis_hash: bytes, data: bytes) -> BlockHeader:
     """Read and hash one header.
 
     Raises:
-        ProofInvalid: PROOF_MALFORMED.
+        ProofInvalid: PROOF_MALFORMED, PROTOCOL_VERSION_UNKNOWN.
     """
     try:
         header = parse_header(genesis_hash, data)
     except MalformedMessage as error:
         raise ProofInvalid("PROOF_MALFORMED", str(error)) from error
-    if header.protocol_version != PROTOCOL_VERSION:
-        raise ProofInvalid("PROOF_MALFORMED", f"protocol version {header.protocol_version} is not known")
+    if header.protocol_version not in KNOWN_PROTOCOLS:
+        raise ProofInvalid(
+            "PROTOCOL_VERSION_UNKNOWN",
+            f"header {header.height} is of protocol version {header.protocol_version}; {known_protocols()}",
+        )
     return header
 
 
@@ -256,9 +278,16 @@ def check_certificate(
         raise ProofInvalid("PROOF_MALFORMED", str(error)) from error
     except MalformedMessage as error:
         raise ProofInvalid("CERTIFICATE_INVALID", str(error)) from error
+    version = deciding.validators.protocol_version
+    if header.protocol_version != version:
+        raise ProofInvalid(
+            "CERTIFICATE_INVALID",
+            f"header {header.height} is of protocol version {header.protocol_version}, "
+            f"its validators decide by {version}",
+        )
     expected = {
         "kind": kind,
-        "protocol_version": PROTOCOL_VERSION,
+        "protocol_version": version,
         "epoch": deciding.epoch,
         "view": header.view,
         "height": header.height,

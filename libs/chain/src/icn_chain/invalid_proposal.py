@@ -29,7 +29,7 @@ from icn_chain.certificate import (
     vote_body,
 )
 from icn_chain.envelope import read_envelope
-from icn_chain.epochs import PROTOCOL_VERSION, GenesisFacts, closes_epoch
+from icn_chain.epochs import GenesisFacts, closes_epoch
 from icn_chain.grounds import Grounds
 from icn_chain.header import NO_HASH, BlockHeader, header_hash, parse_header, proposal_body
 from icn_chain.malformed import EvidenceInvalid, MalformedMessage
@@ -133,7 +133,7 @@ class InvalidProposal:
         Raises:
             EvidenceInvalid: it is not.
         """
-        body = _signed_body(grounds.zone.hash, self.header, self.parent_view)
+        body = _signed_body(grounds, self.header, self.parent_view)
         grounds.check_signed(self.seat, self.epoch, tags.PROPOSAL, body, self.signature)
 
     def check_shown(self, grounds: Grounds) -> str:
@@ -247,18 +247,24 @@ def _read_loosely(header: bytes) -> block_pb2.BlockHeader:
         raise EvidenceInvalid("the header cannot be read at all") from None
 
 
-def _signed_body(genesis_hash: bytes, header: bytes, parent_view: int) -> bytes:
-    """What the leader of this header signed. Raises EvidenceInvalid where other rules are in force for it."""
-    fields = _read_loosely(header)
-    if fields.protocol_version != PROTOCOL_VERSION:
-        raise EvidenceInvalid(f"protocol version {fields.protocol_version} is not known")
+def _signed_body(grounds: Grounds, header: bytes, parent_view: int) -> bytes:
+    """What the leader of this header signed. Raises EvidenceInvalid where other rules are in force for it.
+
+    Which those are says the set of the epoch, never the release: whoever records evidence must agree.
+    """
+    fields, version = _read_loosely(header), grounds.validators.protocol_version
+    if fields.protocol_version != version:
+        raise EvidenceInvalid(
+            f"the header is of protocol version {fields.protocol_version}, the seats of its epoch decide "
+            f"by {version}"
+        )
     return proposal_body(
         protocol_version=fields.protocol_version,
         epoch=fields.epoch,
         view=fields.view,
         height=fields.height,
         parent_view=parent_view,
-        block_hash=header_hash(genesis_hash, header),
+        block_hash=header_hash(grounds.zone.hash, header),
     )
 
 

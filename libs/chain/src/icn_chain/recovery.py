@@ -288,10 +288,11 @@ def check_terms(
             height=certificate.height,
             final_height=header.height,
         )
-    if certificate.protocol_version != header.protocol_version:
+    version, of_set = certificate.protocol_version, certificate.validators.protocol_version
+    if not version == of_set == header.protocol_version:
         raise RecoveryInvalid(
             "PROTOCOL_VERSION_UNKNOWN",
-            f"it is of protocol version {certificate.protocol_version}, "
+            f"it is of protocol version {version} and its set of {of_set}, "
             f"the block of {header.protocol_version}",
         )
     closed = max(header.epoch, calendar.epoch_of(header.time_ms))

@@ -16,6 +16,7 @@ from icn_crypto.hashing import NO_GENESIS, domain_hash
 from icn_crypto.suites import Suite
 
 from icn_chain.malformed import MalformedMessage, parse
+from icn_chain.protocols import FIRST_PROTOCOL
 from icn_chain.quorum import SEATS_MAX, SEATS_MIN, faults_of, quorum_of
 
 NO_SEAT: Final = -1
@@ -52,11 +53,13 @@ class ValidatorSet:
     """In seat order."""
     public_keys: tuple[bytes, ...] = field(repr=False, compare=False)
     """The Ed25519 keys, in seat order."""
+    protocol_version: int = field(compare=False)
+    """By whose rules they decide; perhaps of one that this release does not know."""
     _seats: dict[bytes, int] = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, validators: Iterable[Validator]) -> ValidatorSet:
-        """The set of these seats; each has one Ed25519 key."""
+    def of(cls, validators: Iterable[Validator], protocol_version: int = FIRST_PROTOCOL) -> ValidatorSet:
+        """The set of these seats, which decide by a version's rules; each has one Ed25519 key."""
         seats = tuple(validators)
         data = block_pb2.ValidatorSet(
             validators=[
@@ -68,15 +71,20 @@ class ValidatorSet:
                     ],
                 )
                 for seat in seats
-            ]
+            ],
+            protocol_version=encode_protocol(protocol_version),
         ).SerializeToString(deterministic=True)
-        return cls._made(data, seats)
+        return cls._made(data, seats, protocol_version)
 
     @classmethod
-    def _made(cls, data: bytes, seats: tuple[Validator, ...]) -> ValidatorSet:
+    def _made(cls, data: bytes, seats: tuple[Validator, ...], protocol_version: int) -> ValidatorSet:
         public_keys = tuple(seat.public_key for seat in seats)
         numbers = {key: seat for seat, key in enumerate(public_keys)}
-        return cls(validator_set_hash(data), data, seats, public_keys, numbers)
+        return cls(validator_set_hash(data), data, seats, public_keys, protocol_version, numbers)
+
+    def under(self, protocol_version: int) -> ValidatorSet:
+        """The same seats, deciding by another version's rules."""
+        return ValidatorSet.of(self.validators, protocol_version)
 
     @property
     def seats(self) -> int:
@@ -116,6 +124,11 @@ class ValidatorSet:
         return view % len(self.validators)
 
 
+def encode_protocol(protocol_version: int) -> int:
+    """How a set names a version: 0, so not at all, where it is the first: such sets are as ever."""
+    return 0 if protocol_version == FIRST_PROTOCOL else protocol_version
+
+
 def validator_set_hash(data: bytes) -> bytes:
     """Hash of a ValidatorSet's canonical bytes, 32 bytes."""
     return domain_hash(tags.VALIDATOR_SET, NO_GENESIS, data)
@@ -127,7 +140,7 @@ def parse_validator_set(data: bytes) -> ValidatorSet:
 
     Raises:
         MalformedMessage: not canonical, fewer than 4 or more than 50 seats, a seat without one Ed25519 key of
-            32 bytes, or two with the same.
+            32 bytes, or two with the same; version 1 named, which goes without saying.
     """
     message = parse(block_pb2.ValidatorSet, data, VALIDATOR_SET_BYTES_MAX)
     if not SEATS_MIN <= len(message.validators) <= SEATS_MAX:
@@ -139,7 +152,9 @@ def parse_validator_set(data: bytes) -> ValidatorSet:
             raise MalformedMessage(f"seat {seat} has {len(lengths)} Ed25519 keys, of {lengths} bytes")
         keys = tuple((key.suite, key.public_key) for key in validator.keys)
         seats.append(Validator(validator.organization, keys))
-    found = ValidatorSet._made(data, tuple(seats))
+    if message.protocol_version == FIRST_PROTOCOL:
+        raise MalformedMessage(f"a set names protocol version {FIRST_PROTOCOL}, which goes without saying")
+    found = ValidatorSet._made(data, tuple(seats), message.protocol_version or FIRST_PROTOCOL)
     if len(set(found.public_keys)) != found.seats:
         raise MalformedMessage("two seats share an Ed25519 key")
     return found

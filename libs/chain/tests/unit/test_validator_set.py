@@ -95,3 +95,24 @@ def test_a_set_that_cannot_decide_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize("seats", [4, 50])
 def test_the_smallest_and_the_largest_set_are_read(seats: int) -> None:
     assert parse_validator_set(set_bytes(seats)).seats == seats
+
+
+def test_a_set_of_version_1_does_not_name_it() -> None:
+    """So sets are byte for byte what they were before there were versions."""
+    first = ValidatorSet.of(
+        Validator(bytes([seat]) * 16, ((1, key(1, seat)), (2, key(2, seat)))) for seat in range(4)
+    )
+    assert first.protocol_version == 1 and first.data == set_bytes(4)
+    message = block_pb2.ValidatorSet.FromString(first.data)
+    message.protocol_version = 1
+    with pytest.raises(MalformedMessage, match="goes without saying"):
+        parse_validator_set(message.SerializeToString(deterministic=True))
+
+
+@pytest.mark.parametrize("version", [2, 3, 2**32 - 1])
+def test_a_set_names_the_version_by_which_it_decides_known_here_or_not(version: int) -> None:
+    first = parse_validator_set(set_bytes(4))
+    later = first.under(version)
+    assert later == parse_validator_set(later.data) and later.hash != first.hash
+    assert (later.protocol_version, later.validators) == (version, first.validators)
+    assert later.under(1) == first

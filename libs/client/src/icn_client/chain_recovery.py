@@ -211,8 +211,11 @@ async def prepare(connection: Connection, offers: Mapping[bytes, SeatOffer], now
     for offer in ordered:
         await _check_new(ledger, offer)
     validators = ValidatorSet.of(
-        Validator(offer.organization, tuple((key.suite, key.public_key) for key in offer.keys))
-        for offer in ordered
+        (
+            Validator(offer.organization, tuple((key.suite, key.public_key) for key in offer.keys))
+            for offer in ordered
+        ),
+        header.protocol_version,
     )
     body = build_body(
         protocol_version=header.protocol_version,

@@ -28,6 +28,8 @@ class ValidatorStatus:
         """In a word."""
         if self.answer is None:
             return "away"
+        if self.answer.halted:
+            return "halted"
         return "catching up" if self.answer.is_catching_up else "ok"
 
     def cells(self) -> tuple[str, ...]:
@@ -58,6 +60,9 @@ class ValidatorStatus:
             "view": self.answer.view,
             "final_height": self.answer.final_height,
             "executed_height": self.answer.executed_height,
+            "protocol_version": self.answer.protocol_version,
+            "protocol_newest": self.answer.protocol_newest,
+            "halted": self.answer.halted,
             "state_root": self.answer.state_root.hex(),
             "block_time_ms": str(self.answer.block_time_ms),
             "pool_transactions": self.answer.pool_transactions,

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Final
 
 from icn.ledger.v1.transaction_pb2 import (
+    ActivateProtocol,
     AdmitMember,
     AllowanceLimits,
     Anchor,
@@ -353,6 +354,11 @@ def void_hold(hold: bytes) -> Message:
 def anchor(digest: bytes, topic: str) -> Message:
     """Records that a digest of 32 bytes was known."""
     return Message(anchor=Anchor(digest=digest, topic=topic))
+
+
+def activate_protocol(version: int) -> Message:
+    """Puts the protocol version that follows the one in force in force from a later epoch on."""
+    return Message(activate_protocol=ActivateProtocol(protocol_version=version))
 
 
 def change_validators(set_hash: bytes, changes: Iterable[SeatChange]) -> Message:

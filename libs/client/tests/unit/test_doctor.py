@@ -582,6 +582,28 @@ def test_metrics_without_a_history_are_held_to_what_alerts_say() -> None:
     assert "execution" not in found  # exactly at the border
 
 
+@pytest.mark.parametrize(
+    ("in_force", "following", "known", "says"),
+    [
+        (1, 1, 1, ""),
+        (1, 2, 2, ""),
+        (1, 2, 1, "protocol version 2 comes in force at the end of the epoch, its release knows up to 1"),
+        (2, 2, 1, "protocol version 2 is in force, its release knows up to 1"),
+    ],
+)
+def test_a_release_that_is_too_old_for_the_protocol_is_told(
+    in_force: int, following: int, known: int, says: str
+) -> None:
+    text = "".join(
+        f'icn_consensus_protocol_version{{seat="0",which="{which}"}} {version}.0\n'
+        for which, version in (("in_force", in_force), ("next", following), ("known", known))
+    )
+    found = [
+        one for one in check_processes([ProcessAnswer("a", parse_samples(text))]) if one.check == "protocol"
+    ]
+    assert [one.found for one in found] == ([f"a: {says}"] if says else [])
+
+
 def test_who_is_exactly_at_the_border_is_not_behind_and_nobody_is_no_quorum() -> None:
     standings = [SeatStanding(seat, "", True, 100, 100 - 20 * (seat == 0), "", 1_000) for seat in range(4)]
     assert not [one for one in check_standings(standings, 3, 1.0) if one.severity is not Severity.FINE]

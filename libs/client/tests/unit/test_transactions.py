@@ -45,6 +45,7 @@ MESSAGES = {
     "record_equivocation": transactions.record_equivocation(b"a proof"),
     "change_validators": transactions.change_validators(b"h" * 32, [SeatChange(remove=ID)]),
     "rekey_seat": transactions.rekey_seat(b"h" * 32, SeatOffer(keys=[OfferedKey(suite=1)])),
+    "activate_protocol": transactions.activate_protocol(2),
     "cancel_recovery": transactions.cancel_recovery(ID),
     "complete_recovery": transactions.complete_recovery(ID),
     "set_recovery": transactions.set_recovery(transactions.recovery_policy(b"g" * 16, 5)),

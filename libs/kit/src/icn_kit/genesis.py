@@ -16,11 +16,11 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
+from icn_chain.protocols import FIRST_PROTOCOL, NEWEST_PROTOCOL
 from icn_crypto import jcs, tags
 from icn_crypto.hashing import NO_GENESIS, domain_hash
 from icn_crypto.suites import PUBLIC_KEY_BYTES, SUITE_NAMES, InvalidPublicKey, Suite, check_public_key, key_id
 
-PROTOCOL_VERSION = 1
 GENESIS_BYTES_MAX = 4 * 1024 * 1024
 """256 organizations with four keys each stay below it."""
 BLOCK_BYTES_MAX = 4_128_768
@@ -123,6 +123,7 @@ class Genesis:
     zone: str
     trust_profile: TrustProfile
     protocol_version: int
+    """In force from height 1 to the edge that names the next one; known to this release."""
     time_ms: int
     epoch_ms: int
     heartbeat_ms: int
@@ -140,6 +141,7 @@ class Genesis:
     def validator_set(self) -> bytes:
         """Canonical bytes of the ``icn.consensus.v1.ValidatorSet`` of epoch 0."""
         from icn.consensus.v1.block_pb2 import ConsensusKey, Validator, ValidatorSet
+        from icn_chain.validator_set import encode_protocol
 
         return ValidatorSet(
             validators=[
@@ -151,7 +153,8 @@ class Genesis:
                     ],
                 )
                 for seat in self.validators
-            ]
+            ],
+            protocol_version=encode_protocol(self.protocol_version),
         ).SerializeToString(deterministic=True)
 
     @cached_property
@@ -229,7 +232,7 @@ def parse_genesis(document: bytes) -> Genesis:
     return Genesis(
         zone=reader.member("zone").name(),
         trust_profile=_trust_profile(reader.member("trust_profile")),
-        protocol_version=reader.member("protocol_version").integer(PROTOCOL_VERSION, PROTOCOL_VERSION),
+        protocol_version=reader.member("protocol_version").integer(FIRST_PROTOCOL, NEWEST_PROTOCOL),
         time_ms=reader.member("genesis_time_ms").integer(1, INTEGER_MAX),
         epoch_ms=reader.member("epoch_ms").integer(60_000, 31_622_400_000),
         heartbeat_ms=reader.member("heartbeat_ms").integer(1_000, 3_600_000),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from icn.consensus.v1.block_pb2 import ValidatorSet
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_crypto.hashing import domain_hash
 from icn_crypto.jcs import canonicalize
 from icn_crypto.suites import SUITE_NAMES, SigningKey, Suite, key_id
@@ -157,6 +158,7 @@ def test_an_epoch_begins_exactly_when_its_span_has_passed(
     ("place", "value"),
     [
         ("protocol_version", 1),
+        ("protocol_version", NEWEST_PROTOCOL),
         ("genesis_time_ms", 1),
         ("genesis_time_ms", 2**53 - 1),
         ("epoch_ms", 60_000),
@@ -187,7 +189,8 @@ def test_the_limits_themselves_are_allowed(document: Document, place: str, value
 @pytest.mark.parametrize(
     ("place", "value", "refused_at"),
     [
-        ("protocol_version", 2, "protocol_version"),
+        ("protocol_version", 0, "protocol_version"),
+        ("protocol_version", NEWEST_PROTOCOL + 1, "protocol_version"),
         ("genesis_time_ms", 0, "genesis_time_ms"),
         ("genesis_time_ms", 2**53, "genesis_time_ms"),
         ("epoch_ms", 59_999, "epoch_ms"),

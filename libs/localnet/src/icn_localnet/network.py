@@ -27,6 +27,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_crypto.suites import SUITE_NAMES, SigningKey, Suite, key_id
 from icn_kit.genesis import (
     IDENTIFIER_BYTES,
@@ -100,6 +101,7 @@ class NetworkOptions:
     block_transactions_max: int = 4_000
     genesis_time_ms: int | None = None
     """Unix milliseconds; now when it is None."""
+    protocol_version: int = NEWEST_PROTOCOL
 
 
 @dataclass(slots=True)
@@ -444,7 +446,7 @@ def _genesis_document(
     return {
         "zone": options.zone,
         "trust_profile": str(options.trust_profile),
-        "protocol_version": 1,
+        "protocol_version": options.protocol_version,
         "genesis_time_ms": now_ms if options.genesis_time_ms is None else options.genesis_time_ms,
         "epoch_ms": options.epoch_ms,
         "heartbeat_ms": options.heartbeat_ms,

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_consensus.main import build as build_consensus
 from icn_consensus.settings import ConsensusSettings
 from icn_kit.lifecycle import Stop, run_service
@@ -20,13 +21,17 @@ from icn_ledger.main import build as build_ledger
 from icn_ledger.settings import LedgerSettings
 
 
-async def build(document: dict[str, Any], stop: Stop) -> Probed:
-    """Both services over their settings, not yet started; consensus shakes hands with the ledger."""
-    ledger = await build_ledger(LedgerSettings(**document["ledger"]), stop)
+async def build(document: dict[str, Any], stop: Stop, protocol_newest: int = NEWEST_PROTOCOL) -> Probed:
+    """Both services over their settings, not yet started; consensus shakes hands with the ledger.
+
+    ``protocol_newest``: what the release knows; less only where a test stands for an older one.
+    """
+    ledger = await build_ledger(LedgerSettings(**document["ledger"]), stop, protocol_newest=protocol_newest)
     consensus = await build_consensus(
         ConsensusSettings(**document["consensus"]),
         stop,
         application=lambda: ledger.application,
+        protocol_newest=protocol_newest,
     )
     host, _, port = document["metrics"].rpartition(":")
     return Probed((ledger, consensus), host, int(port))

@@ -25,6 +25,7 @@ from icn_machine.governed import is_taken, set_allowance
 from icn_machine.memberships import admit, end, find_application, is_member, put_membership
 from icn_machine.messages import (
     KIND_NUMBERS,
+    ActivateProtocol,
     AdmitToAuthority,
     ChangeValidators,
     Countersignature,
@@ -47,7 +48,7 @@ from icn_machine.records import (
     Poll,
 )
 from icn_machine.refusals import Refused
-from icn_machine.seats import change_validators
+from icn_machine.seats import activate_protocol, change_validators
 from icn_machine.unit_governance import (
     close_period,
     confirm_openings,
@@ -94,8 +95,8 @@ def enact_decision(
             ("block_time_ms", context.time_ms),
         )
     decisions = working.now.decisions
-    if decisions[message.id] is not None:
-        raise Refused(refusals.DECISION_EXISTS)
+    if (enacted := decisions[message.id]) is not None:
+        raise Refused(refusals.DECISION_EXISTS, *context.since(enacted.height))
     members = _check_signers(working, message)
     poll = _find_poll(working, message, context) if message.poll else None
     _check_countersignatures(working, message, context)
@@ -273,6 +274,7 @@ _APPLY: dict[type[DecisionAction], Callable[[_Enactment, Any], None]] = {
     SetAllowance: _as_authority(set_allowance),
     SetRules: _set_rules,
     ChangeValidators: _as_authority(change_validators),
+    ActivateProtocol: _as_authority(activate_protocol),
     SetUnitPolicy: _as_authority(set_unit_policy),
     FreezeAccount: _as_authority(freeze_account),
     WriteOff: _as_authority(write_off),

@@ -45,8 +45,8 @@ def record_equivocation(
     if proof.seat >= seats.seats:
         raise Refused(refusals.SEAT_UNKNOWN, ("seat", proof.seat), ("seats", seats.seats))
     identifier = equivocation_identifier(proof)
-    if working.now.equivocations[identifier] is not None:
-        raise Refused(refusals.EQUIVOCATION_RECORDED)
+    if (known := working.now.equivocations[identifier]) is not None:
+        raise Refused(refusals.EQUIVOCATION_RECORDED, *context.since(known.height))
     try:
         proof.check(Grounds(zone.genesis, seats))
     except EvidenceInvalid:

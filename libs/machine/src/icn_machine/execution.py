@@ -57,6 +57,7 @@ from icn_machine.memberships import (
     vouch_for_applicant,
 )
 from icn_machine.messages import (
+    ActivateProtocol,
     AdmitMember,
     AnchorDigest,
     ApplyForMembership,
@@ -104,7 +105,7 @@ from icn_machine.records import (
     new_tuple,
 )
 from icn_machine.refusals import Refused
-from icn_machine.seats import change_validators, find_validators, rekey_seat
+from icn_machine.seats import activate_protocol, change_validators, find_validators, rekey_seat
 from icn_machine.unit_governance import (
     close_period,
     confirm_openings,
@@ -183,7 +184,9 @@ class BlockExecution:
         working.begin()
         following = find_validators(working).begin_again(validators.hash, context.epoch)
         working.put(working.now.validators, VALIDATORS_IDENTIFIER, following)
-        zone = find_zone(working)._replace(validator_set_hash=validators.hash)
+        zone = find_zone(working)._replace(
+            protocol_version=validators.protocol_version, validator_set_hash=validators.hash
+        )
         working.put(working.now.zones, ZONE_IDENTIFIER, zone)
         for seat in validators.validators:
             named = ConsensusKey(seat.organization, context.height, context.epoch)
@@ -290,8 +293,8 @@ def _anchor(
     working: WorkingSet, transaction: Transaction, message: AnchorDigest, context: BlockContext, _index: int
 ) -> None:
     anchors = working.now.anchors
-    if anchors[message.digest] is not None:
-        raise Refused(refusals.ANCHOR_EXISTS)
+    if (known := anchors[message.digest]) is not None:
+        raise Refused(refusals.ANCHOR_EXISTS, *context.since(known.height))
     anchor = Anchor(message.digest, message.topic, transaction.principal, context.height, context.time_ms)
     working.put(anchors, message.digest, anchor)
     occupy(working, transaction.payer, 1)
@@ -354,4 +357,5 @@ _APPLY: dict[type[Message], Callable[[WorkingSet, Transaction, Any, BlockContext
     SetZoneAuthority: _by_transaction(set_zone_authority),
     ChangeValidators: _by_transaction(change_validators),
     RekeySeat: rekey_seat,
+    ActivateProtocol: _by_transaction(activate_protocol),
 }

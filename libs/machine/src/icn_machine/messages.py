@@ -186,6 +186,13 @@ class RekeySeat(NamedTuple):
     keys: tuple[OfferedKey, ...]
 
 
+class ActivateProtocol(NamedTuple):
+    """Names the protocol version of the next epoch."""
+
+    version: int
+    """The one in force and 1 more, else it is refused."""
+
+
 class AnchorDigest(NamedTuple):
     """Records a digest."""
 
@@ -331,6 +338,7 @@ DecisionAction = (
     | CloseAccount
     | ConfirmOpenings
     | ClosePeriod
+    | ActivateProtocol
 )
 
 
@@ -430,6 +438,7 @@ Message = (
     | ConfirmOpenings
     | ClosePeriod
     | ChargeDemurrage
+    | ActivateProtocol
 )
 
 KIND_NUMBERS: dict[type[Message], int] = {
@@ -479,6 +488,7 @@ KIND_NUMBERS: dict[type[Message], int] = {
     ConfirmOpenings: 44,
     ClosePeriod: 45,
     ChargeDemurrage: 46,
+    ActivateProtocol: 47,
 }
 """Field numbers of ``Message.kind``, as key scopes name them."""
 
@@ -511,9 +521,11 @@ THRESHOLD_KINDS: frozenset[type[Message]] = frozenset(
         SetZoneAuthority,
         ChangeValidators,
         RekeySeat,
+        ActivateProtocol,
     }
 )
-"""Kinds that replace keys, give the zone away or say who validates, and so are never in a key's scope."""
+"""Kinds that replace keys, give the zone away, or say who validates and by which rules, and so are never in a
+key's scope."""
 
 
 class Signature(NamedTuple):
@@ -562,6 +574,8 @@ class Transaction:
     """Organizations that its SetAllowance messages name, each once; for a new one another leaf is made."""
     fuel_limit: int = 0
     """Fuel its contract message may use, and is charged; 0 for all other transactions."""
+    activates: int = 0
+    """Newest protocol version that it activates, itself or by a decision; 0 for nearly all transactions."""
     granted_by: tuple[ControllerKey, ...] | None = None
     """Keys of a controller that `authority` found to suffice at any time, with the next two."""
     granted_threshold: int = 0

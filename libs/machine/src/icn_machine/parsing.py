@@ -25,6 +25,7 @@ from icn_machine.messages import (
     KIND_NUMBERS,
     LEAVES_MADE,
     THRESHOLD_KINDS,
+    ActivateProtocol,
     AnchorDigest,
     ApplyForMembership,
     CancelRecovery,
@@ -76,9 +77,17 @@ SIGNATURES_PER_EQUIVOCATION = 16
 SIGNATURES_PER_OFFER = 16
 """The same for the two proofs of possession of a seat that comes in."""
 _LOOKED_AT_IN_PLACE = frozenset(
-    {SetRecovery, ApplyForMembership, EnactDecision, RecordEquivocation, ChangeValidators, RekeySeat}
+    {
+        SetRecovery,
+        ApplyForMembership,
+        EnactDecision,
+        RecordEquivocation,
+        ChangeValidators,
+        RekeySeat,
+        ActivateProtocol,
+    }
 )
-"""Kinds whose static rules, or whose charge, need more than the kind."""
+"""Kinds whose static rules, whose charge, or what a pool asks of them, need more than the kind."""
 
 ProtoKeys = RepeatedCompositeFieldContainer[transaction_pb2.ControllerKey]
 WithPolicy = transaction_pb2.OpenController | transaction_pb2.SetRecovery | state_pb2.ControllerLeaf
@@ -110,6 +119,7 @@ def parse_any(data: bytes, genesis_hash: bytes) -> Transaction:
     leaves_made_max = sum([LEAVES_MADE.get(type(message), 0) for message in messages])
     signatures_charged = len(signatures)
     decision: EnactDecision | None = None
+    activates = 0
     for message in messages:
         if type(message) not in _LOOKED_AT_IN_PLACE:
             continue
@@ -122,6 +132,9 @@ def parse_any(data: bytes, genesis_hash: bytes) -> Transaction:
             if decision is not None:
                 raise Malformed("a transaction carries one decision")
             decision = message
+            activates = max([activates, *map(_activated, message.actions)])
+        elif isinstance(message, ActivateProtocol):
+            activates = max(activates, message.version)
         leaves, more_signatures = _own_costs(message)
         leaves_made_max += leaves
         signatures_charged += more_signatures
@@ -145,6 +158,7 @@ def parse_any(data: bytes, genesis_hash: bytes) -> Transaction:
             messages if decision is None else (*messages, *decision.actions)
         ),
         fuel_limit=0 if contract_message is None else contract_messages.fuel_limit(contract_message),
+        activates=activates,
     )
 
 
@@ -161,6 +175,10 @@ def _own_costs(message: Message) -> tuple[int, int]:
         case RekeySeat():
             return 0, SIGNATURES_PER_OFFER
     return 0, 0
+
+
+def _activated(action: DecisionAction) -> int:
+    return action.version if isinstance(action, ActivateProtocol) else 0
 
 
 def _organizations_set(messages: Sequence[Message | DecisionAction]) -> tuple[bytes, ...]:
@@ -422,6 +440,7 @@ _ACTION_READERS: ActionReaders = {
     "set_floor": _set_floor,
     "set_allowance": _set_allowance,
     "change_validators": parsing_seats.read_change_validators,
+    "activate_protocol": parsing_seats.read_activate_protocol,
     **parsing_credit.ACTION_READERS,
 }
 

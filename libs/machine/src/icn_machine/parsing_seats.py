@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from icn.ledger.v1 import transaction_pb2
+from icn_chain.protocols import FIRST_PROTOCOL
 from icn_crypto.suites import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Suite
 
 from icn_machine import limits
 from icn_machine.messages import (
+    ActivateProtocol,
     AddSeat,
     ChangeValidators,
     OfferedKey,
@@ -26,6 +28,8 @@ from icn_machine.refusals import Malformed
 from icn_machine.static_rules import check_digest, check_identifier
 
 _SUITES = sorted(Suite)
+_ACTIVATED_MIN = FIRST_PROTOCOL + 1
+"""Nobody activates the first one."""
 
 
 def read_change_validators(message: transaction_pb2.ChangeValidators) -> ChangeValidators:
@@ -34,6 +38,15 @@ def read_change_validators(message: transaction_pb2.ChangeValidators) -> ChangeV
         raise Malformed(f"{len(message.changes)} changes, allowed 1 to {limits.SEAT_CHANGES_MAX}")
     set_hash = check_digest(message.validator_set_hash, "validator_set_hash")
     return ChangeValidators(set_hash, tuple(map(_change, message.changes)))
+
+
+def read_activate_protocol(message: transaction_pb2.ActivateProtocol) -> ActivateProtocol:
+    """A version; which one may be named says the state, not the release that reads it."""
+    if message.protocol_version < _ACTIVATED_MIN:
+        raise Malformed(
+            f"protocol version {message.protocol_version}, the first to be activated is {_ACTIVATED_MIN}"
+        )
+    return ActivateProtocol(message.protocol_version)
 
 
 def _change(change: transaction_pb2.SeatChange) -> SeatChange:
@@ -71,4 +84,5 @@ def _rekey_seat(message: transaction_pb2.RekeySeat) -> RekeySeat:
 READERS: dict[str, Callable[[Any], Any]] = {
     "change_validators": read_change_validators,
     "rekey_seat": _rekey_seat,
+    "activate_protocol": read_activate_protocol,
 }

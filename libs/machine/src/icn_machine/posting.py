@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from icn_chain.epochs import GenesisFacts
+from icn_chain.protocols import FIRST_PROTOCOL, KNOWN_PROTOCOLS, ProtocolRules
 from icn_chain.validator_set import ValidatorSet
 
 from icn_machine import refusals
@@ -46,6 +47,18 @@ class BlockContext(NamedTuple):
     """Of genesis: the shortest time to object to a recovery. 0 where nothing but a contract is asked."""
     zone: ZoneFacts = ZoneFacts(None, {})
     """Empty where nothing but a contract is asked."""
+    protocol_version: int = FIRST_PROTOCOL
+    """In force; known to this release. The first where nothing but a contract is asked."""
+
+    @property
+    def rules(self) -> ProtocolRules:
+        """In what the version in force differs from others."""
+        return KNOWN_PROTOCOLS[self.protocol_version]
+
+    def since(self, height: int) -> tuple[tuple[str, int], ...]:
+        """The figure of a refusal because something is in the state since ``height``, where the version in
+        force has it."""
+        return (("height", height),) if self.rules.tells_since_when else ()
 
 
 class Cause(NamedTuple):

@@ -374,6 +374,7 @@ class Zone(NamedTuple):
     authority: bytes
     """Principal that sets allowances."""
     protocol_version: int
+    """Of the set for the next epoch."""
     validator_set_hash: bytes
     """Of the set for the next epoch."""
 

@@ -3,7 +3,8 @@
 A change never touches the set in force. Each makes another next set; the edge of an epoch names one of them,
 and the first block behind it puts that one in force.
 
-Source: docs/spec/transaction.md, "Seats"; docs/adr/0026-validator-sets-change-at-an-epoch-s-edge.md.
+Source: docs/spec/transaction.md, "Seats" and "Protocol versions";
+docs/adr/0026-validator-sets-change-at-an-epoch-s-edge.md.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from icn_crypto.suites import InvalidPublicKey, Suite, check_public_key
 from icn_machine import refusals
 from icn_machine.governed import find_zone
 from icn_machine.messages import (
+    ActivateProtocol,
     AddSeat,
     ChangeValidators,
     RekeySeat,
@@ -82,6 +84,27 @@ def rekey_seat(
     draft.put(context, transaction.payer)
 
 
+def activate_protocol(working: WorkingSet, acting: bytes, message: ActivateProtocol, cause: Cause) -> None:
+    """Have the seats of the next set decide by the next version, where the acting one governs the zone.
+
+    What this release knows is not asked: all releases must come to the same state (ADR 0050).
+
+    Raises:
+        Refused: NOT_ZONE_AUTHORITY, PROTOCOL_PENDING, PROTOCOL_NOT_NEXT.
+    """
+    zone = find_zone(working)
+    if zone.authority != acting:
+        raise Refused(refusals.NOT_ZONE_AUTHORITY)
+    before = find_validators(working)
+    following = working.validator_sets[before.next_hash]
+    in_force, pending = cause.context.protocol_version, following.protocol_version
+    if pending != in_force:
+        raise Refused(refusals.PROTOCOL_PENDING, ("named", message.version), ("pending", pending))
+    if message.version != in_force + 1:
+        raise Refused(refusals.PROTOCOL_NOT_NEXT, ("named", message.version), ("in_force", in_force))
+    _name_next(working, following.under(message.version), 0, cause.context)
+
+
 class _Draft:
     """The next set as a message makes it, apart from the state until `put`.
 
@@ -99,6 +122,7 @@ class _Draft:
             )
         self._in_force = working.validator_sets[self._before.set_hash]
         following = working.validator_sets[self._before.next_hash]
+        self._version = following.protocol_version
         self._seats = list(following.validators)
         self._keys_used = set(self._in_force.keys_of_every_suite | following.keys_of_every_suite)
         self._offers: list[tuple[SeatOffer, Figures]] = []
@@ -147,13 +171,8 @@ class _Draft:
         for offer, place in self._offers:
             _check_keys(offer, context.zone.genesis_hash, place)
         working, now = self._working, self._working.now
-        following = ValidatorSet.of(self._seats)
-        working.validator_sets[following.hash] = following
-        changed = self._changed - self._before.seats_changed
-        validators = self._before.change(following.hash, context.height, changed)
-        working.put(now.validators, VALIDATORS_IDENTIFIER, validators)
-        zone = find_zone(working)._replace(validator_set_hash=following.hash)
-        working.put(now.zones, ZONE_IDENTIFIER, zone)
+        following = ValidatorSet.of(self._seats, self._version)
+        _name_next(working, following, self._changed - self._before.seats_changed, context)
         for offer, _ in self._offers:
             named = ConsensusKey(offer.organization, context.height, context.epoch)
             working.put(now.consensus_keys, ed25519_key(offer), named)
@@ -177,6 +196,18 @@ class _Draft:
         self._keys_used |= public_keys
         self._offers.append((offer, place))
         return Validator(offer.organization, tuple((key.suite, key.public_key) for key in offer.keys))
+
+
+def _name_next(working: WorkingSet, following: ValidatorSet, changed: int, context: BlockContext) -> None:
+    """Make it the next set, in which so many seats differ from the one that was next."""
+    now = working.now
+    working.validator_sets[following.hash] = following
+    validators = find_validators(working).change(following.hash, context.height, changed)
+    working.put(now.validators, VALIDATORS_IDENTIFIER, validators)
+    zone = find_zone(working)._replace(
+        protocol_version=following.protocol_version, validator_set_hash=following.hash
+    )
+    working.put(now.zones, ZONE_IDENTIFIER, zone)
 
 
 def find_validators(working: WorkingSet) -> Validators:

@@ -31,6 +31,7 @@ from icn_machine.credit_messages import (
 )
 from icn_machine.equivocations import equivocation_identifier
 from icn_machine.messages import (
+    ActivateProtocol,
     AdmitMember,
     AdmitToAuthority,
     AnchorDigest,
@@ -186,6 +187,7 @@ def touched_directly(transactions: Iterable[Transaction], due: Due) -> RecordNam
                     | SetZoneAuthority()
                     | ChangeValidators()
                     | RekeySeat()
+                    | ActivateProtocol()
                 ):
                     _add_of_single_records(names, transaction.principal, message)
                 case (
@@ -215,7 +217,8 @@ def _add_of_single_records(
     | SetAllowance
     | SetZoneAuthority
     | ChangeValidators
-    | RekeySeat,
+    | RekeySeat
+    | ActivateProtocol,
 ) -> None:
     """Add what a message names that sets or makes one record."""
     match message:
@@ -238,6 +241,8 @@ def _add_of_single_records(
             names.zones.add(ZONE_IDENTIFIER)
             names.consensus_keys.update(keys_named([message]))
             names.allowances.add(acting)
+        case ActivateProtocol():
+            names.zones.add(ZONE_IDENTIFIER)
 
 
 def _add_of_credit(
@@ -405,6 +410,8 @@ def _add_of_decision(names: RecordNames, message: EnactDecision) -> None:
                 pass
             case ChangeValidators():
                 _add_of_seats(names, action)
+            case ActivateProtocol():
+                names.zones.add(ZONE_IDENTIFIER)
             case _:
                 _add_of_unit(names, action)
     names.memberships.update([authority + member for member in concerned])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from icn_chain.protocols import is_protocol_step
 from icn_chain.quorum import SEATS_MAX, SEATS_MIN
 from icn_chain.validator_set import ValidatorSet
 
@@ -21,8 +22,9 @@ def check_validators(
 
     Raises:
         InvariantBroken: the set in force and one that is pending, or two pending ones, lie farther apart than
-            f keys of the former, a set has too few or too many seats, or two of one organization; a key was
-            named twice; the zone leaf names another next set.
+            f keys of the former, a set has too few or too many seats, or two of one organization; the
+            versions that they decide by go back, or further than to the next one; a key was named twice; the
+            zone leaf names another next set or version.
     """
     for public_key, named in changes.consensus_keys.items():
         if named is None or before.consensus_keys[public_key] is not None:
@@ -40,10 +42,17 @@ def check_validators(
         seats = len(named_set.validators)
         if not SEATS_MIN <= seats <= SEATS_MAX or len(set(named_set.organizations)) != seats:
             raise InvariantBroken(f"a set of {seats} seats of {len(set(named_set.organizations))}")
+    versions = [named_set.protocol_version for named_set in steps]
+    if versions != sorted(versions) or not is_protocol_step(versions[0], versions[-1]):
+        raise InvariantBroken(f"sets decide by protocol versions {versions}, one after the other")
     if validators != before.validators[VALIDATORS_IDENTIFIER] and changes.zones:
         zone = now.zones[ZONE_IDENTIFIER]
         if zone is None or zone.validator_set_hash != validators.next_hash:
             raise InvariantBroken("the zone leaf names another next set")
+        if zone.protocol_version != versions[-1]:
+            raise InvariantBroken(
+                f"the zone leaf names protocol version {zone.protocol_version}, the next set {versions[-1]}"
+            )
 
 
 def _check_distance(former: ValidatorSet, later: ValidatorSet) -> None:

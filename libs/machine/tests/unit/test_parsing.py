@@ -48,7 +48,7 @@ from libs.machine.tests.institutions import (
     set_zone_authority,
     vouch_for_applicant,
 )
-from libs.machine.tests.seats import add, change, rekey, remove, replace
+from libs.machine.tests.seats import activate_protocol, add, change, rekey, remove, replace
 from libs.machine.tests.zone import (
     GENESIS_TIME_MS,
     TestKey,
@@ -170,6 +170,7 @@ EVERY_KIND = [
     confirm_openings(A, B, C),
     close_period(A, 1),
     charge_demurrage(A, B),
+    activate_protocol(2),
 ]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from icn_chain.header import NO_HASH, BlockHeader, parse_header
+from icn_chain.protocols import FIRST_PROTOCOL, NEWEST_PROTOCOL
 from icn_chain.quorum import SEATS_MIN, faults_of
 from icn_chain.validator_set import validator_set_hash
 from icn_consensus.domain.actions import Branch
@@ -34,6 +35,8 @@ EXPIRING: Final = b"expires at "
 SEATS: Final = b"seats "
 """A transaction that begins so names the nodes that shall hold the seats from the next epoch on; what follows
 "|" tells it from others."""
+PROTOCOL: Final = b"protocol "
+"""A transaction that begins so names the protocol version from the next epoch on; the rest as above."""
 NEVER_MS: Final = 2**62
 ALREADY_EXECUTED: Final = "ALREADY_EXECUTED"
 
@@ -73,12 +76,32 @@ class Seats:
 
     def __init__(self, nodes: Iterable[int]) -> None:
         self.deciding = self.following = tuple(nodes)
-        self.named = {validator_set_hash(validator_set_of(self.following)): self.following}
-        """Every set that the state has named, by hash."""
+        self.version = self.following_version = FIRST_PROTOCOL
+        self.named = {validator_set_hash(self.data): (self.following, self.version)}
+        """Every set that the state has named, with its protocol version, by hash."""
+
+    @property
+    def data(self) -> bytes:
+        """Canonical bytes of the set that follows."""
+        return validator_set_of(self.following, self.following_version)
 
     def begin(self, header: BlockHeader) -> None:
-        """A block's header says who decides in its epoch."""
-        self.deciding = self.named[header.validator_set_hash]
+        """A block's header says who decides in its epoch, and by which version."""
+        self.deciding, self.version = self.named[header.validator_set_hash]
+        if header.protocol_version != self.version:
+            raise PromiseBroken(
+                f"final block {header.height} is of protocol version {header.protocol_version}, "
+                f"its seats decide by {self.version}"
+            )
+
+    def activate(self, version: int) -> None:
+        """Name the next version, where it is the next and none is pending."""
+        if self.following_version == self.version and version == self.version + 1:
+            self.following_version = version
+            self._name()
+
+    def _name(self) -> None:
+        self.named[validator_set_hash(self.data)] = self.following, self.following_version
 
     def change(self, nodes: Sequence[int]) -> None:
         """Name who follows, if at most f of those who decide are others, and no change is under way."""
@@ -91,7 +114,7 @@ class Seats:
             and SEATS_MIN <= len(set(wanted)) == len(wanted)
         ):
             self.following = wanted
-            self.named[validator_set_hash(validator_set_of(wanted))] = wanted
+            self._name()
 
 
 @dataclass(slots=True)
@@ -118,9 +141,7 @@ class SimulatedApplication:
     def state_root(self) -> bytes:
         """Root of the state."""
         return sha256(
-            self.digest
-            + b"".join(time.to_bytes(8, "big") for time in self.expiries_ms)
-            + validator_set_of(self.seats.following)
+            self.digest + b"".join(time.to_bytes(8, "big") for time in self.expiries_ms) + self.seats.data
         )
 
     def state(self) -> ExecutedState:
@@ -133,7 +154,7 @@ class SimulatedApplication:
             EMPTY_ROOT if self.height == 0 else self.log.root(),
             self.has_changed_state,
             min(self.expiries_ms, default=0),
-            validator_set_of(self.seats.following),
+            self.seats.data,
         )
 
     def restart(self) -> None:
@@ -145,11 +166,11 @@ class SimulatedApplication:
 
     async def get_info(self) -> tuple[bytes, int, ExecutedState]:
         """See `Application`."""
-        return GENESIS_HASH, 1, self.state()
+        return GENESIS_HASH, NEWEST_PROTOCOL, self.state()
 
     async def validator_set(self, set_hash: bytes) -> bytes:
         """See `Application`."""
-        return validator_set_of(self.seats.named[set_hash])
+        return validator_set_of(*self.seats.named[set_hash])
 
     async def check_recovery(self, certificate: bytes) -> None:
         """See `Application`. It keeps no keys that could have been named before."""
@@ -230,6 +251,8 @@ class SimulatedApplication:
             if transaction.startswith(SEATS):
                 words = transaction[len(SEATS) :].partition(b"|")[0]
                 self.seats.change([int(word) for word in words.split()])
+            if transaction.startswith(PROTOCOL):
+                self.seats.activate(int(transaction[len(PROTOCOL) :].partition(b"|")[0]))
         self.receipts_root = tree_root([leaf_hash(transaction) for transaction in block.transactions])
         self.has_changed_state = self.state_root() != before
         state = self.state()

@@ -98,10 +98,11 @@ class Forger(Node):
 
     def vote(self, kind: VoteKind, epoch: int, view: int, height: int, block_hash: bytes) -> Vote:
         """Any vote, signed by this seat."""
-        body = vote_body(1, epoch, view, height, block_hash)
+        version = self.network.seats_in(epoch).protocol_version
+        body = vote_body(version, epoch, view, height, block_hash)
         return build_vote(
             kind,
-            protocol_version=1,
+            protocol_version=version,
             epoch=epoch,
             view=view,
             height=height,
@@ -242,7 +243,7 @@ class Pretender(Mute):
         if isinstance(action, act.Broadcast) and action.kind == act.MessageKind.VOTE:
             certificate = build_certificate(
                 VoteKind.NULLIFY,
-                protocol_version=1,
+                protocol_version=self.replica.status().protocol_version,
                 epoch=self.replica.status().epoch + self.network.random.between(1, 1_000),
                 view=self.replica.status().view,
                 height=0,
@@ -302,7 +303,7 @@ class Accuser(Forger):
         first, second = (
             build_vote(
                 VoteKind.NOTARIZE,
-                protocol_version=1,
+                protocol_version=status.protocol_version,
                 epoch=status.epoch,
                 view=status.view,
                 height=status.final_height + 1,
@@ -495,7 +496,7 @@ class PageForger(Forger):
         header = other.block.header
         certificate = build_certificate(
             VoteKind.FINALIZE,
-            protocol_version=1,
+            protocol_version=header.protocol_version,
             epoch=header.epoch,
             view=header.view,
             height=header.height,

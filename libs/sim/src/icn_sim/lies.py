@@ -50,7 +50,7 @@ def propose_executed(
     set_hash = parse_validator_set(genesis.validator_set).hash
     header = build_header(
         genesis.hash,
-        protocol_version=1,
+        protocol_version=genesis.protocol_version,
         height=5,
         view=view,
         parent=b"p" * 32,
@@ -67,7 +67,12 @@ def propose_executed(
         next_validator_set_hash=set_hash,
     )
     body = proposal_body(
-        protocol_version=1, epoch=0, view=view, height=5, parent_view=parent_view, block_hash=header.hash
+        protocol_version=genesis.protocol_version,
+        epoch=0,
+        view=view,
+        height=5,
+        parent_view=parent_view,
+        block_hash=header.hash,
     )
     signature = key.sign(preimage(tags.PROPOSAL, genesis.hash, body))
     return InvalidProposal(

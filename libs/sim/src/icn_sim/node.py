@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from icn_chain.block import Block, parse_block
 from icn_chain.header import BlockHeader
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
@@ -24,7 +25,7 @@ from icn_consensus.usecases.pool import Admitted, Pool
 from icn_consensus.usecases.ports import AncestorUnknown, Choice, FetchRequest, Found, StateBehind
 from icn_consensus.usecases.state_sync import fetch_body, restore
 
-from icn_sim.application import at_once
+from icn_sim.application import SimulatedApplication, at_once
 from icn_sim.disk import Disk, DiskFault
 from icn_sim.forging import FORGED_CHUNK, FORGED_DIGEST, forged
 from icn_sim.ledger import LedgerApplication
@@ -78,6 +79,8 @@ class Node:
         self.disk = Disk()
         self.application = network.application_of(self)
         self.public_key = public_key_of(seat)
+        self.protocol_newest = NEWEST_PROTOCOL
+        """What its release knows."""
         self.crypto = SimulatedCrypto(self.public_key)
         self.is_up = False
         self.has_refused = False
@@ -214,10 +217,14 @@ class Node:
         self.is_syncing = True
 
     def _config(self) -> Config:
-        return replace(self.network.config(self.seat), public_key=self.public_key)
+        return replace(
+            self.network.config(self.seat), public_key=self.public_key, protocol_newest=self.protocol_newest
+        )
 
     def _sets_of(self, header: BlockHeader) -> tuple[ValidatorSet, ...]:
         hashes = {header.validator_set_hash, header.next_validator_set_hash}
+        if isinstance(self.application, SimulatedApplication):
+            hashes |= set(self.application.seats.named)  # production asks for those that are pending alone
         data = [at_once(self.application.validator_set(item)) for item in sorted(hashes)]
         return tuple(parse_validator_set(item) for item in data)
 
@@ -310,6 +317,8 @@ class Node:
                 if action.kind == act.ReportKind.BLOCK_TIME_REFUSED:
                     is_right = self.seat not in self.network.hampered
                     self.network.tally.reached[Reached.REFUSED_TIME] += is_right
+                if action.kind == act.ReportKind.PROTOCOL_UNKNOWN:
+                    self.network.tally.reached[Reached.HALTED] += 1
                 if action.kind == act.ReportKind.DISHONEST_MESSAGE:
                     self.network.check_accused(self, action)
 

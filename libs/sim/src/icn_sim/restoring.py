@@ -107,11 +107,14 @@ def certificate_of(
     keys = [renewed_key(other.seat, times) for other in network.nodes]
     organizations = [organization_of(other.seat) for other in network.nodes]
     validators = ValidatorSet.of(
-        Validator(organization, ((int(Suite.ED25519), key.public_key),))
-        for organization, key in zip(organizations, keys, strict=True)
+        (
+            Validator(organization, ((int(Suite.ED25519), key.public_key),))
+            for organization, key in zip(organizations, keys, strict=True)
+        ),
+        header.protocol_version,
     )
     body = build_body(
-        protocol_version=1,
+        protocol_version=header.protocol_version,
         epoch=max(header.epoch, config.epoch_of(header.time_ms), config.epoch_of(network.now_ms)) + 1,
         height=header.height,
         block_hash=header.hash,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from icn_chain.protocols import FIRST_PROTOCOL, NEWEST_PROTOCOL
 from icn_chain.quorum import SEATS_MIN, faults_of
 
 from icn_sim.byzantine import LIARS, CarefulEquivocator, Forger
@@ -46,6 +47,11 @@ WRONG_CLOCK_MS: Final = (5_000, 20_000, 3_600_000)
 """All beyond what voters take."""
 LOSES_EVERYTHING_PERCENT: Final = 30
 """Of the seeds with the ledger and short epochs in which fewer than f seats lie or have a wrong clock."""
+ACTIVATES_PERCENT: Final = 50
+"""Of the seeds without the ledger and with short epochs: another protocol version comes in force."""
+ACTIVATES_WITHIN_MS: Final = 6_000
+OUTDATED_PERCENT: Final = 60
+"""Of these: seats that a quorum can do without are of an older release, and upgraded only when all heals."""
 EPOCH_MS_MAX: Final = 3_000
 EPOCHS_UNTIL_SNAPSHOT: Final = 3
 """One that ends, one whose first state is named, and one more for those that were behind."""
@@ -69,6 +75,7 @@ def play(seed: int) -> Outcome:
     network = network_of(choose, seed)
     violation, views = "", 0
     try:
+        plan_activation(network, random.Random(-seed - 1_000_003))  # noqa: S311 - a simulation, not a secret
         network.start()
         disturb(network, choose, choose.randint(4, 10))
         if _may_lose_everything(network) and choose.randrange(100) < LOSES_EVERYTHING_PERCENT:
@@ -149,6 +156,33 @@ def _set_clocks_wrong(network: Network, choose: random.Random) -> None:
             network.tally.faults[Fault.WRONG_CLOCK] += 1
 
 
+def plan_activation(network: Network, choose: random.Random) -> None:
+    """Have the next protocol version named in the midst of it all. Drawn apart, so that seeds without it play
+    what they played before there was another version."""
+    if (
+        isinstance(network.nodes[0].application, LedgerApplication)
+        or network.config(0).epoch_ms > EPOCH_MS_MAX
+    ):
+        return
+    if choose.randrange(100) >= ACTIVATES_PERCENT:
+        return
+    room = faults_of(len(network.genesis_seats)) - len(network.hampered)
+    if room > 0 and choose.randrange(100) < OUTDATED_PERCENT:
+        sound = sorted(set(network.genesis_seats) - network.hampered)
+        for seat in choose.sample(sound, choose.randint(1, room)):
+            network.nodes[seat].protocol_newest = FIRST_PROTOCOL
+    delay_ms = choose.randint(0, ACTIVATES_WITHIN_MS)
+    network.schedule(delay_ms, lambda: network.hand_in_protocol(FIRST_PROTOCOL + 1))
+
+
+def _upgrade(network: Network) -> None:
+    """Start who is of an older release again with the newest."""
+    for seat in sorted(network.outdated):
+        node = network.nodes[seat]
+        node.crash()
+        node.protocol_newest = NEWEST_PROTOCOL
+
+
 def disturb(network: Network, choose: random.Random, steps: int) -> None:
     """Submit, crash, restart, cut and heal at random."""
     seats = len(network.nodes)
@@ -226,6 +260,7 @@ def _check_resumes(network: Network, choose: random.Random) -> int:
     """
     network.conditions = Conditions(delay_ms=network.conditions.delay_ms)
     network.heal()
+    _upgrade(network)
     for node in network.nodes:
         node.start_again()
     if not network.run_for(SYNCS_WITHIN_MS, until=lambda: not any(node.is_syncing for node in network.nodes)):

@@ -36,6 +36,8 @@ class Reached(StrEnum):
     PROPOSAL_OVER_GAP = "proposals_over_two_or_more_nullified_views"
     EDGE_UNDER_FAULT = "epoch_edges_under_a_fault"
     SEATS_CHANGED = "epoch_edges_that_change_seats"
+    ACTIVATED = "epoch_edges_that_change_the_protocol_version"
+    HALTED = "older_releases_halted_at_an_edge"
     CATCH_UP = "catch_ups"
     RECOVERY = "recoveries_from_lost_logs"
     RECOVERY_REFUSED = "recovery_certificates_refused"
@@ -60,6 +62,8 @@ MINIMA_PER_2000_SEEDS: Final[Mapping[Reached, int]] = {
     Reached.PROPOSAL_OVER_GAP: 100,
     Reached.EDGE_UNDER_FAULT: 100,
     Reached.SEATS_CHANGED: 200,
+    Reached.ACTIVATED: 100,
+    Reached.HALTED: 25,
     Reached.CATCH_UP: 100,
     Reached.RECOVERY: 60,
     Reached.RECOVERY_REFUSED: 60,

@@ -19,6 +19,7 @@ from icn_chain.grounds import Grounds
 from icn_chain.header import BlockHeader, genesis_header
 from icn_chain.invalid_proposal import Proposed, find
 from icn_chain.malformed import EvidenceInvalid
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_chain.validator_set import ValidatorSet, parse_validator_set
 from icn_consensus.domain import actions as act
 from icn_consensus.domain import events
@@ -27,7 +28,7 @@ from icn_consensus.domain.config import Config
 from icn_consensus.domain.records import Record, RecordKind, decode_record
 from icn_kit.clock import Clock
 
-from icn_sim.application import SEATS, Seats, Simulated, SimulatedApplication
+from icn_sim.application import PROTOCOL, SEATS, Seats, Simulated, SimulatedApplication
 from icn_sim.disk import Disk
 from icn_sim.event_log import EventLog
 from icn_sim.node import Node
@@ -183,7 +184,12 @@ class Network:
     def hampered(self) -> set[int]:
         """Seats that a quorum must do without: at most f of those that decide."""
         bad_disk = set() if self.bad_disk_seat is None else {self.bad_disk_seat}
-        return self.faulty | self.wrong_clocks | bad_disk
+        return self.faulty | self.wrong_clocks | bad_disk | self.outdated
+
+    @property
+    def outdated(self) -> set[int]:
+        """Seats of an older release, which stops where a version begins that it does not know."""
+        return {node.seat for node in self.nodes if node.protocol_newest < NEWEST_PROTOCOL}
 
     def restore(self, node: Node, height: int, public_key: bytes) -> None:
         """Give a node that is down an older copy of its databases, no log, and another key."""
@@ -341,6 +347,12 @@ class Network:
         self.wanted[transaction] = None
         self.submit(transaction)
 
+    def hand_in_protocol(self, version: int) -> None:
+        """Let everybody hear by which protocol version it goes on from the next epoch on."""
+        transaction = PROTOCOL + f"{version}|{len(self.wanted)} {self.now_ms}".encode()
+        self.wanted[transaction] = None
+        self.submit(transaction)
+
     def hand_in_again(self, seats: Callable[[], Iterable[int] | None]) -> None:
         """Let clients hand in what was not executed: who had it may have died."""
         self.wanted = {item: None for item in self.wanted if item not in self.acknowledged}
@@ -470,8 +482,12 @@ class Network:
             if is_edge:
                 self._deciding[self.config(0).epoch_of(header.time_ms)] = header.next_validator_set_hash
                 self.tally.reached[Reached.EDGE_UNDER_FAULT] += self.is_disturbed
-                changed = header.next_validator_set_hash != header.validator_set_hash
-                self.tally.reached[Reached.SEATS_CHANGED] += changed
+                before, after = (
+                    self._sets[header.validator_set_hash],
+                    self._sets[header.next_validator_set_hash],
+                )
+                self.tally.reached[Reached.SEATS_CHANGED] += before.public_keys != after.public_keys
+                self.tally.reached[Reached.ACTIVATED] += before.protocol_version != after.protocol_version
         if self.final_hashes.setdefault(header.height, header.hash) != header.hash:
             raise PromiseBroken(f"two final blocks at height {header.height}")
         if header.height != node.disk.height + 1:

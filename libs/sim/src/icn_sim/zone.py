@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Final
 
 from icn.consensus.v1 import block_pb2
+from icn_chain.protocols import FIRST_PROTOCOL
+from icn_chain.validator_set import encode_protocol
 from icn_crypto.hashing import sha256
 from icn_crypto.suites import SigningKey, Suite
 
@@ -47,8 +49,8 @@ def renewed_key(node: int, times: int) -> SigningKey:
 
 
 @lru_cache(_NODES_MAX)
-def validator_set_of(nodes: tuple[int, ...] | range) -> bytes:
-    """Canonical bytes of a set whose seats these nodes hold, in seat order."""
+def validator_set_of(nodes: tuple[int, ...] | range, protocol_version: int = FIRST_PROTOCOL) -> bytes:
+    """Canonical bytes of a set whose seats these nodes hold, in seat order, and decide by a version."""
     return block_pb2.ValidatorSet(
         validators=[
             block_pb2.Validator(
@@ -56,5 +58,6 @@ def validator_set_of(nodes: tuple[int, ...] | range) -> bytes:
                 keys=[block_pb2.ConsensusKey(suite=1, public_key=public_key_of(node))],
             )
             for node in nodes
-        ]
+        ],
+        protocol_version=encode_protocol(protocol_version),
     ).SerializeToString(deterministic=True)

@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 from icn.consensus.v1 import service_pb2_grpc
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_chain.validator_set import parse_validator_set
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.channel import ChannelFactory
@@ -75,12 +77,13 @@ class Service:
         *,
         clock: Clock,
         application: ApplicationClient | LocalApplication,
+        protocol_newest: int = NEWEST_PROTOCOL,
     ) -> None:
         self._genesis = genesis
         self._settings = settings
         self._stop = stop
         self._clock = clock
-        self._config = _config(genesis, key.public_key)
+        self._config = replace(_config(genesis, key.public_key), protocol_newest=protocol_newest)
         self._crypto = ConsensusCrypto(key, genesis.hash)
         self._record_log: RecordLog | None = None
         self._database: Database | None = None
@@ -93,6 +96,7 @@ class Service:
         self._driver: Driver | None = None
         self._server: GrpcServer | None = None
         self._fault = ""
+        self._has_begun = False
 
     @property
     def address(self) -> str:
@@ -102,7 +106,9 @@ class Service:
     @property
     def fault(self) -> str:
         """Why this validator takes no part; empty while it does."""
-        return self._fault
+        if self._fault or self._driver is None or not self._has_begun:
+            return self._fault
+        return self._driver.status().halted
 
     @property
     def driver(self) -> Driver:
@@ -116,9 +122,10 @@ class Service:
         Raises:
             RecordLogInUse, RecordLogDamaged, RecordLogStale, KeyInUse: see there; nothing was sent.
             WrongApplication, ApplicationRefused: the application does not fit.
+            ProtocolUnknown: the data is of a newer release than this one.
             UnsafeDatabase, Unavailable: see `icn_kit.database`.
         """
-        settings, config = self._settings, self._config
+        settings, config = self._settings, await self._fit_protocols()
         record_log = self._record_log = RecordLog.open(
             settings.record_directory,
             genesis_hash=config.genesis_hash,
@@ -160,6 +167,7 @@ class Service:
             is_named=driver.replica.names,
         )
         driver.begin(network, network.note_final_height, self._guard)
+        self._has_begun = True
         status = StatusReader(
             config.public_key,
             config.genesis_hash,
@@ -168,6 +176,8 @@ class Service:
             driver.replica.seats,
             lambda: len(pool),
             network.connection,
+            network.protocol_newest,
+            config.protocol_newest,
         )
         node = NodeReader(
             config.public_key,
@@ -196,7 +206,7 @@ class Service:
         )
         await self._server.start()
         network.start(self._guard)
-        _publish_metrics(label, driver, pool, record_log, network)
+        _publish_metrics(config, driver, pool, record_log, network)
         _log.info(
             "consensus takes part",
             validator=label,
@@ -207,11 +217,19 @@ class Service:
     @property
     def _identity(self) -> Identity:
         config = self._config
-        return Identity(config.genesis_hash, config.public_key, self._crypto, config.label)
+        return Identity(
+            config.genesis_hash, config.public_key, self._crypto, config.label, config.protocol_newest
+        )
 
     @property
     def _addresses(self) -> list[str]:
         return [address for address in self._settings.peers if address != self._settings.address]
+
+    async def _fit_protocols(self) -> Config:
+        """The configuration, with the newest protocol version that process and application both know."""
+        _, newest, _ = await self._application.get_info()
+        self._config = replace(self._config, protocol_newest=min(self._config.protocol_newest, newest))
+        return self._config
 
     async def _sync_state(self, store: BlockStore, record_log: RecordLog) -> None:
         """Where nothing is here yet: take the state from the others, if they are far ahead.
@@ -283,6 +301,7 @@ async def build(
     stop: Stop | None = None,
     clock: Clock | None = None,
     application: Callable[[], Any] | None = None,
+    protocol_newest: int = NEWEST_PROTOCOL,
 ) -> Service:
     """A validator's consensus, ready to start.
 
@@ -292,6 +311,7 @@ async def build(
         clock: the system's where left out.
         application: finds the ApplicationService of this process once it is started; where left out it is at
             ``settings.application_address``.
+        protocol_newest: what the release knows; less only where a test stands for an older one.
 
     Raises:
         GenesisInvalid, OSError: the genesis or key file.
@@ -306,7 +326,15 @@ async def build(
         if application is None
         else LocalApplication(application)
     )
-    return Service(genesis, key, settings, stop or Stop(), clock=clock or SystemClock(), application=calls)
+    return Service(
+        genesis,
+        key,
+        settings,
+        stop or Stop(),
+        clock=clock or SystemClock(),
+        application=calls,
+        protocol_newest=protocol_newest,
+    )
 
 
 async def read_blocks(database_url: str, from_height: int) -> AsyncIterator[Any]:
@@ -412,18 +440,22 @@ def _load_key(path: Path) -> SigningKey:
 
 
 def _publish_metrics(
-    seat: str, driver: Driver, pool: Pool, record_log: RecordLog, network: PeerNetwork
+    config: Config, driver: Driver, pool: Pool, record_log: RecordLog, network: PeerNetwork
 ) -> None:
     """Gauges that read what they show when they are scraped."""
+    seat, protocol_newest = config.label, config.protocol_newest
     status: list[tuple[Any, str]] = [
         (metrics.HEIGHT.labels(seat, "final"), "final_height"),
         (metrics.HEIGHT.labels(seat, "executed"), "executed_height"),
         (metrics.VIEW.labels(seat), "view"),
         (metrics.EPOCH.labels(seat), "epoch"),
         (metrics.CATCHING_UP.labels(seat), "is_catching_up"),
+        (metrics.PROTOCOL.labels(seat, "in_force"), "protocol_version"),
+        (metrics.PROTOCOL.labels(seat, "next"), "protocol_next"),
     ]
     for gauge, name in status:
         gauge.set_function(lambda name=name: _number(driver.status(), name))
+    metrics.PROTOCOL.labels(seat, "known").set(protocol_newest)
     metrics.HEIGHT.labels(seat, "told").set_function(network.told_height)
     metrics.VIEW_TIMEOUT_SECONDS.labels(seat).set_function(lambda: driver.replica.turn().timeout_ms / 1000)
     metrics.TURNS.counts = lambda: ((turn := driver.replica.turn()).kept_turns, turn.lost_turns)

@@ -21,6 +21,11 @@ EPOCH = Gauge("icn_consensus_epoch_number", "Epoch this validator is in.", ["sea
 CATCHING_UP = Gauge(
     "icn_consensus_catching_up_bool", "1 while blocks are fetched that others have.", ["seat"]
 )
+PROTOCOL = Gauge(
+    "icn_consensus_protocol_version",
+    "Protocol versions: in force, of the next epoch, and the newest that this validator can decide by.",
+    ["seat", "which"],
+)
 POOL_TRANSACTIONS = Gauge("icn_consensus_pool_transactions", "Transactions that wait in the pool.", ["seat"])
 POOL_BYTES = Gauge("icn_consensus_pool_bytes", "Bytes of the transactions in the pool.", ["seat"])
 POOL_DEFERRED_TRANSACTIONS = Gauge(

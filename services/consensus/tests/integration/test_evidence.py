@@ -102,7 +102,7 @@ async def test_who_asks_is_told_page_by_page(store: EvidenceStore) -> None:
     for epoch in range(5):
         await store.add(proof(epoch, epoch % 4))
     unused: Any = None
-    status = StatusReader(b"k" * 32, b"g" * 32, unused, unused, unused, unused, unused)
+    status = StatusReader(b"k" * 32, b"g" * 32, unused, unused, unused, unused, unused, unused, 1)
     servicer = ConsensusServicer(unused, status, unused, store, unused, unused)
     told, token = [], ""
     while True:

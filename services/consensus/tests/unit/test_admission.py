@@ -22,6 +22,7 @@ class World:
         self.pool = Pool() if pool is None else pool
         self.ends = Ends()
         self.executed_height = 10
+        self.halted = ""
         self.admitted: list[tuple[list[bytes], list[bytes]]] = []
         self.admission = Admission(
             self.application,
@@ -29,6 +30,7 @@ class World:
             self.ends,
             executed_height=lambda: self.executed_height,
             on_admitted=self._on_admitted,
+            halted=lambda: self.halted,
         )
 
     def _on_admitted(self, from_clients: list[PoolItem], from_peers: list[PoolItem]) -> None:
@@ -342,3 +344,14 @@ async def test_an_application_that_cannot_check_ends_the_stream(
 async def test_a_client_that_has_gone_puts_nothing_into_the_pool(world: World) -> None:
     sink = await world.submit(b"one", sink=FakeSink(is_closed=True))
     assert (sink.news, len(world.pool)) == ([], 0)
+
+
+async def test_a_validator_that_takes_no_part_sends_clients_elsewhere(world: World) -> None:
+    world.halted = "protocol version 2 is in force from height 9 on; this release knows 1: upgrade icn"
+    with pytest.raises(Unavailable) as refusal:
+        await world.submit(b"one")
+    assert (refusal.value.reason, refusal.value.message) == (
+        "VALIDATOR_HALTED",
+        f"{world.halted}; hand in elsewhere",
+    )
+    assert len(world.pool) == 0

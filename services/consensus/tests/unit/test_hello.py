@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from icn.consensus.v1 import peer_pb2
@@ -29,6 +30,21 @@ def test_both_sides_learn_who_the_other_is_and_how_far_it_is() -> None:
     shake_hands(caller, callee)
     assert (caller.peer, caller.final_height, caller.is_proven) == (KEYS[3].public_key, 9, True)
     assert (callee.peer, callee.final_height, callee.is_proven) == (KEYS[1].public_key, 7, True)
+
+
+def test_both_sides_learn_what_the_other_can_decide_by() -> None:
+    old, new = (replace(identity(number), protocol_newest=known) for number, known in ((1, 1), (3, 2)))
+    caller, callee = Greeting(old), Greeting(new)
+    shake_hands(caller, callee)
+    assert (caller.protocol_newest, callee.protocol_newest) == (2, 1)
+
+
+def test_a_release_that_does_not_say_knows_the_first_version() -> None:
+    caller, callee = Greeting(identity(1)), Greeting(identity(3))
+    first = caller.say(0)
+    first.hello.ClearField("protocol_newest")
+    callee.hear(first, must_answer=False)
+    assert callee.protocol_newest == 1
 
 
 def test_a_caller_with_another_key_is_refused_when_it_has_to_answer() -> None:

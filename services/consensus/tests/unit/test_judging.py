@@ -24,10 +24,10 @@ BRANCH = Branch(5, (b"six", b"seven"))
 SEATS = ValidatorSet.of(Validator(key * 16, ((1, key * 32),)) for key in (b"k", b"l", b"m", b"n"))
 
 
-def some_block(height: int) -> Block:
+def some_block(height: int, protocol_version: int = 1) -> Block:
     header = build_header(
         bytes(32),
-        protocol_version=1,
+        protocol_version=protocol_version,
         height=height,
         view=height,
         parent=bytes(32),

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from icn.consensus.v1 import peer_pb2
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_consensus.peers import frames
 from icn_consensus.peers import network as networks
 from icn_consensus.peers.hello import Greeting, Identity
@@ -102,7 +103,11 @@ async def test_of_who_holds_no_seat_only_questions_answers_and_recoveries_are_he
         for frame in words + questions:
             yield frames.request_bytes(frame)
 
+    known: list[int] = []
+    listener.on_connected = lambda peer, _height: known.append(network.protocol_newest(peer))
     await network.serve(requests(), answers.put)
+    assert known == [NEWEST_PROTOCOL]
+    assert network.protocol_newest(others.public_key) == 0, "the stream has ended"
     kinds = [frame.WhichOneof("kind") for frame in words + questions]
     assert heard == kinds[0 if is_named else len(words) :]
 

@@ -79,7 +79,11 @@ class TestProposals:
     def test_another_protocol_version_counts_against_its_sender(self) -> None:
         bench = Bench()
         done = bench.propose(bench.proposal(1, protocol_version=2))
-        assert told(done) == (act.ReportKind.DISHONEST_MESSAGE, 1, "a proposal of protocol version 2")
+        assert told(done) == (
+            act.ReportKind.DISHONEST_MESSAGE,
+            1,
+            "a proposal of protocol version 2, 1 is in force",
+        )
         assert not is_asked(done)
 
     def test_one_that_its_leader_did_not_sign_is_as_if_it_had_not_come(self) -> None:

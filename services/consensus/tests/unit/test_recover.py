@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Sequence
 
 import pytest
+from icn_chain.validator_set import ValidatorSet
 from icn_consensus.domain.block import ExecutedState
 from icn_consensus.domain.config import Config
 from icn_consensus.usecases.ports import Execution, FinalBlock, StoredBlock
-from icn_consensus.usecases.recover import WrongApplication, recover
+from icn_consensus.usecases.recover import ProtocolUnknown, WrongApplication, recover
 
-from .fakes import FakeApplication, FakeStore, state_after
+from .fakes import FakeApplication, FakeStore
+from .fakes import state_after as nameless_state_after
 from .test_judging import SEATS, some_block
 
 CONFIG = Config(
@@ -26,20 +28,30 @@ CONFIG = Config(
 )
 
 
+def state_after(height: int, named: ValidatorSet = SEATS) -> ExecutedState:
+    return dataclasses.replace(nameless_state_after(height), next_validator_set=named.data)
+
+
 class Application(FakeApplication):
     """Stands at a height; executing what is executed gives the first answer."""
 
     genesis_hash = bytes(32)
     protocol_version = 1
     height = 0
+    sets: dict[int, ValidatorSet] = {}  # noqa: RUF012 - replaced, never changed
+    """Which set the state names, by the height that named it."""
+
+    def state(self, height: int) -> ExecutedState:
+        named = max((since for since in self.sets if since <= height), default=0)
+        return state_after(height, self.sets.get(named, SEATS))
 
     async def get_info(self) -> tuple[bytes, int, ExecutedState]:
-        return self.genesis_hash, self.protocol_version, state_after(self.height)
+        return self.genesis_hash, self.protocol_version, self.state(self.height)
 
     async def execute(self, block: FinalBlock) -> Execution:
         assert block.height <= self.height + 1, "no gap"
         self.height = max(self.height, block.height)
-        return await super().execute(block)
+        return Execution(self.state(block.height), (await super().execute(block)).outcomes)
 
 
 def store_of(heights: Sequence[int]) -> FakeStore:
@@ -100,6 +112,31 @@ async def test_an_application_that_does_not_fit_is_refused(
         setattr(application, name, value)
     with pytest.raises(WrongApplication, match=why):
         await recover(CONFIG, application, store_of(heights), [])
+
+
+async def test_blocks_of_a_newer_release_are_refused_before_anything_is_executed() -> None:
+    application, store = Application(), store_of([1, 2])
+    block = some_block(3, protocol_version=2)
+    store.blocks[3] = StoredBlock(3, block.hash, 0, 3, block.data, b"final", ())
+    with pytest.raises(ProtocolUnknown) as refusal:
+        await recover(dataclasses.replace(CONFIG, protocol_newest=1), application, store, [])
+    assert str(refusal.value) == (
+        "block 3 in this database is of protocol version 2; this release knows 1: upgrade icn "
+        "(nothing was changed: the newer release goes on from here)"
+    )
+    assert application.executed == []
+
+
+async def test_every_set_that_an_edge_may_still_name_is_known_after_a_restart() -> None:
+    """Two changes were pending; the edge named the state between them, and the node stood still there."""
+    application = Application()
+    application.height = 3
+    first, second = SEATS.under(2), ValidatorSet.of(SEATS.validators[::-1], 2)
+    application.sets = {2: first, 3: second}
+    recovered = await recover(CONFIG, application, store_of([1, 2, 3]), [])
+    assert recovered.final_header.executed_height == 2
+    assert {first.hash, second.hash} <= {one.hash for one in recovered.validators}
+    assert application.executed == [2, 3], "each is answered as at first"
 
 
 async def test_an_application_of_newer_rules_is_welcome() -> None:

@@ -46,6 +46,9 @@ def test_a_new_replica_stands_at_its_newest_final_block() -> None:
         state_root=executed.state_root,
         block_time_ms=executed.time_ms,
         is_catching_up=False,
+        protocol_version=1,
+        protocol_next=1,
+        halted="",
     )
     assert Bench(seat=4, spares=1).replica.status().seat == NO_SEAT
 

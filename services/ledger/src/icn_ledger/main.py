@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import structlog
-from icn.consensus.v1 import application_pb2_grpc
+from icn.consensus.v1 import application_pb2_grpc, block_pb2
 from icn_chain.checkpoint import CheckpointMalformed, parse_checkpoint
 from icn_chain.epochs import EpochSet
+from icn_chain.protocols import NEWEST_PROTOCOL, held_protocol
 from icn_kit.bus import Bus
 from icn_kit.clock import Clock, SystemClock
 from icn_kit.database import Database
@@ -28,6 +29,7 @@ from icn_machine.blocks.block_commit import initial_commit
 from icn_machine.blocks.contract_engine import ContractEngine, NoVm
 from icn_machine.blocks.execute_block import Execution, Executor
 from icn_machine.blocks.final_block import FinalBlock
+from icn_machine.blocks.ports import ExecutedBlock
 from icn_machine.blocks.transaction_cache import TransactionCache
 from icn_machine.genesis_state import first_header, genesis_records
 from icn_machine.invariants import check_state
@@ -62,11 +64,19 @@ _log = structlog.get_logger(__name__)
 class Service:
     """A running ledger. Made by `build`."""
 
-    def __init__(self, genesis: Genesis, settings: LedgerSettings, stop: Stop, clock: Clock) -> None:
+    def __init__(
+        self,
+        genesis: Genesis,
+        settings: LedgerSettings,
+        stop: Stop,
+        clock: Clock,
+        protocol_newest: int = NEWEST_PROTOCOL,
+    ) -> None:
         self._genesis = genesis
         self._settings = settings
         self._stop = stop
         self._clock = clock
+        self._protocol_newest = protocol_newest
         self._databases: list[Database] = []
         self._servers: list[GrpcServer] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -97,10 +107,12 @@ class Service:
 
         Raises:
             WrongGenesis, UnsafeDatabase, InvariantBroken, Unavailable: see there; nothing is served.
+            FailedPrecondition: PROTOCOL_VERSION_UNKNOWN: a newer release executed the newest block.
         """
         state_database = await self._open(STATE_POOL_SIZE)
         query_database = await self._open(QUERY_POOL_SIZE)
         state = self._state = await open_state(state_database, self._genesis)
+        check_known(state.newest, self._protocol_newest)
         queries = LedgerQueries(query_database)
         check_state(*await queries.countable())
         feed = BlockFeed(state.newest.height)
@@ -135,6 +147,7 @@ class Service:
             contracts,
             writer.note_due,
             on_restored,
+            protocol_newest=self._protocol_newest,
         )
         application = self._application = ApplicationServicer(
             self._genesis,
@@ -222,19 +235,42 @@ class Service:
         self._stop.request(f"ledger halted: {why}", EXIT_FATAL)
 
 
-async def build(settings: LedgerSettings, stop: Stop | None = None, clock: Clock | None = None) -> Service:
+async def build(
+    settings: LedgerSettings,
+    stop: Stop | None = None,
+    clock: Clock | None = None,
+    protocol_newest: int = NEWEST_PROTOCOL,
+) -> Service:
     """A ledger ready to start.
 
     Args:
         settings: see `LedgerSettings`.
         stop: asked to end the process when the ledger must not go on; without it, the ledger only refuses to.
         clock: the system's where left out.
+        protocol_newest: what the release knows; less only where a test stands for an older one.
 
     Raises:
         GenesisInvalid, OSError: the genesis file.
     """
     genesis = load_genesis(settings.genesis)
-    return Service(genesis, settings, stop or Stop(), clock or SystemClock())
+    return Service(genesis, settings, stop or Stop(), clock or SystemClock(), protocol_newest)
+
+
+def check_known(newest: ExecutedBlock, protocol_newest: int = NEWEST_PROTOCOL) -> None:
+    """Refuse to go on from a block whose rules this release does not know.
+
+    Raises:
+        FailedPrecondition: PROTOCOL_VERSION_UNKNOWN {protocol_version, protocol_newest, height}.
+    """
+    version = block_pb2.BlockHeader.FromString(newest.header).protocol_version
+    if version > protocol_newest:
+        raise FailedPrecondition(
+            "PROTOCOL_VERSION_UNKNOWN",
+            held_protocol(version, newest.height, protocol_newest),
+            protocol_version=version,
+            protocol_newest=protocol_newest,
+            height=newest.height,
+        )
 
 
 async def open_state(database: Database, genesis: Genesis) -> StateStore:

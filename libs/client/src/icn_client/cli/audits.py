@@ -75,6 +75,7 @@ def verify(
 
     from icn_audit.divergence import Diverged
     from icn_audit.verify import seldom_collecting, verify_archive
+    from icn_kit.errors import FailedPrecondition
 
     zone = read_genesis(genesis)
     found: dict[str, Any]
@@ -83,6 +84,10 @@ def verify(
             report = asyncio.run(verify_archive(file, zone, on_block=telling(shown)))
     except OSError as error:
         raise Refused(f"{archive}: {error.strerror}", "FILE_UNREADABLE") from None
+    except FailedPrecondition as error:
+        raise Refused(
+            f"{archive} holds as far as this release can tell: {error.message}", error.reason
+        ) from None
     except Diverged as divergence:
         found = {
             "valid": False,

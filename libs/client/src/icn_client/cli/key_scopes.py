@@ -152,7 +152,7 @@ def scope_kinds(names: Sequence[str]) -> list[str]:
 UNSCOPED_ONLY: Final = frozenset(
     {
         *("update_controller", "set_recovery", "start_recovery", "complete_recovery", "set_zone_authority"),
-        *("change_validators", "rekey_seat"),
+        *("change_validators", "rekey_seat", "activate_protocol"),
     }
 )
 """Kinds that no scope names (docs/spec/transaction.md, "Validity")."""

@@ -38,6 +38,7 @@ from icn_client.cli import (
     platform,
     proofs,
     proposals,
+    protocol,
     recovery,
     reputation,
     sessions,
@@ -106,6 +107,7 @@ simulation.register(app)
 evidence.register(app)
 validators.register(app)
 validator_joining.register(app)
+protocol.register(app)
 clusters.register(app)
 diagnosing.register(app)
 sessions.register(app)

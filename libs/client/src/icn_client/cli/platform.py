@@ -475,5 +475,8 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
             ("seat", "name", "state", "final", "executed", "view", "pool", "peers", "state root"),
             [validator.cells() for validator in found.validators],
         )
+        for validator in found.validators:
+            if validator.answer is not None and validator.answer.halted:
+                print_text(f"seat {validator.address.seat} is halted: {validator.answer.halted}")
     if not found.has_quorum:
         raise Unreachable(f"{found.answering} of {len(found.validators)} validators answer, no quorum")

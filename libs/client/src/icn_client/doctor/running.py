@@ -225,6 +225,7 @@ def check_processes(answers: Sequence[ProcessAnswer]) -> Iterator[Finding]:
             "metrics", Severity.FINE, f"{count} metrics of {len(answers)} processes are as they should be"
         )
     yield from _clocks(answers)
+    yield from _protocols(answers)
     yield from _events(answers)
     yield from _schemas(answers)
     yield from _volumes(answers)
@@ -255,6 +256,27 @@ def _clocks(answers: Sequence[ProcessAnswer]) -> Iterator[Finding]:
         "set the clocks of their nodes by NTP" if is_wide else "",
         runbook("IcnClockSkew") if is_wide else "",
     )
+
+
+def _protocols(answers: Sequence[ProcessAnswer]) -> Iterator[Finding]:
+    """Whose release does not know the protocol version in force, or the one of the next epoch."""
+    for answer in answers:
+        versions = {
+            labels.get("which"): int(value)
+            for labels, value in answer.metrics.get("icn_consensus_protocol_version", ())
+        }
+        if versions.get("next", 0) <= versions.get("known", 0):
+            continue
+        halted = versions.get("in_force", 0) > versions["known"]
+        when = "is in force" if halted else "comes in force at the end of the epoch"
+        yield Finding(
+            "protocol",
+            Severity.PROBLEM,
+            f"{answer.name}: protocol version {versions['next']} {when}, its release knows up to "
+            f"{versions['known']}",
+            "upgrade it: it goes on from its data",
+            runbook("IcnProtocolUnknown"),
+        )
 
 
 def _events(answers: Sequence[ProcessAnswer]) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from icn_chain.protocols import NEWEST_PROTOCOL, known_protocols
 from icn_kit.clock import Clock
 from icn_kit.errors import InvalidArgument
 from icn_kit.genesis import Genesis
@@ -14,7 +15,7 @@ from icn_machine.blocks.judging import Signatures, judged
 from icn_machine.blocks.ports import HistoryMissing, State
 from icn_machine.blocks.transaction_cache import TransactionCache
 from icn_machine.messages import Transaction
-from icn_machine.refusals import SEQUENCE_USED, Malformed, NotValid
+from icn_machine.refusals import PROTOCOL_VERSION_UNKNOWN, SEQUENCE_USED, Malformed, NotValid
 from icn_machine.touched import touched_by_validity
 from icn_machine.validity import POOL_DOOR, Moment, Use, ValidityView, judge
 
@@ -41,14 +42,22 @@ class TransactionCheck(NamedTuple):
     """Consumed last in the lane."""
 
 
-async def check_transactions(
-    transactions: Sequence[bytes], genesis: Genesis, state: State, cache: TransactionCache, clock: Clock
+async def check_transactions(  # noqa: PLR0917 - one part of a ledger each
+    transactions: Sequence[bytes],
+    genesis: Genesis,
+    state: State,
+    cache: TransactionCache,
+    clock: Clock,
+    protocol_newest: int = NEWEST_PROTOCOL,
 ) -> list[TransactionCheck]:
     """Judge each transaction alone on the newest executed state, at the time of the block to come.
 
     Block time decides what has expired, not our clock: a block that lies as far behind the clock as voters
     allow may still include what has just expired by it. Nothing of the state is read for malformed bytes, and
     the records of principal and payer, once, for those that only their signature can condemn.
+
+    What activates a protocol version above ``protocol_newest`` does not come in here: this validator could
+    not go on after it. That is its own door's rule; a block with it is as valid as any.
 
     Raises:
         InvalidArgument: TOO_MANY_TRANSACTIONS.
@@ -76,7 +85,7 @@ async def check_transactions(
     possible_from_ms = max(newest.time_ms + 1, moment.time_ms - genesis.block_time_distance_ms_max)
 
     async def judge_each(signatures: Signatures) -> list[TransactionCheck]:
-        return await _judge_each(read, view, moment, possible_from_ms, signatures)
+        return await _judge_each(read, view, moment, possible_from_ms, signatures, protocol_newest)
 
     return await _with_heights(await judged(cache, judge_each), state)
 
@@ -95,12 +104,13 @@ async def find_refusals(
     return await judged(cache, judge_each)
 
 
-async def _judge_each(
+async def _judge_each(  # noqa: PLR0917 - as its caller has it
     read: Sequence[Transaction | Malformed],
     view: ValidityView,
     moment: Moment,
     possible_from_ms: int,
     signatures: Signatures,
+    protocol_newest: int,
 ) -> list[TransactionCheck]:
     checks = []
     alone = Use(moment.epoch)
@@ -112,6 +122,11 @@ async def _judge_each(
         if one.expire_time_ms < moment.time_ms:
             then = Moment(moment.epoch, max(possible_from_ms, one.expire_time_ms))
         refusal = _refusal(one, view, alone, then, signatures)
+        if refusal is None and one.activates > protocol_newest:
+            refusal = NotValid(
+                PROTOCOL_VERSION_UNKNOWN,
+                f"it activates protocol version {one.activates}; {known_protocols(protocol_newest)} first",
+            )
         checks.append(_welcome(one, view) if refusal is None else _refused(one, refusal))
     return checks
 

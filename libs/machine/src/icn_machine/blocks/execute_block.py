@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from icn.consensus.v1 import block_pb2
 from icn_chain.header import header_hash
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_crypto.merkle_log import Log
 from icn_kit.errors import DomainError, ErrorKind, FailedPrecondition
 from icn_kit.genesis import Genesis
@@ -22,6 +23,7 @@ from icn_machine.blocks.final_block import (
     FinalBlock,
     check_extends,
     check_position,
+    check_protocol,
     check_transactions_root,
     parse_final,
 )
@@ -81,6 +83,8 @@ class Executor:
     """Told once per epoch of a height whose state can be shown to be the zone's."""
     on_restored: Callable[[], Awaitable[None]] = _nothing
     """Called when the state was restored; an AssertionError of it halts this ledger."""
+    protocol_newest: int = NEWEST_PROTOCOL
+    """Protocol version up to which blocks are executed: what the release knows."""
     _plan: SnapshotPlan = field(default_factory=SnapshotPlan)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _halted: str = ""
@@ -92,7 +96,8 @@ class Executor:
             InvalidArgument: MALFORMED_HEADER, MALFORMED_FINALIZATION, TOO_MANY_HEADERS; or
                 TRANSACTIONS_ROOT_MISMATCH: these are not the header's transactions.
             FailedPrecondition: HEIGHT_GAP: not the next height; BLOCK_CONFLICT: another block was executed at
-                this height, or the block does not extend the one executed last.
+                this height, or the block does not extend the one executed last; PROTOCOL_VERSION_UNKNOWN: a
+                newer release has to execute it.
             Halted: an invariant broke or another process executes on this database; the node has to stop.
             Unavailable: the database or the vm went away; the same call may be made again.
         """
@@ -155,6 +160,7 @@ class Executor:
         check_position(header, newest, recovery, self.genesis)
         check_transactions_root(header, final.transactions)
         standing = await find_standing(header, recovery, self.state)
+        check_protocol(header, standing.in_force.protocol_version, self.protocol_newest)
         signers = parent_signers(
             final.parent_certificate, header.parent_certificate_digest, len(standing.before.validators)
         )

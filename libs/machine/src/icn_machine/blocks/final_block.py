@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from icn.consensus.v1 import block_pb2
 from icn_chain.epochs import closes_epoch
+from icn_chain.protocols import unknown_protocol
 from icn_chain.recovery import RecoveryCertificate
 from icn_crypto.merkle_log import root_of
 from icn_crypto.wire import MalformedBytes, NotCanonical, parse_canonical
@@ -110,6 +111,32 @@ def check_position(
         )
     if not closes_epoch(header, genesis) and header.next_validator_set_hash != header.validator_set_hash:
         raise InvalidArgument("MALFORMED_HEADER", "another validator set is named before the epoch's edge")
+
+
+def check_protocol(header: block_pb2.BlockHeader, in_force: int, newest: int) -> None:
+    """Refuse a block of another protocol version than its validators decide by, or of one that is unknown.
+
+    Args:
+        in_force: that of the block's validator set.
+        newest: the highest that is known.
+
+    Raises:
+        InvalidArgument: MALFORMED_HEADER.
+        FailedPrecondition: PROTOCOL_VERSION_UNKNOWN {protocol_version, protocol_newest, height}.
+    """
+    if header.protocol_version != in_force:
+        raise InvalidArgument(
+            "MALFORMED_HEADER",
+            f"protocol version {header.protocol_version}, the validators of its epoch decide by {in_force}",
+        )
+    if in_force > newest:
+        raise FailedPrecondition(
+            "PROTOCOL_VERSION_UNKNOWN",
+            unknown_protocol(in_force, header.height, newest),
+            protocol_version=in_force,
+            protocol_newest=newest,
+            height=header.height,
+        )
 
 
 def check_transactions_root(header: block_pb2.BlockHeader, transactions: Sequence[bytes]) -> None:

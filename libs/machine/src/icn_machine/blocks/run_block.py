@@ -62,6 +62,7 @@ async def run_block(
         header.time_ms,
         genesis.recovery_delay_ms_min,
         await _load_zone_facts(header.epoch, transactions, genesis, state),
+        standing.in_force.protocol_version,
     )
     has_ended = standing.duty.epoch != header.epoch
     duties = standing.duty.evidence(standing.before.organizations) if has_ended else []

@@ -21,7 +21,7 @@ from icn_machine.validity import Moment
 from icn_sim.memory_state import MemoryState
 
 from libs.machine.tests.recoveries import executed_height, new_keys, prove_in, recovery
-from libs.machine.tests.seats import ed25519, rekey
+from libs.machine.tests.seats import activate_protocol, ed25519, rekey
 from libs.machine.tests.zone import (
     EPOCH_MS,
     PLENTY,
@@ -161,6 +161,27 @@ async def test_what_was_pending_is_void(stopped: Stopped) -> None:
     assert ledger.state.newest.next_validator_set_hash == certificate.validators.hash
 
 
+async def test_a_protocol_version_that_waits_at_the_edge_is_void(stopped: Stopped) -> None:
+    """The way back of a zone in which no quorum knows what was activated."""
+    ledger, zone = stopped.ledger, stopped.ledger.zone
+    time_ms = ledger.state.newest.time_ms + 1_000
+    await ledger.execute(zone.transaction(zone.authority, activate_protocol(2), time_ms=time_ms))
+    await ledger.execute(after_ms=EPOCH_MS)
+    assert await ledger.protocol_version() == 2, "so the first block behind the edge would be"
+    certificate = stopped.certificate()
+    assert await stopped.judge(certificate) == ""
+    await stopped.execute(certificate)
+    state = ledger.state
+    assert isinstance(state, MemoryState)
+    leaf, validators = (
+        state.records[-1].zones[ZONE_IDENTIFIER],
+        state.records[-1].validators[VALIDATORS_IDENTIFIER],
+    )
+    assert leaf is not None and validators is not None
+    assert (leaf.protocol_version, validators.pending) == (1, ())
+    assert await ledger.protocol_version() == 1
+
+
 async def test_it_is_repeated_without_effect_and_used_once(stopped: Stopped) -> None:
     certificate = stopped.certificate()
     first = await stopped.execute(certificate)
@@ -191,6 +212,10 @@ BREAKS: dict[str, tuple[Callable[[Stopped], RecoveryCertificate], str]] = {
     "another block": (lambda s: s.certificate(block_hash=HASHES[1]), "RECOVERY_OTHER_BLOCK"),
     "a lower height": (lambda s: s.certificate(height=2), "RECOVERY_OTHER_BLOCK"),
     "other rules": (lambda s: s.certificate(protocol_version=2), "PROTOCOL_VERSION_UNKNOWN"),
+    "a set of other rules": (
+        lambda s: s.certificate(validator_set=s.certificate().validators.under(2).data),
+        "PROTOCOL_VERSION_UNKNOWN",
+    ),
     "a key of genesis": (
         lambda s: s.certificate(keys=["seat 0", *new_keys(s.ledger.zone)[1:]]),
         "CONSENSUS_KEY_USED",

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from icn.ledger.v1.transaction_pb2 import (
+    ActivateProtocol,
     AdmitToAuthority,
     AllowanceLimits,
     AuthorityRules,
@@ -35,6 +36,9 @@ MEMBERS_MAX: Final = 64
 VOUCHES_MAX: Final = 16
 POLL_MS_MIN_MAX: Final = 7_776_000_000
 """90 days, the ledger's."""
+ACTIVATED_MIN: Final = 2
+"""Nobody activates the first one."""
+ACTIVATED_MAX: Final = 2**32 - 1
 SHARE_DENOMINATOR_MAX: Final = 1_000
 SHARES: Final = ("quorum", "majority", "constitutional_quorum", "constitutional_majority")
 """Members of the rules that are shares."""
@@ -52,6 +56,7 @@ _MEMBERS: Final = {
     "set-floor": ("account", "floor_minor"),
     "set-allowance": ("organization", *_LIMITS),
     "change-validators": ("validator_set_hash", "changes"),
+    "activate-protocol": ("protocol_version",),
     "set-rules": ("threshold", "vouches_min", "poll_ms_min", *SHARES),
     **credit_actions.MEMBERS,
 }
@@ -66,7 +71,7 @@ def read_actions(values: Iterable[object], place: str) -> tuple[DecisionAction, 
     return tuple(_read_action(value, f"{place}[{number}]") for number, value in enumerate(values))
 
 
-def write_action(action: DecisionAction) -> dict[str, JsonValue]:
+def write_action(action: DecisionAction) -> dict[str, JsonValue]:  # noqa: PLR0911 - one per kind
     """An action as a document has it; founding has no such form."""
     kind = action.WhichOneof("kind") or ""
     if kind in {"admit_member", "end_membership"}:
@@ -80,6 +85,8 @@ def write_action(action: DecisionAction) -> dict[str, JsonValue]:
         return {"kind": "set-allowance", "organization": allowance.organization.hex(), **limits}
     if kind == "change_validators":
         return {"kind": "change-validators", **write_seat_changes(action.change_validators)}
+    if kind == "activate_protocol":
+        return {"kind": "activate-protocol", "protocol_version": action.activate_protocol.protocol_version}
     if kind == "set_rules":
         return _write_rules(action.set_rules)
     return credit_actions.write_credit_action(action)
@@ -143,6 +150,9 @@ def describe_action(action: DecisionAction) -> str:
             text = f"set the allowance of principals/{allowance.organization.hex()}: {limits}"
         case "change_validators":
             text = f"change the validators: {describe_seat_changes(action.change_validators)}"
+        case "activate_protocol":
+            version = action.activate_protocol.protocol_version
+            text = f"put protocol version {version} in force from the end of the epoch on"
         case "set_rules":
             text = f"set the rules: {rules_text(action.set_rules)}"
         case _:
@@ -151,7 +161,7 @@ def describe_action(action: DecisionAction) -> str:
     return text
 
 
-def _read_action(value: object, place: str) -> DecisionAction:
+def _read_action(value: object, place: str) -> DecisionAction:  # noqa: PLR0911 - one per kind
     kind: Any = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in _MEMBERS:
         raise InvalidDocument(f"{place}.kind", f"one of {', '.join(_MEMBERS)} is expected")
@@ -178,6 +188,9 @@ def _read_action(value: object, place: str) -> DecisionAction:
         return DecisionAction(set_allowance=SetAllowance(organization=organization, limits=limits))
     if kind == "change-validators":
         return DecisionAction(change_validators=read_seat_changes(form))
+    if kind == "activate-protocol":
+        version = form.integer("protocol_version", ACTIVATED_MIN, ACTIVATED_MAX)
+        return DecisionAction(activate_protocol=ActivateProtocol(protocol_version=version))
     if kind == "set-rules":
         return DecisionAction(set_rules=_read_rules(form))
     return credit_actions.read_credit_action(kind, form)

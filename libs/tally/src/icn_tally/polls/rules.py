@@ -31,10 +31,11 @@ CONSTITUTIONAL: Final = frozenset(
         "set_allowance",
         "set_rules",
         "change_validators",
+        "activate_protocol",
     }
 )
-"""Actions that change the authority itself: who belongs to it, who may use or validates its zone, and how
-it decides."""
+"""Actions that change the authority itself: who belongs to it, who may use or validates its zone and by which
+rules, and how it decides."""
 _HALF, _TWO_THIRDS = Fraction(1, 2), Fraction(2, 3)
 
 

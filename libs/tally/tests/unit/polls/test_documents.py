@@ -69,6 +69,7 @@ ALLOWANCE: dict[str, Any] = {
 ACTIONS = [
     ACTION,
     VALIDATORS,
+    {"kind": "activate-protocol", "protocol_version": 2},
     {"kind": "admit-member", "member": "bb" * 16},
     {"kind": "end-membership", "member": "cc" * 16},
     ALLOWANCE,

@@ -106,11 +106,20 @@ class ConsensusServicer(service_pb2_grpc.ConsensusServiceServicer):
             block_time_ms=core.block_time_ms,
             pool_transactions=status.pool_transactions,
             peers=[
-                service_pb2.PeerStatus(seat=seat, is_connected=is_connected, final_height=final_height)
-                for seat, is_connected, final_height in status.peers
+                service_pb2.PeerStatus(
+                    seat=seat,
+                    is_connected=is_connected,
+                    final_height=final_height,
+                    protocol_newest=protocol_newest,
+                )
+                for seat, is_connected, final_height, protocol_newest in status.peers
             ],
             genesis_hash=status.genesis_hash,
             is_catching_up=core.is_catching_up,
+            protocol_version=core.protocol_version,
+            protocol_newest=status.protocol_newest,
+            protocol_next=core.protocol_next,
+            halted=core.halted,
         )
 
     async def GetNode(self, _request: Any, _context: Any) -> service_pb2.GetNodeResponse:

@@ -192,6 +192,8 @@ class ReportKind(StrEnum):
     """The epoch of a recovery certificate begins."""
     RECOVERY_REFUSED = "recovery_refused"
     """A recovery certificate is for another chain or root than this one, or behind the times."""
+    PROTOCOL_UNKNOWN = "protocol_unknown"
+    """The epoch that begins is of a protocol version that is not known here: this replica takes no part."""
     FINALIZED = "finalized"
     """A block became final; ``milliseconds`` since its proposal was seen here."""
 

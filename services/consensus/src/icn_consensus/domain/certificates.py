@@ -59,7 +59,7 @@ def add_vote(state: State, vote: Vote) -> bool:
 def is_valid(state: State, certificate: Certificate) -> bool:
     """Whether a quorum of the epoch's seats signed it. Signatures verified before are not verified again."""
     validators = state.seats_of(certificate.epoch)
-    if validators is None or certificate.protocol_version != state.config.protocol_version:
+    if validators is None or certificate.protocol_version != validators.protocol_version:
         return False
     if len(certificate.signatures) < validators.quorum or certificate.signatures[-1][0] >= validators.seats:
         return False

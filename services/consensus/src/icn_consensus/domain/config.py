@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from icn_chain.epochs import closes_epoch
 from icn_chain.header import BlockHeader
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_chain.validator_set import NO_SEAT, ValidatorSet
 
 from icn_consensus.domain.block import ExecutedState
@@ -17,6 +18,7 @@ class Config:
 
     genesis_hash: bytes
     protocol_version: int
+    """In force in the first epoch, from genesis; later ones are named by validator sets."""
     public_key: bytes
     """This replica's consensus key; it votes in epochs whose set names it, and follows in all others."""
     validators: ValidatorSet
@@ -27,6 +29,8 @@ class Config:
     block_time_distance_ms_max: int
     block_bytes_max: int
     block_transactions_max: int
+    protocol_newest: int = NEWEST_PROTOCOL
+    """Newest version that this replica and its application can decide by."""
 
     @property
     def label(self) -> str:

@@ -45,7 +45,12 @@ def is_after_edge(config: Config, header: BlockHeader, parent: BlockHeader) -> b
 
 
 def pursue(state: State) -> bool:
-    """Make final what is shown to be, or ask for what is missing. True when something became final."""
+    """Make final what is shown to be, or ask for what is missing. True when something became final.
+
+    By rules that are not known here nothing is.
+    """
+    if not state.knows_rules:
+        return False
     if state.is_edge_final:
         return _enter_next_epoch(state)
     if state.page is not None:

@@ -197,7 +197,7 @@ def _build(
     own_set = state.validators.hash
     header = build_header(
         state.config.genesis_hash,
-        protocol_version=state.config.protocol_version,
+        protocol_version=state.protocol_version,
         height=parent.height + 1,
         view=draft.view,
         parent=parent.hash,

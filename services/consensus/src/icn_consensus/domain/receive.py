@@ -44,8 +44,11 @@ def on_proposal(state: State, peer: bytes, data: bytes) -> None:
         if (header.epoch, header.view) == (state.epoch, state.view):
             evidence.accuse_of(state, proposal, f"view {header.view} is not its turn")
         return
-    if header.protocol_version != state.config.protocol_version:
-        _report_dishonest(state, peer, f"a proposal of protocol version {header.protocol_version}")
+    if header.epoch == state.epoch and header.protocol_version != state.protocol_version:
+        detail = (
+            f"a proposal of protocol version {header.protocol_version}, {state.protocol_version} is in force"
+        )
+        _report_dishonest(state, peer, detail)
         return
     place = (header.epoch, header.view)
     if place == (state.epoch, state.view):
@@ -70,7 +73,7 @@ def take_future_proposal(state: State) -> bool:
         return False
     del state.future_proposals[leader]
     is_of_view = (header.epoch, header.view) == (state.epoch, state.view)
-    if is_of_view and proposal.seat == seat and header.protocol_version == state.config.protocol_version:
+    if is_of_view and proposal.seat == seat and header.protocol_version == state.protocol_version:
         _take(state, proposal)
     return True
 
@@ -82,8 +85,6 @@ def on_vote(state: State, peer: bytes, data: bytes) -> bool:
     except MalformedMessage as error:
         _report_dishonest(state, peer, f"vote: {error}")
         return False
-    if vote.protocol_version != state.config.protocol_version:
-        return False
     is_nullify = vote.kind == VoteKind.NULLIFY
     if vote.epoch > state.epoch:
         _keep_for_later(state, peer, MessageKind.VOTE, data)
@@ -91,6 +92,8 @@ def on_vote(state: State, peer: bytes, data: bytes) -> bool:
     if vote.epoch < state.epoch or vote.view <= state.chain.final.view:
         if is_nullify:
             _help(state, peer)
+        return False
+    if vote.protocol_version != state.protocol_version:
         return False
     return _count(state, peer, vote)
 

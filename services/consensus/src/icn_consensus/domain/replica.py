@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from icn_chain.certificate import VoteKind
+from icn_chain.protocols import unknown_protocol
 from icn_chain.recovery import RecoveryCertificate
 
 from icn_consensus.domain import finality, proposing, receive, recovering, replay, timing, voting
-from icn_consensus.domain.actions import Action
+from icn_consensus.domain.actions import Action, ReportKind
 from icn_consensus.domain.config import Config, Recovered
 from icn_consensus.domain.events import (
     BlockExecuted,
@@ -34,6 +35,14 @@ from icn_consensus.domain.ports import Crypto
 from icn_consensus.domain.state import NEAR_HEIGHTS, State
 
 CERTIFICATES_PAGE_MAX: Final = 64
+_OF_RULES: Final = (
+    ProposalReceived,
+    VoteReceived,
+    CertificateReceived,
+    BlocksFetched,
+    CertificatesFetched,
+)
+"""Events that mean something by the rules in force only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,12 @@ class Status:
     block_time_ms: int
     """Time of the executed block."""
     is_catching_up: bool
+    protocol_version: int
+    """In force in the epoch."""
+    protocol_next: int
+    """Of the set that the executed state names for the next epoch."""
+    halted: str
+    """Why this replica takes no part, and what to do; empty while it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +99,9 @@ class Replica:
             SafetyViolation: what is on disk cannot be; the node must stop.
         """
         assert self._started is None, "a replica starts once"
-        self._started = replay.restore(self._config, self._crypto, recovered, now_ms)
+        state = self._started = replay.restore(self._config, self._crypto, recovered, now_ms)
+        if not state.knows_rules:
+            _report_halted(state)
         return self._progress()
 
     def step(self, event: Event, now_ms: int) -> list[Action]:
@@ -113,7 +130,20 @@ class Replica:
             state_root=executed.state_root,
             block_time_ms=executed.time_ms,
             is_catching_up=state.is_catching_up or backlog > NEAR_HEIGHTS,
+            protocol_version=state.protocol_version,
+            protocol_next=state.seating.next_protocol,
+            halted=_halted(state),
         )
+
+    @property
+    def halted(self) -> str:
+        """Why this replica takes no part, and what to do; empty while it does."""
+        return _halted(self._state)
+
+    @property
+    def epoch(self) -> int:
+        """Epoch this replica is in; as `status` says, which costs more than a message may."""
+        return self._state.epoch
 
     def turn(self) -> Turn:
         """Whose view it is, and how long it may take."""
@@ -196,8 +226,15 @@ class Replica:
         return self._started
 
     def _digest(self, event: Event) -> bool:  # noqa: PLR0912 - one branch per event
-        """Take an event in; False when it told nothing new, as most certificates and late votes."""
+        """Take an event in; False when it told nothing new, as most certificates and late votes.
+
+        What peers say by rules that are not known here is not looked at; a recovery would end such an epoch.
+        """
         state = self._state
+        if not state.knows_rules and isinstance(event, _OF_RULES):
+            if isinstance(event, BlocksFetched | CertificatesFetched):
+                finality.on_fetch_failed(state, FetchFailed(event.request))
+            return False
         match event:
             case VoteReceived():
                 return receive.on_vote(state, event.peer, event.data)
@@ -233,19 +270,23 @@ class Replica:
         Each round moves a view, a height or a vote on, so the loop ends.
         """
         state = self._state
-        while (
-            self._advance_finality()
-            or voting.advance_view(state)
-            or receive.take_future_proposal(state)
-            or voting.consider(state)
-            or voting.nullify_with_others(state)
-            or proposing.propose(state)
-            or timing.tick(state)
+        while self._advance_finality() or (
+            state.knows_rules
+            and (
+                voting.advance_view(state)
+                or receive.take_future_proposal(state)
+                or voting.consider(state)
+                or voting.nullify_with_others(state)
+                or proposing.propose(state)
+                or timing.tick(state)
+            )
         ):
             pass
-        voting.judge_ahead(state)
+        if state.knows_rules:
+            voting.judge_ahead(state)
         state.fetcher.forget_unneeded()
-        timing.set_timer(state)
+        if state.knows_rules:
+            timing.set_timer(state)
         actions = state.actions
         state.actions = []
         return actions
@@ -256,6 +297,20 @@ class Replica:
         if not finality.pursue(state) and not recovering.consider(state):
             return False
         if state.epoch > epoch:
+            if not state.knows_rules:
+                _report_halted(state)
+                return True
             replay.apply_records(state)
             receive.replay_later_messages(state)
         return True
+
+
+def _halted(state: State) -> str:
+    if state.knows_rules:
+        return ""
+    edge = state.chain.final
+    return unknown_protocol(state.protocol_version, edge.height + 1, state.config.protocol_newest)
+
+
+def _report_halted(state: State) -> None:
+    state.report(ReportKind.PROTOCOL_UNKNOWN, state.view, state.seat, detail=_halted(state))

@@ -23,6 +23,8 @@ class Seating:
         self._public_key = config.public_key
         self._newest = b""
         self._newest_hash = b""
+        self.next_protocol = config.protocol_version
+        """Version that the set decides by which the executed state names for the next epoch."""
         self._known = {item.hash: item for item in (config.validators, *validators)}
         self.learn(newest)
         self.closed = self._known[final.validator_set_hash]
@@ -44,6 +46,7 @@ class Seating:
             named = parse_validator_set(data)
             self._newest, self._newest_hash = data, named.hash
             self._known[named.hash] = named
+            self.next_protocol = named.protocol_version
 
     def names(self, public_key: bytes) -> bool:
         """Whether a set that is known here gives this key a seat."""

@@ -173,6 +173,16 @@ class State:
         return self.seating.is_seated
 
     @property
+    def protocol_version(self) -> int:
+        """In force in the current epoch: of every proposal, vote and certificate of it."""
+        return self.seating.current.protocol_version
+
+    @property
+    def knows_rules(self) -> bool:
+        """Whether this replica can decide by the version in force; else it takes no part in the epoch."""
+        return self.seating.current.protocol_version <= self.config.protocol_newest
+
+    @property
     def quorum(self) -> int:
         """Votes that make a certificate."""
         return self.validators.quorum

@@ -162,7 +162,7 @@ def cast(state: State, kind: VoteKind, view_number: int, height: int, block_hash
         assert VoteKind.FINALIZE not in view.own_votes, "finalize xor nullify"
     else:
         assert VoteKind.NULLIFY not in view.own_votes, "finalize xor nullify"
-    version = state.config.protocol_version
+    version = state.protocol_version
     body = vote_body(version, state.epoch, view_number, height, block_hash)
     signature = state.crypto.sign(VOTE_TAGS[kind], body)
     vote = build_vote(

@@ -12,6 +12,7 @@ from typing import Final
 from icn.consensus.v1 import peer_pb2
 from icn_chain.certificate import SIGNATURE_BYTES
 from icn_chain.header import INTEGER_MAX
+from icn_chain.protocols import FIRST_PROTOCOL, NEWEST_PROTOCOL
 from icn_crypto import tags
 from icn_kit.errors import DomainError, ErrorKind
 
@@ -39,6 +40,8 @@ class Identity:
     crypto: Crypto
     label: str = ""
     """In metrics: its seat at genesis, or the beginning of its key."""
+    protocol_newest: int = NEWEST_PROTOCOL
+    """Newest protocol version that it can decide by, which it tells the others."""
 
 
 class Greeting:
@@ -54,6 +57,8 @@ class Greeting:
         """Key of the other side, once a Hello was taken; its own only once `is_proven`."""
         self.final_height = 0
         """As the other side said."""
+        self.protocol_newest = FIRST_PROTOCOL
+        """As the other side said."""
         self._peer_nonce = b""
         self._is_caller = False
         """Whether we spoke first."""
@@ -68,6 +73,7 @@ class Greeting:
             public_key=identity.public_key,
             nonce=self._nonce,
             final_height=final_height,
+            protocol_newest=identity.protocol_newest,
         )
         if self._peer_nonce:
             body = hello_body(
@@ -107,6 +113,7 @@ class Greeting:
         if must_answer:
             self._check_answer(hello)
         self.peer, self.final_height, self._peer_nonce = hello.public_key, hello.final_height, hello.nonce
+        self.protocol_newest = hello.protocol_newest or FIRST_PROTOCOL
 
     def _check_answer(self, hello: peer_pb2.Hello) -> None:
         if hello.answered_nonce != self._nonce or len(hello.signature) != SIGNATURE_BYTES:

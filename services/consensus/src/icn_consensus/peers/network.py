@@ -140,6 +140,8 @@ class PeerNetwork:
         """Where what is for a peer waits to be written."""
         self._heights: dict[bytes, int] = {}
         """Highest final block that a peer told of, while there is a stream."""
+        self._protocols: dict[bytes, int] = {}
+        """Newest protocol version that a peer says it can decide by, while there is a stream."""
         self._traffic: dict[bytes, _Traffic] = {}
         """Of peers with a stream."""
         self._standings: dict[bytes, Standing] = {}
@@ -159,6 +161,10 @@ class PeerNetwork:
     def connection(self, peer: bytes) -> tuple[bool, int]:
         """Whether a stream to or from it is open, and the highest final height it told of."""
         return peer in self._outboxes, self._heights.get(peer, 0)
+
+    def protocol_newest(self, peer: bytes) -> int:
+        """Newest protocol version that a peer can decide by, as it says; 0 without a stream to or from it."""
+        return self._protocols.get(peer, 0) if peer in self._outboxes else 0
 
     def streams(self) -> dict[bytes, PeerStreams]:
         """By peer with a stream."""
@@ -271,6 +277,7 @@ class PeerNetwork:
             self._listener.on_connected(peer, self._heights.get(peer, 0))
         else:
             self._heights.pop(peer, None)
+            self._protocols.pop(peer, None)
             self._traffic.pop(peer, None)
         PEERS_CONNECTED.labels(self._identity.label).set(len(self._outboxes))
 
@@ -337,6 +344,7 @@ class PeerNetwork:
             link.last_problem = ""
             self._dialled[link.peer] = link
             self.note_final_height(link.peer, greeting.final_height)
+            self._protocols[link.peer] = greeting.protocol_newest
             _log.info("peer connected", peer=link.peer.hex(), address=link.address)
             self._choose_outbox(link.peer)
             await self._exchange(call, link)
@@ -466,6 +474,7 @@ class PeerNetwork:
         except StopAsyncIteration:
             raise HelloRefused("the stream ended before the Hello") from None
         self.note_final_height(greeting.peer, greeting.final_height)
+        self._protocols[greeting.peer] = greeting.protocol_newest
         return greeting.peer
 
 

@@ -17,6 +17,7 @@ from icn_consensus.usecases.ends import Ends, News, Sink, SubmitState
 from icn_consensus.usecases.pool import Admitted, Place, Pool, PoolItem
 from icn_consensus.usecases.ports import Application, TransactionCheck
 
+HALTED: Final = "VALIDATOR_HALTED"
 CHECK_TRANSACTIONS_MAX: Final = 1_000
 """Of one CheckTransactions (application.proto)."""
 CHECK_BYTES_MAX: Final = 2 * 1024 * 1024
@@ -110,8 +111,11 @@ class Admission:
         *,
         executed_height: Callable[[], int],
         on_admitted: Callable[[list[PoolItem], list[PoolItem]], None],
+        halted: Callable[[], str] = lambda: "",
     ) -> None:
-        """``on_admitted`` is told of new items from clients and of new ones from other validators."""
+        """``on_admitted`` is told of new items from clients and of new ones from other validators; ``halted``
+        says why this validator takes no part, and so hears of no end, empty while it does."""
+        self._halted = halted
         self._application = application
         self._pool = pool
         self._ends = ends
@@ -132,7 +136,13 @@ class Admission:
         self._in_flight = asyncio.Semaphore(CHECKS_IN_FLIGHT_MAX)
 
     async def submit(self, transactions: Sequence[bytes], sink: Sink, first_position: int) -> None:
-        """Take a client's transactions; waits while too many wait to be checked."""
+        """Take a client's transactions; waits while too many wait to be checked.
+
+        Raises:
+            Unavailable: VALIDATOR_HALTED.
+        """
+        if why := self._halted():
+            raise Unavailable(HALTED, f"{why}; hand in elsewhere")
         while not self._has_room.is_set():
             await self._has_room.wait()
         trace = current_trace.get()

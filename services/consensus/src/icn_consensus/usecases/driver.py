@@ -57,7 +57,7 @@ from icn_consensus.metrics import (
     REPORTS,
     SYNC_SECONDS,
 )
-from icn_consensus.usecases.admission import Admission
+from icn_consensus.usecases.admission import HALTED, Admission
 from icn_consensus.usecases.clock_watch import ClockWatch, check_step
 from icn_consensus.usecases.ends import Ends
 from icn_consensus.usecases.execution import Executor
@@ -93,6 +93,7 @@ _REPORT_LEVELS: Final = {
     ReportKind.SILENT_LEADER: logging.INFO,
     ReportKind.RECOVERED: logging.WARNING,
     ReportKind.ROOT_MISMATCH: logging.ERROR,
+    ReportKind.PROTOCOL_UNKNOWN: logging.CRITICAL,
 }
 
 _MESSAGES: Final[dict[str | None, Callable[[bytes, bytes], Event]]] = {
@@ -165,6 +166,7 @@ class Driver:
             self.ends,
             executed_height=lambda: self.executor.executed_height,
             on_admitted=self._on_admitted,
+            halted=lambda: self.replica.halted,
         )
         self._judging = Judging(
             application,
@@ -296,7 +298,7 @@ class Driver:
             certificate = block_pb2.Certificate.FromString(data)
         except DecodeError:
             return
-        if certificate.epoch > self.replica.status().epoch:
+        if certificate.epoch > self.replica.epoch:
             self._inbox.note_useless(peer, now)
         if certificate.kind == block_pb2.VOTE_KIND_FINALIZE and certificate.height <= INTEGER_MAX:
             self._note_peer_height(peer, certificate.height)
@@ -456,6 +458,8 @@ class Driver:
                 return  # told once, not in every view
         if action.kind is ReportKind.DISHONEST_MESSAGE:
             self._peers.note_fault(action.peer)
+        if action.kind is ReportKind.PROTOCOL_UNKNOWN:
+            self.ends.close(HALTED, action.detail)
         if action.kind is ReportKind.RECOVERY_REFUSED and action.peer:
             self._inbox.note_useless(action.peer, time.monotonic())
         if action.evidence:

@@ -123,10 +123,10 @@ class Ends:
             self._undecided_until_ms = max(self._undecided_until_ms, forgotten)
         self._end(identifier, SubmitState.UNKNOWN, reason, message, retry_after_ms)
 
-    def close(self) -> None:
-        """This validator stops: everybody who still waits is told to ask by id."""
+    def close(self, reason: str = "DRAINING", why: str = "this validator is stopping") -> None:
+        """This validator stops, or takes no part: everybody who still waits is told to ask by id."""
         for identifier in list(self._waiters):
-            self._end(identifier, SubmitState.UNKNOWN, "DRAINING", "this validator is stopping: ask by id")
+            self._end(identifier, SubmitState.UNKNOWN, reason, f"{why}: ask by id")
 
     def _end(
         self, identifier: bytes, state: SubmitState, reason: str, message: str, retry_after_ms: int = 0

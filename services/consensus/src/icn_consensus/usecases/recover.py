@@ -7,19 +7,26 @@ from collections.abc import Iterable
 import structlog
 from icn.consensus.v1 import block_pb2
 from icn_chain.header import BlockHeader, genesis_header, parse_header
-from icn_chain.validator_set import parse_validator_set
+from icn_chain.protocols import held_protocol
+from icn_chain.validator_set import parse_validator_set, validator_set_hash
 
 from icn_consensus.domain.block import ExecutedState
 from icn_consensus.domain.chain import RECENT_HEIGHTS
 from icn_consensus.domain.config import Config, Recovered
+from icn_consensus.usecases.admission import HISTORY_MISSING
 from icn_consensus.usecases.execution import final_block_from
-from icn_consensus.usecases.ports import Application, BlockStore, StoredBlock
+from icn_consensus.usecases.ports import Application, ApplicationRefused, BlockStore, StoredBlock
 
 _log = structlog.get_logger(__name__)
 
 
 class WrongApplication(Exception):
     """The application is of another zone, cannot run its rules, or is ahead of an empty block store."""
+
+
+class ProtocolUnknown(Exception):
+    """The blocks in the store are of a protocol version that this release does not know: a newer one wrote
+    them. The message says so, and what to do."""
 
 
 async def recover(
@@ -32,11 +39,14 @@ async def recover(
 
     Raises:
         WrongApplication: see there.
+        ProtocolUnknown: see there.
         ApplicationRefused: the application's state contradicts the block store.
         Unavailable: the database does not answer.
     """
     state = await _checked_state(config, application)
     newest = await store.newest()
+    if newest is not None:
+        _check_protocol(config, _header_of(config, newest))
     if newest is None:
         if state.executed_height:
             raise WrongApplication(
@@ -51,6 +61,8 @@ async def recover(
     header = _header_of(config, newest)
     hashes = {header.validator_set_hash, header.next_validator_set_hash} - {config.validators.hash}
     data = [await application.validator_set(item) for item in sorted(hashes)]
+    if validator_set_hash(state.next_validator_set) not in {header.validator_set_hash, *hashes}:
+        data += await _named_lately(application, store, header)
     validators = tuple(parse_validator_set(item) for item in data)
     recent_hashes = tuple(await store.recent_hashes(RECENT_HEIGHTS))
     return Recovered(header, newest.finalization, state, tuple(records), validators, recent_hashes)
@@ -67,6 +79,29 @@ async def _checked_state(config: Config, application: Application) -> ExecutedSt
             f"the application runs protocol versions up to {protocol_version}, not {config.protocol_version}"
         )
     return state
+
+
+async def _named_lately(application: Application, store: BlockStore, header: BlockHeader) -> list[bytes]:
+    """Sets that states named from the one on that an edge may still name: where several changes are pending,
+    that need not be the newest, nor one that a header names yet."""
+    named: dict[bytes, None] = {}
+    height = max(header.executed_height, header.height - RECENT_HEIGHTS, 1)
+    while height <= header.height and (page := await store.page(height)):
+        for stored in page:
+            try:
+                execution = await application.execute(final_block_from(stored))
+            except ApplicationRefused as refusal:
+                if HISTORY_MISSING not in str(refusal):
+                    raise
+                continue  # a snapshot began above this height
+            named[execution.state.next_validator_set] = None
+        height = page[-1].height + 1
+    return list(named)
+
+
+def _check_protocol(config: Config, newest: BlockHeader) -> None:
+    if newest.protocol_version > config.protocol_newest:
+        raise ProtocolUnknown(held_protocol(newest.protocol_version, newest.height, config.protocol_newest))
 
 
 async def _execute_again(

@@ -52,7 +52,7 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         restored = await self._state.restored()
         return application_pb2.GetInfoResponse(
             genesis_hash=self._genesis.hash,
-            protocol_version=self._genesis.protocol_version,
+            protocol_version=self._executor.protocol_newest,
             state=await self._executed_state(self._state.newest),
             restored=restored and application_pb2.RestoredBlock(**restored._asdict()),
         )
@@ -61,7 +61,12 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         self, request: Any, _context: Any
     ) -> application_pb2.CheckTransactionsResponse:
         checks = await check_transactions(
-            request.transactions, self._genesis, self._state, self._cache, self._clock
+            request.transactions,
+            self._genesis,
+            self._state,
+            self._cache,
+            self._clock,
+            self._executor.protocol_newest,
         )
         answer = application_pb2.CheckTransactionsResponse()
         add = answer.checks.add

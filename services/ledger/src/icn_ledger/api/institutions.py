@@ -157,4 +157,5 @@ def _seats(validator_set: ValidatorSet) -> service_pb2.Seats:
             )
             for seat in validator_set.validators
         ],
+        protocol_version=validator_set.protocol_version,
     )
