@@ -27,6 +27,7 @@ BAD = [
     ("approvals", b"profile: " + b"[" * 900 + b"]" * 900),
     ("approvals", b'"\\e[2J": 2\n'),
     ("approvals", b"num_cand: 4\nc"),
+    ("panel", b'{"rows":[{"age":"old"}],"quotas":{"ace":{"y\x7fws":[0,1]}},"size":1}'),
     ("approvals", b"num_cand: 4\n\xff"),
     ("approvals", "\ufeffnum_cand: 4\n\n\n&a [".encode("utf-16-le")),
     ("counting-rules", json.dumps(LABELLED).encode()),

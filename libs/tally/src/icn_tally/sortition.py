@@ -15,10 +15,12 @@ import numpy as np
 from icn_crypto.jcs import JsonValue
 from numpy.typing import NDArray
 
-from icn_tally.faults import InvalidBallots, InvalidParameter
+from icn_tally.faults import InvalidBallots, InvalidParameter, printable
 
 POOL_MAX: Final = 5_000
 CATEGORIES_MAX: Final = 50
+VALUES_TOLD_MAX: Final = 10
+"""Of a category, where a member has none of them."""
 PANELS_MAX: Final = 20_000
 """Panels of a lottery: each step of the search adds one."""
 TICKETS: Final = 1_000_000
@@ -109,11 +111,12 @@ def _check(pool: Pool) -> None:
     for category, values in pool.quotas.items():
         for value, quota in values.items():
             if not 0 <= quota.low <= quota.high:
-                raise InvalidParameter(f"quotas.{category}.{value}", f"{quota.low} to {quota.high}")
+                raise InvalidParameter(f"quotas.{category[:40]}.{value[:40]}", f"{quota.low} to {quota.high}")
     for place, member in enumerate(pool.members):
         for category, values in pool.quotas.items():
             if member.get(category) not in values:
-                raise InvalidBallots(f"member {place}: {category} is none of {', '.join(values)}")
+                known = ", ".join(map(printable, [*values][:VALUES_TOLD_MAX]))
+                raise InvalidBallots(f"member {place}: {printable(category)[:40]} is none of {known[:400]}")
 
 
 class _Search:
