@@ -574,3 +574,11 @@ def test_the_form_of_an_election_is_read_by_its_names() -> None:
     assert Electing.from_form("pav", {"size": 3}).every is False
     with pytest.raises(InvalidParameter, match=r"^all: unknown; there are size, every$"):
         Electing.from_form("pav", {"size": 3, "all": True})
+
+
+def test_shares_grow_until_every_seat_is_paid_for_even_beyond_one_seat_for_each_ballot() -> None:
+    profile = [((4, 5, 6), 1), ((1, 3), 1), ((5,), 1), ((1, 2, 3, 4, 5), 1)]
+    rule = "equal-shares-with-increment-completion"
+    assert elected(rule, 3, 6, profile, every=False) == [(1, 3, 5)]
+    # Where nobody approves of so many, shares that grow would never fill the seats.
+    assert elected(rule, 3, 4, [((2,), 5), ((), 1)], every=False) == [(1, 2, 3)]

@@ -135,7 +135,9 @@ def by_equal_shares(approvals: Approvals, size: int, completion: str, *, every: 
     every = every and completion != "increment"
     ways = _equal_shares(approvals, size, share, every=every)
     if completion == "increment":
-        while len(ways[0].members) < size and share < 1:
+        # A share of as many seats as there are pays for everybody whom anybody approves of.
+        fillable = min(size, sum(1 for supporters in approvals.supporters if supporters))
+        while len(ways[0].members) < fillable:
             share += Fraction(1, approvals.voters)
             ways = _equal_shares(approvals, size, share, every=False)
     if completion == "av":
