@@ -29,12 +29,14 @@ from icn_tally.contest import (
     whole_number,
 )
 from icn_tally.faults import InvalidBallots, InvalidFile
+from icn_tally.resting import collector_at_rest
 
 _DIGITS_AND_BLANKS: Final = b"0123456789 \t\r"
 _SHORT_LINE_BYTES: Final = 4_000
 """Up to here every number of a line is short enough for `int`."""
 
 
+@collector_at_rest()
 def read_blt(content: bytes) -> Contest:
     """Read a file.
 

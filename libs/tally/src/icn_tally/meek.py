@@ -21,6 +21,7 @@ from icn_tally import parameters
 from icn_tally.ballots import Ballots, Ranking
 from icn_tally.faults import InvalidBallots
 from icn_tally.lots import places_by_lot
+from icn_tally.resting import collector_at_rest
 from icn_tally.stages import Action, Count, Stage, Ties, written
 
 MEEK: Final = "meek"
@@ -72,6 +73,7 @@ class Meek:
         return {"seats": self.seats, "places": self.places, "tolerance_places": self.tolerance_places}
 
 
+@collector_at_rest()
 def count(rule: Meek, ballots: Ballots, lot_order: Sequence[int]) -> Count:
     """Count the ballots.
 

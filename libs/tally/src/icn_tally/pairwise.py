@@ -76,18 +76,19 @@ class _Ranked:
     """Ballots that rank somebody, as arrays."""
 
     def __init__(self, ballots: Ballots) -> None:
-        numbers, lengths, weights = array("i"), array("q"), array("q")
+        numbers: list[int] = []
+        lengths, weights = array("q"), array("q")
         self._with_equal_ranks: dict[int, Ranking] = {}
         mentioned = 0
         for ranking, weight in ballots.bundles():
-            numbers.extend(chain.from_iterable(ranking))
+            numbers += chain.from_iterable(ranking)
             if length := len(numbers) - mentioned:
                 if length != len(ranking):
                     self._with_equal_ranks[len(weights)] = ranking
                 mentioned += length
                 lengths.append(length)
                 weights.append(weight)
-        self._numbers = np.frombuffer(numbers, np.int32)
+        self._numbers = np.fromiter(numbers, np.int32, len(numbers))
         self.lengths = np.frombuffer(lengths, np.int64)
         """How many candidates each ranks."""
         self.weights = np.frombuffer(weights, np.int64)

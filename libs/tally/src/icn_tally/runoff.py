@@ -20,6 +20,7 @@ from icn_tally.ballots import CANDIDATES_MAX, WEIGHT_MAX, Ballots
 from icn_tally.faults import InvalidBallots
 from icn_tally.lots import places_by_lot
 from icn_tally.pairwise import height_chunks
+from icn_tally.resting import collector_at_rest
 from icn_tally.stages import TIE_RULES, Action, Count, Stage, TieRule, Ties, sure_losers
 
 PLURALITY: Final = "plurality"
@@ -102,6 +103,7 @@ _KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+@collector_at_rest()
 def count(rule: Runoff, ballots: Ballots, lot_order: Sequence[int]) -> Count:
     """Count the ballots.
 

@@ -14,6 +14,7 @@ from icn_tally import parameters
 from icn_tally.ballots import Ballots
 from icn_tally.faults import InvalidBallots
 from icn_tally.lots import places_by_lot
+from icn_tally.resting import collector_at_rest
 from icn_tally.stages import Action, Count, Parameters, Stage, TieRule, Ties, sure_losers, written
 
 STANDING_MAX: Final = 500
@@ -51,6 +52,7 @@ class Course:
     """Who is excluded before all others, if anybody's vote lies there."""
 
 
+@collector_at_rest()
 def count_transfers(course: Course, ballots: Ballots, lot_order: Sequence[int]) -> Count:
     """Count the ballots.
 
