@@ -16,7 +16,7 @@ def test_the_collector_works_again_after_work_that_ends_or_fails() -> None:
         return gc.isenabled()
 
     assert gc.isenabled() and work(None) is False and gc.isenabled()
-    with pytest.raises(ValueError, match="^none$"):
+    with pytest.raises(ValueError, match="none"):
         work(ValueError("none"))
     assert gc.isenabled()
 
