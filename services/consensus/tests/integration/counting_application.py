@@ -15,6 +15,7 @@ from typing import Any
 
 from icn.consensus.v1 import application_pb2, application_pb2_grpc, block_pb2
 from icn_chain.header import genesis_header
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_chain.validator_set import validator_set_hash
 from icn_crypto import tags
 from icn_crypto.hashing import domain_hash, sha256
@@ -84,7 +85,7 @@ class CountingApplication(application_pb2_grpc.ApplicationServiceServicer):
         def header_of(root: bytes) -> bytes:
             return genesis_header(
                 genesis.hash,
-                protocol_version=1,
+                protocol_version=genesis.protocol_version,
                 time_ms=genesis.time_ms,
                 state_root=root,
                 validator_set_hash=genesis.validator_set_hash,
@@ -127,7 +128,7 @@ class CountingApplication(application_pb2_grpc.ApplicationServiceServicer):
 
     async def GetInfo(self, request: Any, context: Any) -> Any:
         return application_pb2.GetInfoResponse(
-            genesis_hash=self.genesis_hash, protocol_version=1, state=self.states[-1]
+            genesis_hash=self.genesis_hash, protocol_version=NEWEST_PROTOCOL, state=self.states[-1]
         )
 
     async def GetValidatorSet(self, request: Any, context: Any) -> Any:

@@ -16,6 +16,7 @@ from icn.consensus.v1 import application_pb2 as app
 from icn.consensus.v1.block_pb2 import BlockHeader
 from icn.ledger.v1 import events_pb2
 from icn.ledger.v1 import service_pb2 as pb
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_kit.bus import Bus
 from icn_kit.envelope import check_envelope, ledger_event_id
 from icn_kit.outbox import events_of_row
@@ -48,7 +49,7 @@ HEX = "ab" * 16
 async def test_the_handshake_names_genesis_and_its_state(running: Running) -> None:
     info = await running.application.GetInfo(app.GetInfoRequest())
     genesis = running.zone.genesis
-    assert (info.genesis_hash, info.protocol_version) == (genesis.hash, 1)
+    assert (info.genesis_hash, info.protocol_version) == (genesis.hash, NEWEST_PROTOCOL)
     assert (info.state.executed_height, info.state.time_ms) == (0, genesis.time_ms)
     assert info.state.next_validator_set == genesis.validator_set
 
