@@ -20,7 +20,6 @@ from icn_tally.ballots import Ballots
 from icn_tally.faults import InvalidBallots
 from icn_tally.lots import places_by_lot
 from icn_tally.pairwise import Matrix, margins, preferences
-from icn_tally.resting import collector_at_rest
 
 Measure: TypeAlias = Literal["margins", "winning-votes"]
 MEASURES: Final[tuple[Measure, ...]] = ("margins", "winning-votes")
@@ -101,7 +100,6 @@ class Compared:
         }
 
 
-@collector_at_rest()
 def compare(rule: Comparison, ballots: Ballots, lot_order: Sequence[int]) -> Compared:
     """Count the ballots.
 

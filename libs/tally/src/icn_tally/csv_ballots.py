@@ -27,9 +27,7 @@ class CsvBallots:
             InvalidFile: there is none, or it is not of the form.
         """
         self._lines = content.count(b"\n") + 1
-        self._rows = csv_rows(content)
-        line, columns = next(self._rows, (1, []))
-        self._columns = len(columns)
+        line, columns, self._rows = csv_table(content)
         self._count = columns.index(COUNT) if COUNT in columns else None
         self.line = line
         """Where the header stands."""
@@ -46,8 +44,6 @@ class CsvBallots:
         """
         total = 0
         for amount, (line, cells) in enumerate(self._rows, start=1):
-            if len(cells) != self._columns:
-                raise InvalidFile(line, f"{len(cells)} columns, the first line has {self._columns}")
             weight = 1
             if self._count is not None:
                 weight = checked_weight(whole_number(cells.pop(self._count), line, COUNT), line)
@@ -59,12 +55,25 @@ class CsvBallots:
             raise InvalidFile(self._lines, "there is no ballot")
 
 
-def csv_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and cells without blanks around them; empty lines are left out.
+def csv_table(content: bytes) -> tuple[int, list[str], Iterator[tuple[int, list[str]]]]:
+    """Line and cells of the header, and of each row as they are asked for; empty lines are left out.
 
     Raises:
-        InvalidFile: not of the form of CSV, or empty.
+        InvalidFile: not of the form of CSV, or empty; a row that has more or fewer cells than the header.
     """
+    rows = _rows(content)
+    line, header = next(rows, (1, []))
+    return line, header, (_of_width(len(header), row, cells) for row, cells in rows)
+
+
+def _of_width(columns: int, line: int, cells: list[str]) -> tuple[int, list[str]]:
+    if len(cells) != columns:
+        raise InvalidFile(line, f"{len(cells)} columns, the first line has {columns}")
+    return line, cells
+
+
+def _rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers, and cells without blanks around them."""
     lines = lines_of(content)
     rows = csv.reader((text_of(line, number) for number, line in enumerate(lines, start=1)), strict=True)
     try:

@@ -11,7 +11,7 @@ from typing import Final
 
 from icn_tally.ballots import CANDIDATES_MAX, name_fault
 from icn_tally.contest import shown, whole_number
-from icn_tally.csv_ballots import csv_rows
+from icn_tally.csv_ballots import csv_table
 from icn_tally.faults import InvalidFile
 from icn_tally.sortition import CATEGORIES_MAX, POOL_MAX, Quota
 
@@ -57,16 +57,13 @@ def read_people(content: bytes) -> People:
     Raises:
         InvalidFile: not of this format.
     """
-    rows = csv_rows(content)
-    line, columns = next(rows, (1, []))
+    line, columns, rows = csv_table(content)
     if len(columns) > COLUMNS_MAX:
         raise InvalidFile(line, f"{len(columns)} columns; there can be {COLUMNS_MAX}")
     if len(set(columns)) < len(columns):
         raise InvalidFile(line, "two columns have one name")
     members: list[dict[str, str]] = []
     for row_line, cells in rows:
-        if len(cells) != len(columns):
-            raise InvalidFile(row_line, f"{len(cells)} columns, the first line has {len(columns)}")
         if len(members) == POOL_MAX:
             raise InvalidFile(row_line, f"more than {POOL_MAX} members")
         members.append(dict(zip(columns, cells, strict=True)))
@@ -97,13 +94,9 @@ def read_quotas(content: bytes) -> dict[str, dict[str, Quota]]:
 
 def _lines(content: bytes, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
     """Line and cells of a table with exactly these columns."""
-    rows = csv_rows(content)
-    line, header = next(rows, (1, []))
+    line, header, rows = csv_table(content)
     if tuple(header) != columns:
         raise InvalidFile(
             line, f"the columns {', '.join(columns)} are expected, not {shown(','.join(header))}"
         )
-    for row_line, cells in rows:
-        if len(cells) != len(columns):
-            raise InvalidFile(row_line, f"{len(cells)} columns, the first line has {len(columns)}")
-        yield row_line, cells
+    return rows

@@ -78,16 +78,6 @@ def read_parameters(rule: str, form: Form) -> Parameters:
     return _READERS[rule](form)
 
 
-def draws_lots(outcome: Outcome) -> bool:
-    """Whether another order of lots may have given another result; up to the first tie that nothing else
-    decides a count is the same with each. A committee's rule does not tell: true."""
-    if isinstance(outcome, Count):
-        return any(tie.drawn_among for tie in outcome.ties)
-    if isinstance(outcome, Compared | Scored):
-        return bool(outcome.ties)
-    return isinstance(outcome, Elected)
-
-
 _READERS: Final[Mapping[str, Callable[[Form], Parameters]]] = {
     scottish_stv.RULE: scottish_stv.ScottishStv.from_form,
     wigm.RULE: wigm.Wigm.from_form,

@@ -108,7 +108,7 @@ class Service:
         """Why this validator takes no part; empty while it does."""
         if self._fault or self._driver is None or not self._has_begun:
             return self._fault
-        return self._driver.status().halted
+        return self._driver.replica.halted
 
     @property
     def driver(self) -> Driver:

@@ -28,7 +28,7 @@ from icn_kit.telemetry import configure_logging
 from icn_machine.blocks.block_commit import initial_commit
 from icn_machine.blocks.contract_engine import ContractEngine, NoVm
 from icn_machine.blocks.execute_block import Execution, Executor
-from icn_machine.blocks.final_block import FinalBlock
+from icn_machine.blocks.final_block import FinalBlock, protocol_unknown
 from icn_machine.blocks.ports import ExecutedBlock
 from icn_machine.blocks.transaction_cache import TransactionCache
 from icn_machine.genesis_state import first_header, genesis_records
@@ -264,13 +264,8 @@ def check_known(newest: ExecutedBlock, protocol_newest: int = NEWEST_PROTOCOL) -
     """
     version = block_pb2.BlockHeader.FromString(newest.header).protocol_version
     if version > protocol_newest:
-        raise FailedPrecondition(
-            "PROTOCOL_VERSION_UNKNOWN",
-            held_protocol(version, newest.height, protocol_newest),
-            protocol_version=version,
-            protocol_newest=protocol_newest,
-            height=newest.height,
-        )
+        told = held_protocol(version, newest.height, protocol_newest)
+        raise protocol_unknown(told, version, protocol_newest, newest.height)
 
 
 async def open_state(database: Database, genesis: Genesis) -> StateStore:

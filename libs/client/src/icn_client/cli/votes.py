@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from icn_tally.ballots import Ballots
     from icn_tally.contest import Contest
     from icn_tally.rctab_rules import CountingRules
-    from icn_tally.sheets import Sheet
     from icn_tally.tallies import Outcome, Tally
 
 _TRANSFERS = ("scottish-stv", "wigm", "meek", "warren")
@@ -157,6 +156,7 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
     told = _read_rules(rules) if rules is not None else None
 
     def answer(path: Path, content: bytes) -> dict[str, Any]:
+        from icn_tally.explanations.results import explain as as_sheet
         from icn_tally.tallies import tally
 
         ending = form or _format_of(path)
@@ -176,16 +176,10 @@ def vote_count(  # noqa: PLR0917 - one parameter per option
         if closeness is not None:
             found["closeness"] = _closeness(counted, form_of, ballots, closeness)
         return found | explained(
-            lambda: _explained(counted.outcome, ballots), contest.title or path.stem, sheet, explain=explain
+            lambda: as_sheet(counted.outcome, ballots), contest.title or path.stem, sheet, explain=explain
         )
 
     answer_files(file, jsonl, answer)
-
-
-def _explained(outcome: Outcome, ballots: Ballots) -> Sheet:
-    from icn_tally.explanations.results import explain
-
-    return explain(outcome, ballots)
 
 
 def _parameters_of(text: str | None) -> dict[str, Any]:

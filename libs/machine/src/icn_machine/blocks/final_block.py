@@ -130,13 +130,16 @@ def check_protocol(header: block_pb2.BlockHeader, in_force: int, newest: int) ->
             f"protocol version {header.protocol_version}, the validators of its epoch decide by {in_force}",
         )
     if in_force > newest:
-        raise FailedPrecondition(
-            "PROTOCOL_VERSION_UNKNOWN",
-            unknown_protocol(in_force, header.height, newest),
-            protocol_version=in_force,
-            protocol_newest=newest,
-            height=header.height,
+        raise protocol_unknown(
+            unknown_protocol(in_force, header.height, newest), in_force, newest, header.height
         )
+
+
+def protocol_unknown(told: str, version: int, newest: int, height: int) -> FailedPrecondition:
+    """PROTOCOL_VERSION_UNKNOWN {protocol_version, protocol_newest, height}, in these words."""
+    return FailedPrecondition(
+        "PROTOCOL_VERSION_UNKNOWN", told, protocol_version=version, protocol_newest=newest, height=height
+    )
 
 
 def check_transactions_root(header: block_pb2.BlockHeader, transactions: Sequence[bytes]) -> None:

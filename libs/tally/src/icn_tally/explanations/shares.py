@@ -85,11 +85,10 @@ def explain_budget(spent: Spent, budgeting: Budgeting) -> Sheet:
         for verdict in spent.verdicts
     )
     header = ("cost", "score", "verdict", "left", "price")
-    return Sheet(tuple(_budget_told(spent, budgeting)), header, rows)
+    return Sheet(tuple(_budget_told(spent, budgeting, projects)), header, rows)
 
 
-def _budget_told(spent: Spent, budgeting: Budgeting) -> Iterator[str]:
-    projects = _projects(budgeting)
+def _budget_told(spent: Spent, budgeting: Budgeting, projects: Sequence[str]) -> Iterator[str]:
     yield f"The budget is {exactly(budgeting.budget)}; rule {spent.parameters.rule}."
     if spent.rounds > 1:
         yield f"{spent.rounds} budgets were tried, each with one more for every ballot."

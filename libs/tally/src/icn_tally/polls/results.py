@@ -29,7 +29,7 @@ from icn_tally.polls.commitments import (
 from icn_tally.polls.documents import PollDocument
 from icn_tally.polls.forms import InvalidDocument
 from icn_tally.stages import Count
-from icn_tally.tallies import Tally, draws_lots, tally
+from icn_tally.tallies import Tally, tally
 
 RESULT_FORM: Final = "icn/poll-result/v1"
 NO_VALID_BALLOT: Final = "NO_VALID_BALLOT"
@@ -162,7 +162,7 @@ def _count(document: PollDocument, ballots: Ballots, root: bytes, secrets: Mappi
         return _Count(None, not_needed, NO_VALID_BALLOT)
     except InvalidParameter:
         return _Count(None, not_needed, TOO_MANY_BALLOTS)
-    if not draws_lots(first.outcome):
+    if not _draws_lots(first):
         return _Count(first, not_needed)
     revealed = valid_secrets(document, secrets)
     missing = [teller for teller in document.draft.tellers if teller not in revealed]
@@ -179,6 +179,11 @@ def _count(document: PollDocument, ballots: Ballots, root: bytes, secrets: Mappi
         "secrets": [secret.hex() for secret in ordered],
     }
     return _Count(drawn, lots)
+
+
+def _draws_lots(counted: Tally) -> bool:
+    """Up to the first tie that no earlier stage decides a count is the same with every order of lots."""
+    return isinstance(counted.outcome, Count) and any(tie.drawn_among for tie in counted.outcome.ties)
 
 
 def _winners(counted: Tally | None) -> tuple[int, ...]:
