@@ -125,7 +125,7 @@ class Service:
             ProtocolUnknown: the data is of a newer release than this one.
             UnsafeDatabase, Unavailable: see `icn_kit.database`.
         """
-        settings, config = self._settings, await self._fit_protocols()
+        settings, config = self._settings, self._config
         record_log = self._record_log = RecordLog.open(
             settings.record_directory,
             genesis_hash=config.genesis_hash,
@@ -140,6 +140,7 @@ class Service:
         store = self._store = await BlockStore.open(
             self._database, config.public_key, record_log.log_id, record_log.sequence
         )
+        config = await self._fit_protocols()
         await self._sync_state(store, record_log)
         recovered = await recover(config, self._application, store, record_log.payloads())
         evidence = EvidenceStore(self._database)
