@@ -14,6 +14,7 @@ from icn.consensus.v1.service_pb2 import ListEvidenceRequest
 from icn_chain.certificate import VOTE_TAGS, VoteKind, build_certificate, vote_body
 from icn_chain.evidence import parse
 from icn_chain.grounds import Grounds
+from icn_chain.protocols import NEWEST_PROTOCOL
 from icn_chain.validator_set import parse_validator_set
 from icn_consensus.domain.block import build_vote
 from icn_consensus.peers import frames, network, standing
@@ -218,7 +219,7 @@ def later_certificate(epoch: int) -> peer_pb2.PeerFrame:
     """One that nobody can check yet."""
     certificate = build_certificate(
         VoteKind.NULLIFY,
-        protocol_version=1,
+        protocol_version=NEWEST_PROTOCOL,
         epoch=1_000 + epoch,
         view=1,
         height=0,
@@ -289,10 +290,10 @@ async def test_a_seat_that_votes_for_two_blocks_is_proven_to_whoever_asks(federa
 
 def vote_frame(liar: Identity, epoch: int, view: int, block_hash: bytes) -> peer_pb2.PeerFrame:
     """A notarize of seat 1."""
-    body = vote_body(1, epoch, view, 1, block_hash)
+    body = vote_body(NEWEST_PROTOCOL, epoch, view, 1, block_hash)
     vote = build_vote(
         VoteKind.NOTARIZE,
-        protocol_version=1,
+        protocol_version=NEWEST_PROTOCOL,
         epoch=epoch,
         view=view,
         height=1,
