@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from scripts.cluster_test import operating
+from scripts.cluster_test.activating import activate
 from scripts.cluster_test.building import measure_images
 from scripts.cluster_test.diagnosis import diagnose
 from scripts.cluster_test.downgrades import refuse_downgrade
@@ -53,6 +55,7 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "validate": validate,
     "install": install,
     "requests": check_requests,
+    "paid": operating.begin,
     "policies": check_policies,
     "bus": check_bus,
     "stories": tell_stories,
@@ -77,8 +80,10 @@ STEPS: dict[str, Callable[[Cluster], None]] = {
     "left": leave_outside,
     "rebuilt": rebuild_events,
     "downgrade": refuse_downgrade,
+    "activated": activate,
     "seats": change_seats,
     "restored": restore,
+    "operate": operating.end,
     "uninstall": uninstall,
 }
 

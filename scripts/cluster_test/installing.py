@@ -9,6 +9,8 @@ import sys
 import time
 from collections import defaultdict
 
+from icn_chain.protocols import FIRST_PROTOCOL
+
 from scripts.cluster_test.release import CHART, EPOCH_SECONDS, RELEASE, ROOT, Cluster, say, values, wait_for
 from scripts.images import images
 
@@ -69,7 +71,7 @@ def install(cluster: Cluster) -> None:
     shutil.rmtree(cluster.federation, ignore_errors=True)
     shutil.rmtree(cluster.zone, ignore_errors=True)
     named = ("--zone", "Federation on a cluster", "--namespace", cluster.namespace)
-    founded = ("--co-ops", "5", "--epoch", f"{EPOCH_SECONDS}s")
+    founded = ("--co-ops", "5", "--epoch", f"{EPOCH_SECONDS}s", "--protocol-version", f"{FIRST_PROTOCOL}")
     cluster.icn("cluster", "prepare", str(cluster.federation), *named, *founded)
     cluster.run("kubectl", "create", "namespace", cluster.namespace)
     cluster.run(

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from icn_chain.protocols import FIRST_PROTOCOL, NEWEST_PROTOCOL
 from icn_client.cli.main import app
 from icn_client.cli.output import CommandError, Refused
 from icn_client.platforms import open_founders
@@ -316,6 +317,18 @@ def test_a_zone_may_have_more_founders_than_seats_and_short_epochs(own_folder: P
     refused = run.invoke(app, ["cluster", "prepare", str(own_folder.parent / "few"), "--co-ops", "3"])
     assert "4 validators are of as many, not 3" in str(refused.exception)
     assert not (own_folder.parent / "few").exists()
+
+
+def test_a_zone_may_begin_by_an_older_protocol_version_and_by_none_that_is_not_known(tmp_path: Path) -> None:
+    older = ("--protocol-version", str(FIRST_PROTOCOL))
+    done = run.invoke(app, ["cluster", "prepare", str(tmp_path / "older"), *older])
+    assert done.exit_code == 0, done.output
+    assert (
+        parse_genesis((tmp_path / "older" / "genesis.json").read_bytes()).protocol_version == FIRST_PROTOCOL
+    )
+    unknown = ("--protocol-version", str(NEWEST_PROTOCOL + 1))
+    refused = run.invoke(app, ["cluster", "prepare", str(tmp_path / "unknown"), *unknown])
+    assert (refused.exit_code, (tmp_path / "unknown").exists()) == (2, False)
 
 
 def test_a_seat_gets_a_new_key_and_keeps_the_rest(own_folder: Path, tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from icn_chain.protocols import FIRST_PROTOCOL, NEWEST_PROTOCOL
 
 from icn_client.cli.common import JsonOption, command_group, duration_ms
 from icn_client.cli.files import read_file
@@ -26,7 +27,7 @@ from icn_client.cli.validator_joining import (
 if TYPE_CHECKING:
     from icn_kit.genesis import Genesis
     from icn_localnet.joined import ToldValidator
-    from icn_localnet.network import ValidatorAddresses
+    from icn_localnet.network import NetworkOptions, ValidatorAddresses
 
     from icn_client.cluster_files import Release
     from icn_client.founding import OfferedFounder
@@ -118,6 +119,16 @@ def prepare(  # noqa: PLR0917 - one parameter per option
             help="Of the new zone, such as 1d, 36h, 90m or 30s: seats change at its edges, for ever so.",
         ),
     ] = "1d",
+    protocol_version: Annotated[
+        int,
+        typer.Option(
+            "--protocol-version",
+            metavar="N",
+            min=FIRST_PROTOCOL,
+            max=NEWEST_PROTOCOL,
+            help="That the new zone begins by: an older one where a validator's release knows no newer.",
+        ),
+    ] = NEWEST_PROTOCOL,
     organizations: Annotated[
         int | None,
         typer.Option(
@@ -162,6 +173,7 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     """
     from icn_localnet import files
     from icn_localnet.joined import give_key_away
+    from icn_localnet.network import NetworkOptions
 
     from icn_client.cluster_files import Release
 
@@ -182,12 +194,13 @@ def prepare(  # noqa: PLR0917 - one parameter per option
         raise UsageError("--admission and --genesis go with the --validator that joins, not with founding")
     if organizations is not None and (founders or validators_here):
         raise UsageError("--co-ops goes with an evaluation, whose keys are all made here")
+    options = NetworkOptions(zone=zone, epoch_ms=epoch_ms, protocol_version=protocol_version)
     if founders:
-        prepared = _found(made, founders, validators_here, zone, epoch_ms)
+        prepared = _found(made, founders, validators_here, options)
     elif validators_here:
         prepared = _join(made, validators_here, admission, genesis_of_founder)
     else:
-        prepared = _found_for_evaluation(made, organizations or validators, validators, zone, epoch_ms)
+        prepared = _found_for_evaluation(made, organizations or validators, validators, options)
     files.write_private(directory / OBJECTS_FILE, json.dumps(prepared.objects, indent=1).encode() + b"\n")
     files.write_atomically(directory / VALUES_FILE, prepared.values.encode())
     for one in validators_here:
@@ -241,12 +254,12 @@ class _Prepared:
 
 
 def _found_for_evaluation(
-    made: _Made, organizations: int, validators: int, zone: str, epoch_ms: int
+    made: _Made, organizations: int, validators: int, options: NetworkOptions
 ) -> _Prepared:
     """A zone whose keys are all made here. Raises UsageError."""
     from icn_kit.genesis import GenesisInvalid
     from icn_localnet import files
-    from icn_localnet.network import NetworkOptions, found_zone
+    from icn_localnet.network import found_zone
 
     from icn_client import platforms
     from icn_client.cluster_files import cluster_objects
@@ -255,11 +268,7 @@ def _found_for_evaluation(
         raise UsageError(f"--co-ops: {validators} validators are of as many, not {organizations}")
     files.make_private_directory(made.directory)
     try:
-        founded = found_zone(
-            platforms.make_founders(made.directory, organizations),
-            validators,
-            NetworkOptions(zone=zone, epoch_ms=epoch_ms),
-        )
+        founded = found_zone(platforms.make_founders(made.directory, organizations), validators, options)
     except GenesisInvalid as error:
         raise Refused(f"genesis: {error}") from None
     files.write_atomically(made.directory / GENESIS_FILE, founded.text)
@@ -272,12 +281,12 @@ def _found_for_evaluation(
     )
 
 
-def _found(made: _Made, founders: list[Path], own: list[Path], zone: str, epoch_ms: int) -> _Prepared:
+def _found(made: _Made, founders: list[Path], own: list[Path], options: NetworkOptions) -> _Prepared:
     """A zone of founders who have made their own keys. Raises Refused."""
     from icn_chain.quorum import quorum_of
     from icn_kit.genesis import GenesisInvalid, TrustProfile
     from icn_localnet import files
-    from icn_localnet.network import NetworkOptions, found_zone
+    from icn_localnet.network import found_zone
 
     from icn_client.cluster_files import cluster_objects
     from icn_client.founding import FOUNDER_BYTES_MAX, FounderInvalid, read_founder
@@ -303,7 +312,7 @@ def _found(made: _Made, founders: list[Path], own: list[Path], zone: str, epoch_
         founded = found_zone(
             [one.founder for one in offered],
             len(offered),
-            NetworkOptions(zone=zone, epoch_ms=epoch_ms, trust_profile=profile),
+            replace(options, trust_profile=profile),
         )
     except GenesisInvalid as error:
         raise Refused(f"genesis: {error}", "GENESIS_INVALID") from None
