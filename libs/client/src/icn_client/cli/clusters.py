@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -25,18 +24,15 @@ from icn_client.cli.validator_joining import (
 )
 
 if TYPE_CHECKING:
-    from icn_kit.genesis import Genesis
-    from icn_localnet.joined import ToldValidator
-    from icn_localnet.network import NetworkOptions, ValidatorAddresses
+    from icn_localnet.network import NetworkOptions
 
-    from icn_client.cluster_files import Release
     from icn_client.founding import OfferedFounder
+    from icn_client.preparing import Place, Prepared
 
 OBJECTS_FILE: Final = "objects.json"
 VALUES_FILE: Final = "values.yaml"
 CERTIFICATES_FILE: Final = "certificates.json"
 GENESIS_FILE: Final = "genesis.json"
-ADMISSIONS_FOLDER: Final = "admissions"
 FOUNDERS_MAX: Final = 16
 """As many as may be of the zone's authority."""
 DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
@@ -176,6 +172,7 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     from icn_localnet.network import NetworkOptions
 
     from icn_client.cluster_files import Release
+    from icn_client.preparing import Place
 
     for option, name in (("--release", release), ("--namespace", namespace)):
         if not DNS_LABEL.fullmatch(name):
@@ -189,18 +186,18 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     if directory.exists() and any(directory.iterdir()):
         raise Refused(f"{directory} is not empty: keys that are there must not be lost")
     validators_here = [one.absolute() for one in own or []]
-    made = _Made(directory, Release(release, namespace), with_certificates=not no_certificates)
+    place = Place(directory, Release(release, namespace), with_certificates=not no_certificates)
     if (admission or genesis_of_founder) and (founders or not validators_here):
         raise UsageError("--admission and --genesis go with the --validator that joins, not with founding")
     if organizations is not None and (founders or validators_here):
         raise UsageError("--co-ops goes with an evaluation, whose keys are all made here")
     options = NetworkOptions(zone=zone, epoch_ms=epoch_ms, protocol_version=protocol_version)
     if founders:
-        prepared = _found(made, founders, validators_here, options)
+        prepared = _prepare_founded(place, founders, validators_here, options)
     elif validators_here:
-        prepared = _join(made, validators_here, admission, genesis_of_founder)
+        prepared = _prepare_joining(place, validators_here, admission, genesis_of_founder)
     else:
-        prepared = _found_for_evaluation(made, organizations or validators, validators, options)
+        prepared = _prepare_evaluation(place, organizations or validators, validators, options)
     files.write_private(directory / OBJECTS_FILE, json.dumps(prepared.objects, indent=1).encode() + b"\n")
     files.write_atomically(directory / VALUES_FILE, prepared.values.encode())
     for one in validators_here:
@@ -226,69 +223,29 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     )
 
 
-@dataclass(frozen=True)
-class _Made:
-    """Where it is made, and for which release."""
-
-    directory: Path
-    release: Release
-    with_certificates: bool
-
-    @property
-    def certified_in(self) -> Path | None:
-        """Where the authority is made; None where somebody else certifies."""
-        return self.directory if self.with_certificates else None
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """What a release is given."""
-
-    genesis: Genesis
-    objects: dict[str, Any]
-    values: str
-    keystore: str | None = None
-    """Of founders whose keys were made here."""
-    admissions: list[str] = field(default_factory=list)
-    """For the founders who run their validators elsewhere."""
-
-
-def _found_for_evaluation(
-    made: _Made, organizations: int, validators: int, options: NetworkOptions
-) -> _Prepared:
-    """A zone whose keys are all made here. Raises UsageError."""
+def _prepare_evaluation(
+    place: Place, organizations: int, validators: int, options: NetworkOptions
+) -> Prepared:
+    """All keys are made here. Raises UsageError and Refused."""
     from icn_kit.genesis import GenesisInvalid
-    from icn_localnet import files
-    from icn_localnet.network import found_zone
 
-    from icn_client import platforms
-    from icn_client.cluster_files import cluster_objects
+    from icn_client import preparing
 
     if organizations < validators:
         raise UsageError(f"--co-ops: {validators} validators are of as many, not {organizations}")
-    files.make_private_directory(made.directory)
     try:
-        founded = found_zone(platforms.make_founders(made.directory, organizations), validators, options)
+        return preparing.evaluation(place, organizations, validators, options)
     except GenesisInvalid as error:
-        raise Refused(f"genesis: {error}") from None
-    files.write_atomically(made.directory / GENESIS_FILE, founded.text)
-    keys = {seat: key for seat, key in enumerate(founded.key_files) if key is not None}
-    return _Prepared(
-        founded.genesis,
-        cluster_objects(founded, made.release, made.certified_in, keys),
-        _values(founded.genesis.trust_profile, range(validators)),
-        str(platforms.founders_keystore(made.directory).folder),
-    )
+        raise Refused(f"genesis: {error}", "GENESIS_INVALID") from None
 
 
-def _found(made: _Made, founders: list[Path], own: list[Path], options: NetworkOptions) -> _Prepared:
-    """A zone of founders who have made their own keys. Raises Refused."""
-    from icn_chain.quorum import quorum_of
-    from icn_kit.genesis import GenesisInvalid, TrustProfile
-    from icn_localnet import files
-    from icn_localnet.network import found_zone
+def _prepare_founded(
+    place: Place, founders: list[Path], own: list[Path], options: NetworkOptions
+) -> Prepared:
+    """By founders who have made their own keys. Raises UsageError and Refused."""
+    from icn_kit.genesis import GenesisInvalid
 
-    from icn_client.cluster_files import cluster_objects
+    from icn_client import preparing
     from icn_client.founding import FOUNDER_BYTES_MAX, FounderInvalid, read_founder
 
     if not VALIDATORS_MIN <= len(founders) <= VALIDATORS_MAX:
@@ -306,109 +263,37 @@ def _found(made: _Made, founders: list[Path], own: list[Path], options: NetworkO
             raise Refused(f"{file}: {error}", "FOUNDER_INVALID") from None
         check_names(offered[-1].request, str(file), ())
     here = _seats_here(own, offered)
-    is_hosted = len(here) >= quorum_of(len(offered))
-    profile = TrustProfile.HOSTED if is_hosted else TrustProfile.INDEPENDENT
     try:
-        founded = found_zone(
-            [one.founder for one in offered],
-            len(offered),
-            replace(options, trust_profile=profile),
-        )
+        return preparing.founded(place, offered, here, options)
     except GenesisInvalid as error:
         raise Refused(f"genesis: {error}", "GENESIS_INVALID") from None
-    files.make_private_directory(made.directory)
-    files.write_atomically(made.directory / GENESIS_FILE, founded.text)
-    outer = {seat: offered[seat].request.names for seat in here}
-    objects = cluster_objects(founded, made.release, made.certified_in, here, outer)
-    admissions: list[str] = []
-    away = {seat: one for seat, one in enumerate(offered) if seat not in here}
-    if made.with_certificates and away:
-        admissions = _admit_founders(made.directory, founded.genesis.hash, offered, away)
-    elsewhere = [_elsewhere(seat, one.validator) for seat, one in away.items()]
-    return _Prepared(
-        founded.genesis, objects, _values(str(profile), sorted(here), elsewhere), admissions=admissions
-    )
 
 
 def _seats_here(own: list[Path], offered: Sequence[OfferedFounder]) -> dict[int, bytes]:
     """Content of the key file of each seat that the release runs. Raises Refused."""
+    seats = {
+        key: seat for seat, one in enumerate(offered) for key in (one.founder.consensus_keys or {}).values()
+    }
     here: dict[int, bytes] = {}
     for folder in own:
         key, content = key_never_used(folder)
-        seat = next(
-            (seat for seat, one in enumerate(offered) if key in (one.founder.consensus_keys or {}).values()),
-            None,
-        )
+        seat = seats.get(key)
         if seat is None or seat in here:
             raise Refused(f"{folder}: its key is that of no --founder, or was named twice", "KEY_OF_NOBODY")
         here[seat] = content
     return here
 
 
-def _admit_founders(
-    directory: Path,
-    genesis_hash: bytes,
-    offered: Sequence[OfferedFounder],
-    away: Mapping[int, OfferedFounder],
-) -> list[str]:
-    """Files for those who run their validators elsewhere; their paths."""
-    from icn_localnet import files
-    from icn_localnet.certificates import Authority
-    from icn_localnet.joined import Admission
-
-    from icn_client.cluster_files import AUTHORITY_FOLDER
-    from icn_client.platforms import founder_slug
-
-    folder = files.make_private_directory(directory / ADMISSIONS_FOLDER)
-    authority = Authority(directory / AUTHORITY_FOLDER)
-    written = []
-    for seat, one in away.items():
-        told = [other.validator for number, other in enumerate(offered) if number != seat]
-        certificate, trusted = authority.certify(one.request), authority.certificate.read_bytes()
-        document = Admission(genesis_hash, certificate, trusted, told).document()
-        path = folder / f"{seat}-{founder_slug(one.founder.name)}.json"
-        files.write_atomically(path, json.dumps(document).encode() + b"\n")
-        written.append(str(path))
-    return written
-
-
-def _join(made: _Made, own: list[Path], admission: Path | None, genesis: Path | None) -> _Prepared:
-    """A release of one validator of a zone whose others are elsewhere. Raises Refused."""
-    from icn_localnet import files
-
-    from icn_client.cluster_files import validator_objects
+def _prepare_joining(place: Place, own: list[Path], admission: Path | None, genesis: Path | None) -> Prepared:
+    """One validator, whose others are elsewhere. Raises UsageError and Refused."""
+    from icn_client import preparing
 
     if len(own) > 1:
         raise UsageError("--validator: one, where no zone is founded (--founder)")
     (validator,) = own
     network = admitted_network(validator, admission, genesis)
     key_never_used(validator)
-    others = network.validators[1:]
-    seat = len(others)
-    values = _values(
-        network.genesis.trust_profile,
-        [seat],
-        [_elsewhere(position, one) for position, one in enumerate(others)],
-    )
-    objects = validator_objects(seat, validator, made.release)
-    files.make_private_directory(made.directory)
-    return _Prepared(
-        network.genesis,
-        objects,
-        f"{values}services: {{enabled: false}}\npostgres: {{bundled: false}}\nnats: {{bundled: false}}\n",
-    )
-
-
-def _elsewhere(seat: int, validator: ToldValidator | ValidatorAddresses) -> dict[str, str | int]:
-    """As the chart lists it."""
-    host, _, consensus_port = validator.consensus.rpartition(":")
-    ledger_port = validator.ledger.rpartition(":")[2]
-    return {
-        "seat": seat,
-        "host": host,
-        "consensusPort": int(consensus_port),
-        "ledgerPort": int(ledger_port),
-    }
+    return preparing.joining(place, network, validator)
 
 
 PreparedArgument = Annotated[
@@ -596,15 +481,3 @@ def _is_in_step(host: str) -> bool:
             return follows_the_chain(answer.read(METRICS_BYTES_MAX).decode("utf-8"))
     except (OSError, ValueError):
         return False
-
-
-def _values(
-    trust_profile: str, seats: Sequence[int], elsewhere: Sequence[Mapping[str, str | int]] = ()
-) -> str:
-    listed = "".join(f"    - {json.dumps(one)}\n" for one in elsewhere)
-    return (
-        "# Written by `icn cluster prepare`; deploy/helm/icn/values.yaml has every other value.\n"
-        f"trustProfile: {trust_profile}\n"
-        f"validators:\n  seats: [{', '.join(map(str, seats))}]\n"
-        + (f"  elsewhere:\n{listed}" if listed else "")
-    )
