@@ -1,11 +1,13 @@
 """A made-up transaction file in which parties spend what they were given, in ever longer chains."""
 
+from __future__ import annotations
+
 import random
 
 HEADER = "id,timeset,transfer_subtype,source,target,weight,token_name,token_address\n"
 
 
-def chains(seed, rows, parties=40):
+def chains(seed: int, rows: int, parties: int = 40) -> str:
     """Text of the file: in its own order every row is paid for."""
     chance = random.Random(seed)
     balances = {f"party-{number}": 0 for number in range(parties)}

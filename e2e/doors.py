@@ -309,7 +309,7 @@ def document(message: Message) -> dict[str, Any]:
     return found
 
 
-def _value(field: FieldDescriptor, value: Any) -> Any:
+def _value(field: Any, value: Any) -> Any:
     if field.message_type is not None:
         return document(value)
     if field.type == FieldDescriptor.TYPE_BYTES:

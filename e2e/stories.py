@@ -145,7 +145,8 @@ class Play:
         """Sign and send one command; the answer. While the service is `BEHIND` it is signed anew."""
         area = request.DESCRIPTOR.file.package.split(".")[1]
         method = f"/icn.{area}.v1.{area.title()}Service/{request.DESCRIPTOR.name}"
-        return await self._at_a_point(self._say(actor, method, request))
+        answer: dict[str, Any] = await self._at_a_point(self._say(actor, method, request))
+        return answer
 
     async def _say(self, actor: Actor, method: str, request: Message) -> dict[str, Any]:
         deadline = time.monotonic() + SOON_SECONDS

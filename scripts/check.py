@@ -52,7 +52,7 @@ def checks() -> list[Check]:
     """All checks, the slowest first, so that none is waited for at the end."""
     sources = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("libs/*/src"))
     sources += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("services/*/src"))
-    sources.append("benches")
+    sources += ["benches", "scripts"]
     made = [
         Check("types", [tool("mypy"), *sources]),
         Check("rules about the repository", [tool("pytest"), "-q", "-p", "no:cacheprovider", "tests"]),

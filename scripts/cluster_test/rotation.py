@@ -162,7 +162,7 @@ def _await_shown(cluster: Cluster) -> None:
 
 def _stale(cluster: Cluster) -> list[str]:
     """Parts that do not show the certificate of their Secret to a new connection."""
-    servers = {f"validator-{seat}": (7001, 7002) for seat in SEATS}
+    servers: dict[str, tuple[int, ...]] = {f"validator-{seat}": (7001, 7002) for seat in SEATS}
     servers |= {name: (7100,) for name in SHARED_ROLES if name != "gateway"}
     wanted = {
         f"{RELEASE}-{part}:{port}": _secret(cluster, f"{part}-tls")["tls.crt"]
@@ -242,7 +242,9 @@ def meet_ended_certificate(cluster: Cluster) -> None:
             SPREAD_SECONDS_MAX,
         )
         cluster.kubectl("delete", "pod", pods[0])
-        wait_for(lambda: _refusal_of_starting(cluster, pods), "a new gateway to refuse", SPREAD_SECONDS_MAX)
+        wait_for(
+            lambda: bool(_refusal_of_starting(cluster, pods)), "a new gateway to refuse", SPREAD_SECONDS_MAX
+        )
         said = _refusal_of_starting(cluster, pods)
         run_block(cluster, CERTIFICATES_PAGE, steps_of(f"operating/{CERTIFICATES_PAGE}")[0])
         cluster.kubectl("rollout", "status", f"deployment/{RELEASE}-gateway", "--timeout=400s")
