@@ -344,8 +344,14 @@ class FakeZone:
             state_root=b"\x11" * 32,
             block_time_ms=GENESIS_TIME_MS,
             genesis_hash=self.genesis.hash,
+            protocol_version=1,
+            protocol_newest=1,
+            protocol_next=2,
+            halted="upgrade icn",
             peers=[
-                consensus.PeerStatus(seat=other, is_connected=True) for other in range(4) if other != seat
+                consensus.PeerStatus(seat=other, is_connected=True, protocol_newest=2)
+                for other in range(4)
+                if other != seat
             ],
         )
 

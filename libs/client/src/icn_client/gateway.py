@@ -241,7 +241,12 @@ def _status(shown: Mapping[str, Any], organization: str) -> GetStatusResponse | 
             seat=found[0]["seat"],
             is_seated=True,
             peers=[
-                PeerStatus(seat=peer["seat"], is_connected=peer["is_connected"]) for peer in status["peers"]
+                PeerStatus(
+                    seat=peer["seat"],
+                    is_connected=peer["is_connected"],
+                    protocol_newest=peer.get("protocol_newest", 0),
+                )
+                for peer in status["peers"]
             ],
             epoch=status["epoch"],
             view=status["view"],
@@ -252,6 +257,10 @@ def _status(shown: Mapping[str, Any], organization: str) -> GetStatusResponse | 
             pool_transactions=status["pool_transactions"],
             genesis_hash=bytes.fromhex(shown["genesis_hash"]),
             is_catching_up=status["is_catching_up"],
+            protocol_version=status.get("protocol_version", 0),
+            protocol_newest=status.get("protocol_newest", 0),
+            protocol_next=status.get("protocol_next", 0),
+            halted=status.get("halted", ""),
         )
     except (KeyError, TypeError, ValueError):
         raise Unavailable("ANSWER_MALFORMED", "the answer is not a gateway's") from None

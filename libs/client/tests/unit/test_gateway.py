@@ -309,6 +309,24 @@ async def test_one_request_tells_where_all_validators_stand(served: Served) -> N
     assert await door(served).block_time_ms() == 80
 
 
+async def test_which_protocol_version_a_validator_goes_by_is_heard_where_the_gateway_says_it(
+    served: Served,
+) -> None:
+    told = standing(0, 70)
+    told["status"] |= {"protocol_version": 1, "protocol_newest": 1, "protocol_next": 2, "halted": "upgrade"}
+    told["status"]["peers"] = [
+        {"seat": 1, "is_connected": True, "protocol_newest": 2},
+        {"seat": 2, "is_connected": False},
+    ]
+    shown = {"genesis_hash": GENESIS.hex(), "validators": [told, standing(1, 70)]}
+    served.answers["/v1/validators"] = (200, {}, json.dumps(shown).encode())
+    newer, older, *_ = await connection(served).statuses()
+    assert newer is not None and older is not None
+    assert (newer.protocol_version, newer.protocol_newest, newer.protocol_next) == (1, 1, 2)
+    assert (newer.halted, [peer.protocol_newest for peer in newer.peers]) == ("upgrade", [2, 0])
+    assert (older.protocol_version, older.halted) == (0, "")
+
+
 @pytest.mark.parametrize(
     "validators", [7, [7], [{}], [{"status": None}], [standing(0, 70), standing(1, "x")]]
 )

@@ -374,9 +374,16 @@ def _status(message: GetStatusResponse | None) -> views.ValidatorStatus | None:
         block_time_ms=message.block_time_ms,
         pool_transactions=message.pool_transactions,
         is_catching_up=message.is_catching_up,
+        protocol_version=message.protocol_version,
+        protocol_newest=message.protocol_newest,
+        protocol_next=message.protocol_next,
+        halted=message.halted,
         peers=[
             views.PeerConnection(
-                seat=peer.seat, is_connected=peer.is_connected, final_height=peer.final_height
+                seat=peer.seat,
+                is_connected=peer.is_connected,
+                final_height=peer.final_height,
+                protocol_newest=peer.protocol_newest,
             )
             for peer in message.peers
         ],

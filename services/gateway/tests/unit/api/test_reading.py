@@ -161,6 +161,15 @@ async def test_every_seat_is_shown_and_the_unreachable_one_has_no_status(
     ]
 
 
+async def test_which_protocol_version_a_validator_goes_by_and_why_it_stopped_is_shown(
+    client: httpx.AsyncClient,
+) -> None:
+    status = (await client.get("/v1/validators")).json()["validators"][0]["status"]
+    names = ("protocol_version", "protocol_newest", "protocol_next", "halted")
+    assert [status[name] for name in names] == [1, 1, 2, "upgrade icn"]
+    assert [peer["protocol_newest"] for peer in status["peers"]] == [2, 2, 2]
+
+
 async def test_seats_are_those_in_force_and_a_quorum_is_of_them(client: httpx.AsyncClient, zone: Any) -> None:
     founders = [seat.organization for seat in zone.genesis.validators]
     newcomers = [bytes([number]) * 16 for number in (1, 2, 3, 4)]

@@ -86,6 +86,14 @@ class PeerConnection(View):
         bool, Meta(description="Whether a stream between the two is open.", examples=[True])
     ]
     final_height: Annotated[Height, Meta(description="Highest final block it has told of.")]
+    protocol_newest: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Newest protocol version that it said it can decide by; 0 where it was not heard.",
+            examples=[2],
+        ),
+    ]
 
 
 class ValidatorStatus(View):
@@ -103,6 +111,27 @@ class ValidatorStatus(View):
         int, Meta(ge=0, description="Transactions waiting in its pool.", examples=[0])
     ]
     is_catching_up: Annotated[bool, Meta(description="Whether it still fetches blocks.", examples=[False])]
+    protocol_version: Annotated[
+        int, Meta(ge=0, description="Protocol version in force in `epoch`.", examples=[2])
+    ]
+    protocol_newest: Annotated[
+        int, Meta(ge=0, description="Newest one that its release can decide by.", examples=[2])
+    ]
+    protocol_next: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="That of the next epoch: the same, unless another was activated.",
+            examples=[2],
+        ),
+    ]
+    halted: Annotated[
+        str,
+        Meta(
+            description="Why it takes no part, and what to do; empty while it does.",
+            examples=[""],
+        ),
+    ]
     peers: Annotated[list[PeerConnection], Meta(description="The other validators, by seat.")]
 
 
