@@ -23,6 +23,8 @@ STANDING_MAX: Final = 1_000
 """Candidates of a rule of comparison: a million pairs."""
 CELLS_MAX: Final = 4_000_000
 """Ranks that are compared at a time: 8 MB."""
+WORD_BYTES: Final = 8
+WORDS_SUMMED_MAX: Final = 255
 
 _Heights: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
@@ -153,7 +155,18 @@ def _add_heights(above: Matrix, heights: _Heights, weights: NDArray[np.int64]) -
         those = np.flatnonzero(weights >> digit & 1)
         if len(those) == 0:
             continue
-        part = np.ascontiguousarray(heights[:, those])
+        part = np.zeros((len(heights), -(-len(those) // WORD_BYTES) * WORD_BYTES), heights.dtype)
+        part[:, : len(those)] = heights[:, those]
         for candidate, ranks in enumerate(part):
-            stands_above = np.packbits(ranks < part, axis=1)
-            above[candidate] += np.bitwise_count(stands_above).sum(axis=1, dtype=np.int64) << digit
+            above[candidate] += _count_true(ranks < part) << digit
+
+
+def _count_true(found: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """In each row. Eight bytes are added at once, as one word, and only as many words as no byte's sum
+    overflows by."""
+    words = found.view(np.uint64)
+    counts = np.zeros(len(found), np.int64)
+    for start in range(0, words.shape[1], WORDS_SUMMED_MAX):
+        sums = words[:, start : start + WORDS_SUMMED_MAX].sum(axis=1)
+        counts += sums.view(np.uint8).reshape(-1, WORD_BYTES).sum(axis=1, dtype=np.int64)
+    return counts

@@ -98,6 +98,14 @@ def test_long_rankings_of_many_are_counted_as_the_model_says() -> None:
     assert preferences(ballots).tolist() == above_by_definition(ballots)
 
 
+def test_no_sum_overflows_where_thousands_agree() -> None:
+    orders = [((1, *rest), 1) for rest in permutations(range(2, 9))]
+    assert len(orders) == 5_040
+    above = preferences(strict(orders, 8)).tolist()
+    assert above[0] == [0, *[5_040] * 7]
+    assert {above[one][other] for one in range(1, 8) for other in range(1, 8) if one != other} == {2_520}
+
+
 def test_more_candidates_than_comparisons_are_made_of_are_refused() -> None:
     ballots = strict([((1,), 1)], STANDING_MAX + 1)
     with pytest.raises(InvalidBallots, match=r"^1001 candidates; comparisons are made of up to 1000$"):
