@@ -7,7 +7,8 @@ import pytest
 from icn_chain.validator_set import ValidatorSet
 from icn_consensus.domain.block import ExecutedState
 from icn_consensus.domain.config import Config
-from icn_consensus.usecases.ports import Execution, FinalBlock, StoredBlock
+from icn_consensus.usecases.admission import HISTORY_MISSING
+from icn_consensus.usecases.ports import ApplicationRefused, Execution, FinalBlock, StoredBlock
 from icn_consensus.usecases.recover import ProtocolUnknown, WrongApplication, recover
 
 from .fakes import FakeApplication, FakeStore
@@ -137,6 +138,26 @@ async def test_every_set_that_an_edge_may_still_name_is_known_after_a_restart() 
     assert recovered.final_header.executed_height == 2
     assert {first.hash, second.hash} <= {one.hash for one in recovered.validators}
     assert application.executed == [2, 3], "each is answered as at first"
+
+
+async def test_blocks_from_before_a_snapshot_name_no_set_and_any_other_refusal_stops_the_node() -> None:
+    class Refusing(Application):
+        reason = HISTORY_MISSING
+
+        async def execute(self, block: FinalBlock) -> Execution:
+            if block.height == 2:
+                raise ApplicationRefused(self.reason, "block 2 is refused")
+            return await super().execute(block)
+
+    application = Refusing()
+    application.height = 3
+    named = SEATS.under(2)
+    application.sets = {3: named}
+    recovered = await recover(CONFIG, application, store_of([1, 2, 3]), [])
+    assert named.hash in {one.hash for one in recovered.validators}
+    application.reason = "STATE_ROOT_MISMATCH"
+    with pytest.raises(ApplicationRefused, match="block 2 is refused"):
+        await recover(CONFIG, application, store_of([1, 2, 3]), [])
 
 
 async def test_an_application_of_newer_rules_is_welcome() -> None:

@@ -186,9 +186,8 @@ class ApplicationCalls(ABC):
                 lambda: self._stub.ExecuteBlock(request, timeout=EXECUTE_SECONDS_MAX)
             )
         except DomainError as error:
-            raise ApplicationRefused(
-                f"block {block.height} is refused: {error.reason}: {error.message}"
-            ) from error
+            message = f"block {block.height} is refused: {error.reason}: {error.message}"
+            raise ApplicationRefused(error.reason, message) from error
         outcomes = [(outcome.transaction_id, outcome.receipt) for outcome in answer.outcomes]
         sequences = [(outcome.lane, outcome.sequence) for outcome in answer.outcomes if outcome.lane]
         return Execution(_state(answer.state), outcomes, sequences)

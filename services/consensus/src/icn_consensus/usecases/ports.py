@@ -86,7 +86,16 @@ class StateBehind(Exception):
 
 
 class ApplicationRefused(Exception):
-    """The application will not execute a final block: one of us is wrong, and the node must stop."""
+    """The application will not execute a final block: one of us is wrong, and the node must stop.
+
+    Args:
+        reason: stable word of the application for it; empty where it gave none.
+        message: for the log.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Application(Protocol):

@@ -91,7 +91,7 @@ async def _named_lately(application: Application, store: BlockStore, header: Blo
             try:
                 execution = await application.execute(final_block_from(stored))
             except ApplicationRefused as refusal:
-                if HISTORY_MISSING not in str(refusal):
+                if refusal.reason != HISTORY_MISSING:
                     raise
                 continue  # a snapshot began above this height
             named[execution.state.next_validator_set] = None
