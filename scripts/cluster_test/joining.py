@@ -82,7 +82,11 @@ def join_from_outside(cluster: Cluster) -> None:
 
 
 def leave_outside(cluster: Cluster) -> None:
-    """The second release goes; what it leaves is its volumes."""
+    """The seat is given up from an edge on, then the second release goes; what it leaves is its volumes."""
+    offer = json.loads((cluster.work / "seat" / "offer.json").read_text("utf-8"))
+    signers = [word for name in AUTHORITY for word in ("--as", name)]
+    cluster.icn("validators", "change", "--remove", offer["organization"], *signers)
+    wait_for(lambda: seats_in_force(cluster) == len(SEATS), "the epoch of four seats", 3 * EPOCH_SECONDS)
     outside = cluster.in_namespace(f"{cluster.namespace}-{COOP}")
     outside.helm("uninstall", RELEASE, "--wait", "--timeout", "5m")
     cluster.run("kubectl", "delete", "namespace", outside.namespace, "--wait=true")
