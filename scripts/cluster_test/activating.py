@@ -47,13 +47,13 @@ def activate(cluster: Cluster) -> None:
     go_back(cluster, older)
     cluster.wait_until_ready()
     wait_for(lambda: standing(cluster)["state"] == "ok", "the older release to take part")
-    told = cluster.icn(*commands[0])["seats"]
+    old = [one["seat"] for one in cluster.icn(*commands[0])["seats"] if one["newest"] == FIRST_PROTOCOL]
     refusal = refusal_of(cluster, *commands[1])
     cluster.note(
         f"activation of version {version} while seat {SEAT} knows {FIRST_PROTOCOL}",
         "refused: the seat is named",
         refusal.strip()[-200:],
-        f"seat {SEAT} ({FIRST_PROTOCOL})" in refusal and told[SEAT]["newest"] == FIRST_PROTOCOL,
+        len(old) == 1 and f"seat {old[0]} ({FIRST_PROTOCOL})" in refusal,
     )
     prometheus = watching(cluster)
     was_silent = ALERT not in prometheus.firing()
