@@ -52,6 +52,8 @@ def main() -> None:
         elif options.identity == "nobody":
             become_nobody()
         die_with_parent(options.parent, options.death_signal)
+        # A shell that starts something in the background has it ignore this, and all that it starts in turn.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv(options.program[0], options.program)  # noqa: S606 - no shell is wanted here
     except OSError as error:
         sys.stderr.write(f"cannot launch {options.program[0]}: {error}\n")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -136,3 +139,29 @@ open({str(later / "secret")!r}).read()
     making.start()
     assert tried.run(statement) == ("closed" if has_landlock() else "done")
     making.join()
+
+
+def test_a_child_hears_an_interrupt_that_whoever_started_us_ignores(tmp_path: Path) -> None:
+    """As a shell does with what it starts in the background: a program under a shell then never ended."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = processes.spawn(
+            ["/bin/sh", "-c", "trap 'exit 7' INT; echo ready; while :; do sleep 0.1; done"],
+            log=tmp_path / "log",
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        until((tmp_path / "log").read_text, "ready\n")
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == 7
+    finally:
+        child.kill()
+        child.wait(10)
+
+
+def until(read: Callable[[], str], wanted: str) -> None:
+    deadline = time.monotonic() + 10
+    while read() != wanted:
+        assert time.monotonic() < deadline, read()
+        time.sleep(0.02)

@@ -75,7 +75,6 @@ def seconds(work: Callable[[], object]) -> float:
     """The least CPU time of a few rounds on this thread, without the collector's walks over what other tests
     have left in the process."""
     found = []
-    gc.collect()
     gc.disable()
     try:
         for _ in range(ROUNDS):
