@@ -12,7 +12,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -601,13 +600,25 @@ def test_every_field_of_a_read_may_hold_anything(
         elif field.type == FieldDescriptor.TYPE_BYTES:
             for data in HOSTILE_BYTES:
                 doors.ask(method, {**base, field.name: data})
-        elif field.type == FieldDescriptor.TYPE_UINT64:
-            requests = [{**base, field.name: number} for number in (*HOSTILE_NUMBERS, 2**63, 2**64 - 1)]
-            with ThreadPoolExecutor(len(requests)) as pool:  # who names a height to come waits for it
-                list(pool.map(partial(doors.ask, method), requests))
-        elif field.type != FieldDescriptor.TYPE_BOOL:
+        elif field.type not in (FieldDescriptor.TYPE_BOOL, FieldDescriptor.TYPE_UINT64):
             for number in HOSTILE_NUMBERS:
                 doors.ask(method, {**base, field.name: number})
+
+
+def test_every_large_number_of_a_read_may_be_any(
+    doors: Doors, untouched: tuple[State, dict[str, str]]
+) -> None:
+    """All at once: who names a height to come waits for it."""
+    asked = [
+        (method, {**READS[method.removeprefix("/icn.")].fields, field.name: number})
+        for method in UNARY_READS
+        for field in METHODS[method].input_type.fields
+        if field.type == FieldDescriptor.TYPE_UINT64
+        for number in (*HOSTILE_NUMBERS, 2**63, 2**64 - 1)
+    ]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = list(pool.map(lambda one: doors.ask(*one), asked))
+    assert len(answers) == len(asked) > len(HOSTILE_NUMBERS)
 
 
 def test_a_method_that_does_not_exist_is_said_to_be_unknown(doors: Doors) -> None:
