@@ -11,6 +11,7 @@ import argparse
 import os
 import subprocess
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,9 +119,10 @@ def main() -> None:
             say(f"-- {name}")
             try:
                 STEPS[name](cluster)
-            except (Failed, AssertionError, subprocess.TimeoutExpired) as error:
+            except Exception as error:  # noqa: BLE001 - what was measured before is printed, whatever it was
                 failed += 1
-                say(f"{name} failed: {error}")
+                is_told = isinstance(error, Failed | AssertionError | subprocess.TimeoutExpired)
+                say(f"{name} failed: {error if is_told else traceback.format_exc()}")
                 break
     print("\n| figure | bar | measured | |\n|---|---|---|---|")
     for row in cluster.rows:

@@ -8,6 +8,7 @@ from icn_client.platforms import open_founders
 from icn_localnet.network import Founder
 from icn_localnet.pytest_plugin import FounderKeys
 
+from e2e.stories import FOUNDERS
 from scripts.cluster_test.release import Cluster, delete_at_once
 
 
@@ -23,7 +24,7 @@ class ClusterUnderTest:
                 Founder(one.name, [dict(key.public_keys) for key in one.keys], one.threshold, one.principal),
                 dict(one.keys[0].signing_keys),
             )
-            for one in open_founders(cluster.federation)
+            for one in open_founders(cluster.federation)[: len(FOUNDERS)]
         ]
 
     def kill_process(self, name: str) -> None:
