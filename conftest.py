@@ -36,7 +36,7 @@ def shared_data() -> Callable[[str], Path]:
 
 
 def pytest_collection_finish() -> None:
-    """The tests themselves, a million objects, stay until the end: no collection of garbage need walk them."""
+    """The tests themselves, a million objects, stay: no collection of garbage need walk them."""
     gc.collect()
     gc.freeze()
 

@@ -8,7 +8,7 @@
 {{- if ne $service "gateway" -}}
 {{- $publish = concat $publish (list (printf "icn.%s.>" $service) "icn_dead_letter.>" "$KV.icn_leases.>") -}}
 {{- $publish = concat $publish (list (printf "$JS.API.STREAM.CREATE.%s" $stream) (printf "$JS.API.STREAM.DELETE.%s" $stream)) -}}
-{{- $publish = concat $publish (list "$JS.API.STREAM.CREATE.ICN_DEAD_LETTERS" "$JS.API.STREAM.CREATE.KV_icn_leases") -}}
+{{- $publish = concat $publish (list "$JS.API.STREAM.CREATE.ICN_DEAD_LETTERS" "$JS.API.STREAM.MSG.DELETE.ICN_DEAD_LETTERS" "$JS.API.STREAM.CREATE.KV_icn_leases") -}}
 {{- end -}}
 permissions: { publish: { allow: {{ $publish | toRawJson }} }, subscribe: { allow: ["_INBOX.>"] } }
 {{- end -}}

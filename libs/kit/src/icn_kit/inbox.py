@@ -158,10 +158,14 @@ class Consumer:
         self._check = check
         self._on_handled = on_handled
         self._lease = Lease(bus, f"consumer.{name}")
+        self._has_replayed = False
         EVENTS.labels(name, "dead")  # shown as 0 from the start: an increase from nothing is none
 
     async def run(self) -> None:
-        """Consume for ever, through losses of NATS, of Postgres and of the lease."""
+        """Consume for ever, through losses of NATS, of Postgres and of the lease.
+
+        What was put aside is tried once more first, once in a process: its release may be the one that can.
+        """
         failures = 0
         while True:
             try:
@@ -170,6 +174,9 @@ class Consumer:
                     await asyncio.sleep(LEASE_RETRY_SECONDS)
                     continue
                 try:
+                    if not self._has_replayed:
+                        await self.replay_dead_letters()
+                        self._has_replayed = True
                     incarnation = await self._begin_incarnation()
                     async for messages in self._runs(incarnation):
                         failures = 0
@@ -187,7 +194,11 @@ class Consumer:
 
     async def replay_dead_letters(self) -> tuple[int, int]:
         """Handle again what was put aside; what succeeds is removed. Gives how many succeeded and how many
-        did not."""
+        did not.
+
+        Raises:
+            Unavailable: Postgres or a peer is away; the rest waits for the next time.
+        """
         handled = left = 0
         sequence = 1
         subject = f"{DEAD_LETTER_SUBJECT}.{self._service}.{self.name}"
@@ -197,19 +208,24 @@ class Consumer:
                     DEAD_LETTERS, seq=sequence, subject=subject, next=True
                 )
             except NotFoundError:
+                if handled or left:
+                    _log.info("dead letters tried again", consumer=self.name, handled=handled, left=left)
                 return handled, left
             assert letter.seq is not None, "a stored message has a sequence"
             try:
                 events = [parse_envelope(letter.data or b"")]
                 await self._try(events, _traces(events))
+            except (Unavailable, LeaseLost, *BUS_FAILURES):
+                raise
             except Exception as error:  # noqa: BLE001 - whatever the handler raises: it stays where it is
                 _log.warning(
                     "dead letter failed again", consumer=self.name, sequence=letter.seq, error=str(error)
                 )
                 left += 1
             else:
-                await self._bus.streams.delete_msg(DEAD_LETTERS, letter.seq)
                 handled += 1
+                with contextlib.suppress(*BUS_FAILURES):  # the inbox knows it: the next time it is a repeat
+                    await self._bus.streams.delete_msg(DEAD_LETTERS, letter.seq)
             sequence = letter.seq + 1
 
     async def _begin_incarnation(self) -> str:

@@ -282,6 +282,46 @@ async def test_after_five_tries_an_event_is_put_aside_and_can_be_replayed(
     assert await consumer.replay_dead_letters() == (0, 0)
 
 
+async def test_a_process_that_starts_tries_again_what_was_put_aside_before_it_goes_on(
+    database: Database,
+    bus: Bus,
+    service: str,
+    relay: Relay,
+    start_consumer: StartConsumer,
+    effects: Effects,
+    add_events: AddEvents,
+    fast_tries: None,
+) -> None:
+    away = 0
+
+    def refuse(event: EventEnvelope) -> None:
+        if event.height in (1, 2):
+            raise FailedPrecondition("NO_SUCH_OFFER", "no such offer")
+
+    def be_away_then_refuse_one(event: EventEnvelope) -> None:
+        nonlocal away
+        if event.height == 1 and away < 2:
+            away += 1
+            raise Unavailable("DATABASE_UNAVAILABLE", "Postgres is away")
+        if event.height == 2:
+            raise FailedPrecondition("NO_SUCH_OFFER", "no such offer")
+
+    effects.fail = refuse
+    with capture_logs():
+        await add_events(database, 0, 4)
+        named = {"name": f"{service}_effects", "subjects": [f"icn.{service}.>"]}
+        older = asyncio.create_task(Consumer(database, bus, service, handler=effects, **named).run())
+        assert await effects.until_written(2) == [0, 3]
+        await cancel_all([older])
+        effects.fail = be_away_then_refuse_one
+        await add_events(database, 4, 5)
+        start_consumer()
+        assert await effects.until_written(4) == [0, 3, 1, 4]
+    assert away == 2, "who is away is waited for"
+    (letter,) = await dead_letters(bus, service, f"{service}_effects")
+    assert EventEnvelope.FromString(letter.data).height == 2
+
+
 async def test_bytes_that_are_no_event_are_put_aside_at_once(
     database: Database,
     bus: Bus,
