@@ -60,6 +60,15 @@ def test_others_reach_it_and_it_reaches_them(objects: Objects) -> None:
     assert not [rule for rule in spec["egress"] if {"port": 4222} in rule["ports"]]
 
 
+def test_who_reaches_it_can_be_narrowed(render: Callable[..., Objects]) -> None:
+    peers = [{"ipBlock": {"cidr": "192.0.2.0/28"}}, {"ipBlock": {"cidr": "198.51.100.7/32"}}]
+    narrowed = render({**ALONE, "networkPolicies": {"elsewhereFrom": peers}})
+    rules = narrowed["NetworkPolicy", "icn-validator"]["spec"]["ingress"]
+    (outer,) = [rule for rule in rules if {"port": 7002} in rule["ports"]]
+    assert outer == {"ports": [{"port": 7001}, {"port": 7002}], "from": peers}
+    assert all("from" in rule for rule in rules)
+
+
 def test_one_of_five_may_be_away(objects: Objects) -> None:
     assert objects["PodDisruptionBudget", "icn-validator"]["spec"]["maxUnavailable"] == 1
 

@@ -231,7 +231,11 @@ def networks() -> Iterator[Bad]:
     yield Bad("is plain text", key, "nats://nats:4222", PATTERN)
     yield Bad("has no port", key, "tls://nats", PATTERN)
     yield Bad("has a password in it", key, "tls://user:password@nats:4222", PATTERN)
-    for key in ("services.gateway.allowedFrom", "networkPolicies.metricsFrom"):
+    for key in (
+        "services.gateway.allowedFrom",
+        "networkPolicies.metricsFrom",
+        "networkPolicies.elsewhereFrom",
+    ):
         yield Bad("names nobody, that is everybody", key, [{}], "minProperties", "/0")
         yield Bad("is misspelt", key, [{"podselector": {}}], f"{UNKNOWN} 'podselector'", "/0")
         yield Bad("has no mask", key, [{"ipBlock": {"cidr": "192.0.2.1"}}], PATTERN, "/0/ipBlock/cidr")

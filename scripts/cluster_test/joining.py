@@ -31,9 +31,11 @@ def join_from_outside(cluster: Cluster) -> None:
     genesis = str(cluster.federation / "genesis.json")
     cluster.icn("validator", "init", str(seat), "--genesis", genesis, "--for", principal, "--host", host)
     elsewhere = [{"seat": SEAT, "host": host, "consensusPort": 7001, "ledgerPort": 7002}]
+    caller = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}]
     cluster.helm(
         "upgrade", RELEASE, str(CHART), "--reuse-values", "--wait", "--timeout", "15m",
         "--set-json", f"validators.elsewhere={json.dumps(elsewhere)}",
+        "--set-json", f"networkPolicies.elsewhereFrom={json.dumps(caller)}",
     )  # fmt: skip
     places = [f"--at={number}={RELEASE}-validator-{number}.{cluster.namespace}" for number in SEATS]
     admission = cluster.work / "admission.json"
