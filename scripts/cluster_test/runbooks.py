@@ -78,7 +78,7 @@ def _run(cluster: Cluster, block: str) -> list[str]:
         )  # fmt: skip
     if OF_THE_CLUSTER in done.stderr:
         return []
-    lines = done.stderr.splitlines()
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
     return [f"{lines[at - 1] if at else ''} {line}" for at, line in enumerate(lines) if "fault: " in line]
 
 
