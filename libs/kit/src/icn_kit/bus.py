@@ -88,9 +88,11 @@ class OutgoingEvent:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """Where a stream ends."""
+    """Where a stream begins and ends."""
 
     messages: int
+    first_sequence: int
+    """Above 1 where the oldest were discarded."""
     last_sequence: int
 
 
@@ -276,7 +278,7 @@ class Bus:
             state = (await self.streams.stream_info(stream_name(service))).state
         except NotFoundError:
             return None
-        return StreamState(state.messages, state.last_seq)
+        return StreamState(state.messages, state.first_seq, state.last_seq)
 
     async def event_at(self, service: str, sequence: int) -> EventEnvelope | None:
         """The event at ``sequence``; None when there is no such message or it is no event."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import LiteralString
 
@@ -18,7 +18,15 @@ from icn.kit.v1.envelope_pb2 import EventEnvelope
 from prometheus_client import Counter, Gauge, Histogram
 from psycopg.sql import SQL, Identifier
 
-from icn_kit.bus import BATCH_EVENTS_MAX, BUS_FAILURES, Bus, OutgoingEvent, StreamChanged, check_not_cancelled
+from icn_kit.bus import (
+    BATCH_EVENTS_MAX,
+    BUS_FAILURES,
+    Bus,
+    OutgoingEvent,
+    StreamChanged,
+    StreamState,
+    check_not_cancelled,
+)
 from icn_kit.database import Connection, Database
 from icn_kit.envelope import ledger_event_tag
 from icn_kit.errors import Unavailable
@@ -37,6 +45,8 @@ UNSETTLED_SECONDS_MAX = 1.0
 second."""
 BEHIND_SECONDS = 2.0
 """A relay that is behind the stream leaves the lease to others for longer than they need to take it."""
+LEFT_TO_OTHERS_SECONDS = 30.0
+"""For so long an outbox that lacks the first events fills no empty stream."""
 FAILED_SECONDS_MIN = 0.1
 FAILED_SECONDS_MAX = 5.0
 BEHIND_REPORT_EVERY = 30
@@ -63,6 +73,7 @@ PUBLISHING = Gauge(
 )
 
 _HAS_ROWS = "SELECT EXISTS (SELECT FROM outbox)"
+_FIRST_ROW = "SELECT subject, envelope FROM outbox ORDER BY fence, position LIMIT 1"
 _ROW_OF_EVENT = "SELECT fence::text, position, subject, envelope FROM outbox WHERE id = %s"
 _ROWS_OF_BLOCK = """
 SELECT fence::text, position, subject, envelope FROM outbox
@@ -100,7 +111,7 @@ class OutboxRestored(Exception):
 
 
 class _Behind(Exception):
-    """The stream ends with an event that is not in our outbox yet."""
+    """Others have what the stream needs; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +151,23 @@ class Relay:
 
     Any number of relays may run for one stream, also on copies of the outbox in several servers, as long
     as these hold the same events in the same order; one of them publishes at a time.
+
+    Args:
+        is_whole: whether this copy has the events from the first on; one that began later leaves an empty
+            stream to those that have them all, and these make one anew that somebody else began. None where
+            there is one outbox.
     """
 
-    def __init__(self, database: Database, bus: Bus, service: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        service: str,
+        is_whole: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
         self._database = database
+        self._is_whole = is_whole
+        self._left_since: float | None = None
         self._bus = bus
         self._service = service
         self._lease = Lease(bus, f"relay.{service}")
@@ -202,12 +226,10 @@ class Relay:
             except LeaseLost:
                 failures = 0
                 _log.warning("relay lost its lease", service=self._service)
-            except _Behind:
+            except _Behind as behind:
                 failures += 1
                 if failures == 1:
-                    _log.warning(
-                        "stream ends with an event that the outbox does not have", service=self._service
-                    )
+                    _log.warning(str(behind), service=self._service)
                 await asyncio.sleep(BEHIND_SECONDS)
             except (Unavailable, psycopg.OperationalError, psycopg.InterfaceError, *BUS_FAILURES) as error:
                 check_not_cancelled()
@@ -283,27 +305,57 @@ class Relay:
         there is nothing.
 
         Raises:
-            _Behind: the last event is not in our outbox.
+            _Behind: the last event is not in our outbox, or the first ones are not, and others may have them.
         """
         state = await self._bus.stream_state(self._service)
         if state is not None and state.messages == 0 and state.last_sequence > 0:
             # Purged. It may remember the ids and take our events for duplicates, so it is made anew.
             await self._bus.delete_stream(self._service)
             state = None
+        elif state is not None and await self._lacks_beginning(connection, state):
+            _log.warning("stream lacks the first events: it is made anew", service=self._service)
+            await self._bus.delete_stream(self._service)
+            state = None
         if state is None or state.last_sequence == 0:
+            await self._leave_to_others()
             await self._bus.ensure_stream(self._service)
             if await _is_true(connection, _HAS_ROWS):  # NATS was lost: the relay was interrupted, too
                 self._rewound.inc()
             return _Reading(), 0
+        self._left_since = None
+        behind = "stream ends with an event that the outbox does not have"
         last = await self._bus.event_at(self._service, state.last_sequence)
         if last is None:
-            raise _Behind
+            raise _Behind(behind)
         for fence, position, subject, envelope in await _rows_around(connection, last):
             events = deque(_outgoing(subject, envelope))
             while events:
                 if events.popleft().id == last.id:
                     return _Reading(_Cursor(fence, position), events), state.last_sequence
-        raise _Behind
+        raise _Behind(behind)
+
+    async def _lacks_beginning(self, connection: Connection, state: StreamState) -> bool:
+        """Whether whoever began the stream did not have the first events, and we do."""
+        if self._is_whole is None or state.first_sequence > 1 or not await self._is_whole():
+            return False
+        row = await (await connection.execute(_FIRST_ROW)).fetchone()
+        first = await self._bus.event_at(self._service, 1)
+        return row is not None and first is not None and first.id != _outgoing(*row)[0].id
+
+    async def _leave_to_others(self) -> None:
+        """Return where an empty stream is ours to fill.
+
+        Raises:
+            _Behind: we lack the first events, and others have not had the time to fill it.
+        """
+        if self._is_whole is None or await self._is_whole():
+            return
+        now = asyncio.get_running_loop().time()
+        if self._left_since is None:
+            self._left_since = now
+        if now - self._left_since < LEFT_TO_OTHERS_SECONDS:
+            raise _Behind("the outbox lacks the first events: the empty stream is left to others")
+        _log.warning("nobody with the first events fills the stream: it begins later", service=self._service)
 
 
 async def rebuild(bus: Bus, service: str) -> None:

@@ -40,8 +40,11 @@ def quick_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 async def start_relay(database: Database, bus: Bus, service: str) -> AsyncIterator[StartRelay]:
     started: list[Relay] = []
 
-    def start(source: Database = database, over: Bus = bus) -> Relay:
-        started.append(Relay(source, over, service))
+    def start(source: Database = database, over: Bus = bus, is_whole: bool | None = None) -> Relay:
+        async def answer() -> bool:
+            return bool(is_whole)
+
+        started.append(Relay(source, over, service, None if is_whole is None else answer))
         started[-1].start()
         return started[-1]
 
@@ -591,6 +594,54 @@ async def test_a_validator_that_is_behind_leaves_publishing_to_the_others_and_ca
     await add_events(ours, 7, 8)
     await copy_events(ours, behind, 4, 8)
     assert heights(await until_published(bus, service, 8)) == list(range(8))
+
+
+async def test_an_empty_stream_is_left_to_who_has_the_first_events(
+    copies: list[Database], bus: Bus, service: str, start_relay: StartRelay, add_events: AddEvents
+) -> None:
+    """A validator that began with a snapshot filled a wiped bus, and what was before it was in no stream."""
+    ours, later = copies
+    await add_events(ours, 0, 5)
+    await copy_events(ours, later, 3, 5)
+    with capture_logs() as logs:
+        partial = start_relay(later, is_whole=False)
+        await asyncio.sleep(1)
+        assert not partial.is_publishing
+        left = "the outbox lacks the first events: the empty stream is left to others"
+        assert [entry["event"] for entry in logs] == [left]
+    whole = start_relay(ours, is_whole=True)
+    assert heights(await until_published(bus, service, 5)) == list(range(5))
+    await whole.stop()
+    await add_events(ours, 5, 6)
+    await copy_events(ours, later, 6, 6)
+    assert heights(await until_published(bus, service, 6)) == list(range(6)), "from there on any will do"
+
+
+async def test_a_stream_that_nobody_could_begin_is_made_anew_by_who_can(
+    copies: list[Database],
+    bus: Bus,
+    service: str,
+    start_relay: StartRelay,
+    add_events: AddEvents,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "LEFT_TO_OTHERS_SECONDS", 0.1)
+    ours, later = copies
+    await add_events(ours, 0, 5)
+    await copy_events(ours, later, 3, 5)
+    with capture_logs():
+        partial = start_relay(later, is_whole=False)
+        assert heights(await until_published(bus, service, 3)) == [2, 3, 4]
+        await partial.stop()
+        whole = start_relay(ours, is_whole=True)
+        assert heights(await until_published(bus, service, 5)) == list(range(5))
+        await whole.stop()
+        last = (await bus.stream_state(service)).last_sequence  # type: ignore[union-attr]
+        start_relay(later, is_whole=False)
+        await add_events(ours, 5, 6)
+        await copy_events(ours, later, 6, 6)
+        assert heights(await until_published(bus, service, 6)) == list(range(6))
+    assert (await bus.stream_state(service)).last_sequence == last + 1  # type: ignore[union-attr]
 
 
 # -- what the rest stands on

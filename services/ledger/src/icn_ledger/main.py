@@ -224,8 +224,13 @@ class Service:
             tls=settings.tls,
             stream_replicas=settings.nats_stream_replicas,
         )
+        queries = LedgerQueries(database)
+
+        async def has_all_events() -> bool:
+            return not await queries.snapshot_height()
+
         try:
-            await Relay(database, bus, SCHEMA).run()
+            await Relay(database, bus, SCHEMA, has_all_events).run()
         finally:
             await bus.close()
 
