@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Thread
-from typing import Any
 from unittest.mock import patch
 
 import httpx
@@ -24,7 +23,8 @@ from icn_localnet.certificates import Authority, hosts_of
 from e2e.pages import steps_of
 from scripts.cluster_test.load import Load, count_missing, steady_load
 from scripts.cluster_test.pages import run_commands
-from scripts.cluster_test.release import EPOCH_SECONDS, RELEASE, SEATS, Cluster, Failed, say, wait_for
+from scripts.cluster_test.release import RELEASE, SEATS, Cluster, Failed, say, wait_for
+from scripts.cluster_test.validators import EDGE_SECONDS_MAX, block_without_seat_0, is_named
 
 CERTIFICATES_PAGE, PASSWORDS_PAGE, KEYS_PAGE = (
     "rotate-certificates.md",
@@ -39,7 +39,6 @@ TRIES = 3
 SPREAD_SECONDS_MAX = 150.0
 """Until Kubernetes has brought a Secret into every pod that mounts it."""
 CHANGED_SEAT = 3
-EDGE_SECONDS_MAX = EPOCH_SECONDS + 60.0
 PAGE_BLOCK_SECONDS_MAX = 1500.0
 """Every pod is started again one after the other."""
 
@@ -348,32 +347,23 @@ def rotate_key(cluster: Cluster) -> None:
     pod = f"{RELEASE}-validator-{CHANGED_SEAT}-0"
     with steady_calls(cluster) as (load, reads):
         run_block(cluster, KEYS_PAGE, offer, PRINCIPAL=principal)
-        named: Any = json.loads((cluster.work / "offer.json").read_text("utf-8"))
-
-        def has(which: str) -> bool:
-            seats = cluster.icn("validators", "show")[which]["seats"]
-            return named["public_keys"] in [seat["public_keys"] for seat in seats]
-
-        is_next = has("next")
-        wait_for(lambda: has("in_force"), "the edge from which the new key counts", EDGE_SECONDS_MAX)
+        named = cluster.work / "offer.json"
+        is_next = is_named(cluster, named, "next")
+        wait_for(lambda: is_named(cluster, named, "in_force"), "the edge with the new key", EDGE_SECONDS_MAX)
         run_block(cluster, KEYS_PAGE, give)
-        height = max(int(one.get("final_height", 0)) for one in cluster.icn("status")["validators"])
+        final = max(int(one.get("final_height", 0)) for one in cluster.icn("status")["validators"])
 
         def follows() -> bool:
             seats = {one["seat"]: one for one in cluster.icn("status")["validators"]}
-            return int(seats[CHANGED_SEAT].get("executed_height", 0)) >= height
+            return int(seats[CHANGED_SEAT].get("executed_height", 0)) >= final
 
         wait_for(follows, "the seat to follow with its new key")
-    cluster.kubectl("scale", "statefulset/icn-validator-0", "--replicas=0")
-    cluster.kubectl("wait", "pod/icn-validator-0-0", "--for=delete", "--timeout=120s")
-    paid = cluster.icn("unit", "create", "REKEYED", "--as", "harvest-farm", "--scale", "0", "--floor=-1")
-    cluster.kubectl("scale", "statefulset/icn-validator-0", "--replicas=1")
-    cluster.wait_until_ready()
+    height = block_without_seat_0(cluster, "REKEYED")
     aside = cluster.kubectl("exec", pod, "-c", "consensus", "--", "ls", "/var/lib/icn/retired").split()
     cluster.note(
         "a seat's key replaced: named for the next epoch; the old one's record put aside; it is needed",
         "all",
-        f"{'named' if is_next else 'not named'}; {len(aside)} aside; block {paid['height']} without seat 0",
+        f"{'named' if is_next else 'not named'}; {len(aside)} aside; block {height} without seat 0",
         is_next and bool(aside),
     )
     _note_calls(cluster, "the same", load, reads)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 from scripts.cluster_test.pages import Page
 from scripts.cluster_test.release import EPOCH_SECONDS, SEATS, Cluster, settled_root, wait_for
 
-EPOCH_SECONDS_MAX = EPOCH_SECONDS + 60.0
+EDGE_SECONDS_MAX = EPOCH_SECONDS + 60.0
 """Until a block is there whose time lies behind the edge."""
 ADDED = "icn-validator-4-0"
 
@@ -26,27 +27,21 @@ def change_seats(cluster: Cluster) -> None:
     organization = offer["organization"]
     page.run_next()  # seated from the next edge on
     began = time.monotonic()
-    wait_for(
-        lambda: organization in seated(cluster), "an epoch's edge with the fifth seat", EPOCH_SECONDS_MAX
-    )
+    wait_for(lambda: organization in seated(cluster), "an epoch's edge with the fifth seat", EDGE_SECONDS_MAX)
     after = time.monotonic() - began
     wait_for(lambda: standing(cluster, organization) is not None, "the gateway to ask the fifth validator")
-    cluster.kubectl("scale", "statefulset/icn-validator-0", "--replicas=0")
-    cluster.kubectl("wait", "pod/icn-validator-0-0", "--for=delete", "--timeout=120s")
-    paid = cluster.icn("unit", "create", "FIVE", "--as", "harvest-farm", "--scale", "0", "--floor=-1")
-    cluster.kubectl("scale", "statefulset/icn-validator-0", "--replicas=1")
-    cluster.wait_until_ready()
+    height = block_without_seat_0(cluster, "FIVE")
     cluster.note(
         "a validator added to a release: its vote is one of the four that five seats need",
         "blocks with one of the others stopped",
-        f"seated {after:.0f} s after it was decided; block {paid['height']} without seat 0",
+        f"seated {after:.0f} s after it was decided; block {height} without seat 0",
         True,
     )
     page.run_next()  # unseated from the next edge on
     wait_for(
         lambda: organization not in seated(cluster),
         "an epoch's edge without the fifth seat",
-        EPOCH_SECONDS_MAX,
+        EDGE_SECONDS_MAX,
     )
     page.run_next()  # stopped
     page.end()
@@ -59,6 +54,23 @@ def change_seats(cluster: Cluster) -> None:
         f"{len(seated(cluster))} seats, root {root[:16]} {left}",
         len(seated(cluster)) == len(SEATS) and not left,
     )
+
+
+def block_without_seat_0(cluster: Cluster, code: str) -> int:
+    """Height of a block that needed the votes of all others; it creates a unit of this code."""
+    cluster.kubectl("scale", "statefulset/icn-validator-0", "--replicas=0")
+    cluster.kubectl("wait", "pod/icn-validator-0-0", "--for=delete", "--timeout=120s")
+    made = cluster.icn("unit", "create", code, "--as", "harvest-farm", "--scale", "0", "--floor=-1")
+    cluster.kubectl("scale", "statefulset/icn-validator-0", "--replicas=1")
+    cluster.wait_until_ready()
+    return int(made["height"])
+
+
+def is_named(cluster: Cluster, offer: Path, which: str) -> bool:
+    """Whether the keys of an offer are those of a seat ``in_force``, or of the ``next`` epoch."""
+    keys = json.loads(offer.read_text("utf-8"))["public_keys"]
+    seats = cluster.icn("validators", "show")[which]["seats"]
+    return keys in [seat["public_keys"] for seat in seats]
 
 
 def seated(cluster: Cluster) -> list[str]:

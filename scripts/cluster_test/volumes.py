@@ -16,6 +16,7 @@ from scripts.cluster_test.release import (
     values,
     wait_for,
 )
+from scripts.cluster_test.validators import EDGE_SECONDS_MAX, block_without_seat_0, is_named
 
 
 def lose_volumes(cluster: Cluster) -> None:
@@ -55,8 +56,12 @@ def lose_volumes(cluster: Cluster) -> None:
         return int(shown[3].get("executed_height", 0)) >= int(height)
 
     wait_for(follows, "the seat to follow with its new key")
+    wait_for(lambda: is_named(cluster, offer, "in_force"), "the edge with the new key", EDGE_SECONDS_MAX)
     cluster.note(
-        "the same seat with a new key", "follows", "follows, and votes from the epoch that names it", True
+        "the same seat with a new key",
+        "follows, and votes from the epoch that names it",
+        f"block {block_without_seat_0(cluster, 'FOUND')} without seat 0",
+        True,
     )
 
 
