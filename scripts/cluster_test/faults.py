@@ -20,8 +20,9 @@ from scripts.cluster_test.release import (
     Cluster,
     Failed,
     delete_at_once,
+    roots_at,
     say,
-    settled_root,
+    settled,
     values,
     wait_for,
 )
@@ -109,7 +110,7 @@ def kill_everything(cluster: Cluster) -> None:
     """SIGKILL to every process of the release at once, as a power cut; all starts again by itself."""
     with steady_load(cluster) as load:
         time.sleep(5)
-    root = settled_root(cluster)
+    height, root = settled(cluster)
     ctr = ("ctr", "--address", str(cluster.state / "run" / "containerd.sock"), "--namespace", "k8s.io")
     is_ours = f'labels."io.kubernetes.pod.namespace"=={cluster.namespace}'
     named = f'{is_ours},labels."io.cri-containerd.kind"==container'
@@ -124,13 +125,15 @@ def kill_everything(cluster: Cluster) -> None:
             raise Failed(f"not everything was killed: {before} then {cluster.starts()}")
         time.sleep(0.5)
     cluster.wait_until_ready()
-    after = settled_root(cluster)
+    settled(cluster)
+    seconds = time.monotonic() - began
+    after = roots_at(cluster, height)
     lost = asyncio.run(count_missing(cluster, load.transactions))
     cluster.note(
         "kill -9 of everything: the same root",
         "yes",
-        f"{'yes' if after == root else f'{root} then {after}'}, back after {time.monotonic() - began:.0f} s",
-        after == root,
+        f"{'yes' if after == {root} else f'{root} then {after}'}, back after {seconds:.0f} s",
+        after == {root},
     )
     cluster.note("the same: acknowledged and lost", "0", f"{lost} of {len(load.transactions)}", not lost)
 

@@ -18,6 +18,7 @@ CHART = ROOT / "deploy" / "helm" / "icn"
 RELEASE = "icn"
 SEATS = range(4)
 COMMAND_SECONDS_MAX = 900.0
+ROOT_AT = "SELECT encode(state_root, 'hex') FROM ledger.blocks WHERE height = {}"
 EPOCH_SECONDS = 180
 """Of the zone under test: seats change at an epoch's edge, and a day is too long to wait."""
 
@@ -201,8 +202,8 @@ def wait_for(is_so: Callable[[], bool], what: str, seconds_max: float = 180.0) -
         time.sleep(1)
 
 
-def settled_root(cluster: Cluster) -> str:
-    """The state root that all validators stand at, with nobody writing."""
+def settled(cluster: Cluster) -> tuple[int, str]:
+    """Height and state root that all validators stand at, with nobody writing."""
     found: set[tuple[Any, ...]] = set()
 
     def is_settled() -> bool:
@@ -212,7 +213,14 @@ def settled_root(cluster: Cluster) -> str:
         return len(found) == 1 and len(seats) == len(SEATS)
 
     wait_for(is_settled, "the validators to come to one root")
-    return str(found.pop()[2])
+    _, height, root = found.pop()
+    return int(height), str(root)
+
+
+def roots_at(cluster: Cluster, height: int) -> set[str]:
+    """What the validators have as the root after a block: an edge of the epoch changes the newest one."""
+    query = ROOT_AT.format(height)
+    return {ask_postgres(cluster, f"icn-validator-{seat}-0", query) for seat in SEATS}
 
 
 def ask_postgres(cluster: Cluster, pod: str, query: str) -> str:

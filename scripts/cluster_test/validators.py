@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.cluster_test.pages import Page
-from scripts.cluster_test.release import EPOCH_SECONDS, SEATS, Cluster, settled_root, wait_for
+from scripts.cluster_test.release import EPOCH_SECONDS, SEATS, Cluster, settled, wait_for
 
 EDGE_SECONDS_MAX = EPOCH_SECONDS + 60.0
 """Until a block is there whose time lies behind the edge."""
@@ -46,7 +46,7 @@ def change_seats(cluster: Cluster) -> None:
     page.run_next()  # stopped
     page.end()
     cluster.wait_until_ready()
-    root = settled_root(cluster)
+    _, root = settled(cluster)
     left = cluster.kubectl("get", "pod", ADDED, "--ignore-not-found", "-o", "name").strip()
     cluster.note(
         "the same, removed again: the other four go on at one root",

@@ -12,7 +12,8 @@ from scripts.cluster_test.release import (
     RELEASE,
     Cluster,
     delete_at_once,
-    settled_root,
+    roots_at,
+    settled,
     values,
     wait_for,
 )
@@ -77,11 +78,15 @@ def keep(cluster: Cluster) -> None:
         str(len(after - before)),
         before == after,
     )
-    root = settled_root(cluster)
+    height, root = settled(cluster)
     cluster.helm("uninstall", RELEASE, "--wait", "--timeout", "5m")
     cluster.helm("install", RELEASE, str(CHART), *values(cluster), "--wait", "--timeout", "5m")
     cluster.icn("connect", cluster.gateway_url, "--genesis", str(cluster.federation / "genesis.json"))
-    found = settled_root(cluster)
+    settled(cluster)
+    found = roots_at(cluster, height)
     cluster.note(
-        "installed anew on kept volumes", "the same root", "yes" if found == root else found, found == root
+        "installed anew on kept volumes",
+        "the same root",
+        "yes" if found == {root} else f"{root} then {found}",
+        found == {root},
     )
