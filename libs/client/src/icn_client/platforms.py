@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -224,8 +224,19 @@ def open_founders(directory: Path) -> list[Identity]:
     Raises:
         KeystoreError: the keystores are not there, or the passphrase is not.
     """
-    store = founders_keystore(directory)
-    passphrase = find_passphrase(store.folder, None)
+    return open_all(founders_keystore(directory), None)
+
+
+def open_all(store: Keystore, prompt: Callable[[str], str] | None) -> list[Identity]:
+    """Every identity of a keystore, in the order of their names.
+
+    Args:
+        prompt: asks for the passphrase where it is written nowhere.
+
+    Raises:
+        KeystoreError: the keystore is not there, or the passphrase of one is not.
+    """
+    passphrase = find_passphrase(store.folder, prompt)
     return [store.open(name, passphrase) for name in store.names()]
 
 

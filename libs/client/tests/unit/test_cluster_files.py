@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from icn_chain.protocols import FIRST_PROTOCOL, NEWEST_PROTOCOL
 from icn_client.cli.main import app
 from icn_client.cli.output import CommandError, Refused
+from icn_client.cli.signing import zone_signers
 from icn_client.platforms import open_founders
 from icn_crypto.suites import SigningKey, Suite
 from icn_kit.genesis import parse_genesis
@@ -380,3 +381,18 @@ def test_what_is_not_prepared_is_refused(tmp_path: Path, own_folder: Path) -> No
     (tmp_path / "key.json").write_text("{}", "ascii")
     refused = run.invoke(app, ["cluster", "seat", str(own_folder), "4", str(tmp_path / "key.json")])
     assert "not a key file" in str(refused.exception)
+
+
+def test_founders_sign_for_the_zone_from_the_keystore_where_the_platform_is_elsewhere(
+    own_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    founders = [one.principal for one in open_founders(own_folder)]
+    elsewhere = tmp_path / "zone"
+    elsewhere.mkdir()
+    monkeypatch.setenv("ICN_KEYSTORE", str(own_folder / "keystores"))
+    assert [one.principal for one in zone_signers(None, None, elsewhere)] == founders
+    assert [one.principal for one in zone_signers(None, own_folder / "keystores", elsewhere)] == founders
+    monkeypatch.setenv("ICN_KEYSTORE", str(tmp_path / "nothing"))
+    assert [one.principal for one in zone_signers(None, None, own_folder)] == founders
+    with pytest.raises(Refused):
+        zone_signers(None, None, elsewhere)

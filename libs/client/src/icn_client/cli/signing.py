@@ -13,7 +13,9 @@ from icn_client.cli.common import (
     duration_ms,
     identifier,
     open_identity,
+    personal_keystore,
     platform_directory,
+    prompt,
     with_connection,
 )
 from icn_client.cli.files import read_file
@@ -44,20 +46,24 @@ ZoneSignersOption = Annotated[
     typer.Option(
         "--as",
         metavar="NAME",
-        help="Identity with keys of the zone's authority; by default all founders of this platform.",
+        help="Identity with keys of the zone's authority; by default all founders, or all of the keystore.",
     ),
 ]
 
 
 def zone_signers(names: list[str] | None, keystore: Path | None, directory: Path) -> list[Identity]:
-    """The identities that sign for the zone's authority. Raises Refused."""
+    """The identities that sign for the zone's authority: the named ones, or all of the platform's founders;
+    of a platform that is elsewhere, all of the keystore. Raises Refused."""
     from icn_client.keystore import KeystoreError
-    from icn_client.platforms import open_founders
+    from icn_client.platforms import founders_keystore, open_all
 
     if names:
         return [open_identity(name, keystore, directory) for name in names]
+    store = founders_keystore(directory)
+    if keystore is not None or not store.folder.is_dir():
+        store = personal_keystore(keystore)
     try:
-        return open_founders(directory)
+        return open_all(store, prompt())
     except KeystoreError as error:
         raise Refused(str(error), "KEYSTORE") from None
 
