@@ -128,6 +128,8 @@ def make_older(cluster: Cluster) -> str:
 
 def go_back(cluster: Cluster, image: str) -> None:
     """The validator's process of consensus starts again, of that image, until its pod is made anew."""
+    delete_at_once(cluster, POD)  # a run before may have left it so
+    cluster.wait_until_ready()
     before = cluster.starts()[f"{POD}/consensus"]
     cluster.kubectl("set", "image", f"pod/{POD}", f"consensus={image}")
     wait_for(lambda: cluster.starts().get(f"{POD}/consensus", 0) > before, f"{POD} to start {image}")
