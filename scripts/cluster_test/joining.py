@@ -10,8 +10,7 @@ from typing import Any
 from scripts.cluster_test.release import CHART, EPOCH_SECONDS, RELEASE, SEATS, Cluster, wait_for
 
 COOP = "mill"
-AUTHORITY = ("sunrise-bakery", "riverside-housing", "harvest-farm")
-"""More than two thirds of the founders sign for the zone."""
+SPONSOR = "sunrise-bakery"
 SEAT = len(SEATS)
 METRICS = """
 import urllib.request
@@ -61,18 +60,17 @@ def join_from_outside(cluster: Cluster) -> None:
     )  # fmt: skip
     wait_for(lambda: follows(outside), "the fifth validator to follow")
     followed = time.monotonic() - began
-    signers = [word for name in AUTHORITY for word in ("--as", name)]
-    cluster.icn("validators", "change", "--add", str(seat / "offer.json"), *signers)
+    cluster.icn("validators", "change", "--add", str(seat / "offer.json"))
     wait_for(lambda: seats_in_force(cluster) == SEAT + 1, "the epoch of five seats", 3 * EPOCH_SECONDS)
     # With one of the others away the quorum of five, which is four, needs the fifth's vote.
     lost = f"statefulset/{RELEASE}-validator-{SEAT - 1}"
     cluster.kubectl("scale", lost, "--replicas=0")
     cluster.kubectl("wait", "--for=delete", f"pod/{RELEASE}-validator-{SEAT - 1}-0", "--timeout=120s")
-    made = cluster.icn("unit", "create", "OUTSIDE", "--as", AUTHORITY[0])
+    made = cluster.icn("unit", "create", "OUTSIDE", "--as", SPONSOR)
     # A pod that is gone at once starts again with the same key, and votes.
     outside.kubectl("delete", "pod", f"{RELEASE}-validator-{SEAT}-0", "--grace-period=0", "--force")
     outside.wait_until_ready()
-    again = cluster.icn("unit", "create", "AGAIN", "--as", AUTHORITY[0])
+    again = cluster.icn("unit", "create", "AGAIN", "--as", SPONSOR)
     cluster.kubectl("scale", lost, "--replicas=1")
     cluster.wait_until_ready()
     cluster.note(
@@ -86,8 +84,7 @@ def join_from_outside(cluster: Cluster) -> None:
 def leave_outside(cluster: Cluster) -> None:
     """The seat is given up from an edge on, then the second release goes; what it leaves is its volumes."""
     offer = json.loads((cluster.work / "seat" / "offer.json").read_text("utf-8"))
-    signers = [word for name in AUTHORITY for word in ("--as", name)]
-    cluster.icn("validators", "change", "--remove", offer["organization"], *signers)
+    cluster.icn("validators", "change", "--remove", offer["organization"])
     wait_for(lambda: seats_in_force(cluster) == len(SEATS), "the epoch of four seats", 3 * EPOCH_SECONDS)
     outside = cluster.in_namespace(f"{cluster.namespace}-{COOP}")
     outside.helm("uninstall", RELEASE, "--wait", "--timeout", "5m")
@@ -105,8 +102,8 @@ def make_cooperative(cluster: Cluster) -> str:
     public = keystore / "public.json"
     public.write_text(cluster.icn_text("keys", "export", COOP, *own), "utf-8")
     principal = str(json.loads(public.read_text("utf-8"))["principal"])
-    cluster.icn("account", "admit", str(public), "--as", AUTHORITY[0])
-    cluster.icn("org", "allow", principal, *(word for name in AUTHORITY for word in ("--as", name)))
+    cluster.icn("account", "admit", str(public), "--as", SPONSOR)
+    cluster.icn("org", "allow", principal)
     return principal
 
 
