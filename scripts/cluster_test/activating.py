@@ -15,7 +15,9 @@ from scripts.cluster_test.release import (
     Cluster,
     Failed,
     ask_postgres,
+    create_unit,
     delete_at_once,
+    load_into_node,
     settled,
     wait_for,
 )
@@ -44,6 +46,8 @@ def activate(cluster: Cluster) -> None:
     if not all(f"\nicn {' '.join(command)}\n" in shown for command in commands):
         raise Failed(f"{PAGE.name} shows other commands than {commands}")
     older = make_older(cluster)
+    delete_at_once(cluster, POD)  # a run before may have left it of that image
+    cluster.wait_until_ready()
     go_back(cluster, older)
     cluster.wait_until_ready()
     wait_for(lambda: standing(cluster)["state"] == "ok", "the older release to take part")
@@ -120,16 +124,12 @@ def make_older(cluster: Cluster) -> str:
     )
     (folder / "sitecustomize.py").write_text(OLDER_RELEASE, "utf-8")
     cluster.run("/usr/bin/docker", "build", "--quiet", "--network", "none", "--tag", name, str(folder))
-    cluster.run(
-        "bash", "-o", "pipefail", "-c", f"/usr/bin/docker save {name} | {cluster.directory}/load-image -"
-    )
+    load_into_node(cluster, name)
     return name
 
 
 def go_back(cluster: Cluster, image: str) -> None:
     """The validator's process of consensus starts again, of that image, until its pod is made anew."""
-    delete_at_once(cluster, POD)  # a run before may have left it so
-    cluster.wait_until_ready()
     before = cluster.starts()[f"{POD}/consensus"]
     cluster.kubectl("set", "image", f"pod/{POD}", f"consensus={image}")
     wait_for(lambda: cluster.starts().get(f"{POD}/consensus", 0) > before, f"{POD} to start {image}")
@@ -144,12 +144,6 @@ def said(cluster: Cluster) -> str:
 def standing(cluster: Cluster) -> Any:
     """Of the seat, as `icn status` has it."""
     return cluster.icn("status")["validators"][SEAT]
-
-
-def create_unit(cluster: Cluster, code: str) -> int:
-    """Height of the block that has it."""
-    made = cluster.icn("unit", "create", code, "--as", "harvest-farm", "--scale", "0", "--floor=-1")
-    return int(made["height"])
 
 
 def refusal_of(cluster: Cluster, *command: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.cluster_test.pages import Page
-from scripts.cluster_test.release import Cluster, ask_postgres, delete_at_once, wait_for
+from scripts.cluster_test.release import Cluster, ask_postgres, create_unit, delete_at_once, wait_for
 
 POD = "icn-validator-3-0"
 REVISION = (
@@ -25,7 +25,7 @@ def refuse_downgrade(cluster: Cluster) -> None:
     page = Page(cluster, "upgrade.md")
     told = page.run_next()
     page.end()
-    cluster.icn("unit", "create", "THREE", "--as", "harvest-farm", "--scale", "0", "--floor=-1")
+    create_unit(cluster, "THREE")
     ask_postgres(cluster, POD, MARK.format(revision, oldest))
     delete_at_once(cluster, POD)  # Kubernetes tries again ever later
     cluster.wait_until_ready()

@@ -11,7 +11,17 @@ from collections import defaultdict
 
 from icn_chain.protocols import FIRST_PROTOCOL
 
-from scripts.cluster_test.release import CHART, EPOCH_SECONDS, RELEASE, ROOT, Cluster, say, values, wait_for
+from scripts.cluster_test.release import (
+    CHART,
+    EPOCH_SECONDS,
+    RELEASE,
+    ROOT,
+    Cluster,
+    load_into_node,
+    say,
+    values,
+    wait_for,
+)
 from scripts.images import images
 
 INSTALL_SECONDS_BAR = 150.0
@@ -40,10 +50,7 @@ def load_images(cluster: Cluster) -> None:
         sys.executable, "-m", "scripts.images", "--docker", "/usr/bin/docker", "--tag", cluster.tag,
         seconds=1800,
     )  # fmt: skip
-    names = " ".join(f"icn/{name}:{cluster.tag}" for name in images())
-    cluster.run(
-        "bash", "-o", "pipefail", "-c", f"/usr/bin/docker save {names} | {cluster.directory}/load-image -"
-    )
+    load_into_node(cluster, *(f"icn/{name}:{cluster.tag}" for name in images()))
 
 
 def validate(cluster: Cluster) -> None:

@@ -188,6 +188,18 @@ def own_address(cluster: Cluster) -> str:
         return str(chosen.getsockname()[0])
 
 
+def create_unit(cluster: Cluster, code: str) -> int:
+    """Height of the block that has it: a transaction that is final."""
+    made = cluster.icn("unit", "create", code, "--as", "harvest-farm", "--scale", "0", "--floor=-1")
+    return int(made["height"])
+
+
+def load_into_node(cluster: Cluster, *images: str) -> None:
+    """From the builder, so that pods can be of them."""
+    save = f"/usr/bin/docker save {' '.join(images)} | {cluster.directory}/load-image -"
+    cluster.run("bash", "-o", "pipefail", "-c", save)
+
+
 def delete_at_once(cluster: Cluster, pod: str) -> None:
     """As a node that is gone."""
     cluster.kubectl("delete", "pod", pod, "--grace-period=0", "--force", may_fail=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.cluster_test.pages import Page
-from scripts.cluster_test.release import EPOCH_SECONDS, SEATS, Cluster, settled, wait_for
+from scripts.cluster_test.release import EPOCH_SECONDS, SEATS, Cluster, create_unit, settled, wait_for
 
 EDGE_SECONDS_MAX = EPOCH_SECONDS + 60.0
 """Until a block is there whose time lies behind the edge."""
@@ -60,10 +60,10 @@ def block_without_seat_0(cluster: Cluster, code: str) -> int:
     """Height of a block that needed the votes of all others; it creates a unit of this code."""
     cluster.kubectl("scale", "statefulset/icn-validator-0", "--replicas=0")
     cluster.kubectl("wait", "pod/icn-validator-0-0", "--for=delete", "--timeout=120s")
-    made = cluster.icn("unit", "create", code, "--as", "harvest-farm", "--scale", "0", "--floor=-1")
+    height = create_unit(cluster, code)
     cluster.kubectl("scale", "statefulset/icn-validator-0", "--replicas=1")
     cluster.wait_until_ready()
-    return int(made["height"])
+    return height
 
 
 def is_named(cluster: Cluster, offer: Path, which: str) -> bool:
