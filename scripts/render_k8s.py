@@ -44,9 +44,9 @@ def find_program(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path=str(cache / "bin"))
 
 
-def template(helm: str, *arguments: str, chart: Path = CHART) -> str:
+def template(helm: str, *arguments: str, chart: Path = CHART, release: str = RELEASE) -> str:
     """What the chart renders, without a cluster. Raises Refused with what Helm said."""
-    command = [helm, "template", RELEASE, str(chart), "--namespace", NAMESPACE]
+    command = [helm, "template", release, str(chart), "--namespace", NAMESPACE]
     command += ["--kube-version", KUBERNETES_VERSION, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

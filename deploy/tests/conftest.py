@@ -71,12 +71,15 @@ def render(
     """Objects by kind and name that the chart makes of values; raises Refused with what Helm said."""
 
     def objects(
-        values: dict[str, Any] | Path | None = None, *arguments: str, chart: Path = CHART
+        values: dict[str, Any] | Path | None = None,
+        *arguments: str,
+        chart: Path = CHART,
+        release: str = "icn",
     ) -> dict[tuple[str, str], dict[str, Any]]:
         file = values if isinstance(values, Path) else tmp_path / "values.yaml"
         if not isinstance(values, Path):
             file.write_text(yaml.safe_dump(values or {}), "utf-8")
-        text = render_k8s.template(helm, "--values", str(file), *arguments, chart=chart)
+        text = render_k8s.template(helm, "--values", str(file), *arguments, chart=chart, release=release)
         found = [one for one in yaml.load_all(text, yaml.CSafeLoader) if one]
         named = {(one["kind"], one["metadata"]["name"]): one for one in found}
         assert len(named) == len(found), "two objects with one name"
@@ -89,9 +92,9 @@ def render(
 def refusal(render: Callable[..., Any], render_k8s: ModuleType) -> Callable[..., str]:
     """What Helm says against values."""
 
-    def said(values: dict[str, Any], *arguments: str, chart: Path = CHART) -> str:
+    def said(values: dict[str, Any], *arguments: str, chart: Path = CHART, release: str = "icn") -> str:
         with pytest.raises(render_k8s.Refused) as refused:
-            render(values, *arguments, chart=chart)
+            render(values, *arguments, chart=chart, release=release)
         return str(refused.value)
 
     return said

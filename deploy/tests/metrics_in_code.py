@@ -19,6 +19,7 @@ OF_TARGETS = frozenset({"namespace", "pod", "container", "component", "job"})
 """Labels that Prometheus adds to whatever it reads by a PodMonitor of the chart."""
 OF_KUBERNETES = {
     "up": OF_TARGETS,
+    "kube_deployment_status_replicas_available": frozenset({"namespace", "deployment"}),
     "kube_pod_container_status_ready": frozenset({"namespace", "pod", "container"}),
     "kube_pod_container_status_restarts_total": frozenset({"namespace", "pod", "container"}),
     "kube_pod_container_status_waiting_reason": frozenset({"namespace", "pod", "container", "reason"}),

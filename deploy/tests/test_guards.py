@@ -136,3 +136,25 @@ def test_removed_keys_stay_in_the_schema_so_that_the_guard_is_reached() -> None:
             node = node["properties"][name]
             value = value.get(name) if isinstance(value, dict) else None
         assert value is None, f"{entry['key']} is in values.yaml again"
+
+
+@pytest.mark.parametrize("name", ["7co", "my.icn", "a." + "b" * 20, "7"])
+def test_a_release_whose_name_no_host_may_have_is_refused(
+    refusal: Callable[..., str], render: Callable[..., Any], name: str
+) -> None:
+    assert f"the release is called {name}" in refusal({}, release=name)
+    assert ("Service", "valley-gateway") in render({"fullnameOverride": "valley"}, release=name)
+
+
+@pytest.mark.parametrize("name", ["true", "on", "null", "e10", "y"])
+def test_a_release_may_be_called_what_yaml_takes_for_something_else(
+    render: Callable[..., Any], name: str
+) -> None:
+    for one in render({}, release=name).values():
+        assert one["metadata"]["labels"]["app.kubernetes.io/instance"] == name
+
+
+def test_names_of_pods_and_of_their_revisions_are_short_enough(render: Callable[..., Any]) -> None:
+    objects = render({"validators": {"seats": [0, 1, 2, 49]}}, release="v" * 53)
+    longest = max(len(name) for kind, name in objects if kind == "StatefulSet")
+    assert longest + len("-5bf9f4dc9c") <= 63, "the label controller-revision-hash"

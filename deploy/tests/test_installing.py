@@ -152,6 +152,61 @@ def test_other_software_and_the_release_itself_are_no_second_one(
     assert install([*namespace(), *prepared, *others, *release_there("icn")]).returncode == 0
 
 
+def claiming(size: str, storage_class: str = "") -> Object:
+    """A validator of the release, as its StatefulSet was made."""
+    (found,) = release_there("icn")
+    claims = {"record": "1Gi", "postgres": size}
+    found["spec"] = {
+        "volumeClaimTemplates": [
+            {
+                "metadata": {"name": name},
+                "spec": {"resources": {"requests": {"storage": one}}}
+                | ({"storageClassName": storage_class} if storage_class else {}),
+            }
+            for name, one in claims.items()
+        ]
+    }
+    return found
+
+
+@pytest.mark.parametrize(
+    ("there", "values", "says"),
+    [
+        (claiming("8Gi"), {}, ""),
+        (claiming("8Gi"), {"size": "8192Mi"}, ""),
+        (claiming("8Gi"), {"size": "20Gi"}, 'asks for 20Gi of class "", and the StatefulSet icn-valid'),
+        (claiming("20Gi"), {}, "was made with 20Gi of class"),
+        (claiming("1Ti"), {"size": "1024Gi"}, ""),
+        (claiming("8Gi", "fast"), {}, 'was made with 1Gi of class "fast"'),
+    ],
+)
+def test_what_a_statefulset_claims_is_not_changed_without_a_way_out(
+    install: Install, prepared: list[Object], there: Object, values: dict[str, str], says: str
+) -> None:
+    done = install([*namespace(), *prepared, there], values={"validators": {"postgres": values}})
+    assert (done.returncode == 0) is not bool(says), done.stderr
+    assert says in done.stderr
+    if says:
+        assert "delete statefulset icn-validator-0 --cascade=orphan" in done.stderr
+
+
+def test_who_scales_by_itself_keeps_its_pods_when_values_change(
+    install: Install, prepared: list[Object]
+) -> None:
+    (labelled,) = release_there("icn")
+    there = {**object_of("Deployment", "icn-gateway", NAMESPACE), "spec": {"replicas": 3}}
+    there["metadata"] = {**labelled["metadata"], "name": "icn-gateway"}
+    values = {"services": {"gateway": {"autoscaling": {"enabled": True}}}}
+    done = install([*namespace(), *prepared, there], values=values)
+    assert done.returncode == 0, done.stderr
+    (found,) = [
+        one
+        for one in yaml.safe_load_all(done.stdout.partition("MANIFEST:\n")[2].partition("\nNOTES:")[0])
+        if one and (one["kind"], one["metadata"]["name"]) == ("Deployment", "icn-gateway")
+    ]
+    assert found["spec"]["replicas"] == 3
+
+
 def test_where_nobody_is_asked_nothing_is_missing(install: Install) -> None:
     assert install([], mode="client").returncode == 0
 

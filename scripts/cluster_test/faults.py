@@ -11,14 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from icn_client.cluster_files import SHARED_ROLES
 
 from e2e.stories import tell
-from scripts.cluster_test.load import count_missing, steady_load
+from scripts.cluster_test.load import Load, count_missing, steady_load
 from scripts.cluster_test.monitoring import watching
 from scripts.cluster_test.platform import ClusterUnderTest
 from scripts.cluster_test.release import (
     CHART,
     RELEASE,
+    SEATS,
     Cluster,
     Failed,
+    ask_postgres,
     delete_at_once,
     roots_at,
     say,
@@ -29,9 +31,15 @@ from scripts.cluster_test.release import (
 
 CHAIN_GAP_SECONDS_BAR = 5.0
 START_AGAIN_SECONDS_MAX = 180.0
-REFILL_SECONDS_MAX = 45.0
-"""Of a wiped bus: thousands of events a second, and half a minute where who relays lacks the first ones. New
-events would make up for lost ones in the count if it took minutes."""
+REFILL_SECONDS_MAX = 120.0
+LEDGER_EVENTS_PROBE = """
+import os, psycopg
+from icn_kit.outbox import events_of_row
+with psycopg.connect(os.environ["ICN_LEDGER_DATABASE_URL"]) as connection:
+    rows = connection.execute("SELECT subject, envelope FROM ledger.outbox")
+    print(sum(len(events_of_row(*row)) for row in rows))
+"""
+"""How many events a validator's Postgres holds, several to a row."""
 
 
 def tell_stories(cluster: Cluster) -> None:
@@ -107,15 +115,38 @@ def roll_under_load(cluster: Cluster) -> None:
 
 
 def kill_everything(cluster: Cluster) -> None:
-    """SIGKILL to every process of the release at once, as a power cut; all starts again by itself."""
+    """SIGKILL to every process of the release at once, as a power cut, while transfers are under way; all
+    starts again by itself."""
     with steady_load(cluster) as load:
         time.sleep(5)
-    height, root = settled(cluster)
+        height = min(int(one["executed_height"]) for one in cluster.icn("status")["validators"])
+        roots = roots_at(cluster, height)
+        acknowledged, seconds = _kill(cluster, load)
+    settled(cluster)
+    after = roots_at(cluster, height)
+    lost = asyncio.run(count_missing(cluster, load.transactions))
+    cluster.note(
+        "kill -9 of everything under load: the same root",
+        "yes",
+        f"{'yes' if after == roots else f'{roots} then {after}'}, back after {seconds:.0f} s",
+        after == roots and len(roots) == 1,
+    )
+    cluster.note(
+        "the same: acknowledged and lost",
+        "0",
+        f"{lost} of {len(load.transactions)}, {acknowledged} of them before the kill",
+        not lost,
+    )
+
+
+def _kill(cluster: Cluster, load: Load) -> tuple[int, float]:
+    """How many transfers had been acknowledged when all was killed, and how long it took to come back."""
     ctr = ("ctr", "--address", str(cluster.state / "run" / "containerd.sock"), "--namespace", "k8s.io")
     is_ours = f'labels."io.kubernetes.pod.namespace"=={cluster.namespace}'
     named = f'{is_ours},labels."io.cri-containerd.kind"==container'
     containers = cluster.run(*ctr, "containers", "ls", "-q", named).split()
     before = cluster.starts()
+    acknowledged = len(load.transactions)
     began = time.monotonic()
     with ThreadPoolExecutor(len(containers)) as pool:
         kill = (*ctr, "tasks", "kill", "--signal", "SIGKILL")
@@ -125,17 +156,7 @@ def kill_everything(cluster: Cluster) -> None:
             raise Failed(f"not everything was killed: {before} then {cluster.starts()}")
         time.sleep(0.5)
     cluster.wait_until_ready()
-    settled(cluster)
-    seconds = time.monotonic() - began
-    after = roots_at(cluster, height)
-    lost = asyncio.run(count_missing(cluster, load.transactions))
-    cluster.note(
-        "kill -9 of everything: the same root",
-        "yes",
-        f"{'yes' if after == {root} else f'{root} then {after}'}, back after {seconds:.0f} s",
-        after == {root},
-    )
-    cluster.note("the same: acknowledged and lost", "0", f"{lost} of {len(load.transactions)}", not lost)
+    return acknowledged, time.monotonic() - began
 
 
 STREAMS_PROBE = """
@@ -152,40 +173,54 @@ def events_on_the_bus(cluster: Cluster) -> dict[str, int]:
     return {name: count for name, count in json.loads(text).items() if name.startswith("ICN_")}
 
 
+def missing_events(cluster: Cluster) -> tuple[dict[str, int], int]:
+    """How many events each stream lacks of those that Postgres holds, and how many these are in all; with
+    nobody writing."""
+    held = {
+        f"ICN_{role.upper()}": int(
+            ask_postgres(cluster, "icn-postgres-0", f"SELECT count(*) FROM {role}.outbox")  # noqa: S608
+        )
+        for role in SHARED_ROLES
+        if role != "gateway"
+    }
+    python = ("--", "/opt/icn/venv/bin/python", "-c", LEDGER_EVENTS_PROBE)
+    held["ICN_LEDGER"] = max(
+        int(cluster.kubectl("exec", f"icn-validator-{seat}-0", "-c", "ledger", *python)) for seat in SEATS
+    )  # one that began with a snapshot has no events from before it
+    streams = events_on_the_bus(cluster)
+    lacking = {name: count - streams.get(name, 0) for name, count in held.items()}
+    return {name: count for name, count in lacking.items() if count > 0}, sum(held.values())
+
+
 def wipe_events(cluster: Cluster) -> None:
     """The bus loses its volume while transfers go on; every stream is made again from Postgres."""
     prometheus = watching(cluster)
     was_silent = "IcnStreamRewound" not in prometheus.firing()
     with steady_load(cluster) as load:
-        before = events_on_the_bus(cluster)
         cluster.kubectl("exec", "icn-nats-0", "--", "sh", "-c", "rm -rf /var/lib/nats/*")
         delete_at_once(cluster, "icn-nats-0")
         time.sleep(1)
         cluster.wait_until_ready()
         began = time.monotonic()
-        after: dict[str, int] = {}
-        while any(after.get(name, 0) < count for name, count in before.items()):
-            if time.monotonic() - began > REFILL_SECONDS_MAX:
-                break
-            time.sleep(1)
-            after = events_on_the_bus(cluster)
         wait_for(lambda: "IcnStreamRewound" in prometheus.firing(), "the alert IcnStreamRewound")
-        fired = time.monotonic()
-    missing = {
-        name: count - after.get(name, 0) for name, count in before.items() if after.get(name, 0) < count
-    }
-    lost = asyncio.run(count_missing(cluster, load.transactions))
+        fired = time.monotonic() - began
+    settled(cluster)
+    missing, held = missing_events(cluster)
+    while missing and time.monotonic() - began < REFILL_SECONDS_MAX:
+        time.sleep(1)
+        missing, held = missing_events(cluster)
     cluster.note(
-        "NATS volume wiped under load: events missing in the streams made again",
+        "NATS volume wiped under load: events of Postgres that are in no stream afterwards",
         "0",
-        f"{sum(missing.values())} of {sum(before.values())}, after {time.monotonic() - began:.0f} s",
+        f"{sum(missing.values())} of {held}, looked at {time.monotonic() - began:.0f} s after it was back",
         not missing,
     )
+    lost = asyncio.run(count_missing(cluster, load.transactions))
     cluster.note(
         "the same: calls failed after retry; acknowledged and lost",
         "0; 0",
         f"{len(load.failures)}; {lost} of {len(load.transactions)}",
         not load.failures and not lost,
     )
-    told = f"fired within {fired - began:.0f} s" if was_silent else "fired before, too"
+    told = f"fired within {fired:.0f} s" if was_silent else "fired before, too"
     cluster.note("the same: the alert IcnStreamRewound", "fired", told, was_silent)

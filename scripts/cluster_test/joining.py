@@ -32,7 +32,7 @@ def join_from_outside(cluster: Cluster) -> None:
     elsewhere = [{"seat": SEAT, "host": host, "consensusPort": 7001, "ledgerPort": 7002}]
     caller = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}]
     cluster.helm(
-        "upgrade", RELEASE, str(CHART), "--reuse-values", "--wait", "--timeout", "15m",
+        "upgrade", RELEASE, str(CHART), "--reset-then-reuse-values", "--wait", "--timeout", "15m",
         "--set-json", f"validators.elsewhere={json.dumps(elsewhere)}",
         "--set-json", f"networkPolicies.elsewhereFrom={json.dumps(caller)}",
     )  # fmt: skip

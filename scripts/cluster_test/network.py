@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from scripts.cluster_test.release import SEATS, Cluster, say
 
@@ -23,35 +24,30 @@ with ThreadPoolExecutor(64) as pool:
 
 def check_policies(cluster: Cluster) -> None:
     """Every pod tries every port of every other; the answers are those of the list of calls."""
-    pods = {pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod for pod in cluster.pods()}
+    pods = cluster.pods()
     ports = {"gateway": [8080, 9100], "postgres": [5432], "nats": [4222, 8222]}
     ports |= {f"validator-{seat}": [7001, 7002, 9101, 9102, 9103] for seat in SEATS}
-    targets = [(name, port) for name in pods for port in ports.get(name, [7100, 9100])]
+    targets = [(pod, port) for pod in pods for port in ports.get(component_of(pod), [7100, 9100])]
     tried = wrong = 0
-    for caller, pod in pods.items():
-        asked = [(name, port) for name, port in targets if name != caller]
-        addresses = [(pods[name]["status"]["podIP"], port) for name, port in asked]
-        answers = json.loads(
-            cluster.kubectl(
-                "exec",
-                pod["metadata"]["name"],
-                "-c",
-                pod["spec"]["containers"][0]["name"],
-                "--",
-                "python3",
-                "-c",
-                PROBE,
-                json.dumps(addresses),
-            )
-        )
-        for (name, port), reaches in zip(asked, answers, strict=True):
+    for caller in pods:
+        asked = [(pod, port) for pod, port in targets if pod is not caller]
+        addresses = [(pod["status"]["podIP"], port) for pod, port in asked]
+        python = ("--", "python3", "-c", PROBE, json.dumps(addresses))
+        name, container = caller["metadata"]["name"], caller["spec"]["containers"][0]["name"]
+        answers = json.loads(cluster.kubectl("exec", name, "-c", container, *python))
+        for (pod, port), reaches in zip(asked, answers, strict=True):
             tried += 1
-            if reaches != may_call(caller, name, port):
+            if reaches != may_call(component_of(caller), component_of(pod), port):
                 wrong += 1
-                say(f"{caller} {'reaches' if reaches else 'does not reach'} {name}:{port}")
+                say(f"{name} {'reaches' if reaches else 'does not reach'} {pod['metadata']['name']}:{port}")
     cluster.note(
         "network policies, every pair of pods", "all as listed", f"{tried - wrong} of {tried}", not wrong
     )
+
+
+def component_of(pod: dict[str, Any]) -> str:
+    """What the pod runs."""
+    return str(pod["metadata"]["labels"]["app.kubernetes.io/component"])
 
 
 def may_call(caller: str, called: str, port: int) -> bool:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
-
-import yaml
 
 from e2e.pages import run_step, steps_of
 from scripts.cluster_test.release import ROOT, Cluster, Failed
@@ -32,8 +29,7 @@ class Page:
     """One page: its steps in order, each run when it is asked for.
 
     A page is read in the folder where ``federation`` and ``deploy`` are, by somebody whose ``icn`` acts for
-    the founders, and whose values name the images' tag. Only the namespace differs where the release under
-    test is in another.
+    the founders. Only the namespace differs where the release under test is in another.
     """
 
     def __init__(self, cluster: Cluster, page: str) -> None:
@@ -41,12 +37,6 @@ class Page:
         self._namespace = cluster.namespace
         self._page = page
         self._steps: Iterator[str] = iter(steps_of(f"operating/{page}"))
-        file = cluster.federation / "values.yaml"
-        values = yaml.safe_load(file.read_text("utf-8"))
-        if cluster.more_values:
-            _merge(values, yaml.safe_load(cluster.more_values.read_text("utf-8")))
-        _merge(values, {"images": {"tag": cluster.tag}})
-        file.write_text(yaml.safe_dump(values), "utf-8")
 
     def next(self) -> str:
         """The commands of the next step."""
@@ -64,12 +54,3 @@ class Page:
         """All steps have been run. Raises Failed."""
         if (left := next(self._steps, None)) is not None:
             raise Failed(f"docs/operating/{self._page} goes on: {left[:200]}")
-
-
-def _merge(values: dict[str, Any], more: dict[str, Any]) -> None:
-    """As Helm does with several files."""
-    for key, value in more.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict):
-            _merge(values[key], value)
-        else:
-            values[key] = value

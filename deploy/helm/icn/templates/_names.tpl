@@ -1,7 +1,7 @@
 {{/* Names, labels and references that every template uses. "root" is the chart's context. */}}
 
 {{- define "icn.fullname" -}}
-{{- .Values.fullnameOverride | default .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | default .Release.Name | trunc 39 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* icn.name (list root part): name of a part's objects. */}}
@@ -12,7 +12,7 @@
 {{/* icn.selector (list root part): the labels that never change. */}}
 {{- define "icn.selector" -}}
 app.kubernetes.io/name: icn
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
@@ -101,7 +101,7 @@ tls://{{ include "icn.name" (list . "nats") }}:4222
 {{/* icn.validatorSelector root: the labels that all validators of the release have. */}}
 {{- define "icn.validatorSelector" -}}
 app.kubernetes.io/name: icn
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 icn.coop/kind: validator
 {{- end -}}
 
@@ -109,10 +109,4 @@ icn.coop/kind: validator
 {{- define "icn.validatorLabels" -}}
 {{ include "icn.labels" . }}
 icn.coop/kind: validator
-{{- end -}}
-
-{{/* icn.faulty root: f of all seats of the zone. */}}
-{{- define "icn.faulty" -}}
-{{- $seats := add (len .Values.validators.seats) (len .Values.validators.elsewhere) -}}
-{{- div (sub $seats 1) 3 -}}
 {{- end -}}

@@ -2,24 +2,26 @@
      `elsewhere` for what is outside the release, `kubernetes` for its API. Members reach the gateway besides. */}}
 {{- define "icn.calls" -}}
 {{- $hosted := include "icn.hosted" . | splitList " " | compact }}
+{{- $nats := include "icn.natsUrl" . | trim | regexFind "[0-9]+$" }}
+{{- $postgres := ternary 5432 (int .Values.postgres.port) .Values.postgres.bundled }}
 - {from: validator, to: validator, ports: [7001]}
 {{- if include "icn.natsUrl" . }}
-- {from: validator, to: {{ ternary "nats" "elsewhere" .Values.nats.bundled }}, ports: [4222]}
+- {from: validator, to: {{ ternary "nats" "elsewhere" .Values.nats.bundled }}, ports: [{{ $nats }}]}
 {{- end }}
 {{- if .Values.services.enabled }}
 - {from: gateway, to: validator, ports: [7001, 7002]}
-- {from: gateway, to: {{ ternary "nats" "elsewhere" .Values.nats.bundled }}, ports: [4222]}
-- {from: gateway, to: {{ ternary "postgres" "elsewhere" .Values.postgres.bundled }}, ports: [5432]}
+- {from: gateway, to: {{ ternary "nats" "elsewhere" .Values.nats.bundled }}, ports: [{{ $nats }}]}
+- {from: gateway, to: {{ ternary "postgres" "elsewhere" .Values.postgres.bundled }}, ports: [{{ $postgres }}]}
 - {from: client, to: gateway, ports: [8080]}
 {{- end }}
 {{- range $hosted }}
 - {from: gateway, to: {{ . }}, ports: [7100]}
 - {from: {{ . }}, to: validator, ports: [7001, 7002]}
-- {from: {{ . }}, to: {{ ternary "nats" "elsewhere" $.Values.nats.bundled }}, ports: [4222]}
-- {from: {{ . }}, to: {{ ternary "postgres" "elsewhere" $.Values.postgres.bundled }}, ports: [5432]}
+- {from: {{ . }}, to: {{ ternary "nats" "elsewhere" $.Values.nats.bundled }}, ports: [{{ $nats }}]}
+- {from: {{ . }}, to: {{ ternary "postgres" "elsewhere" $.Values.postgres.bundled }}, ports: [{{ $postgres }}]}
 {{- end }}
 {{- if not .Values.validators.postgres.bundled }}
-- {from: validator, to: elsewhere, ports: [5432]}
+- {from: validator, to: elsewhere, ports: [{{ int .Values.validators.postgres.port }}]}
 {{- end }}
 {{- range .Values.validators.elsewhere }}
 - {from: validator, to: elsewhere, ports: [{{ .consensusPort }}]}

@@ -22,11 +22,11 @@ enableServiceLinks: false
 {{- with .root.Values.images.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .root.Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
@@ -48,14 +48,14 @@ securityContext: {{- include "icn.containerSecurity" . | nindent 2 }}
 {{/* icn.secretValue (list variable secret key) */}}
 {{- define "icn.secretValue" -}}
 - name: {{ index . 0 }}
-  valueFrom: {secretKeyRef: {name: {{ index . 1 }}, key: {{ index . 2 }}}}
+  valueFrom: {secretKeyRef: {name: {{ index . 1 | quote }}, key: {{ index . 2 }}}}
 {{- end -}}
 
 {{/* icn.natsPasswordVolume secret: mounted, since a process reads it again whenever it connects. */}}
 {{- define "icn.natsPasswordVolume" -}}
 - name: nats-password
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
     items: [{key: nats-password, path: nats-password}]
 {{- end -}}
@@ -77,10 +77,11 @@ securityContext: {{- include "icn.containerSecurity" . | nindent 2 }}
 - {name: {{ . }}_TLS_AUTHORITY, value: /run/tls/ca.crt}
 {{- end -}}
 
-{{/* icn.probes port-name: start slowly, be ready when healthy, be restarted when the event loop does not answer. */}}
+{{/* icn.probes port-name: be ready when healthy, be restarted when the event loop does not answer. What takes its state
+     from others, or has stopped at a block and says why, is not healthy and must not be restarted. */}}
 {{- define "icn.probes" -}}
 startupProbe:
-  httpGet: {path: /healthz, port: {{ . }}}
+  httpGet: {path: /livez, port: {{ . }}}
   periodSeconds: 2
   timeoutSeconds: 5
   failureThreshold: 150

@@ -62,3 +62,14 @@
 {{- trimSuffix "m" . | int -}}
 {{- end -}}
 {{- end -}}
+
+{{/* icn.mebibytes size: as the schema allows them, and as the API writes them. */}}
+{{- define "icn.mebibytes" -}}
+{{- if hasSuffix "Ti" . -}}
+{{- mul 1048576 (trimSuffix "Ti" . | int) -}}
+{{- else if hasSuffix "Gi" . -}}
+{{- mul 1024 (trimSuffix "Gi" . | int) -}}
+{{- else -}}
+{{- trimSuffix "Mi" . | int -}}
+{{- end -}}
+{{- end -}}

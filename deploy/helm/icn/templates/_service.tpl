@@ -14,6 +14,11 @@ metadata:
 spec:
   {{- if not $values.autoscaling.enabled }}
   replicas: {{ $values.replicas }}
+  {{- else }}
+  {{- /* Left out where there was a number, it would be 1 until the autoscaler looks. */}}
+  {{- with lookup "apps/v1" "Deployment" $root.Release.Namespace (include "icn.name" $part) }}
+  replicas: {{ int .spec.replicas }}
+  {{- end }}
   {{- end }}
   revisionHistoryLimit: 3
   strategy:
@@ -93,14 +98,14 @@ spec:
             - {name: tmp, mountPath: /tmp}
       volumes:
         - name: genesis
-          configMap: {name: {{ include "icn.genesisConfigMap" $root }}}
+          configMap: {name: {{ include "icn.genesisConfigMap" $root | quote }}}
         - name: tls
-          secret: {secretName: {{ include "icn.tlsSecret" $part }}, defaultMode: 0440}
+          secret: {secretName: {{ include "icn.tlsSecret" $part | quote }}, defaultMode: 0440}
         {{- include "icn.natsPasswordVolume" (include "icn.secret" $part) | nindent 8 }}
         {{- if not $isGateway }}
         - name: sealing
           secret:
-            secretName: {{ include "icn.secret" $part }}
+            secretName: {{ include "icn.secret" $part | quote }}
             defaultMode: 0440
             items: [{key: sealing.key, path: sealing.key}]
         {{- end }}

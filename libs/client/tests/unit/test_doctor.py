@@ -613,6 +613,90 @@ def test_who_is_exactly_at_the_border_is_not_behind_and_nobody_is_no_quorum() ->
     )
 
 
+def _of_validators_alone(cluster: RecordedCluster, streams: int = 3, told: int = 11) -> None:
+    """As the mill runs its seat, with the services elsewhere."""
+    cluster.kinds["deployments"] = []
+    cluster.kinds["pods"] = [cluster.pod(VALIDATOR)]
+    owner = cluster.owner("statefulsets", "icn-validator-0")
+    cluster.kinds["statefulsets"] = [owner]
+    for container in owner["spec"]["template"]["spec"]["containers"]:
+        container["env"] = [one for one in container["env"] if "_NATS_" not in one["name"]]
+    consensus, ledger = f"{VALIDATOR}.consensus", f"{VALIDATOR}.ledger"
+    cluster.metrics[consensus] += f'icn_consensus_peers_connected_streams{{seat="0"}} {streams}\n'
+    cluster.metrics[consensus] = cluster.metrics[consensus].replace('"told"} 11', f'"told"}} {told}')
+    signed = (f'icn_ledger_epoch_signed_blocks{{seat="{seat}"}} 1' for seat in range(SEATS))
+    cluster.metrics[ledger] = "\n".join((*signed, "icn_ledger_vm_unfinished_height 0.0", ""))
+
+
+def test_of_validators_alone_each_tells_where_it_stands(cluster: RecordedCluster) -> None:
+    _of_validators_alone(cluster)
+    found = findings_of(cluster)
+    assert {one.check for one in found if one.severity is not Severity.FINE} == {
+        "network",
+        "evaluation",
+        "alerts",
+    }
+    assert (
+        "icn-validator-0-0/consensus has executed 11 of 11 blocks and is connected to 3 others; 3 of 4 are"
+        in (next(one.found for one in found if one.check == "quorum"))
+    )
+    (network,) = (one for one in found if one.check == "network")
+    assert network.severity is Severity.UNKNOWN and "no call to try" in network.advice
+
+
+@pytest.mark.parametrize(
+    ("streams", "told", "check", "severity"),
+    [
+        (2, 11, "quorum", Severity.FINE),
+        (1, 11, "quorum", Severity.PROBLEM),
+        (3, 31, "quorum", Severity.FINE),
+        (3, 32, "height", Severity.WARNING),
+    ],
+)
+def test_a_validator_alone_is_held_to_a_quorum_and_to_what_others_told(
+    cluster: RecordedCluster, streams: int, told: int, check: str, severity: Severity
+) -> None:
+    _of_validators_alone(cluster, streams, told)
+    (found,) = (one for one in findings_of(cluster) if one.check in {"quorum", "height"})
+    assert (found.check, found.severity) == (check, severity)
+
+
+def test_validators_alone_that_tell_nothing_are_a_problem(cluster: RecordedCluster) -> None:
+    _of_validators_alone(cluster)
+    cluster.kinds["pods"] = []
+    assert "no validator of this release tells where it stands" in {one.found for one in problems_of(cluster)}
+
+
+def test_a_chain_that_never_began_is_a_problem() -> None:
+    standings = [SeatStanding(seat, "", True, 0, 0, "", 1_000) for seat in range(4)]
+    (problem,) = (one for one in check_standings(standings, 3, 301.0) if one.severity is Severity.PROBLEM)
+    assert problem.found.startswith("there is no block, and genesis is 300 s old")
+    assert not [one for one in check_standings(standings, 3, 31.0) if one.severity is not Severity.FINE]
+
+
+def test_a_gateway_that_is_not_ready_proves_no_policy(cluster: RecordedCluster) -> None:
+    for pod in list(cluster.kinds["pods"]):
+        if "gateway" in pod["metadata"]["name"]:
+            cluster.container(pod["metadata"]["name"], "gateway")
+    (found,) = (one for one in findings_of(cluster) if one.check == "network")
+    assert found.severity is Severity.UNKNOWN
+
+
+def test_one_answer_that_does_not_come_ends_no_diagnosis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icn_client.doctor.kubectl.CALL_SECONDS_MAX", 0.2)
+    program = tmp_path / "kubectl"
+    program.write_text("#!/bin/sh\nexec sleep 5\n")
+    program.chmod(0o755)
+    kubectl = Kubectl("icn", str(program))
+    with pytest.raises(KubectlFailed, match="no answer within") as failed:
+        kubectl.logs("a", "b", 1)
+    assert not isinstance(failed.value, KubectlUnreachable)
+    with pytest.raises(KubectlUnreachable, match="no answer within"):
+        kubectl.version()
+
+
 def test_the_worst_comes_first() -> None:
     made = [Finding("a", severity, "") for severity in (Severity.FINE, Severity.UNKNOWN, Severity.PROBLEM)]
     assert [one.severity for one in by_severity(made)] == [Severity.PROBLEM, Severity.UNKNOWN, Severity.FINE]
@@ -689,7 +773,7 @@ def test_a_state_without_objects_is_empty() -> None:
     ("options", "kubectl", "code", "says"),
     [
         (("--release", "icn", "--data", "zone"), None, 2, "--data is of a platform on this machine"),
-        (("--release", "Icn"), None, 2, "--release: 1 to 40 of a-z"),
+        (("--release", "Icn"), None, 2, "--release: 1 to 39 of a-z"),
         (("--release", "icn", "--bundle", "there.tar.gz"), None, 1, "there.tar.gz exists"),
         (("--release", "icn"), None, 3, "no kubectl on PATH"),
         (("--release", "icn"), "echo 'dial tcp: connection was refused' >&2; exit 1", 3, "was refused"),

@@ -21,7 +21,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
-from prometheus_client import Gauge
+from prometheus_client import REGISTRY, Gauge
 
 from icn_kit.envelope import ENVELOPE_BYTES_MAX, MalformedEvent, parse_envelope
 from icn_kit.errors import ResourceExhausted, Unavailable
@@ -66,7 +66,8 @@ _BATCH_COMMIT = "Nats-Batch-Commit"
 BUS_FAILURES = (NatsError, TimeoutError, OSError)
 """What a lost or confused NATS raises; whoever publishes or consumes backs off and looks again."""
 
-CONNECTED = Gauge("icn_kit_bus_connected_bool", "1 while this process is connected to NATS.")
+CONNECTED = Gauge("icn_kit_bus_connected_bool", "1 while this process is connected to NATS.", registry=None)
+"""Told from `Bus.connect` on: of a process without a bus, 0 would be an alarm."""
 
 _log = structlog.get_logger(__name__)
 
@@ -156,6 +157,8 @@ class Bus:
         Raises:
             OSError, CertificateInvalid: see `TlsWatch.read`.
         """
+        with contextlib.suppress(ValueError):  # another bus of this process has registered it
+            REGISTRY.register(CONNECTED)
         bus = cls(url, name, stream_replicas)
         if tls is not None and url.startswith("tls://"):
             bus._tls = TlsWatch(tls)

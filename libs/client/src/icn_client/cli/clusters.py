@@ -35,8 +35,9 @@ CERTIFICATES_FILE: Final = "certificates.json"
 GENESIS_FILE: Final = "genesis.json"
 FOUNDERS_MAX: Final = 16
 """As many as may be of the zone's authority."""
-DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
-"""Part of the names of objects, which hold up to 63 characters."""
+RELEASE_NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,37}[a-z0-9])?")
+"""With what the chart appends, names of its objects are names of hosts."""
+NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 EPOCH_MS_MIN: Final = 60_000
 """docs/spec/genesis.md."""
 HOST: Final = re.compile(r"[0-9A-Za-z:]([-.:0-9A-Za-z]{0,251}[0-9A-Za-z])?")
@@ -174,11 +175,7 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     from icn_client.cluster_files import Release
     from icn_client.preparing import Place
 
-    for option, name in (("--release", release), ("--namespace", namespace)):
-        if not DNS_LABEL.fullmatch(name):
-            raise UsageError(
-                f"{option}: 1 to 40 of a-z, 0-9 and -, beginning and ending with neither -, not {name}"
-            )
+    check_release_names(release, namespace)
     epoch_ms = duration_ms(epoch, "--epoch")
     if epoch_ms < EPOCH_MS_MIN:
         raise UsageError(f"--epoch: {epoch} is less than a minute, the shortest that a zone can have")
@@ -221,6 +218,18 @@ def prepare(  # noqa: PLR0917 - one parameter per option
     print_text(
         f"           helm install {release} deploy/helm/icn -n {namespace} -f {directory / VALUES_FILE}"
     )
+
+
+def check_release_names(release: str, namespace: str) -> None:
+    """What Kubernetes and the chart take.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if not RELEASE_NAME.fullmatch(release):
+        raise UsageError(f"--release: 1 to 39 of a-z, 0-9 and -, a letter first and no - last, not {release}")
+    if not NAMESPACE.fullmatch(namespace):
+        raise UsageError(f"--namespace: 1 to 63 of a-z, 0-9 and -, no - first or last, not {namespace}")
 
 
 def _prepare_evaluation(

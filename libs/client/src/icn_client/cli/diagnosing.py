@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icn_client.cli.clusters import DNS_LABEL
+from icn_client.cli.clusters import check_release_names
 from icn_client.cli.common import DataOption, JsonOption, platform_directory, run_async
 from icn_client.cli.output import Refused, Unreachable, UsageError, print_json, print_text, say
 
@@ -84,11 +84,7 @@ def _look_at_release(release: str, namespace: str) -> tuple[list[Finding], Files
     from icn_client.doctor.release_state import read_release
     from icn_client.doctor.support_bundle import release_files
 
-    for option, name in (("--release", release), ("--namespace", namespace)):
-        if not DNS_LABEL.fullmatch(name):
-            raise UsageError(
-                f"{option}: 1 to 40 of a-z, 0-9 and -, beginning and ending without -, not {name}"
-            )
+    check_release_names(release, namespace)
     kubectl = Kubectl(namespace)
     try:
         state = read_release(kubectl, release)

@@ -21,8 +21,8 @@ _KEYS: Final = (
     '{{range .items}}{{.metadata.name}}{{range $key, $value := .data}} {{$key}}{{end}}{{"\\n"}}{{end}}'
 )
 _CERTIFICATES: Final = (
-    '{{range .items}}{{if eq .type "kubernetes.io/tls"}}{{.metadata.name}} {{index .data "tls.crt"}} '
-    '{{with index .data "ca.crt"}}{{.}}{{end}}{{"\\n"}}{{end}}{{end}}'
+    '{{range $one := .items}}{{with $one.data}}{{with index . "tls.crt"}}{{$one.metadata.name}} {{.}} '
+    '{{with index $one.data "ca.crt"}}{{.}}{{end}}{{"\\n"}}{{end}}{{end}}{{end}}'
 )
 
 
@@ -94,7 +94,9 @@ class Kubectl:
         except FileNotFoundError:
             raise KubectlUnreachable(f"no {self._program} on PATH: install it, or add it to PATH") from None
         except subprocess.TimeoutExpired:
-            raise KubectlUnreachable(f"{what}: no answer within {CALL_SECONDS_MAX:.0f} s") from None
+            # A cluster that told its version is there, and one of its nodes may hang.
+            failure = KubectlUnreachable if arguments[0] == "version" else KubectlFailed
+            raise failure(f"{what}: no answer within {CALL_SECONDS_MAX:.0f} s") from None
         if done.returncode != 0:
             said = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
             is_unreachable = "was refused" in said or "nable to connect" in said or "no configuration" in said

@@ -13,7 +13,13 @@ from icn_client.doctor.release_state import (
     COMPONENT_LABEL,
     ReleaseState,
 )
-from icn_client.doctor.running import check_certificates, check_processes, check_standings, standings_of
+from icn_client.doctor.running import (
+    check_certificates,
+    check_processes,
+    check_standings,
+    check_validators_alone,
+    standings_of,
+)
 
 VERSION_MIN: Final = (1, 30)
 """Of Chart.yaml."""
@@ -356,6 +362,9 @@ def _jobs(state: ReleaseState) -> Iterator[Finding]:
 
 def _validators(state: ReleaseState, now: float) -> Iterator[Finding]:
     seats = len(state.validator_sets)
+    if state.is_of_validators_alone:
+        yield from check_validators_alone(state.answers)
+        return
     if not state.validators:
         yield Finding(
             "quorum",
@@ -451,7 +460,9 @@ def _policies(state: ReleaseState) -> Iterator[Finding]:
             "network",
             Severity.UNKNOWN,
             f"{policies} network policies are there; whether they are enforced could not be tried",
-            "bring reputation and gateway up, and look again",
+            "see that the network plug-in enforces NetworkPolicy: validators alone have no call to try"
+            if state.is_of_validators_alone
+            else "bring reputation and gateway up, and look again",
             INSTALL,
         )
 

@@ -109,6 +109,11 @@ class ReleaseState:
         return self.objects.get(kind, [])
 
     @property
+    def is_of_validators_alone(self) -> bool:
+        """Whether the services are elsewhere (``services.enabled``)."""
+        return "deployments" not in self.faults and not self.of("deployments")
+
+    @property
     def validator_sets(self) -> list[dict[str, Any]]:
         """StatefulSets of seats."""
         return [
@@ -207,9 +212,11 @@ def _asked_of(
 
 
 def _gateway_address(state: ReleaseState) -> str:
-    """Which reputation must not reach."""
+    """Which reputation must not reach: of one that is ready, so that nothing but a policy is in between."""
     for pod in state.of("pods"):
-        if pod["metadata"]["labels"].get(COMPONENT_LABEL) == "gateway" and pod["status"].get("podIP"):
+        conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", ())}
+        is_ready = conditions.get("Ready") == "True"
+        if pod["metadata"]["labels"].get(COMPONENT_LABEL) == "gateway" and is_ready:
             return f"{pod['status']['podIP']}:{GATEWAY_PORT}"
     return ""
 

@@ -131,16 +131,53 @@ def check_standings(standings: Sequence[SeatStanding], quorum: int, now: float) 
                 runbook("IcnValidatorBehind"),
             )
     age = now - max(one.block_time_ms for one in here) / 1000
-    if top and age > BLOCK_AGE_SECONDS_MAX:
+    if age > BLOCK_AGE_SECONDS_MAX:
+        newest = f"the newest block, {top}, is" if top else "there is no block, and genesis is"
         yield Finding(
             "blocks",
             Severity.PROBLEM,
-            f"the newest block, {top}, is {age:.0f} s old; a quiet chain makes one every 30 s",
+            f"{newest} {age:.0f} s old; a quiet chain makes one every 30 s",
             "see which validators lack connections or clocks",
             runbook("IcnChainStopped"),
         )
     else:
         yield Finding("blocks", Severity.FINE, f"block {top} is {max(age, 0):.0f} s old")
+
+
+def check_validators_alone(answers: Sequence[ProcessAnswer]) -> Iterator[Finding]:
+    """What validators tell themselves, where no gateway asks them all."""
+    seats = max((len(one.metrics.get("icn_ledger_epoch_signed_blocks", ())) for one in answers), default=0)
+    quorum = seats - (seats - 1) // 3
+    asked = [one for one in answers if "icn_consensus_height_blocks" in one.metrics]
+    if not asked:
+        yield Finding(
+            "quorum", Severity.PROBLEM, "no validator of this release tells where it stands",
+            "see below why their pods do not run", runbook("IcnChainStopped"),
+        )  # fmt: skip
+    for one in asked:
+        heights = {
+            labels["which"]: int(value) for labels, value in one.metrics["icn_consensus_height_blocks"]
+        }
+        streams = sum(value for _, value in one.metrics.get("icn_consensus_peers_connected_streams", ()))
+        told = max(heights["told"], heights["final"])
+        stands = (
+            f"{one.name} has executed {heights['executed']} of {told} blocks and is connected to "
+            f"{streams:.0f} others; {quorum} of {seats} are a quorum"
+        )
+        if streams + 1 < quorum:
+            yield Finding(
+                "quorum", Severity.PROBLEM, stands,
+                "let it open connections to the others: addresses, ports, certificates",
+                "docs/operating/join.md",
+            )  # fmt: skip
+        elif told - heights["executed"] > HEIGHTS_BEHIND_MAX:
+            yield Finding(
+                "height", Severity.WARNING, stands,
+                "wait while it fetches blocks; if the distance grows, look at its Postgres and its disk",
+                runbook("IcnValidatorBehind"),
+            )  # fmt: skip
+        else:
+            yield Finding("quorum", Severity.FINE, stands)
 
 
 def _roots(here: Sequence[SeatStanding]) -> Iterator[Finding]:
