@@ -31,11 +31,7 @@ def join_from_outside(cluster: Cluster) -> None:
     cluster.icn("validator", "init", str(seat), "--genesis", genesis, "--for", principal, "--host", host)
     elsewhere = [{"seat": SEAT, "host": host, "consensusPort": 7001, "ledgerPort": 7002}]
     caller = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}]
-    cluster.helm(
-        "upgrade", RELEASE, str(CHART), "--reset-then-reuse-values", "--wait", "--timeout", "15m",
-        "--set-json", f"validators.elsewhere={json.dumps(elsewhere)}",
-        "--set-json", f"networkPolicies.elsewhereFrom={json.dumps(caller)}",
-    )  # fmt: skip
+    tell_where(cluster, elsewhere, caller)
     places = [f"--at={number}={RELEASE}-validator-{number}.{cluster.namespace}" for number in SEATS]
     admission = cluster.work / "admission.json"
     admission.write_text(
@@ -89,6 +85,16 @@ def leave_outside(cluster: Cluster) -> None:
     outside = cluster.in_namespace(f"{cluster.namespace}-{COOP}")
     outside.helm("uninstall", RELEASE, "--wait", "--timeout", "5m")
     cluster.run("kubectl", "delete", "namespace", outside.namespace, "--wait=true")
+    tell_where(cluster, [], [])
+
+
+def tell_where(cluster: Cluster, elsewhere: list[Any], callers: list[Any]) -> None:
+    """The zone's release, where the seats of others are and from where they call, as join.md shows it."""
+    cluster.helm(
+        "upgrade", RELEASE, str(CHART), "--reset-then-reuse-values", "--wait", "--timeout", "15m",
+        "--set-json", f"validators.elsewhere={json.dumps(elsewhere)}",
+        "--set-json", f"networkPolicies.elsewhereFrom={json.dumps(callers)}",
+    )  # fmt: skip
 
 
 def make_cooperative(cluster: Cluster) -> str:
