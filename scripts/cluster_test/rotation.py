@@ -345,6 +345,11 @@ def rotate_key(cluster: Cluster) -> None:
     for name in ("consensus.json", "offer.json"):
         (cluster.work / name).unlink(missing_ok=True)
     pod = f"{RELEASE}-validator-{CHANGED_SEAT}-0"
+    wait_for(
+        lambda: has_stood_an_epoch(cluster),
+        "the epoch after the one that named the last key",
+        EDGE_SECONDS_MAX,
+    )
     with steady_calls(cluster) as (load, reads):
         run_block(cluster, KEYS_PAGE, offer, PRINCIPAL=principal)
         named = cluster.work / "offer.json"
@@ -367,6 +372,12 @@ def rotate_key(cluster: Cluster) -> None:
         is_next and bool(aside),
     )
     _note_calls(cluster, "the same", load, reads)
+
+
+def has_stood_an_epoch(cluster: Cluster) -> bool:
+    """Whether the seats in force were those of the epoch before, too: then each may name another key."""
+    shown = cluster.icn("validators", "show")
+    return int(shown["epoch"]) > int(shown["since_epoch"])
 
 
 def _secret(cluster: Cluster, part: str) -> dict[str, bytes]:
