@@ -154,6 +154,31 @@ def test_a_release_may_be_called_what_yaml_takes_for_something_else(
         assert one["metadata"]["labels"]["app.kubernetes.io/instance"] == name
 
 
+def test_names_that_yaml_takes_for_numbers_stay_names(render: Callable[..., Any]) -> None:
+    objects = render(
+        {
+            "priorityClassName": "123",
+            "images": {"pullSecrets": ["456"]},
+            "secrets": {"gateway": "11", "validator-0": "7"},
+            "tls": {"secrets": {"gateway": "8", "nats": "9"}},
+            "genesis": {"configMap": "10"},
+        }
+    )
+    for (kind, name), one in objects.items():
+        if kind in ("Deployment", "StatefulSet"):
+            spec = one["spec"]["template"]["spec"]
+            assert (spec["priorityClassName"], spec["imagePullSecrets"]) == ("123", [{"name": "456"}]), name
+            for volume in spec["volumes"]:
+                assert isinstance(volume.get("secret", {}).get("secretName", ""), str), name
+                assert isinstance(volume.get("configMap", {}).get("name", ""), str), name
+            for container in (*spec.get("initContainers", []), *spec["containers"]):
+                for variable in container.get("env", []):
+                    wanted = variable.get("valueFrom", {}).get("secretKeyRef", {})
+                    assert isinstance(wanted.get("name", ""), str), name
+    gateway = objects["Deployment", "icn-gateway"]["spec"]["template"]["spec"]
+    assert {"secretName": "8", "defaultMode": 0o440} in [one.get("secret") for one in gateway["volumes"]]
+
+
 def test_names_of_pods_and_of_their_revisions_are_short_enough(render: Callable[..., Any]) -> None:
     objects = render({"validators": {"seats": [0, 1, 2, 49]}}, release="v" * 53)
     longest = max(len(name) for kind, name in objects if kind == "StatefulSet")

@@ -107,31 +107,6 @@ def test_where_the_api_of_kubernetes_is_can_be_narrowed(render: Callable[..., Ob
         assert api["to"] == peers
 
 
-def test_names_that_yaml_takes_for_numbers_stay_names(render: Callable[..., Objects]) -> None:
-    objects = render(
-        {
-            "priorityClassName": "123",
-            "images": {"pullSecrets": ["456"]},
-            "secrets": {"gateway": "11", "validator-0": "7"},
-            "tls": {"secrets": {"gateway": "8", "nats": "9"}},
-            "genesis": {"configMap": "10"},
-        }
-    )
-    for (kind, name), one in objects.items():
-        if kind in ("Deployment", "StatefulSet"):
-            spec = one["spec"]["template"]["spec"]
-            assert (spec["priorityClassName"], spec["imagePullSecrets"]) == ("123", [{"name": "456"}]), name
-            for volume in spec["volumes"]:
-                assert isinstance(volume.get("secret", {}).get("secretName", ""), str), name
-                assert isinstance(volume.get("configMap", {}).get("name", ""), str), name
-            for container in (*spec.get("initContainers", []), *spec["containers"]):
-                for variable in container.get("env", []):
-                    wanted = variable.get("valueFrom", {}).get("secretKeyRef", {})
-                    assert isinstance(wanted.get("name", ""), str), name
-    gateway = objects["Deployment", "icn-gateway"]["spec"]["template"]["spec"]
-    assert {"secretName": "8", "defaultMode": 0o440} in [one.get("secret") for one in gateway["volumes"]]
-
-
 def test_what_starts_slowly_or_has_stopped_and_says_why_is_not_restarted(objects: Objects) -> None:
     pod = objects["StatefulSet", "icn-validator-4"]["spec"]["template"]["spec"]
     for container in pod["containers"]:

@@ -181,7 +181,7 @@ def uninstall(cluster: Cluster) -> None:
 
 def left_over(cluster: Cluster) -> str:
     """Names of the objects of the release that are there."""
-    of_the_release = "app.kubernetes.io/instance=icn,app.kubernetes.io/managed-by=Helm"
+    of_the_release = "app.kubernetes.io/instance=icn"
     return " ".join(
         cluster.kubectl("get", ",".join(("all", *KINDS)), "-l", of_the_release, "-o", "name").split()
     )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from icn_chain.quorum import quorum_of
+
 from icn_client.doctor.finding import Finding, Severity, runbook
 
 HEIGHTS_BEHIND_MAX: Final = 20
@@ -147,7 +149,7 @@ def check_standings(standings: Sequence[SeatStanding], quorum: int, now: float) 
 def check_validators_alone(answers: Sequence[ProcessAnswer]) -> Iterator[Finding]:
     """What validators tell themselves, where no gateway asks them all."""
     seats = max((len(one.metrics.get("icn_ledger_epoch_signed_blocks", ())) for one in answers), default=0)
-    quorum = seats - (seats - 1) // 3
+    quorum = quorum_of(seats)
     asked = [one for one in answers if "icn_consensus_height_blocks" in one.metrics]
     if not asked:
         yield Finding(
