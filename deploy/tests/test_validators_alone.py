@@ -79,37 +79,3 @@ def test_a_bus_that_is_named_is_used(render: Callable[..., Objects]) -> None:
     ]["spec"]["template"]["spec"]
     told = {one["name"]: one.get("value") for container in pod["containers"] for one in container["env"]}
     assert told["ICN_LEDGER_NATS_URL"] == "tls://bus.example:4222"
-
-
-def test_policies_let_through_the_ports_that_are_named(render: Callable[..., Objects]) -> None:
-    objects = render(
-        {
-            "postgres": {"bundled": False, "port": 25060},
-            "validators": {"postgres": {"bundled": False, "port": 6432}},
-            "nats": {"bundled": False, "url": "tls://bus.example:6222"},
-        }
-    )
-
-    def called(part: str) -> set[int]:
-        rules = objects["NetworkPolicy", f"icn-{part}"]["spec"]["egress"]
-        return {port["port"] for rule in rules for port in rule["ports"] if "to" not in rule}
-
-    assert called("identity") == called("gateway") == {6222, 25060}
-    assert called("validator") == {6222, 6432, 443, 6443}
-
-
-def test_where_the_api_of_kubernetes_is_can_be_narrowed(render: Callable[..., Objects]) -> None:
-    peers = [{"ipBlock": {"cidr": "192.0.2.10/32"}}]
-    narrowed = render({**ALONE, "networkPolicies": {"kubernetesTo": peers}})
-    for part in ("validator", "operator"):
-        rules = narrowed["NetworkPolicy", f"icn-{part}"]["spec"]["egress"]
-        (api,) = [rule for rule in rules if {"port": 6443} in rule["ports"]]
-        assert api["to"] == peers
-
-
-def test_what_starts_slowly_or_has_stopped_and_says_why_is_not_restarted(objects: Objects) -> None:
-    pod = objects["StatefulSet", "icn-validator-4"]["spec"]["template"]["spec"]
-    for container in pod["containers"]:
-        assert container["startupProbe"]["httpGet"]["path"] == "/livez"
-        assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
-        assert container["readinessProbe"]["httpGet"]["path"] == "/healthz"
