@@ -94,7 +94,10 @@ class Pod:
         log = self.home / "log"
         with log.open("wb") as said:
             server = subprocess.Popen(
-                self.command("start.sh"), env=self.environment(restores=restores), stdout=said, stderr=said
+                self.command("start.sh", "-c", "listen_addresses="),
+                env=self.environment(restores=restores),
+                stdout=said,
+                stderr=said,
             )
         try:
             yield log

@@ -56,7 +56,7 @@ def restore(cluster: Cluster) -> None:
     cluster.note(
         "restored into a new namespace: the state root after the backup's last block",
         f"the original's, {roots.get(height, '')[:16]}",
-        f"{root[:16]} at height {height} of {len(roots) - 1}",
+        f"{root[:16]} at height {height}; the original holds {len(roots):,} roots",
         roots.get(height) == root,
     )
     page.run_next()  # signed

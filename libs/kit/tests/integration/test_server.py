@@ -312,6 +312,25 @@ async def test_a_drain_finishes_calls_and_ends_long_lived_streams(serve: Serve) 
     assert isinstance(await refusal(unary(server.address)(EventEnvelope(), timeout=1)), Unavailable)
 
 
+async def test_a_drain_ends_a_stream_after_the_message_that_is_on_its_way(serve: Serve) -> None:
+    has_begun = asyncio.Event()
+
+    class Talkative(Echo):
+        async def watch(self, request: EventEnvelope, context: Any) -> Any:
+            while True:
+                has_begun.set()
+                yield EventEnvelope(traceparent="x" * 3_000_000)  # more than is sent before it is read
+
+    server = await serve(Talkative(), long_lived_streams=[WATCH])
+    stream = grpc.aio.insecure_channel(server.address).unary_stream(WATCH)(b"")
+    await asyncio.wait_for(has_begun.wait(), 5)
+    draining = asyncio.ensure_future(server.drain(20))
+    await asyncio.sleep(0.1)
+    assert len(await stream.read()) > 3_000_000
+    assert (await refusal(stream)).reason == "DRAINING"
+    await draining
+
+
 async def test_what_a_drain_cannot_wait_for_is_cut_off(serve: Serve) -> None:
     slow = Slow()
     server = await serve(slow)
