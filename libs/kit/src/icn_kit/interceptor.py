@@ -76,7 +76,7 @@ class Interceptor:
     def __init__(self, deadlines: DeadlineRule, long_lived_streams: frozenset[str]) -> None:
         self._deadlines = deadlines
         self._long_lived_streams = long_lived_streams
-        self._under_way: set[_LongLivedStream] = set()
+        self._long_lived_tasks: set[asyncio.Task[Any]] = set()
         self._is_draining = False
 
     def wrap(self, method: str, handler: Handler) -> Handler:
@@ -117,8 +117,8 @@ class Interceptor:
     def end_long_lived_streams(self) -> None:
         """End them with UNAVAILABLE and reason DRAINING; those that start from now on end at once."""
         self._is_draining = True
-        for stream in self._under_way:
-            stream.end()
+        for task in self._long_lived_tasks:
+            task.cancel()
 
     def _answering_once(
         self,
@@ -181,7 +181,9 @@ class Interceptor:
                     request = _parse(deserialize, request)
                 remaining = context.time_remaining()
                 if is_long_lived:
-                    await self._while_serving(write_all, request, context)
+                    # Sent with a write that is cancelled, it counts as unsent, and the status is refused.
+                    await context.send_initial_metadata(())
+                    await self._while_serving(write_all(request, context))
                 elif remaining is not None and remaining <= deadlines.max_seconds:
                     await write_all(request, context)
                 else:
@@ -197,56 +199,20 @@ class Interceptor:
 
         return answer
 
-    async def _while_serving(
-        self, write_all: Callable[[Any, Any], Awaitable[None]], request: Any, context: Any
-    ) -> None:
-        stream = _LongLivedStream(context)
-        self._under_way.add(stream)
+    async def _while_serving(self, work: Awaitable[None]) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "gRPC runs every call in a task"
+        self._long_lived_tasks.add(task)
         try:
             if self._is_draining:
-                stream.end()
-            await write_all(request, stream)
+                task.cancel()
+            await work
         except asyncio.CancelledError:
             if not self._is_draining:
                 raise
             raise Unavailable(DRAINING, "the server is stopping") from None
         finally:
-            self._under_way.discard(stream)
-
-
-class _LongLivedStream:
-    """The context of a call that a drain ends, but not within a write.
-
-    The first message brings the metadata along; where its write is cancelled, gRPC takes them for unsent, is
-    refused when it sends them again with the status, and the caller is not told why the call ended.
-    """
-
-    def __init__(self, context: Any) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "gRPC runs every call in a task"
-        self._context = context
-        self._task = task
-        self._writes = 0
-        self._is_ended = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    async def write(self, message: Any) -> None:
-        self._writes += 1
-        try:
-            await self._context.write(message)
-        finally:
-            self._writes -= 1
-        if self._is_ended:
-            self.end()
-            await asyncio.sleep(0)  # where the cancellation arrives
-
-    def end(self) -> None:
-        """Cancel the call, now or after the write that is under way."""
-        self._is_ended = True
-        if not self._writes:
-            self._task.cancel()
+            self._long_lived_tasks.discard(task)
 
 
 class _MethodCalls:
