@@ -24,7 +24,7 @@ from icn_identity.store.tuples import PostgresTuples
 from icn_identity.usecases.ports import EventsEnd
 from icn_identity.usecases.publish_credential import MembershipMoved
 from icn_kit.block_clock import BlockMoment
-from icn_kit.bus import Bus, OutgoingEvent
+from icn_kit.bus import DEAD_LETTERS, Bus, OutgoingEvent
 from icn_kit.envelope import ledger_event_id, serialize_envelope
 from icn_kit.errors import FailedPrecondition
 from icn_kit.lifecycle import cancel_all
@@ -148,6 +148,8 @@ async def following(service: Service, nats_server: NatsServer) -> AsyncIterator[
     with suppress(Exception):
         await bus.delete_stream("ledger")
     await bus.ensure_stream("ledger")
+    await bus.ensure_dead_letters()
+    await bus.streams.purge_stream(DEAD_LETTERS)  # a consumer that starts tries them first
     blocks = Blocks()
     outboxes = Outboxes(blocks)
     memberships = Memberships(
