@@ -96,7 +96,8 @@ class Service:
         self._driver: Driver | None = None
         self._server: GrpcServer | None = None
         self._fault = ""
-        self._has_begun = False
+        self._status: StatusReader | None = None
+        self._listens_since = 0.0
 
     @property
     def address(self) -> str:
@@ -105,10 +106,10 @@ class Service:
 
     @property
     def fault(self) -> str:
-        """Why this validator takes no part; empty while it does."""
-        if self._fault or self._driver is None or not self._has_begun:
+        """Why this validator takes no part, or cannot yet; empty while it does."""
+        if self._fault or self._status is None:
             return self._fault
-        return self._driver.replica.halted
+        return self.driver.replica.halted or self._status.lag(time.monotonic() - self._listens_since)
 
     @property
     def driver(self) -> Driver:
@@ -168,7 +169,6 @@ class Service:
             is_named=driver.replica.names,
         )
         driver.begin(network, network.note_final_height, self._guard)
-        self._has_begun = True
         status = StatusReader(
             config.public_key,
             config.genesis_hash,
@@ -207,6 +207,7 @@ class Service:
         )
         await self._server.start()
         network.start(self._guard)
+        self._status, self._listens_since = status, time.monotonic()
         _publish_metrics(config, driver, pool, record_log, network)
         _log.info(
             "consensus takes part",

@@ -213,9 +213,14 @@ async def test_one_validator_down_does_not_stop_the_others_and_it_catches_up_whe
         outcomes = await federation.validators[turn % 3].submit(lane_of(b"ben", 5, 1 + 5 * turn))
         assert {outcome.state for outcome in outcomes} == {COMMITTED}
     await away.start()
+    assert away.service is not None
+    assert away.service.fault, (
+        "not ready before it is where the others are: a drain may take the next one then"
+    )
     await all_have(federation, 60)
     [outcome] = await away.submit(lane_of(b"cleo", 1))
     assert outcome.state == COMMITTED
+    assert away.service.fault == ""
     status = await away.status()
     assert (status.seat, status.is_catching_up) == (3, False)
     assert all(peer.is_connected for peer in status.peers)

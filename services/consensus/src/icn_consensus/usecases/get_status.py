@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+from icn_chain.quorum import faults_of
+from icn_kit.preference import HEIGHTS_BEHIND_MAX
 
 from icn_consensus.domain.replica import Status
+
+HEAR_SECONDS_MAX: Final = 5.0
+"""From the start on. Whoever hears nobody by then is not known to be behind anybody; hearing the others takes
+less than a second where they can be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +63,21 @@ class StatusReader:
             peers,
             self.protocol_newest,
         )
+
+    def lag(self, seconds: float) -> str:
+        """Why this validator is not where the others are; empty where nothing says so.
+
+        f + 1 other seats must tell of a height: what fewer say may be made up. ``seconds``: since it listens.
+        """
+        core, seats = self.core(), self.seats()
+        streams = [self.connection(key) for key in seats if key != self.public_key]
+        told = sorted((height for is_open, height in streams if is_open), reverse=True)
+        needed = min(faults_of(len(seats)) + 1, len(streams))
+        if len(told) < needed and seconds < HEAR_SECONDS_MAX and not core.is_catching_up:
+            return (
+                f"it has heard {len(told)} other validators, and needs {needed} to know how far the chain is"
+            )
+        agreed = told[needed - 1] if 0 < needed <= len(told) else core.final_height
+        if core.is_catching_up or core.executed_height + HEIGHTS_BEHIND_MAX < agreed:
+            return f"it is catching up: at height {core.executed_height} of {max(agreed, core.final_height)}"
+        return ""
