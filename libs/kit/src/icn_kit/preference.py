@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from icn_chain.quorum import SEATS_MAX, faults_of
 
@@ -76,9 +77,23 @@ def newest_height(standings: Sequence[Standing]) -> int:
     return heights[faults_of(len(heights))] if heights else 0
 
 
-def is_lagging(standing: Standing, newest: int) -> bool:
+class Reached(Protocol):
+    """How far a validator is, as it says itself."""
+
+    @property
+    def executed_height(self) -> int:
+        """Of the newest block that it has executed."""
+        ...
+
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether it fetches blocks that others have."""
+        ...
+
+
+def is_lagging(reached: Reached, newest: int) -> bool:
     """Whether it would show a state older than ``newest`` allows."""
-    return standing.is_catching_up or standing.executed_height + HEIGHTS_BEHIND_MAX < newest
+    return reached.is_catching_up or reached.executed_height + HEIGHTS_BEHIND_MAX < newest
 
 
 def order_of_preference(standings: Sequence[Standing], preferred_seat: int, now: float) -> list[Standing]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from icn_chain.quorum import faults_of
-from icn_kit.preference import HEIGHTS_BEHIND_MAX
+from icn_kit.preference import is_lagging
 
 from icn_consensus.domain.replica import Status
 
@@ -70,14 +70,13 @@ class StatusReader:
         f + 1 other seats must tell of a height: what fewer say may be made up. ``seconds``: since it listens.
         """
         core, seats = self.core(), self.seats()
-        streams = [self.connection(key) for key in seats if key != self.public_key]
-        told = sorted((height for is_open, height in streams if is_open), reverse=True)
-        needed = min(faults_of(len(seats)) + 1, len(streams))
-        if len(told) < needed and seconds < HEAR_SECONDS_MAX and not core.is_catching_up:
-            return (
-                f"it has heard {len(told)} other validators, and needs {needed} to know how far the chain is"
-            )
-        agreed = told[needed - 1] if 0 < needed <= len(told) else core.final_height
-        if core.is_catching_up or core.executed_height + HEIGHTS_BEHIND_MAX < agreed:
-            return f"it is catching up: at height {core.executed_height} of {max(agreed, core.final_height)}"
+        others = [self.connection(key) for key in seats if key != self.public_key]
+        faults = faults_of(len(seats))
+        heard, needed = sum(is_open for is_open, _ in others), min(faults + 1, len(others))
+        if heard < needed and seconds < HEAR_SECONDS_MAX and not core.is_catching_up:
+            return f"it has heard {heard} other validators, and needs {needed} to know how far the chain is"
+        told = sorted((height for _, height in others), reverse=True)
+        newest = max([core.final_height, *told[faults:]])
+        if is_lagging(core, newest):
+            return f"it is catching up: at height {core.executed_height} of {newest}"
         return ""
