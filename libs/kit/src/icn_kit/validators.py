@@ -39,6 +39,8 @@ ATTEMPT_SECONDS_MAX = 2.0
 """Then a read is tried on the next validator: one that hangs must not use up the whole time."""
 SUBMIT_SECONDS_MARGIN = 5.0
 """What a submission may take beyond the wait the client asked for."""
+SUBMIT_PATIENCE_SECONDS = 1.0
+"""A submission may wait for a block; who is silent for so long is asked whether it is there at all."""
 STATUS_SECONDS_MAX = 1.0
 """A validator that needs longer to say where it stands is shown as not reachable."""
 WATCH_SECONDS = 5.0
@@ -219,24 +221,51 @@ class Validators(LedgerReads):
     async def submit(self, transactions: Sequence[bytes], wait_ms: int) -> Sequence[consensus.SubmitOutcome]:
         """Hand over and wait; one outcome per transaction, in order.
 
-        Handing the same transactions to a second validator is safe: a block includes an id once.
+        Handing the same transactions to a second validator is safe: a block includes an id once. So it is
+        done as soon as the first does not say either where it stands.
         """
         request = consensus.SubmitTransactionsRequest(transactions=transactions, wait_ms=wait_ms)
         seconds = wait_ms / 1_000 + SUBMIT_SECONDS_MARGIN
 
-        def call(
-            address: ValidatorAddress, timeout: float
-        ) -> Awaitable[consensus.SubmitTransactionsResponse]:
-            answer: Awaitable[consensus.SubmitTransactionsResponse] = self._consensus(
-                address
-            ).SubmitTransactions(request, timeout=timeout, metadata=trace_metadata())
-            return answer
+        async def call(address: ValidatorAddress, time_left: float) -> consensus.SubmitTransactionsResponse:
+            answer = self._consensus(address).SubmitTransactions(
+                request, timeout=time_left, metadata=trace_metadata()
+            )
+            return cast(consensus.SubmitTransactionsResponse, await self._unless_gone(address.seat, answer))
 
         response = await self._with_failover(call, seconds, seconds)
         if len(response.outcomes) != len(transactions):
             _log.error("validator answered with a wrong number of outcomes", expected=len(transactions))
             raise DeadlineExceeded("OUTCOMES_MISSING", "the validator's answer is incomplete")
         return response.outcomes
+
+    async def _unless_gone(self, seat: int, call: Awaitable[Response]) -> Response:
+        """The answer of a validator that may take its time.
+
+        Raises:
+            AioRpcError: its own, or UNAVAILABLE where meanwhile it does not say where it stands. A host that
+                went away without a word leaves a connection that is being made for seconds.
+        """
+        answer = asyncio.ensure_future(call)
+        gone = asyncio.ensure_future(self._until_gone(seat))
+        try:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise _failure(grpc.StatusCode.UNAVAILABLE, "it does not say where it stands")
+            return await answer
+        finally:
+            answer.cancel()
+            gone.cancel()
+
+    async def _until_gone(self, seat: int) -> None:
+        """Return when a validator that is asked now and then does not say where it stands."""
+        standing = next(one for one in self._standings if one.seat == seat)
+        while True:
+            await asyncio.sleep(SUBMIT_PATIENCE_SECONDS)
+            if monotonic() - self._standings_read_at > STANDINGS_SECONDS_MIN:
+                await self._refresh_standings()
+            if standing.suspect_until > monotonic():
+                return
 
     async def read_statuses(self) -> Sequence[ValidatorReport]:
         """One report per validator, by seat; never raises for an unreachable one. The answers also tell which

@@ -99,6 +99,8 @@ def consensus_servicer(zone: Any, seat: FakeValidator) -> ConsensusServiceServic
 
     class Servicer(ConsensusServiceServicer):  # type: ignore[misc]
         async def SubmitTransactions(self, request: Any, _context: Any) -> Any:
+            seat.submissions += 1
+            await asyncio.sleep(seat.block_seconds)
             outcomes = await seat.answer(zone.submit(request.transactions, request.wait_ms))
             return consensus.SubmitTransactionsResponse(outcomes=outcomes)
 
@@ -122,9 +124,11 @@ class FakeValidator:
         self.zone = zone
         self.seat = seat
         self.address = ""
-        self.calls = 0
+        self.calls = self.submissions = 0
         self.is_catching_up = False
         self.delay_seconds = 0.0
+        self.block_seconds = 0.0
+        """What a submission takes besides."""
         self.claimed_height = 0
         """What its status says instead of the truth, when not 0."""
         self.forged_controller: Any = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from icn_client.commands import sign_command
 from icn_client.transactions import KeyPair
 from icn_crypto.suites import Suite
 from icn_kit import validators as module
-from icn_kit.channel import ChannelFactory
+from icn_kit.channel import CONNECT_MS_MAX, ChannelFactory
 from icn_kit.clock import SystemClock
 from icn_kit.commands import CommandVerifier
 from icn_kit.errors import (
@@ -196,10 +197,50 @@ async def test_a_submission_may_wait_as_long_as_the_client_asked(
     validators: Validators, fake_validators: Any, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SUBMIT_SECONDS_MARGIN", 0.3)
-    fake_validators[0].delay_seconds = 1.0
+    fake_validators[0].block_seconds = 1.0
     assert len(await validators.submit([make.signed(50)], 20_000)) == 1
     with pytest.raises(DeadlineExceeded):
         await validators.submit([make.signed(50)], 0)
+
+
+async def test_a_submission_does_not_wait_for_a_host_that_went_away_without_a_word(
+    fake_validators: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SUBMIT_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "STATUS_SECONDS_MAX", 0.5)
+    channels = ChannelFactory()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing on them
+        nobody = f"127.0.0.1:{silent.getsockname()[1]}"
+        addresses = [ValidatorAddress(0, nobody, nobody)]
+        addresses += [ValidatorAddress(one.seat, one.address, one.address) for one in fake_validators[1:]]
+        validators = Validators(addresses, channels)
+        async with asyncio.timeout(CONNECT_MS_MAX / 1_000 - 1):
+            outcomes = await asyncio.gather(
+                *(validators.submit([make.signed(number)], 5_000) for number in (50, 51))
+            )
+        assert [len(each) for each in outcomes] == [1, 1]
+        await validators.submit([make.signed(52)], 5_000)  # goes where those before found an answer
+        await channels.close()
+    assert [validator.submissions for validator in fake_validators] == [0, 3, 0, 0]
+
+
+async def test_a_submission_stays_where_blocks_take_long_and_the_validator_says_where_it_stands(
+    validators: Validators, fake_validators: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SUBMIT_PATIENCE_SECONDS", 0.05)
+    fake_validators[0].block_seconds = 1.0
+    assert len(await validators.submit([make.signed(50)], 5_000)) == 1
+    assert [validator.submissions for validator in fake_validators] == [1, 0, 0, 0]
+
+
+async def test_a_validator_that_stops_to_answer_loses_the_submissions_that_wait_at_it(
+    validators: Validators, fake_validators: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SUBMIT_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "STATUS_SECONDS_MAX", 0.5)
+    fake_validators[0].block_seconds = fake_validators[0].delay_seconds = 30.0
+    assert len(await validators.submit([make.signed(50)], 20_000)) == 1
+    assert [validator.submissions for validator in fake_validators] == [1, 1, 0, 0]
 
 
 async def test_an_answer_with_missing_outcomes_is_not_believed(
