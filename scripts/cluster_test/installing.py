@@ -86,8 +86,7 @@ def validate(cluster: Cluster) -> None:
 
 def install(cluster: Cluster) -> None:
     """From an empty namespace to a green `helm test`."""
-    cluster.run("kubectl", "delete", "namespace", cluster.namespace, "--ignore-not-found", "--wait=true")
-    cluster.script("up")  # offers the volumes again that a release before has left
+    cluster.forget(cluster.namespace, cluster.restored_namespace)
     shutil.rmtree(cluster.federation, ignore_errors=True)
     shutil.rmtree(cluster.zone, ignore_errors=True)
     named = ("--zone", "Federation on a cluster", "--namespace", cluster.namespace)

@@ -61,6 +61,11 @@ class Cluster:
     prometheus: str = ""
     """Address of the one that reads the release."""
 
+    @property
+    def restored_namespace(self) -> str:
+        """Where a backup of the release is restored."""
+        return f"{self.namespace}-restored"
+
     # -- programs
 
     def run(self, *command: str, seconds: float = COMMAND_SECONDS_MAX, may_fail: bool = False) -> str:
@@ -81,6 +86,11 @@ class Cluster:
     def script(self, name: str, *arguments: str) -> str:
         """One of the cluster's own."""
         return self.run(str(self.directory / name), *arguments).strip()
+
+    def forget(self, *namespaces: str) -> None:
+        """Delete what an earlier run has left in them; its volumes are offered again."""
+        self.run("kubectl", "delete", "namespace", *namespaces, "--ignore-not-found", "--wait=true")
+        self.script("up")
 
     def kubectl(self, *arguments: str, **how: Any) -> str:
         """In the release's namespace."""

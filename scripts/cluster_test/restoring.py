@@ -23,7 +23,7 @@ def restore(cluster: Cluster) -> None:
     """Validators, services and streams come back in a new namespace as the backup has them, and go on."""
     for left in ("backup", "restored"):
         shutil.rmtree(cluster.work / left, ignore_errors=True)
-    cluster.run("kubectl", "delete", "namespace", f"{cluster.namespace}-restored", "--ignore-not-found")
+    cluster.forget(cluster.restored_namespace)
     page = Page(cluster, "backup-and-restore.md")
     unit = cluster.icn("unit", "create", "KEPT", "--as", PAYER, "--scale", "0", "--floor=-1000")["unit"]
     account, other = (
@@ -61,7 +61,7 @@ def restore(cluster: Cluster) -> None:
     )
     page.run_next()  # signed
     page.run_next()  # handed in
-    cluster.namespace += "-restored"  # the release under test from now on
+    cluster.namespace = cluster.restored_namespace  # the release under test from now on
     cluster.icn("connect", cluster.gateway_url, *genesis)
     found = balance()
     pay(11)
