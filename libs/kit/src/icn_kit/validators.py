@@ -117,11 +117,10 @@ class Validators(LedgerReads):
 
     async def eligible(self, needed: int) -> tuple[Sequence[Standing], int]:
         """See `icn_kit.agreement.Panel`."""
-        if monotonic() - self._standings_read_at > STANDINGS_SECONDS_MAX:
-            await self._refresh_standings()
+        await self._refresh_standings(STANDINGS_SECONDS_MAX)
         found, newest = self._up_to_date()
-        if len(found) < needed and monotonic() - self._standings_read_at > STANDINGS_SECONDS_MIN:
-            await self._refresh_standings()
+        if len(found) < needed:
+            await self._refresh_standings(STANDINGS_SECONDS_MIN)
             found, newest = self._up_to_date()
         return found, newest
 
@@ -130,8 +129,10 @@ class Validators(LedgerReads):
         ordered = order_of_preference(self._standings, self._preferred_seat, monotonic())
         return [standing for standing in ordered if not is_lagging(standing, newest)], newest
 
-    async def _refresh_standings(self) -> None:
-        """Once for all who ask at the same time."""
+    async def _refresh_standings(self, age_seconds_max: float) -> None:
+        """Where they are older than so; once for all who ask at the same time."""
+        if monotonic() - self._standings_read_at <= age_seconds_max:
+            return
         if self._reading_standings is None or self._reading_standings.done():
             self._reading_standings = asyncio.create_task(self.read_statuses())
         await asyncio.shield(self._reading_standings)
@@ -262,8 +263,7 @@ class Validators(LedgerReads):
         standing = next(one for one in self._standings if one.seat == seat)
         while True:
             await asyncio.sleep(SUBMIT_PATIENCE_SECONDS)
-            if monotonic() - self._standings_read_at > STANDINGS_SECONDS_MIN:
-                await self._refresh_standings()
+            await self._refresh_standings(STANDINGS_SECONDS_MIN)
             if standing.suspect_until > monotonic():
                 return
 
