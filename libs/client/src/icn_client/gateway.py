@@ -318,7 +318,8 @@ class GatewayDoor:
                     self._connection.note_height(height)
                 return await self.find(identifier) or News(identifier, NewsState.PENDING)
             if answer.status == 202:
-                return News(identifier, NewsState.PENDING)
+                is_unknown = answer.document().get("state") == "unknown"
+                return News(identifier, NewsState.UNKNOWN if is_unknown else NewsState.PENDING)
             error = answer.refusal()
         except DomainError as unreachable:
             raise DoorClosed(f"{unreachable.reason}: {unreachable.message}") from unreachable

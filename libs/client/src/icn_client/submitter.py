@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
+from icn_kit.errors import LASTING_REASONS
 from icn_kit.lifecycle import cancel_all
 
 from icn_client.transactions import Signed
@@ -48,8 +49,6 @@ DOUBTFUL_REASONS: Final = frozenset(
 SEQUENCE_USED: Final = "SEQUENCE_USED"
 USED_TRIES_MAX: Final = 3
 """How often a validator's word that the sequence is used is followed by a question by id."""
-LASTING_REASONS: Final = frozenset({"MALFORMED_TRANSACTION", "SIGNATURE_INVALID"})
-"""Refusals that no other validator and no later block takes back."""
 EXPIRED: Final = "EXPIRED"
 """A pool says so by its own clock, while the transaction may still commit elsewhere; only block time past the
 expiry ends it.

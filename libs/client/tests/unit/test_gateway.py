@@ -266,6 +266,17 @@ async def test_a_committed_transaction_is_asked_for_with_its_receipt(served: Ser
     assert await door(served).find(news.transaction_id) is None
 
 
+@pytest.mark.parametrize(
+    ("said", "state"), [(b"pending", NewsState.PENDING), (b"unknown", NewsState.UNKNOWN)]
+)
+async def test_a_transaction_that_nobody_could_tell_of_is_no_pending_one(
+    said: bytes, state: NewsState, served: Served
+) -> None:
+    """After `unknown` no refusal is an end (`icn_client.submitter`): the transaction may be elsewhere."""
+    served.answers["/v1/transactions"] = (202, {}, b'{"state": "%s"}' % said)
+    assert (await door(served).submit(DATA)).state is state
+
+
 async def test_a_malformed_transaction_and_a_lost_gateway_are_told_apart(served: Served) -> None:
     served.problem("/v1/transactions", 400, "MALFORMED_TRANSACTION")
     with pytest.raises(TransactionMalformed):

@@ -23,6 +23,9 @@ STATUS_DETAILS_KEY = "grpc-status-details-bin"
 
 MESSAGE_CHARACTERS_MAX = 512
 """A status travels in HTTP/2 trailers, for which gRPC allows 8 KiB in all by default."""
+LASTING_REASONS = frozenset({"MALFORMED_TRANSACTION", "SIGNATURE_INVALID"})
+"""Refusals of a transaction that no other validator and no later block takes back."""
+
 METADATA_ENTRIES_MAX = 16
 METADATA_CHARACTERS_MAX = 128
 """Sixteen entries of this size stay below the 8 KiB of trailers."""

@@ -21,7 +21,9 @@ MESSAGE_SIZE_BYTES_MAX = 8 * 1024 * 1024
 RESOURCE_EXHAUSTED before it is parsed."""
 CONCURRENT_CALLS_MAX = 1024
 """Above this a caller gets RESOURCE_EXHAUSTED at once, which is better than a queue nobody can see."""
-CONCURRENT_CALLS_PER_CONNECTION_MAX = 256
+CONCURRENT_CALLS_PER_CONNECTION_MAX = 640
+"""Above this a client's calls wait on its own side. A gateway has 512 requests under way at most, and
+while all of them wait for a block its question whether the validator is there must get through."""
 KEEPALIVE_INTERVAL_MS_MIN = 5_000
 """Clients may ping an idle connection this often (`icn_kit.channel` does so every 10 s)."""
 

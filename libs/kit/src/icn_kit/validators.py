@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar, cast
@@ -21,7 +21,15 @@ from prometheus_client import Counter, Gauge
 from icn_kit.agreement import AgreedReads
 from icn_kit.block_clock import BlockSource
 from icn_kit.channel import ChannelFactory
-from icn_kit.errors import DeadlineExceeded, DomainError, ErrorKind, Unavailable, from_rpc_error
+from icn_kit.errors import (
+    LASTING_REASONS,
+    DeadlineExceeded,
+    DomainError,
+    ErrorKind,
+    ResourceExhausted,
+    Unavailable,
+    from_rpc_error,
+)
 from icn_kit.ledger_reads import LedgerReads
 from icn_kit.min_height import read_metadata
 from icn_kit.preference import (
@@ -143,11 +151,7 @@ class Validators(LedgerReads):
             answer = await self._call(self._addresses[standing.seat], request, seconds)
         except grpc.aio.AioRpcError as error:
             refusal = from_rpc_error(error)
-            is_away = refusal.kind in _ELSEWHERE or refusal.kind is ErrorKind.DEADLINE_EXCEEDED
-            if is_away and refusal.reason != STATE_BEHIND:
-                standing.failed(monotonic())
-            else:
-                standing.succeeded()
+            _note_refusal(standing, refusal)
             raise refusal from error
         standing.succeeded()
         return answer
@@ -223,48 +227,66 @@ class Validators(LedgerReads):
         """Hand over and wait; one outcome per transaction, in order.
 
         Handing the same transactions to a second validator is safe: a block includes an id once. So it is
-        done as soon as the first does not say either where it stands.
+        done as soon as the first does not say either where it stands. What the second refuses may be in a
+        block all the same, by way of the first: the outcome is UNKNOWN then, and ``Unavailable`` where it
+        has room for nothing (docs/spec/consensus.md, "Transactions on their way").
         """
         request = consensus.SubmitTransactionsRequest(transactions=transactions, wait_ms=wait_ms)
         seconds = wait_ms / 1_000 + SUBMIT_SECONDS_MARGIN
+        tried: set[int] = set()
 
         async def call(address: ValidatorAddress, time_left: float) -> consensus.SubmitTransactionsResponse:
+            tried.add(address.seat)
             answer = self._consensus(address).SubmitTransactions(
                 request, timeout=time_left, metadata=trace_metadata()
             )
-            return cast(consensus.SubmitTransactionsResponse, await self._unless_gone(address.seat, answer))
+            response = await self._unless_gone(address.seat, answer, tried)
+            return cast(consensus.SubmitTransactionsResponse, response)
 
-        response = await self._with_failover(call, seconds, seconds)
+        try:
+            response = await self._with_failover(call, seconds, seconds)
+        except ResourceExhausted as full:
+            if len(tried) > 1:
+                raise Unavailable(full.reason, full.message) from full
+            raise
         if len(response.outcomes) != len(transactions):
             _log.error("validator answered with a wrong number of outcomes", expected=len(transactions))
             raise DeadlineExceeded("OUTCOMES_MISSING", "the validator's answer is incomplete")
+        if len(tried) > 1:
+            for outcome in response.outcomes:
+                if outcome.state == consensus.SUBMIT_STATE_REFUSED and outcome.reason not in LASTING_REASONS:
+                    outcome.state = consensus.SUBMIT_STATE_UNKNOWN
         return response.outcomes
 
-    async def _unless_gone(self, seat: int, call: Awaitable[Response]) -> Response:
+    async def _unless_gone(self, seat: int, call: Awaitable[Response], tried: Set[int]) -> Response:
         """The answer of a validator that may take its time.
 
         Raises:
-            AioRpcError: its own, or UNAVAILABLE where meanwhile it does not say where it stands. A host that
-                went away without a word leaves a connection that is being made for seconds.
+            AioRpcError: its own, or UNAVAILABLE where it is gone meanwhile. A host that went away without a
+                word leaves a connection that is being made for seconds.
         """
         answer = asyncio.ensure_future(call)
-        gone = asyncio.ensure_future(self._until_gone(seat))
+        gone = asyncio.ensure_future(self._until_gone(seat, tried))
         try:
             await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                raise _failure(grpc.StatusCode.UNAVAILABLE, "it does not say where it stands")
-            return await answer
+            if answer.done():
+                return await answer
+            await gone
+            raise _failure(grpc.StatusCode.UNAVAILABLE, "it does not say where it stands")
         finally:
             answer.cancel()
             gone.cancel()
+            await asyncio.gather(answer, gone, return_exceptions=True)
 
-    async def _until_gone(self, seat: int) -> None:
-        """Return when a validator that is asked now and then does not say where it stands."""
-        standing = next(one for one in self._standings if one.seat == seat)
+    async def _until_gone(self, seat: int, tried: Set[int]) -> None:
+        """Return when a validator that is asked now and then does not say where it stands, while one that has
+        not been tried does."""
         while True:
             await asyncio.sleep(SUBMIT_PATIENCE_SECONDS)
             await self._refresh_standings(STANDINGS_SECONDS_MIN)
-            if standing.suspect_until > monotonic():
+            now = monotonic()
+            there = {standing.seat for standing in self._standings if standing.suspect_until <= now}
+            if seat not in there and there - tried:
                 return
 
     async def read_statuses(self) -> Sequence[ValidatorReport]:
@@ -288,8 +310,8 @@ class Validators(LedgerReads):
             status = await self._consensus(address).GetStatus(
                 consensus.GetStatusRequest(), timeout=STATUS_SECONDS_MAX, metadata=trace_metadata()
             )
-        except grpc.aio.AioRpcError:
-            standing.failed(monotonic())
+        except grpc.aio.AioRpcError as error:
+            _note_refusal(standing, from_rpc_error(error))
             return ValidatorReport(standing.seat, None)
         standing.succeeded()
         standing.executed_height = status.executed_height
@@ -323,20 +345,20 @@ class Validators(LedgerReads):
         seconds: float,
         attempt_seconds: float,
     ) -> Response:
-        """Ask one validator after the other until one answers, at most ``seconds`` in all.
+        """Ask one validator after the other until one answers, at most ``seconds`` in all; next is who of the
+        others is best by what is known then.
 
         A refusal is an answer. Raises the last failure when nobody answered.
         """
         ends_at = monotonic() + seconds
         failure: DomainError = Unavailable("NO_VALIDATOR_REACHABLE", "no validator is reachable")
-        for attempt, standing in enumerate(
-            order_of_preference(self._standings, self._preferred_seat, monotonic())
-        ):
-            remaining = ends_at - monotonic()
-            if remaining <= 0:
-                break
-            if attempt:
+        tried: set[int] = set()
+        while len(tried) < len(self._standings) and (remaining := ends_at - monotonic()) > 0:
+            ordered = order_of_preference(self._standings, self._preferred_seat, monotonic())
+            standing = next(standing for standing in ordered if standing.seat not in tried)
+            if tried:
                 FAILOVERS.inc()
+            tried.add(standing.seat)
             try:
                 response = await call(self._addresses[standing.seat], min(remaining, attempt_seconds))
             except grpc.aio.AioRpcError as error:
@@ -361,6 +383,15 @@ class Validators(LedgerReads):
     def _answered(self, standing: Standing) -> None:
         standing.succeeded()
         self._preferred_seat = standing.seat
+
+
+def _note_refusal(standing: Standing, refusal: DomainError) -> None:
+    """Whether it came from the validator or instead of an answer."""
+    is_away = refusal.kind in _ELSEWHERE or refusal.kind is ErrorKind.DEADLINE_EXCEEDED
+    if is_away and refusal.reason != STATE_BEHIND:
+        standing.failed(monotonic())
+    else:
+        standing.succeeded()
 
 
 async def _first(call: Any, seconds: float) -> Any:

@@ -100,11 +100,15 @@ def consensus_servicer(zone: Any, seat: FakeValidator) -> ConsensusServiceServic
     class Servicer(ConsensusServiceServicer):  # type: ignore[misc]
         async def SubmitTransactions(self, request: Any, _context: Any) -> Any:
             seat.submissions += 1
+            if seat.submit_fault is not None:
+                raise seat.submit_fault
             await asyncio.sleep(seat.block_seconds)
             outcomes = await seat.answer(zone.submit(request.transactions, request.wait_ms))
             return consensus.SubmitTransactionsResponse(outcomes=outcomes)
 
         async def GetStatus(self, _request: Any, _context: Any) -> Any:
+            if seat.status_fault is not None:
+                raise seat.status_fault
             status = await seat.answer(_now(zone.status(seat.seat)))
             status.is_catching_up = seat.is_catching_up
             status.executed_height = seat.claimed_height or status.executed_height
@@ -129,6 +133,9 @@ class FakeValidator:
         self.delay_seconds = 0.0
         self.block_seconds = 0.0
         """What a submission takes besides."""
+        self.submit_fault: Exception | None = None
+        self.status_fault: Exception | None = None
+        """Raised instead of taking transactions, and of saying where it stands, if set."""
         self.claimed_height = 0
         """What its status says instead of the truth, when not 0."""
         self.forged_controller: Any = None

@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 import pytest
+from icn.consensus.v1 import service_pb2 as consensus
 from icn.governance.v1.service_pb2 import RegisterOrganization
 from icn.ledger.v1 import state_pb2, transaction_pb2
 from icn.ledger.v1.service_pb2 import (
@@ -241,6 +242,111 @@ async def test_a_validator_that_stops_to_answer_loses_the_submissions_that_wait_
     fake_validators[0].block_seconds = fake_validators[0].delay_seconds = 30.0
     assert len(await validators.submit([make.signed(50)], 20_000)) == 1
     assert [validator.submissions for validator in fake_validators] == [1, 1, 0, 0]
+
+
+async def test_the_next_to_get_a_submission_is_one_that_says_where_it_stands(
+    validators: Validators, fake_validators: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SUBMIT_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "STATUS_SECONDS_MAX", 0.5)
+    for silent in fake_validators[:2]:
+        silent.delay_seconds = 30.0
+    assert len(await validators.submit([make.signed(50)], 20_000)) == 1
+    assert [validator.submissions for validator in fake_validators] == [1, 0, 1, 0]
+
+
+async def test_where_nobody_says_where_it_stands_a_submission_waits_for_its_answer(
+    validators: Validators, fake_validators: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SUBMIT_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "STATUS_SECONDS_MAX", 0.1)
+    for validator in fake_validators:
+        validator.delay_seconds = 1.0
+    assert len(await validators.submit([make.signed(50)], 20_000)) == 1
+    assert [validator.submissions for validator in fake_validators] == [1, 0, 0, 0]
+
+
+async def test_the_last_validator_that_is_left_keeps_a_submission(
+    validators: Validators, fake_validators: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SUBMIT_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "STATUS_SECONDS_MAX", 0.1)
+    for validator in fake_validators[:3]:
+        validator.submit_fault = Unavailable("VALIDATOR_HALTED", "it takes no part")
+    fake_validators[3].delay_seconds = 1.0
+    assert len(await validators.submit([make.signed(50)], 20_000)) == 1
+
+
+async def test_who_refuses_to_say_where_it_stands_is_there(
+    validators: Validators, fake_validators: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SUBMIT_PATIENCE_SECONDS", 0.05)
+    fake_validators[0].block_seconds = 1.0
+    fake_validators[0].status_fault = ResourceExhausted("TOO_MANY_CALLS", "1,024 calls are under way")
+    assert len(await validators.submit([make.signed(50)], 20_000)) == 1
+    assert [validator.submissions for validator in fake_validators] == [1, 0, 0, 0]
+    assert (await validators.read_statuses())[0].status is None
+
+
+async def test_a_bug_in_the_question_is_told_and_not_taken_for_an_outage(
+    validators: Validators, fake_validators: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> Any:
+        raise AssertionError("channels leak")
+
+    monkeypatch.setattr(module, "SUBMIT_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(validators, "read_statuses", broken)
+    fake_validators[0].block_seconds = 1.0
+    with pytest.raises(AssertionError, match="channels leak"):
+        await validators.submit([make.signed(50)], 20_000)
+
+
+async def test_a_submission_that_nobody_waits_for_any_more_leaves_no_task(
+    validators: Validators, fake_validators: Any, make: Any
+) -> None:
+    fake_validators[0].block_seconds = 30.0
+    before = asyncio.all_tasks()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await validators.submit([make.signed(50)], 20_000)
+    left = [repr(task.get_coro()) for task in asyncio.all_tasks() - before]
+    assert not [coro for coro in left if "_until_gone" in coro or "_wrap_awaitable" in coro]
+
+
+@pytest.mark.parametrize(
+    "reason,state",
+    [
+        ("SEQUENCE_GAP", consensus.SUBMIT_STATE_UNKNOWN),
+        ("PAYER_NOT_ALLOWED", consensus.SUBMIT_STATE_UNKNOWN),
+        ("POOL_FULL", consensus.SUBMIT_STATE_UNKNOWN),
+        ("SIGNATURE_INVALID", consensus.SUBMIT_STATE_REFUSED),
+    ],
+)
+async def test_what_a_second_validator_refuses_may_be_in_a_block_by_way_of_the_first(
+    validators: Validators, fake_validators: Any, zone: Any, make: Any, reason: str, state: Any
+) -> None:
+    signed = make.signed(50)
+    zone.outcomes[signed] = consensus.SubmitOutcome(
+        transaction_id=bytes(32), state=consensus.SUBMIT_STATE_REFUSED, reason=reason
+    )
+    (first,) = await validators.submit([signed], 0)
+    await fake_validators[0].stop()
+    (second,) = await validators.submit([signed], 0)
+    (third,) = await validators.submit([signed], 0)
+    assert [first.state, second.state] == [consensus.SUBMIT_STATE_REFUSED, state]
+    assert third.state == consensus.SUBMIT_STATE_REFUSED, "asked first, it answers for itself"
+
+
+async def test_a_second_validator_without_room_does_not_refuse_what_the_first_may_have(
+    validators: Validators, fake_validators: Any, zone: Any, make: Any
+) -> None:
+    zone.fault = ResourceExhausted("POOL_FULL", "20,000 of 20,000 transactions wait")
+    with pytest.raises(ResourceExhausted):
+        await validators.submit([make.signed(50)], 0)
+    await fake_validators[0].stop()
+    with pytest.raises(Unavailable) as outage:
+        await validators.submit([make.signed(50)], 0)
+    assert outage.value.reason == "POOL_FULL"
 
 
 async def test_an_answer_with_missing_outcomes_is_not_believed(
